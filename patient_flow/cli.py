@@ -1,0 +1,155 @@
+"""The command line: what each command takes, and one line for what went wrong. The work is done elsewhere."""
+
+from __future__ import annotations
+
+import sys
+from datetime import timedelta
+from pathlib import Path
+
+import click
+
+from patient_flow.settings import SettingsError, load
+
+_EXAMPLE = "\b\nExample:\n  "
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="patient-flow")
+def cli() -> None:
+    """Hospital patient flow: from Event Hubs through a Delta lake to a star schema, as Dagster assets."""
+
+
+@cli.command(epilog=f"{_EXAMPLE}patient-flow demo --days 7")
+@click.option("--days", default=3.0, show_default=True, help="History to simulate before going live.")
+@click.option("--speed", default=1.0, show_default=True, help="Hospital seconds per second once live.")
+@click.option("--hub-port", type=int, help="Port of the local Event Hub  [default: 5672, or a free one]")
+@click.option("--ui-port", type=int, default=3000, show_default=True, help="Port of the Dagster UI.")
+def demo(days: float, speed: float, hub_port: int | None, ui_port: int) -> None:
+    """Run everything on this machine: Event Hub, hospitals, pipeline, UI. Ctrl-C stops it and keeps the data."""
+    from patient_flow import demo as everything
+
+    everything.run(everything.Options(days=days, speed=speed, hub_port=hub_port, ui_port=ui_port))
+
+
+@cli.command(epilog=f"{_EXAMPLE}patient-flow hub --partitions 8 --hub patient-flow --hub laboratory")
+@click.option("--port", type=int, help="Port on 127.0.0.1; 0 for any free one  [default: the settings', or 5672]")
+@click.option("--data", type=click.Path(path_type=Path), help="Folder to keep events in  [default: data/hub]")
+@click.option("--partitions", default=4, show_default=True, type=click.IntRange(1, 1024), help="Per hub.")
+@click.option("--retention-hours", default=168.0, show_default=True, help="How long events are kept.")
+@click.option("--hub", "hubs", multiple=True, help="Name of a hub; repeatable  [default: the settings']")
+def hub(port: int | None, data: Path | None, partitions: int, retention_hours: float, hubs: tuple[str, ...]) -> None:
+    """Run the local Event Hub alone: durable, and spoken to by the real azure-eventhub client."""
+    from patient_flow.local_hub.server import serve
+
+    settings = load()
+    serve(
+        data or Path("data/hub"),
+        settings.hub_port if port is None else port,
+        hubs or (settings.eventhub_name,),
+        partitions,
+        timedelta(hours=retention_hours),
+        on_ready=lambda connection: click.echo(f"ready: {connection}"),
+    )
+
+
+@cli.command(epilog=f"{_EXAMPLE}patient-flow simulate --days 30 --format reference --to-file events.jsonl")
+@click.option("--seed", default=7, show_default=True, help="The same seed gives the same hospitals.")
+@click.option("--events", type=int, help="Stop after so many events.")
+@click.option("--rate", type=float, help="Events per second (excludes --speed).")
+@click.option("--speed", type=float, help="Hospital seconds per second  [default: 1]")
+@click.option("--days", default=0.0, show_default=True, help="Send the history of so many days first.")
+@click.option("--dirty", default=0.05, show_default=True, help="Fraction of events that are spoilt.")
+@click.option("--format", "form", type=click.Choice(["reference", "lifecycle"]), default="lifecycle", show_default=True)
+@click.option("--to-file", type=click.Path(path_type=Path), help="Write JSON lines there instead of sending.")
+@click.option("--journal", type=click.Path(path_type=Path), help="Remember there how far the feed went, and go on.")
+def simulate(
+    seed: int,
+    events: int | None,
+    rate: float | None,
+    speed: float | None,
+    days: float,
+    dirty: float,
+    form: str,
+    to_file: Path | None,
+    journal: Path | None,
+) -> None:
+    """Send the events of a simulated hospital network to the Event Hub that the settings name."""
+    from patient_flow.simulator.run import Options
+    from patient_flow.simulator.run import simulate as run
+
+    options = Options(seed, events, rate, speed, days, dirty, form, to_file, journal)  # type: ignore[arg-type]
+    click.echo(str(run(load(), options)))
+
+
+@cli.group()
+def warehouse() -> None:
+    """Look after the warehouse's tables."""
+
+
+@warehouse.command(epilog=f"{_EXAMPLE}patient-flow warehouse ddl --dialect synapse > star.sql")
+@click.option(
+    "--dialect",
+    type=click.Choice(["synapse", "mssql", "fabric", "postgresql", "sqlite"]),
+    required=True,
+    help="Which database the DDL is for.",
+)
+def ddl(dialect: str) -> None:
+    """Print the DDL of tables and views."""
+    from patient_flow.stores.warehouse.ddl import script
+
+    click.echo(script(dialect))
+
+
+@warehouse.command(epilog=f"{_EXAMPLE}patient-flow warehouse init")
+def init() -> None:
+    """Create what is missing in the warehouse that the settings name."""
+    from patient_flow.services import Services
+
+    services = Services(load())
+    services.warehouse.init()
+    click.echo(f"the {services.settings.warehouse_kind} warehouse is ready")
+
+
+@cli.command(epilog=f"{_EXAMPLE}patient-flow status")
+def status() -> None:
+    """Show lag per partition, rows per table, quarantined events by reason, and how old the newest event is."""
+    from patient_flow.services import Services
+    from patient_flow.status import report
+
+    report(Services(load()))
+
+
+def main() -> None:
+    """Entry point. An operator's mistake or a system that is down gives one line and exit code 1, no traceback."""
+    try:
+        cli()
+    except Exception as error:
+        if not _is_for_the_operator(error):
+            raise
+        click.echo(f"patient-flow: {error}", err=True)
+        sys.exit(1)
+
+
+def _is_for_the_operator(error: Exception) -> bool:
+    """Errors whose message says what to do; all others are bugs and keep their traceback."""
+    from patient_flow.demo import DemoError
+    from patient_flow.local_hub.errors import HubError as LocalHubError
+    from patient_flow.pipeline.backlog import HubRefused
+    from patient_flow.simulator.sending import SimulatorError
+    from patient_flow.stores.hub import HubError
+    from patient_flow.stores.lake import LakeError
+    from patient_flow.stores.reference import DepartmentsError
+    from patient_flow.stores.warehouse.warehouse import WarehouseError
+
+    expected = (
+        SettingsError,
+        DemoError,
+        LocalHubError,
+        HubRefused,
+        SimulatorError,
+        HubError,
+        LakeError,
+        DepartmentsError,
+        WarehouseError,
+    )
+    return isinstance(error, expected)

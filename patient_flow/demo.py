@@ -1,0 +1,203 @@
+"""``patient-flow demo``: every part as a process of its own, started in order, watched, and stopped in reverse.
+
+The parts are the same commands that one would type: hub, simulate, ``dagster dev``. Nothing here knows what they do.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+
+from patient_flow.orchestration.local import prepare_home
+from patient_flow.services import Services
+from patient_flow.settings import Settings, load, local_hub_connection
+from patient_flow.status import Progress, progress
+
+START_SECONDS = 120.0
+STOP_SECONDS = 20.0
+
+
+class DemoError(RuntimeError):
+    """A part of the demo could not be started or ended by itself; the message names its log."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line can say about the demo."""
+
+    days: float = 3.0
+    speed: float = 1.0
+    hub_port: int | None = None
+    ui_port: int = 3000
+
+
+@dataclass
+class Part:
+    """One process of the demo, with its own log and process group."""
+
+    name: str
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    def stop(self) -> None:
+        """Asks politely (as Ctrl-C would), then ends what is left of its process group."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGINT)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.process.wait(STOP_SECONDS)
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+
+def run(options: Options) -> None:
+    """Runs the demo until Ctrl-C or SIGTERM; every process it started has ended when it returns."""
+    settings = load()
+    if not settings.lake_is_local:
+        raise DemoError("the demo keeps its data on this machine: unset PATIENT_FLOW_LAKE_URI")
+    port = _hub_port(options.hub_port)
+    _require_free(options.ui_port, "--ui-port")
+    connection = local_hub_connection(port)
+    environment = {"PATIENT_FLOW_EVENTHUB_CONNECTION": connection}
+    logs = settings.local_root / "logs"
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    click.echo("Starting; the logs of all parts are in " + str(logs))
+    with contextlib.ExitStack() as stack, contextlib.suppress(KeyboardInterrupt):
+        stack.callback(click.echo, f"Stopped. The data stays in {settings.local_root}/; start again to go on.")
+        parts = _start(stack, options, settings, environment, port, logs)
+        click.echo(f"Event Hub     {connection}")
+        click.echo(f"Dagster UI    http://127.0.0.1:{options.ui_port}")
+        click.echo(f"Warehouse     {settings.local_root / 'warehouse.db'}")
+        click.echo("One line per micro-batch follows; Ctrl-C stops everything and keeps the data.")
+        _watch(replace(settings, eventhub_connection=connection), parts)
+
+
+def _start(
+    stack: contextlib.ExitStack,
+    options: Options,
+    settings: Settings,
+    environment: dict[str, str],
+    port: int,
+    logs: Path,
+) -> list[Part]:
+    parts: list[Part] = []
+
+    def start(name: str, *command: str, **more: str) -> Part:
+        part = _spawn(name, [sys.executable, *command], {**environment, **more}, logs)
+        stack.callback(part.stop)
+        parts.append(part)
+        return part
+
+    root = settings.local_root
+    flow = ("-m", "patient_flow")
+    hub = start("hub", *flow, "hub", "--port", str(port), "--data", str(root / "hub"))
+    _wait_until(lambda: not _is_free(port), hub)
+    home = prepare_home(root / "dagster")
+    dagster = start(
+        "dagster",
+        *("-W", "ignore", "-m", "dagster", "dev", "-h", "127.0.0.1", "-p", str(options.ui_port)),
+        *("-m", "patient_flow.definitions"),
+        DAGSTER_HOME=str(home),
+    )
+    journal = root / "simulator.json"
+    feed = ("--days", str(options.days), "--speed", str(options.speed), "--journal", str(journal))
+    start("simulator", *flow, "simulate", *feed)
+    _wait_until(lambda: _answers(f"http://127.0.0.1:{options.ui_port}/server_info"), dagster)
+    return parts
+
+
+def _spawn(name: str, command: list[str], environment: dict[str, str], logs: Path) -> Part:
+    logs.mkdir(parents=True, exist_ok=True)
+    path = logs / f"{name}.log"
+    with path.open("ab") as log:
+        process = subprocess.Popen(  # noqa: S603  (our own commands)
+            command,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            env={**os.environ, **environment},
+            start_new_session=True,  # Ctrl-C reaches only us, and we stop the parts in order
+        )
+    return Part(name, process, path)
+
+
+def _watch(settings: Settings, parts: list[Part]) -> None:
+    services = Services(settings)
+    for number, line in enumerate(_micro_batches(services, parts), start=1):
+        click.echo(f"{datetime.now().astimezone():%H:%M:%S}  micro-batch {number}: {line}")
+
+
+def _micro_batches(services: Services, parts: list[Part]) -> Iterator[Progress]:
+    """A line for every load of the warehouse; raises when a part ended by itself."""
+    last: datetime | None = None
+    while True:
+        for part in parts:
+            if part.process.poll() is not None:
+                raise DemoError(f"{part.name} ended with exit code {part.process.returncode}; see {part.log}")
+        seen = progress(services, datetime.now(UTC))
+        if seen is not None and seen.loaded_at != last:
+            last = seen.loaded_at
+            yield seen
+        time.sleep(1.0)
+
+
+def _wait_until(ready: Callable[[], bool], part: Part) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while not ready():
+        if part.process.poll() is not None:
+            raise DemoError(f"{part.name} did not start: {_last_line(part.log)} (see {part.log})")
+        if time.monotonic() > deadline:
+            raise DemoError(f"{part.name} did not answer within {START_SECONDS:.0f} seconds; see {part.log}")
+        time.sleep(0.2)
+
+
+def _last_line(log: Path) -> str:
+    lines = log.read_text(errors="replace").strip().splitlines()
+    return lines[-1] if lines else "no output"
+
+
+def _hub_port(asked: int | None) -> int:
+    """The port asked for, else the usual one, else, when that is taken, a free one."""
+    if asked:
+        _require_free(asked, "--hub-port")
+        return asked
+    usual = load().hub_port
+    if _is_free(usual):
+        return usual
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    click.echo(f"Port {usual} is taken; the Event Hub takes {port}. Other commands find it with")
+    click.echo(f"  export PATIENT_FLOW_EVENTHUB_CONNECTION='{local_hub_connection(port)}'")
+    return port
+
+
+def _require_free(port: int, option: str) -> None:
+    if not _is_free(port):
+        raise DemoError(f"port {port} is taken (another demo?): stop that program, or give another {option}")
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.settimeout(1.0)
+        return probe.connect_ex(("127.0.0.1", port)) != 0
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=2.0) as reply:  # noqa: S310  (our own loopback address)
+            return bool(reply.status == 200)
+    except OSError:
+        return False

@@ -1,0 +1,30 @@
+"""What an operator can get wrong; every message is one line that says what to do.
+
+Not here: errors of the protocol, which a client sees (:class:`patient_flow.local_hub.protocol.AmqpError`).
+"""
+
+from __future__ import annotations
+
+
+class HubError(Exception):
+    """The local Event Hub cannot do what its operator asked for."""
+
+
+class PortTakenError(HubError):
+    """Another program listens on the port."""
+
+
+class FolderLockedError(HubError):
+    """Another hub process uses the data folder."""
+
+
+class PartitionCountError(HubError):
+    """Fewer partitions were asked for than are stored."""
+
+
+class HubNameError(HubError):
+    """A hub has a name that Event Hubs would not take."""
+
+
+class CorruptLogError(HubError):
+    """A file of the log is damaged in a way that no crash can explain."""

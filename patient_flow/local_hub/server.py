@@ -1,0 +1,120 @@
+"""The hub as a server on the loopback address: start, serve, stop.
+
+Not here: what is said on a connection (``connection``), the command line.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import signal
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from pathlib import Path
+
+from patient_flow.local_hub import protocol
+from patient_flow.local_hub.connection import Connection
+from patient_flow.local_hub.errors import HubError, PortTakenError
+from patient_flow.local_hub.hub import Namespace, Retention
+from patient_flow.local_hub.links import Broker
+from patient_flow.local_hub.log import SEGMENT_BYTES
+from patient_flow.local_hub.protocol import AmqpError
+from patient_flow.settings import local_hub_connection
+
+HOST = "127.0.0.1"
+
+_GOODBYE_SECONDS = 1.0
+
+
+class Server:
+    """A namespace that accepts connections. Make it with :meth:`start`, end it with :meth:`stop`."""
+
+    def __init__(
+        self, broker: Broker, connections: set[Connection], listener: asyncio.Server, keeper: asyncio.Task[None]
+    ) -> None:
+        self.broker = broker
+        self.port: int = listener.sockets[0].getsockname()[1]
+        self._connections = connections
+        self._listener = listener
+        self._keeper = keeper
+
+    @classmethod
+    async def start(cls, namespace: Namespace, port: int, retention: Retention) -> Server:
+        """Listen on ``port`` of the loopback address; 0 takes any free one. Raises :class:`PortTakenError`."""
+        broker = Broker(namespace)
+        connections: set[Connection] = set()
+        loop = asyncio.get_running_loop()
+        try:
+            listener = await loop.create_server(lambda: Connection(broker, connections), HOST, port)
+        except OSError as error:
+            if error.errno not in (errno.EADDRINUSE, errno.EACCES):
+                raise
+            raise PortTakenError(
+                f"port {port} cannot be had on {HOST}: stop the program that uses it, or choose another with --port"
+            ) from None
+        return cls(broker, connections, listener, loop.create_task(namespace.keep(retention)))
+
+    async def stop(self) -> None:
+        """Take no more connections, store what has arrived, say goodbye to the clients."""
+        self._listener.close()
+        self._keeper.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._keeper
+        for connection in self._connections:
+            connection.stop_reading()
+        await self.broker.namespace.flush()
+        for connection in tuple(self._connections):
+            connection.close(AmqpError(protocol.CONNECTION_FORCED, "The hub is being stopped."))
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_GOODBYE_SECONDS):
+                while self._connections:
+                    await asyncio.sleep(0.01)
+        self.abort_connections()
+
+    def abort_connections(self) -> None:
+        """Drop all connections without a word."""
+        for connection in tuple(self._connections):
+            connection.abort()
+
+
+def serve(
+    data: Path,
+    port: int,
+    hubs: Sequence[str],
+    partitions: int,
+    retention: timedelta,
+    on_ready: Callable[[str], None],
+    *,
+    max_partition_bytes: int | None = None,
+    segment_bytes: int = SEGMENT_BYTES,
+) -> None:
+    """Serve hubs from a data folder until SIGINT or SIGTERM, then store everything and return.
+
+    ``on_ready`` gets the connection string once connections are accepted. Port 0 takes any free port. Raises a
+    :class:`HubError` with a one-line message for what the operator can mend.
+    """
+    kept = Retention(retention, max_partition_bytes)
+    namespace = _open_namespace(data, segment_bytes)
+    with contextlib.closing(namespace), contextlib.suppress(KeyboardInterrupt):
+        namespace.open(hubs, partitions)
+        asyncio.run(_serve(namespace, port, kept, on_ready))
+
+
+def _open_namespace(data: Path, segment_bytes: int) -> Namespace:
+    try:
+        return Namespace(data, segment_bytes=segment_bytes)
+    except OSError as error:
+        raise HubError(f"the data folder {data} cannot be used: {error.strerror}; choose another with --data") from None
+
+
+async def _serve(namespace: Namespace, port: int, retention: Retention, on_ready: Callable[[str], None]) -> None:
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        with contextlib.suppress(NotImplementedError):  # Windows raises KeyboardInterrupt instead
+            loop.add_signal_handler(number, stopping.set)
+    server = await Server.start(namespace, port, retention)
+    on_ready(local_hub_connection(server.port))
+    await stopping.wait()
+    await server.stop()

@@ -1,0 +1,127 @@
+"""A hub in a thread of the test's own process, with hooks for what a test cannot wait for.
+
+Not here: assertions, fixtures, clients.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Coroutine, Sequence
+from datetime import timedelta
+from pathlib import Path
+from types import TracebackType
+from typing import Any, TypeVar
+
+from patient_flow.local_hub.hub import Namespace, Retention
+from patient_flow.local_hub.log import SEGMENT_BYTES
+from patient_flow.local_hub.server import Server
+from patient_flow.settings import local_hub_connection
+
+_T = TypeVar("_T")
+_FOREVER = Retention(timedelta(days=365 * 100))
+
+
+class HubThread:
+    """A local hub that serves from a background thread while the ``with`` block runs.
+
+    All methods are called from the test's thread and return when the thing is done. After :meth:`stop`, :meth:`start`
+    serves the same folder on the same port again, as after a restart of the hub's process.
+    """
+
+    def __init__(
+        self,
+        data: Path,
+        hubs: Sequence[str] = ("patient-flow",),
+        partitions: int = 4,
+        *,
+        segment_bytes: int = SEGMENT_BYTES,
+    ) -> None:
+        self.port = 0
+        self._data = data
+        self._hubs = hubs
+        self._partitions = partitions
+        self._segment_bytes = segment_bytes
+
+    def __enter__(self) -> HubThread:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    @property
+    def connection(self) -> str:
+        """Connection string for the real clients."""
+        return local_hub_connection(self.port)
+
+    def start(self) -> None:
+        """Open the folder and listen. Raises what :func:`patient_flow.local_hub.server.serve` would."""
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="local-hub", daemon=True)
+        self._thread.start()
+        try:
+            self._namespace, self._server = self._call(self._open())
+        except BaseException:
+            self._end_loop()
+            raise
+        self.port = self._server.port
+
+    def stop(self) -> None:
+        """Stop listening, close all connections and let go of the folder."""
+        if self._loop.is_closed():
+            return
+        self._call(self._server.stop())
+        self._namespace.close()
+        self._end_loop()
+
+    def abort_connections(self) -> None:
+        """Drop all connections, as a failing network would."""
+        self._do(self._server.abort_connections)
+
+    def truncate(self, hub: str, partition: str) -> None:
+        """Drop all events of a partition, as if retention had overtaken every reader."""
+        found = self._namespace.hub(hub)
+        kept = found.partition(partition) if found else None
+        if kept is None:
+            raise KeyError((hub, partition))
+        self._call(kept.expire(before=time.time_ns()))
+
+    def recreate(self, hub: str) -> None:
+        """Delete a hub and make it anew: another ``created_at``, sequence numbers from 0. Drops all connections."""
+        self._do(self._server.abort_connections)
+        self._call(self._namespace.recreate(hub))
+
+    def delay_credit(self, seconds: float) -> None:
+        """Let consumers wait so long for each grant of credit, as they do for a distant hub."""
+        self._server.broker.credit_delay = seconds
+
+    async def _open(self) -> tuple[Namespace, Server]:
+        with contextlib.ExitStack() as undo:
+            namespace = undo.enter_context(contextlib.closing(Namespace(self._data, segment_bytes=self._segment_bytes)))
+            namespace.open(self._hubs, self._partitions)
+            server = await Server.start(namespace, self.port, _FOREVER)
+            undo.pop_all()
+        return namespace, server
+
+    def _call(self, coroutine: Coroutine[Any, Any, _T]) -> _T:
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
+
+    def _do(self, action: Callable[[], None]) -> None:
+        async def run() -> None:
+            action()
+
+        self._call(run())
+
+    def _end_loop(self) -> None:
+        async def drain() -> None:
+            await self._loop.shutdown_default_executor()
+
+        self._call(drain())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()

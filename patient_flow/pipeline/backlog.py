@@ -1,0 +1,137 @@
+"""What is to be read from the hub next: a pure decision, shared by the sensor and the bronze step.
+
+Bronze keeps three kinds of progress: which hub it follows, which incarnation of it (its creation time), and the last
+sequence number per partition.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from patient_flow.stores.hub import HubState, PartitionState
+
+Progress = Callable[[str], int | None]
+HUB = "hub"
+
+
+class HubRefused(RuntimeError):
+    """The hub is not the one that bronze follows; going on needs a decision by an operator."""
+
+
+@dataclass(frozen=True)
+class PartitionBacklog:
+    """What one partition holds beyond what bronze has: events after ``after`` up to ``upto`` (sequence numbers).
+
+    ``lost`` events were dropped by the hub's retention before they could be read.
+    """
+
+    partition_id: str
+    after: int
+    upto: int
+    available: int
+    lost: int = 0
+
+
+@dataclass(frozen=True)
+class Backlog:
+    """What the next micro-batch reads, and what an operator should know."""
+
+    hub: str
+    created_at_ms: int
+    partitions: tuple[PartitionBacklog, ...]
+    notices: tuple[str, ...]
+
+    @property
+    def events(self) -> int:
+        """Events that the hub holds and bronze does not."""
+        return sum(part.available for part in self.partitions)
+
+    @property
+    def next_events(self) -> int:
+        """Events that the next micro-batch reads."""
+        return sum(part.upto - part.after for part in self.partitions)
+
+    def progress(self, last_read: dict[str, int]) -> dict[str, int]:
+        """Progress to commit with rows that end, per partition, at the sequence numbers ``last_read``."""
+        return {
+            HUB: identity(self.hub),
+            self.hub: self.created_at_ms,
+            **{source(self.hub, self.created_at_ms, part): number for part, number in last_read.items()},
+        }
+
+
+def identity(hub: str) -> int:
+    """63-bit number of a hub's name: progress can only hold numbers."""
+    return int.from_bytes(hashlib.blake2b(hub.encode(), digest_size=8).digest(), "big") >> 1
+
+
+def source(hub: str, created_at_ms: int, partition_id: str) -> str:
+    """Name under which progress in one partition is kept."""
+    return f"{hub}@{created_at_ms}/{partition_id}"
+
+
+def plan(state: HubState, progress: Progress, max_events: int, *, adopt: bool = False) -> Backlog:
+    """What to read next of a hub in ``state``, given bronze's ``progress``; at most ``max_events``.
+
+    ``adopt`` accepts another hub than the one followed so far. Raises :class:`HubRefused`.
+    """
+    hub = f"{HUB}/{state.host}/{state.name}".lower()
+    followed = progress(HUB)
+    if followed not in (None, identity(hub)) and not adopt:
+        raise HubRefused(
+            f"the lake was filled from another hub than {state.name} at {state.host}. If the change is meant, "
+            "materialize bronze/patient_events once with the config adopt_hub: true; "
+            "else correct PATIENT_FLOW_EVENTHUB_CONNECTION or PATIENT_FLOW_EVENTHUB_NAME"
+        )
+    created_at_ms = int(state.created_at.timestamp() * 1000)
+    incarnation = progress(hub)
+    notices = []
+    if incarnation is not None and incarnation != created_at_ms:
+        notices.append(f"hub {state.name} was deleted and created again at {state.created_at:%Y-%m-%d %H:%M:%S} UTC")
+    positions = {
+        part.partition_id: progress(source(hub, created_at_ms, part.partition_id)) for part in state.partitions
+    }
+    is_known = any(position is not None for position in positions.values())
+    behind = []
+    for part in state.partitions:
+        position = positions[part.partition_id]
+        backlog, notice = _partition(part, position, is_known=is_known)
+        behind.append(backlog)
+        notices += notice
+    return Backlog(hub, created_at_ms, _limited(behind, max_events), tuple(notices))
+
+
+def _partition(part: PartitionState, position: int | None, *, is_known: bool) -> tuple[PartitionBacklog, list[str]]:
+    after = -1 if position is None else position
+    notices = []
+    if part.last_sequence_number < after:
+        raise HubRefused(
+            f"partition {part.partition_id} ends at {part.last_sequence_number}, but bronze holds events up to "
+            f"{after}: the hub lost events that were acknowledged (a forced failover?). Compare both, then "
+            "delete and create the hub again, or restore it"
+        )
+    if position is None and is_known and not part.is_empty:
+        notices.append(f"partition {part.partition_id} is new")
+    lost = 0 if part.last_sequence_number < 0 else max(0, part.first_sequence_number - after - 1)
+    if lost and part.first_sequence_number <= part.last_sequence_number + 1:
+        what = "before they could be read" if position is not None else "before the first read"
+        notices.append(f"partition {part.partition_id}: retention dropped {lost} events {what}")
+    after = min(after + lost, part.last_sequence_number)
+    available = 0 if part.is_empty else max(0, part.last_sequence_number - after)
+    return PartitionBacklog(part.partition_id, after, part.last_sequence_number, available, lost), notices
+
+
+def _limited(behind: list[PartitionBacklog], max_events: int) -> tuple[PartitionBacklog, ...]:
+    """Fair shares: the smallest backlogs first, so that what they leave over goes to the larger ones."""
+    waiting = sorted((part for part in behind if part.available), key=lambda part: part.available)
+    limited = []
+    for number, part in enumerate(waiting):
+        share = min(part.available, max_events // (len(waiting) - number))
+        max_events -= share
+        if share:
+            limited.append(
+                PartitionBacklog(part.partition_id, part.after, part.after + share, part.available, part.lost)
+            )
+    return tuple(sorted(limited, key=lambda part: part.partition_id))

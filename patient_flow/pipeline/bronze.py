@@ -1,0 +1,75 @@
+"""Hub → bronze: drain what is there, commit events and positions together."""
+
+from __future__ import annotations
+
+import time
+from datetime import datetime
+
+import polars as pl
+
+from patient_flow.contracts.tables import BRONZE_EVENTS
+from patient_flow.pipeline.backlog import Backlog, PartitionBacklog, plan
+from patient_flow.pipeline.steps import StepResult, starts_over
+from patient_flow.stores.hub import Hub, Slice
+from patient_flow.stores.lake import Lake, LakeTable, RowsWritten
+
+DRAIN_SECONDS = 300.0
+
+
+@starts_over
+def ingest(lake: Lake, hub: Hub, *, now: datetime, run_id: str, max_events: int, adopt_hub: bool = False) -> StepResult:
+    """Everything the hub holds at this moment (at most ``max_events``) enters bronze, once.
+
+    Raises ``HubError`` when the hub cannot be read and ``HubRefused`` when it is another hub.
+    """
+    bronze = lake.open(BRONZE_EVENTS)
+    state = hub.peek()
+    backlog = plan(state, bronze.progress, max_events, adopt=adopt_hub)
+    slices = [_slice(bronze, backlog, part) for part in backlog.partitions]
+    if not slices:
+        return StepResult(BRONZE_EVENTS, bronze.version, figures={"backlog": 0}, notices=backlog.notices)
+    events = hub.drain(slices, time.monotonic() + DRAIN_SECONDS)
+    last_read = dict(events.group_by("partition_id").agg(pl.col("sequence_number").max()).iter_rows())
+    rows = events.with_columns(
+        hub_created_at=pl.lit(state.created_at),
+        ingested_at=pl.lit(now),
+        ingested_date=pl.lit(now.date()),
+        run_id=pl.lit(run_id),
+    )
+    version = bronze.append(rows, backlog.progress(last_read), run_id=run_id)
+    left = backlog.events - events.height
+    notices = list(backlog.notices)
+    if left:
+        notices.append(f"{left} events are left for the next micro-batch")
+    return StepResult(
+        BRONZE_EVENTS,
+        version,
+        RowsWritten(inserted=events.height),
+        figures={"backlog": left, "bytes": int(events["body"].bin.size().sum())},
+        counts={
+            "events": dict(events["partition_id"].value_counts().iter_rows()),
+            "lag": {
+                part.partition_id: part.available - (last_read.get(part.partition_id, part.after) - part.after)
+                for part in backlog.partitions
+            },
+        },
+        notices=tuple(notices),
+    )
+
+
+def _slice(bronze: LakeTable, backlog: Backlog, part: PartitionBacklog) -> Slice:
+    """Resumes by the stored offset (opaque, and the only position that survives a geo-replication failover)."""
+    offset = None
+    if part.after >= 0 and not part.lost:
+        stored = (
+            bronze.scan()
+            .filter(
+                pl.col("sequence_number") == part.after,
+                pl.col("partition_id") == part.partition_id,
+                pl.col("hub_created_at").dt.epoch("ms") == backlog.created_at_ms,
+            )
+            .select("offset")
+            .collect()
+        )
+        offset = stored.item(0, 0) if stored.height else None
+    return Slice(part.partition_id, part.after, part.upto, offset)

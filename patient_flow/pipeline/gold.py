@@ -1,0 +1,360 @@
+"""Silver → gold: for the keys that changes touch, the same pure functions that make the whole table.
+
+Every step reads the net changes of its sources since the versions it consumed last, finds the keys they touch, computes
+these keys' rows from everything that is known of them, and commits what differs together with its progress. When the
+changes are no longer kept, or nothing was consumed yet, every key counts as touched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, date, datetime, time, timedelta
+from zoneinfo import ZoneInfo
+
+import polars as pl
+
+from patient_flow.contracts.tables import (
+    DATA_QUALITY_DAY,
+    DIM_DEPARTMENT,
+    DIM_PATIENT,
+    DIM_TIME,
+    FACT_BED_CENSUS,
+    FACT_PATIENT_FLOW,
+    KPI_DEPARTMENT_DAY,
+    QUARANTINE,
+    SILVER_EVENTS,
+)
+from patient_flow.pipeline.steps import StepResult, is_up_to_date, starts_over
+from patient_flow.stores.lake import Changes, HistoryGone, Lake, LakeTable
+from patient_flow.transforms import calendar, census, dimensions, facts, kpis, quality, visits
+
+c = pl.col
+
+CENSUS_UNTIL = "until"
+"""Progress of the census: the hour (epoch hours) up to which it counts."""
+
+_SILVER_TIMES = ("event_time", "arrival_time", "admission_time", "discharge_time")
+
+
+@starts_over
+def dim_time(lake: Lake, zone: str, *, run_id: str) -> StepResult:
+    """DimTime covers the calendar's years and every year that an accepted event mentions."""
+    target, silver = lake.open(DIM_TIME), lake.open(SILVER_EVENTS)
+    changes = _changes(target, silver, _SILVER_TIMES)
+    is_first = target.progress(SILVER_EVENTS.path) is None
+    touched = calendar.years_outside_calendar(changes.both, _SILVER_TIMES)
+    if not touched and not is_first:
+        return _nothing_to_do(target, silver, run_id=run_id)
+    years = calendar.years_outside_calendar(silver.scan().select(_SILVER_TIMES).collect(), _SILVER_TIMES)
+    return _replace(target, target.scan().collect(), calendar.dim_time(years, zone), (silver,), run_id=run_id)
+
+
+@starts_over
+def dim_department(lake: Lake, reference: pl.DataFrame, *, run_id: str) -> StepResult:
+    """DimDepartment follows the reference list, and infers a member for each department that only events name."""
+    target, silver = lake.open(DIM_DEPARTMENT), lake.open(SILVER_EVENTS)
+    pair = ("hospital_id", "department")
+    changes = _changes(target, silver, pair)
+    before = target.scan().collect()
+    if changes.before.is_empty() and not changes.is_whole_table:
+        mentioned = pl.concat(
+            [changes.after.select(pair), before.filter("is_inferred", c("department_key") != 0).select(pair)]
+        )
+    else:  # an event that was taken back may have been the only one to name its department
+        mentioned = silver.scan().select(pair).unique().collect()
+    after = dimensions.department_versions(reference, mentioned)
+    return _replace(target, before, after, (silver,), run_id=run_id)
+
+
+@starts_over
+def dim_patient(lake: Lake, *, run_id: str) -> StepResult:
+    """DimPatient is rebuilt for the patients that changed events observe."""
+    target, silver = lake.open(DIM_PATIENT), lake.open(SILVER_EVENTS)
+    if is_up_to_date(target, silver):
+        return StepResult(DIM_PATIENT, target.version)
+    changes = _changes(target, silver, ("patient_hash", "patient_id"))
+    observed = silver.scan()
+    before = target.scan()
+    if not changes.is_whole_table:
+        touched = changes.both.select("patient_hash", "patient_id").unique()
+        observed = observed.filter(c("patient_hash").is_in(touched["patient_hash"].implode()))
+        before = before.filter(c("patient_id").is_in(touched["patient_id"].implode()))
+    after = dimensions.patient_versions(observed.select(dimensions.OBSERVATION_COLUMNS).collect())
+    if changes.is_whole_table:
+        after = pl.concat([dimensions.unknown_patient(), after])
+    return _replace(target, before.collect(), after, (silver,), run_id=run_id)
+
+
+@starts_over
+def fact_patient_flow(lake: Lake, *, run_id: str) -> StepResult:
+    """FactPatientFlow is rebuilt for the visits that changed events, patients or departments touch."""
+    target, silver = lake.open(FACT_PATIENT_FLOW), lake.open(SILVER_EVENTS)
+    patients, departments = lake.open(DIM_PATIENT), lake.open(DIM_DEPARTMENT)
+    sources = (silver, patients, departments)
+    if is_up_to_date(target, *sources):
+        return StepResult(FACT_PATIENT_FLOW, target.version)
+    touched = _touched_visits(target, silver, patients, departments)
+    events, before, versions = silver.scan(), target.scan(), patients.scan()
+    if touched is not None:
+        events = events.filter(c("visit_hash").is_in(touched.implode()))
+        before = before.filter(c("visit_hash").is_in(touched.implode()))
+    history = events.select(visits.VISIT_COLUMNS).collect()
+    if touched is not None:
+        versions = versions.filter(c("patient_id").is_in(history["patient_id"].unique().implode()))
+    stays = visits.stays(history)
+    after = facts.fact_patient_flow(stays, versions.collect(), departments.scan().collect())
+    result = _replace(target, before.collect(), after, sources, run_id=run_id)
+    waiting = visits.waiting(history, stays).height
+    newest = history["enqueued_at"].max()
+    return _with(result, visits=history["visit_id"].n_unique(), waiting=waiting, newest_event=str(newest))
+
+
+@starts_over
+def fact_bed_census(lake: Lake, *, run_id: str) -> StepResult:
+    """FactBedCensus counts the hours that changed stays occupy, and the hours since, for those still in bed."""
+    target, flow = lake.open(FACT_BED_CENSUS), lake.open(FACT_PATIENT_FLOW)
+    departments, silver = lake.open(DIM_DEPARTMENT), lake.open(SILVER_EVENTS)
+    sources = (flow, departments, silver)
+    if is_up_to_date(target, *sources):
+        return StepResult(FACT_BED_CENSUS, target.version)
+    until = _newest_event(silver)
+    if until is None:
+        return _nothing_to_do(target, *sources, run_id=run_id)
+    progress = {CENSUS_UNTIL: int(until.timestamp()) // 3600}
+    versions = departments.scan().collect()
+    changes = _changes(target, flow, census.STAY_COLUMNS)
+    counted_until = target.progress(CENSUS_UNTIL)
+    if changes.is_whole_table or counted_until is None or _versions_changed(target, departments):
+        everything = census.bed_hours(census.spans(flow.scan(), until=until), versions)
+        return _replace(target, target.scan().collect(), everything, sources, progress, run_id=run_id)
+    counted = datetime.fromtimestamp(counted_until * 3600, UTC)
+    still_in_bed = flow.scan().filter(
+        c("discharge_at").is_null() | (c("discharge_at") > counted),
+        ~c("stay_key").is_in(changes.both["stay_key"].implode()),
+    )
+    change = census.bed_hours(
+        pl.concat(
+            [
+                census.spans(changes.before, until=counted, weight=-1),
+                census.spans(changes.after, until=until),
+                census.spans(still_in_bed, until=until, after=counted),
+            ]
+        ),
+        versions,
+    )
+    before = (
+        target.scan()
+        .filter(
+            c("census_month").is_in(change["census_month"].unique().implode()),
+            c("time_key").is_in(change["time_key"].unique().implode()),
+        )
+        .collect()
+        .join(change, on=list(FACT_BED_CENSUS.key), how="semi")
+    )
+    return _replace(target, before, census.add(before, change), sources, progress, run_id=run_id)
+
+
+@starts_over
+def kpi_department_day(lake: Lake, zone: str, *, run_id: str) -> StepResult:
+    """KpiDepartmentDay is computed again for the local dates that changed stays and census hours touch."""
+    target, flow = lake.open(KPI_DEPARTMENT_DAY), lake.open(FACT_PATIENT_FLOW)
+    hourly, departments = lake.open(FACT_BED_CENSUS), lake.open(DIM_DEPARTMENT)
+    sources = (flow, hourly, departments)
+    if is_up_to_date(target, *sources):
+        return StepResult(KPI_DEPARTMENT_DAY, target.version)
+    first, last = _census_bounds(hourly)
+    bounds = {"first": _epoch_hours(first), "last": _epoch_hours(last)}
+    dates = _touched_dates(target, flow, hourly, departments, bounds, zone)
+    stays, hours, before = flow.scan().select(kpis.FACT_COLUMNS), hourly.scan(), target.scan()
+    if dates is None:
+        dates = _all_dates(flow, first, last, zone)
+    else:
+        spans = list(_instants(dates, zone))
+        stays = stays.filter(_within("admission_at", spans) | _within("discharge_at", spans))
+        hours = hours.filter(
+            pl.any_horizontal(
+                pl.lit(False), *(c("time_key").is_between(_key(start), _key(end)) for start, end in spans)
+            )
+        )
+        before = before.filter(c("date").is_in(pl.Series(sorted(dates), dtype=pl.Date).implode()))
+    after = kpis.kpi_department_day(
+        stays.collect(),
+        hours.collect(),
+        departments.scan().collect(),
+        dates=pl.Series(sorted(dates), dtype=pl.Date),
+        first_hour=first,
+        last_hour=last,
+        zone=zone,
+    )
+    return _replace(target, before.collect(), after, sources, bounds, run_id=run_id)
+
+
+@starts_over
+def data_quality_day(lake: Lake, zone: str, *, run_id: str) -> StepResult:
+    """DataQualityDay adds what changed in silver and quarantine to its counts."""
+    target, silver, rejected = lake.open(DATA_QUALITY_DAY), lake.open(SILVER_EVENTS), lake.open(QUARANTINE)
+    if is_up_to_date(target, silver, rejected):
+        return StepResult(DATA_QUALITY_DAY, target.version)
+    accepted_changes = _changes(target, silver, quality.SILVER_COLUMNS)
+    rejected_changes = _changes(target, rejected, quality.QUARANTINE_COLUMNS)
+    if accepted_changes.is_whole_table or rejected_changes.is_whole_table:
+        after = quality.data_quality_day(
+            silver.scan().select(quality.SILVER_COLUMNS).collect(),
+            rejected.scan().select(quality.QUARANTINE_COLUMNS).collect(),
+            zone,
+        )
+        return _replace(target, target.scan().collect(), after, (silver, rejected), run_id=run_id)
+    change = quality.total(
+        quality.data_quality_day(accepted_changes.after, rejected_changes.after, zone),
+        quality.negative(quality.data_quality_day(accepted_changes.before, rejected_changes.before, zone)),
+    )
+    before = (
+        target.scan()
+        .filter(c("date").is_in(change["date"].unique().implode()))
+        .collect()
+        .join(change, on=list(DATA_QUALITY_DAY.key), how="semi")
+    )
+    return _replace(target, before, quality.total(before, change), (silver, rejected), run_id=run_id)
+
+
+def _changes(target: LakeTable, source: LakeTable, columns: Iterable[str]) -> Changes:
+    """What changed in ``source`` since ``target`` consumed it; all of it if that is not known any more."""
+    try:
+        return source.changes(target.progress(source.table.path), list(columns))
+    except HistoryGone:
+        return source.changes(None, list(columns))
+
+
+def _replace(
+    target: LakeTable,
+    before: pl.DataFrame,
+    after: pl.DataFrame,
+    sources: Iterable[LakeTable],
+    progress: dict[str, int] | None = None,
+    *,
+    run_id: str,
+) -> StepResult:
+    consumed = {source.table.path: source.version for source in sources}
+    written = target.replace(before, after, {**consumed, **(progress or {})}, run_id=run_id)
+    return StepResult(target.table, target.version, written, consumed=consumed)
+
+
+def _nothing_to_do(target: LakeTable, *sources: LakeTable, run_id: str) -> StepResult:
+    if is_up_to_date(target, *sources):
+        return StepResult(target.table, target.version)
+    empty = target.table.empty()
+    return _replace(target, empty, empty, sources, run_id=run_id)
+
+
+def _with(result: StepResult, **figures: int | str) -> StepResult:
+    return StepResult(result.table, result.version, result.written, result.consumed, {**result.figures, **figures})
+
+
+def _touched_visits(
+    target: LakeTable, silver: LakeTable, patients: LakeTable, departments: LakeTable
+) -> pl.Series | None:
+    """``visit_hash`` of visits to compute again; None for all."""
+    if _versions_changed(target, departments):
+        return None
+    named = _changes(target, silver, ("visit_hash",))
+    versions = _changes(target, patients, ("patient_id",))
+    if named.is_whole_table or versions.is_whole_table:
+        return None
+    # A patient who is new with these events has no other visits; one whose versions changed may have.
+    known = versions.before["patient_id"]
+    later = versions.after.filter(~c("patient_id").is_in(known.implode()))
+    changed = pl.concat([known, later["patient_id"]]).unique()
+    others = (
+        silver.scan()
+        .filter(c("patient_id").is_in(changed.implode()))
+        .select("visit_hash")
+        .unique()
+        .collect()["visit_hash"]
+        if not changed.is_empty()
+        else named.after["visit_hash"].clear()
+    )
+    return pl.concat([named.both["visit_hash"], others]).unique()
+
+
+def _versions_changed(target: LakeTable, departments: LakeTable) -> bool:
+    """True when department versions that facts may refer to changed; new inferred ones cannot be referred to yet."""
+    changes = _changes(target, departments, ("is_inferred",))
+    return changes.is_whole_table or not changes.before.is_empty() or not changes.after["is_inferred"].all()
+
+
+def _newest_event(silver: LakeTable) -> datetime | None:
+    newest = silver.scan().select(c("event_time").max()).collect().item()
+    return newest if isinstance(newest, datetime) else None
+
+
+def _census_bounds(hourly: LakeTable) -> tuple[datetime | None, datetime | None]:
+    """First hour with somebody in bed, and the hour up to which the census counts."""
+    first = (
+        hourly.scan().select(calendar.hour_start(c("time_key").min())).collect().item() if hourly.row_count() else None
+    )
+    until = hourly.progress(CENSUS_UNTIL)
+    return first, None if until is None else datetime.fromtimestamp(until * 3600, UTC)
+
+
+def _epoch_hours(instant: datetime | None) -> int:
+    return -1 if instant is None else int(instant.timestamp()) // 3600
+
+
+def _touched_dates(
+    target: LakeTable,
+    flow: LakeTable,
+    hourly: LakeTable,
+    departments: LakeTable,
+    bounds: dict[str, int],
+    zone: str,
+) -> set[date] | None:
+    """Local dates whose measures to compute again; None for all."""
+    stays = _changes(target, flow, ("admission_at", "discharge_at"))
+    hours = _changes(target, hourly, ("time_key",))
+    if stays.is_whole_table or hours.is_whole_table or _versions_changed(target, departments):
+        return None
+    dates = kpis.touched_dates(stays.both["admission_at"], zone) | kpis.touched_dates(stays.both["discharge_at"], zone)
+    dates |= kpis.touched_dates(hours.both.select(calendar.hour_start(c("time_key"))).to_series(), zone)
+    for bound, hour in bounds.items():  # staffed beds count from the first hour to the last: both may have moved
+        former = target.progress(bound)
+        if former is not None and former != hour:
+            dates |= set(_dates_between(min(former, hour), max(former, hour), zone))
+    return dates
+
+
+def _dates_between(first: int, last: int, zone: str) -> Iterable[date]:
+    start = datetime.fromtimestamp(max(first, 0) * 3600, UTC).astimezone(ZoneInfo(zone)).date()
+    end = datetime.fromtimestamp(max(last, 0) * 3600, UTC).astimezone(ZoneInfo(zone)).date()
+    return (start + timedelta(days=number) for number in range((end - start).days + 1))
+
+
+def _all_dates(flow: LakeTable, first: datetime | None, last: datetime | None, zone: str) -> set[date]:
+    stays = flow.scan().select("admission_at", "discharge_at").collect()
+    dates = kpis.touched_dates(stays["admission_at"], zone) | kpis.touched_dates(stays["discharge_at"], zone)
+    if first is not None and last is not None:
+        dates |= set(_dates_between(_epoch_hours(first), _epoch_hours(last), zone))
+    return dates
+
+
+def _instants(dates: set[date], zone: str) -> Iterable[tuple[datetime, datetime]]:
+    """Half-open UTC spans that cover ``dates``, runs of days joined."""
+    ordered = sorted(dates)
+    start = 0
+    for index in range(1, len(ordered) + 1):
+        if index == len(ordered) or ordered[index] - ordered[index - 1] > timedelta(days=1):
+            yield _midnight(ordered[start], zone), _midnight(ordered[index - 1] + timedelta(days=1), zone)
+            start = index
+
+
+def _midnight(day: date, zone: str) -> datetime:
+    return datetime.combine(day, time(), ZoneInfo(zone)).astimezone(UTC)
+
+
+def _within(column: str, spans: list[tuple[datetime, datetime]]) -> pl.Expr:
+    return pl.any_horizontal(
+        pl.lit(False), *((c(column) >= pl.lit(start)) & (c(column) < pl.lit(end)) for start, end in spans)
+    )
+
+
+def _key(instant: datetime) -> int:
+    return int(instant.strftime("%Y%m%d%H"))

@@ -1,0 +1,54 @@
+"""Gold → warehouse: what changed since the versions that the warehouse holds, in one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import polars as pl
+
+from patient_flow.contracts.tables import SILVER_EVENTS, Table
+from patient_flow.pipeline.steps import StepResult
+from patient_flow.stores.lake import Changes, HistoryGone, Lake, LakeTable, RowsWritten
+from patient_flow.stores.warehouse.warehouse import Batch, Warehouse
+
+
+def load_warehouse(
+    lake: Lake, warehouse: Warehouse, tables: Sequence[Table], *, now: datetime, run_id: str
+) -> dict[str, StepResult]:
+    """Brings ``tables`` of the warehouse to the newest gold versions; results by table path.
+
+    Raises ``WarehouseError`` when the warehouse cannot be reached, and its ``Conflict`` when another loader was
+    faster: then a new try finds less to do.
+    """
+    warehouse.init()
+    loaded = warehouse.loaded_versions()
+    opened = [lake.open(table) for table in tables]
+    batches = [
+        _batch(gold, loaded.get(gold.table.path)) for gold in opened if loaded.get(gold.table.path) != gold.version
+    ]
+    written = (
+        warehouse.load(batches, newest_event_at=_newest_event(lake), loaded_at=now, run_id=run_id) if batches else {}
+    )
+    return {
+        gold.table.path: StepResult(
+            gold.table,
+            gold.version,
+            written.get(gold.table.path, RowsWritten()),
+            consumed={gold.table.path: gold.version},
+        )
+        for gold in opened
+    }
+
+
+def _batch(gold: LakeTable, since: int | None) -> Batch:
+    try:
+        changes: Changes = gold.changes(since)
+    except HistoryGone:
+        changes = gold.changes(None)
+    return Batch(gold.table, since, gold.version, changes.before, changes.after, changes.is_whole_table)
+
+
+def _newest_event(lake: Lake) -> datetime | None:
+    newest = lake.open(SILVER_EVENTS).scan().select(pl.col("enqueued_at").max()).collect().item()
+    return newest if isinstance(newest, datetime) else None

@@ -1,0 +1,143 @@
+"""Bronze → silver and quarantine.
+
+Silver decides; quarantine follows: it holds exactly the bronze rows that silver, up to the version it consumed, does
+not. So both can be materialised alone and die anywhere, and still every bronze row is in exactly one of the two.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import polars as pl
+
+from patient_flow.contracts import rules
+from patient_flow.contracts.tables import BRONZE_EVENTS, COORDINATES, QUARANTINE, SILVER_EVENTS
+from patient_flow.pipeline.steps import StepResult, starts_over
+from patient_flow.stores.lake import Lake, LakeTable, RowsWritten
+from patient_flow.transforms.accept import IDENTITY, accept, candidates, identity_reasons, judge
+from patient_flow.transforms.read import Reading, read_events
+
+ROWS_AT_ONCE = 500_000
+"""Bronze rows that one commit of silver takes in: bounds memory when a backlog is long."""
+
+_BODY_COLUMNS = (*COORDINATES, "enqueued_at", "body")
+c = pl.col
+
+
+@starts_over
+def accept_events(lake: Lake, reading: Reading, *, run_id: str) -> StepResult:
+    """New bronze rows that are acceptable, and the first of their identity at the hub, enter silver."""
+    silver, bronze = lake.open(SILVER_EVENTS), lake.open(BRONZE_EVENTS)
+    since = silver.progress(BRONZE_EVENTS.path)
+    written = RowsWritten()
+    received = 0
+    if since != bronze.version:
+        for upto in bronze.versions_in_steps(since, ROWS_AT_ONCE):
+            rows = bronze.changes(since, _BODY_COLUMNS, upto=upto).after
+            judged = judge(read_events(rows, reading))
+            written += take_in(silver, candidates(judged, reading.secret), {BRONZE_EVENTS.path: upto}, run_id=run_id)
+            received, since = received + rows.height, upto
+    return StepResult(
+        SILVER_EVENTS,
+        silver.version,
+        written,
+        consumed={BRONZE_EVENTS.path: bronze.version},
+        figures={"received": received, "accepted": written.inserted, "displaced": written.deleted},
+    )
+
+
+def take_in(silver: LakeTable, candidate: pl.DataFrame, progress: dict[str, int], *, run_id: str) -> RowsWritten:
+    """Commits the candidates that are the first of their identity; those they displace leave silver."""
+    accepted = accept(candidate, _same_identity(silver, candidate))
+    return silver.replace(accepted.displaced, accepted.rows, progress, run_id=run_id)
+
+
+@starts_over
+def quarantine_events(lake: Lake, reading: Reading, *, now: datetime, run_id: str) -> StepResult:
+    """Bronze rows that silver did not accept enter quarantine; rows it has accepted since leave it."""
+    quarantine, silver, bronze = lake.open(QUARANTINE), lake.open(SILVER_EVENTS), lake.open(BRONZE_EVENTS)
+    consumed = silver.progress(BRONZE_EVENTS.path)
+    since = quarantine.progress(BRONZE_EVENTS.path)
+    since_silver = quarantine.progress(SILVER_EVENTS.path)
+    if consumed is None or (since, since_silver) == (consumed, silver.version):
+        return StepResult(QUARANTINE, quarantine.version)
+    moved = silver.changes(since_silver, COORDINATES)
+    rejected = [_fetch(bronze, moved.before.join(moved.after, on=COORDINATES, how="anti"))]
+    returned = moved.after
+    if since != consumed:
+        arrived = bronze.changes(since, _BODY_COLUMNS, upto=consumed).after
+        rejected.append(arrived.join(moved.after, on=COORDINATES, how="anti"))
+        returned = moved.after.join(arrived, on=COORDINATES, how="anti")
+    rows = _with_reasons(pl.concat(rejected), silver, reading, now)
+    leaving = _held(quarantine, returned)
+    progress = {BRONZE_EVENTS.path: consumed, SILVER_EVENTS.path: silver.version}
+    written = quarantine.replace(leaving, rows, progress, run_id=run_id)
+    reasons = rows.select(c("reasons").explode()).to_series().value_counts()
+    return StepResult(
+        QUARANTINE,
+        quarantine.version,
+        written,
+        consumed=progress,
+        figures={"quarantined": written.inserted, "released": written.deleted},
+        counts={"reasons": dict(reasons.sort("count", descending=True).iter_rows())},
+    )
+
+
+def _with_reasons(rows: pl.DataFrame, silver: LakeTable, reading: Reading, now: datetime) -> pl.DataFrame:
+    """Quarantine rows with the rules they break; where they break none, it is their identity that is taken."""
+    judged = judge(read_events(rows.select(_BODY_COLUMNS), reading))
+    losers = candidates(judged, reading.secret)
+    taken = identity_reasons(losers, _same_identity(silver, losers))
+    return (
+        rows.join(judged.select(*COORDINATES, "hospital_id", broken="reasons"), on=COORDINATES, how="left")
+        .join(taken, on=COORDINATES, how="left")
+        .with_columns(
+            reasons=pl.when(c("broken").list.len() > 0)
+            .then("broken")
+            .otherwise(c("reasons").fill_null(pl.lit([rules.RULES_CHANGED]))),
+            rejected_at=pl.lit(now),
+            enqueued_month=c("enqueued_at").dt.strftime("%Y-%m"),
+        )
+        .select(QUARANTINE.schema.names())
+    )
+
+
+def _same_identity(silver: LakeTable, candidate: pl.DataFrame) -> pl.DataFrame:
+    """Silver rows that share an identity with a candidate. The event time is part of it, so few partitions are read."""
+    if candidate.is_empty():
+        return SILVER_EVENTS.empty()
+    return (
+        silver.scan()
+        .filter(
+            c("event_month").is_in(candidate["event_month"].unique().implode()),
+            c("event_key").is_in(candidate["event_key"].implode()),
+        )
+        .collect()
+        .join(candidate.select(IDENTITY).unique(), on=IDENTITY, how="semi")
+    )
+
+
+def _fetch(bronze: LakeTable, coordinates: pl.DataFrame) -> pl.DataFrame:
+    """Bodies of the few bronze rows with these coordinates."""
+    if coordinates.is_empty():
+        return BRONZE_EVENTS.empty().select(_BODY_COLUMNS)
+    numbers = coordinates["sequence_number"]
+    return (
+        bronze.scan()
+        .filter(c("sequence_number").is_in(numbers.implode()))
+        .select(_BODY_COLUMNS)
+        .collect()
+        .join(coordinates, on=COORDINATES, how="semi")
+    )
+
+
+def _held(quarantine: LakeTable, coordinates: pl.DataFrame) -> pl.DataFrame:
+    """Quarantine rows with these coordinates."""
+    if coordinates.is_empty():
+        return QUARANTINE.empty()
+    return (
+        quarantine.scan()
+        .filter(c("sequence_number").is_in(coordinates["sequence_number"].implode()))
+        .collect()
+        .join(coordinates, on=COORDINATES, how="semi")
+    )

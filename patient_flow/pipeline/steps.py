@@ -1,0 +1,52 @@
+"""What every step returns, and how a step that lost a race starts over."""
+
+from __future__ import annotations
+
+import functools
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import ParamSpec
+
+from patient_flow.contracts.tables import Table
+from patient_flow.stores.lake import Conflict, LakeTable, RowsWritten
+
+P = ParamSpec("P")
+
+ATTEMPTS = 5
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """What one step did: rows written, source versions consumed, the version produced, figures and notices.
+
+    ``notices`` are sentences for the operator about what is out of the ordinary.
+    """
+
+    table: Table
+    version: int
+    written: RowsWritten = field(default_factory=RowsWritten)
+    consumed: dict[str, int] = field(default_factory=dict)
+    figures: dict[str, int | float | str] = field(default_factory=dict)
+    counts: dict[str, dict[str, int]] = field(default_factory=dict)
+    notices: tuple[str, ...] = ()
+
+
+def starts_over(step: Callable[P, StepResult]) -> Callable[P, StepResult]:
+    """Runs ``step`` again when another writer committed first: it reads its progress anew and finds less to do."""
+
+    @functools.wraps(step)
+    def attempt(*args: P.args, **kwargs: P.kwargs) -> StepResult:
+        for number in range(1, ATTEMPTS):
+            try:
+                return step(*args, **kwargs)
+            except Conflict:
+                time.sleep(0.1 * number)
+        return step(*args, **kwargs)
+
+    return attempt
+
+
+def is_up_to_date(target: LakeTable, *sources: LakeTable) -> bool:
+    """True when ``target`` has consumed each of ``sources`` up to its pinned version."""
+    return all(target.progress(source.table.path) == source.version for source in sources)

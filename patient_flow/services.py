@@ -1,0 +1,54 @@
+"""Settings → the stores and readings they describe: the one place that joins the two.
+
+Not here: what is done with them (``pipeline``), nor any import of a database driver before it is needed.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import polars as pl
+
+from patient_flow.settings import Settings
+from patient_flow.stores.hub import Hub
+from patient_flow.stores.lake import Lake
+from patient_flow.stores.reference import read_departments
+from patient_flow.stores.warehouse.warehouse import Warehouse
+from patient_flow.transforms.read import Reading
+
+
+class Services:
+    """The outside systems of one run, each made when first asked for."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+
+    @cached_property
+    def lake(self) -> Lake:
+        """The Delta lake."""
+        return Lake(self.settings.lake_uri)
+
+    @cached_property
+    def hub(self) -> Hub:
+        """The Event Hub."""
+        return Hub(
+            connection=self.settings.eventhub_connection,
+            host=self.settings.hub_host,
+            name=self.settings.eventhub_name,
+            consumer_group=self.settings.eventhub_consumer_group,
+        )
+
+    @cached_property
+    def warehouse(self) -> Warehouse:
+        """The warehouse."""
+        return Warehouse(self.settings.warehouse_url, self.settings.warehouse_kind)
+
+    @cached_property
+    def departments(self) -> pl.DataFrame:
+        """The department list."""
+        return read_departments(self.settings.departments)
+
+    @cached_property
+    def reading(self) -> Reading:
+        """How bodies are read."""
+        return Reading(self.departments, self.settings.pseudonym_key)

@@ -1,0 +1,162 @@
+"""The only reader of the environment: every setting, its default for one machine, and what makes it invalid.
+
+Not here: what a setting is used for. Nothing is read at import; call :func:`load`.
+"""
+
+from __future__ import annotations
+
+import os
+import zoneinfo
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import SplitResult, urlsplit
+
+from dotenv import dotenv_values
+
+LOCAL_HUB_PORT = 5672
+LOCAL_PSEUDONYM_KEY = "patient-flow-local-demo-key"
+LAYERS = ("bronze", "silver", "gold")
+WAREHOUSE_KINDS = ("synapse", "mssql", "fabric", "postgresql", "sqlite")
+
+
+class SettingsError(ValueError):
+    """A setting is missing or makes no sense; the message names it and says what to do."""
+
+
+def local_hub_connection(port: int = LOCAL_HUB_PORT) -> str:
+    """Connection string of the local Event Hub, in the form that the Event Hubs emulator made common."""
+    return (
+        f"Endpoint=sb://127.0.0.1:{port};SharedAccessKeyName=local;SharedAccessKey=local;UseDevelopmentEmulator=true;"
+    )
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All settings, checked. Secrets do not show in its ``repr``."""
+
+    lake_uri: str = "data/{layer}"
+    eventhub_connection: str = field(default=local_hub_connection(), repr=False)
+    eventhub_namespace: str = ""
+    eventhub_name: str = "patient-flow"
+    eventhub_consumer_group: str = "$Default"
+    warehouse_url: str = field(default="sqlite:///data/warehouse.db", repr=False)
+    warehouse_kind: str = "sqlite"
+    timezone: str = "Europe/Paris"
+    pseudonym_key: str = field(default=LOCAL_PSEUDONYM_KEY, repr=False)
+    departments: str = ""
+    source_mapping: str = ""
+    max_events_per_run: int = 500_000
+
+    @property
+    def lake_is_local(self) -> bool:
+        """True when the lake is a folder of this machine."""
+        return "://" not in self.lake_uri or self.lake_uri.startswith("file://")
+
+    @property
+    def uses_demo_key(self) -> bool:
+        """True when pseudonyms are made with the key that everyone knows."""
+        return self.pseudonym_key == LOCAL_PSEUDONYM_KEY
+
+    @property
+    def hub_host(self) -> str:
+        """Fully qualified namespace of the Event Hub, without a port: half of the hub's identity."""
+        if self.eventhub_connection:
+            return _endpoint(self.eventhub_connection).hostname or ""
+        return self.eventhub_namespace
+
+    @property
+    def hub_port(self) -> int:
+        """Port of the Event Hub's endpoint; 5672 unless the connection string says another."""
+        return _endpoint(self.eventhub_connection).port or LOCAL_HUB_PORT
+
+    @property
+    def local_root(self) -> Path:
+        """Folder that holds what a local lake holds (the part of ``lake_uri`` before the layer)."""
+        return Path(self.lake_uri.removeprefix("file://").partition("{layer}")[0] or ".")
+
+
+def load(overrides: Mapping[str, str] | None = None, *, environ: Mapping[str, str] | None = None) -> Settings:
+    """Settings from the environment, with ``.env`` of the working directory below it and ``overrides`` above it.
+
+    Raises :class:`SettingsError` for a value that cannot work.
+    """
+    from_file = {name: value for name, value in dotenv_values(Path(".env")).items() if value is not None}
+    known = {**from_file, **(os.environ if environ is None else environ), **(overrides or {})}
+
+    def get(name: str, default: str) -> str:
+        return known.get(f"PATIENT_FLOW_{name}", default).strip()
+
+    defaults = Settings()
+    url = get("WAREHOUSE_URL", defaults.warehouse_url)
+    settings = Settings(
+        lake_uri=get("LAKE_URI", defaults.lake_uri),
+        eventhub_connection=get("EVENTHUB_CONNECTION", defaults.eventhub_connection),
+        eventhub_namespace=get("EVENTHUB_NAMESPACE", ""),
+        eventhub_name=get("EVENTHUB_NAME", defaults.eventhub_name),
+        eventhub_consumer_group=get("EVENTHUB_CONSUMER_GROUP", defaults.eventhub_consumer_group),
+        warehouse_url=url,
+        warehouse_kind=get("WAREHOUSE_KIND", "") or _kind_of(url),
+        timezone=get("TIMEZONE", defaults.timezone),
+        pseudonym_key=get("PSEUDONYM_KEY", "") or LOCAL_PSEUDONYM_KEY,
+        departments=get("DEPARTMENTS", ""),
+        source_mapping=get("SOURCE_MAPPING", ""),
+        max_events_per_run=_whole_number("MAX_EVENTS_PER_RUN", get("MAX_EVENTS_PER_RUN", "500000")),
+    )
+    _check(settings)
+    return settings
+
+
+def _check(settings: Settings) -> None:
+    if "{layer}" not in settings.lake_uri:
+        raise SettingsError(
+            f"PATIENT_FLOW_LAKE_URI must contain {{layer}}, as in data/{{layer}}; it is {settings.lake_uri!r}"
+        )
+    if not settings.eventhub_connection and not settings.eventhub_namespace:
+        raise SettingsError(
+            "PATIENT_FLOW_EVENTHUB_CONNECTION is empty: set it, or set PATIENT_FLOW_EVENTHUB_NAMESPACE "
+            "(fully qualified, as in NAME.servicebus.windows.net) to sign in with Entra ID"
+        )
+    if settings.eventhub_connection and not _endpoint(settings.eventhub_connection).hostname:
+        raise SettingsError(
+            "PATIENT_FLOW_EVENTHUB_CONNECTION is not a connection string: it needs Endpoint=sb://HOST, "
+            "SharedAccessKeyName and SharedAccessKey"
+        )
+    if settings.warehouse_kind not in WAREHOUSE_KINDS:
+        raise SettingsError(f"PATIENT_FLOW_WAREHOUSE_KIND must be one of {', '.join(WAREHOUSE_KINDS)}")
+    try:
+        zoneinfo.ZoneInfo(settings.timezone)
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError):
+        raise SettingsError(
+            f"PATIENT_FLOW_TIMEZONE must be an IANA zone such as Europe/Paris; it is {settings.timezone!r}"
+        ) from None
+    if settings.uses_demo_key and not settings.lake_is_local:
+        raise SettingsError(
+            "PATIENT_FLOW_PSEUDONYM_KEY is required when the lake is not on this machine: set it to a long random "
+            "secret and keep it (python -c 'import secrets; print(secrets.token_hex(32))' makes one)"
+        )
+
+
+def _kind_of(url: str) -> str:
+    scheme = url.partition(":")[0]
+    if scheme.startswith("mssql"):
+        raise SettingsError(
+            "PATIENT_FLOW_WAREHOUSE_KIND must say which SQL Server family the warehouse is: synapse, mssql or fabric"
+        )
+    kind = scheme.partition("+")[0]
+    if kind not in WAREHOUSE_KINDS:
+        raise SettingsError(
+            "PATIENT_FLOW_WAREHOUSE_URL must be an SQLAlchemy URL that starts with sqlite, postgresql or mssql+pyodbc"
+        )
+    return kind
+
+
+def _whole_number(name: str, text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise SettingsError(f"PATIENT_FLOW_{name} must be a whole number above 0; it is {text!r}")
+    return int(text)
+
+
+def _endpoint(connection: str) -> SplitResult:
+    parts = dict(part.partition("=")[::2] for part in connection.split(";") if part)
+    return urlsplit(parts.get("Endpoint", ""))

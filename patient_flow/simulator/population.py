@@ -1,0 +1,77 @@
+"""The people around a hospital: who they are, how old, and who of them falls ill next.
+
+Not here: when somebody comes and what happens then.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from random import Random
+from uuid import UUID
+
+from .demand import DAY
+
+YEAR = int(365.2425 * DAY)
+
+GENDERS = ("Female", "Male", "Other", "Unknown")
+GENDER_SHARES = (0.520, 0.465, 0.005, 0.010)
+
+# Visits are not spread evenly: few people come often. Raising a uniform number to this power favours low places.
+FREQUENT_ATTENDERS = 1.5
+
+
+class Profile(Enum):
+    """A part of the population, with its ages (years, both inclusive) and its people per staffed bed."""
+
+    CHILD = (0, 17, 12)
+    MOTHER = (16, 49, 8)
+    ADULT = (18, 99, 60)
+
+    def __init__(self, youngest: int, oldest: int, per_bed: int) -> None:
+        self.youngest = youngest
+        self.oldest = oldest
+        self.per_bed = per_bed
+
+
+@dataclass(slots=True, eq=False)
+class Patient:
+    """One person; ``born`` in microseconds since 1970 (UTC)."""
+
+    patient_id: str
+    gender: str
+    born: int
+    is_in_care: bool = False
+    is_alive: bool = True
+
+    def age(self, at: int) -> int:
+        """Completed years at the instant ``at``."""
+        return max(0, (at - self.born) // YEAR)
+
+
+class Population:
+    """The catchment area of one hospital: bounded, so its people return; a person is made up when first needed."""
+
+    def __init__(self, rng: Random, beds: int) -> None:
+        self._rng = rng
+        self._people: dict[Profile, list[Patient | None]] = {p: [None] * max(1, p.per_bed * beds) for p in Profile}
+
+    def draw(self, profile: Profile, at: int) -> Patient:
+        """Somebody of this profile who is not in care at the instant ``at``."""
+        people = self._people[profile]
+        while True:
+            place = int(len(people) * self._rng.random() ** FREQUENT_ATTENDERS)
+            patient = people[place]
+            if patient is None or not patient.is_alive or patient.age(at) > profile.oldest:
+                patient = people[place] = self._person(profile, at)
+            if not patient.is_in_care:
+                return patient
+
+    def _person(self, profile: Profile, at: int) -> Patient:
+        rng = self._rng
+        if profile is Profile.ADULT:
+            age = rng.triangular(profile.youngest, profile.oldest, 72)  # hospitals see the old more than the young
+        else:
+            age = rng.uniform(profile.youngest, profile.oldest + 1)
+        gender = GENDERS[0] if profile is Profile.MOTHER else rng.choices(GENDERS, GENDER_SHARES)[0]
+        return Patient(str(UUID(int=rng.getrandbits(128), version=4)), gender, at - int(age * YEAR))

@@ -1,0 +1,157 @@
+"""``patient-flow simulate``: options checked, feed and sink joined, the result summed up.
+
+Not here: the command line itself, and anything that could be tested without a clock or a hub.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import get_args
+from zoneinfo import ZoneInfo
+
+from rich.console import Console
+
+from ..settings import Settings
+from . import departments
+from .demand import DAY, SECOND
+from .events import Format
+from .feed import Plan, messages
+from .journal import Journal, JournaledSink
+from .progress import Tally
+from .sending import FileSink, SimulatorError, Sink, hub_sink, pump
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line can say; raises :class:`SimulatorError` where it makes no sense.
+
+    seed: the same seed at the same start gives the same events.
+    events: stop after so many; None: when the back-fill is done, or never.
+    rate: events per second, in any minute; the hospital lives as fast as that takes (see ``feed.Timeline``).
+    speed: hospital seconds per second; 1 (the default of a live feed) follows the real clock.
+    days: send the history of so many days first, as fast as possible. Then stop, unless rate or speed is given. The
+        very first events are older still: the admissions of those who are in bed when these days begin.
+    dirty: fraction of events that are spoilt.
+    to_file: write the bodies there, one per line, at the same pace, instead of sending them.
+    journal: remember there how far the feed went, and go on from there when started again.
+    """
+
+    seed: int = 7
+    events: int | None = None
+    rate: float | None = None
+    speed: float | None = None
+    days: float = 0.0
+    dirty: float = 0.05
+    format: Format = "lifecycle"
+    to_file: Path | None = None
+    journal: Path | None = None
+
+    def __post_init__(self) -> None:
+        if self.rate is not None and self.speed is not None:
+            raise SimulatorError("--rate and --speed exclude each other: both say how fast the hospital lives")
+        for name, value in (("events", self.events), ("rate", self.rate), ("speed", self.speed)):
+            if value is not None and value <= 0:
+                raise SimulatorError(f"--{name} must be above 0; it is {value}")
+        if self.days < 0:
+            raise SimulatorError(f"--days must not be below 0; it is {self.days}")
+        if not 0 <= self.dirty <= 1:
+            raise SimulatorError(f"--dirty is a fraction from 0 to 1; it is {self.dirty}")
+        if self.format not in get_args(Format):
+            raise SimulatorError(f"--format must be one of {', '.join(get_args(Format))}; it is {self.format}")
+
+    @property
+    def identity(self) -> str:
+        """What makes this feed the one it is, besides its beginning."""
+        pace = f"rate {self.rate:g}" if self.rate else f"speed {self.speed or 1:g}"
+        return f"seed {self.seed}, {self.days:g} days, {self.format}, dirty {self.dirty:g}, {pace}"
+
+    @property
+    def is_live(self) -> bool:
+        """True when the feed goes on after the history."""
+        return not self.days or self.rate is not None or self.speed is not None
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What was acknowledged: events by type, spoilt deliveries by kind, and how long it took in seconds."""
+
+    by_type: Counter[str]
+    by_dirt: Counter[str]
+    seconds: float
+
+    @property
+    def sent(self) -> int:
+        """All events."""
+        return self.by_type.total()
+
+    def __str__(self) -> str:
+        types = ", ".join(f"{name} {number:,}" for name, number in self.by_type.most_common())
+        speed = self.sent / self.seconds if self.seconds else 0.0
+        lines = [f"sent {self.sent:,} events in {self.seconds:,.1f} s ({speed:,.1f} per second)"]
+        if types:
+            lines.append(f"by type: {types}")
+        if self.by_dirt:
+            lines.append(f"spoilt on purpose: {self.by_dirt.total():,} deliveries of {len(self.by_dirt)} kinds")
+        return "\n".join(lines)
+
+
+def plan(settings: Settings, options: Options, now: int) -> Plan:
+    """What to simulate when sending begins at ``now`` (microseconds since 1970)."""
+    try:
+        network = departments.load(settings.departments)
+    except departments.DepartmentListError as error:
+        raise SimulatorError(f"PATIENT_FLOW_DEPARTMENTS: {error}") from error
+    return Plan(
+        seed=options.seed,
+        start=now - int(options.days * DAY),
+        now=now,
+        departments=network,
+        zone=ZoneInfo(settings.timezone),
+        format=options.format,
+        dirty=options.dirty,
+        speed=options.speed or 1.0,
+        rate=options.rate,
+        ends_now=not options.is_live,
+    )
+
+
+def simulate(
+    settings: Settings,
+    options: Options,
+    *,
+    clock: Callable[[], float] = time.time,
+    sleep: Callable[[float], None] = time.sleep,
+    console: Console | None = None,
+    sink: Sink | None = None,
+) -> Summary:
+    """Send the feed that the options describe until it ends or somebody interrupts it; gives what was acknowledged.
+
+    Raises :class:`SimulatorError` with a message for the operator.
+    """
+    console = console or Console(stderr=True)
+    began = clock()
+    now = int(began * SECOND)
+    journal = Journal.open(options.journal, options.identity, now) if options.journal else None
+    feed_plan = plan(settings, options, journal.began if journal else now)
+    report = partial(console.print, markup=False, highlight=False)
+    if sink is None:
+        sink = FileSink(options.to_file) if options.to_file else hub_sink(settings, sleep=sleep, report=report)
+    if journal:
+        sink = JournaledSink(sink, journal)
+    until = None if options.is_live else feed_plan.now
+    tally = Tally(console, clock, begins=feed_plan.start, until=until, events=options.events)
+    with closing(sink), tally:
+        try:
+            unsent = islice(messages(feed_plan), journal.sent if journal else 0, None)
+            feed = islice(unsent, options.events)
+            pump(feed, sink, clock=clock, sleep=sleep, acknowledged=tally.add)
+        except KeyboardInterrupt:
+            report("interrupted")
+    return Summary(tally.by_type, tally.by_dirt, clock() - began)

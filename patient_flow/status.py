@@ -1,0 +1,134 @@
+"""What ``patient-flow status`` and the demo's progress lines say, read from hub, lake and warehouse."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import click
+import polars as pl
+
+from patient_flow.contracts import tables
+from patient_flow.pipeline.backlog import HubRefused, plan
+from patient_flow.services import Services
+from patient_flow.stores.hub import HubError
+from patient_flow.stores.lake import Lake, LakeError
+from patient_flow.stores.warehouse.warehouse import WarehouseError
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far the pipeline has come."""
+
+    loaded_at: datetime
+    received: int
+    accepted: int
+    quarantined: int
+    in_beds: int
+    occupancy_pct: float | None
+    age: timedelta | None
+
+    def __str__(self) -> str:
+        occupancy = "" if self.occupancy_pct is None else f", {self.occupancy_pct:.1f} % of staffed beds"
+        age = "" if self.age is None else f"; newest event {_duration(self.age)} old"
+        return (
+            f"{self.received:,} events received = {self.accepted:,} accepted + {self.quarantined:,} quarantined; "
+            f"{self.in_beds:,} patients in beds{occupancy}{age}"
+        )
+
+
+def progress(services: Services, now: datetime) -> Progress | None:
+    """Totals at the last load of the warehouse; None before the first one."""
+    try:
+        fresh = services.warehouse.query("SELECT * FROM DataFreshness")
+        loaded = _latest(fresh, "loaded_at")
+        if loaded is None:
+            return None
+        beds = services.warehouse.query(_BEDS_NOW)
+        newest = _latest(fresh, "newest_event_at")
+        counts = _rows(services.lake)
+    except (WarehouseError, LakeError):
+        return None  # not there yet, or busy: the next look will tell
+    staffed = beds["staffed_beds"].sum()
+    return Progress(
+        loaded_at=loaded,
+        received=counts.get(tables.BRONZE_EVENTS.path, 0),
+        accepted=counts.get(tables.SILVER_EVENTS.path, 0),
+        quarantined=counts.get(tables.QUARANTINE.path, 0),
+        in_beds=int(beds["occupied_beds"].sum()),
+        occupancy_pct=100 * beds["occupied_beds"].sum() / staffed if staffed else None,
+        age=None if newest is None else now - newest,
+    )
+
+
+_BEDS_NOW = """
+SELECT d.staffed_beds AS staffed_beds, (
+    SELECT COALESCE(SUM(c.occupied_beds), 0) FROM FactBedCensus c
+    WHERE c.department_key = d.department_key AND c.time_key = (SELECT MAX(time_key) FROM FactBedCensus)
+) AS occupied_beds
+FROM DimDepartment d WHERE d.is_current = 1 AND d.staffed_beds IS NOT NULL
+"""
+
+
+def report(services: Services) -> None:
+    """Prints lag, rows, quarantine and freshness; what cannot be reached is said and does not hide the rest."""
+    now = datetime.now(UTC)
+    _report_hub(services)
+    _report_lake(services.lake)
+    _report_warehouse(services, now)
+
+
+def _report_hub(services: Services) -> None:
+    click.echo(f"Event Hub {services.settings.eventhub_name} at {services.hub.host}")
+    try:
+        state = services.hub.peek()
+        bronze = services.lake.open(tables.BRONZE_EVENTS)
+        backlog = plan(state, bronze.progress, services.settings.max_events_per_run)
+    except (HubError, HubRefused, LakeError) as error:
+        click.echo(f"  {error}")
+        return
+    behind = {part.partition_id: part.available for part in backlog.partitions}
+    for part in state.partitions:
+        click.echo(f"  partition {part.partition_id}: {behind.get(part.partition_id, 0):,} events behind")
+    for notice in backlog.notices:
+        click.echo(f"  {notice}")
+
+
+def _report_lake(lake: Lake) -> None:
+    click.echo("Lake")
+    for path, rows in _rows(lake).items():
+        click.echo(f"  {path:<26} {rows:>12,} rows")
+    if not lake.exists(tables.QUARANTINE):
+        click.echo("  nothing yet: run a micro-batch (dagster dev, or dagster asset materialize --select '*')")
+        return
+    reasons = lake.open(tables.QUARANTINE).scan().select(pl.col("reasons").explode()).collect()
+    for reason, count in reasons.to_series().value_counts(sort=True).iter_rows():
+        click.echo(f"  quarantined: {reason:<29} {count:>9,}")
+
+
+def _report_warehouse(services: Services, now: datetime) -> None:
+    click.echo(f"Warehouse ({services.settings.warehouse_kind})")
+    try:
+        for path, rows in services.warehouse.row_counts().items():
+            click.echo(f"  {path:<26} {rows:>12,} rows")
+        newest = _latest(services.warehouse.query("SELECT * FROM DataFreshness"), "newest_event_at")
+    except WarehouseError as error:
+        click.echo(f"  {error}")
+        return
+    click.echo("  newest event: " + ("none" if newest is None else f"{_duration(now - newest)} old"))
+
+
+def _rows(lake: Lake) -> dict[str, int]:
+    return {path: opened.row_count() for path, opened in lake.open_all(tables.LAKE_TABLES).items()}
+
+
+def _latest(frame: pl.DataFrame, column: str) -> datetime | None:
+    instant = frame[column].drop_nulls().max() if frame.height else None
+    return instant.replace(tzinfo=UTC) if isinstance(instant, datetime) else None
+
+
+def _duration(span: timedelta) -> str:
+    seconds = int(span.total_seconds())
+    if seconds < 120:
+        return f"{seconds} s"
+    return f"{seconds // 60} min" if seconds < 7200 else f"{seconds // 3600} h"

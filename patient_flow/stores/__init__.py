@@ -1,0 +1,1 @@
+"""One outside system per module: hub, lake, warehouse. Plain classes with verbs; no Dagster, no transforms."""

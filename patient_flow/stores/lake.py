@@ -1,0 +1,323 @@
+"""The Delta lake: tables pinned at a version, their changes, and commits that carry rows and progress together.
+
+Not here: what the rows mean. Exactly-once rests on one rule: whoever writes reads its own progress from a handle,
+computes, and commits through *the same* handle. delta-rs then refuses the commit if anybody recorded progress for
+the same source in between (measured for delta-rs 1.6.6; the tests keep watching it).
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import polars as pl
+from deltalake import CommitProperties, DeltaTable, Schema, Transaction, write_deltalake
+from deltalake.exceptions import CommitFailedError, DeltaError
+
+from patient_flow.contracts.tables import Table
+
+Progress = Mapping[str, int]
+"""Source → its version (a Delta version, a sequence number) up to which a table has consumed it."""
+
+CHECKPOINT_EVERY = "50"
+_CHANGE = "_change_type"
+_VERSION = "_commit_version"
+_OPERATION = "_operation"
+
+
+class LakeError(RuntimeError):
+    """The lake cannot be read or written; the message says which table."""
+
+
+class Conflict(LakeError):
+    """Another writer committed first; nothing was written. Open the table again and start over."""
+
+
+class HistoryGone(LakeError):
+    """The changes asked for are no longer kept; read the whole table instead."""
+
+
+@dataclass(frozen=True)
+class Changes:
+    """What became of a table between two versions, net, one row per key on each side.
+
+    ``before`` holds changed and removed rows as they were, ``after`` changed and added rows as they are.
+    """
+
+    before: pl.DataFrame
+    after: pl.DataFrame
+    is_whole_table: bool = False
+
+    @property
+    def both(self) -> pl.DataFrame:
+        """All rows of both sides."""
+        return pl.concat([self.before, self.after])
+
+
+@dataclass(frozen=True)
+class RowsWritten:
+    """Rows that commits inserted, updated and deleted."""
+
+    inserted: int = 0
+    updated: int = 0
+    deleted: int = 0
+
+    def __add__(self, other: RowsWritten) -> RowsWritten:
+        return RowsWritten(self.inserted + other.inserted, self.updated + other.updated, self.deleted + other.deleted)
+
+
+class LakeTable:
+    """One Delta table, pinned at the version it had when it was opened."""
+
+    def __init__(self, table: Table, handle: DeltaTable, storage_options: dict[str, str] | None = None) -> None:
+        self.table = table
+        self._handle = handle
+        self._storage_options = storage_options
+        self.version = handle.version()
+
+    @property
+    def uri(self) -> str:
+        """Where the table lies."""
+        return self._handle.table_uri
+
+    def progress(self, source: str) -> int | None:
+        """Version of ``source`` up to which this table has consumed it; None if it never did."""
+        return self._handle.transaction_version(source)
+
+    def scan(self) -> pl.LazyFrame:
+        """All rows at the pinned version."""
+        return pl.scan_delta(self._handle).select(self.table.schema.names())
+
+    def row_count(self) -> int:
+        """Rows at the pinned version, from the log's statistics."""
+        files = pl.DataFrame(self._handle.get_add_actions(flatten=True))
+        return int(files["num_records"].sum())
+
+    def size_bytes(self) -> int:
+        """Bytes of the data files at the pinned version."""
+        files = pl.DataFrame(self._handle.get_add_actions(flatten=True))
+        return int(files["size_bytes"].sum())
+
+    def changes(self, since: int | None, columns: Sequence[str] | None = None, *, upto: int | None = None) -> Changes:
+        """Net changes after version ``since`` up to ``upto`` (else the pinned version).
+
+        When ``since`` is None, the whole table counts as added. ``columns`` limits what is read (the key is always
+        there). Raises :class:`HistoryGone` when the change feed no longer reaches back to ``since``.
+        """
+        upto = self.version if upto is None else upto
+        wanted = list(dict.fromkeys([*self.table.key, *(columns or self.table.schema.names())]))
+        nothing = self.table.empty().select(wanted)
+        if since is None:
+            return Changes(nothing, self._at(upto).select(wanted).collect(), is_whole_table=True)
+        if since > upto:
+            raise HistoryGone(f"{self.table.path} is at version {upto}, older than {since}: it was replaced")
+        if since == upto:
+            return Changes(nothing, nothing)
+        feed = self._feed(since, upto, [*wanted, _CHANGE, _VERSION]).with_columns(
+            pl.col(name).cast(dtype) for name, dtype in nothing.schema.items()
+        )
+        return Changes(*_net(feed, self.table.key, wanted))
+
+    def versions_in_steps(self, since: int | None, rows: int) -> list[int]:
+        """Versions at which to stop on the way from ``since`` to the pinned one, about ``rows`` added rows apart.
+
+        For consumers that must not read a long backlog at once. Without a change feed to count in, one step.
+        """
+        try:
+            feed = self._feed(-1 if since is None else since, self.version, [self.table.key[-1], _VERSION])
+        except HistoryGone:
+            return [self.version]
+        sizes = feed.group_by(_VERSION).len().sort(_VERSION)
+        step = (sizes["len"].cum_sum() - 1) // rows
+        stops = sizes.with_columns(step=step).group_by("step", maintain_order=True).agg(pl.col(_VERSION).last())
+        return [int(version) for version in stops[_VERSION][:-1]] + [self.version]
+
+    def _feed(self, since: int, upto: int, columns: Sequence[str]) -> pl.DataFrame:
+        try:
+            return pl.DataFrame(
+                self._handle.load_cdf(
+                    starting_version=since + 1, ending_version=upto, columns=list(columns), allow_out_of_range=True
+                )
+            )
+        except (DeltaError, OSError) as error:
+            raise HistoryGone(f"{self.table.path} no longer has its changes since version {since}: {error}") from error
+
+    def _at(self, version: int) -> pl.LazyFrame:
+        if version == self.version:
+            return self.scan()
+        older = DeltaTable(self.uri, version=version, storage_options=self._storage_options)
+        return pl.scan_delta(older).select(self.table.schema.names())
+
+    def append(self, rows: pl.DataFrame, progress: Progress, **metadata: str) -> int:
+        """Adds ``rows`` and records ``progress`` in one commit; returns the new version.
+
+        Raises :class:`Conflict` when another writer recorded progress for one of the same sources since this table
+        was opened.
+        """
+        with self._refused():
+            write_deltalake(
+                self._handle, self._conform(rows), mode="append", commit_properties=_commit(progress, metadata)
+            )
+        return self._refresh()
+
+    def overwrite(self, rows: pl.DataFrame, progress: Progress, **metadata: str) -> int:
+        """Makes ``rows`` the whole content, in one commit with ``progress``; returns the new version."""
+        with self._refused():
+            write_deltalake(
+                self._handle,
+                self._conform(rows),
+                mode="overwrite",
+                commit_properties=_commit(progress, metadata, retries=0),
+            )
+        return self._refresh()
+
+    def replace(self, before: pl.DataFrame, after: pl.DataFrame, progress: Progress, **metadata: str) -> RowsWritten:
+        """Makes ``before`` (rows that are in the table now) into ``after``, in one commit with ``progress``.
+
+        Only rows that really differ are written, so a consumer of the change feed sees just those. Rows are matched
+        by the table's key; a row whose partition changes is removed from the old one and added to the new.
+        """
+        after, before = self._conform(after), self._conform(before)
+        keys = list(dict.fromkeys([*self.table.key, *self.table.partition_by]))
+        removed = before.join(after, on=keys, how="anti")
+        added = after.join(before, on=keys, how="anti")
+        changed = _differing(before, after, keys)
+        written = RowsWritten(inserted=added.height, updated=changed.height, deleted=removed.height)
+        if removed.is_empty() and changed.is_empty():
+            if added.height or any(self.progress(source) != version for source, version in progress.items()):
+                self.append(added, progress, **metadata)
+            return written
+        source = pl.concat(
+            [
+                pl.concat([added, changed]).with_columns(pl.lit("upsert").alias(_OPERATION)),
+                removed.with_columns(pl.lit("delete").alias(_OPERATION)),
+            ]
+        )
+        with self._refused():
+            self._merge(source, keys, _commit(progress, metadata))
+        self._refresh()
+        return written
+
+    def _merge(self, source: pl.DataFrame, keys: Sequence[str], properties: CommitProperties) -> None:
+        assignments = {f"`{name}`": f"s.`{name}`" for name in self.table.schema.names()}
+        # The literal partition list lets delta-rs prune; without it every merge reads the whole table.
+        literals = [
+            f"t.`{column}` IN ({', '.join(_literal(value) for value in source[column].unique().sort())})"
+            for column in self.table.partition_by
+        ]
+        predicate = " AND ".join([*literals, *(f"t.`{key}` = s.`{key}`" for key in keys)])
+        (
+            self._handle.merge(source, predicate, "s", "t", streamed_exec=False, commit_properties=properties)
+            .when_matched_delete(f"s.{_OPERATION} = 'delete'")
+            .when_matched_update(assignments, predicate=f"s.{_OPERATION} = 'upsert'")
+            .when_not_matched_insert(assignments, predicate=f"s.{_OPERATION} = 'upsert'")
+            .execute()
+        )
+
+    def _conform(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """Exactly the declared columns, in order and type: delta-rs would cast silently."""
+        return rows.select(pl.col(name).cast(dtype) for name, dtype in self.table.schema.items())
+
+    def _refresh(self) -> int:
+        self._handle.update_incremental()
+        self.version = self._handle.version()
+        return self.version
+
+    @contextlib.contextmanager
+    def _refused(self) -> Iterator[None]:
+        try:
+            yield
+        except CommitFailedError as error:
+            raise Conflict(f"another writer changed {self.table.path} meanwhile: {error}") from error
+
+
+class Lake:
+    """All tables below one URI pattern such as ``data/{layer}`` or ``abfss://{layer}@ACCOUNT.dfs.core.windows.net``."""
+
+    def __init__(self, uri: str, storage_options: Mapping[str, str] | None = None) -> None:
+        self._uri = uri
+        self._storage_options = dict(storage_options or {}) or None
+
+    def uri(self, table: Table) -> str:
+        """Where ``table`` lies."""
+        return f"{self._uri.format(layer=table.layer).rstrip('/')}/{table.name}"
+
+    def exists(self, table: Table) -> bool:
+        """True when ``table`` has been created."""
+        return DeltaTable.is_deltatable(self.uri(table), self._storage_options)
+
+    def open(self, table: Table) -> LakeTable:
+        """``table`` at its newest version; created, with its final properties, when it is not there yet.
+
+        Raises :class:`LakeError` when the place cannot be reached.
+        """
+        uri = self.uri(table)
+        try:
+            if not self.exists(table):
+                self._create(table, uri)
+            return LakeTable(table, DeltaTable(uri, storage_options=self._storage_options), self._storage_options)
+        except (DeltaError, OSError) as error:
+            raise LakeError(f"cannot open {table.path} at {uri}: {error}") from error
+
+    def open_all(self, tables: Iterable[Table]) -> dict[str, LakeTable]:
+        """Each of ``tables`` that exists, by path."""
+        return {table.path: self.open(table) for table in tables if self.exists(table)}
+
+    def _create(self, table: Table, uri: str) -> None:
+        # Properties are final at creation: changing one later makes every writer in flight fail.
+        # A second process that creates the table at the same moment finds it there, which is as good.
+        with contextlib.suppress(CommitFailedError):
+            DeltaTable.create(
+                uri,
+                schema=Schema.from_arrow(table.schema),
+                mode="ignore",
+                partition_by=list(table.partition_by),
+                name=table.name,
+                description=table.description,
+                configuration={
+                    "delta.enableChangeDataFeed": "true",
+                    "delta.checkpointInterval": CHECKPOINT_EVERY,
+                    **table.configuration,
+                },
+                storage_options=self._storage_options,
+            )
+
+
+def _commit(progress: Progress, metadata: Mapping[str, str], retries: int | None = None) -> CommitProperties:
+    return CommitProperties(
+        custom_metadata=dict(metadata) or None,
+        max_commit_retries=retries,
+        app_transactions=[Transaction(source, version) for source, version in progress.items()],
+    )
+
+
+def _net(feed: pl.DataFrame, key: Sequence[str], columns: Sequence[str]) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """First image of each key if it is an old one, last image if it is a new one; equal pairs dropped."""
+    is_old = pl.col(_CHANGE).is_in(["delete", "update_preimage"])
+    if not feed.select(is_old.any()).item():
+        return feed.clear().select(columns), feed.select(columns)
+    feed = feed.with_columns(is_old.alias("_is_old")).sort(_VERSION, pl.col("_is_old").not_(), maintain_order=True)
+    before = feed.unique(key, keep="first", maintain_order=True).filter("_is_old").select(columns)
+    after = feed.unique(key, keep="last", maintain_order=True).filter(~pl.col("_is_old")).select(columns)
+    differing = _differing(before, after, key).select(key)
+    unchanged = before.join(after, on=key, how="semi").join(differing, on=key, how="anti").select(key)
+    return before.join(unchanged, on=key, how="anti"), after.join(unchanged, on=key, how="anti")
+
+
+def _differing(before: pl.DataFrame, after: pl.DataFrame, key: Sequence[str]) -> pl.DataFrame:
+    """Rows of ``after`` whose key is in ``before`` with other values."""
+    values = [name for name in after.columns if name not in key]
+    paired = after.join(before, on=list(key), how="inner", suffix="_before")
+    if not values:
+        return after.clear()
+    differs = pl.any_horizontal(pl.col(name).ne_missing(pl.col(f"{name}_before")) for name in values)
+    return paired.filter(differs).select(after.columns)
+
+
+def _literal(value: object) -> str:
+    if isinstance(value, datetime):
+        raise TypeError("no table is partitioned by an instant")
+    quoted = str(value).replace("'", "''")
+    return f"'{quoted}'"

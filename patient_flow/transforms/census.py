@@ -1,0 +1,105 @@
+"""Stays → occupied beds per hour, department and gender.
+
+A stay occupies a bed at hour h when admission_at ≤ h < discharge_at. Counting is additive: what a change of stays
+does to the census is the census of the stays as they are minus the census of the stays as they were. So a micro-batch
+costs what it touches, and any sequence of changes adds up to the census of the final stays.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+import polars as pl
+
+from patient_flow.contracts.tables import FACT_BED_CENSUS
+from patient_flow.transforms.calendar import hour_start, time_key
+from patient_flow.transforms.dimensions import version_at
+
+c = pl.col
+
+STAY_COLUMNS = ("stay_key", "department_key", "gender", "admission_at", "discharge_at")
+"""Columns of FactPatientFlow that the census needs."""
+
+HOUR = timedelta(hours=1)
+_KEY = list(FACT_BED_CENSUS.key)
+
+
+def spans(
+    stays: pl.DataFrame | pl.LazyFrame, *, until: datetime, after: datetime | None = None, weight: int = 1
+) -> pl.DataFrame:
+    """The hours that each stay occupies a bed, as half-open spans: department_key, gender, first, end, weight.
+
+    Only hours ``after < h <= until`` count; ``weight`` is -1 to take stays out.
+    """
+    first, end = _next_hour(c("admission_at")), _next_hour(c("discharge_at"))
+    if after is not None:
+        first = pl.max_horizontal(first, pl.lit(_hour(after) + HOUR))
+    return (
+        stays.lazy()
+        .select(
+            "department_key",
+            "gender",
+            first=first,
+            end=pl.min_horizontal(end, pl.lit(_hour(until) + HOUR)),
+            weight=pl.lit(weight, dtype=pl.Int64),
+        )
+        .filter(c("first") < c("end"))
+        .collect()
+    )
+
+
+def bed_hours(spanned: pl.DataFrame, departments: pl.DataFrame) -> pl.DataFrame:
+    """Sum of weights per hour, department version valid at that hour, and gender: FactBedCensus rows, zeros left out.
+
+    ``departments`` is DimDepartment.
+    """
+    place = ["hospital_id", "department", "gender"]
+    placed = spanned.join(
+        departments.select("department_key", "hospital_id", "department"), on="department_key", how="left"
+    )
+    steps = (
+        pl.concat(
+            [
+                placed.select(*place, "weight", hour="first"),
+                placed.select(*place, -c("weight"), hour="end"),
+            ]
+        )
+        .group_by(*place, "hour")
+        .agg(c("weight").sum())
+        .sort(*place, "hour")
+        .with_columns(occupied_beds=c("weight").cum_sum().over(place), next_hour=c("hour").shift(-1).over(place))
+        .filter(c("occupied_beds") != 0)
+    )
+    hours = steps.with_columns(hour=pl.datetime_ranges("hour", "next_hour", "1h", closed="left")).explode("hour")
+    return (
+        hours.pipe(version_at, departments, by=["hospital_id", "department"], at="hour", columns=["department_key"])
+        .with_columns(time_key=time_key(c("hour")))
+        .group_by(_KEY)
+        .agg(c("occupied_beds").sum(), census_month=c("hour").first().dt.strftime("%Y-%m"))
+        .filter(c("occupied_beds") != 0)
+        .select(c(name).cast(dtype) for name, dtype in FACT_BED_CENSUS.schema.items())
+    )
+
+
+def add(census: pl.DataFrame, change: pl.DataFrame) -> pl.DataFrame:
+    """``census`` with ``change`` (rows of :func:`bed_hours`, maybe negative) added; zeros left out."""
+    total = pl.concat([census, change.select(census.columns)]).group_by(_KEY)
+    return (
+        total.agg(c("occupied_beds").sum(), c("census_month").first())
+        .filter(c("occupied_beds") != 0)
+        .select(census.columns)
+    )
+
+
+def hours_of(census: pl.DataFrame) -> pl.DataFrame:
+    """``census`` with the first instant of its hour as ``hour_at``."""
+    return census.with_columns(hour_at=hour_start(c("time_key")))
+
+
+def _next_hour(instant: pl.Expr) -> pl.Expr:
+    """The first full hour at or after ``instant``."""
+    return (instant + timedelta(hours=1) - timedelta(microseconds=1)).dt.truncate("1h")
+
+
+def _hour(instant: datetime) -> datetime:
+    return instant.replace(minute=0, second=0, microsecond=0)

@@ -1,0 +1,155 @@
+"""Slowly changing dimensions: versions of patients and departments, and the join of a moment to its version.
+
+Versions are rebuilt from all observations of a key, never patched: that is what makes late events split them right.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import polars as pl
+
+from patient_flow.contracts import events
+from patient_flow.contracts.tables import DIM_DEPARTMENT, DIM_PATIENT, Table
+from patient_flow.transforms.keys import surrogate_key
+from patient_flow.transforms.visits import in_order
+
+c = pl.col
+
+OBSERVATION_COLUMNS = ("patient_id", "event_id", "event_type", "event_time", "enqueued_at", "gender", "age")
+"""Columns of silver events that patient versions are built from."""
+
+BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
+"""``valid_from`` of members that are not observed but inferred, and of unknown members."""
+
+
+def patient_versions(silver: pl.DataFrame) -> pl.DataFrame:
+    """DimPatient rows of the patients in ``silver``, from *all* their events (:data:`OBSERVATION_COLUMNS`).
+
+    Each event observes gender and age at its event time; what it does not state stays as last known.
+    """
+    known = in_order(silver.select(OBSERVATION_COLUMNS), "patient_id").with_columns(
+        c("gender", "age").forward_fill().over("patient_id")
+    )
+    versions = (
+        known.with_columns(c("gender").fill_null(events.UNKNOWN))
+        .unique(["patient_id", "event_time"], keep="last", maintain_order=True)
+        .pipe(_changes_only, "patient_id", ("gender", "age"))
+        .rename({"event_time": "valid_from"})
+        .pipe(_with_validity, "patient_id")
+        .with_columns(
+            patient_key=surrogate_key([c("patient_id"), c("valid_from").dt.epoch("us")]), age_band=age_band(c("age"))
+        )
+    )
+    return _as(DIM_PATIENT, versions)
+
+
+def unknown_patient() -> pl.DataFrame:
+    """The unknown member of DimPatient."""
+    return _unknown(DIM_PATIENT, patient_key=events.UNKNOWN_KEY, patient_id=events.UNKNOWN, gender=events.UNKNOWN)
+
+
+def department_versions(reference: pl.DataFrame, mentioned: pl.DataFrame) -> pl.DataFrame:
+    """DimDepartment: versions of the reference list, inferred members for ``mentioned`` others, the unknown member.
+
+    ``reference`` has the columns of the departments file (``valid_from`` as an instant); ``mentioned`` has
+    hospital_id and department as events name them.
+    """
+    pair = ["hospital_id", "department"]
+    listed = (
+        reference.sort(*pair, "valid_from")
+        .unique([*pair, "valid_from"], keep="last", maintain_order=True)
+        .pipe(_changes_only_by_pair, ("hospital_name", "staffed_beds", "staff", "expected_los_hours"))
+        .with_columns(is_inferred=pl.lit(False))
+    )
+    names = reference.sort("valid_from").unique("hospital_id", keep="last").select("hospital_id", "hospital_name")
+    inferred = (
+        mentioned.select(pair)
+        .drop_nulls()
+        .unique()
+        .join(reference.select(pair).unique(), on=pair, how="anti")
+        .join(names, on="hospital_id", how="left")
+        .with_columns(is_inferred=pl.lit(True), valid_from=pl.lit(BEGINNING, dtype=DIM_DEPARTMENT.schema["valid_from"]))
+    )
+    versions = (
+        pl.concat([listed, inferred], how="diagonal_relaxed")
+        .sort(*pair, "valid_from")
+        .with_columns(valid_to=c("valid_from").shift(-1).over(pair))
+        .with_columns(
+            is_current=c("valid_to").is_null(),
+            department_key=surrogate_key([*(c(name) for name in pair), c("valid_from").dt.epoch("us")]),
+        )
+    )
+    unknown = _unknown(
+        DIM_DEPARTMENT,
+        department_key=events.UNKNOWN_KEY,
+        hospital_id=events.UNKNOWN,
+        hospital_name=events.UNKNOWN,
+        department=events.UNKNOWN,
+        is_inferred=True,
+    )
+    return pl.concat([unknown, _as(DIM_DEPARTMENT, versions)])
+
+
+def version_at(
+    moments: pl.DataFrame, versions: pl.DataFrame, *, by: list[str], at: str, columns: list[str]
+) -> pl.DataFrame:
+    """``moments`` with ``columns`` of the version of ``by`` that is valid at the instant ``at``.
+
+    Before the first version the first one counts: an admission may be recorded a little later than it happened.
+    Keys are 0 where there is no version at all.
+    """
+    ordered = versions.sort("valid_from").select(*by, "valid_from", *columns)
+    first = ordered.unique(by, keep="first", maintain_order=True).drop("valid_from")
+    dated = moments.with_row_index("_row").sort(at)
+    joined = dated.join_asof(
+        ordered, left_on=at, right_on="valid_from", by=by, strategy="backward", check_sortedness=False
+    ).join(first, on=by, how="left", suffix="_first", maintain_order="left")
+    filled = [
+        pl.coalesce(name, f"{name}_first", pl.lit(events.UNKNOWN_KEY) if name.endswith("_key") else pl.lit(None))
+        .cast(versions.schema[name])
+        .alias(name)
+        for name in columns
+    ]
+    return joined.with_columns(filled).sort("_row").select(*moments.columns, *columns)
+
+
+def age_band(age: pl.Expr) -> pl.Expr:
+    """Label of the age group; Unknown for null."""
+    labels = [pl.when(age >= youngest).then(pl.lit(label)) for youngest, label in reversed(events.AGE_BANDS)]
+    return pl.coalesce(*labels, pl.lit(events.UNKNOWN))
+
+
+def _changes_only(ordered: pl.DataFrame, key: str, attributes: tuple[str, ...]) -> pl.DataFrame:
+    is_first = c(key).ne_missing(c(key).shift())
+    differs = pl.any_horizontal(c(name).ne_missing(c(name).shift()) for name in attributes)
+    return ordered.filter(is_first | differs)
+
+
+def _changes_only_by_pair(ordered: pl.DataFrame, attributes: tuple[str, ...]) -> pl.DataFrame:
+    return (
+        ordered.with_columns(_pair=pl.struct("hospital_id", "department"))
+        .pipe(_changes_only, "_pair", attributes)
+        .drop("_pair")
+    )
+
+
+def _with_validity(ordered: pl.DataFrame, key: str) -> pl.DataFrame:
+    return ordered.with_columns(valid_to=c("valid_from").shift(-1).over(key)).with_columns(
+        is_current=c("valid_to").is_null()
+    )
+
+
+def _unknown(table: Table, **values: object) -> pl.DataFrame:
+    named = {"age_band": events.UNKNOWN} if "age_band" in table.schema else {}
+    return pl.DataFrame(
+        {name: [{**named, "valid_from": BEGINNING, "is_current": True, **values}.get(name)] for name in table.schema},
+        schema=table.schema,
+    )
+
+
+def _as(table: Table, frame: pl.DataFrame) -> pl.DataFrame:
+    return frame.select(
+        (c(name) if name in frame.columns else pl.lit(None).alias(name)).cast(dtype)
+        for name, dtype in table.schema.items()
+    )

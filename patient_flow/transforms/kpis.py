@@ -1,0 +1,137 @@
+"""Facts, census and departments → measures by local date, department and gender.
+
+Pure functions of the rows of the dates asked for; the same call makes one touched date or the whole history.
+"""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+
+import polars as pl
+
+from patient_flow.contracts import events, measures
+from patient_flow.contracts.tables import KPI_DEPARTMENT_DAY
+from patient_flow.transforms.calendar import local_date
+from patient_flow.transforms.census import hours_of
+
+c = pl.col
+
+FACT_COLUMNS = (
+    "department_key",
+    "from_department_key",
+    "gender",
+    "admission_at",
+    "discharge_at",
+    "wait_minutes",
+    "length_of_stay_hours",
+    "visit_length_of_stay_hours",
+    "is_visit_start",
+    "is_visit_end",
+)
+"""Columns of FactPatientFlow that the measures need."""
+
+_KEY = list(KPI_DEPARTMENT_DAY.key)
+
+
+def kpi_department_day(
+    facts: pl.DataFrame,
+    census: pl.DataFrame,
+    departments: pl.DataFrame,
+    *,
+    dates: pl.Series,
+    first_hour: datetime | None,
+    last_hour: datetime | None,
+    zone: str,
+) -> pl.DataFrame:
+    """KpiDepartmentDay rows of the local ``dates``.
+
+    ``facts`` holds every stay that is admitted or discharged on one of the dates, ``census`` their hours.
+    ``first_hour`` and ``last_hour`` bound the census: staffed beds count from the one to the other, also where
+    nobody lay in them.
+    """
+    admitted = facts.with_columns(date=local_date(c("admission_at"), zone)).filter(c("date").is_in(dates.implode()))
+    left = facts.with_columns(date=local_date(c("discharge_at"), zone)).filter(c("date").is_in(dates.implode()))
+    counted = [
+        _admissions(admitted),
+        _discharges(left, departments),
+        _occupied(census, zone, dates),
+    ]
+    staffed = _staffed(departments, dates, first_hour, last_hour, zone)
+    keys = pl.concat([frame.select(_KEY) for frame in (*counted, staffed)]).unique()
+    for frame in (*counted, staffed):
+        keys = keys.join(frame, on=_KEY, how="left", maintain_order="left")
+    counts = [name for name, dtype in KPI_DEPARTMENT_DAY.schema.items() if dtype == pl.Int64 and name not in _KEY]
+    return keys.with_columns(c(counts).fill_null(0)).select(
+        c(name).cast(dtype) for name, dtype in KPI_DEPARTMENT_DAY.schema.items()
+    )
+
+
+def _admissions(admitted: pl.DataFrame) -> pl.DataFrame:
+    wait = c("wait_minutes").filter("is_visit_start").drop_nulls()
+    return admitted.group_by(_KEY).agg(
+        admissions=c("is_visit_start").sum(),
+        transfers_in=(c("from_department_key") != events.UNKNOWN_KEY).sum(),
+        waits=wait.len(),
+        wait_minutes_sum=pl.when(wait.len() > 0).then(wait.sum()),
+        wait_minutes_p50=wait.quantile(0.5, "linear"),
+        wait_minutes_p90=wait.quantile(0.9, "linear"),
+        waits_within_240=(wait <= measures.WAIT_STANDARD_MINUTES).sum(),
+    )
+
+
+def _discharges(left: pl.DataFrame, departments: pl.DataFrame) -> pl.DataFrame:
+    length = c("visit_length_of_stay_hours").filter("is_visit_end").drop_nulls()
+    expected = departments.select("department_key", "expected_los_hours")
+    return (
+        left.join(expected, on="department_key", how="left")
+        .group_by(_KEY)
+        .agg(
+            discharges=c("is_visit_end").sum(),
+            length_of_stay_hours_sum=pl.when(length.len() > 0).then(length.sum()),
+            length_of_stay_hours_median=length.median(),
+            overstays=(c("length_of_stay_hours") > c("expected_los_hours")).sum(),
+        )
+    )
+
+
+def _occupied(census: pl.DataFrame, zone: str, dates: pl.Series) -> pl.DataFrame:
+    is_midnight = c("hour_at").dt.convert_time_zone(zone).dt.hour() == 0
+    return (
+        hours_of(census)
+        .with_columns(date=local_date(c("hour_at"), zone))
+        .filter(c("date").is_in(dates.implode()))
+        .group_by(_KEY)
+        .agg(
+            occupied_bed_hours=c("occupied_beds").sum(),
+            midnight_beds=c("occupied_beds").filter(is_midnight).sum(),
+        )
+    )
+
+
+def _staffed(
+    departments: pl.DataFrame, dates: pl.Series, first_hour: datetime | None, last_hour: datetime | None, zone: str
+) -> pl.DataFrame:
+    """Staffed bed hours of every department on every date, once per gender (the same figure: not to be added up)."""
+    empty = pl.DataFrame(schema={name: KPI_DEPARTMENT_DAY.schema[name] for name in (*_KEY, "staffed_bed_hours")})
+    if first_hour is None or last_hour is None or dates.is_empty():
+        return empty
+    hours = (
+        pl.DataFrame({"hour": pl.datetime_range(first_hour, last_hour, "1h", time_unit="us", eager=True)})
+        .with_columns(date=local_date(c("hour"), zone))
+        .filter(c("date").is_in(dates.implode()))
+    )
+    beds = departments.filter(c("staffed_beds").is_not_null()).select(
+        "department_key", "staffed_beds", "valid_from", "valid_to"
+    )
+    return (
+        hours.join_where(beds, c("hour") >= c("valid_from"), (c("hour") < c("valid_to")) | c("valid_to").is_null())
+        .group_by("date", "department_key")
+        .agg(staffed_bed_hours=c("staffed_beds").sum().cast(pl.Float64))
+        .join(pl.DataFrame({"gender": events.GENDERS}), how="cross")
+        .select(empty.columns)
+    )
+
+
+def touched_dates(instants: pl.Series, zone: str) -> set[date]:
+    """Local dates of ``instants``, nulls left out."""
+    return set(instants.drop_nulls().dt.convert_time_zone(zone).dt.date().unique())

@@ -1,0 +1,246 @@
+"""Bronze rows → the read frame: every contract field typed, in the form that ``contracts.rules`` judges.
+
+One row in, one row out, in order; no row can change another. Not here: which rows are acceptable.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+import polars as pl
+
+from patient_flow.contracts import events
+from patient_flow.contracts.tables import COORDINATES, INSTANT
+from patient_flow.transforms import bodies
+from patient_flow.transforms.keys import SEPARATOR, pseudonym, short_hash
+
+_MAYBE_WHOLE = ("hospital_id", "bed_id")
+_UNUSABLE = ("event_id", "gender", "bed_id", "discharge_status", *events.TIME_FIELDS, *events.NUMBER_FIELDS)
+"""Fields whose rules ask whether something was stated that cannot be used."""
+
+_CONTROL_CHARACTERS = r"[\x00-\x1f\x7f]"
+_NAIVE, _WITH_OFFSET = "%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%dT%H:%M:%S%.f%#z"
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What reading needs besides the bodies.
+
+    ``departments`` has hospital_id and department of the reference list; ``secret`` keys the pseudonyms;
+    ``interpreters`` read foreign dialects, tried in order before the contract's own form.
+    """
+
+    departments: pl.DataFrame
+    secret: str = field(repr=False)
+    interpreters: tuple[bodies.Interpreter, ...] = ()
+
+
+def read_events(bronze: pl.DataFrame, reading: Reading) -> pl.DataFrame:
+    """The read frame of ``bronze`` (needs the hub coordinates, ``enqueued_at`` and ``body``).
+
+    Columns: coordinates, ``enqueued_at``, every contract field typed, ``<field>_unusable`` marks, ``is_unreadable``,
+    ``is_unsupported``, ``states_event_time``, ``department_is_listed``, ``extra``, ``body_hash``, and the raw
+    ``visit_id`` and ``patient_id`` (see :func:`pseudonymise`).
+    """
+    stated = state_fields(bronze["body"], reading.interpreters)
+    frame = pl.concat([bronze.select(*COORDINATES, "enqueued_at"), stated], how="horizontal")
+    return (
+        frame.pipe(_clean_texts)
+        .pipe(_parse_times)
+        .pipe(_recognise_values)
+        .pipe(_spell_departments, reading.departments)
+        .with_columns(
+            visit_id=pl.when(pl.col("event_type") == events.SNAPSHOT)
+            .then(pl.coalesce("visit_id", _derived_visit()))
+            .otherwise("visit_id"),
+            event_id=pl.coalesce("event_id", "digest"),
+            body_hash=short_hash(pl.col("digest")),
+        )
+        .drop("digest")
+    )
+
+
+def pseudonymise(frame: pl.DataFrame, secret: str) -> pl.DataFrame:
+    """``frame`` with keyed hashes for ``visit_id`` and ``patient_id``, and the short hashes that find them."""
+    return frame.with_columns(
+        visit_id=pseudonym(pl.col("visit_id"), secret, "visit"),
+        patient_id=pseudonym(pl.col("patient_id"), secret, "patient"),
+    ).with_columns(
+        visit_hash=short_hash(pl.col("visit_id")),
+        patient_hash=short_hash(pl.col("patient_id")),
+    )
+
+
+def state_fields(body: pl.Series, interpreters: Sequence[bodies.Interpreter] = ()) -> pl.DataFrame:
+    """The contract fields of each body, lightly typed: texts and timestamps as text, numbers in range or null.
+
+    Adds ``<field>_unusable`` marks, ``extra``, ``digest`` (hexadecimal SHA-256 of the canonical body),
+    ``is_unreadable`` and ``is_unsupported``.
+    """
+    fields, careful, broken = _state_each(body, tuple(interpreters))
+    digests = [bodies.digest_of(item) for item in fields]
+    extra: list[str | None] = [None] * len(fields)
+    for row, statement in careful.items():
+        digests[row], extra[row] = statement.digest, statement.extra
+    return pl.DataFrame(
+        [
+            *(_column(name, [getattr(item, name) for item in fields]) for name in bodies.Fields.__struct_fields__),
+            *(
+                _marks(f"{name}_unusable", len(fields), [row for row in careful if name in careful[row].unusable])
+                for name in _UNUSABLE
+            ),
+            pl.Series("extra", extra, dtype=pl.String),
+            pl.Series("digest", digests, dtype=pl.String),
+            _marks("is_unreadable", len(fields), [row for row in broken if not broken[row]]),
+            _marks("is_unsupported", len(fields), [row for row in broken if broken[row]]),
+        ]
+    )
+
+
+def _state_each(
+    body: pl.Series, interpreters: tuple[bodies.Interpreter, ...]
+) -> tuple[list[bodies.Fields], dict[int, bodies.Statement], dict[int, bool]]:
+    """Fields of every row; the statements of rows read carefully; rows without one (True: a known, other message)."""
+    fields: list[bodies.Fields] = []
+    careful: dict[int, bodies.Statement] = {}
+    broken: dict[int, bool] = {}
+    for row, content in enumerate(body.to_list()):
+        strict = None if interpreters or content is None else bodies.read_strictly(content)
+        if strict is None:
+            try:
+                careful[row] = bodies.read_carefully(content or b"", interpreters)
+            except (bodies.Unreadable, bodies.Unsupported) as error:
+                broken[row] = isinstance(error, bodies.Unsupported)
+                careful[row] = bodies.Statement(bodies.Fields(), bodies.digest(content or b""))
+            strict = careful[row].fields
+        fields.append(strict)
+    return fields, careful, broken
+
+
+def _column(name: str, values: list[object]) -> pl.Series:
+    if name in _MAYBE_WHOLE:
+        try:  # numbers throughout is the common case, and converting them as a column is much faster
+            return pl.Series(name, values, dtype=pl.Int64, strict=True).cast(pl.String)
+        except TypeError:
+            values = [value if value is None or isinstance(value, str) else str(value) for value in values]
+    if name == "age":
+        return pl.Series(name, values, dtype=pl.Int16)
+    if name == "wait_minutes":
+        return pl.Series(name, values, dtype=pl.Float64)
+    return pl.Series(name, values, dtype=pl.String)
+
+
+def _marks(name: str, length: int, rows: list[int]) -> pl.Series:
+    return pl.repeat(False, length, eager=True, dtype=pl.Boolean).alias(name).scatter(rows, True)
+
+
+def _clean_texts(frame: pl.DataFrame) -> pl.DataFrame:
+    """Trimmed; empty is absent; a text with control characters is no text (databases refuse it)."""
+    texts = pl.col(*events.TEXT_FIELDS, *events.TIME_FIELDS)
+    trimmed = frame.with_columns(texts.str.strip_chars().replace("", None))
+    spoilt = [
+        name
+        for name in (*events.TEXT_FIELDS, *events.TIME_FIELDS)
+        if trimmed[name].str.contains(_CONTROL_CHARACTERS).any()
+    ]
+    return trimmed.with_columns(
+        *(
+            (pl.col(f"{name}_unusable") | pl.col(name).str.contains(_CONTROL_CHARACTERS).fill_null(False))
+            for name in spoilt
+            if name in _UNUSABLE
+        ),
+        *(
+            pl.when(~pl.col(name).str.contains(_CONTROL_CHARACTERS)).then(name)
+            for name in spoilt
+            if name not in ("event_type", "schema_version")  # unusable there is not absent: no default applies
+        ),
+    )
+
+
+def _parse_times(frame: pl.DataFrame) -> pl.DataFrame:
+    """Timestamps as UTC instants; without an offset a timestamp is UTC. ``event_time`` of a snapshot has a default."""
+    times = [parse_timestamps(frame[name]) for name in events.TIME_FIELDS]
+    marks = [(frame[f"{time.name}_unusable"] | (time.is_null() & frame[time.name].is_not_null())) for time in times]
+    return (
+        frame.with_columns(*times, *marks)
+        .with_columns(
+            states_event_time=pl.col("event_time").is_not_null(),
+            event_type=pl.col("event_type").str.to_lowercase().fill_null(events.SNAPSHOT),
+            schema_version=pl.col("schema_version").fill_null(events.SUPPORTED_MAJOR_VERSION),
+        )
+        .with_columns(
+            event_time=pl.when(pl.col("event_type") == events.SNAPSHOT)
+            .then(pl.coalesce("event_time", "admission_time"))
+            .otherwise("event_time")
+        )
+    )
+
+
+def parse_timestamps(texts: pl.Series) -> pl.Series:
+    """ISO 8601 texts as UTC instants, microseconds; null where it is none. Without an offset: UTC."""
+    naive = texts.str.to_datetime(_NAIVE, strict=False, time_unit="us").dt.replace_time_zone("UTC")
+    if naive.null_count() == texts.null_count():
+        return naive
+    aware = texts.str.to_datetime(_WITH_OFFSET, strict=False, time_unit="us").dt.convert_time_zone("UTC")
+    instants = naive.zip_with(naive.is_not_null(), aware)
+    rest = texts.filter(instants.is_null() & texts.is_not_null()).unique()
+    if rest.is_empty():
+        return instants
+    spelled = pl.DataFrame({"text": rest, "instant": pl.Series([_iso_instant(text) for text in rest], dtype=INSTANT)})
+    other = texts.rename("text").to_frame().join(spelled, on="text", how="left", maintain_order="left")["instant"]
+    return instants.zip_with(instants.is_not_null(), other)
+
+
+def _iso_instant(text: str) -> datetime | None:
+    """Other ISO 8601 spellings (space for T, no seconds, basic format); a date alone names no instant."""
+    if len(text) <= len("2026-01-01"):
+        return None
+    try:
+        instant = datetime.fromisoformat(text)
+        return (instant if instant.tzinfo else instant.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
+
+
+def _recognise_values(frame: pl.DataFrame) -> pl.DataFrame:
+    gender = pl.col("gender").str.to_lowercase()
+    recognised = gender.replace_strict(events.GENDER_SPELLINGS, default=None, return_dtype=pl.String)
+    status = pl.col("discharge_status").str.to_lowercase()
+    return frame.with_columns(
+        gender_unusable=pl.col("gender_unusable") | (gender.is_not_null() & recognised.is_null()),
+        discharge_status_unusable=pl.col("discharge_status_unusable")
+        | (status.is_not_null() & ~status.is_in(events.DISCHARGE_STATUSES)),
+        discharge_status=pl.when(status.is_in(events.DISCHARGE_STATUSES)).then(status),
+        gender=recognised,
+    ).with_columns(gender=pl.when("gender_unusable").then(pl.lit(events.UNKNOWN)).otherwise("gender"))
+
+
+def _spell_departments(frame: pl.DataFrame, departments: pl.DataFrame) -> pl.DataFrame:
+    folded = pl.col("department").str.to_lowercase()
+    spelling = departments.select(folded.alias("folded"), spelling="department").unique("folded", keep="first")
+    listed = departments.select("hospital_id", spelling="department", department_is_listed=pl.lit(True)).unique()
+    return (
+        frame.with_columns(folded.alias("folded"))
+        .join(spelling, on="folded", how="left", maintain_order="left")
+        .join(listed, on=["hospital_id", "spelling"], how="left", maintain_order="left")
+        .with_columns(
+            department=pl.coalesce("spelling", "department"),
+            department_is_listed=pl.col("department_is_listed").fill_null(False),
+        )
+        .drop("folded", "spelling")
+    )
+
+
+def _derived_visit() -> pl.Expr:
+    """Identifier of a snapshot's visit when the sender gives none: null if a part is missing."""
+    return pl.concat_str(
+        [
+            pl.lit("derived"),
+            pl.col("hospital_id"),
+            pl.col("patient_id"),
+            pl.col("admission_time").dt.epoch("us").cast(pl.String),
+        ],
+        separator=SEPARATOR,
+    )

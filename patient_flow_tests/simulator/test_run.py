@@ -1,0 +1,119 @@
+"""The entry point, with a clock that only moves when somebody sleeps."""
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from patient_flow.settings import Settings
+from patient_flow.simulator.demand import SECOND
+from patient_flow.simulator.run import Options, simulate
+from patient_flow.simulator.sending import SimulatorError
+
+from .builders import NOW, Clock, MemorySink
+
+
+def console(*, terminal: bool = False) -> Console:
+    return Console(file=io.StringIO(), force_terminal=terminal, width=120)
+
+
+def run(sink: MemorySink, *, screen: Console | None = None, **options: Any) -> Any:
+    return simulate(
+        Settings(), Options(**options), clock=sink.clock, sleep=sink.clock.sleep, console=screen or console(), sink=sink
+    )
+
+
+def test_a_back_fill_ends_now_and_says_what_it_sent() -> None:
+    sink = MemorySink(Clock())
+    summary = run(sink, days=0.5)
+    assert summary.sent == len(sink.received) > 4000
+    assert summary.by_type["admission"] == sum(1 for _, m in sink.received if m.event_type == "admission")
+    assert all(message.at <= NOW for _, message in sink.received)
+    assert sink.is_closed
+    text = str(summary)
+    assert text.startswith(f"sent {summary.sent:,} events in 0.0 s")
+    assert "by type: admission" in text
+    assert "spoilt on purpose: " in text
+
+
+def test_a_back_fill_goes_on_live_when_a_rate_is_given() -> None:
+    sink = MemorySink(Clock())
+    run(sink, days=0.5, rate=20.0, events=8000, dirty=0.0)
+    live = [(at, message) for at, message in sink.received if message.at > NOW]
+    assert len(live) > 1000
+    assert len(live) / (live[-1][0] - NOW / SECOND) == pytest.approx(20, rel=0.02)
+    assert all(message.at <= at * SECOND + 1 for at, message in sink.received)
+
+
+def test_a_live_feed_follows_the_real_clock() -> None:
+    sink = MemorySink(Clock())
+    run(sink, events=4000, dirty=0.0)
+    assert all(-1e-5 <= at - message.due / SECOND <= 1 for at, message in sink.received if message.at > NOW)
+    assert sink.clock() - NOW / SECOND > 600
+
+
+def test_events_are_counted_as_they_are_sent() -> None:
+    sink = MemorySink(Clock())
+    assert run(sink, days=1, events=100).sent == len(sink.received) == 100
+
+
+def test_an_interrupt_ends_the_feed_with_a_summary() -> None:
+    class Interrupted(Clock):
+        def sleep(self, seconds: float) -> None:
+            raise KeyboardInterrupt
+
+    sink = MemorySink(Interrupted())
+    summary = run(sink, rate=5.0)
+    assert summary.sent == 0
+    assert sink.is_closed
+
+
+def test_two_runs_into_files_give_the_same_bytes(tmp_path: Path) -> None:
+    files = [tmp_path / "one.jsonl", tmp_path / "two.jsonl"]
+    for path in files:
+        simulate(Settings(), Options(days=0.2, to_file=path), clock=Clock(), sleep=Clock().sleep, console=console())
+    assert files[0].read_bytes() == files[1].read_bytes()
+
+
+def test_a_clean_file_is_json_lines(tmp_path: Path) -> None:
+    path = tmp_path / "feed.jsonl"
+    options = Options(days=0.2, dirty=0.0, format="reference", to_file=path)
+    summary = simulate(Settings(), options, clock=Clock(), sleep=Clock().sleep, console=console())
+    lines = path.read_bytes().splitlines()
+    assert len(lines) == summary.sent
+    assert all(isinstance(json.loads(line), dict) for line in lines)
+
+
+def test_a_terminal_sees_a_bar_and_a_log_a_line_now_and_then() -> None:
+    terminal = console(terminal=True)
+    run(MemorySink(Clock()), screen=terminal, days=0.1)
+    assert isinstance(terminal.file, io.StringIO)
+    assert "100%" in terminal.file.getvalue()
+    log = console()
+    run(MemorySink(Clock()), screen=log, rate=100.0, events=4000)  # 40 seconds
+    assert isinstance(log.file, io.StringIO)
+    assert 3 <= len(log.file.getvalue().splitlines()) <= 4
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        ({"rate": 5.0, "speed": 2.0}, "exclude each other"),
+        ({"rate": 0.0}, "--rate must be above 0"),
+        ({"events": -1}, "--events must be above 0"),
+        ({"days": -1.0}, "--days must not be below 0"),
+        ({"dirty": 5.0}, "--dirty is a fraction"),
+        ({"format": "hl7"}, "--format must be one of reference, lifecycle"),
+    ],
+)
+def test_options_that_make_no_sense_are_refused(options: dict[str, Any], complaint: str) -> None:
+    with pytest.raises(SimulatorError, match=complaint):
+        Options(**options)
+
+
+def test_a_bad_department_list_is_refused() -> None:
+    with pytest.raises(SimulatorError, match="PATIENT_FLOW_DEPARTMENTS"):
+        simulate(Settings(departments="nowhere.csv"), Options(), console=console(), sink=MemorySink(Clock()))
