@@ -9,6 +9,7 @@ Not here: files of a log (``log``), frames and links (``protocol``, ``links``).
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import os
@@ -23,20 +24,26 @@ from datetime import timedelta
 from pathlib import Path
 from typing import BinaryIO
 
-from patient_flow.local_hub.errors import CorruptLogError, FolderLockedError, HubNameError, PartitionCountError
-from patient_flow.local_hub.log import SEGMENT_BYTES, Draft, PartitionLog, replace_file
+from patient_flow.local_hub.errors import (
+    CorruptLogError,
+    FolderLockedError,
+    HubError,
+    HubNameError,
+    PartitionCountError,
+)
+from patient_flow.local_hub.log import Draft, PartitionLog, replace_file
 
 _HUB_FILE = "hub.json"
 _LOCK_FILE = "hub.lock"
 _HUB_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,254}[A-Za-z0-9])?")
-_GROUP_EVENTS = 20_000
+_GROUP_EVENTS = 20_000  # in one record, or one delivery more: bounds what a reader must hold at once
 
 _logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Retention:
-    """How long events stay: for at least ``hours``, and (if given) in at most about ``max_bytes`` per partition."""
+    """How long events stay: for at least ``time``, and (if given) in at most about ``max_bytes`` per partition."""
 
     time: timedelta
     max_bytes: int | None = None
@@ -131,7 +138,7 @@ class Hub:
 class Namespace:
     """All hubs of one data folder, locked against other processes. Close it in the end."""
 
-    def __init__(self, data: Path, *, segment_bytes: int = SEGMENT_BYTES) -> None:
+    def __init__(self, data: Path, *, segment_bytes: int) -> None:
         """Make the folder if need be and lock it. Raises :class:`FolderLockedError`."""
         data.mkdir(parents=True, exist_ok=True)
         self._data = data
@@ -170,12 +177,19 @@ class Namespace:
             )
         for number in range(stored, partitions):
             PartitionLog.create(folder / str(number))
-        if stored != partitions:
-            content = {"name": name, "created_at_ms": created_at, "partitions": partitions}
-            replace_file(file, json.dumps(content).encode())
-        logs = [
-            PartitionLog.open(folder / str(number), segment_bytes=self._segment_bytes) for number in range(partitions)
-        ]
+        with contextlib.ExitStack() as undo:
+            logs = [
+                undo.enter_context(
+                    contextlib.closing(PartitionLog.open(folder / str(number), segment_bytes=self._segment_bytes))
+                )
+                for number in range(partitions)
+            ]
+            if any(log.next_sequence for log in logs[stored:]):
+                raise CorruptLogError(f"{file} is lost or does not fit the folders beside it: restore it from a copy")
+            if stored != partitions:
+                content = {"name": name, "created_at_ms": created_at, "partitions": partitions}
+                replace_file(file, json.dumps(content).encode())
+            undo.pop_all()
         return Hub(name, created_at, [Partition(number, log) for number, log in enumerate(logs)])
 
     async def recreate(self, name: str) -> None:
@@ -208,6 +222,21 @@ class Namespace:
         for partition in self.partitions:
             partition.close()
         self._lock_file.close()
+
+
+def open_namespace(data: Path, hubs: Iterable[str], partitions: int, *, segment_bytes: int) -> Namespace:
+    """Lock a data folder and open hubs in it. Raises a :class:`HubError` for whatever stands in the way."""
+    try:
+        with contextlib.ExitStack() as undo:
+            namespace = undo.enter_context(contextlib.closing(Namespace(data, segment_bytes=segment_bytes)))
+            namespace.open(hubs, partitions)
+            undo.pop_all()
+    except OSError as error:
+        raise HubError(
+            f"the data folder {data} cannot be used ({error.strerror or error}): "
+            "mend that, or choose another folder with --data"
+        ) from None
+    return namespace
 
 
 def _read_hub_file(file: Path) -> tuple[int, int]:

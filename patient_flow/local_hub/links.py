@@ -261,12 +261,12 @@ def _first_sequence(partition: Partition, position: Position) -> int:
     if position.by == "time":
         return log.seek("time", value - position.inclusive)
     by: Coordinate = "sequence" if position.by == "sequence" else "offset"
-    newest = log.last.sequence if by == "sequence" else log.last.offset
+    name, newest = ("sequence number", log.last.sequence) if by == "sequence" else ("offset", log.last.offset)
     # one past the newest is where an exclusive position on the newest points to: the next event to come
     if value - position.inclusive > newest:
         raise AmqpError(
             protocol.ARGUMENT_ERROR,
-            f"The supplied {by} '{value}' is invalid. The last {by} in the system is '{newest}'.",
+            f"The supplied {name} '{value}' is invalid. The last {name} in the system is '{newest}'.",
         )
     return log.seek(by, value - position.inclusive)
 

@@ -239,7 +239,8 @@ class PartitionLog:
         self._active.size += len(record.data)
         self._last = record.last
         if self._active.size >= self._segment_bytes:
-            self._roll()
+            with contextlib.suppress(OSError):  # the record is stored all the same; the next one tries again
+                self._roll()
 
     def expire(self, before: int, max_bytes: int | None = None) -> None:
         """Drop whole segments whose newest event is older than ``before`` (ms), and the oldest above ``max_bytes``.
@@ -252,16 +253,24 @@ class PartitionLog:
         while len(self._segments) > 1 and (
             self._segments[1].before.enqueued_at < before or (max_bytes is not None and self.size > max_bytes)
         ):
-            self._segments.pop(0).path.unlink()
+            self._segments[0].path.unlink(missing_ok=True)
+            del self._segments[0]
 
     def close(self) -> None:
         """Close the file in use; everything published is on disk already."""
         self._file.close()
 
     def _roll(self) -> None:
-        self._segments.append(_create_segment(self._folder, self._active.end_offset, self._last))
+        path = _segment_path(self._folder, self._last)
+        try:
+            segment = _create_segment(self._folder, self._active.end_offset, self._last)
+            file = FileIO(path, "r+")
+        except OSError:
+            path.unlink(missing_ok=True)
+            raise
         self._file.close()
-        self._file = FileIO(self._active.path, "r+")
+        self._file = file
+        self._segments.append(segment)
 
     # --- reading
 
@@ -325,9 +334,14 @@ def _wall_clock() -> int:
     return time.time_ns() // 1_000_000
 
 
+def _segment_path(folder: Path, before: Last) -> Path:
+    """Segments are named by their first sequence number, so that names sort like events."""
+    return folder / f"{before.sequence + 1:020d}.log"
+
+
 def _create_segment(folder: Path, base_offset: int, before: Last) -> Segment:
     """Make the file of a new segment, complete or not at all."""
-    path = folder / f"{before.sequence + 1:020d}.log"
+    path = _segment_path(folder, before)
     head = _SEGMENT.pack(_MAGIC, before.sequence + 1, base_offset, before.offset, before.enqueued_at, 0)[:-_CRC_BYTES]
     replace_file(path, head + struct.pack(">I", zlib.crc32(head)))
     return Segment(path, base_offset, before)
@@ -436,7 +450,9 @@ def _read_records(segment: Segment, position: int) -> Iterator[tuple[_RecordHead
         start, end = head.position - position, head.end - position
         body = data[start + _RECORD.size : end]
         if zlib.crc32(body) != head.body_crc:
-            raise segment.corrupt(head.position)
+            if start:  # first hand out what is sound
+                return
+            raise segment.corrupt(position)
         yield head, body
         head = _parse_head(data[end : end + _RECORD.size], head.end)
 

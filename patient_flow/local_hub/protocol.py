@@ -85,11 +85,11 @@ class Performative(NamedTuple):
         return self.fields[index] if index < len(self.fields) else NULL
 
     def number(self, index: int, default: int | None = None) -> int:
-        """The field as an integer. Raises :class:`MalformedError` when it is none, or is missing without a default."""
+        """The field as a uint. Raises :class:`MalformedError` when it is none, or is missing without a default."""
         value = self.get(index)
         if value is None and default is not None:
             return default
-        if not isinstance(value, int):
+        if not isinstance(value, int) or not 0 <= value < 1 << 32:
             raise MalformedError(f"field {index} of performative 0x{self.code:02x} is not a number")
         return value
 

@@ -15,8 +15,8 @@ from pathlib import Path
 
 from patient_flow.local_hub import protocol
 from patient_flow.local_hub.connection import Connection
-from patient_flow.local_hub.errors import HubError, PortTakenError
-from patient_flow.local_hub.hub import Namespace, Retention
+from patient_flow.local_hub.errors import PortTakenError
+from patient_flow.local_hub.hub import Namespace, Retention, open_namespace
 from patient_flow.local_hub.links import Broker
 from patient_flow.local_hub.log import SEGMENT_BYTES
 from patient_flow.local_hub.protocol import AmqpError
@@ -92,20 +92,12 @@ def serve(
     """Serve hubs from a data folder until SIGINT or SIGTERM, then store everything and return.
 
     ``on_ready`` gets the connection string once connections are accepted. Port 0 takes any free port. Raises a
-    :class:`HubError` with a one-line message for what the operator can mend.
+    :class:`patient_flow.local_hub.errors.HubError` with a one-line message for what the operator can mend.
     """
     kept = Retention(retention, max_partition_bytes)
-    namespace = _open_namespace(data, segment_bytes)
+    namespace = open_namespace(data, hubs, partitions, segment_bytes=segment_bytes)
     with contextlib.closing(namespace), contextlib.suppress(KeyboardInterrupt):
-        namespace.open(hubs, partitions)
         asyncio.run(_serve(namespace, port, kept, on_ready))
-
-
-def _open_namespace(data: Path, segment_bytes: int) -> Namespace:
-    try:
-        return Namespace(data, segment_bytes=segment_bytes)
-    except OSError as error:
-        raise HubError(f"the data folder {data} cannot be used: {error.strerror}; choose another with --data") from None
 
 
 async def _serve(namespace: Namespace, port: int, retention: Retention, on_ready: Callable[[str], None]) -> None:

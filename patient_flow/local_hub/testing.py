@@ -6,21 +6,20 @@ Not here: assertions, fixtures, clients.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import threading
-import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Coroutine, Sequence
 from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
 
-from patient_flow.local_hub.hub import Namespace, Retention
+from patient_flow.local_hub.hub import Namespace, Retention, open_namespace
 from patient_flow.local_hub.log import SEGMENT_BYTES
 from patient_flow.local_hub.server import Server
 from patient_flow.settings import local_hub_connection
 
 _T = TypeVar("_T")
+_AFTER_EVERYTHING = 1 << 62  # milliseconds
 _FOREVER = Retention(timedelta(days=365 * 100))
 
 
@@ -81,7 +80,7 @@ class HubThread:
 
     def abort_connections(self) -> None:
         """Drop all connections, as a failing network would."""
-        self._do(self._server.abort_connections)
+        self._call(self._abort())
 
     def truncate(self, hub: str, partition: str) -> None:
         """Drop all events of a partition, as if retention had overtaken every reader."""
@@ -89,39 +88,36 @@ class HubThread:
         kept = found.partition(partition) if found else None
         if kept is None:
             raise KeyError((hub, partition))
-        self._call(kept.expire(before=time.time_ns()))
+        self._call(kept.expire(before=_AFTER_EVERYTHING))
 
     def recreate(self, hub: str) -> None:
         """Delete a hub and make it anew: another ``created_at``, sequence numbers from 0. Drops all connections."""
-        self._do(self._server.abort_connections)
-        self._call(self._namespace.recreate(hub))
+        self._call(self._recreate(hub))
 
     def delay_credit(self, seconds: float) -> None:
         """Let consumers wait so long for each grant of credit, as they do for a distant hub."""
         self._server.broker.credit_delay = seconds
 
     async def _open(self) -> tuple[Namespace, Server]:
-        with contextlib.ExitStack() as undo:
-            namespace = undo.enter_context(contextlib.closing(Namespace(self._data, segment_bytes=self._segment_bytes)))
-            namespace.open(self._hubs, self._partitions)
-            server = await Server.start(namespace, self.port, _FOREVER)
-            undo.pop_all()
-        return namespace, server
+        namespace = open_namespace(self._data, self._hubs, self._partitions, segment_bytes=self._segment_bytes)
+        try:
+            return namespace, await Server.start(namespace, self.port, _FOREVER)
+        except BaseException:
+            namespace.close()
+            raise
+
+    async def _abort(self) -> None:
+        self._server.abort_connections()
+
+    async def _recreate(self, hub: str) -> None:
+        self._server.abort_connections()  # first, for links to the old hub must not outlive it
+        await self._namespace.recreate(hub)
 
     def _call(self, coroutine: Coroutine[Any, Any, _T]) -> _T:
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
 
-    def _do(self, action: Callable[[], None]) -> None:
-        async def run() -> None:
-            action()
-
-        self._call(run())
-
     def _end_loop(self) -> None:
-        async def drain() -> None:
-            await self._loop.shutdown_default_executor()
-
-        self._call(drain())
+        self._call(self._loop.shutdown_default_executor())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()

@@ -1,12 +1,11 @@
 """One asset per table: read, one step of the pipeline, metadata. The graph is the way of an event."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
 import dagster as dg
+from pydantic import Field
 
 from patient_flow.contracts import tables
 from patient_flow.orchestration.reports import lake_asset, metadata_of, warehouse_key, warehouse_spec
@@ -37,10 +36,13 @@ def _key(table: tables.Table) -> dg.AssetKey:
 class IngestConfig(dg.Config):
     """What a run may ask of the bronze step."""
 
-    max_events: int | None = None
-    """Read at most so many events; default PATIENT_FLOW_MAX_EVENTS_PER_RUN."""
-    adopt_hub: bool = False
-    """Follow the hub of the settings from now on, although the lake was filled from another."""
+    max_events: int | None = Field(
+        default=None, ge=1, description="Read at most so many events; default PATIENT_FLOW_MAX_EVENTS_PER_RUN."
+    )
+    adopt_hub: bool = Field(
+        default=False,
+        description="Follow the hub of the settings from now on, although the lake was filled from another.",
+    )
 
 
 @dg.asset(**lake_asset(tables.BRONZE_EVENTS, [EVENT_HUB.key]))

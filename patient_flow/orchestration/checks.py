@@ -1,7 +1,5 @@
 """Asset checks: does what came in equal what went out? Blocking where going on would spread an error."""
 
-from __future__ import annotations
-
 import dagster as dg
 import polars as pl
 

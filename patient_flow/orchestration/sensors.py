@@ -1,7 +1,5 @@
 """The sensor: once a minute it looks at the hub, compares with the lake, and asks for one run when there is work."""
 
-from __future__ import annotations
-
 import dagster as dg
 
 from patient_flow.contracts.tables import BRONZE_EVENTS

@@ -10,7 +10,8 @@ import polars as pl
 from patient_flow.contracts.tables import SILVER_EVENTS, Table
 from patient_flow.pipeline.steps import StepResult
 from patient_flow.stores.lake import Changes, HistoryGone, Lake, LakeTable, RowsWritten
-from patient_flow.stores.warehouse.warehouse import Batch, Warehouse
+from patient_flow.stores.warehouse.batch import Batch, Written
+from patient_flow.stores.warehouse.warehouse import Warehouse
 
 
 def load_warehouse(
@@ -34,11 +35,15 @@ def load_warehouse(
         gold.table.path: StepResult(
             gold.table,
             gold.version,
-            written.get(gold.table.path, RowsWritten()),
+            _rows_written(written.get(gold.table.path)),
             consumed={gold.table.path: gold.version},
         )
         for gold in opened
     }
+
+
+def _rows_written(written: Written | None) -> RowsWritten:
+    return RowsWritten() if written is None else RowsWritten(inserted=written.inserted, deleted=written.deleted)
 
 
 def _batch(gold: LakeTable, since: int | None) -> Batch:

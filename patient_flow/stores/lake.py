@@ -21,6 +21,9 @@ from patient_flow.contracts.tables import Table
 Progress = Mapping[str, int]
 """Source → its version (a Delta version, a sequence number) up to which a table has consumed it."""
 
+NOTHING_CONSUMED = -1
+"""Recorded to forget progress: delta-rs can overwrite a recorded version but not remove it."""
+
 CHECKPOINT_EVERY = "50"
 _CHANGE = "_change_type"
 _VERSION = "_commit_version"
@@ -83,8 +86,9 @@ class LakeTable:
         return self._handle.table_uri
 
     def progress(self, source: str) -> int | None:
-        """Version of ``source`` up to which this table has consumed it; None if it never did."""
-        return self._handle.transaction_version(source)
+        """Version of ``source`` up to which this table has consumed it; None if it never did, or was reset."""
+        version = self._handle.transaction_version(source)
+        return None if version == NOTHING_CONSUMED else version
 
     def scan(self) -> pl.LazyFrame:
         """All rows at the pinned version."""

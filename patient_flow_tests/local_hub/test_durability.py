@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import threading
 import time
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,7 @@ from patient_flow.local_hub.errors import (
     PartitionCountError,
     PortTakenError,
 )
+from patient_flow.local_hub.hub import Retention, open_namespace
 from patient_flow.local_hub.server import serve
 from patient_flow.local_hub.testing import HubThread
 from patient_flow_tests.local_hub.clients import bodies, consumer, producer, properties, receive, send
@@ -61,6 +64,23 @@ def test_the_end_of_an_expired_partition_survives_a_restart(hub: HubThread) -> N
     hub.start()
     assert properties(hub.connection) == before
     assert (before["is_empty"], before["last_enqueued_sequence_number"]) == (True, 2)
+
+
+def test_retention_is_applied_while_the_hub_runs(tmp_path: Path) -> None:
+    with HubThread(tmp_path) as hub:
+        send(hub.connection, "abc")
+
+    async def keep_until_empty() -> None:
+        with closing(open_namespace(tmp_path, ["patient-flow"], 4, segment_bytes=1000)) as namespace:
+            assert not namespace.partitions[0].log.is_empty
+            keeper = asyncio.create_task(namespace.keep(Retention(timedelta(0)), every=0.01))
+            async with asyncio.timeout(10):
+                while not namespace.partitions[0].log.is_empty:
+                    await asyncio.sleep(0.01)
+            keeper.cancel()
+            assert namespace.partitions[0].log.last.sequence == 2
+
+    asyncio.run(keep_until_empty())
 
 
 def test_stopping_twice_is_as_good_as_once(hub: HubThread) -> None:
@@ -179,7 +199,7 @@ def test_more_partitions_may_be_added_but_none_taken_away(tmp_path: Path) -> Non
     with HubThread(tmp_path, partitions=3) as hub, consumer(hub.connection) as client:
         assert client.get_eventhub_properties() == {**before, "partition_ids": ["0", "1", "2"]}
         assert bodies(receive(hub.connection, 1)) == ["a"]
-    with pytest.raises(PartitionCountError, match="has 3 partitions.*--partitions 3"):
+    with pytest.raises(PartitionCountError, match=r"has 3 partitions.*--partitions 3"):
         start(tmp_path, partitions=2)
 
 
@@ -201,6 +221,14 @@ def test_a_damaged_hub_file_is_named(tmp_path: Path) -> None:
         pass
     (tmp_path / "patient-flow" / "hub.json").write_text("{}")
     with pytest.raises(CorruptLogError, match=r"hub\.json is damaged"):
+        start(tmp_path)
+
+
+def test_a_lost_hub_file_does_not_make_old_events_new(tmp_path: Path) -> None:
+    with HubThread(tmp_path) as hub:
+        send(hub.connection, "a", partition="2")
+    (tmp_path / "patient-flow" / "hub.json").unlink()
+    with pytest.raises(CorruptLogError, match=r"hub\.json is lost"):
         start(tmp_path)
 
 

@@ -67,7 +67,7 @@ def test_a_time_before_everything_is_the_first_event(hub: HubThread, stored: lis
 @pytest.mark.parametrize(
     ("position", "reason"),
     [
-        (10, "sequence '10' is invalid. The last sequence in the system is '9'"),
+        (10, "sequence number '10' is invalid. The last sequence number in the system is '9'"),
         ("99999999", "offset '99999999' is invalid"),
         ("newest", "position 'newest' is invalid"),
     ],
@@ -75,16 +75,22 @@ def test_a_time_before_everything_is_the_first_event(hub: HubThread, stored: lis
 def test_a_position_beyond_the_end_is_refused(
     hub: HubThread, stored: list[Any], position: int | str, reason: str
 ) -> None:
-    with consumer(hub.connection) as client, Reader(client, position=position) as reader:
-        with pytest.raises(EventHubError, match=reason):
-            reader.attach(2)
+    with (
+        consumer(hub.connection) as client,
+        Reader(client, position=position) as reader,
+        pytest.raises(EventHubError, match=reason),
+    ):
+        reader.attach(2)
 
 
 @pytest.mark.parametrize(("name", "partition"), [("nowhere", "0"), ("patient-flow", "4")])
 def test_an_unknown_hub_or_partition_is_refused(hub: HubThread, name: str, partition: str) -> None:
-    with consumer(hub.connection, name) as client, Reader(client, partition) as reader:
-        with pytest.raises((ConnectError, ConnectionLostError), match=r"could not be found|has no partition"):
-            reader.attach(2)
+    with (
+        consumer(hub.connection, name) as client,
+        Reader(client, partition) as reader,
+        pytest.raises((ConnectError, ConnectionLostError), match=r"could not be found|has no partition"),
+    ):
+        reader.attach(2)
 
 
 def test_a_backlog_larger_than_the_credit_arrives_whole(hub: HubThread) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 import pytest
 from azure.eventhub import EventData, EventDataBatch
@@ -45,7 +46,7 @@ def test_a_batch_goes_to_its_partition_in_order(hub: HubThread) -> None:
     events = receive(hub.connection, 100, "1")
     assert bodies(events) == [str(number) for number in range(100)]
     assert [event.sequence_number for event in events] == list(range(100))
-    assert all(int(left.offset) < int(right.offset) for left, right in zip(events, events[1:], strict=False))
+    assert all(int(left.offset) < int(right.offset) for left, right in pairwise(events))
     assert all(abs(event.enqueued_time - datetime.now(UTC)) < timedelta(minutes=1) for event in events)
 
 

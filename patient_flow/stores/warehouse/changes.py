@@ -1,0 +1,92 @@
+"""Gold rows → rows as the warehouse stores them: one frame per table, ready to be staged.
+
+Pure frames in and out. Instants lose their zone (they are UTC), lists become text, keys become unique.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import polars as pl
+import sqlalchemy as sa
+
+from patient_flow.contracts.tables import INSTANT, TEXTS, Column, Table
+from patient_flow.stores.warehouse.batch import Batch, WarehouseError
+from patient_flow.stores.warehouse.schema import IS_PRESENT, TABLES
+
+c = pl.col
+
+
+@dataclass(frozen=True)
+class Change:
+    """What happens to one warehouse table: keys in ``staged`` go, rows of it that are present come.
+
+    ``staged`` has the table's columns and ``is_present``; each key once, in order of the key.
+    """
+
+    table: sa.Table
+    staged: pl.DataFrame
+    is_whole_table: bool
+
+    @property
+    def rows(self) -> pl.DataFrame:
+        """The rows that come, in the table's columns."""
+        return self.staged.filter(IS_PRESENT).drop(IS_PRESENT)
+
+
+def change(batch: Batch) -> Change:
+    """``batch`` as the warehouse takes it.
+
+    Raises :class:`WarehouseError` when a text is longer than its declaration allows: cutting it would be silent.
+    """
+    table, key = batch.table, list(batch.table.key)
+    rows = stored(table, batch.rows).unique(key, keep="last").with_columns(pl.lit(True).alias(IS_PRESENT))
+    _check_lengths(table, rows)
+    gone = (
+        batch.removed.select(c(name).cast(table.schema[name]) for name in key)
+        .unique()
+        .join(rows, on=key, how="anti")
+        .with_columns(pl.lit(False).alias(IS_PRESENT))
+    )
+    staged = pl.concat([rows, gone], how="diagonal").sort(key)
+    return Change(TABLES[table.path], staged, batch.is_whole_table)
+
+
+def stored(table: Table, rows: pl.DataFrame) -> pl.DataFrame:
+    """``rows`` of gold in the columns and values that the warehouse has.
+
+    Raises :class:`WarehouseError` when gold lacks a declared column.
+    """
+    missing = [column.name for column in table.warehouse_columns if column.name not in rows.columns]
+    if missing:
+        raise WarehouseError(f"{table.path} has no column {', '.join(missing)}: materialize it again before loading")
+    return rows.select(stored_value(column) for column in table.warehouse_columns)
+
+
+def stored_value(column: Column) -> pl.Expr:
+    """The value of ``column`` as the warehouse has it."""
+    value = c(column.name).cast(column.dtype)
+    if column.dtype == INSTANT:
+        return value.dt.replace_time_zone(None)
+    if column.dtype == TEXTS:
+        return _joined(value, column.length)
+    return value
+
+
+def _joined(texts: pl.Expr, length: int) -> pl.Expr:
+    """``texts`` separated by commas; what does not fit into ``length`` characters is left out as a whole."""
+    joined = texts.list.join(",")
+    cut = joined.str.head(length + 1).str.replace(r",[^,]*$", "").str.head(length)
+    return pl.when(joined.str.len_chars() > length).then(cut).otherwise(joined)
+
+
+def _check_lengths(table: Table, rows: pl.DataFrame) -> None:
+    texts = [column for column in table.warehouse_columns if column.dtype == pl.String()]
+    longest = rows.select(c(column.name).str.len_chars().max() for column in texts)
+    for column in texts:
+        found = longest[column.name].item()
+        if found is not None and found > column.length:
+            raise WarehouseError(
+                f"{table.path}.{column.name} holds a text of {found} characters, its declared length is "
+                f"{column.length}: shorten it at the source or raise the length in contracts.tables and migrate"
+            )

@@ -1,0 +1,39 @@
+"""Signing in to SQL Server, Synapse and Fabric with Entra ID: an access token instead of a password.
+
+The token comes from ``DefaultAzureCredential``: a managed identity in Azure, ``az login`` on a desk.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import Any
+
+import sqlalchemy as sa
+
+SQL_COPT_SS_ACCESS_TOKEN = 1256
+SCOPE = "https://database.windows.net/.default"
+_TRUSTED = ";Trusted_Connection=Yes"
+
+
+def is_wanted(url: sa.URL) -> bool:
+    """True when ``url`` names neither a login nor another way to sign in."""
+    said = {name.lower() for name in url.query}
+    return url.username is None and not said & {"authentication", "trusted_connection", "odbc_connect"}
+
+
+def sign_in(engine: sa.Engine) -> None:
+    """Makes every new connection of ``engine`` carry a token; azure-identity renews it before it expires."""
+    from azure.identity import DefaultAzureCredential  # only who signs in needs it
+
+    credential = DefaultAzureCredential()
+
+    @sa.event.listens_for(engine, "do_connect")
+    def _carry_token(_dialect: object, _record: object, arguments: list[str], options: dict[str, Any]) -> None:
+        arguments[0] = arguments[0].replace(_TRUSTED, "")
+        options["attrs_before"] = {SQL_COPT_SS_ACCESS_TOKEN: packed(credential.get_token(SCOPE).token)}
+
+
+def packed(token: str) -> bytes:
+    """``token`` as the ODBC driver wants it: its length, then UTF-16."""
+    encoded = token.encode("utf-16-le")
+    return struct.pack(f"<I{len(encoded)}s", len(encoded), encoded)

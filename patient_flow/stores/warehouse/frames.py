@@ -1,0 +1,42 @@
+"""Query results → Polars frames in the declared types."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import polars as pl
+import sqlalchemy as sa
+
+from patient_flow.contracts.tables import INSTANT
+
+_DTYPES: tuple[tuple[type[sa.types.TypeEngine[Any]], pl.DataType], ...] = (
+    (sa.Boolean, pl.Boolean()),
+    (sa.Integer, pl.Int64()),
+    (sa.Float, pl.Float64()),
+    (sa.String, pl.String()),
+    (sa.DateTime, INSTANT),
+    (sa.Date, pl.Date()),
+)
+
+
+def frame(result: sa.CursorResult[Any], statement: sa.Executable) -> pl.DataFrame:
+    """All rows of ``result``; columns of a typed ``statement`` in their types, others as found."""
+    names = list(result.keys())
+    rows = [tuple(row) for row in result]
+    found = pl.DataFrame(rows, schema=names, orient="row", infer_schema_length=None)
+    if not isinstance(statement, sa.Select):
+        return found
+    types = {column.name: _dtype(column.type) for column in statement.selected_columns}
+    return found.select(_cast(pl.col(name), types.get(name)) for name in names)
+
+
+def _dtype(sql: sa.types.TypeEngine[Any]) -> pl.DataType | None:
+    return next((dtype for kind, dtype in _DTYPES if isinstance(sql, kind)), None)
+
+
+def _cast(value: pl.Expr, dtype: pl.DataType | None) -> pl.Expr:
+    if dtype is None:
+        return value
+    if dtype == INSTANT:
+        return value.cast(pl.Datetime("us")).dt.replace_time_zone("UTC")
+    return value.cast(dtype)

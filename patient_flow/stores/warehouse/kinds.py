@@ -1,0 +1,24 @@
+"""Which target each warehouse kind is."""
+
+from __future__ import annotations
+
+from patient_flow.stores.warehouse.batch import WarehouseError
+from patient_flow.stores.warehouse.targets.base import Target
+from patient_flow.stores.warehouse.targets.copyinto import Exporter
+from patient_flow.stores.warehouse.targets.fabric import Fabric
+from patient_flow.stores.warehouse.targets.postgresql import PostgreSQL
+from patient_flow.stores.warehouse.targets.sqlite import SQLite
+from patient_flow.stores.warehouse.targets.sqlserver import SQLServer
+from patient_flow.stores.warehouse.targets.synapse import Synapse
+
+KINDS = ("synapse", "mssql", "fabric", "postgresql", "sqlite")
+
+
+def target_of(kind: str, export: Exporter | None = None) -> Target:
+    """The target called ``kind``. Raises :class:`WarehouseError` for a name there is none of."""
+    targets: dict[str, Target] = {
+        target.kind: target for target in (Synapse(export), SQLServer(), Fabric(export), PostgreSQL(), SQLite())
+    }
+    if kind not in targets:
+        raise WarehouseError(f"there is no warehouse kind {kind!r}: use one of {', '.join(KINDS)}")
+    return targets[kind]

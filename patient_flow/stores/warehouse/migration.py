@@ -1,0 +1,62 @@
+"""What a warehouse lacks against the declaration, and the statements that add it. Nothing is dropped or narrowed."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+from patient_flow.contracts.views import VIEWS
+from patient_flow.stores.warehouse.batch import WarehouseError
+from patient_flow.stores.warehouse.schema import ALL_TABLES, LOAD_LOG, TABLES
+from patient_flow.stores.warehouse.targets.base import Target
+from patient_flow.stores.warehouse.views import definition
+
+
+def missing_columns(connection: sa.Connection) -> dict[str, list[str]]:
+    """Warehouse table → declared columns that it does not have, where there are any.
+
+    Raises :class:`WarehouseError` when a whole table is missing: that is for ``warehouse init`` to create.
+    """
+    inspector = sa.inspect(connection)
+    existing = set(inspector.get_table_names())
+    absent = [table.name for table in ALL_TABLES if table.name not in existing]
+    if absent:
+        raise WarehouseError(f"the warehouse has no table {', '.join(absent)}: run `patient-flow warehouse init`")
+    missing: dict[str, list[str]] = {}
+    for table in ALL_TABLES:
+        found = {column["name"] for column in inspector.get_columns(table.name)}
+        lacking = [column.name for column in table.columns if column.name not in found]
+        if lacking:
+            missing[table.name] = lacking
+    return missing
+
+
+def statements(target: Target, connection: sa.Connection) -> list[str]:
+    """Statements that bring the warehouse to the declaration: columns first, then the views that changed."""
+    missing = missing_columns(connection)
+    return [
+        *(
+            statement
+            for table in ALL_TABLES
+            if table.name in missing
+            for statement in [*target.column_statements(table, missing[table.name]), *_whole_next_time(target, table)]
+        ),
+        *_changed_views(target, connection),
+    ]
+
+
+def _whole_next_time(target: Target, table: sa.Table) -> list[str]:
+    """A table with a new column is loaded as a whole next time, so that its old rows get their values."""
+    if table.name not in {known.name for known in TABLES.values()}:
+        return []
+    forget = sa.update(LOAD_LOG).where(LOAD_LOG.c.table_name == table.name).values(gold_version=None)
+    return [target.literal(forget)]
+
+
+def _changed_views(target: Target, connection: sa.Connection) -> list[str]:
+    existing = target.view_definitions(connection)
+    changed: list[str] = []
+    for view in VIEWS:
+        wanted = definition(view, target)
+        if wanted.mark not in existing.get(view.name, ""):
+            changed += target.view_statements(wanted, exists=view.name in existing)
+    return changed

@@ -1,0 +1,110 @@
+"""The warehouse's tables as SQLAlchemy sees them, derived from ``contracts.tables``, and the load log.
+
+Logical only: names, types, keys, and the indexes that views and loads need. How a database distributes, compresses
+or enforces is the business of its module in ``targets``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import polars as pl
+import sqlalchemy as sa
+from sqlalchemy.dialects import mssql, postgresql
+
+from patient_flow.contracts.events import MAX_ID_LENGTH
+from patient_flow.contracts.tables import WAREHOUSE_TABLES, Column, Table
+
+_INSTANT = (
+    sa.DateTime()
+    .with_variant(mssql.DATETIME2(6), "mssql")  # type: ignore[no-untyped-call]
+    .with_variant(postgresql.TIMESTAMP(precision=6), "postgresql")
+)
+"""UTC without a zone: what every target can store, compare and index."""
+
+# SQLite makes a lone INTEGER key the row id itself: one tree less to keep than with BIGINT.
+_BIG = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+
+_TYPES: Mapping[pl.DataType, sa.types.TypeEngine[Any]] = {
+    pl.Int64(): _BIG,
+    pl.Int32(): sa.Integer(),
+    pl.Int16(): sa.SmallInteger(),
+    pl.Float64(): sa.Float(53),
+    pl.Boolean(): sa.Boolean(),
+    pl.Date(): sa.Date(),
+    pl.Datetime("us", "UTC"): _INSTANT,
+}
+
+INDEXES: Mapping[str, tuple[str, ...]] = {
+    "DimPatient": ("patient_id",),
+    "DimTime": ("date",),
+    "FactPatientFlow": (
+        "visit_id",
+        "patient_key",
+        "department_key",
+        "admission_time_key",
+        "discharge_time_key",
+        "discharge_at",
+    ),
+}
+"""Columns that are looked up by value, for targets that have indexes."""
+
+METADATA = sa.MetaData()
+
+
+def sql_type(column: Column) -> sa.types.TypeEngine[Any]:
+    """SQL type of ``column``. Texts have their declared length: an unbounded one breaks columnstores."""
+    if column.dtype in (pl.String(), pl.List(pl.String())):
+        return sa.Unicode(column.length)
+    return _TYPES[column.dtype if isinstance(column.dtype, pl.DataType) else column.dtype()]
+
+
+def _table(table: Table) -> sa.Table:
+    name = table.warehouse_name
+    return sa.Table(
+        name,
+        METADATA,
+        *(
+            sa.Column(
+                column.name,
+                sql_type(column),
+                primary_key=column.name in table.key,
+                autoincrement=False,
+                nullable=column.nullable and column.name not in table.key,
+                comment=column.description,
+            )
+            for column in table.warehouse_columns
+        ),
+        *(sa.Index(f"ix_{name}_{column}", column) for column in INDEXES.get(name, ())),
+        # SQLite: a composite key then is the table's only tree.
+        sqlite_with_rowid=len(table.key) == 1,
+    )
+
+
+TABLES: Mapping[str, sa.Table] = {table.path: _table(table) for table in WAREHOUSE_TABLES}
+"""Path of the gold table → warehouse table."""
+
+LOAD_LOG = sa.Table(
+    "LoadLog",
+    METADATA,
+    sa.Column("table_name", sa.Unicode(MAX_ID_LENGTH), primary_key=True, comment="Warehouse table"),
+    sa.Column("gold_version", sa.BigInteger(), comment="Delta version of the gold table; null = nothing loaded"),
+    sa.Column("loaded_at", _INSTANT, comment="When it was loaded"),
+    sa.Column("newest_event_at", _INSTANT, comment="When the hub accepted the newest event that is loaded"),
+    sa.Column("lag_seconds", sa.Float(53), comment="newest_event_at to loaded_at"),
+    sa.Column("rows_written", sa.BigInteger(), comment="Rows deleted and inserted by the last load"),
+    sa.Column("run_id", sa.Unicode(MAX_ID_LENGTH), comment="Run that loaded it"),
+)
+"""One row per table, seeded when the table is created: a load only ever updates its own row."""
+
+ALL_TABLES = (*TABLES.values(), LOAD_LOG)
+
+IS_PRESENT = "is_present"
+"""Column of staging tables: false where only a key is staged, whose row is to go."""
+
+
+def staging_table(table: sa.Table, name: str, **options: Any) -> sa.Table:
+    """An unconstrained copy of ``table`` called ``name``, with the column :data:`IS_PRESENT`."""
+    columns = [sa.Column(column.name, column.type, nullable=True, autoincrement=False) for column in table.columns]
+    return sa.Table(name, sa.MetaData(), *columns, sa.Column(IS_PRESENT, sa.Boolean(), nullable=True), **options)

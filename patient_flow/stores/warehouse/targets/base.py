@@ -1,0 +1,200 @@
+"""What every target is asked for, and the load as targets do it that keep their staging inside the transaction.
+
+A target is stateless: it shapes DDL, opens engines and applies changes on connections that it is handed.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from hashlib import sha256
+from typing import Any, ClassVar
+
+import polars as pl
+import sqlalchemy as sa
+from sqlalchemy.schema import CreateIndex, CreateTable
+
+from patient_flow.stores.warehouse.batch import Written
+from patient_flow.stores.warehouse.changes import Change
+from patient_flow.stores.warehouse.schema import IS_PRESENT, staging_table
+
+WRITES = "patient_flow_writes"
+"""Execution option of connections that will write."""
+
+
+@dataclass(frozen=True)
+class Idioms:
+    """What the targets say differently in a query; ``{0}`` stands for the argument.
+
+    The last five make integers of values, for checksums that any engine computes alike.
+    """
+
+    now: str
+    true: str
+    hours_since: str
+    days_later: str
+    microseconds: str
+    days: str
+    truncated: str
+    length: str
+    code: str
+
+
+@dataclass(frozen=True)
+class Loading:
+    """A load under way: the transaction's connection, and the function that makes one change in it."""
+
+    connection: sa.Connection
+    apply: Callable[[Change], Written]
+
+
+@dataclass(frozen=True)
+class Definition:
+    """A view in the words of one target. ``mark`` tells one definition of it from another."""
+
+    name: str
+    description: str
+    select: str
+
+    @property
+    def mark(self) -> str:
+        """A comment that is kept with the view in the database."""
+        return f"-- definition {sha256(self.select.encode()).hexdigest()[:12]}"
+
+
+class Target(ABC):
+    """One kind of warehouse."""
+
+    kind: ClassVar[str]
+    idioms: ClassVar[Idioms]
+    separator: ClassVar[str] = ";\n\n"
+    """What ends a statement in a script."""
+
+    @abstractmethod
+    def dialect(self) -> sa.Dialect:
+        """The dialect to compile with; needs no driver."""
+
+    @abstractmethod
+    def engine(self, url: sa.URL) -> sa.Engine:
+        """An engine for ``url``; no connection is made yet."""
+
+    # --- schema -------------------------------------------------------------------------------------------------
+
+    def compiled(self, element: sa.schema.ExecutableDDLElement) -> str:
+        """``element`` as this target's SQL."""
+        lines = str(element.compile(dialect=self.dialect())).strip().splitlines()
+        return "\n".join(line.rstrip().replace("\t", "    ") for line in lines)
+
+    def literal(self, statement: sa.Update) -> str:
+        """``statement`` as this target's SQL, with its values in it: to be shown, and for scripts."""
+        return str(statement.compile(dialect=self.dialect(), compile_kwargs={"literal_binds": True}))
+
+    def quoted(self, name: str) -> str:
+        """``name`` as an identifier."""
+        return self.dialect().identifier_preparer.quote(name)
+
+    def table_statements(self, table: sa.Table) -> list[str]:
+        """Statements that create ``table`` with everything that belongs to it."""
+        indexes = sorted(table.indexes, key=lambda index: str(index.name))
+        return [self.compiled(CreateTable(table)), *(self.compiled(CreateIndex(index)) for index in indexes)]
+
+    def view_statements(self, view: Definition, *, exists: bool) -> list[str]:
+        """Statements after which the view is as defined, whatever it was before."""
+        name = self.quoted(view.name)
+        drop = [f"DROP VIEW {name}"] if exists else []
+        return [*drop, f"CREATE VIEW {name} AS\n{view.select}\n{view.mark}"]
+
+    def column_statements(self, table: sa.Table, columns: Sequence[str]) -> list[str]:
+        """Statements that add ``columns`` of ``table``. They stay nullable: rows that are there have no value."""
+        return [
+            f"ALTER TABLE {self.quoted(table.name)} ADD {self.quoted(name)} "
+            f"{table.c[name].type.compile(dialect=self.dialect())} NULL"
+            for name in columns
+        ]
+
+    @abstractmethod
+    def changing_schema(self, engine: sa.Engine) -> AbstractContextManager[sa.Connection]:
+        """A connection for DDL on which no other process can create the same things in between."""
+
+    def run_ddl(self, connection: sa.Connection, statement: str) -> None:
+        """Runs one DDL statement."""
+        connection.exec_driver_sql(statement)
+
+    @abstractmethod
+    def view_definitions(self, connection: sa.Connection) -> Mapping[str, str]:
+        """Views that exist → a text that contains the mark of their definition."""
+
+    # --- load ---------------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def loading(self, engine: sa.Engine, changes: Sequence[Change]) -> AbstractContextManager[Loading]:
+        """One transaction in which each of ``changes`` can be applied; rolled back by an exception."""
+
+    @abstractmethod
+    def is_conflict(self, error: sa.exc.DBAPIError) -> bool:
+        """True when ``error`` means that another loader was in the way."""
+
+    @abstractmethod
+    def after_load(self, engine: sa.Engine, changes: Iterable[Change]) -> None:
+        """Whatever keeps queries fast after a load that is committed."""
+
+    def staged_rows(self, table: sa.Table, stage: sa.Table) -> sa.ColumnElement[bool]:
+        """Condition on ``table``: its key is in ``stage``."""
+        keys = [column.name for column in table.primary_key.columns]
+        staged = sa.select(*(stage.c[name] for name in keys))
+        own = [table.c[name] for name in keys]
+        return (own[0] if len(own) == 1 else sa.tuple_(*own)).in_(staged)
+
+    def replace_staged(
+        self, connection: sa.Connection, table: sa.Table, stage: sa.Table, *, everything: bool
+    ) -> Written:
+        """Deletes from ``table`` what ``stage`` names (or everything) and inserts the rows it has."""
+        delete = sa.delete(table)
+        gone = connection.execute(delete if everything else delete.where(self.staged_rows(table, stage)))
+        names = [column.name for column in table.columns]
+        present = sa.select(*(stage.c[name] for name in names)).where(stage.c[IS_PRESENT] == sa.true())
+        come = connection.execute(sa.insert(table).from_select(names, present))
+        return Written(gone.rowcount, come.rowcount)
+
+
+class StagingInside(Target):
+    """A target with temporary tables and transactional DDL: staging and load are one transaction."""
+
+    @abstractmethod
+    def fill(self, connection: sa.Connection, table: sa.Table, rows: pl.DataFrame) -> None:
+        """Adds ``rows`` (columns as in ``table``) by the fastest way there is."""
+
+    @abstractmethod
+    def temporary(self, table: sa.Table) -> sa.Table:
+        """The staging table of ``table``."""
+
+    @contextmanager
+    def loading(self, engine: sa.Engine, changes: Sequence[Change]) -> Iterator[Loading]:  # noqa: ARG002
+        """One transaction; staging happens in it."""
+        with engine.execution_options(**{WRITES: True}).begin() as connection:
+            yield Loading(connection, partial(self._apply, connection))
+
+    def _apply(self, connection: sa.Connection, change: Change) -> Written:
+        if change.is_whole_table:
+            return self.replace_all(connection, change)
+        stage = self.temporary(change.table)
+        stage.create(connection)
+        self.fill(connection, stage, change.staged)
+        written = self.replace_staged(connection, change.table, stage, everything=False)
+        stage.drop(connection)
+        return written
+
+    def replace_all(self, connection: sa.Connection, change: Change) -> Written:
+        """Deletes all rows and adds the new ones; readers see the old ones until the commit."""
+        gone = connection.execute(sa.delete(change.table))
+        rows = change.rows
+        self.fill(connection, change.table, rows)
+        return Written(gone.rowcount, rows.height)
+
+
+def temporary_table(table: sa.Table, **options: Any) -> sa.Table:
+    """A temporary staging table, private to its connection."""
+    return staging_table(table, f"Stage{table.name}", prefixes=["TEMPORARY"], **options)

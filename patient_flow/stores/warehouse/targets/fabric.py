@@ -1,0 +1,54 @@
+"""Microsoft Fabric Warehouse: no physical options, keys by ALTER, UTF-8 texts, snapshot isolation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.mssql.base import MSDDLCompiler, MSTypeCompiler
+from sqlalchemy.dialects.mssql.pyodbc import MSDialect_pyodbc
+from sqlalchemy.schema import CreateTable
+
+from patient_flow.stores.warehouse.targets.copyinto import CopyInto
+
+BYTES_PER_CHARACTER = 3
+"""VARCHAR counts bytes of UTF-8 here; what NVARCHAR(n) holds fits into three times as many."""
+
+
+class _FabricDDL(MSDDLCompiler):
+    def visit_primary_key_constraint(self, constraint: sa.PrimaryKeyConstraint, **_: Any) -> str:  # noqa: ARG002
+        return ""
+
+
+class _FabricTypes(MSTypeCompiler):
+    def visit_unicode(self, type_: sa.Unicode, **_: Any) -> str:
+        return f"VARCHAR({(type_.length or 1) * BYTES_PER_CHARACTER})"
+
+
+class _FabricDialect(MSDialect_pyodbc):
+    ddl_compiler = _FabricDDL
+    type_compiler_cls = _FabricTypes
+    supports_statement_cache = True
+
+
+class Fabric(CopyInto):
+    """A Fabric Warehouse."""
+
+    kind = "fabric"
+
+    def dialect(self) -> sa.Dialect:
+        """SQL Server's dialect without keys in CREATE TABLE and without NVARCHAR."""
+        return _FabricDialect()  # type: ignore[no-untyped-call]
+
+    def table_statements(self, table: sa.Table) -> list[str]:
+        """The table, then its key; the warehouse makes statistics by itself and has no indexes."""
+        columns = ", ".join(self.quoted(column.name) for column in table.primary_key.columns)
+        key = (
+            f"ALTER TABLE {self.quoted(table.name)} ADD CONSTRAINT {self.quoted(f'pk_{table.name}')} "
+            f"PRIMARY KEY NONCLUSTERED ({columns}) NOT ENFORCED"
+        )
+        return [self.compiled(CreateTable(table)), key]
+
+    def copy_options(self) -> str:
+        """The warehouse reads OneLake or the lake as whoever loads: no credential of its own."""
+        return "FILE_TYPE = 'PARQUET'"

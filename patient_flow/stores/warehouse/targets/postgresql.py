@@ -1,0 +1,102 @@
+"""PostgreSQL 15 or newer: transactional DDL, COPY, and views that keep row-level security."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import polars as pl
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
+
+from patient_flow.stores.warehouse.changes import Change
+from patient_flow.stores.warehouse.targets.base import Definition, Idioms, StagingInside, temporary_table
+
+SCHEMA_LOCK = 0x70666C6F77
+"""Advisory lock that whoever changes the schema holds."""
+CONNECT_TIMEOUT_SECONDS = 10
+SERIALIZATION_FAILURE, DEADLOCK = "40001", "40P01"
+
+
+class PostgreSQL(StagingInside):
+    """PostgreSQL through psycopg 3."""
+
+    kind = "postgresql"
+    idioms = Idioms(
+        now="(now() AT TIME ZONE 'UTC')",
+        true="TRUE",
+        hours_since="CAST(EXTRACT(EPOCH FROM (now() AT TIME ZONE 'UTC') - {0}) / 3600 AS FLOAT)",
+        days_later="({0} + INTERVAL '{1} days')",
+        microseconds="CAST(EXTRACT(EPOCH FROM {0}) * 1000000 AS BIGINT)",
+        days="({0} - DATE '1970-01-01')",
+        truncated="CAST(TRUNC({0}) AS BIGINT)",
+        length="length({0})",
+        code="ascii(substr({0}, {1}, 1))",
+    )
+
+    def dialect(self) -> sa.Dialect:
+        """SQLAlchemy's dialect for psycopg 3."""
+        return PGDialect_psycopg()  # type: ignore[no-untyped-call]
+
+    def engine(self, url: sa.URL) -> sa.Engine:
+        """An engine whose sessions think in UTC."""
+        if url.drivername == "postgresql":
+            url = url.set(drivername="postgresql+psycopg")
+        options = {"connect_timeout": CONNECT_TIMEOUT_SECONDS, "options": "-c timezone=UTC"}
+        return sa.create_engine(url, hide_parameters=True, pool_pre_ping=True, connect_args=options)
+
+    def view_statements(self, view: Definition, *, exists: bool) -> list[str]:
+        """The view asks with its reader's rights; its comment keeps the mark, its text is not kept as written."""
+        name = self.quoted(view.name)
+        drop = [f"DROP VIEW {name}"] if exists else []
+        comment = f"{view.description} {view.mark}".replace("'", "''")
+        return [
+            *drop,
+            f"CREATE VIEW {name} WITH (security_invoker = true) AS\n{view.select}",
+            f"COMMENT ON VIEW {name} IS '{comment}'",
+        ]
+
+    @contextmanager
+    def changing_schema(self, engine: sa.Engine) -> Iterator[sa.Connection]:
+        """A transaction that holds an advisory lock: one process at a time gets past it."""
+        with engine.begin() as connection:
+            connection.execute(sa.select(sa.func.pg_advisory_xact_lock(SCHEMA_LOCK)))
+            yield connection
+
+    def view_definitions(self, connection: sa.Connection) -> Mapping[str, str]:
+        """Views of the current schema with their comment."""
+        found = connection.exec_driver_sql(
+            "SELECT relname, COALESCE(obj_description(oid, 'pg_class'), '') FROM pg_class "
+            "WHERE relkind = 'v' AND relnamespace = current_schema()::regnamespace"
+        )
+        return {str(name): str(comment) for name, comment in found}
+
+    def temporary(self, table: sa.Table) -> sa.Table:
+        """A temporary table that a rollback takes along."""
+        return temporary_table(table, postgresql_on_commit="DROP")
+
+    def fill(self, connection: sa.Connection, table: sa.Table, rows: pl.DataFrame) -> None:
+        """COPY, then fresh statistics of a staging table: without them the delete would scan its whole target."""
+        columns = ", ".join(self.quoted(name) for name in rows.columns)
+        name = self.quoted(table.name)
+        driver: Any = connection.connection.driver_connection
+        with driver.cursor() as cursor:
+            with cursor.copy(f"COPY {name} ({columns}) FROM STDIN WITH (FORMAT csv)") as copy:
+                for chunk in rows.iter_slices(100_000):
+                    copy.write(chunk.write_csv(include_header=False, quote_style="non_numeric", null_value=""))
+            if "TEMPORARY" in table._prefixes:
+                cursor.execute(f"ANALYZE {name}")
+
+    def is_conflict(self, error: sa.exc.DBAPIError) -> bool:
+        """Two loads stood in each other's way and the server ended this one."""
+        return getattr(error.orig, "sqlstate", None) in (SERIALIZATION_FAILURE, DEADLOCK)
+
+    def after_load(self, engine: sa.Engine, changes: Iterable[Change]) -> None:
+        """Statistics, where so much changed that the old ones mislead; space is given back by autovacuum."""
+        tables: Sequence[str] = [change.table.name for change in changes if change.is_whole_table]
+        if not tables:
+            return
+        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            for name in tables:
+                connection.exec_driver_sql(f"ANALYZE {self.quoted(name)}")

@@ -1,0 +1,136 @@
+"""SQLite: the embedded default. One file in WAL mode, so that readers of any process go on while a load commits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import polars as pl
+import sqlalchemy as sa
+from sqlalchemy.dialects.sqlite import dialect as sqlite_dialect
+from sqlalchemy.schema import CreateIndex, DropIndex
+
+from patient_flow.stores.warehouse.batch import Written
+from patient_flow.stores.warehouse.changes import Change
+from patient_flow.stores.warehouse.targets.base import WRITES, Idioms, StagingInside, temporary_table
+
+c = pl.col
+
+BUSY_TIMEOUT_MS = 30_000
+WAL_LIMIT_BYTES = 64 * 2**20
+"""The log is cut back to this size after a load that made it longer."""
+
+PRAGMAS = (
+    f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}",
+    "PRAGMA journal_mode = WAL",
+    # Safe against a killed process; a power cut may lose the newest commits, never half of one.
+    "PRAGMA synchronous = NORMAL",
+    f"PRAGMA journal_size_limit = {WAL_LIMIT_BYTES}",
+    "PRAGMA cache_size = -65536",
+    "PRAGMA temp_store = MEMORY",
+)
+
+# Texts of instants are cut to whole seconds before SQLite reads them: it would round the fraction to milliseconds.
+_SECONDS = "substr({0}, 1, 19)"
+
+
+class SQLite(StagingInside):
+    """SQLite 3.35 or newer."""
+
+    kind = "sqlite"
+    idioms = Idioms(
+        now="strftime('%Y-%m-%d %H:%M:%f000', 'now')",
+        true="1",
+        hours_since="((julianday('now') - julianday({0})) * 24.0)",
+        days_later=f"(strftime('%Y-%m-%d %H:%M:%S', {_SECONDS}, '+{{1}} days') || substr({{0}}, 20))",
+        microseconds=(
+            f"(CAST(strftime('%s', {_SECONDS}) AS INTEGER) * 1000000 + CAST(substr({{0}}, 21, 6) AS INTEGER))"
+        ),
+        days="CAST(julianday({0}) - 2440587.5 AS INTEGER)",
+        truncated="CAST({0} AS INTEGER)",
+        length="length({0})",
+        code="COALESCE(unicode(substr({0}, {1}, 1)), 0)",
+    )
+
+    def dialect(self) -> sa.Dialect:
+        """SQLAlchemy's dialect for Python's own driver."""
+        return sqlite_dialect()
+
+    def engine(self, url: sa.URL) -> sa.Engine:
+        """An engine whose transactions are SQLite's own; the folder of the file is created."""
+        if url.database and url.database != ":memory:":
+            Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+        engine = sa.create_engine(url, hide_parameters=True)
+        sa.event.listen(engine, "connect", _configure)
+        sa.event.listen(engine, "begin", _begin)
+        return engine
+
+    @contextmanager
+    def changing_schema(self, engine: sa.Engine) -> Iterator[sa.Connection]:
+        """A write transaction: SQLite has one at a time, and DDL is part of it."""
+        with engine.execution_options(**{WRITES: True}).begin() as connection:
+            yield connection
+
+    def view_definitions(self, connection: sa.Connection) -> Mapping[str, str]:
+        """Views with their text, as SQLite keeps it."""
+        found = connection.exec_driver_sql("SELECT name, sql FROM sqlite_master WHERE type = 'view'")
+        return {str(name): str(sql) for name, sql in found}
+
+    def temporary(self, table: sa.Table) -> sa.Table:
+        """A table in the connection's own temporary database: it never touches the log."""
+        return temporary_table(table)
+
+    def fill(self, connection: sa.Connection, table: sa.Table, rows: pl.DataFrame) -> None:
+        """One prepared statement over all rows, in the driver itself."""
+        columns = ", ".join(self.quoted(name) for name in rows.columns)
+        marks = ", ".join("?" for _ in rows.columns)
+        insert = f"INSERT INTO {self.quoted(table.name)} ({columns}) VALUES ({marks})"  # noqa: S608
+        cursor = connection.connection.cursor()
+        cursor.executemany(insert, _texts(rows).iter_rows())  # type: ignore[arg-type]
+        cursor.close()
+
+    def replace_all(self, connection: sa.Connection, change: Change) -> Written:
+        """As everywhere, with the indexes made anew at the end: sorted once instead of searched per row."""
+        indexes = sorted(change.table.indexes, key=lambda index: str(index.name))
+        for index in indexes:
+            connection.execute(DropIndex(index, if_exists=True))
+        written = super().replace_all(connection, change)
+        for index in indexes:
+            connection.execute(CreateIndex(index))
+        return written
+
+    def is_conflict(self, error: sa.exc.DBAPIError) -> bool:
+        """The file stayed locked by another writer."""
+        return "database is locked" in str(error.orig)
+
+    def after_load(self, engine: sa.Engine, changes: Iterable[Change]) -> None:
+        """Statistics for the query planner, where so much changed that the old ones mislead."""
+        tables = [change.table.name for change in changes if change.is_whole_table and not change.staged.is_empty()]
+        if not tables:
+            return
+        with engine.execution_options(**{WRITES: True}).begin() as connection:
+            for name in tables:
+                connection.exec_driver_sql(f"ANALYZE {self.quoted(name)}")
+
+
+def _configure(connection: sa.engine.interfaces.DBAPIConnection, _: object) -> None:
+    connection.isolation_level = None  # transactions are begun below, not by the driver
+    cursor = connection.cursor()
+    for pragma in PRAGMAS:
+        cursor.execute(pragma)
+    cursor.close()
+
+
+def _begin(connection: sa.Connection) -> None:
+    # A reader that became a writer could be refused half-way; a writer that says so first waits its turn.
+    writes = connection.get_execution_options().get(WRITES, False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def _texts(rows: pl.DataFrame) -> pl.DataFrame:
+    """Instants and dates as the texts that SQLAlchemy writes and reads."""
+    return rows.with_columns(
+        *(c(name).dt.strftime("%Y-%m-%d %H:%M:%S%.6f") for name, dtype in rows.schema.items() if dtype == pl.Datetime),
+        *(c(name).dt.strftime("%Y-%m-%d") for name, dtype in rows.schema.items() if dtype == pl.Date),
+    )

@@ -1,0 +1,110 @@
+"""Azure Synapse dedicated SQL pool: sixty distributions, keys that nobody enforces, statistics made by hand.
+
+Keys being declared but not enforced, the load alone keeps them unique: every batch is deduplicated before staging and
+replaces whole keys.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.mssql.base import MSDDLCompiler
+from sqlalchemy.dialects.mssql.pyodbc import MSDialect_pyodbc
+from sqlalchemy.schema import CreateTable
+
+from patient_flow.stores.warehouse.changes import Change
+from patient_flow.stores.warehouse.schema import INDEXES
+from patient_flow.stores.warehouse.targets.copyinto import CopyInto
+from patient_flow.stores.warehouse.targets.tsql import STAGING_SCHEMA
+
+LAYOUT: Mapping[str, str] = {
+    # Read by every query, written almost never: a copy on every node.
+    "DimTime": "DISTRIBUTION = REPLICATE, CLUSTERED INDEX (time_key)",
+    "DimDepartment": "DISTRIBUTION = REPLICATE, CLUSTERED INDEX (department_key)",
+    # Written every minute: replicated copies would be rebuilt every minute.
+    "DimPatient": "DISTRIBUTION = HASH(patient_key), CLUSTERED INDEX (patient_key)",
+    # Grows for ever. Its key spreads evenly, is never updated, and is what a load deletes by.
+    "FactPatientFlow": "DISTRIBUTION = HASH(stay_key), CLUSTERED COLUMNSTORE INDEX",
+    # A few million rows a year, far below the sixty million from which a columnstore pays; departments are too few to
+    # spread by.
+    "FactBedCensus": "DISTRIBUTION = HASH(time_key), CLUSTERED INDEX (time_key, department_key)",
+    "KpiDepartmentDay": "DISTRIBUTION = ROUND_ROBIN, CLUSTERED INDEX (date, department_key)",
+}
+"""Distribution and index of each table; :data:`SMALL` for the others."""
+
+SMALL = "DISTRIBUTION = ROUND_ROBIN, HEAP"
+
+ASCENDING = ("admission_time_key", "discharge_time_key", "time_key", "date")
+"""Columns whose newest values no old statistics know: queries ask for exactly these."""
+
+
+class _SynapseDDL(MSDDLCompiler):
+    def visit_primary_key_constraint(self, constraint: sa.PrimaryKeyConstraint, **_: Any) -> str:
+        columns = ", ".join(self.preparer.quote(column.name) for column in constraint)
+        return f"PRIMARY KEY NONCLUSTERED ({columns}) NOT ENFORCED" if columns else ""
+
+    def post_create_table(self, table: sa.Table) -> str:
+        layout = SMALL if table.schema == STAGING_SCHEMA else LAYOUT.get(table.name, SMALL)
+        return f"\nWITH ({layout})"
+
+
+class _SynapseDialect(MSDialect_pyodbc):
+    ddl_compiler = _SynapseDDL
+    supports_statement_cache = True
+
+
+class Synapse(CopyInto):
+    """A dedicated SQL pool."""
+
+    kind = "synapse"
+
+    def dialect(self) -> sa.Dialect:
+        """SQL Server's dialect with the pool's CREATE TABLE."""
+        return _SynapseDialect()  # type: ignore[no-untyped-call]
+
+    def table_statements(self, table: sa.Table) -> list[str]:
+        """The table and its statistics; secondary indexes do not pay here."""
+        return [
+            self.compiled(CreateTable(table)),
+            *(
+                f"CREATE STATISTICS {self.quoted(_statistics(table, column))} "
+                f"ON {self.quoted(table.name)} ({self.quoted(column)})"
+                for column in statistics_columns(table)
+            ),
+        ]
+
+    def copy_options(self) -> str:
+        """The pool reads the lake with its workspace's managed identity."""
+        return "FILE_TYPE = 'PARQUET', CREDENTIAL = (IDENTITY = 'Managed Identity')"
+
+    def after_load(self, engine: sa.Engine, changes: Iterable[Change]) -> None:
+        """Fresh statistics: all of a replaced table, else those of ascending columns."""
+        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            for change in changes:
+                if not change.staged.is_empty():
+                    connection.exec_driver_sql(self.refresh_statement(change))
+
+    def refresh_statement(self, change: Change) -> str:
+        """UPDATE STATISTICS for the table of ``change``."""
+        table = change.table
+        update = f"UPDATE STATISTICS {self.quoted(table.name)}"
+        ascending = [column for column in statistics_columns(table) if column in ASCENDING]
+        if change.is_whole_table or not ascending:
+            return update
+        return f"{update} ({', '.join(self.quoted(_statistics(table, column)) for column in ascending)})"
+
+
+def statistics_columns(table: sa.Table) -> list[str]:
+    """Columns that joins, filters and loads look at."""
+    wanted = {*INDEXES.get(table.name, ()), "date", "hospital_id", "department", "gender", "valid_from", "admission_at"}
+    return [
+        column.name
+        for column in table.columns
+        if column.primary_key or column.name in wanted or column.name.endswith("_key")
+    ]
+
+
+def _statistics(table: sa.Table, column: str) -> str:
+    return f"st_{table.name}_{column}"

@@ -1,0 +1,165 @@
+"""SQL Server and its family: what T-SQL has in common.
+
+DDL runs outside transactions, and staging tables are real tables of one load, in a schema of their own, filled before
+the transaction begins: dedicated pools can do neither inside, and on the others it keeps the transaction short.
+"""
+
+from __future__ import annotations
+
+import re
+from abc import abstractmethod
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
+from uuid import uuid4
+
+import polars as pl
+import sqlalchemy as sa
+from sqlalchemy.schema import CreateTable
+
+from patient_flow.stores.warehouse import entra
+from patient_flow.stores.warehouse.batch import Written
+from patient_flow.stores.warehouse.changes import Change
+from patient_flow.stores.warehouse.schema import staging_table
+from patient_flow.stores.warehouse.targets.base import Definition, Idioms, Loading, Target
+
+STAGING_SCHEMA = "staging"
+LOGIN_TIMEOUT_SECONDS = "10"
+"""The Microsoft driver goes on trying a dead server until then: it must not eat the minute."""
+
+ALREADY_EXISTS = 2714
+IN_EACH_OTHERS_WAY = {1205, 1222, 3960, 24556, 24706}
+"""Deadlock, lock timeout, and update conflicts under snapshot isolation."""
+
+_NUMBER = re.compile(r"\((\d{3,5})\)")
+
+
+class TransactSQL(Target):
+    """The family; each member says how tables are shaped and how staging is filled."""
+
+    separator = "\nGO\n\n"
+    idioms = Idioms(
+        now="SYSUTCDATETIME()",
+        true="1",
+        hours_since="(CAST(DATEDIFF_BIG(MICROSECOND, {0}, SYSUTCDATETIME()) AS FLOAT) / 3600000000)",
+        days_later="DATEADD(DAY, {1}, {0})",
+        microseconds="DATEDIFF_BIG(MICROSECOND, CAST('1970-01-01' AS DATETIME2(6)), {0})",
+        days="DATEDIFF(DAY, CAST('1970-01-01' AS DATE), {0})",
+        truncated="CAST({0} AS BIGINT)",
+        # LEN leaves out trailing blanks.
+        length="(LEN({0} + '.') - 1)",
+        code="COALESCE(UNICODE(SUBSTRING({0}, {1}, 1)), 0)",
+    )
+
+    @abstractmethod
+    def fill(self, connection: sa.Connection, stage: sa.Table, rows: pl.DataFrame) -> None:
+        """Adds ``rows`` to a staging table on a connection that commits each statement."""
+
+    def engine(self, url: sa.URL) -> sa.Engine:
+        """An engine that signs in with Entra ID where the URL names no login."""
+        if "LoginTimeout" not in url.query:
+            url = url.update_query_dict({"LoginTimeout": LOGIN_TIMEOUT_SECONDS})
+        engine = sa.create_engine(url, hide_parameters=True, pool_pre_ping=True, **self.engine_options())
+        if entra.is_wanted(url):
+            entra.sign_in(engine)
+        return engine
+
+    @abstractmethod
+    def engine_options(self) -> dict[str, bool]:
+        """What this member wants of ``create_engine``."""
+
+    @contextmanager
+    def changing_schema(self, engine: sa.Engine) -> Iterator[sa.Connection]:
+        """A connection outside transactions; who comes second finds things there (:meth:`run_ddl`)."""
+        with _outside_transactions(engine) as connection:
+            self.run_ddl(connection, f"IF SCHEMA_ID('{STAGING_SCHEMA}') IS NULL EXEC('CREATE SCHEMA {STAGING_SCHEMA}')")
+            yield connection
+
+    def run_ddl(self, connection: sa.Connection, statement: str) -> None:
+        """Runs ``statement``; what another process created a moment ago is as good."""
+        try:
+            connection.exec_driver_sql(statement)
+        except sa.exc.DBAPIError as error:
+            if ALREADY_EXISTS not in _numbers(error):
+                raise
+
+    def view_statements(self, view: Definition, *, exists: bool) -> list[str]:
+        """ALTER keeps the view's permissions, and there is no moment without it."""
+        verb = "ALTER" if exists else "CREATE"
+        return [f"{verb} VIEW {self.quoted(view.name)} AS\n{view.select}\n{view.mark}"]
+
+    def view_definitions(self, connection: sa.Connection) -> Mapping[str, str]:
+        """Views with their text, as the server keeps it."""
+        found = connection.exec_driver_sql(
+            "SELECT v.name, m.definition FROM sys.views v JOIN sys.sql_modules m ON m.object_id = v.object_id"
+        )
+        return {str(name): str(text) for name, text in found}
+
+    def staged_rows(self, table: sa.Table, stage: sa.Table) -> sa.ColumnElement[bool]:
+        """A semi-join, for want of row values."""
+        same = sa.and_(*(stage.c[column.name] == table.c[column.name] for column in table.primary_key.columns))
+        return sa.exists(sa.select(sa.literal(1)).where(same).select_from(stage).correlate(table))
+
+    @contextmanager
+    def loading(self, engine: sa.Engine, changes: Sequence[Change]) -> Iterator[Loading]:
+        """Staging tables of this load, filled; then one transaction; then they go."""
+        load = uuid4().hex[:12]
+        stages = {
+            change.table.name: staging_table(
+                change.table, f"{change.table.name}_{load}", schema=STAGING_SCHEMA, info=dict(change.table.info)
+            )
+            for change in changes
+            if not change.staged.is_empty()
+        }
+        with _outside_transactions(engine) as outside:
+            self._sweep(outside)
+            try:
+                for change in changes:
+                    if change.table.name in stages:
+                        stage = stages[change.table.name]
+                        outside.exec_driver_sql(self.compiled(CreateTable(stage)))
+                        self.fill(outside, stage, change.staged)
+                with engine.begin() as connection:
+                    yield Loading(connection, partial(self._apply, connection, stages))
+            finally:
+                for stage in stages.values():
+                    self._drop_staging(outside, stage.name)
+
+    def _apply(self, connection: sa.Connection, stages: Mapping[str, sa.Table], change: Change) -> Written:
+        stage = stages.get(change.table.name)
+        if stage is not None:
+            return self.replace_staged(connection, change.table, stage, everything=change.is_whole_table)
+        if change.is_whole_table:
+            return Written(connection.execute(sa.delete(change.table)).rowcount, 0)
+        return Written(0, 0)
+
+    def _sweep(self, connection: sa.Connection) -> None:
+        """Drops what loads that were killed left behind; none runs for a day."""
+        left = connection.exec_driver_sql(
+            f"SELECT name FROM sys.tables WHERE schema_id = SCHEMA_ID('{STAGING_SCHEMA}') "  # noqa: S608
+            "AND create_date < DATEADD(DAY, -1, GETDATE())"
+        )
+        for name in [str(row[0]) for row in left]:
+            self._drop_staging(connection, name)
+
+    def _drop_staging(self, connection: sa.Connection, name: str) -> None:
+        stage = f"{STAGING_SCHEMA}.{self.quoted(name)}"
+        connection.exec_driver_sql(f"IF OBJECT_ID('{stage}', 'U') IS NOT NULL DROP TABLE {stage}")
+
+    def is_conflict(self, error: sa.exc.DBAPIError) -> bool:
+        """Two loads stood in each other's way and the server ended this one."""
+        return bool(_numbers(error) & IN_EACH_OTHERS_WAY)
+
+    def after_load(self, engine: sa.Engine, changes: Iterable[Change]) -> None:
+        """Nothing: the server keeps its statistics by itself."""
+
+
+@contextmanager
+def _outside_transactions(engine: sa.Engine) -> Iterator[sa.Connection]:
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        yield connection
+
+
+def _numbers(error: sa.exc.DBAPIError) -> set[int]:
+    """Server error numbers that the driver's message names."""
+    return {int(number) for number in _NUMBER.findall(str(error.orig))}

@@ -1,0 +1,98 @@
+"""Bodies on their way through a mapping, the contract reader and the rules, as the pipeline takes them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from importlib import resources
+from typing import Any
+
+import polars as pl
+
+from patient_flow.contracts.tables import INSTANT
+from patient_flow.dialects import fhir, hl7, mapping
+from patient_flow.transforms import accept
+from patient_flow.transforms.bodies import Interpreter
+from patient_flow.transforms.read import Reading, read_events
+
+NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
+"""When every event of a test reaches the hub."""
+
+SECRET = "a secret of the tests"
+
+Event = dict[str, Any]
+
+
+def example(name: str) -> str:
+    """Content of a shipped mapping file."""
+    return (resources.files("patient_flow") / "dialects" / "examples" / f"{name}.toml").read_text(encoding="utf-8")
+
+
+def interpreters(text: str = "") -> tuple[Interpreter, ...]:
+    """As the pipeline has them: the mapping file, if there is one, before the formats that are always understood."""
+    return (*(mapping.parse_mappings(text, "test.toml") if text else ()), hl7.interpret, fhir.interpret)
+
+
+def judged(events: Iterable[bytes | Mapping[str, Any]], text: str = "") -> list[Event]:
+    """Each event as read and judged, with ``reasons`` and ``quality_flags``; ``text`` is a mapping file."""
+    return _judged(events, text).to_dicts()
+
+
+def accepted(events: Iterable[bytes | Mapping[str, Any]], text: str = "") -> list[Event]:
+    """The rows of silver that the events become."""
+    return accept.candidates(_judged(events, text), SECRET).to_dicts()
+
+
+def only(event: bytes | Mapping[str, Any], text: str = "") -> Event:
+    """One event as read and judged."""
+    (row,) = judged([event], text)
+    return row
+
+
+def extra(row: Event) -> Event:
+    """The unknown fields that a row keeps."""
+    return json.loads(row["extra"]) if row["extra"] else {}
+
+
+def adt(
+    trigger: str,
+    msh: Mapping[int, str] | None = None,
+    evn: Mapping[int, str] | None = None,
+    pid: Mapping[int, str] | None = None,
+    pv1: Mapping[int, str] | None = None,
+    end: str = "\r",
+) -> bytes:
+    """A full ADT message, with some fields changed (by their HL7 number)."""
+    header = {3: "WARDS", 4: "NORTH", 7: "20261119101600", 9: f"ADT^{trigger}^ADT_A01", 10: "M-1", 11: "P", 12: "2.5"}
+    segments = (
+        _segment("MSH", {**header, **(msh or {})}, first=2).replace("MSH||", "MSH|^~\\&|", 1),
+        _segment("EVN", {1: trigger, 2: "20261119101530", **(evn or {})}),
+        _segment("PID", {1: "1", 3: "P77^^^NORTH^MR", 5: "Sample^Person", 7: "19800601", 8: "F", **(pid or {})}),
+        _segment("PV1", {1: "1", 2: "I", 3: "ICU^12^A^NORTH", 19: "V9", 44: "20261119100000", **(pv1 or {})}),
+    )
+    return "".join(segment + end for segment in segments).encode()
+
+
+def _segment(name: str, fields: Mapping[int, str], first: int = 1) -> str:
+    return "|".join([name, *(fields.get(number, "") for number in range(first, max(fields) + 1))])
+
+
+def _judged(events: Iterable[bytes | Mapping[str, Any]], text: str) -> pl.DataFrame:
+    bodies = [event if isinstance(event, bytes) else json.dumps(event).encode() for event in events]
+    bronze = pl.DataFrame(
+        {
+            "hub_created_at": pl.Series([NOW] * len(bodies), dtype=INSTANT),
+            "partition_id": ["0"] * len(bodies),
+            "sequence_number": range(len(bodies)),
+            "enqueued_at": pl.Series([NOW] * len(bodies), dtype=INSTANT),
+            "body": pl.Series(bodies, dtype=pl.Binary),
+        },
+        schema_overrides={"sequence_number": pl.Int64},
+    )
+    return accept.judge(read_events(bronze, Reading(_departments(), SECRET, interpreters(text))))
+
+
+def _departments() -> pl.DataFrame:
+    path = resources.files("patient_flow") / "contracts" / "departments.csv"
+    return pl.read_csv(path.read_bytes(), schema_overrides={"hospital_id": pl.String})

@@ -1,0 +1,94 @@
+"""What to read next: a pure decision over what the hub holds and what bronze has."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+
+from patient_flow.pipeline.backlog import HUB, HubRefused, identity, plan, source
+from patient_flow.stores.hub import HubState, PartitionState
+
+CREATED = datetime(2026, 11, 1, tzinfo=UTC)
+CREATED_MS = int(CREATED.timestamp() * 1000)
+NAME = "hub/h.example/patient-flow"
+
+
+def partition(number: int, last: int, first: int = 0) -> PartitionState:
+    return PartitionState(str(number), first, last, None, is_empty=last < first)
+
+
+def state(*partitions: PartitionState, created_at: datetime = CREATED) -> HubState:
+    return HubState("h.example", "patient-flow", created_at, partitions)
+
+
+def followed(positions: dict[int, int], created_ms: int = CREATED_MS) -> dict[str, int]:
+    return {
+        HUB: identity(NAME),
+        NAME: created_ms,
+        **{source(NAME, created_ms, str(number)): last for number, last in positions.items()},
+    }
+
+
+def ranges(backlog) -> dict[str, tuple[int, int]]:
+    return {part.partition_id: (part.after, part.upto) for part in backlog.partitions}
+
+
+def test_a_new_lake_reads_every_partition_from_its_oldest_event() -> None:
+    backlog = plan(state(partition(0, 9), partition(1, 4)), {}.get, 100)
+    assert ranges(backlog) == {"0": (-1, 9), "1": (-1, 4)}
+    assert backlog.events == backlog.next_events == 15
+    assert backlog.notices == ()
+
+
+def test_partitions_that_are_drained_or_empty_are_left_out() -> None:
+    backlog = plan(state(partition(0, 9), partition(1, -1), partition(2, 5)), followed({0: 9, 2: 3}).get, 100)
+    assert ranges(backlog) == {"2": (3, 5)}
+
+
+def test_a_limit_is_shared_and_small_backlogs_leave_their_rest_to_large_ones() -> None:
+    backlog = plan(state(partition(0, 1), partition(1, 999), partition(2, 999)), {}.get, 100)
+    assert ranges(backlog) == {"0": (-1, 1), "1": (-1, 48), "2": (-1, 48)}
+    assert (backlog.next_events, backlog.events) == (100, 202 + 1800)
+
+
+def test_a_hub_that_was_created_again_is_read_from_its_beginning_and_named() -> None:
+    again = datetime(2026, 11, 20, tzinfo=UTC)
+    backlog = plan(state(partition(0, 3), created_at=again), followed({0: 900}).get, 100)
+    assert ranges(backlog) == {"0": (-1, 3)}
+    assert "created again at 2026-11-20" in backlog.notices[0]
+
+
+def test_retention_that_overtook_us_is_counted_and_named() -> None:
+    backlog = plan(state(partition(0, 99, first=50)), followed({0: 19}).get, 100)
+    assert ranges(backlog) == {"0": (49, 99)}
+    assert backlog.notices == ("partition 0: retention dropped 30 events before they could be read",)
+
+
+def test_a_partition_whose_unread_events_all_expired_is_named_too() -> None:
+    backlog = plan(state(partition(0, 99, first=100)), followed({0: 19}).get, 100)
+    assert ranges(backlog) == {}
+    assert backlog.notices == ("partition 0: retention dropped 80 events before they could be read",)
+
+
+def test_a_partition_that_was_added_is_read_and_named() -> None:
+    backlog = plan(state(partition(0, 9), partition(1, 5)), followed({0: 9}).get, 100)
+    assert ranges(backlog) == {"1": (-1, 5)}
+    assert backlog.notices == ("partition 1 is new",)
+
+
+def test_another_hub_is_refused_until_it_is_adopted() -> None:
+    other = {**followed({0: 9}), HUB: identity("hub/other/patient-flow")}
+    with pytest.raises(HubRefused, match="adopt_hub: true"):
+        plan(state(partition(0, 9)), other.get, 100)
+    assert plan(state(partition(0, 12)), other.get, 100, adopt=True).events == 3
+
+
+def test_a_hub_that_lost_acknowledged_events_is_refused() -> None:
+    with pytest.raises(HubRefused, match="lost events"):
+        plan(state(partition(0, 5)), followed({0: 9}).get, 100)
+
+
+def test_progress_names_the_hub_its_incarnation_and_each_partition() -> None:
+    backlog = plan(state(partition(0, 9)), {}.get, 100)
+    assert backlog.progress({"0": 9}) == followed({0: 9})

@@ -1,0 +1,136 @@
+"""Hub → bronze through the real client: once each, resumed exactly, whatever happens to the hub."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+import polars as pl
+import pytest
+from azure.eventhub import EventData, EventHubProducerClient
+
+from patient_flow.contracts.tables import BRONZE_EVENTS
+from patient_flow.local_hub.testing import HubThread
+from patient_flow.pipeline import bronze
+from patient_flow.pipeline.steps import StepResult
+from patient_flow.stores.hub import Hub, HubError
+from patient_flow.stores.lake import Lake
+
+NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
+
+
+def send(hub: HubThread, bodies: Sequence[bytes], partition: int = 0, key: str | None = None) -> None:
+    with EventHubProducerClient.from_connection_string(hub.connection, eventhub_name="patient-flow") as producer:
+        batch = producer.create_batch(partition_key=key) if key else producer.create_batch(partition_id=str(partition))
+        for body in bodies:
+            event = EventData(body)
+            event.properties = {"source": "ward", "attempt": 1}
+            batch.add(event)
+        producer.send_batch(batch)
+
+
+def ingest(lake: Lake, hub: Hub, **options: object) -> StepResult:
+    return bronze.ingest(lake, hub, now=NOW, run_id="run", **{"max_events": 1000, **options})  # type: ignore[arg-type]
+
+
+def stored(lake: Lake) -> pl.DataFrame:
+    return lake.open(BRONZE_EVENTS).scan().sort("hub_created_at", "partition_id", "sequence_number").collect()
+
+
+def test_bodies_arrive_byte_for_byte_with_where_they_came_from(lake: Lake, hub: Hub, hub_thread: HubThread) -> None:
+    send(hub_thread, [b"\xff\x00 no JSON", b"{}"], key="patient-1")
+    result = ingest(lake, hub)
+    rows = stored(lake)
+    assert rows["body"].to_list() == [b"\xff\x00 no JSON", b"{}"]
+    assert rows["partition_key"].unique().to_list() == ["patient-1"]
+    assert rows["properties"][0] == '{"attempt": 1, "source": "ward"}'
+    assert rows["sequence_number"].to_list() == [0, 1]
+    assert rows["run_id"].unique().to_list() == ["run"]
+    assert result.written.inserted == 2
+
+
+def test_the_next_run_reads_only_what_is_new(lake: Lake, hub: Hub, hub_thread: HubThread) -> None:
+    for number in range(3):
+        send(hub_thread, [b"%d" % number] * 10, partition=number % 2)
+        assert ingest(lake, hub).written.inserted == 10
+    assert ingest(lake, hub).written.inserted == 0
+    assert stored(lake).height == 30
+
+
+def test_a_run_takes_no_more_than_its_limit_and_says_what_is_left(lake: Lake, hub: Hub, hub_thread: HubThread) -> None:
+    for partition in range(4):
+        send(hub_thread, [b"x"] * 25, partition)
+    result = ingest(lake, hub, max_events=40)
+    assert result.written.inserted == 40
+    assert result.notices == ("60 events are left for the next micro-batch",)
+    assert result.counts["lag"] == {"0": 15, "1": 15, "2": 15, "3": 15}
+    assert ingest(lake, hub).written.inserted == 60
+
+
+def test_an_empty_hub_is_no_error(lake: Lake, hub: Hub) -> None:
+    assert ingest(lake, hub).figures["backlog"] == 0
+
+
+def test_a_hub_created_again_starts_over_beside_the_old_events(lake: Lake, hub: Hub, hub_thread: HubThread) -> None:
+    send(hub_thread, [b"old"] * 3)
+    ingest(lake, hub)
+    hub_thread.recreate("patient-flow")
+    send(hub_thread, [b"new"] * 2)
+    result = ingest(lake, hub)
+    assert "created again" in result.notices[0]
+    assert stored(lake)["body"].to_list() == [b"old"] * 3 + [b"new"] * 2
+
+
+def test_events_that_retention_dropped_are_counted(lake: Lake, hub: Hub, hub_thread: HubThread) -> None:
+    send(hub_thread, [b"seen"] * 2)
+    ingest(lake, hub)
+    send(hub_thread, [b"lost"] * 5)
+    hub_thread.truncate("patient-flow", "0")
+    send(hub_thread, [b"kept"])
+    result = ingest(lake, hub)
+    assert "retention dropped 5 events" in result.notices[0]
+    assert stored(lake)["body"].to_list() == [b"seen"] * 2 + [b"kept"]
+
+
+def test_a_restarted_hub_goes_on_where_it_was(lake: Lake, hub: Hub, hub_thread: HubThread) -> None:
+    send(hub_thread, [b"before"] * 3)
+    ingest(lake, hub)
+    hub_thread.stop()
+    hub_thread.start()
+    send(hub_thread, [b"after"])
+    assert ingest(lake, hub).notices == ()
+    assert stored(lake)["sequence_number"].to_list() == [0, 1, 2, 3]
+
+
+def test_a_hub_that_is_down_is_one_clear_error_and_nothing_is_written(lake: Lake, hub_thread: HubThread) -> None:
+    hub_thread.stop()
+    gone = Hub(connection=hub_thread.connection, host="127.0.0.1", name="patient-flow", consumer_group="$Default")
+    with pytest.raises(HubError, match="patient-flow hub"):
+        ingest(lake, gone)
+    assert stored(lake).is_empty()
+
+
+def test_an_unknown_hub_name_is_one_clear_error(lake: Lake, hub_thread: HubThread) -> None:
+    other = Hub(connection=hub_thread.connection, host="127.0.0.1", name="laboratory", consumer_group="$Default")
+    with pytest.raises(HubError, match="laboratory"):
+        ingest(lake, other)
+
+
+def test_a_run_that_lost_a_race_for_the_same_events_finds_nothing_left(
+    lake: Lake, hub: Hub, hub_thread: HubThread, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another run commits between this run's drain and its commit."""
+    send(hub_thread, [b"x"] * 5)
+    drain = Hub.drain
+    raced: list[bool] = []
+
+    def drain_and_be_overtaken(self: Hub, *arguments: object) -> pl.DataFrame:
+        rows = drain(self, *arguments)  # type: ignore[arg-type]
+        if not raced:
+            raced.append(True)
+            ingest(lake, hub)
+        return rows
+
+    monkeypatch.setattr(Hub, "drain", drain_and_be_overtaken)
+    assert ingest(lake, hub).written.inserted == 0
+    assert stored(lake).height == 5

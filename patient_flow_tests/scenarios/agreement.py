@@ -1,0 +1,249 @@
+"""Holds the tables of silver and gold against the oracle, row by row, in natural terms.
+
+Surrogate keys are followed to the rows they name and pseudonyms to the identifiers they stand for, so agreement also
+means that every key finds exactly its row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import polars as pl
+
+from patient_flow.contracts import tables
+from patient_flow.pipeline.gold import CENSUS_UNTIL
+from patient_flow.stores.lake import Lake
+from patient_flow.transforms import calendar, census, dimensions, facts, kpis, quality, visits
+from patient_flow_tests import oracle
+from patient_flow_tests.builders import ZONE, Delivery, accepted, contents
+
+TABLES = (
+    tables.SILVER_EVENTS,
+    tables.QUARANTINE,
+    tables.DIM_DEPARTMENT,
+    tables.DIM_PATIENT,
+    tables.FACT_PATIENT_FLOW,
+    tables.FACT_BED_CENSUS,
+    tables.KPI_DEPARTMENT_DAY,
+    tables.DATA_QUALITY_DAY,
+)
+"""What must not depend on the way of the events: all but bronze, and DimTime, which is the same for all days here."""
+
+Frames = Mapping[str, pl.DataFrame]
+
+
+def everything(lake: Lake) -> dict[str, pl.DataFrame]:
+    """Every table of silver and gold, rows in the order of their keys."""
+    return {table.path: contents(lake, table) for table in TABLES}
+
+
+def computed(received: Iterable[Delivery], departments: pl.DataFrame) -> dict[str, pl.DataFrame]:
+    """Silver's events and gold by the transforms alone, from everything at once, without a lake."""
+    silver = accepted(received, departments)
+    patients = pl.concat([dimensions.unknown_patient(), dimensions.patient_versions(silver)])
+    places = dimensions.department_versions(departments, silver.select("hospital_id", "department"))
+    flow = facts.fact_patient_flow(visits.stays(silver), patients, places)
+    frames = {tables.SILVER_EVENTS: silver, tables.DIM_PATIENT: patients, tables.DIM_DEPARTMENT: places}
+    if silver.is_empty():
+        hourly, measured = tables.FACT_BED_CENSUS.empty(), tables.KPI_DEPARTMENT_DAY.empty()
+    else:
+        until = silver["event_time"].max()
+        hourly = census.bed_hours(census.spans(flow, until=until), places)
+        first = hourly.select(calendar.hour_start(pl.col("time_key").min())).item() if hourly.height else None
+        dates = kpis.touched_dates(pl.concat([flow["admission_at"], flow["discharge_at"]]), ZONE)
+        if first is not None:
+            hours = pl.datetime_range(first, until, "1h", time_unit="us", eager=True)
+            dates |= kpis.touched_dates(hours, ZONE)
+        measured = kpis.kpi_department_day(
+            flow.select(kpis.FACT_COLUMNS),
+            hourly,
+            places,
+            dates=pl.Series(sorted(dates), dtype=pl.Date),
+            first_hour=first,
+            last_hour=until.replace(minute=0, second=0, microsecond=0),
+            zone=ZONE,
+        )
+    frames |= {
+        tables.FACT_PATIENT_FLOW: flow,
+        tables.FACT_BED_CENSUS: hourly,
+        tables.KPI_DEPARTMENT_DAY: measured,
+        tables.DATA_QUALITY_DAY: quality.data_quality_day(silver, tables.QUARANTINE.empty(), ZONE),
+    }
+    return {table.path: frame.sort(table.key) for table, frame in frames.items()}
+
+
+def assert_agreement(frames: Frames, verdict: oracle.Verdict, reference: pl.DataFrame) -> None:
+    """``frames`` hold what the oracle says of the accepted events."""
+    lines = list(reference.iter_rows(named=True))
+    expected = oracle.Gold(verdict.accepted, lines, ZONE)
+    actual = Natural(frames, verdict)
+    assert actual.patients() == _sorted(
+        (version.of, version.valid_from, version.valid_to, *version.attributes) for version in expected.patients
+    )
+    assert actual.departments() == _sorted(
+        (*version.of, version.valid_from, version.valid_to, *version.attributes) for version in expected.departments
+    )
+    assert actual.flows() == _by(("visit", "number"), map(_flow, expected.flows))
+    assert actual.census() == expected.census
+    assert actual.kpis() == {
+        key: {name: _nearly(value) for name, value in row.items()} for key, row in expected.kpis.items()
+    }
+
+
+def assert_same(actual: Frames, expected: Frames) -> None:
+    """Both hold the same rows in all tables, keys included, nothing ignored."""
+    assert actual.keys() == expected.keys()
+    for path, frame in expected.items():
+        assert actual[path].to_dicts() == frame.to_dicts(), path
+
+
+def assert_places_of_events(lake: Lake, verdict: oracle.Verdict) -> None:
+    """Every event is in exactly one of silver and quarantine: the one that the oracle says, for its reasons."""
+    silver, quarantine = contents(lake, tables.SILVER_EVENTS), contents(lake, tables.QUARANTINE)
+    coordinates = ("partition_id", "sequence_number")
+    assert set(silver.select(coordinates).iter_rows()) == {event.coordinates for event in verdict.accepted}
+    assert silver.height == len(verdict.accepted)
+    reasons = {row[:2]: row[2] for row in quarantine.select(*coordinates, "reasons").iter_rows()}
+    assert reasons == verdict.rejected
+    assert quarantine.height == len(verdict.rejected)
+
+
+def assert_quality(lake: Lake, verdict: oracle.Verdict) -> None:
+    """DataQualityDay counts what the oracle counts."""
+    rows = contents(lake, tables.DATA_QUALITY_DAY).iter_rows(named=True)
+    counted = {(row.pop("date"), row.pop("hospital_id"), row.pop("rule")): row for row in rows}
+    assert counted == oracle.quality(verdict, ZONE)
+
+
+def assert_census_is_up_to_the_newest_event(lake: Lake, verdict: oracle.Verdict) -> None:
+    """The census knows up to which hour it has counted."""
+    until = lake.open(tables.FACT_BED_CENSUS).progress(CENSUS_UNTIL)
+    newest = max((event.time for event in verdict.accepted), default=None)
+    assert until == (None if newest is None else int(newest.timestamp()) // 3600)
+
+
+@dataclass
+class Natural:
+    """Gold's tables without surrogate keys and pseudonyms."""
+
+    frames: Frames
+    verdict: oracle.Verdict
+
+    def __post_init__(self) -> None:
+        events = {event.coordinates: event for event in self.verdict.accepted}
+        silver = self.frames["silver/patient_events"]
+        held = list(silver.select("partition_id", "sequence_number", "visit_id", "patient_id").iter_rows())
+        pairs = {(row[2], events[row[0], row[1]].visit) for row in held}
+        people = {(row[3], events[row[0], row[1]].patient) for row in held}
+        self._visits, self._people = dict(pairs), {**dict(people), "Unknown": None}
+        assert len(pairs) == len(self._visits) == len(set(self._visits.values())), "one pseudonym per visit"
+        assert len(people) == len(dict(people)) == len({name for _, name in people}), "one pseudonym per patient"
+        self._places = {
+            row["department_key"]: (row["hospital_id"], row["department"], row["valid_from"])
+            for row in self.frames["gold/dim_department"].iter_rows(named=True)
+        }
+        self._patients = {row["patient_key"]: row for row in self.frames["gold/dim_patient"].iter_rows(named=True)}
+        assert len(self._places) == self.frames["gold/dim_department"].height, "one key per department version"
+        assert len(self._patients) == self.frames["gold/dim_patient"].height, "one key per patient version"
+
+    def patients(self) -> list[tuple[Any, ...]]:
+        columns = ("patient_id", "valid_from", "valid_to", "gender", "age", "is_current")
+        rows = [row for row in self.frames["gold/dim_patient"].select("patient_key", *columns).iter_rows() if row[0]]
+        assert all(is_current == (valid_to is None) for _, _, _, valid_to, _, _, is_current in rows)
+        return _sorted((self._people[row[1]], *row[2:-1]) for row in rows)
+
+    def departments(self) -> list[tuple[Any, ...]]:
+        columns = ("hospital_id", "department", "valid_from", "valid_to", "hospital_name")
+        capacity = ("staffed_beds", "staff", "expected_los_hours", "is_inferred")
+        rows = self.frames["gold/dim_department"].filter(pl.col("department_key") != 0).select(*columns, *capacity)
+        return _sorted(rows.iter_rows())
+
+    def flows(self) -> list[dict[str, Any]]:
+        return _by(("visit", "number"), map(self._flow, self.frames["gold/fact_patient_flow"].iter_rows(named=True)))
+
+    def _flow(self, row: dict[str, Any]) -> dict[str, Any]:
+        patient = self._patients[row["patient_key"]]
+        times = ("arrival_at", "admission_at", "discharge_at")
+        assert [row[f"{name.removesuffix('_at')}_time_key"] for name in times] == [_time_key(row[name]) for name in times]
+        return {
+            "visit": self._visits[row["visit_id"]],
+            "number": row["stay_number"],
+            "patient": (self._people[patient["patient_id"]], patient["valid_from"]),
+            "gender": row["gender"],
+            "place": self._places[row["department_key"]],
+            "came_from": self._places[row["from_department_key"]] if row["from_department_key"] else None,
+            **{name: row[name] for name in times},
+            "wait": (_nearly(row["wait_minutes"]), row["wait_source"]),
+            "hours": _nearly(row["length_of_stay_hours"]),
+            "visit_hours": _nearly(row["visit_length_of_stay_hours"]),
+            "is_visit_start": row["is_visit_start"],
+            "is_visit_end": row["is_visit_end"],
+            "bed": row["bed_id"],
+            "status": row["discharge_status"],
+            "flags": sorted(row["quality_flags"]),
+            "last_enqueued_at": row["last_enqueued_at"],
+        }
+
+    def census(self) -> dict[tuple[Any, ...], int]:
+        rows = self.frames["gold/fact_bed_census"]
+        columns = ("time_key", "department_key", "gender", "occupied_beds")
+        return {
+            (_instant(hour), self._places[place], gender): beds for hour, place, gender, beds in rows.select(columns).rows()
+        }
+
+    def kpis(self) -> dict[tuple[Any, ...], dict[str, Any]]:
+        return {
+            (row.pop("date"), self._places[row.pop("department_key")], row.pop("gender")): {
+                name: _nearly(value) for name, value in row.items()
+            }
+            for row in self.frames["gold/kpi_department_day"].iter_rows(named=True)
+        }
+
+
+def _flow(flow: oracle.Flow) -> dict[str, Any]:
+    stay = flow.stay
+    return {
+        "visit": stay.visit,
+        "number": stay.number,
+        "patient": (stay.patient, flow.patient_from),
+        "gender": flow.gender,
+        "place": flow.place,
+        "came_from": flow.came_from,
+        "arrival_at": stay.arrival_at,
+        "admission_at": stay.admission_at,
+        "discharge_at": stay.discharge_at,
+        "wait": (_nearly(stay.wait_minutes), stay.wait_source),
+        "hours": _nearly(stay.hours),
+        "visit_hours": _nearly(stay.visit_hours),
+        "is_visit_start": stay.is_visit_start,
+        "is_visit_end": stay.is_visit_end,
+        "bed": stay.bed,
+        "status": stay.status,
+        "flags": sorted(stay.flags),
+        "last_enqueued_at": stay.last_enqueued_at,
+    }
+
+
+def _nearly(value: Any) -> Any:
+    """Floating point numbers rounded, so that the two ways of adding up compare equal."""
+    return round(value, 6) if isinstance(value, float) else value
+
+
+def _sorted(rows: Iterable[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+    return sorted(rows, key=lambda row: str(row[:3]))
+
+
+def _by(names: tuple[str, ...], rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    return sorted(rows, key=lambda row: str([row[name] for name in names]))
+
+
+def _time_key(instant: datetime | None) -> int:
+    return 0 if instant is None else int(instant.strftime("%Y%m%d%H"))
+
+
+def _instant(time_key: int) -> datetime:
+    return datetime.strptime(str(time_key), "%Y%m%d%H").replace(tzinfo=UTC)
+

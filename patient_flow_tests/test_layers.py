@@ -1,0 +1,103 @@
+"""The import order of the layers: this list is the diagram."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import patient_flow
+
+ROOT = Path(patient_flow.__file__).parent
+
+MAY_IMPORT = {
+    "settings": set(),
+    "contracts": set(),
+    "transforms": {"contracts"},
+    "dialects": {"contracts", "transforms"},
+    "stores": {"contracts"},
+    "pipeline": {"contracts", "transforms", "stores"},
+    "local_hub": {"settings"},
+    "simulator": {"settings", "contracts"},
+    "services": {"settings", "dialects", "transforms", "stores"},
+    "status": {"contracts", "pipeline", "services", "stores"},
+    "orchestration": {"contracts", "pipeline", "services", "settings", "stores"},
+    "definitions": {"orchestration"},
+    "demo": {"orchestration", "services", "settings", "status"},
+    "cli": {"demo", "local_hub", "pipeline", "services", "settings", "simulator", "status", "stores"},
+    "__main__": {"cli"},
+}
+"""Part of the package → the other parts it may know. Nothing points upwards."""
+
+ONLY_PLACE_FOR = {
+    "dagster": {"orchestration", "definitions"},
+    "deltalake": {"stores"},
+    "sqlalchemy": {"stores"},
+    "pyodbc": {"stores"},
+    "azure": {"stores", "simulator"},
+    "click": {"cli", "status", "demo"},
+}
+"""Library → the parts that may import it."""
+
+PURE = ("contracts", "transforms", "dialects")
+NOT_PURE = {"os", "io", "logging", "pathlib", "random", "socket", "time", "subprocess"}
+CLOCKS = {"now", "utcnow", "today"}
+
+MODULES = sorted(ROOT.rglob("*.py"))
+
+
+def part_of(module: Path) -> str:
+    return module.relative_to(ROOT).parts[0].removesuffix(".py")
+
+
+def imports(module: Path) -> set[str]:
+    """Full names of what a module imports, relative imports resolved."""
+    package = ["patient_flow", *module.relative_to(ROOT).parts[:-1]]
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(module.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            base = ".".join(package[: len(package) - node.level + 1]) if node.level else ""
+            name = ".".join(filter(None, [base, node.module]))
+            found |= {f"{name}.{alias.name}" for alias in node.names}
+    return found
+
+
+def test_every_part_of_the_package_has_its_place_in_the_diagram() -> None:
+    assert {part_of(module) for module in MODULES} - {"__init__"} <= set(MAY_IMPORT)
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda module: str(module.relative_to(ROOT)))
+def test_a_module_imports_only_what_lies_below_it(module: Path) -> None:
+    part = part_of(module)
+    known = {name.split(".")[1] for name in imports(module) if name.startswith("patient_flow.")}
+    assert known - {part} <= MAY_IMPORT.get(part, set())
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda module: str(module.relative_to(ROOT)))
+def test_each_outside_library_is_known_in_one_place(module: Path) -> None:
+    libraries = {name.split(".")[0] for name in imports(module)}
+    for library, places in ONLY_PLACE_FOR.items():
+        assert library not in libraries or part_of(module) in places, library
+
+
+@pytest.mark.parametrize("module", [module for module in MODULES if part_of(module) in PURE], ids=lambda m: m.name)
+def test_pure_parts_read_neither_clock_nor_surroundings(module: Path) -> None:
+    assert not {name.split(".")[0] for name in imports(module)} & NOT_PURE
+    calls = {node.attr for node in ast.walk(ast.parse(module.read_text())) if isinstance(node, ast.Attribute)}
+    assert not calls & CLOCKS
+
+
+def test_settings_are_the_only_reader_of_the_environment() -> None:
+    readers = {part_of(module) for module in MODULES if {"os.environ", "os.getenv"} & reads(module)}
+    assert readers <= {"settings", "demo"}  # the demo hands its own environment on to the processes it starts
+
+
+def reads(module: Path) -> set[str]:
+    return {
+        f"{node.value.id}.{node.attr}"
+        for node in ast.walk(ast.parse(module.read_text()))
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name)
+    }

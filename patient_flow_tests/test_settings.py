@@ -1,0 +1,74 @@
+"""Settings: defaults that work on one machine, and refusals that say what to do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from patient_flow.settings import LOCAL_HUB_PORT, Settings, SettingsError, load
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def read(**values: str) -> Settings:
+    return load(environ={f"PATIENT_FLOW_{name}": value for name, value in values.items()})
+
+
+def test_without_any_setting_everything_lies_on_this_machine() -> None:
+    settings = read()
+    assert settings == Settings()
+    assert settings.lake_is_local
+    assert settings.hub_port == LOCAL_HUB_PORT
+    assert settings.hub_host == "127.0.0.1"
+    assert settings.warehouse_kind == "sqlite"
+
+
+def test_a_dotenv_file_is_read_and_the_environment_wins(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("PATIENT_FLOW_TIMEZONE=Europe/Berlin\nPATIENT_FLOW_EVENTHUB_NAME=flow\n")
+    settings = read(TIMEZONE="Europe/Madrid")
+    assert (settings.timezone, settings.eventhub_name) == ("Europe/Madrid", "flow")
+
+
+def test_an_empty_connection_with_a_namespace_means_entra_id() -> None:
+    settings = read(EVENTHUB_CONNECTION="", EVENTHUB_NAMESPACE="flow.servicebus.windows.net")
+    assert settings.hub_host == "flow.servicebus.windows.net"
+
+
+@pytest.mark.parametrize(
+    ("values", "says"),
+    [
+        ({"LAKE_URI": "data"}, "{layer}"),
+        ({"EVENTHUB_CONNECTION": ""}, "EVENTHUB_NAMESPACE"),
+        ({"EVENTHUB_CONNECTION": "nonsense"}, "Endpoint=sb://"),
+        ({"TIMEZONE": "Mars/Olympus"}, "IANA"),
+        ({"TIMEZONE": "../etc"}, "IANA"),
+        ({"MAX_EVENTS_PER_RUN": "0"}, "above 0"),
+        ({"MAX_EVENTS_PER_RUN": "many"}, "whole number"),
+        ({"WAREHOUSE_URL": "oracle://x"}, "sqlite, postgresql or mssql"),
+        ({"WAREHOUSE_URL": "mssql+pyodbc://x"}, "synapse, mssql or fabric"),
+        ({"WAREHOUSE_KIND": "oracle"}, "WAREHOUSE_KIND"),
+        ({"LAKE_URI": "abfss://{layer}@flow.dfs.core.windows.net"}, "PSEUDONYM_KEY"),
+    ],
+)
+def test_what_cannot_work_is_refused_with_what_to_do(values: dict[str, str], says: str) -> None:
+    with pytest.raises(SettingsError, match=says.replace("{", r"\{")):
+        read(**values)
+
+
+def test_a_lake_elsewhere_is_accepted_with_a_key_of_its_own() -> None:
+    settings = read(LAKE_URI="abfss://{layer}@flow.dfs.core.windows.net", PSEUDONYM_KEY="s3cret")
+    assert not settings.lake_is_local
+    assert not settings.uses_demo_key
+
+
+def test_secrets_do_not_show_when_settings_are_printed() -> None:
+    settings = read(
+        PSEUDONYM_KEY="s3cret-key",
+        EVENTHUB_CONNECTION="Endpoint=sb://h;SharedAccessKeyName=n;SharedAccessKey=s3cret-hub",
+        WAREHOUSE_URL="postgresql://u:s3cret-db@h/d",
+    )
+    assert "s3cret" not in repr(settings)

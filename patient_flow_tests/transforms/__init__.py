@@ -1,0 +1,1 @@
+"""Tests of ``patient_flow.transforms``, one module each."""
