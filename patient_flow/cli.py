@@ -119,6 +119,27 @@ def status() -> None:
     report(Services(load()))
 
 
+@cli.command(epilog=f"{_EXAMPLE}patient-flow rebuild")
+def rebuild() -> None:
+    """Make silver, gold and warehouse again from bronze. The result equals what the micro-batches made."""
+    from patient_flow import operations
+    from patient_flow.services import Services
+
+    for line in operations.rebuild(Services(load())):
+        click.echo(line)
+
+
+@cli.command("replay-quarantine", epilog=f"{_EXAMPLE}patient-flow replay-quarantine --reason department_is_missing")
+@click.option("--reason", help="Only events rejected for this reason  [default: all]")
+def replay_quarantine(reason: str | None) -> None:
+    """Judge quarantined events again, after a rule, a mapping or the department list changed."""
+    from patient_flow import operations
+    from patient_flow.services import Services
+
+    for line in operations.replay_quarantine(Services(load()), reason):
+        click.echo(line)
+
+
 def main() -> None:
     """Entry point. An operator's mistake or a system that is down gives one line and exit code 1, no traceback."""
     try:
@@ -133,7 +154,9 @@ def main() -> None:
 def _is_for_the_operator(error: Exception) -> bool:
     """Errors whose message says what to do; all others are bugs and keep their traceback."""
     from patient_flow.demo import DemoError
+    from patient_flow.dialects.mapping import MappingError
     from patient_flow.local_hub.errors import HubError as LocalHubError
+    from patient_flow.operations import OperatorError
     from patient_flow.pipeline.backlog import HubRefused
     from patient_flow.simulator.sending import SimulatorError
     from patient_flow.stores.hub import HubError
@@ -144,6 +167,8 @@ def _is_for_the_operator(error: Exception) -> bool:
     expected = (
         SettingsError,
         DemoError,
+        OperatorError,
+        MappingError,
         LocalHubError,
         HubRefused,
         SimulatorError,

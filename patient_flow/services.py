@@ -6,14 +6,18 @@ Not here: what is done with them (``pipeline``), nor any import of a database dr
 from __future__ import annotations
 
 from functools import cached_property
+from pathlib import Path
 
 import polars as pl
 
+from patient_flow.dialects import fhir, hl7
+from patient_flow.dialects.mapping import MappingError, parse_mappings
 from patient_flow.settings import Settings
 from patient_flow.stores.hub import Hub
 from patient_flow.stores.lake import Lake
 from patient_flow.stores.reference import read_departments
 from patient_flow.stores.warehouse.warehouse import Warehouse
+from patient_flow.transforms.bodies import Interpreter
 from patient_flow.transforms.read import Reading
 
 
@@ -50,5 +54,17 @@ class Services:
 
     @cached_property
     def reading(self) -> Reading:
-        """How bodies are read."""
-        return Reading(self.departments, self.settings.pseudonym_key)
+        """How bodies are read. Raises ``MappingError`` for a source mapping that is wrong."""
+        return Reading(
+            self.departments, self.settings.pseudonym_key, self._mappings(), formats=(hl7.interpret, fhir.interpret)
+        )
+
+    def _mappings(self) -> tuple[Interpreter, ...]:
+        place = self.settings.source_mapping
+        if not place:
+            return ()
+        try:
+            text = Path(place).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise MappingError(f"PATIENT_FLOW_SOURCE_MAPPING: {place} cannot be read: {error}") from error
+        return parse_mappings(text, place)

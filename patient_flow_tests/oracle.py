@@ -199,7 +199,9 @@ def _text(said: Any) -> str | None:
 def _spelling(department: str | None, reference: Reference) -> str | None:
     if department is None:
         return None
-    return next((line["department"] for line in reference if line["department"].lower() == department.lower()), department)
+    return next(
+        (line["department"] for line in reference if line["department"].lower() == department.lower()), department
+    )
 
 
 def _is_listed(hospital: str | None, department: str, reference: Reference) -> bool:
@@ -227,7 +229,7 @@ class Stay:
     patient: str
     hospital: str
     department: str
-    came_from: str | None
+    came_from: tuple[str, str] | None
     arrival_at: datetime | None
     admission_at: datetime
     discharge_at: datetime | None
@@ -299,7 +301,7 @@ def fold(events: Sequence[Event]) -> list[Stay]:
                 patient=ordered[-1].patient,
                 hospital=first.hospital,
                 department=first.department,
-                came_from=before.department if before is not None and before.discharged_at is None else None,
+                came_from=(before.hospital, before.department) if before and before.discharged_at is None else None,
                 arrival_at=arrival,
                 admission_at=first.began_at,
                 discharge_at=None if stated_end is None else max(stated_end, first.began_at),
@@ -464,7 +466,7 @@ class Gold:
     def _flow(self, stay: Stay) -> Flow:
         patient = version_at(self._patients[stay.patient], stay.admission_at)
         department = self._department(stay.hospital, stay.department, stay.admission_at)
-        origin = stay.came_from and self._department(stay.hospital, stay.came_from, stay.admission_at)
+        origin = stay.came_from and self._department(*stay.came_from, stay.admission_at)
         assert patient is not None
         return Flow(
             stay,

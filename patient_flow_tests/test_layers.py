@@ -22,10 +22,11 @@ MAY_IMPORT = {
     "simulator": {"settings", "contracts"},
     "services": {"settings", "dialects", "transforms", "stores"},
     "status": {"contracts", "pipeline", "services", "stores"},
-    "orchestration": {"contracts", "pipeline", "services", "settings", "stores"},
+    "operations": {"contracts", "pipeline", "services"},
+    "orchestration": {"contracts", "dialects", "pipeline", "services", "settings", "stores"},
     "definitions": {"orchestration"},
     "demo": {"orchestration", "services", "settings", "status"},
-    "cli": {"demo", "local_hub", "pipeline", "services", "settings", "simulator", "status", "stores"},
+    "cli": {"demo", "dialects", "local_hub", "operations", "pipeline", "services", "settings", "simulator", "status", "stores"},
     "__main__": {"cli"},
 }
 """Part of the package → the other parts it may know. Nothing points upwards."""

@@ -1,6 +1,6 @@
 """The wire contract, version 1: the fields of one event and the values they may take.
 
-Not here: how a body is read (``transforms.parse``) and what makes an event acceptable (``contracts.rules``).
+Not here: how a body is read (``transforms.bodies``) and what makes an event acceptable (``contracts.rules``).
 """
 
 from __future__ import annotations

@@ -20,11 +20,13 @@ _BOM = b"\xef\xbb\xbf"
 _FRAMING = b" \t\r\n\x0b\x1c"
 """White space, and what MLLP puts around a message on the wire."""
 
-_MAX_CHARACTERS = 65_536
+_MAX_CHARACTERS = 16_384
 """Of the segments that are read: they hold a few hundred in practice, and parsing costs memory."""
 
+_BEGINNING = re.compile(rb"MSH[^\w\s]")
 _HEADER = re.compile(r"MSH(?P<field>[^\w\s])(?P<others>[^\w\s]{1,5}?)(?P=field)")
-_SEGMENT = re.compile(r"(?<![^\r\n])(MSH|EVN|PID|PV1)(?=[^\w\r\n])[^\r\n]*")
+_SEGMENTS = tuple(re.compile(rf"[\r\n]({name}[^\w\r\n][^\r\n]*)") for name in ("EVN", "PID", "PV1"))
+_NEXT_HEADER = re.compile(r"[\r\n]MSH[^\w\r\n]")
 _USUAL_MARKS = "^~\\&"
 """Separators of components and repetitions, escape character, separator of subcomponents: where MSH-2 is shorter."""
 _MARK_NAMES = "FSRET"
@@ -71,10 +73,10 @@ def read(body: bytes) -> Message | None:
 
     Raises ``Unreadable``.
     """
-    content = body.lstrip(_FRAMING).removeprefix(_BOM).lstrip(_FRAMING)
-    if not content.startswith(b"MSH"):
+    content = body.strip(_FRAMING).removeprefix(_BOM).lstrip(_FRAMING)
+    if not _BEGINNING.match(content):
         return None
-    return _stated(_Segments(_decoded(content.rstrip(_FRAMING))))
+    return _stated(_Segments(_decoded(content)))
 
 
 def _decoded(content: bytes) -> str:
@@ -98,12 +100,11 @@ class _Segments:
         header = _HEADER.match(text)
         if header is None:
             raise Unreadable("MSH-1 and MSH-2 do not name the separators")
-        chosen: dict[str, str] = {}
-        for segment in _SEGMENT.finditer(text):
-            if segment[1] == "MSH" and "MSH" in chosen:
-                raise Unreadable("more than one message in a body")
-            chosen.setdefault(segment[1], segment[0])
-        message = "\r".join(chosen.values())
+        if _NEXT_HEADER.search(text):
+            raise Unreadable("more than one message in a body")
+        found = [text.partition("\r")[0].partition("\n")[0]]
+        found.extend(segment[1] for pattern in _SEGMENTS if (segment := pattern.search(text)))
+        message = "\r".join(found)
         if len(message) > _MAX_CHARACTERS:
             raise Unreadable(f"MSH, EVN, PID and PV1 are longer than {_MAX_CHARACTERS} characters together")
         given = header["others"]

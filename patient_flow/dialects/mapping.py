@@ -150,7 +150,12 @@ def _condition(wanted: object, place: _Place) -> Condition:
         if not values or len(known) < len(set(values)):
             raise place.error("a condition is a value, a list of values, { exists = true } or { prefix = ... }")
         return Condition(values=known)
-    _expect_known(wanted, ("exists", "prefix"), place)
+    for key in wanted:
+        if key not in _CONDITIONS:
+            raise place.at(key).error(
+                f"unknown condition {key!r}{_nearest(key, _CONDITIONS)}: use exists or prefix; a path with dots is "
+                f'written in quotes, as in "{_last(place)}.{key}" = ...'
+            )
     if len(wanted) != 1:
         raise place.error("a condition is either { exists = ... } or { prefix = ... }")
     if "prefix" in wanted:
@@ -314,6 +319,7 @@ def _last(place: _Place) -> str:
     return str(place.path[-1])
 
 
+_CONDITIONS = ("exists", "prefix")
 _TIMESTAMP_KEYS = ("format", "zone", "shift_days")
 _SECTIONS: Mapping[str, Callable[[object, _Place], Any]] = {
     "name": _text,

@@ -56,7 +56,7 @@ def bronze_patient_events(
             services.lake,
             services.hub,
             now=_now(),
-            run_id=context.run_id,
+            run_id=context.run.run_id,
             max_events=config.max_events or services.settings.max_events_per_run,
             adopt_hub=config.adopt_hub,
         )
@@ -70,7 +70,7 @@ def silver_patient_events(context: dg.AssetExecutionContext, patient_flow: Patie
     """Accepts events: typed, validated, pseudonymised, each identity once."""
     services = patient_flow.services()
     return _materialized(
-        services, context, silver.accept_events(services.lake, services.reading, run_id=context.run_id)
+        services, context, silver.accept_events(services.lake, services.reading, run_id=context.run.run_id)
     )
 
 
@@ -78,7 +78,7 @@ def silver_patient_events(context: dg.AssetExecutionContext, patient_flow: Patie
 def silver_quarantine(context: dg.AssetExecutionContext, patient_flow: PatientFlow) -> dg.MaterializeResult[Any]:
     """Keeps every rejected event with its reasons."""
     services = patient_flow.services()
-    result = silver.quarantine_events(services.lake, services.reading, now=_now(), run_id=context.run_id)
+    result = silver.quarantine_events(services.lake, services.reading, now=_now(), run_id=context.run.run_id)
     return _materialized(services, context, result)
 
 
@@ -87,7 +87,7 @@ def gold_dim_time(context: dg.AssetExecutionContext, patient_flow: PatientFlow) 
     """Hours with the hospital's calendar."""
     services = patient_flow.services()
     return _materialized(
-        services, context, gold.dim_time(services.lake, services.settings.timezone, run_id=context.run_id)
+        services, context, gold.dim_time(services.lake, services.settings.timezone, run_id=context.run.run_id)
     )
 
 
@@ -95,7 +95,7 @@ def gold_dim_time(context: dg.AssetExecutionContext, patient_flow: PatientFlow) 
 def gold_dim_department(context: dg.AssetExecutionContext, patient_flow: PatientFlow) -> dg.MaterializeResult[Any]:
     """Departments over time."""
     services = patient_flow.services()
-    result = gold.dim_department(services.lake, services.departments, run_id=context.run_id)
+    result = gold.dim_department(services.lake, services.departments, run_id=context.run.run_id)
     return _materialized(services, context, result)
 
 
@@ -103,7 +103,7 @@ def gold_dim_department(context: dg.AssetExecutionContext, patient_flow: Patient
 def gold_dim_patient(context: dg.AssetExecutionContext, patient_flow: PatientFlow) -> dg.MaterializeResult[Any]:
     """Patients over time."""
     services = patient_flow.services()
-    return _materialized(services, context, gold.dim_patient(services.lake, run_id=context.run_id))
+    return _materialized(services, context, gold.dim_patient(services.lake, run_id=context.run.run_id))
 
 
 @dg.asset(
@@ -115,7 +115,7 @@ def gold_dim_patient(context: dg.AssetExecutionContext, patient_flow: PatientFlo
 def gold_fact_patient_flow(context: dg.AssetExecutionContext, patient_flow: PatientFlow) -> dg.MaterializeResult[Any]:
     """Stays of visits in departments."""
     services = patient_flow.services()
-    return _materialized(services, context, gold.fact_patient_flow(services.lake, run_id=context.run_id))
+    return _materialized(services, context, gold.fact_patient_flow(services.lake, run_id=context.run.run_id))
 
 
 @dg.asset(
@@ -127,7 +127,7 @@ def gold_fact_patient_flow(context: dg.AssetExecutionContext, patient_flow: Pati
 def gold_fact_bed_census(context: dg.AssetExecutionContext, patient_flow: PatientFlow) -> dg.MaterializeResult[Any]:
     """Occupied beds, hour by hour."""
     services = patient_flow.services()
-    return _materialized(services, context, gold.fact_bed_census(services.lake, run_id=context.run_id))
+    return _materialized(services, context, gold.fact_bed_census(services.lake, run_id=context.run.run_id))
 
 
 @dg.asset(
@@ -139,7 +139,7 @@ def gold_fact_bed_census(context: dg.AssetExecutionContext, patient_flow: Patien
 def gold_kpi_department_day(context: dg.AssetExecutionContext, patient_flow: PatientFlow) -> dg.MaterializeResult[Any]:
     """Measures by day, department and gender."""
     services = patient_flow.services()
-    result = gold.kpi_department_day(services.lake, services.settings.timezone, run_id=context.run_id)
+    result = gold.kpi_department_day(services.lake, services.settings.timezone, run_id=context.run.run_id)
     return _materialized(services, context, result)
 
 
@@ -147,7 +147,7 @@ def gold_kpi_department_day(context: dg.AssetExecutionContext, patient_flow: Pat
 def gold_data_quality_day(context: dg.AssetExecutionContext, patient_flow: PatientFlow) -> dg.MaterializeResult[Any]:
     """Accepted, flagged and quarantined events by rule."""
     services = patient_flow.services()
-    result = gold.data_quality_day(services.lake, services.settings.timezone, run_id=context.run_id)
+    result = gold.data_quality_day(services.lake, services.settings.timezone, run_id=context.run.run_id)
     return _materialized(services, context, result)
 
 
@@ -158,7 +158,7 @@ def warehouse_tables(
     """Loads what changed in gold, all selected tables in one transaction."""
     services = patient_flow.services()
     selected = [table for table in tables.WAREHOUSE_TABLES if warehouse_key(table) in context.selected_asset_keys]
-    results = load.load_warehouse(services.lake, services.warehouse, selected, now=_now(), run_id=context.run_id)
+    results = load.load_warehouse(services.lake, services.warehouse, selected, now=_now(), run_id=context.run.run_id)
     counts = services.warehouse.row_counts()
     for table in selected:
         yield dg.MaterializeResult(

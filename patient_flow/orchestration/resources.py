@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dagster as dg
 
+from patient_flow.dialects.mapping import MappingError
 from patient_flow.services import Services
 from patient_flow.settings import SettingsError, load
+from patient_flow.stores.reference import DepartmentsError
 
 
 class PatientFlow(dg.ConfigurableResource):  # type: ignore[type-arg]
@@ -19,6 +21,8 @@ class PatientFlow(dg.ConfigurableResource):  # type: ignore[type-arg]
     def services(self) -> Services:
         """The systems. Raises a Failure that no retry can heal when the settings make no sense."""
         try:
-            return Services(load(self.overrides))
-        except SettingsError as error:
+            services = Services(load(self.overrides))
+            services.reading  # noqa: B018  (a wrong mapping or department list is refused before any work)
+        except (SettingsError, DepartmentsError, MappingError) as error:
             raise dg.Failure(str(error), allow_retries=False) from error
+        return services

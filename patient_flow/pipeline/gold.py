@@ -7,12 +7,13 @@ changes are no longer kept, or nothing was consumed yet, every key counts as tou
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 import polars as pl
 
+from patient_flow.contracts.events import UNKNOWN_KEY
 from patient_flow.contracts.tables import (
     DATA_QUALITY_DAY,
     DIM_DEPARTMENT,
@@ -25,15 +26,33 @@ from patient_flow.contracts.tables import (
     SILVER_EVENTS,
 )
 from patient_flow.pipeline.steps import StepResult, is_up_to_date, starts_over
-from patient_flow.stores.lake import Changes, HistoryGone, Lake, LakeTable
+from patient_flow.stores.lake import Changes, HistoryGone, Lake, LakeTable, RowsWritten
 from patient_flow.transforms import calendar, census, dimensions, facts, kpis, quality, visits
+from patient_flow.transforms.keys import short_hash
 
 c = pl.col
 
 CENSUS_UNTIL = "until"
 """Progress of the census: the hour (epoch hours) up to which it counts."""
 
+PART = "part"
+"""Progress of a table that is made as a whole, part by part: a second writer is refused, as with any other source."""
+
+EVENTS_AT_ONCE = 1_000_000
+"""Silver events that are folded at once when a whole table is made: bounds memory."""
+
 _SILVER_TIMES = ("event_time", "arrival_time", "admission_time", "discharge_time")
+
+
+def all_steps(lake: Lake, departments: pl.DataFrame, zone: str, *, run_id: str) -> Iterator[StepResult]:
+    """Every gold table, in the order of the graph."""
+    yield dim_time(lake, zone, run_id=run_id)
+    yield dim_department(lake, departments, run_id=run_id)
+    yield dim_patient(lake, run_id=run_id)
+    yield fact_patient_flow(lake, run_id=run_id)
+    yield fact_bed_census(lake, run_id=run_id)
+    yield kpi_department_day(lake, zone, run_id=run_id)
+    yield data_quality_day(lake, zone, run_id=run_id)
 
 
 @starts_over
@@ -58,7 +77,7 @@ def dim_department(lake: Lake, reference: pl.DataFrame, *, run_id: str) -> StepR
     before = target.scan().collect()
     if changes.before.is_empty() and not changes.is_whole_table:
         mentioned = pl.concat(
-            [changes.after.select(pair), before.filter("is_inferred", c("department_key") != 0).select(pair)]
+            [changes.after.select(pair), before.filter("is_inferred", c("department_key") != UNKNOWN_KEY).select(pair)]
         )
     else:  # an event that was taken back may have been the only one to name its department
         mentioned = silver.scan().select(pair).unique().collect()
@@ -73,16 +92,30 @@ def dim_patient(lake: Lake, *, run_id: str) -> StepResult:
     if is_up_to_date(target, silver):
         return StepResult(DIM_PATIENT, target.version)
     changes = _changes(target, silver, ("patient_hash", "patient_id"))
-    observed = silver.scan()
-    before = target.scan()
-    if not changes.is_whole_table:
-        touched = changes.both.select("patient_hash", "patient_id").unique()
-        observed = observed.filter(c("patient_hash").is_in(touched["patient_hash"].implode()))
-        before = before.filter(c("patient_id").is_in(touched["patient_id"].implode()))
-    after = dimensions.patient_versions(observed.select(dimensions.OBSERVATION_COLUMNS).collect())
     if changes.is_whole_table:
-        after = pl.concat([dimensions.unknown_patient(), after])
-    return _replace(target, before.collect(), after, (silver,), run_id=run_id)
+        return _all_patients(target, silver, run_id=run_id)
+    touched = changes.both.select("patient_hash", "patient_id").unique()
+    observed = silver.scan().filter(c("patient_hash").is_in(touched["patient_hash"].implode()))
+    before = target.scan().filter(c("patient_id").is_in(touched["patient_id"].implode())).collect()
+    after = dimensions.patient_versions(observed.select(dimensions.OBSERVATION_COLUMNS).collect())
+    return _replace(target, before, after, (silver,), run_id=run_id)
+
+
+def _all_patients(target: LakeTable, silver: LakeTable, *, run_id: str) -> StepResult:
+    written = RowsWritten()
+    parts = _parts(silver, "patient_hash")
+    for number, part in enumerate(parts):
+        observed = silver.scan().filter(part).select(dimensions.OBSERVATION_COLUMNS).collect()
+        after = dimensions.patient_versions(observed)
+        is_here = part
+        if number == 0:
+            after = pl.concat([dimensions.unknown_patient(), after])
+            is_here = part | (c("patient_key") == UNKNOWN_KEY)
+        hashed = target.scan().with_columns(patient_hash=short_hash(c("patient_id")))
+        before = hashed.filter(is_here).drop("patient_hash").collect()
+        progress = _progress((silver,)) if number == len(parts) - 1 else {PART: number}
+        written += target.replace(before, after, progress, run_id=run_id)
+    return StepResult(DIM_PATIENT, target.version, written, consumed=_progress((silver,)))
 
 
 @starts_over
@@ -94,19 +127,31 @@ def fact_patient_flow(lake: Lake, *, run_id: str) -> StepResult:
     if is_up_to_date(target, *sources):
         return StepResult(FACT_PATIENT_FLOW, target.version)
     touched = _touched_visits(target, silver, patients, departments)
-    events, before, versions = silver.scan(), target.scan(), patients.scan()
-    if touched is not None:
-        events = events.filter(c("visit_hash").is_in(touched.implode()))
-        before = before.filter(c("visit_hash").is_in(touched.implode()))
-    history = events.select(visits.VISIT_COLUMNS).collect()
-    if touched is not None:
-        versions = versions.filter(c("patient_id").is_in(history["patient_id"].unique().implode()))
-    stays = visits.stays(history)
-    after = facts.fact_patient_flow(stays, versions.collect(), departments.scan().collect())
-    result = _replace(target, before.collect(), after, sources, run_id=run_id)
-    waiting = visits.waiting(history, stays).height
-    newest = history["enqueued_at"].max()
-    return _with(result, visits=history["visit_id"].n_unique(), waiting=waiting, newest_event=str(newest))
+    parts = _parts(silver, "visit_hash") if touched is None else [c("visit_hash").is_in(touched.implode())]
+    wards = departments.scan().collect()
+    written, seen, waiting = RowsWritten(), 0, 0
+    for number, part in enumerate(parts):
+        history = silver.scan().filter(part).select(visits.VISIT_COLUMNS).collect()
+        known = patients.scan().filter(c("patient_id").is_in(history["patient_id"].unique().implode())).collect()
+        stays = visits.stays(history)
+        after = facts.fact_patient_flow(stays, known, wards)
+        progress = _progress(sources) if number == len(parts) - 1 else {PART: number}
+        written += target.replace(target.scan().filter(part).collect(), after, progress, run_id=run_id)
+        seen += history["visit_id"].n_unique()
+        waiting += visits.waiting(history, stays).height
+    return StepResult(
+        FACT_PATIENT_FLOW,
+        target.version,
+        written,
+        consumed=_progress(sources),
+        figures={"visits": seen, "waiting": waiting},
+    )
+
+
+def _parts(silver: LakeTable, hashed: str) -> list[pl.Expr]:
+    """Filters that cut everything into parts of about :data:`EVENTS_AT_ONCE` events; a hash keeps each key whole."""
+    count = max(1, -(-silver.row_count() // EVENTS_AT_ONCE))
+    return [c(hashed) % count == number for number in range(count)]
 
 
 @starts_over
@@ -234,9 +279,13 @@ def _replace(
     *,
     run_id: str,
 ) -> StepResult:
-    consumed = {source.table.path: source.version for source in sources}
+    consumed = _progress(sources)
     written = target.replace(before, after, {**consumed, **(progress or {})}, run_id=run_id)
     return StepResult(target.table, target.version, written, consumed=consumed)
+
+
+def _progress(sources: Iterable[LakeTable]) -> dict[str, int]:
+    return {source.table.path: source.version for source in sources}
 
 
 def _nothing_to_do(target: LakeTable, *sources: LakeTable, run_id: str) -> StepResult:
@@ -244,10 +293,6 @@ def _nothing_to_do(target: LakeTable, *sources: LakeTable, run_id: str) -> StepR
         return StepResult(target.table, target.version)
     empty = target.table.empty()
     return _replace(target, empty, empty, sources, run_id=run_id)
-
-
-def _with(result: StepResult, **figures: int | str) -> StepResult:
-    return StepResult(result.table, result.version, result.written, result.consumed, {**result.figures, **figures})
 
 
 def _touched_visits(

@@ -6,7 +6,7 @@ differs is written, so readers never see half. A rebuild that dies goes on where
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import datetime
 
 import polars as pl
@@ -17,7 +17,7 @@ from patient_flow.pipeline.steps import StepResult
 from patient_flow.stores.lake import NOTHING_CONSUMED, Lake
 from patient_flow.transforms.read import Reading
 
-Step = Callable[[], StepResult]
+GOLD = [table for table in tables.LAKE_TABLES if table.layer == "gold"]
 
 
 def rebuild(
@@ -28,18 +28,9 @@ def rebuild(
     yield silver.accept_events(lake, reading, run_id=run_id)
     reset(lake, tables.QUARANTINE, empty=True)
     yield silver.quarantine_events(lake, reading, now=now, run_id=run_id)
-    steps: list[tuple[tables.Table, Step]] = [
-        (tables.DIM_TIME, lambda: gold.dim_time(lake, zone, run_id=run_id)),
-        (tables.DIM_DEPARTMENT, lambda: gold.dim_department(lake, departments, run_id=run_id)),
-        (tables.DIM_PATIENT, lambda: gold.dim_patient(lake, run_id=run_id)),
-        (tables.FACT_PATIENT_FLOW, lambda: gold.fact_patient_flow(lake, run_id=run_id)),
-        (tables.FACT_BED_CENSUS, lambda: gold.fact_bed_census(lake, run_id=run_id)),
-        (tables.KPI_DEPARTMENT_DAY, lambda: gold.kpi_department_day(lake, zone, run_id=run_id)),
-        (tables.DATA_QUALITY_DAY, lambda: gold.data_quality_day(lake, zone, run_id=run_id)),
-    ]
-    for table, step in steps:
+    for table in GOLD:
         reset(lake, table)
-        yield step()
+    yield from gold.all_steps(lake, departments, zone, run_id=run_id)
 
 
 def reset(lake: Lake, table: tables.Table, *, empty: bool = False) -> None:

@@ -46,6 +46,41 @@ def accept_events(lake: Lake, reading: Reading, *, run_id: str) -> StepResult:
     )
 
 
+@starts_over
+def replay(lake: Lake, reading: Reading, *, reason: str | None, run_id: str) -> StepResult:
+    """Judges quarantined rows (those rejected for ``reason``, else all) again; what is acceptable now enters silver.
+
+    :func:`quarantine_events` then lets go of it. Rows that stay rejected for other reasons get these.
+    """
+    silver, quarantine = lake.open(SILVER_EVENTS), lake.open(QUARANTINE)
+    held = quarantine.scan()
+    if reason is not None:
+        held = held.filter(c("reasons").list.contains(reason))
+    rows = held.collect()
+    judged = judge(read_events(rows.select(_BODY_COLUMNS), reading))
+    # Bronze's progress is stated again as it is: a micro-batch that commits meanwhile makes this commit a conflict.
+    progress = {QUARANTINE.path: quarantine.version}
+    consumed = silver.progress(BRONZE_EVENTS.path)
+    if consumed is not None:
+        progress[BRONZE_EVENTS.path] = consumed
+    written = take_in(silver, candidates(judged, reading.secret), progress, run_id=run_id)
+    _restate_reasons(quarantine, rows, judged, run_id=run_id)
+    return StepResult(
+        SILVER_EVENTS,
+        silver.version,
+        written,
+        consumed=progress,
+        figures={"judged_again": rows.height, "accepted": written.inserted, "displaced": written.deleted},
+    )
+
+
+def _restate_reasons(quarantine: LakeTable, rows: pl.DataFrame, judged: pl.DataFrame, *, run_id: str) -> None:
+    broken = judged.filter(c("reasons").list.len() > 0).select(*COORDINATES, now_broken="reasons")
+    restated = rows.join(broken, on=COORDINATES, how="inner").with_columns(reasons="now_broken").drop("now_broken")
+    before = rows.join(restated, on=COORDINATES, how="semi")
+    quarantine.replace(before, restated, {}, run_id=run_id)
+
+
 def take_in(silver: LakeTable, candidate: pl.DataFrame, progress: dict[str, int], *, run_id: str) -> RowsWritten:
     """Commits the candidates that are the first of their identity; those they displace leave silver."""
     accepted = accept(candidate, _same_identity(silver, candidate))

@@ -29,15 +29,15 @@ NO_PROGRESS_SECONDS = 5.0
 _OWNER_LEVEL = 1
 """Each drain takes its partition over, so that a stuck older run cannot read on."""
 
-EVENT_SCHEMA: pl.Schema = pl.Schema(
+EVENT_SCHEMA = pl.Schema(
     {
-        "partition_id": pl.String,
-        "sequence_number": pl.Int64,
-        "offset": pl.String,
+        "partition_id": pl.String(),
+        "sequence_number": pl.Int64(),
+        "offset": pl.String(),
         "enqueued_at": INSTANT,
-        "partition_key": pl.String,
-        "properties": pl.String,
-        "body": pl.Binary,
+        "partition_key": pl.String(),
+        "properties": pl.String(),
+        "body": pl.Binary(),
     }
 )
 

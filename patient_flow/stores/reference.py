@@ -8,14 +8,14 @@ import polars as pl
 
 from patient_flow.contracts.tables import INSTANT
 
-COLUMNS: pl.Schema = pl.Schema(
+COLUMNS = pl.Schema(
     {
-        "hospital_id": pl.String,
-        "hospital_name": pl.String,
-        "department": pl.String,
-        "staffed_beds": pl.Int64,
-        "staff": pl.Int64,
-        "expected_los_hours": pl.Float64,
+        "hospital_id": pl.String(),
+        "hospital_name": pl.String(),
+        "department": pl.String(),
+        "staffed_beds": pl.Int64(),
+        "staff": pl.Int64(),
+        "expected_los_hours": pl.Float64(),
         "valid_from": INSTANT,
     }
 )

@@ -27,8 +27,11 @@ def surrogate_key(parts: Sequence[pl.Expr]) -> pl.Expr:
 
 
 def short_hash(hexadecimal: pl.Expr) -> pl.Expr:
-    """60 bits of a hexadecimal hash as an integer: cheap to store, scan and compare; not an identity."""
-    return hexadecimal.str.slice(0, 15).str.to_integer(base=16, dtype=pl.Int64)
+    """60 bits of a hexadecimal hash as an integer: cheap to store, scan and compare; not an identity.
+
+    Null where the text is no hexadecimal number (the unknown members).
+    """
+    return hexadecimal.str.slice(0, 15).str.to_integer(base=16, dtype=pl.Int64, strict=False)
 
 
 def pseudonym(identifier: pl.Expr, secret: str, kind: str) -> pl.Expr:

@@ -5,7 +5,7 @@ One row in, one row out, in order; no row can change another. Not here: which ro
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -21,20 +21,29 @@ _UNUSABLE = ("event_id", "gender", "bed_id", "discharge_status", *events.TIME_FI
 """Fields whose rules ask whether something was stated that cannot be used."""
 
 _CONTROL_CHARACTERS = r"[\x00-\x1f\x7f]"
+_DATE, _CLOCK = r"[0-9]{4}-[0-9]{2}-[0-9]{2}", r"[0-9]{2}:[0-9]{2}:[0-5][0-9](\.[0-9]{1,9})?"
+_TIMESTAMP = rf"^{_DATE}T{_CLOCK}(Z|[+-][0-9]{{2}}:?[0-9]{{2}})?$"
+"""The usual spelling, parsed as a column. The parser alone would take a sign, one-digit parts and second 60."""
+_OTHER_TIMESTAMP = re.compile(
+    r"([0-9]{8}|[0-9]{4}-?W[0-9]{2}-?[0-9]|[0-9-]{10})[Tt ][0-9:.,]{4,}([Zz]|[+-][0-9:]{2,5})?"
+)
 _NAIVE, _WITH_OFFSET = "%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%dT%H:%M:%S%.f%#z"
+_EARLIEST, _LATEST = datetime(1, 1, 2, tzinfo=UTC), datetime(9999, 12, 30, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
 class Reading:
     """What reading needs besides the bodies.
 
-    ``departments`` has hospital_id and department of the reference list; ``secret`` keys the pseudonyms;
-    ``interpreters`` read foreign dialects, tried in order before the contract's own form.
+    ``departments`` has hospital_id and department of the reference list; ``secret`` keys the pseudonyms.
+    ``mappings`` are asked about every body before it is read as the contract's own form; ``formats`` recognise whole
+    other formats (HL7, FHIR) among the bodies that do not follow the contract to the letter.
     """
 
     departments: pl.DataFrame
     secret: str = field(repr=False)
-    interpreters: tuple[bodies.Interpreter, ...] = ()
+    mappings: tuple[bodies.Interpreter, ...] = ()
+    formats: tuple[bodies.Interpreter, ...] = ()
 
 
 def read_events(bronze: pl.DataFrame, reading: Reading) -> pl.DataFrame:
@@ -44,7 +53,7 @@ def read_events(bronze: pl.DataFrame, reading: Reading) -> pl.DataFrame:
     ``is_unsupported``, ``states_event_time``, ``department_is_listed``, ``extra``, ``body_hash``, and the raw
     ``visit_id`` and ``patient_id`` (see :func:`pseudonymise`).
     """
-    stated = state_fields(bronze["body"], reading.interpreters)
+    stated = state_fields(bronze["body"], reading.mappings, reading.formats)
     frame = pl.concat([bronze.select(*COORDINATES, "enqueued_at"), stated], how="horizontal")
     return (
         frame.pipe(_clean_texts)
@@ -73,13 +82,15 @@ def pseudonymise(frame: pl.DataFrame, secret: str) -> pl.DataFrame:
     )
 
 
-def state_fields(body: pl.Series, interpreters: Sequence[bodies.Interpreter] = ()) -> pl.DataFrame:
+def state_fields(
+    body: pl.Series, mappings: tuple[bodies.Interpreter, ...] = (), formats: tuple[bodies.Interpreter, ...] = ()
+) -> pl.DataFrame:
     """The contract fields of each body, lightly typed: texts and timestamps as text, numbers in range or null.
 
     Adds ``<field>_unusable`` marks, ``extra``, ``digest`` (hexadecimal SHA-256 of the canonical body),
     ``is_unreadable`` and ``is_unsupported``.
     """
-    fields, careful, broken = _state_each(body, tuple(interpreters))
+    fields, careful, broken = _state_each(body, mappings, formats)
     digests = [bodies.digest_of(item) for item in fields]
     extra: list[str | None] = [None] * len(fields)
     for row, statement in careful.items():
@@ -100,17 +111,18 @@ def state_fields(body: pl.Series, interpreters: Sequence[bodies.Interpreter] = (
 
 
 def _state_each(
-    body: pl.Series, interpreters: tuple[bodies.Interpreter, ...]
+    body: pl.Series, mappings: tuple[bodies.Interpreter, ...], formats: tuple[bodies.Interpreter, ...]
 ) -> tuple[list[bodies.Fields], dict[int, bodies.Statement], dict[int, bool]]:
     """Fields of every row; the statements of rows read carefully; rows without one (True: a known, other message)."""
     fields: list[bodies.Fields] = []
     careful: dict[int, bodies.Statement] = {}
     broken: dict[int, bool] = {}
     for row, content in enumerate(body.to_list()):
-        strict = None if interpreters or content is None else bodies.read_strictly(content)
+        # A mapping may refine an event that follows the contract to the letter, so it has to see every body.
+        strict = None if mappings or content is None else bodies.read_strictly(content)
         if strict is None:
             try:
-                careful[row] = bodies.read_carefully(content or b"", interpreters)
+                careful[row] = bodies.read_carefully(content or b"", (*mappings, *formats))
             except (bodies.Unreadable, bodies.Unsupported) as error:
                 broken[row] = isinstance(error, bodies.Unsupported)
                 careful[row] = bodies.Statement(bodies.Fields(), bodies.digest(content or b""))
@@ -180,22 +192,24 @@ def _parse_times(frame: pl.DataFrame) -> pl.DataFrame:
 
 def parse_timestamps(texts: pl.Series) -> pl.Series:
     """ISO 8601 texts as UTC instants, microseconds; null where it is none. Without an offset: UTC."""
-    naive = texts.str.to_datetime(_NAIVE, strict=False, time_unit="us").dt.replace_time_zone("UTC")
-    if naive.null_count() == texts.null_count():
-        return naive
-    aware = texts.str.to_datetime(_WITH_OFFSET, strict=False, time_unit="us").dt.convert_time_zone("UTC")
-    instants = naive.zip_with(naive.is_not_null(), aware)
-    rest = texts.filter(instants.is_null() & texts.is_not_null()).unique()
-    if rest.is_empty():
-        return instants
-    spelled = pl.DataFrame({"text": rest, "instant": pl.Series([_iso_instant(text) for text in rest], dtype=INSTANT)})
-    other = texts.rename("text").to_frame().join(spelled, on="text", how="left", maintain_order="left")["instant"]
-    return instants.zip_with(instants.is_not_null(), other)
+    name = texts.name
+    usual = pl.when(pl.col(name).str.contains(_TIMESTAMP)).then(name).str
+    naive = usual.to_datetime(_NAIVE, strict=False, time_unit="us").dt.replace_time_zone("UTC")
+    aware = usual.to_datetime(_WITH_OFFSET, strict=False, time_unit="us").dt.convert_time_zone("UTC")
+    frame = texts.to_frame().with_columns(instant=pl.coalesce(naive, aware))
+    unusual = frame.filter(pl.col("instant").is_null()).get_column(name).drop_nulls().unique()
+    spelled = pl.DataFrame({name: unusual, "other": pl.Series([_iso_instant(t) for t in unusual], dtype=INSTANT)})
+    return (
+        frame.join(spelled, on=name, how="left", maintain_order="left")
+        .select(pl.coalesce("instant", "other").alias(name))
+        .select(pl.when(pl.col(name).is_between(_EARLIEST, _LATEST)).then(name))
+        .to_series()
+    )
 
 
 def _iso_instant(text: str) -> datetime | None:
-    """Other ISO 8601 spellings (space for T, no seconds, basic format); a date alone names no instant."""
-    if len(text) <= len("2026-01-01"):
+    """Other ISO 8601 spellings (a space for T, no seconds, basic format, week dates); a date alone is no instant."""
+    if not _OTHER_TIMESTAMP.fullmatch(text):
         return None
     try:
         instant = datetime.fromisoformat(text)

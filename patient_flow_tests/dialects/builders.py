@@ -24,6 +24,23 @@ SECRET = "a secret of the tests"
 Event = dict[str, Any]
 
 
+EXAMPLES = (
+    "a_flat_visit",
+    "b_flat_visit_without_bed",
+    "c_flat_visit_with_offset",
+    "d_sex_for_gender",
+    "e_with_name",
+    "f_event_id_and_wait",
+    "g_random_event_type",
+    "h_bed_activity",
+    "i_admission_and_discharge",
+    "j_adt_codes",
+    "hl7_adt",
+    "fhir_encounter",
+)
+"""The shipped mapping files."""
+
+
 def example(name: str) -> str:
     """Content of a shipped mapping file."""
     return (resources.files("patient_flow") / "dialects" / "examples" / f"{name}.toml").read_text(encoding="utf-8")

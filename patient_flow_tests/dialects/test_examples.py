@@ -166,7 +166,7 @@ def test_the_hl7_example_tells_arrivals_from_admissions_and_reads_local_time() -
     assert arrival["admission_time"] is None
     assert admission["event_type"] == "admission"
     assert admission["department"] == "ICU"
-    assert admission["event_time"] == datetime(2026, 11, 19, 9, 15, tzinfo=UTC)
+    assert admission["event_time"] == datetime(2026, 11, 19, 9, 15, 30, tzinfo=UTC)
     assert admission["bed_id"] == "12/A"
     assert (arrival["reasons"], admission["reasons"]) == ([], [])
 

@@ -167,7 +167,9 @@ class Natural:
     def _flow(self, row: dict[str, Any]) -> dict[str, Any]:
         patient = self._patients[row["patient_key"]]
         times = ("arrival_at", "admission_at", "discharge_at")
-        assert [row[f"{name.removesuffix('_at')}_time_key"] for name in times] == [_time_key(row[name]) for name in times]
+        assert [row[f"{name.removesuffix('_at')}_time_key"] for name in times] == [
+            _time_key(row[name]) for name in times
+        ]
         return {
             "visit": self._visits[row["visit_id"]],
             "number": row["stay_number"],
@@ -191,7 +193,8 @@ class Natural:
         rows = self.frames["gold/fact_bed_census"]
         columns = ("time_key", "department_key", "gender", "occupied_beds")
         return {
-            (_instant(hour), self._places[place], gender): beds for hour, place, gender, beds in rows.select(columns).rows()
+            (_instant(hour), self._places[place], gender): beds
+            for hour, place, gender, beds in rows.select(columns).rows()
         }
 
     def kpis(self) -> dict[tuple[Any, ...], dict[str, Any]]:
@@ -246,4 +249,3 @@ def _time_key(instant: datetime | None) -> int:
 
 def _instant(time_key: int) -> datetime:
     return datetime.strptime(str(time_key), "%Y%m%d%H").replace(tzinfo=UTC)
-

@@ -32,7 +32,7 @@ _TYPES: Mapping[pl.DataType, sa.types.TypeEngine[Any]] = {
     pl.Int16(): sa.SmallInteger(),
     pl.Float64(): sa.Float(53),
     pl.Boolean(): sa.Boolean(),
-    pl.Date(): sa.Date(),
+    pl.Date(): sa.DATE(),
     pl.Datetime("us", "UTC"): _INSTANT,
 }
 
@@ -99,6 +99,15 @@ LOAD_LOG = sa.Table(
 """One row per table, seeded when the table is created: a load only ever updates its own row."""
 
 ALL_TABLES = (*TABLES.values(), LOAD_LOG)
+
+
+def seed(table: sa.Table) -> sa.Insert:
+    """Gives ``table`` its line in the load log, if it has none."""
+    line = sa.exists().where(LOAD_LOG.c.table_name == table.name)
+    return sa.insert(LOAD_LOG).from_select(
+        ["table_name"], sa.select(sa.literal(table.name, LOAD_LOG.c.table_name.type).label("table_name")).where(~line)
+    )
+
 
 IS_PRESENT = "is_present"
 """Column of staging tables: false where only a key is staged, whose row is to go."""

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 
 import sqlalchemy as sa
 
-from patient_flow.contracts.views import VIEWS, View
+from patient_flow.contracts import measures
+from patient_flow.contracts.views import PERCENTILE, PHRASES, VIEWS, View
 from patient_flow.stores.warehouse.schema import ALL_TABLES, sql_type
 from patient_flow.stores.warehouse.targets.base import Definition, Target
 
@@ -18,22 +19,31 @@ TABLES: Mapping[str, sa.TableClause] = {
 
 
 class _Phrase:
-    """An idiom with arguments, written ``{name[argument]}`` or ``{name[argument, argument]}`` in a view."""
+    """An idiom with arguments, written ``{name[argument]}`` or ``{name[argument, argument]}`` in a view.
 
-    def __init__(self, template: str) -> None:
+    ``more`` are arguments that follow the written ones.
+    """
+
+    def __init__(self, template: str, *more: str) -> None:
         self._template = template
+        self._more = more
 
     def __getitem__(self, arguments: str) -> str:
-        return self._template.format(*(argument.strip() for argument in arguments.split(",")))
+        return self._template.format(*(argument.strip() for argument in arguments.split(",")), *self._more)
 
 
 def definition(view: View, target: Target) -> Definition:
     """``view`` in the words of ``target``."""
-    words = {
+    idioms = target.idioms
+    words: dict[str, object] = {
         **{table.name: target.quoted(table.name) for table in ALL_TABLES},
-        "now": target.idioms.now,
-        "true": target.idioms.true,
-        "hours_since": _Phrase(target.idioms.hours_since),
-        "days_later": _Phrase(target.idioms.days_later),
+        "now": idioms.now,
+        "this_hour": idioms.this_hour,
+        "true": idioms.true,
+        "flag": _Phrase(idioms.flag),
+        "hours_since": _Phrase(idioms.hours_since),
+        "readmission_deadline": _Phrase(idioms.days_later, str(measures.READMISSION_DAYS)),
+        "percentile": _Phrase(PERCENTILE),
     }
-    return Definition(view.name, view.description, view.sql.strip().format_map(words))
+    phrases = {name: phrase.format_map(words) for name, phrase in PHRASES.items()}
+    return Definition(view.name, view.description, view.sql.strip().format_map({**words, **phrases}))

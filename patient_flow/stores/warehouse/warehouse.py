@@ -23,7 +23,7 @@ from patient_flow.stores.warehouse.changes import change
 from patient_flow.stores.warehouse.connection import masked, readable
 from patient_flow.stores.warehouse.frames import frame
 from patient_flow.stores.warehouse.kinds import target_of
-from patient_flow.stores.warehouse.schema import ALL_TABLES, LOAD_LOG, TABLES
+from patient_flow.stores.warehouse.schema import ALL_TABLES, LOAD_LOG, TABLES, seed
 from patient_flow.stores.warehouse.targets.copyinto import Exporter
 from patient_flow.stores.warehouse.views import definition
 
@@ -60,7 +60,8 @@ class Warehouse:
             for table in ALL_TABLES:
                 if table.name not in existing:
                     self._run(connection, self.target.table_statements(table))
-            self._seed(connection)
+            for table in TABLES.values():
+                connection.execute(seed(table))
             views = self.target.view_definitions(connection)
             for view in VIEWS:
                 if view.name not in views:
@@ -82,12 +83,6 @@ class Warehouse:
     def _run(self, connection: sa.Connection, statements: Sequence[str]) -> None:
         for statement in statements:
             self.target.run_ddl(connection, statement)
-
-    def _seed(self, connection: sa.Connection) -> None:
-        for table in TABLES.values():
-            seeded = sa.select(sa.literal(1)).where(LOAD_LOG.c.table_name == table.name)
-            line = sa.select(sa.literal(table.name)).where(~seeded.exists())
-            connection.execute(sa.insert(LOAD_LOG).from_select(["table_name"], line))
 
     # --- load ---------------------------------------------------------------------------------------------------
 

@@ -27,13 +27,15 @@ WRITES = "patient_flow_writes"
 
 @dataclass(frozen=True)
 class Idioms:
-    """What the targets say differently in a query; ``{0}`` stands for the argument.
+    """What the targets say differently in a query; ``{0}`` stands for the argument, ``{1}`` for a second one.
 
     The last five make integers of values, for checksums that any engine computes alike.
     """
 
     now: str
+    this_hour: str
     true: str
+    flag: str
     hours_since: str
     days_later: str
     microseconds: str
@@ -62,7 +64,7 @@ class Definition:
     @property
     def mark(self) -> str:
         """A comment that is kept with the view in the database."""
-        return f"-- definition {sha256(self.select.encode()).hexdigest()[:12]}"
+        return f"/* definition {sha256(self.select.encode()).hexdigest()[:12]} */"
 
 
 class Target(ABC):
@@ -88,13 +90,18 @@ class Target(ABC):
         lines = str(element.compile(dialect=self.dialect())).strip().splitlines()
         return "\n".join(line.rstrip().replace("\t", "    ") for line in lines)
 
-    def literal(self, statement: sa.Update) -> str:
+    def literal(self, statement: sa.Update | sa.Insert) -> str:
         """``statement`` as this target's SQL, with its values in it: to be shown, and for scripts."""
-        return str(statement.compile(dialect=self.dialect(), compile_kwargs={"literal_binds": True}))
+        text = str(statement.compile(dialect=self.dialect(), compile_kwargs={"literal_binds": True}))
+        return "\n".join(line.rstrip() for line in text.splitlines())
 
     def quoted(self, name: str) -> str:
         """``name`` as an identifier."""
         return self.dialect().identifier_preparer.quote(name)
+
+    def preparations(self) -> list[str]:
+        """Statements that must run before the first table is created; harmless when they run again."""
+        return []
 
     def table_statements(self, table: sa.Table) -> list[str]:
         """Statements that create ``table`` with everything that belongs to it."""
@@ -153,10 +160,11 @@ class Target(ABC):
     ) -> Written:
         """Deletes from ``table`` what ``stage`` names (or everything) and inserts the rows it has."""
         delete = sa.delete(table)
-        gone = connection.execute(delete if everything else delete.where(self.staged_rows(table, stage)))
+        counted = connection.execution_options(preserve_rowcount=True)
+        gone = counted.execute(delete if everything else delete.where(self.staged_rows(table, stage)))
         names = [column.name for column in table.columns]
         present = sa.select(*(stage.c[name] for name in names)).where(stage.c[IS_PRESENT] == sa.true())
-        come = connection.execute(sa.insert(table).from_select(names, present))
+        come = counted.execute(sa.insert(table).from_select(names, present))
         return Written(gone.rowcount, come.rowcount)
 
 

@@ -25,7 +25,9 @@ class PostgreSQL(StagingInside):
     kind = "postgresql"
     idioms = Idioms(
         now="(now() AT TIME ZONE 'UTC')",
+        this_hour="CAST(to_char(now() AT TIME ZONE 'UTC', 'YYYYMMDDHH24') AS BIGINT)",
         true="TRUE",
+        flag="CASE WHEN {0} THEN TRUE ELSE FALSE END",
         hours_since="CAST(EXTRACT(EPOCH FROM (now() AT TIME ZONE 'UTC') - {0}) / 3600 AS FLOAT)",
         days_later="({0} + INTERVAL '{1} days')",
         microseconds="CAST(EXTRACT(EPOCH FROM {0}) * 1000000 AS BIGINT)",

@@ -41,7 +41,9 @@ class SQLite(StagingInside):
     kind = "sqlite"
     idioms = Idioms(
         now="strftime('%Y-%m-%d %H:%M:%f000', 'now')",
+        this_hour="CAST(strftime('%Y%m%d%H', 'now') AS INTEGER)",
         true="1",
+        flag="CASE WHEN {0} THEN 1 ELSE 0 END",
         hours_since="((julianday('now') - julianday({0})) * 24.0)",
         days_later=f"(strftime('%Y-%m-%d %H:%M:%S', {_SECONDS}, '+{{1}} days') || substr({{0}}, 20))",
         microseconds=(

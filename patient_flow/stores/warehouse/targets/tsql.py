@@ -40,7 +40,9 @@ class TransactSQL(Target):
     separator = "\nGO\n\n"
     idioms = Idioms(
         now="SYSUTCDATETIME()",
+        this_hour="(CAST(CONVERT(CHAR(8), SYSUTCDATETIME(), 112) AS BIGINT) * 100 + DATEPART(HOUR, SYSUTCDATETIME()))",
         true="1",
+        flag="CAST(CASE WHEN {0} THEN 1 ELSE 0 END AS BIT)",
         hours_since="(CAST(DATEDIFF_BIG(MICROSECOND, {0}, SYSUTCDATETIME()) AS FLOAT) / 3600000000)",
         days_later="DATEADD(DAY, {1}, {0})",
         microseconds="DATEDIFF_BIG(MICROSECOND, CAST('1970-01-01' AS DATETIME2(6)), {0})",
@@ -68,11 +70,16 @@ class TransactSQL(Target):
     def engine_options(self) -> dict[str, bool]:
         """What this member wants of ``create_engine``."""
 
+    def preparations(self) -> list[str]:
+        """The schema of staging tables."""
+        return [f"IF SCHEMA_ID('{STAGING_SCHEMA}') IS NULL EXEC('CREATE SCHEMA {STAGING_SCHEMA}')"]
+
     @contextmanager
     def changing_schema(self, engine: sa.Engine) -> Iterator[sa.Connection]:
         """A connection outside transactions; who comes second finds things there (:meth:`run_ddl`)."""
         with _outside_transactions(engine) as connection:
-            self.run_ddl(connection, f"IF SCHEMA_ID('{STAGING_SCHEMA}') IS NULL EXEC('CREATE SCHEMA {STAGING_SCHEMA}')")
+            for statement in self.preparations():
+                self.run_ddl(connection, statement)
             yield connection
 
     def run_ddl(self, connection: sa.Connection, statement: str) -> None:

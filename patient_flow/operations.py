@@ -1,0 +1,66 @@
+"""What operators do besides micro-batches: rebuild everything after bronze, replay the quarantine.
+
+Not here: how a step works (``pipeline``). Each function yields one line per step, for whoever waits.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+from patient_flow.contracts import rules, tables
+from patient_flow.pipeline import gold, load, silver
+from patient_flow.pipeline.rebuild import rebuild as rebuild_lake
+from patient_flow.pipeline.steps import StepResult
+from patient_flow.services import Services
+
+
+class OperatorError(ValueError):
+    """What was asked for makes no sense; the message says what would."""
+
+
+def rebuild(services: Services) -> Iterator[str]:
+    """Makes silver and gold again from bronze and loads what differs into the warehouse."""
+    run_id, now = _run("rebuild"), datetime.now(UTC)
+    lake, zone = services.lake, services.settings.timezone
+    for result in rebuild_lake(lake, services.reading, services.departments, zone, now=now, run_id=run_id):
+        yield _said(result)
+    yield from _load(services, run_id)
+
+
+def replay_quarantine(services: Services, reason: str | None = None) -> Iterator[str]:
+    """Judges quarantined events again; what is accepted now flows on to gold and warehouse.
+
+    Raises :class:`OperatorError` for a reason that is no rule.
+    """
+    known = [rule.name for rule in rules.QUARANTINE_RULES]
+    if reason is not None and reason not in known:
+        raise OperatorError(f"no rule is called {reason}; there are: {', '.join(known)}")
+    run_id, now = _run("replay"), datetime.now(UTC)
+    lake, reading, zone = services.lake, services.reading, services.settings.timezone
+    replayed = silver.replay(lake, reading, reason=reason, run_id=run_id)
+    yield f"{replayed.figures['judged_again']:,} events judged again, {replayed.figures['accepted']:,} accepted"
+    yield _said(silver.quarantine_events(lake, reading, now=now, run_id=run_id))
+    for result in gold.all_steps(lake, services.departments, zone, run_id=run_id):
+        yield _said(result)
+    yield from _load(services, run_id)
+
+
+def _load(services: Services, run_id: str) -> Iterator[str]:
+    now = datetime.now(UTC)
+    results = load.load_warehouse(services.lake, services.warehouse, tables.WAREHOUSE_TABLES, now=now, run_id=run_id)
+    for result in results.values():
+        yield _said(result, f"warehouse {result.table.warehouse_name}")
+
+
+def _said(result: StepResult, name: str | None = None) -> str:
+    written = result.written
+    return (
+        f"{name or result.table.path}: {written.inserted:,} rows inserted, "
+        f"{written.updated:,} updated, {written.deleted:,} deleted"
+    )
+
+
+def _run(kind: str) -> str:
+    return f"{kind}-{uuid.uuid4()}"

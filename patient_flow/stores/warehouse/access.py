@@ -1,0 +1,140 @@
+"""Who may do what, as a script per target: a role that loads, a role that reads, and rows by hospital and department.
+
+``ReaderScope`` names, for a database user, role or group, the hospital and department whose rows it sees; NULL stands
+for all. Who is not named sees nothing. The loader sees everything. Run the script once, as an administrator, after the
+tables are there; add people with ``GRANT`` of the role and a row in ``ReaderScope``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from patient_flow.contracts.tables import DATA_QUALITY_DAY, DIM_DEPARTMENT, DIM_PATIENT, WAREHOUSE_TABLES, Table
+from patient_flow.contracts.views import VIEWS
+from patient_flow.stores.warehouse.schema import LOAD_LOG
+
+LOADER, READER = "patient_flow_loader", "patient_flow_reader"
+
+_TABLE_NAMES = tuple(table.warehouse_name for table in WAREHOUSE_TABLES)
+_VIEW_NAMES = tuple(view.name for view in VIEWS)
+
+
+def _has_department_key(table: Table) -> bool:
+    return "department_key" in table.schema and table is not DIM_DEPARTMENT
+
+
+_BY_DEPARTMENT = tuple(table.warehouse_name for table in WAREHOUSE_TABLES if _has_department_key(table))
+
+
+def postgresql() -> list[str]:
+    """Roles and policies; views ask with the reader's own rights (``security_invoker``), so policies hold there."""
+    tables = [f'"{name}"' for name in _TABLE_NAMES]
+    views = [f'"{name}"' for name in _VIEW_NAMES]
+    return [
+        # Roles belong to the whole server: another database of it may have them already.
+        *(
+            f"DO $$ BEGIN CREATE ROLE {role} NOLOGIN; EXCEPTION WHEN duplicate_object THEN NULL; END $$"
+            for role in (LOADER, READER)
+        ),
+        f"GRANT SELECT, INSERT, DELETE ON {', '.join(tables)} TO {LOADER}",
+        f'GRANT SELECT, UPDATE ON "{LOAD_LOG.name}" TO {LOADER}',
+        f'GRANT SELECT ON {", ".join([*tables, *views])}, "{LOAD_LOG.name}" TO {READER}, {LOADER}',
+        'CREATE TABLE "ReaderScope" (\n'
+        "    principal_name NAME NOT NULL,\n    hospital_id VARCHAR(64),\n    department VARCHAR(64)\n)",
+        "COMMENT ON TABLE \"ReaderScope\" IS 'Whose rows a user or role sees; NULL stands for all.'",
+        # Runs with the owner's rights, so that nobody needs to read ReaderScope; asked once per query, not per row.
+        "CREATE FUNCTION visible_departments() RETURNS SETOF BIGINT\n"
+        "LANGUAGE sql STABLE SECURITY DEFINER SET search_path FROM CURRENT AS $$\n"
+        '    SELECT d.department_key\n    FROM "DimDepartment" d\n    JOIN "ReaderScope" s\n'
+        "        ON (s.hospital_id IS NULL OR s.hospital_id = d.hospital_id)\n"
+        "        AND (s.department IS NULL OR s.department = d.department)\n"
+        "    WHERE pg_has_role(session_user, s.principal_name, 'member')\n$$",
+        *(
+            statement
+            for name in [*_BY_DEPARTMENT, DIM_DEPARTMENT.warehouse_name]
+            for statement in _policies(name, "department_key IN (SELECT visible_departments())")
+        ),
+        *_policies(
+            DATA_QUALITY_DAY.warehouse_name,
+            'hospital_id IN (SELECT d.hospital_id FROM "DimDepartment" d)',
+        ),
+        # The policy of the facts applies inside this one: patients are seen by their visible stays.
+        *_policies(
+            DIM_PATIENT.warehouse_name,
+            'EXISTS (SELECT 1 FROM "FactPatientFlow" f WHERE f.patient_key = "DimPatient".patient_key)',
+        ),
+    ]
+
+
+def _policies(name: str, condition: str) -> list[str]:
+    return [
+        f'ALTER TABLE "{name}" ENABLE ROW LEVEL SECURITY',
+        f'CREATE POLICY loads ON "{name}" TO {LOADER} USING (TRUE) WITH CHECK (TRUE)',
+        f'CREATE POLICY reads ON "{name}" FOR SELECT TO {READER} USING ({condition})',
+    ]
+
+
+_PREDICATES = (
+    """\
+CREATE FUNCTION security.sees_place(@hospital_id TEXT, @department TEXT)
+RETURNS TABLE
+WITH SCHEMABINDING
+AS RETURN
+    SELECT 1 AS is_visible
+    FROM security.ReaderScope AS s
+    WHERE (s.hospital_id IS NULL OR s.hospital_id = @hospital_id)
+        AND (s.department IS NULL OR @department IS NULL OR s.department = @department)
+        AND (s.principal_name = USER_NAME() OR IS_ROLEMEMBER(s.principal_name) = 1)
+    UNION ALL
+    SELECT 1 AS is_visible
+    WHERE IS_ROLEMEMBER('patient_flow_loader') = 1 OR IS_ROLEMEMBER('db_owner') = 1""",
+    """\
+CREATE FUNCTION security.sees_department(@department_key BIGINT)
+RETURNS TABLE
+WITH SCHEMABINDING
+AS RETURN
+    SELECT 1 AS is_visible
+    FROM dbo.DimDepartment AS d
+    JOIN security.ReaderScope AS s
+        ON (s.hospital_id IS NULL OR s.hospital_id = d.hospital_id)
+        AND (s.department IS NULL OR s.department = d.department)
+    WHERE d.department_key = @department_key
+        AND (s.principal_name = USER_NAME() OR IS_ROLEMEMBER(s.principal_name) = 1)
+    UNION ALL
+    SELECT 1 AS is_visible
+    WHERE IS_ROLEMEMBER('patient_flow_loader') = 1 OR IS_ROLEMEMBER('db_owner') = 1""",
+)
+"""Inline functions of the security policy; dedicated pools know filter predicates only, and these are such."""
+
+
+def transact_sql(text_type: str, loader_grants: Iterable[str]) -> list[str]:
+    """Roles and a security policy. Readers get the views and no table: ownership chaining opens what a view needs.
+
+    ``text_type`` is the type of the three columns of ``ReaderScope``.
+    """
+    filters = [
+        *(f"security.sees_department(department_key) ON dbo.{name}" for name in _BY_DEPARTMENT),
+        f"security.sees_place(hospital_id, department) ON dbo.{DIM_DEPARTMENT.warehouse_name}",
+        f"security.sees_place(hospital_id, NULL) ON dbo.{DATA_QUALITY_DAY.warehouse_name}",
+    ]
+    return [
+        f"CREATE ROLE {LOADER}",
+        f"CREATE ROLE {READER}",
+        *(f"GRANT SELECT, INSERT, DELETE ON OBJECT::dbo.{name} TO {LOADER}" for name in _TABLE_NAMES),
+        f"GRANT SELECT, UPDATE ON OBJECT::dbo.{LOAD_LOG.name} TO {LOADER}",
+        # Staging tables are made and dropped by each load, in a schema of their own.
+        f"GRANT CREATE TABLE TO {LOADER}",
+        f"GRANT ALTER, SELECT, INSERT ON SCHEMA::staging TO {LOADER}",
+        *(f"{grant} TO {LOADER}" for grant in loader_grants),
+        *(f"GRANT SELECT ON OBJECT::dbo.{name} TO {READER}" for name in _VIEW_NAMES),
+        f"GRANT SELECT ON OBJECT::dbo.DimTime TO {READER}",
+        "CREATE SCHEMA security",
+        "CREATE TABLE security.ReaderScope (\n"
+        f"    principal_name {text_type} NOT NULL,\n"
+        f"    hospital_id {text_type} NULL,\n"
+        f"    department {text_type} NULL\n)",
+        *(function.replace("TEXT", text_type) for function in _PREDICATES),
+        "CREATE SECURITY POLICY security.reader_scope\n    "
+        + ",\n    ".join(f"ADD FILTER PREDICATE {filter_}" for filter_ in filters)
+        + "\nWITH (STATE = ON)",
+    ]

@@ -1,0 +1,188 @@
+"""FHIR R4 Encounters: which state becomes which event, and where each field comes from."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+
+from patient_flow.dialects import fhir
+from patient_flow.transforms.bodies import Unsupported
+from patient_flow_tests.dialects.builders import Event, extra, only
+
+PATIENT: Event = {
+    "resourceType": "Patient",
+    "id": "pat-1",
+    "identifier": [{"value": "X1"}, {"type": {"coding": [{"code": "MR"}]}, "value": "MR-77"}],
+    "name": [{"family": "Sample", "given": ["Person"]}],
+    "gender": "female",
+    "birthDate": "1980-11-19",
+}
+
+
+def encounter(**changes: object) -> Event:
+    """A full Encounter with some elements changed (None: left out)."""
+    whole = {
+        "resourceType": "Encounter",
+        "id": "enc-1",
+        "meta": {"versionId": "3", "lastUpdated": "2026-11-19T22:30:00+01:00"},
+        "text": {"status": "generated", "div": "<div>Person Sample</div>"},
+        "identifier": [{"value": "other"}, {"type": {"coding": [{"code": "VN"}]}, "value": "V-9"}],
+        "status": "in-progress",
+        "class": {"code": "IMP"},
+        "subject": {"reference": "Patient/pat-1", "display": "Person Sample"},
+        "period": {"start": "2026-11-19T10:00:00.250+01:00"},
+        "location": [
+            {"location": {"display": "Emergency"}, "status": "completed", "period": {"end": "2026-11-19T12:00:00Z"}},
+            {"location": {"display": "ICU"}, "status": "active", "physicalType": {"coding": [{"code": "wa"}]}},
+            {"location": {"display": "ICU-07"}, "status": "active", "physicalType": {"coding": [{"code": "bd"}]}},
+            {"location": {"display": "Surgery"}, "status": "planned"},
+        ],
+        "serviceProvider": {"reference": "Organization/3"},
+    }
+    return {name: value for name, value in {**whole, **changes}.items() if value is not None}
+
+
+def bundle(*resources: Event) -> Event:
+    entries = [{"fullUrl": f"urn:uuid:{number}", "resource": resource} for number, resource in enumerate(resources)]
+    return {"resourceType": "Bundle", "type": "collection", "entry": entries}
+
+
+def stated(value: Event) -> Event:
+    fields = fhir.interpret(b"", value)
+    assert fields is not None
+    return dict(fields)
+
+
+def test_an_encounter_in_progress_is_a_snapshot_of_its_visit() -> None:
+    row = only(encounter())
+    assert row["event_type"] == "visit_snapshot"
+    assert (row["visit_id"], row["patient_id"], row["hospital_id"]) == ("V-9", "pat-1", "3")
+    assert (row["department"], row["bed_id"]) == ("ICU", "ICU-07")
+    assert row["admission_time"] == datetime(2026, 11, 19, 9, 0, 0, 250000, tzinfo=UTC)
+    assert row["event_time"] == datetime(2026, 11, 19, 21, 30, tzinfo=UTC)
+    assert (row["reasons"], row["quality_flags"]) == ([], [])
+
+
+def test_only_status_and_class_are_kept_besides() -> None:
+    assert extra(only(encounter())) == {
+        "fhir": {"resource": "Encounter", "status": "in-progress", "patient_class": "IMP"}
+    }
+
+
+def test_a_finished_encounter_states_its_discharge() -> None:
+    row = only(
+        encounter(
+            status="finished",
+            period={"start": "2026-11-18T10:00:00Z", "end": "2026-11-19T11:00:00Z"},
+            hospitalization={"dischargeDisposition": {"coding": [{"system": "x", "code": "exp"}]}},
+        )
+    )
+    assert row["discharge_time"] == datetime(2026, 11, 19, 11, tzinfo=UTC)
+    assert row["discharge_status"] == "deceased"
+
+
+@pytest.mark.parametrize(
+    ("status", "event_type"),
+    [("arrived", "arrival"), ("triaged", "triage"), ("onleave", "visit_snapshot"), ("cancelled", "cancel_admission")],
+)
+def test_the_status_decides_the_event_type(status: str, event_type: str) -> None:
+    row = only(encounter(status=status))
+    assert (row["event_type"], row["reasons"]) == (event_type, [])
+
+
+def test_an_arrival_states_when_the_patient_came_and_no_admission() -> None:
+    row = only(encounter(status="arrived", meta=None))
+    assert row["arrival_time"] == row["event_time"] == datetime(2026, 11, 19, 9, 0, 0, 250000, tzinfo=UTC)
+    assert row["admission_time"] is None
+
+
+@pytest.mark.parametrize("status", ["planned", "entered-in-error", "unknown", "", None, 7])
+def test_an_encounter_that_states_nothing_that_happened_is_quarantined_by_name(status: object) -> None:
+    assert only(encounter(status=status))["reasons"] == ["message_type_is_unsupported"]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"resourceType": "Observation"},
+        {"resourceType": "Patient"},
+        bundle(),
+        bundle(PATIENT),
+        bundle(encounter(), encounter()),
+    ],
+)
+def test_other_resources_are_quarantined_by_name(value: Event) -> None:
+    with pytest.raises(Unsupported):
+        fhir.interpret(b"", value)
+    assert only(value)["reasons"] == ["message_type_is_unsupported"]
+
+
+@pytest.mark.parametrize("value", [None, {}, {"resourceType": 5}, {"resource": "Encounter"}])
+def test_other_bodies_are_left_to_others(value: Event | None) -> None:
+    assert fhir.interpret(b"{}", value) is None
+
+
+@pytest.mark.parametrize(
+    ("value", "patient"),
+    [
+        (bundle(encounter(), PATIENT), "pat-1"),
+        (bundle(PATIENT, encounter(subject={"reference": "urn:uuid:0"})), "pat-1"),
+        (bundle({**PATIENT, "id": None}, encounter(subject={"reference": "urn:uuid:0"})), "MR-77"),
+        (encounter(subject={"reference": "#p"}, contained=[{**PATIENT, "id": "p"}]), "MR-77"),
+    ],
+    ids=["by type and id", "by fullUrl", "by fullUrl, without id", "contained"],
+)
+def test_gender_and_age_come_from_a_patient_that_came_along(value: Event, patient: str) -> None:
+    row = only(value)
+    assert (row["patient_id"], row["gender"], row["age"]) == (patient, "Female", 46)
+
+
+def test_another_patient_in_the_bundle_is_nobody_here() -> None:
+    row = only(bundle(encounter(), {**PATIENT, "id": "somebody-else"}))
+    assert (row["patient_id"], row["gender"], row["age"]) == ("pat-1", None, None)
+
+
+@pytest.mark.parametrize(
+    ("subject", "patient"),
+    [
+        ({"reference": "https://fhir.example.org/r4/Patient/42/_history/2"}, "42"),
+        ({"identifier": {"value": "MRN-5"}}, "MRN-5"),
+        ({"reference": "#gone", "identifier": {"value": "MRN-5"}}, "MRN-5"),
+        ({"reference": "urn:uuid:7"}, None),
+        (None, None),
+    ],
+)
+def test_the_patient_is_who_the_subject_refers_to(subject: Event | None, patient: str | None) -> None:
+    assert stated(encounter(subject=subject)).get("patient_id") == patient
+
+
+def test_the_id_of_the_resource_stands_in_for_an_identifier() -> None:
+    assert stated(encounter(identifier=None))["visit_id"] == "enc-1"
+    assert stated(encounter(identifier=[{"value": "only"}]))["visit_id"] == "only"
+
+
+def test_the_last_location_counts_when_all_are_over() -> None:
+    over = {"end": "2026-11-19T12:00:00Z"}
+    locations = [
+        {"location": {"reference": "Location/w1", "display": "Surgery"}, "period": over},
+        {"location": {"reference": "Location/w2"}, "period": over},
+    ]
+    assert stated(encounter(location=locations))["department"] == "w2"
+
+
+def test_an_admission_given_as_a_date_alone_is_unusable() -> None:
+    row = only(encounter(period={"start": "2026-11-19"}))
+    assert row["reasons"] == ["admission_time_is_unusable"]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"subject": [], "location": {}, "period": "now", "meta": 3, "identifier": "x", "class": None},
+        {"location": [None, [], {"location": 5, "physicalType": {"coding": [1]}}], "serviceProvider": "3"},
+        {"contained": [{"id": []}, 4], "subject": {"reference": {"a": 1}}},
+    ],
+)
+def test_elements_of_the_wrong_shape_say_nothing(changes: Event) -> None:
+    assert stated(encounter(**changes))["visit_id"]

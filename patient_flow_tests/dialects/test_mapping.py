@@ -1,0 +1,271 @@
+"""What a source mapping does to the events it matches, seen through the contract reader and the rules."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+
+from patient_flow.dialects.mapping import parse_mappings
+from patient_flow_tests.dialects.builders import Event, adt, extra, judged, only
+
+EVENT: Event = {
+    "src": "wardsys",
+    "kind": "IN",
+    "when": "20/11/2026 09:30",
+    "patient": {"id": "P1", "name": "Any Body", "born": "1980-11-21"},
+    "visit": {"no": 5},
+    "loc": [{"ward": "intensive"}, {"ward": "old"}],
+    "site": 3,
+    "note": "kept",
+}
+MAPPING = """
+[[mapping]]
+name = "ward system"
+drop = "patient.name"
+[mapping.match]
+src = "WARDSYS"
+[mapping.rename]
+event_type = "kind"
+event_time = "when"
+patient_id = "patient.id"
+visit_id = "visit.no"
+department = ["ward", "loc.0.ward"]
+hospital_id = "site"
+[mapping.value_map.event_type]
+in = "admission"
+OUT = "discharge"
+[mapping.value_map.department]
+Intensive = "ICU"
+[mapping.timestamp]
+format = "%d/%m/%Y %H:%M"
+zone = "Europe/Paris"
+"""
+
+
+def mapped(event: Event, body: str, match: str = "src = { exists = true }") -> Event:
+    """``event`` as a mapping with this body states it."""
+    text = f'[[mapping]]\nname = "m"\n{body}\n[mapping.match]\n{match}\n'
+    (interpret,) = parse_mappings(text, "test.toml")
+    result = interpret(b"", event)
+    return dict(result) if result is not None else {}
+
+
+def test_a_foreign_event_is_read_as_one_of_the_contract() -> None:
+    row = only(EVENT, MAPPING)
+    assert (row["event_type"], row["patient_id"], row["visit_id"]) == ("admission", "P1", "5")
+    assert (row["department"], row["hospital_id"]) == ("ICU", "3")
+    assert row["event_time"] == datetime(2026, 11, 20, 8, 30, tzinfo=UTC)
+    assert (row["reasons"], row["quality_flags"]) == ([], [])
+
+
+def test_what_the_mapping_does_not_name_stays_among_the_extras() -> None:
+    assert extra(only(EVENT, MAPPING)) == {
+        "src": "wardsys",
+        "patient": {"born": "1980-11-21"},
+        "loc": [{}, {"ward": "old"}],
+        "note": "kept",
+    }
+
+
+def test_the_event_itself_is_not_changed() -> None:
+    before = repr(EVENT)
+    only(EVENT, MAPPING)
+    mapped(EVENT, MAPPING.split("[mapping.match]")[0].split('system"')[1])
+    assert repr(EVENT) == before
+
+
+def test_a_value_without_a_counterpart_is_quarantined_by_name() -> None:
+    assert only({**EVENT, "kind": "SWAP"}, MAPPING)["reasons"] == ["event_type_is_unknown"]
+
+
+def test_a_timestamp_that_cannot_be_read_is_quarantined_by_name() -> None:
+    assert only({**EVENT, "when": "20.11.26"}, MAPPING)["reasons"] == ["event_time_is_unusable"]
+
+
+def test_events_that_no_mapping_matches_are_read_as_they_are() -> None:
+    event = {"patient_id": "P", "hospital_id": 1, "department": "ICU", "admission_time": "2026-11-20T09:00:00"}
+    assert judged([event], MAPPING) == judged([event])
+
+
+def test_the_first_mapping_that_matches_counts() -> None:
+    second = MAPPING.replace("ward system", "second").replace('in = "admission"', 'in = "arrival"')
+    assert only(EVENT, MAPPING + second)["event_type"] == "admission"
+    assert only(EVENT, second + MAPPING)["event_type"] == "arrival"
+
+
+@pytest.mark.parametrize(
+    ("condition", "holds"),
+    [
+        ('src = "wardsys"', True),
+        ('src = "other"', False),
+        ('src = ["other", " WardSys "]', True),
+        ("site = 3", True),
+        ('site = "3"', True),
+        ('"visit.no" = [4, 5]', True),
+        ("flag = true", True),
+        ("missing = 1", False),
+        ("missing = { exists = false }", True),
+        ("empty = { exists = false }", True),
+        ("nothing = { exists = false }", True),
+        ("src = { exists = false }", False),
+        ('src = { prefix = "WARD" }', True),
+        ('src = { prefix = "bed" }', False),
+        ('patient = { prefix = "P" }', False),
+        ('patient = "P"', False),
+        ('src = "wardsys"\nsite = 4', False),
+    ],
+)
+def test_a_mapping_is_for_the_events_that_fulfil_all_its_conditions(condition: str, holds: bool) -> None:
+    event = {**EVENT, "flag": True, "empty": "  ", "nothing": None}
+    assert bool(mapped(event, "constant.department = 'ICU'", condition)) == holds
+
+
+def test_the_first_candidate_that_says_something_gives_the_field_and_none_of_them_stays() -> None:
+    result = mapped({"src": 1, "a": " ", "b": "second", "c": "third"}, 'rename.patient_id = ["a", "b", "c"]')
+    assert result == {"src": 1, "patient_id": "second"}
+
+
+def test_a_field_keeps_its_own_value_when_no_candidate_says_anything() -> None:
+    assert mapped({"src": 1, "bed_id": 7}, 'rename.bed_id = "cot"') == {"src": 1, "bed_id": 7}
+
+
+def test_one_source_field_can_give_two_fields() -> None:
+    result = mapped({"src": 1, "t": "x"}, 'rename = { event_time = "t", admission_time = "t" }')
+    assert result == {"src": 1, "event_time": "x", "admission_time": "x"}
+
+
+def test_keys_that_contain_dots_and_colons_are_found() -> None:
+    event = {"src": 1, "case:id": "C1", "time.stamp": "2026-11-20T10:00:00"}
+    result = mapped(event, 'rename = { visit_id = "case:id", event_time = "time.stamp" }')
+    assert result == {"src": 1, "visit_id": "C1", "event_time": "2026-11-20T10:00:00"}
+
+
+def test_a_dropped_field_does_not_reach_the_extras_but_can_be_renamed() -> None:
+    event = {"src": 1, "p": {"id": "P1", "name": "n"}, "event_type": "noise"}
+    result = mapped(event, 'drop = ["p", "event_type", "nowhere.at.all"]\nrename.patient_id = "p.id"')
+    assert result == {"src": 1, "patient_id": "P1"}
+
+
+def test_a_constant_stands_for_every_event_of_the_source() -> None:
+    assert mapped({"src": 1, "hospital_id": 9}, "constant.hospital_id = 3")["hospital_id"] == 3
+
+
+def test_a_value_without_a_counterpart_takes_the_default_if_there_is_one() -> None:
+    body = 'value_map.event_type = { 1 = "admission" }\notherwise.event_type = "update"'
+    assert mapped({"src": 1, "event_type": 1.0}, body)["event_type"] == "admission"
+    assert mapped({"src": 1, "event_type": "9"}, body)["event_type"] == "update"
+    assert "event_type" not in mapped({"src": 1}, body), "what is missing is not invented"
+    assert mapped({"src": 1, "event_type": ["9"]}, body)["event_type"] == ["9"]
+
+
+def test_a_value_that_stands_for_nothing_can_be_mapped_to_nothing() -> None:
+    text = MAPPING + '[mapping.value_map.discharge_time]\n"31/12/9999 00:00" = ""\n'
+    row = only({**EVENT, "discharge_time": "31/12/9999 00:00"}, text)
+    assert row["discharge_time"] is None
+    assert row["quality_flags"] == []
+
+
+def test_prefixes_tell_the_numbers_of_two_sources_apart() -> None:
+    body = 'prefix = { patient_id = "A-", bed_id = "A-", visit_id = "A-" }'
+    event = {"src": 1, "patient_id": 17, "bed_id": " 4 ", "visit_id": ["x"]}
+    assert mapped(event, body) == {"src": 1, "patient_id": "A-17", "bed_id": "A-4", "visit_id": ["x"]}
+
+
+@pytest.mark.parametrize(
+    ("wait", "unit", "minutes"),
+    [
+        (90, "seconds", 1.5),
+        ("2", "hours", 120.0),
+        (7.5, "minutes", 7.5),
+        (1, "days", 1440.0),
+        ("soon", "hours", "soon"),
+    ],
+)
+def test_a_wait_in_another_unit_becomes_minutes(wait: object, unit: str, minutes: object) -> None:
+    assert mapped({"src": 1, "wait_minutes": wait}, f'unit.wait_minutes = "{unit}"')["wait_minutes"] == minutes
+
+
+@pytest.mark.parametrize(
+    ("born", "age"), [("1980-11-20", 46), ("19801121", 45), ("1980-11-20T08:00:00", 46), ("1980", None)]
+)
+def test_age_comes_from_a_birth_date_which_is_not_kept(born: str, age: int | None) -> None:
+    text = MAPPING.replace('drop = "patient.name"', 'drop = "patient.name"\nage_from = "patient.born"')
+    row = only({**EVENT, "patient": {"id": "P1", "born": born}}, text)
+    assert row["age"] == age
+    assert row["quality_flags"] == ([] if age else ["age_is_out_of_range"])
+    assert "patient" not in extra(row)
+
+
+def test_a_birthday_begins_at_midnight_of_the_named_zone() -> None:
+    text = MAPPING.replace('drop = "patient.name"', 'age_from = "patient.born"')
+    event = {**EVENT, "when": "21/11/2026 00:30", "patient": {"id": "P1", "born": "1980-11-21"}}
+    assert only(event, text)["age"] == 46
+
+
+def test_a_joined_identifier_needs_all_its_parts() -> None:
+    body = 'constant.hospital_id = 3\njoin.visit_id = ["hospital_id", "patient_id", "ward.bed"]'
+    event = {"src": 1, "patient_id": "P", "ward": {"bed": "B7"}}
+    assert mapped(event, body)["visit_id"] == "3/P/B7"
+    assert "visit_id" not in mapped({**event, "ward": {}}, body)
+
+
+def test_a_joined_identifier_that_is_too_long_becomes_a_hash_of_itself() -> None:
+    body = 'join.visit_id = ["a", "b"]'
+    first, second = (mapped({"src": 1, "a": "a" * 60, "b": tail}, body)["visit_id"] for tail in ("12345", "12346"))
+    assert first != second
+    assert len(first) == len(second) == 32
+
+
+@pytest.mark.parametrize(
+    ("settings", "value", "read"),
+    [
+        ('format = "%d.%m.%Y %H:%M"', "20.11.2026 10:15", "2026-11-20T10:15:00"),
+        ('format = ["%d.%m.%Y %H:%M", "%Y%m%d%H%M"]', "202611201015", "2026-11-20T10:15:00"),
+        ('format = "%d.%m.%Y %H:%M %z"', "20.11.2026 10:15 +0100", "2026-11-20T09:15:00Z"),
+        ('zone = "Europe/Paris"', "2026-07-01T10:00:00", "2026-07-01T08:00:00Z"),
+        ('zone = "Europe/Paris"', "2026-07-01 10:00", "2026-07-01T08:00:00Z"),
+        ('zone = "Europe/Paris"', "2026-7-1T10:0:0", "2026-07-01T08:00:00Z"),
+        ('zone = "Europe/Paris"', "2026-07-01T10:00:00+00:00", "2026-07-01T10:00:00Z"),
+        ('zone = "Europe/Paris"', "2026-10-25T02:30:00", "2026-10-25T00:30:00Z"),
+        ('zone = "Europe/Paris"', "2026-03-29T02:30:00", "2026-03-29T01:30:00Z"),
+        ('zone = "Europe/Paris"', "2026-07-01", "2026-07-01"),
+        ('zone = "Europe/Paris"', 17, 17),
+        ('format = "unix"', 1795169700, "2026-11-20T10:15:00Z"),
+        ('format = "unix"', "1795169700.5", "2026-11-20T10:15:00.500000Z"),
+        ('format = "unix_ms"', 1795169700123, "2026-11-20T10:15:00.123000Z"),
+        ('format = "unix"', 1e300, 1e300),
+        ('format = "unix"', True, True),
+        ("shift_days = -60000", "2180-05-06T19:17:00Z", "2016-01-27T19:17:00Z"),
+        ("shift_days = 1000000", "9999-01-01T00:00:00Z", "9999-01-01T00:00:00Z"),
+        ('zone = "Asia/Tokyo"', "0001-01-01T00:00:00", "0001-01-01T00:00:00"),
+        ('zone = "UTC"\nadmission_time = { zone = "Asia/Tokyo" }', "2026-07-01T10:00:00", "2026-07-01T10:00:00Z"),
+        ('zone = "UTC"\nevent_time = { zone = "Asia/Tokyo" }', "2026-07-01T10:00:00", "2026-07-01T01:00:00Z"),
+    ],
+)
+def test_timestamps_are_read_as_the_source_writes_them(settings: str, value: object, read: object) -> None:
+    assert mapped({"src": 1, "event_time": value}, f"[mapping.timestamp]\n{settings}")["event_time"] == read
+
+
+def test_a_mapping_refines_hl7_messages_without_touching_json_events() -> None:
+    text = (
+        '[[mapping]]\nname = "north"\nformat = "hl7v2"\nmatch."hl7.sending_facility" = "NORTH"\n'
+        'value_map.department.ICU = "Réa"\ntimestamp.zone = "Europe/Paris"\n'
+    )
+    row = only(adt("A01"), text)
+    assert (row["department"], row["event_time"]) == ("Réa", datetime(2026, 11, 19, 9, 15, 30, tzinfo=UTC))
+    assert only(adt("A01", msh={4: "SOUTH"}), text)["department"] == "ICU"
+    assert only({**EVENT, "hl7": {"sending_facility": "NORTH"}}, text)["reasons"]
+
+
+def test_a_mapping_can_give_an_otherwise_unsupported_message_an_event_type() -> None:
+    text = (
+        '[[mapping]]\nname = "end of the inpatient stay"\nformat = "hl7v2"\nmatch."hl7.trigger" = "A07"\n'
+        'constant.event_type = "discharge"\n'
+    )
+    assert only(adt("A07"), text)["event_type"] == "discharge"
+    assert only(adt("A05"), text)["reasons"] == ["message_type_is_unsupported"]
+
+
+def test_a_byte_order_mark_and_windows_line_ends_in_the_file_do_no_harm() -> None:
+    assert only(EVENT, "\ufeff" + MAPPING.replace("\n", "\r\n"))["event_type"] == "admission"

@@ -1,0 +1,1 @@
+"""End to end: the project's commands as real processes, the real protocol, real kills."""

@@ -1,0 +1,58 @@
+"""A real ``dagster dev``, as the README starts it, asked over HTTP what its pages would show."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+
+import pytest
+
+from patient_flow.contracts.tables import LAKE_TABLES, WAREHOUSE_TABLES
+from patient_flow_tests.e2e.processes import Machine
+from patient_flow_tests.e2e.visits import send, visits
+from patient_flow_tests.e2e.webserver import LOCATION, Webserver, wait_for
+
+pytestmark = pytest.mark.slow
+
+
+@contextmanager
+def dagster_dev(machine: Machine) -> Iterator[Webserver]:
+    """The UI and its daemon; stopped by Ctrl-C, after which none of their processes may be left."""
+    before = set(machine.processes())
+    program, port = machine.start_dagster_dev()
+    server = Webserver(port)
+    wait_for(server.locations)
+    yield server
+    assert program.interrupt() == 0, program.output[-2000:]
+    assert set(machine.processes()) == before
+
+
+def test_without_a_hub_the_tick_says_so_and_nothing_fails(machine: Machine) -> None:
+    with dagster_dev(machine) as server:
+        [location] = server.locations()
+        assert (location["name"], location["loadStatus"]) == (LOCATION, "LOADED")
+        assert location["locationOrLoadError"]["__typename"] == "RepositoryLocation"
+        [tick] = wait_for(server.ticks)
+        assert (tick["status"], tick["error"]) == ("SKIPPED", None)
+        assert "patient-flow hub" in tick["skipReason"]
+        assert server.runs() == []
+
+
+def test_a_tick_that_finds_events_starts_a_run_that_fills_every_table(machine: Machine) -> None:
+    machine.start_hub()
+    send(machine.connection, (visit.body for visit in visits(500, datetime.now(UTC))))
+    with dagster_dev(machine) as server:
+        [tick] = wait_for(server.ticks)
+        assert (tick["status"], len(tick["runIds"])) == ("SUCCESS", 1)
+        [run] = wait_for(lambda: [run for run in server.runs() if run["status"] in ("SUCCESS", "FAILURE")])
+        assert (run["status"], run["jobName"], run["runId"]) == ("SUCCESS", "micro_batch", tick["runIds"][0])
+        shown = server.materializations()
+        checks = server.checks()
+    with machine.services() as services:
+        in_lake = {table.path: services.lake.open(table).row_count() for table in LAKE_TABLES}
+    in_warehouse = {f"warehouse/{table.warehouse_name}": in_lake[table.path] for table in WAREHOUSE_TABLES}
+    assert {key: metadata["dagster/row_count"] for key, metadata in shown.items()} == {**in_lake, **in_warehouse}
+    assert in_lake["bronze/patient_events"] == 500
+    assert len(checks) >= 1 + len(WAREHOUSE_TABLES)
+    assert set(checks.values()) == {True}, checks

@@ -1,0 +1,138 @@
+"""A producer that nobody here wrote fills the hub; the commands of the README bring its events to the warehouse."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from patient_flow.contracts.tables import BRONZE_EVENTS, LAKE_TABLES, QUARANTINE, SILVER_EVENTS, WAREHOUSE_TABLES
+from patient_flow_tests.e2e.processes import Machine, Outcome, micro_batch
+from patient_flow_tests.e2e.visits import Visit, send, visits
+from patient_flow_tests.e2e.warehouse import ask, everything
+
+EVENTS = 20_000
+
+
+@dataclass(frozen=True)
+class Story:
+    """What was sent, how the micro-batch went, and what it left behind."""
+
+    machine: Machine
+    sent: list[Visit]
+    sent_at: datetime
+    run: Outcome
+
+    @property
+    def accepted(self) -> list[Visit]:
+        """Visits that had begun when they were sent: those that begin later begin at least an hour later."""
+        return [visit for visit in self.sent if visit.admission <= self.sent_at]
+
+    @property
+    def warehouse(self) -> Path:
+        """The database file."""
+        return self.machine.warehouse
+
+
+@pytest.fixture(scope="module")
+def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
+    """20,000 events of a foreign producer, and one micro-batch from the command line."""
+    with Machine(tmp_path_factory.mktemp("foreign") / "machine") as machine:
+        machine.start_hub()
+        sent_at = datetime.now(UTC)
+        sent = visits(EVENTS, sent_at)
+        send(machine.connection, (visit.body for visit in sent))
+        yield Story(machine, sent, sent_at, machine.run(*micro_batch()))
+
+
+def test_the_micro_batch_succeeds(story: Story) -> None:
+    assert story.run.exit_code == 0, story.run.said
+
+
+def test_every_event_is_accepted_or_quarantined_for_the_reason_it_gives(story: Story) -> None:
+    with story.machine.services() as services:
+        counts = {path: table.row_count() for path, table in services.lake.open_all(LAKE_TABLES).items()}
+        reasons = Counter(map(tuple, services.lake.open(QUARANTINE).scan().collect()["reasons"].to_list()))
+    ahead = EVENTS - len(story.accepted)
+    assert counts[BRONZE_EVENTS.path] == EVENTS
+    assert counts[SILVER_EVENTS.path] == len(story.accepted)
+    assert reasons == {("admission_is_in_the_future",): ahead}
+
+
+def test_impossible_ages_are_flagged_and_no_age_is_invented(story: Story) -> None:
+    impossible = sum(visit.age > 120 for visit in story.accepted)
+    with story.machine.services() as services:
+        silver = services.lake.open(SILVER_EVENTS).scan().collect()
+    assert Counter(map(tuple, silver["quality_flags"].to_list())) == {
+        ("age_is_out_of_range",): impossible,
+        (): len(story.accepted) - impossible,
+    }
+    said = Counter(visit.age if visit.age <= 120 else None for visit in story.accepted)
+    assert Counter(silver["age"].to_list()) == said
+
+
+def test_every_accepted_visit_is_one_fact_with_its_patient(story: Story) -> None:
+    (facts, patients, visits_) = ask(
+        story.warehouse, "SELECT COUNT(*), COUNT(DISTINCT patient_key), COUNT(DISTINCT visit_id) FROM FactPatientFlow"
+    )[0]
+    assert (facts, patients, visits_) == (len(story.accepted),) * 3
+
+
+def test_admissions_by_department_and_gender_are_what_was_sent(story: Story) -> None:
+    answered = ask(
+        story.warehouse,
+        """
+        SELECT d.hospital_id, d.department, p.gender, COUNT(*)
+        FROM FactPatientFlow f
+        JOIN DimDepartment d ON d.department_key = f.department_key
+        JOIN DimPatient p ON p.patient_key = f.patient_key
+        WHERE f.is_visit_start
+        GROUP BY d.hospital_id, d.department, p.gender
+        """,
+    )
+    expected = Counter((str(visit.hospital_id), visit.department, visit.gender) for visit in story.accepted)
+    assert {row[:3]: row[3] for row in answered} == expected
+
+
+def test_lengths_of_stay_add_up_to_what_was_sent(story: Story) -> None:
+    [(hours,)] = ask(story.warehouse, "SELECT SUM(length_of_stay_hours) FROM FactPatientFlow")
+    assert hours == pytest.approx(sum(visit.hours for visit in story.accepted), rel=1e-9)
+
+
+def test_yesterdays_census_counts_who_was_in_bed(story: Story) -> None:
+    hour = (story.sent_at - timedelta(hours=24)).replace(minute=0, second=0, microsecond=0)
+    answered = ask(
+        story.warehouse,
+        f"""
+        SELECT d.department, c.gender, SUM(c.occupied_beds)
+        FROM FactBedCensus c JOIN DimDepartment d ON d.department_key = c.department_key
+        WHERE c.time_key = {hour:%Y%m%d%H}
+        GROUP BY d.department, c.gender
+        """,
+    )
+    in_bed = [visit for visit in story.accepted if visit.admission <= hour < visit.discharge]
+    assert {row[:2]: row[2] for row in answered} == Counter((visit.department, visit.gender) for visit in in_bed)
+
+
+def test_lake_and_warehouse_hold_the_same_number_of_rows(story: Story) -> None:
+    with story.machine.services() as services:
+        in_lake = {table.path: services.lake.open(table).row_count() for table in WAREHOUSE_TABLES}
+        assert services.warehouse.row_counts() == in_lake
+
+
+def test_a_second_run_changes_nothing(story: Story) -> None:
+    """Neither a row nor a version nor the log of loads."""
+
+    def versions() -> dict[str, int]:
+        with story.machine.services() as services:
+            return {path: table.version for path, table in services.lake.open_all(LAKE_TABLES).items()}
+
+    before, in_warehouse = versions(), everything(story.warehouse)
+    again = story.machine.run(*micro_batch())
+    assert again.exit_code == 0, again.said
+    assert versions() == before
+    assert everything(story.warehouse) == in_warehouse

@@ -1,0 +1,40 @@
+"""The transforms against the oracle: random hospital days, everything at once, no lake."""
+
+from __future__ import annotations
+
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from patient_flow.contracts.tables import SILVER_EVENTS
+from patient_flow.transforms import visits
+from patient_flow_tests import oracle
+from patient_flow_tests.builders import Delivery
+from patient_flow_tests.scenarios import hospital_days
+from patient_flow_tests.scenarios.agreement import assert_agreement, computed
+from patient_flow_tests.scenarios.hospital_days import DEPARTMENTS
+
+LINES = list(DEPARTMENTS.iter_rows(named=True))
+
+
+def assert_the_transforms_agree(received: list[Delivery]) -> None:
+    verdict = oracle.judge(received, LINES)
+    frames = computed(received, DEPARTMENTS)
+    held = frames[SILVER_EVENTS.path].select("partition_id", "sequence_number")
+    assert set(held.iter_rows()) == {event.coordinates for event in verdict.accepted}
+    assert_agreement(frames, verdict, DEPARTMENTS)
+
+
+@settings(max_examples=80)
+@given(hospital_days.deliveries(hospital_days.consistent_days()))
+def test_every_stay_version_census_hour_and_measure_of_a_consistent_day_is_the_oracles(
+    received: list[Delivery],
+) -> None:
+    assert_the_transforms_agree(received)
+
+
+@settings(max_examples=120)
+@given(hospital_days.deliveries(hospital_days.messy_days()))
+def test_contradictory_events_are_made_sense_of_as_the_oracle_does(received: list[Delivery]) -> None:
+    assert_the_transforms_agree(received)

@@ -1,0 +1,335 @@
+"""Guarantee 2 through real Delta tables: however the events come, silver and gold end the same, keys included.
+
+One lake gets everything in one micro-batch, another the same events cut, reordered, interrupted; nothing is ignored in
+the comparison. What the tables then hold is the oracle's business: agreement is asserted as well.
+"""
+
+from __future__ import annotations
+
+import random
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from patient_flow.contracts.tables import (
+    BRONZE_EVENTS,
+    DIM_DEPARTMENT,
+    DIM_PATIENT,
+    FACT_PATIENT_FLOW,
+    KPI_DEPARTMENT_DAY,
+    SILVER_EVENTS,
+)
+from patient_flow.stores.lake import Lake, LakeTable
+from patient_flow_tests import oracle
+from patient_flow_tests.builders import (
+    STEPS,
+    Delivery,
+    at,
+    contents,
+    deliveries,
+    event,
+    receive,
+    run_micro_batches,
+    run_step,
+    snapshot,
+)
+from patient_flow_tests.scenarios import hospital_days
+from patient_flow_tests.scenarios.agreement import (
+    assert_agreement,
+    assert_census_is_up_to_the_newest_event,
+    assert_places_of_events,
+    assert_quality,
+    assert_same,
+    everything,
+)
+from patient_flow_tests.scenarios.hospital_days import DEPARTMENTS
+
+LINES = list(DEPARTMENTS.iter_rows(named=True))
+EVENT_STEPS = tuple(step for step in STEPS if step != "dim_time")
+"""Steps whose tables depend on the events of the days here."""
+
+DAY: list[dict[str, Any]] = [
+    event(event_type="arrival", event_time=at("08:00")),
+    event(event_time=at("08:40")),
+    event(event_type="transfer", event_time=at("12:00"), department="Surgery"),
+    event(event_type="update", event_time=at("12:30"), department=None, wait_minutes=33, age=43),
+    event(event_type="discharge", event_time=at("15:10 +2"), department=None),
+    event(visit_id="v2", event_time=at("09:00"), department="Helipad", patient_id="p2", gender=None),
+    event(visit_id="v2", event_type="discharge", event_time=at("20:00 +1"), department=None, patient_id="p2"),
+    event(visit_id="v2", event_type="cancel_discharge", event_time=at("20:05 +1"), department=None, patient_id="p2"),
+    event(visit_id="v3", event_time=at("07:00"), gender=None, age=41),
+    event(visit_id="v4", event_time=at("10:00"), patient_id="p3"),
+    event(visit_id="v4", event_type="discharge", event_time=at("09:00 +2"), department=None, patient_id="p3"),
+    snapshot(patient_id="p4", admission_time=at("11:00"), discharge_time=at("11:00 +1")),
+    snapshot(patient_id="p4", admission_time=at("11:00"), discharge_time=at("08:00 +2")),
+    snapshot(patient_id="p4", admission_time=at("11:00"), discharge_time=at("08:00 +2")),
+    event(event_type="discharge", event_time=at("15:10 +2"), department=None, bed_id="another body"),
+]
+"""One of everything: moves, corrections, a late first observation, a cancel, a restated plan, a redelivery, a reuse."""
+
+
+@contextmanager
+def lakes(number: int) -> Iterator[list[Lake]]:
+    """So many empty lakes, gone afterwards."""
+    with tempfile.TemporaryDirectory(prefix="lakes-") as folder:
+        yield [Lake(f"{folder}/{turn}/{{layer}}") for turn in range(number)]
+
+
+def assert_as_in_one_batch(lake: Lake, received: Sequence[Delivery], alone: Lake) -> None:
+    """``lake`` holds what ``alone`` holds after taking in everything at once, and what the oracle says."""
+    run_micro_batches(alone, [received], DEPARTMENTS, steps=EVENT_STEPS)
+    verdict = oracle.judge(received, LINES)
+    for either in (alone, lake):
+        assert_places_of_events(either, verdict)
+        assert_census_is_up_to_the_newest_event(either, verdict)
+        assert_quality(either, verdict)
+    frames = everything(lake)
+    assert_agreement(frames, verdict, DEPARTMENTS)
+    assert_same(frames, everything(alone))
+
+
+def shuffled(seed: int, partitions: int = 3) -> list[Delivery]:
+    """:data:`DAY` at the hub, in some order, in some partitions."""
+    dice = random.Random(seed)
+    bodies = dice.sample(DAY, len(DAY))
+    return hospital_days.at_the_hub(bodies, [dice.randrange(partitions) for _ in bodies])
+
+
+def split(received: Sequence[Delivery], seed: int, number: int = 4) -> list[list[Delivery]]:
+    """``received`` in ``number`` micro-batches, each partition in its own order but read at its own pace."""
+    dice = random.Random(seed)
+    cut: list[list[Delivery]] = [[] for _ in range(number)]
+    for partition in sorted({item.partition for item in received}):
+        items = [item for item in received if item.partition == partition]
+        turns = sorted(dice.randrange(number) for _ in items)
+        for turn, item in zip(turns, items, strict=True):
+            cut[turn].append(item)
+    return [batch for batch in cut if batch]
+
+
+@settings(max_examples=8)
+@given(st.data())
+def test_any_split_and_any_pace_of_the_partitions_ends_in_the_same_tables(data: st.DataObject) -> None:
+    day = data.draw(st.sampled_from((hospital_days.consistent_days(), hospital_days.messy_days(most_events=14))))
+    received = data.draw(hospital_days.deliveries(day))
+    batches = data.draw(hospital_days.batches(received))
+    with lakes(2) as (lake, alone):
+        run_micro_batches(lake, batches, DEPARTMENTS, steps=EVENT_STEPS)
+        assert_as_in_one_batch(lake, received, alone)
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_a_day_with_one_of_everything_ends_the_same_one_event_at_a_time(seed: int) -> None:
+    received = shuffled(seed, partitions=1)
+    with lakes(2) as (lake, alone):
+        run_micro_batches(lake, [[item] for item in received], DEPARTMENTS, steps=EVENT_STEPS)
+        assert_as_in_one_batch(lake, received, alone)
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_steps_may_run_in_any_order_twice_or_not_at_all(seed: int) -> None:
+    """Assets are materialised one by one, late, repeatedly: once all have run the tables are those of one batch."""
+    dice = random.Random(seed)
+    received = shuffled(seed)
+    with lakes(2) as (lake, alone):
+        for batch in split(received, seed):
+            receive(lake, batch)
+            for step in dice.choices(EVENT_STEPS, k=len(EVENT_STEPS)):
+                run_step(step, lake, DEPARTMENTS)
+        for step in EVENT_STEPS:
+            run_step(step, lake, DEPARTMENTS)
+        assert_as_in_one_batch(lake, received, alone)
+
+
+def test_steps_in_the_opposite_order_catch_up_batch_after_batch() -> None:
+    received = shuffled(1)
+    with lakes(2) as (lake, alone):
+        for batch in split(received, 1):
+            receive(lake, batch)
+            for step in reversed(EVENT_STEPS):
+                run_step(step, lake, DEPARTMENTS)
+        for step in EVENT_STEPS:
+            run_step(step, lake, DEPARTMENTS)
+        assert_as_in_one_batch(lake, received, alone)
+
+
+def test_a_step_that_has_nothing_new_to_do_writes_nothing() -> None:
+    with lakes(1) as (lake,):
+        run_micro_batches(lake, [shuffled(0)], DEPARTMENTS)
+        before = {step: run_step(step, lake, DEPARTMENTS).version for step in STEPS}
+        again = [run_step(step, lake, DEPARTMENTS) for step in STEPS]
+        assert {result.table.path: result.version for result in again} == {
+            result.table.path: before[step] for step, result in zip(STEPS, again, strict=True)
+        }
+        assert all((result.written.inserted, result.written.updated) == (0, 0) for result in again)
+
+
+class Killed(Exception):
+    """The process died here."""
+
+
+@pytest.mark.parametrize("dies", ["before its commit", "after its commit"])
+def test_a_run_killed_at_any_write_and_started_again_ends_the_same(dies: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every write of three micro-batches dies once, before or after its commit; the run then starts over."""
+    received = shuffled(5)
+    survived: set[tuple[int, str, str]] = set()
+    turn = 0
+
+    def deadly(name: str) -> None:
+        write = getattr(LakeTable, name)
+
+        def wrapped(table: LakeTable, *args: Any, **kwargs: Any) -> Any:
+            moment = (turn, table.table.path, name)
+            if table.table is BRONZE_EVENTS or moment in survived:
+                return write(table, *args, **kwargs)
+            survived.add(moment)
+            if dies == "after its commit":
+                write(table, *args, **kwargs)
+            raise Killed(*moment)
+
+        monkeypatch.setattr(LakeTable, name, wrapped)
+
+    for name in ("append", "overwrite", "_merge"):
+        deadly(name)
+    with lakes(2) as (lake, alone):
+        for turn, batch in enumerate(split(received, 5, number=3)):  # noqa: B007 (the writes look at it)
+            receive(lake, batch)
+            while True:
+                try:
+                    for step in EVENT_STEPS:
+                        run_step(step, lake, DEPARTMENTS)
+                    break
+                except Killed:
+                    continue
+        assert len(survived) > 2 * len(EVENT_STEPS)
+        monkeypatch.undo()
+        assert_as_in_one_batch(lake, received, alone)
+
+
+def test_a_correction_of_the_wait_alone_reaches_the_measures() -> None:
+    """Neither admission nor discharge moves, yet the day's measures are no longer what they were."""
+    first = [event(event_type="arrival", event_time=at("08:00")), event(event_time=at("08:40"))]
+    late = [event(event_type="update", event_time=at("08:40"), department=None, wait_minutes=5)]
+    received = deliveries([*first, *late])
+    with lakes(2) as (lake, alone):
+        run_micro_batches(lake, [received[:2], received[2:]], DEPARTMENTS, steps=EVENT_STEPS)
+        measured = contents(lake, KPI_DEPARTMENT_DAY).filter(waits=1)
+        assert measured["wait_minutes_sum"].to_list() == [5.0]
+        assert_as_in_one_batch(lake, received, alone)
+
+
+def test_a_second_patient_in_the_middle_of_a_long_stay_counts_on_every_day_of_it() -> None:
+    """The census rows of the days in between are there already; they change in nothing but their count."""
+    bodies = [
+        body
+        for visit in ("v1", "v2")
+        for body in (
+            event(visit_id=visit, patient_id=visit, event_time=at("10:00")),
+            event(visit_id=visit, patient_id=visit, event_type="discharge", event_time=at("10:00 +3"), department=None),
+        )
+    ]
+    received = deliveries(bodies, start=hospital_days.ENQUEUED)
+    with lakes(2) as (lake, alone):
+        run_micro_batches(lake, [received[:2], received[2:]], DEPARTMENTS, steps=EVENT_STEPS)
+        measured = contents(lake, KPI_DEPARTMENT_DAY).filter(date=at("00:00 +2").date(), gender="Female")
+        assert measured["occupied_bed_hours"].to_list() == [0, 48] or 48 in measured["occupied_bed_hours"].to_list()
+        assert_as_in_one_batch(lake, received, alone)
+
+
+def test_a_gender_told_by_another_visit_at_the_same_instant_reaches_the_fact() -> None:
+    """The patient's version keeps its key and its beginning; only what it says of the patient changes."""
+    received = deliveries(
+        [event(visit_id="v1", gender=None), event(visit_id="v2", event_type="triage", department=None, gender="Male")]
+    )
+    with lakes(2) as (lake, alone):
+        run_micro_batches(lake, [received[:1], received[1:]], DEPARTMENTS, steps=EVENT_STEPS)
+        assert contents(lake, FACT_PATIENT_FLOW)["gender"].to_list() == ["Male"]
+        assert_as_in_one_batch(lake, received, alone)
+
+
+def test_a_fact_computed_before_its_department_was_inferred_finds_it_later() -> None:
+    received = deliveries([event(), event(visit_id="v2", department="Helipad")])
+    with lakes(2) as (lake, alone):
+        run_micro_batches(lake, [received[:1]], DEPARTMENTS, steps=EVENT_STEPS)
+        receive(lake, received[1:])
+        for step in ("accept_events", "fact_patient_flow", *EVENT_STEPS):
+            run_step(step, lake, DEPARTMENTS)
+        keys = set(contents(lake, DIM_DEPARTMENT)["department_key"]) - {0}
+        assert set(contents(lake, FACT_PATIENT_FLOW)["department_key"]) <= keys
+        assert_as_in_one_batch(lake, received, alone)
+
+
+def test_a_fact_computed_before_its_patient_was_known_finds_the_version_later() -> None:
+    received = deliveries([event(), event(visit_id="v2", patient_id="p2")])
+    with lakes(2) as (lake, alone):
+        run_micro_batches(lake, [received[:1]], DEPARTMENTS, steps=EVENT_STEPS)
+        receive(lake, received[1:])
+        for step in ("accept_events", "fact_patient_flow", *EVENT_STEPS):
+            run_step(step, lake, DEPARTMENTS)
+        assert set(contents(lake, FACT_PATIENT_FLOW)["patient_key"]) == set(
+            contents(lake, DIM_PATIENT)["patient_key"]
+        ) - {0}
+        assert_as_in_one_batch(lake, received, alone)
+
+
+def test_reasons_follow_the_event_that_holds_the_identity_in_the_end() -> None:
+    """Three events share an identity; the first at the hub comes last, and differs: no copy is its duplicate."""
+    body = event()
+    received = [
+        Delivery({**body, "age": 50}, at("12:00 +2"), "slow", 0),
+        Delivery(body, at("12:01 +2"), "fast", 0),
+        Delivery(body, at("12:02 +2"), "fast", 1),
+    ]
+    with lakes(2) as (lake, alone):
+        run_micro_batches(lake, [received[1:], received[:1]], DEPARTMENTS, steps=EVENT_STEPS)
+        assert_as_in_one_batch(lake, received, alone)
+
+
+def test_an_event_that_reached_the_hub_first_displaces_the_one_that_reached_us_first() -> None:
+    received = [
+        Delivery(event(age=50), at("12:00 +2"), "slow", 0),
+        Delivery(event(age=42), at("12:01 +2"), "fast", 0),
+    ]
+    with lakes(2) as (lake, alone):
+        run_micro_batches(lake, [received[1:], received[:1]], DEPARTMENTS, steps=EVENT_STEPS)
+        assert contents(lake, SILVER_EVENTS)["age"].to_list() == [50]
+        assert contents(lake, DIM_PATIENT)["age"].drop_nulls().to_list() == [50]
+        assert_as_in_one_batch(lake, received, alone)
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_sums_of_minutes_and_hours_do_not_depend_on_the_order_of_adding(seed: int) -> None:
+    """0.1 + 0.2 + 0.3 is not 0.3 + 0.2 + 0.1 in floating point; the measures must be the same all the same."""
+    dice = random.Random(seed)
+    bodies = []
+    for number in range(12):
+        person = {"visit_id": f"v{number}", "patient_id": f"p{number}"}
+        bodies += [
+            event(**person, wait_minutes=round(dice.uniform(0, 300), 3)),
+            event(**person, event_type="discharge", event_time=at(f"17:{number + 11}"), department=None),
+        ]
+    received = hospital_days.at_the_hub(dice.sample(bodies, len(bodies)), [0] * len(bodies))
+    with lakes(2) as (lake, alone):
+        run_micro_batches(lake, split(received, seed), DEPARTMENTS, steps=EVENT_STEPS)
+        assert_as_in_one_batch(lake, received, alone)
+
+
+def test_corrected_capacity_of_a_department_reaches_the_measures_of_the_past() -> None:
+    """The list is edited in place: same department, same valid_from, other beds and expected stay."""
+    corrected = [
+        {**line, "staffed_beds": 99, "expected_los_hours": 1.0} if line["hospital_id"] == "1" else line
+        for line in LINES
+    ]
+    reference = DEPARTMENTS.clear().vstack(type(DEPARTMENTS)(corrected, schema=DEPARTMENTS.schema))
+    received = shuffled(2)
+    with lakes(2) as (lake, alone):
+        run_micro_batches(lake, [received], DEPARTMENTS, steps=EVENT_STEPS)
+        for step in EVENT_STEPS:
+            run_step(step, lake, reference)
+        run_micro_batches(alone, [received], reference, steps=EVENT_STEPS)
+        assert_same(everything(lake), everything(alone))

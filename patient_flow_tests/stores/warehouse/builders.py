@@ -1,0 +1,311 @@
+"""Gold tables made by hand: a small hospital whose stays are known one by one, so that figures can be counted again.
+
+Nothing here uses the pipeline's transforms, except for the calendar: what the views say is checked against loops.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+import polars as pl
+
+from patient_flow.contracts.tables import (
+    DATA_QUALITY_DAY,
+    DIM_DEPARTMENT,
+    DIM_PATIENT,
+    DIM_TIME,
+    FACT_BED_CENSUS,
+    FACT_PATIENT_FLOW,
+    KPI_DEPARTMENT_DAY,
+    Table,
+)
+from patient_flow.stores.warehouse.warehouse import Batch
+from patient_flow.transforms.calendar import dim_time, hour_start
+
+ZONE = "Europe/Paris"
+BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+
+
+@dataclass(frozen=True)
+class Version:
+    """One version of a department."""
+
+    key: int
+    hospital: str
+    department: str
+    beds: int | None
+    expected_hours: float | None
+    valid_from: datetime = BEGINNING
+    valid_to: datetime | None = None
+
+    def is_valid_at(self, instant: datetime) -> bool:
+        return self.valid_from <= instant and (self.valid_to is None or instant < self.valid_to)
+
+
+@dataclass(frozen=True)
+class Stay:
+    """One stay, as a nurse would tell it."""
+
+    key: int
+    visit: str
+    number: int
+    patient: int
+    gender: str
+    version: Version
+    origin: Version | None
+    admission: datetime
+    discharge: datetime | None
+    visit_admission: datetime
+    is_end: bool
+    wait: float | None = None
+    status: str | None = None
+
+    @property
+    def is_start(self) -> bool:
+        return self.number == 1
+
+    def hours_until(self, until: datetime) -> float:
+        return (until - self.admission).total_seconds() / 3600
+
+
+@dataclass
+class Hospital:
+    """Departments, stays, and the gold tables that they make."""
+
+    first: datetime
+    last: datetime
+    versions: list[Version]
+    stays: list[Stay] = field(default_factory=list)
+
+    def frames(self) -> dict[str, pl.DataFrame]:
+        """Gold tables by path."""
+        return {
+            DIM_TIME.path: self._hours(),
+            DIM_DEPARTMENT.path: self._departments(),
+            DIM_PATIENT.path: self._patients(),
+            FACT_PATIENT_FLOW.path: pl.DataFrame([_fact(stay) for stay in self.stays], schema=FACT_PATIENT_FLOW.schema),
+            FACT_BED_CENSUS.path: self._census_rows(),
+            KPI_DEPARTMENT_DAY.path: KPI_DEPARTMENT_DAY.empty(),
+            DATA_QUALITY_DAY.path: pl.DataFrame(
+                [[self.first.date(), "H1", "all", len(self.stays), 0, 0]], schema=DATA_QUALITY_DAY.schema, orient="row"
+            ),
+        }
+
+    def census(self) -> Counter[tuple[datetime, Version, str]]:
+        """Patients in beds at each full hour, counted one by one."""
+        beds: Counter[tuple[datetime, Version, str]] = Counter()
+        for stay in self.stays:
+            hour = stay.admission.replace(minute=0, second=0, microsecond=0)
+            hour += HOUR if hour < stay.admission else timedelta(0)
+            while hour <= self.last and (stay.discharge is None or hour < stay.discharge):
+                beds[hour, self.version_at(stay.version, hour), stay.gender] += 1
+                hour += HOUR
+        return beds
+
+    def version_at(self, version: Version, hour: datetime) -> Version:
+        place = (version.hospital, version.department)
+        return next(v for v in self.versions if (v.hospital, v.department) == place and v.is_valid_at(hour))
+
+    def _hours(self) -> pl.DataFrame:
+        wanted = pl.col("hour_start_at").is_between(self.first - timedelta(days=40), self.last + timedelta(days=40))
+        years = range(self.first.year, self.last.year + 1)
+        return dim_time(years, ZONE).filter((pl.col("time_key") == 0) | wanted)
+
+    def _departments(self) -> pl.DataFrame:
+        unknown = Version(0, "Unknown", "Unknown", None, None)
+        return pl.DataFrame(
+            [
+                {
+                    "department_key": v.key,
+                    "hospital_id": v.hospital,
+                    "hospital_name": f"Hospital {v.hospital}",
+                    "department": v.department,
+                    "staffed_beds": v.beds,
+                    "expected_los_hours": v.expected_hours,
+                    "is_inferred": v.beds is None,
+                    "valid_from": v.valid_from,
+                    "valid_to": v.valid_to,
+                    "is_current": v.valid_to is None,
+                }
+                for v in [unknown, *self.versions]
+            ],
+            schema=DIM_DEPARTMENT.schema,
+        )
+
+    def _patients(self) -> pl.DataFrame:
+        known = {stay.patient: stay.gender for stay in self.stays}
+        return pl.DataFrame(
+            [
+                {
+                    "patient_key": key,
+                    "patient_id": patient_id(key),
+                    "gender": gender,
+                    "age": key % 90,
+                    "age_band": "40-64",
+                    "valid_from": BEGINNING,
+                    "is_current": True,
+                }
+                for key, gender in {0: "Unknown", **known}.items()
+            ],
+            schema=DIM_PATIENT.schema,
+        )
+
+    def _census_rows(self) -> pl.DataFrame:
+        return pl.DataFrame(
+            [
+                {
+                    "time_key": time_key(hour),
+                    "department_key": version.key,
+                    "gender": gender,
+                    "occupied_beds": beds,
+                    "census_month": f"{hour:%Y-%m}",
+                }
+                for (hour, version, gender), beds in self.census().items()
+            ],
+            schema=FACT_BED_CENSUS.schema,
+        )
+
+
+def hospital(first: datetime, last: datetime, *, visits: int = 150, patients: int = 40, seed: int = 7) -> Hospital:
+    """A hospital with ``visits`` visits between two full hours, some moving, some open, some planned to end."""
+    chance = random.Random(seed)
+    change = first + (last - first) / 2
+    change = change.replace(minute=0, second=0, microsecond=0)
+    versions = [
+        Version(11, "H1", "Emergency", 6, 8.0),
+        Version(12, "H1", "Surgery", 10, 72.0, valid_to=change),
+        Version(13, "H1", "Surgery", 14, 48.0, valid_from=change),
+        Version(21, "H2", "ICU", 4, 96.0),
+        Version(22, "H2", "Annex", None, None),
+    ]
+    made = Hospital(first, last, versions)
+    for visit in range(visits):
+        made.stays += _visit(made, chance, visit, chance.randrange(1, patients))
+    return made
+
+
+def _visit(made: Hospital, chance: random.Random, visit: int, patient: int) -> list[Stay]:
+    places = [v for v in made.versions if v.valid_to is None]
+    minutes = int((made.last - made.first).total_seconds() // 60) - 120
+    began = admission = made.first + timedelta(minutes=chance.randrange(minutes), microseconds=chance.randrange(10**6))
+    stays: list[Stay] = []
+    moves = chance.choice([0, 0, 0, 1, 2])
+    origin: Version | None = None
+    for number in range(1, moves + 2):
+        is_last = number == moves + 1
+        place = chance.choice([v for v in places if origin is None or v.hospital == origin.hospital])
+        version = made.version_at(place, admission)
+        length = timedelta(hours=chance.expovariate(1 / 40), minutes=1)
+        discharge: datetime | None = admission + length
+        if is_last and chance.random() < 0.1:
+            discharge = None
+        if not is_last and discharge and discharge > made.last - HOUR:
+            is_last, discharge = True, None
+        stays.append(
+            Stay(
+                key=(visit + 1) * 1_000_003 + number,
+                visit=f"v{visit:05}",
+                number=number,
+                patient=patient,
+                gender=("Female", "Male", "Other")[patient % 3],
+                version=version,
+                origin=origin,
+                admission=admission,
+                discharge=discharge,
+                visit_admission=began,
+                is_end=is_last and discharge is not None,
+                wait=chance.choice([None, 240.0, float(chance.randrange(600)), chance.random() * 300])
+                if number == 1
+                else None,
+                status=chance.choice(["home", "deceased", "transferred", None]) if is_last and discharge else None,
+            )
+        )
+        if is_last or discharge is None:
+            break
+        origin, admission = version, discharge
+    return stays
+
+
+def _fact(stay: Stay) -> dict[str, object]:
+    length = None if stay.discharge is None else stay.hours_until(stay.discharge)
+    visit_length = (stay.discharge - stay.visit_admission).total_seconds() / 3600 if stay.discharge else None
+    return {
+        "stay_key": stay.key,
+        "visit_id": stay.visit,
+        "stay_number": stay.number,
+        "patient_key": stay.patient,
+        "department_key": stay.version.key,
+        "from_department_key": stay.origin.key if stay.origin else 0,
+        "gender": stay.gender,
+        "arrival_time_key": 0,
+        "admission_time_key": time_key(stay.admission),
+        "discharge_time_key": time_key(stay.discharge) if stay.discharge else 0,
+        "arrival_at": None,
+        "admission_at": stay.admission,
+        "discharge_at": stay.discharge,
+        "wait_minutes": stay.wait,
+        "wait_source": None if stay.wait is None else "reported",
+        "length_of_stay_hours": length,
+        "visit_length_of_stay_hours": visit_length if stay.is_end else None,
+        "is_visit_start": stay.is_start,
+        "is_visit_end": stay.is_end,
+        "bed_id": str(stay.key % 500),
+        "discharge_status": stay.status,
+        "quality_flags": ["age_out_of_range", "gender_unknown"] if stay.key % 5 == 0 else [],
+        "last_enqueued_at": stay.admission,
+        "visit_hash": stay.key,
+        "admission_month": f"{stay.admission:%Y-%m}",
+    }
+
+
+def time_key(instant: datetime) -> int:
+    return int(f"{instant:%Y%m%d%H}")
+
+
+def hour_of(key: int) -> datetime:
+    return pl.select(hour_start(pl.lit(key))).item()
+
+
+def patient_id(key: int) -> str:
+    """Two keys are one patient now and then, as after a change of age."""
+    return "Unknown" if key == 0 else f"p{key // 2:04}"
+
+
+def whole(table: Table, rows: pl.DataFrame, *, since: int | None = None, version: int = 0) -> Batch:
+    """A batch that makes ``rows`` the whole table."""
+    return Batch(table, since, version, table.empty(), rows, is_whole_table=True)
+
+
+def changed(table: Table, removed: pl.DataFrame, rows: pl.DataFrame, *, since: int | None, version: int) -> Batch:
+    """A batch of changes."""
+    return Batch(table, since, version, removed, rows)
+
+
+def everything(frames: Mapping[str, pl.DataFrame]) -> list[Batch]:
+    """Batches that fill an empty warehouse."""
+    tables = (
+        DIM_TIME,
+        DIM_DEPARTMENT,
+        DIM_PATIENT,
+        FACT_PATIENT_FLOW,
+        FACT_BED_CENSUS,
+        KPI_DEPARTMENT_DAY,
+        DATA_QUALITY_DAY,
+    )
+    return [whole(table, frames[table.path]) for table in tables]
+
+
+def census_of(beds_by_key: Mapping[int, int], department: int = 1) -> pl.DataFrame:
+    """Census rows of one department: hour key → beds."""
+    return pl.DataFrame(
+        [
+            {"time_key": key, "department_key": department, "gender": "Female", "occupied_beds": n, "census_month": "x"}
+            for key, n in beds_by_key.items()
+        ],
+        schema=FACT_BED_CENSUS.schema,
+    )
