@@ -95,9 +95,9 @@ def warehouse() -> None:
 )
 def ddl(dialect: str) -> None:
     """Print the DDL of tables and views."""
-    from patient_flow.stores.warehouse.ddl import script
+    from patient_flow.stores.warehouse import scripts
 
-    click.echo(script(dialect))
+    click.echo(scripts.ddl(dialect), nl=False)
 
 
 @warehouse.command(epilog=f"{_EXAMPLE}patient-flow warehouse init")
@@ -108,6 +108,32 @@ def init() -> None:
     services = Services(load())
     services.warehouse.init()
     click.echo(f"the {services.settings.warehouse_kind} warehouse is ready")
+
+
+@warehouse.command(epilog=f"{_EXAMPLE}patient-flow warehouse migrate --dry-run")
+@click.option("--dry-run", is_flag=True, help="Show the statements and change nothing.")
+def migrate(dry_run: bool) -> None:
+    """Add what the tables of the warehouse lack."""
+    from patient_flow.services import Services
+
+    statements = Services(load()).warehouse.migrate(dry_run=dry_run)
+    for statement in statements:
+        click.echo(f"{statement};")
+    click.echo("nothing to do" if not statements else "not applied" if dry_run else "applied", err=True)
+
+
+@warehouse.command(epilog=f"{_EXAMPLE}patient-flow warehouse verify")
+def verify() -> None:
+    """Compare every table of the warehouse with gold: rows, sums, checksums. Exit code 1 when they differ."""
+    from patient_flow import operations
+    from patient_flow.services import Services
+
+    differences = operations.verify_warehouse(Services(load()))
+    for difference in differences:
+        click.echo(str(difference))
+    if differences:
+        raise operations.OperatorError("lake and warehouse differ: run `patient-flow rebuild`")
+    click.echo("lake and warehouse agree")
 
 
 @cli.command(epilog=f"{_EXAMPLE}patient-flow status")

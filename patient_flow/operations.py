@@ -14,6 +14,7 @@ from patient_flow.pipeline import gold, load, silver
 from patient_flow.pipeline.rebuild import rebuild as rebuild_lake
 from patient_flow.pipeline.steps import StepResult
 from patient_flow.services import Services
+from patient_flow.stores.warehouse import reconciliation
 
 
 class OperatorError(ValueError):
@@ -45,6 +46,17 @@ def replay_quarantine(services: Services, reason: str | None = None) -> Iterator
     for result in gold.all_steps(lake, services.departments, zone, run_id=run_id):
         yield _said(result)
     yield from _load(services, run_id)
+
+
+def verify_warehouse(services: Services) -> list[reconciliation.Difference]:
+    """Where the warehouse differs from the gold versions that it says it holds."""
+    loaded = services.warehouse.loaded_versions()
+    frames = {
+        path: opened.at(version)
+        for path, opened in services.lake.open_all(tables.WAREHOUSE_TABLES).items()
+        if (version := loaded.get(path)) is not None
+    }
+    return reconciliation.verify(services.warehouse, frames)
 
 
 def _load(services: Services, run_id: str) -> Iterator[str]:

@@ -13,7 +13,9 @@ from patient_flow.pipeline.backlog import HubRefused, plan
 from patient_flow.services import Services
 from patient_flow.stores.hub import HubError
 from patient_flow.stores.lake import Lake, LakeError
-from patient_flow.stores.warehouse.warehouse import WarehouseError
+from patient_flow.stores.warehouse.batch import WarehouseError
+from patient_flow.stores.warehouse.schema import TABLES
+from patient_flow.stores.warehouse.views import TABLES as VIEWS
 
 
 @dataclass(frozen=True)
@@ -39,35 +41,28 @@ class Progress:
 
 def progress(services: Services, now: datetime) -> Progress | None:
     """Totals at the last load of the warehouse; None before the first one."""
+    warehouse = services.warehouse
     try:
-        fresh = services.warehouse.query("SELECT * FROM DataFreshness")
+        fresh = warehouse.query(VIEWS["DataFreshness"].select())
         loaded = _latest(fresh, "loaded_at")
         if loaded is None:
             return None
-        beds = services.warehouse.query(_BEDS_NOW)
-        newest = _latest(fresh, "newest_event_at")
-        counts = _rows(services.lake)
+        in_beds = warehouse.query(VIEWS["CurrentPatients"].select()).height
+        departments = warehouse.query(TABLES[tables.DIM_DEPARTMENT.path].select())
+        rows = _rows(services.lake)
     except (WarehouseError, LakeError):
         return None  # not there yet, or busy: the next look will tell
-    staffed = beds["staffed_beds"].sum()
+    newest = _latest(fresh, "newest_event_at")
+    staffed = int(departments.filter("is_current")["staffed_beds"].sum())
     return Progress(
         loaded_at=loaded,
-        received=counts.get(tables.BRONZE_EVENTS.path, 0),
-        accepted=counts.get(tables.SILVER_EVENTS.path, 0),
-        quarantined=counts.get(tables.QUARANTINE.path, 0),
-        in_beds=int(beds["occupied_beds"].sum()),
-        occupancy_pct=100 * beds["occupied_beds"].sum() / staffed if staffed else None,
+        received=rows.get(tables.BRONZE_EVENTS.path, 0),
+        accepted=rows.get(tables.SILVER_EVENTS.path, 0),
+        quarantined=rows.get(tables.QUARANTINE.path, 0),
+        in_beds=in_beds,
+        occupancy_pct=100 * in_beds / staffed if staffed else None,
         age=None if newest is None else now - newest,
     )
-
-
-_BEDS_NOW = """
-SELECT d.staffed_beds AS staffed_beds, (
-    SELECT COALESCE(SUM(c.occupied_beds), 0) FROM FactBedCensus c
-    WHERE c.department_key = d.department_key AND c.time_key = (SELECT MAX(time_key) FROM FactBedCensus)
-) AS occupied_beds
-FROM DimDepartment d WHERE d.is_current = 1 AND d.staffed_beds IS NOT NULL
-"""
 
 
 def report(services: Services) -> None:
@@ -111,7 +106,7 @@ def _report_warehouse(services: Services, now: datetime) -> None:
     try:
         for path, rows in services.warehouse.row_counts().items():
             click.echo(f"  {path:<26} {rows:>12,} rows")
-        newest = _latest(services.warehouse.query("SELECT * FROM DataFreshness"), "newest_event_at")
+        newest = _latest(services.warehouse.query(VIEWS["DataFreshness"].select()), "newest_event_at")
     except WarehouseError as error:
         click.echo(f"  {error}")
         return

@@ -22,7 +22,7 @@ MAY_IMPORT = {
     "simulator": {"settings", "contracts"},
     "services": {"settings", "dialects", "transforms", "stores"},
     "status": {"contracts", "pipeline", "services", "stores"},
-    "operations": {"contracts", "pipeline", "services"},
+    "operations": {"contracts", "pipeline", "services", "stores"},
     "orchestration": {"contracts", "dialects", "pipeline", "services", "settings", "stores"},
     "definitions": {"orchestration"},
     "demo": {"orchestration", "services", "settings", "status"},

@@ -302,23 +302,17 @@ def _touched_visits(
     if _versions_changed(target, departments):
         return None
     named = _changes(target, silver, ("visit_hash",))
-    versions = _changes(target, patients, ("patient_id",))
+    versions = _changes(target, patients, ("patient_id", "is_current"))
     if named.is_whole_table or versions.is_whole_table:
         return None
-    # A patient who is new with these events has no other visits; one whose versions changed may have.
-    known = versions.before["patient_id"]
-    later = versions.after.filter(~c("patient_id").is_in(known.implode()))
-    changed = pl.concat([known, later["patient_id"]]).unique()
-    others = (
-        silver.scan()
-        .filter(c("patient_id").is_in(changed.implode()))
-        .select("visit_hash")
-        .unique()
-        .collect()["visit_hash"]
-        if not changed.is_empty()
-        else named.after["visit_hash"].clear()
-    )
-    return pl.concat([named.both["visit_hash"], others]).unique()
+    # A patient whose whole chain of versions is new has no visits but those named; any other may have.
+    added = versions.after.group_by("patient_id").agg(c("is_current").any())
+    changed = pl.concat([versions.before["patient_id"], added.filter(~c("is_current"))["patient_id"]]).unique()
+    if changed.is_empty():
+        return named.both["visit_hash"].unique()
+    hashes = changed.to_frame().select(short_hash(c("patient_id"))).to_series()
+    others = silver.scan().filter(c("patient_hash").is_in(hashes.implode())).select("visit_hash").collect()
+    return pl.concat([named.both["visit_hash"], others["visit_hash"]]).unique()
 
 
 def _versions_changed(target: LakeTable, departments: LakeTable) -> bool:

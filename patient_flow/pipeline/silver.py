@@ -145,6 +145,7 @@ def _same_identity(silver: LakeTable, candidate: pl.DataFrame) -> pl.DataFrame:
         silver.scan()
         .filter(
             c("event_month").is_in(candidate["event_month"].unique().implode()),
+            c("event_time").is_between(candidate["event_time"].min(), candidate["event_time"].max()),
             c("event_key").is_in(candidate["event_key"].implode()),
         )
         .collect()

@@ -94,6 +94,16 @@ class LakeTable:
         """All rows at the pinned version."""
         return pl.scan_delta(self._handle).select(self.table.schema.names())
 
+    def at(self, version: int) -> pl.LazyFrame:
+        """All rows at an earlier ``version``. Raises :class:`HistoryGone` when it is no longer kept."""
+        if version == self.version:
+            return self.scan()
+        try:
+            older = DeltaTable(self.uri, version=version, storage_options=self._storage_options)
+        except (DeltaError, OSError) as error:
+            raise HistoryGone(f"{self.table.path} no longer has version {version}: {error}") from error
+        return pl.scan_delta(older).select(self.table.schema.names())
+
     def row_count(self) -> int:
         """Rows at the pinned version, from the log's statistics."""
         files = pl.DataFrame(self._handle.get_add_actions(flatten=True))
@@ -114,7 +124,7 @@ class LakeTable:
         wanted = list(dict.fromkeys([*self.table.key, *(columns or self.table.schema.names())]))
         nothing = self.table.empty().select(wanted)
         if since is None:
-            return Changes(nothing, self._at(upto).select(wanted).collect(), is_whole_table=True)
+            return Changes(nothing, self.at(upto).select(wanted).collect(), is_whole_table=True)
         if since > upto:
             raise HistoryGone(f"{self.table.path} is at version {upto}, older than {since}: it was replaced")
         if since == upto:
@@ -147,12 +157,6 @@ class LakeTable:
             )
         except (DeltaError, OSError) as error:
             raise HistoryGone(f"{self.table.path} no longer has its changes since version {since}: {error}") from error
-
-    def _at(self, version: int) -> pl.LazyFrame:
-        if version == self.version:
-            return self.scan()
-        older = DeltaTable(self.uri, version=version, storage_options=self._storage_options)
-        return pl.scan_delta(older).select(self.table.schema.names())
 
     def append(self, rows: pl.DataFrame, progress: Progress, **metadata: str) -> int:
         """Adds ``rows`` and records ``progress`` in one commit; returns the new version.

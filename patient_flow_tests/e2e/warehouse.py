@@ -22,6 +22,10 @@ def everything(file: Path) -> dict[str, Rows]:
     return {name: sorted(ask(file, f'SELECT * FROM "{name}"'), key=repr) for (name,) in names}
 
 
-def stars(file: Path) -> dict[str, Rows]:
-    """The same without the load log, which tells of runs and not of patients."""
-    return {name: rows for name, rows in everything(file).items() if name != "LoadLog"}
+def stars(file: Path, digits: int) -> dict[str, Rows]:
+    """The same, numbers rounded, without the load log, which tells of runs and not of patients."""
+    return {
+        name: [tuple(round(value, digits) if isinstance(value, float) else value for value in row) for row in rows]
+        for name, rows in everything(file).items()
+        if name != "LoadLog"
+    }

@@ -55,7 +55,9 @@ class Webserver:
 
     def runs(self) -> list[dict[str, Any]]:
         """All runs, newest first."""
-        return self.ask("{ runsOrError { ... on Runs { results { runId status jobName } } } }")["runsOrError"]["results"]
+        return self.ask("{ runsOrError { ... on Runs { results { runId status jobName } } } }")["runsOrError"][
+            "results"
+        ]
 
     def materializations(self) -> dict[str, dict[str, int]]:
         """Asset key → the whole numbers in the metadata of its newest materialisation."""

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import polars as pl
-import pytest
 from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from patient_flow.contracts.tables import SILVER_EVENTS
-from patient_flow.transforms import visits
 from patient_flow_tests import oracle
 from patient_flow_tests.builders import Delivery
 from patient_flow_tests.scenarios import hospital_days
@@ -26,7 +22,7 @@ def assert_the_transforms_agree(received: list[Delivery]) -> None:
     assert_agreement(frames, verdict, DEPARTMENTS)
 
 
-@settings(max_examples=80)
+@settings(max_examples=40)
 @given(hospital_days.deliveries(hospital_days.consistent_days()))
 def test_every_stay_version_census_hour_and_measure_of_a_consistent_day_is_the_oracles(
     received: list[Delivery],
@@ -34,7 +30,7 @@ def test_every_stay_version_census_hour_and_measure_of_a_consistent_day_is_the_o
     assert_the_transforms_agree(received)
 
 
-@settings(max_examples=120)
+@settings(max_examples=50)
 @given(hospital_days.deliveries(hospital_days.messy_days()))
 def test_contradictory_events_are_made_sense_of_as_the_oracle_does(received: list[Delivery]) -> None:
     assert_the_transforms_agree(received)

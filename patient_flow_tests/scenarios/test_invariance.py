@@ -12,8 +12,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from patient_flow.contracts.tables import (
@@ -24,6 +25,7 @@ from patient_flow.contracts.tables import (
     KPI_DEPARTMENT_DAY,
     SILVER_EVENTS,
 )
+from patient_flow.pipeline import gold
 from patient_flow.stores.lake import Lake, LakeTable
 from patient_flow_tests import oracle
 from patient_flow_tests.builders import (
@@ -112,7 +114,7 @@ def split(received: Sequence[Delivery], seed: int, number: int = 4) -> list[list
     return [batch for batch in cut if batch]
 
 
-@settings(max_examples=8)
+@settings(max_examples=8, phases=(Phase.explicit, Phase.reuse, Phase.generate))  # shrinking lakes takes minutes
 @given(st.data())
 def test_any_split_and_any_pace_of_the_partitions_ends_in_the_same_tables(data: st.DataObject) -> None:
     day = data.draw(st.sampled_from((hospital_days.consistent_days(), hospital_days.messy_days(most_events=14))))
@@ -123,9 +125,8 @@ def test_any_split_and_any_pace_of_the_partitions_ends_in_the_same_tables(data: 
         assert_as_in_one_batch(lake, received, alone)
 
 
-@pytest.mark.parametrize("seed", range(2))
-def test_a_day_with_one_of_everything_ends_the_same_one_event_at_a_time(seed: int) -> None:
-    received = shuffled(seed, partitions=1)
+def test_a_day_with_one_of_everything_ends_the_same_one_event_at_a_time() -> None:
+    received = shuffled(0, partitions=1)
     with lakes(2) as (lake, alone):
         run_micro_batches(lake, [[item] for item in received], DEPARTMENTS, steps=EVENT_STEPS)
         assert_as_in_one_batch(lake, received, alone)
@@ -167,6 +168,16 @@ def test_a_step_that_has_nothing_new_to_do_writes_nothing() -> None:
             result.table.path: before[step] for step, result in zip(STEPS, again, strict=True)
         }
         assert all((result.written.inserted, result.written.updated) == (0, 0) for result in again)
+
+
+def test_tables_made_part_by_part_are_the_tables_made_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A rebuild folds a bounded number of events at a time."""
+    received = shuffled(3)
+    with lakes(2) as (lake, alone):
+        with monkeypatch.context() as patch:
+            patch.setattr(gold, "EVENTS_AT_ONCE", 4)
+            run_micro_batches(lake, [received], DEPARTMENTS, steps=EVENT_STEPS)
+        assert_as_in_one_batch(lake, received, alone)
 
 
 class Killed(Exception):
@@ -237,7 +248,7 @@ def test_a_second_patient_in_the_middle_of_a_long_stay_counts_on_every_day_of_it
     with lakes(2) as (lake, alone):
         run_micro_batches(lake, [received[:2], received[2:]], DEPARTMENTS, steps=EVENT_STEPS)
         measured = contents(lake, KPI_DEPARTMENT_DAY).filter(date=at("00:00 +2").date(), gender="Female")
-        assert measured["occupied_bed_hours"].to_list() == [0, 48] or 48 in measured["occupied_bed_hours"].to_list()
+        assert measured["occupied_bed_hours"].max() == 48
         assert_as_in_one_batch(lake, received, alone)
 
 
@@ -302,30 +313,13 @@ def test_an_event_that_reached_the_hub_first_displaces_the_one_that_reached_us_f
         assert_as_in_one_batch(lake, received, alone)
 
 
-@pytest.mark.parametrize("seed", range(2))
-def test_sums_of_minutes_and_hours_do_not_depend_on_the_order_of_adding(seed: int) -> None:
-    """0.1 + 0.2 + 0.3 is not 0.3 + 0.2 + 0.1 in floating point; the measures must be the same all the same."""
-    dice = random.Random(seed)
-    bodies = []
-    for number in range(12):
-        person = {"visit_id": f"v{number}", "patient_id": f"p{number}"}
-        bodies += [
-            event(**person, wait_minutes=round(dice.uniform(0, 300), 3)),
-            event(**person, event_type="discharge", event_time=at(f"17:{number + 11}"), department=None),
-        ]
-    received = hospital_days.at_the_hub(dice.sample(bodies, len(bodies)), [0] * len(bodies))
-    with lakes(2) as (lake, alone):
-        run_micro_batches(lake, split(received, seed), DEPARTMENTS, steps=EVENT_STEPS)
-        assert_as_in_one_batch(lake, received, alone)
-
-
 def test_corrected_capacity_of_a_department_reaches_the_measures_of_the_past() -> None:
     """The list is edited in place: same department, same valid_from, other beds and expected stay."""
-    corrected = [
-        {**line, "staffed_beds": 99, "expected_los_hours": 1.0} if line["hospital_id"] == "1" else line
-        for line in LINES
-    ]
-    reference = DEPARTMENTS.clear().vstack(type(DEPARTMENTS)(corrected, schema=DEPARTMENTS.schema))
+    is_corrected = pl.col("department") == "Surgery"
+    reference = DEPARTMENTS.with_columns(
+        staffed_beds=pl.when(is_corrected).then(99).otherwise("staffed_beds"),
+        expected_los_hours=pl.when(is_corrected).then(1.0).otherwise("expected_los_hours"),
+    )
     received = shuffled(2)
     with lakes(2) as (lake, alone):
         run_micro_batches(lake, [received], DEPARTMENTS, steps=EVENT_STEPS)

@@ -1,0 +1,1 @@
+"""Tests of the stores, each with the real thing behind it."""

@@ -1,0 +1,638 @@
+// patient_flow in one resource group: from Event Hubs to dashboards, private by default.
+//
+// Two deployments, since apps need an image and two secrets that only exist after the first:
+//   1. appsReady=false: network, services, registry, vault
+//   2. put the secrets in, push the image, create database users; then appsReady=true
+// infra/docs/deploy.md walks through it. Nothing of this was ever deployed by its authors: they had no subscription.
+// It was parsed, checked by checkov and compared with the published resource types; run a what-if first.
+
+targetScope = 'resourceGroup'
+
+@description('Workload: the first part of every name.')
+@minLength(2)
+@maxLength(8)
+param workload string = 'pf'
+
+@description('Environment: the second part of every name.')
+@minLength(2)
+@maxLength(5)
+param environmentName string
+
+@description('Region. Health data: one that is certified for it where the hospital is (HDS in France: francecentral).')
+param location string = resourceGroup().location
+
+@description('Tags of all resources, besides workload and environment.')
+param extraTags object = {}
+
+@description('True once secrets are set and the image is pushed.')
+param appsReady bool
+
+@description('Image repository and tag in the registry, as in patient-flow:4f2a9c1.')
+param imageName string = 'patient-flow:none'
+
+// --- network
+
+@description('Address space of the virtual network: nothing that the hospital network uses.')
+param addressPrefix string
+
+@description('Subnet of the apps, /27 or larger.')
+param appsPrefix string
+
+@description('Subnet of the private endpoints, /27 or larger.')
+param endpointsPrefix string
+
+@description('True: web pages open inside the network only, and the hub and the lake never open for operatorIps.')
+param isPrivate bool
+
+@description('Single addresses of operators and build agents outside the network; while not empty, firewalls let them in.')
+param operatorIps array = []
+
+@description('Addresses from which hospitals send without VPN or ExpressRoute (CIDR).')
+param producerIpRanges array = []
+
+@description('Addresses that may open web pages when the environment is not internal (CIDR); empty for all.')
+param clientIpRanges array = []
+
+@description('Resource group that already holds the private DNS zones; empty to create them here.')
+param dnsZonesResourceGroup string = ''
+
+@description('Subscription of that resource group.')
+param dnsZonesSubscriptionId string = subscription().subscriptionId
+
+// --- people
+
+@description('Object id of the Entra group that administers databases.')
+param databaseAdminsGroupId string
+
+@description('Name of that group, exactly as in Entra.')
+param databaseAdminsGroupName string
+
+@description('Entra group that may launch runs in Dagster.')
+param operatorsGroupId string
+
+@description('Entra group that may look at Dagster.')
+param viewersGroupId string
+
+@description('Entra group that may look at the dashboard.')
+param dashboardGroupId string
+
+@description('Entra group that may read gold in the lake; empty for none.')
+param analystsGroupId string = ''
+
+@description('Application (client) id of the Entra app registration of the sign-in page.')
+param signInClientId string
+
+@description('Object ids of the service principals that send events.')
+param producerPrincipalIds array = []
+
+@description('E-mail addresses that get alerts.')
+param alertEmails array
+
+// --- sizes
+
+@description('Replication of the lake.')
+param lakeSku string = 'Standard_ZRS'
+
+@description('Days in which deleted files can be brought back.')
+param softDeleteDays int = 14
+
+@description('Days that Capture keeps raw bodies.')
+param captureRetentionDays int = 30
+
+@description('Tier of Event Hubs.')
+param eventHubSku string = 'Standard'
+
+@description('Throughput units to start with.')
+param throughputUnits int = 1
+
+@description('Throughput units to grow to.')
+param maxThroughputUnits int = 1
+
+@description('Partitions of the hub: cannot be changed later in Standard.')
+param partitionCount int = 4
+
+@description('Hours that the hub keeps events; 168 is the most in Standard.')
+param hubRetentionHours int = 168
+
+@description('Which warehouse: synapse (dedicated pool), mssql (Azure SQL) or fabric (made outside, give fabricHost).')
+@allowed([
+  'synapse'
+  'mssql'
+  'fabric'
+])
+param warehouseKind string
+
+@description('Size of the Synapse pool.')
+param synapsePoolSku string = 'DW100c'
+
+@description('Size of the Azure SQL database.')
+param sqlDatabaseSku string = 'S2'
+
+@description('Zone redundancy of the Azure SQL database.')
+param isSqlZoneRedundant bool = false
+
+@description('SQL endpoint of the Fabric warehouse, as in xyz.datawarehouse.fabric.microsoft.com.')
+param fabricHost string = ''
+
+@description('Name of the Fabric warehouse.')
+param fabricDatabase string = ''
+
+@description('Tier of the registry; only Premium is private.')
+param registrySku string = 'Premium'
+
+@description('Size of Dagster\'s PostgreSQL.')
+param postgresSkuName string = 'Standard_D2ds_v5'
+
+@description('Tier of that size.')
+param postgresSkuTier string = 'GeneralPurpose'
+
+@description('Standby in another zone for Dagster\'s PostgreSQL.')
+param isPostgresHighlyAvailable bool = false
+
+@description('Backups of Dagster\'s PostgreSQL in the paired region.')
+param isPostgresGeoRedundant bool = false
+
+@description('Cores of the code location, where runs are executed.')
+param pipelineCpu string = '2'
+
+@description('Memory of the code location: twice its cores.')
+param pipelineMemory string = '4Gi'
+
+@description('Days that logs stay searchable.')
+param logRetentionDays int = 90
+
+@description('Gigabytes of logs a day at most; -1 for no limit.')
+param logDailyQuotaGb int = -1
+
+@description('Budget a month, in the currency of the subscription.')
+param monthlyBudget int
+
+@description('First day of the budget\'s first month.')
+param budgetStartDate string
+
+// --- settings of the pipeline
+
+@description('IANA zone of the hospitals (PATIENT_FLOW_TIMEZONE).')
+param timezone string = 'Europe/Paris'
+
+@description('Department list (PATIENT_FLOW_DEPARTMENTS); {lake} stands for the storage account. Empty: the demo\'s.')
+param departments string
+
+@description('Source mapping (PATIENT_FLOW_SOURCE_MAPPING): a TOML file in the image. Empty for none.')
+param sourceMapping string = ''
+
+@description('Events that one micro-batch takes at most (PATIENT_FLOW_MAX_EVENTS_PER_RUN).')
+param maxEventsPerRun int = 500000
+
+var stem = '${workload}-${environmentName}'
+// Names that must be unique in the world end in a hash of the resource group: the same at every deployment.
+var unique = take(uniqueString(resourceGroup().id), 6)
+var lakeName = 'st${workload}${environmentName}${unique}'
+var registryName = 'cr${workload}${environmentName}${unique}'
+var vaultName = 'kv-${stem}-${unique}'
+var tags = union({
+  workload: 'patient-flow'
+  environment: environmentName
+  'data-classification': 'health'
+}, extraTags)
+var allowedRanges = isPrivate ? [] : operatorIps
+// A service has a public address only while somebody outside the network is let in.
+var accessForOperators = empty(operatorIps) ? 'Disabled' : 'Enabled'
+var accessForProducers = empty(concat(producerIpRanges, allowedRanges)) ? 'Disabled' : 'Enabled'
+var zonesGroup = empty(dnsZonesResourceGroup) ? resourceGroup().name : dnsZonesResourceGroup
+var zones = {
+  blob: 'privatelink.blob.${az.environment().suffixes.storage}'
+  dfs: 'privatelink.dfs.${az.environment().suffixes.storage}'
+  namespace: 'privatelink.servicebus.windows.net'
+  vault: 'privatelink.vaultcore.azure.net'
+  registry: 'privatelink.azurecr.io'
+  postgresqlServer: 'privatelink.postgres.database.azure.com'
+  sqlServer: 'privatelink.database.windows.net'
+  Sql: 'privatelink.sql.azuresynapse.net'
+}
+var warehouseZones = warehouseKind == 'synapse' ? [
+  zones.Sql
+] : (warehouseKind == 'mssql' ? [
+  zones.sqlServer
+] : [])
+
+module logs 'modules/logs.bicep' = {
+  name: 'logs'
+  params: {
+    location: location
+    tags: tags
+    stem: stem
+    retentionInDays: logRetentionDays
+    dailyQuotaGb: logDailyQuotaGb
+    alertEmails: alertEmails
+  }
+}
+
+module network 'modules/network.bicep' = {
+  name: 'network'
+  params: {
+    location: location
+    tags: tags
+    stem: stem
+    addressPrefix: addressPrefix
+    appsPrefix: appsPrefix
+    endpointsPrefix: endpointsPrefix
+    dnsZones: concat([
+      zones.blob
+      zones.dfs
+      zones.namespace
+      zones.vault
+      zones.registry
+      zones.postgresqlServer
+    ], warehouseZones)
+    createDnsZones: empty(dnsZonesResourceGroup)
+  }
+}
+
+module identities 'modules/identities.bicep' = {
+  name: 'identities'
+  params: {
+    location: location
+    tags: tags
+    stem: stem
+  }
+}
+
+module lake 'modules/lake.bicep' = {
+  name: 'lake'
+  params: {
+    location: location
+    tags: tags
+    name: lakeName
+    sku: lakeSku
+    softDeleteDays: softDeleteDays
+    captureRetentionDays: captureRetentionDays
+    pipelinePrincipalId: identities.outputs.pipeline.principalId
+    controlPrincipalId: identities.outputs.control.principalId
+    capturePrincipalId: identities.outputs.capture.principalId
+    analystsGroupId: analystsGroupId
+    allowedIpRanges: allowedRanges
+    workspaceId: logs.outputs.workspaceId
+  }
+}
+
+module eventHub 'modules/eventhub.bicep' = {
+  name: 'eventhub'
+  params: {
+    location: location
+    tags: tags
+    name: 'evhns-${stem}-${unique}'
+    sku: eventHubSku
+    throughputUnits: throughputUnits
+    maxThroughputUnits: maxThroughputUnits
+    hubName: 'patient-flow'
+    partitionCount: partitionCount
+    retentionHours: hubRetentionHours
+    consumerGroupName: 'pipeline'
+    pipelinePrincipalId: identities.outputs.pipeline.principalId
+    producerPrincipalIds: producerPrincipalIds
+    producerIpRanges: concat(producerIpRanges, allowedRanges)
+    publicNetworkAccess: accessForProducers
+    captureIdentityId: identities.outputs.capture.id
+    captureAccountId: lake.outputs.id
+    captureContainer: lake.outputs.captureContainer
+    workspaceId: logs.outputs.workspaceId
+  }
+}
+
+module vault 'modules/keyvault.bicep' = {
+  name: 'vault'
+  params: {
+    location: location
+    tags: tags
+    name: vaultName
+    pipelinePrincipalId: identities.outputs.pipeline.principalId
+    signInPrincipalIds: [
+      identities.outputs.control.principalId
+      identities.outputs.dashboard.principalId
+    ]
+    secretsExist: appsReady
+    operatorIps: operatorIps
+    publicNetworkAccess: accessForOperators
+    workspaceId: logs.outputs.workspaceId
+  }
+}
+
+module registry 'modules/registry.bicep' = {
+  name: 'registry'
+  params: {
+    location: location
+    tags: tags
+    name: registryName
+    sku: registrySku
+    pullPrincipalIds: [
+      identities.outputs.pipeline.principalId
+      identities.outputs.control.principalId
+      identities.outputs.dashboard.principalId
+      identities.outputs.migration.principalId
+    ]
+    allowedIpRanges: operatorIps
+    publicNetworkAccess: registrySku == 'Premium' ? accessForOperators : 'Enabled'
+    workspaceId: logs.outputs.workspaceId
+  }
+}
+
+module postgres 'modules/postgres.bicep' = {
+  name: 'postgres'
+  params: {
+    location: location
+    tags: tags
+    name: 'psql-${stem}-${unique}'
+    skuName: postgresSkuName
+    skuTier: postgresSkuTier
+    storageSizeGB: 32
+    isHighlyAvailable: isPostgresHighlyAvailable
+    isGeoRedundantBackup: isPostgresGeoRedundant
+    adminGroupId: databaseAdminsGroupId
+    adminGroupName: databaseAdminsGroupName
+    operatorIps: operatorIps
+    publicNetworkAccess: accessForOperators
+    workspaceId: logs.outputs.workspaceId
+  }
+}
+
+module synapse 'modules/warehouse-synapse.bicep' = if (warehouseKind == 'synapse') {
+  name: 'warehouse-synapse'
+  params: {
+    location: location
+    tags: tags
+    name: 'syn-${stem}-${unique}'
+    poolSku: synapsePoolSku
+    lakeName: lake.outputs.name
+    lakeDfsEndpoint: lake.outputs.dfsEndpoint
+    workspaceContainer: lake.outputs.workspaceContainer
+    adminGroupId: databaseAdminsGroupId
+    adminGroupName: databaseAdminsGroupName
+    operatorIps: operatorIps
+    publicNetworkAccess: accessForOperators
+    workspaceId: logs.outputs.workspaceId
+  }
+}
+
+module sql 'modules/warehouse-sql.bicep' = if (warehouseKind == 'mssql') {
+  name: 'warehouse-sql'
+  params: {
+    location: location
+    tags: tags
+    name: 'sql-${stem}-${unique}'
+    databaseSku: sqlDatabaseSku
+    isZoneRedundant: isSqlZoneRedundant
+    adminGroupId: databaseAdminsGroupId
+    adminGroupName: databaseAdminsGroupName
+    operatorIps: operatorIps
+    publicNetworkAccess: accessForOperators
+    workspaceId: logs.outputs.workspaceId
+  }
+}
+
+var warehouseHost = warehouseKind == 'synapse' ? synapse.outputs.host : (warehouseKind == 'mssql' ? sql.outputs.host : fabricHost)
+var warehouseDatabase = warehouseKind == 'fabric' ? fabricDatabase : 'patient_flow'
+var warehouseServerId = warehouseKind == 'synapse' ? synapse.outputs.serverId : (warehouseKind == 'mssql' ? sql.outputs.serverId : '')
+var warehouseDatabaseId = warehouseKind == 'synapse' ? synapse.outputs.databaseId : (warehouseKind == 'mssql' ? sql.outputs.databaseId : '')
+
+// The lake has two faces: delta-rs and Dagster's run logs speak to blob, Synapse and Spark to dfs.
+module blobEndpoint 'modules/private-endpoint.bicep' = {
+  name: 'endpoint-blob'
+  params: {
+    location: location
+    tags: tags
+    name: 'pep-${stem}-blob'
+    subnetId: network.outputs.endpointsSubnetId
+    targetId: lake.outputs.id
+    groupId: 'blob'
+    dnsZone: zones.blob
+    dnsZonesResourceGroup: zonesGroup
+    dnsZonesSubscriptionId: dnsZonesSubscriptionId
+  }
+}
+
+module dfsEndpoint 'modules/private-endpoint.bicep' = {
+  name: 'endpoint-dfs'
+  params: {
+    location: location
+    tags: tags
+    name: 'pep-${stem}-dfs'
+    subnetId: network.outputs.endpointsSubnetId
+    targetId: lake.outputs.id
+    groupId: 'dfs'
+    dnsZone: zones.dfs
+    dnsZonesResourceGroup: zonesGroup
+    dnsZonesSubscriptionId: dnsZonesSubscriptionId
+  }
+}
+
+module eventHubEndpoint 'modules/private-endpoint.bicep' = {
+  name: 'endpoint-eventhub'
+  params: {
+    location: location
+    tags: tags
+    name: 'pep-${stem}-eventhub'
+    subnetId: network.outputs.endpointsSubnetId
+    targetId: eventHub.outputs.id
+    groupId: 'namespace'
+    dnsZone: zones.namespace
+    dnsZonesResourceGroup: zonesGroup
+    dnsZonesSubscriptionId: dnsZonesSubscriptionId
+  }
+}
+
+module vaultEndpoint 'modules/private-endpoint.bicep' = {
+  name: 'endpoint-vault'
+  params: {
+    location: location
+    tags: tags
+    name: 'pep-${stem}-vault'
+    subnetId: network.outputs.endpointsSubnetId
+    targetId: vault.outputs.id
+    groupId: 'vault'
+    dnsZone: zones.vault
+    dnsZonesResourceGroup: zonesGroup
+    dnsZonesSubscriptionId: dnsZonesSubscriptionId
+  }
+}
+
+module registryEndpoint 'modules/private-endpoint.bicep' = if (registrySku == 'Premium') {
+  name: 'endpoint-registry'
+  params: {
+    location: location
+    tags: tags
+    name: 'pep-${stem}-registry'
+    subnetId: network.outputs.endpointsSubnetId
+    targetId: registry.outputs.id
+    groupId: 'registry'
+    dnsZone: zones.registry
+    dnsZonesResourceGroup: zonesGroup
+    dnsZonesSubscriptionId: dnsZonesSubscriptionId
+  }
+}
+
+module postgresEndpoint 'modules/private-endpoint.bicep' = {
+  name: 'endpoint-postgres'
+  params: {
+    location: location
+    tags: tags
+    name: 'pep-${stem}-postgres'
+    subnetId: network.outputs.endpointsSubnetId
+    targetId: postgres.outputs.id
+    groupId: 'postgresqlServer'
+    dnsZone: zones.postgresqlServer
+    dnsZonesResourceGroup: zonesGroup
+    dnsZonesSubscriptionId: dnsZonesSubscriptionId
+  }
+}
+
+module warehouseEndpoint 'modules/private-endpoint.bicep' = if (warehouseKind != 'fabric') {
+  name: 'endpoint-warehouse'
+  params: {
+    location: location
+    tags: tags
+    name: 'pep-${stem}-warehouse'
+    subnetId: network.outputs.endpointsSubnetId
+    targetId: warehouseServerId
+    groupId: warehouseKind == 'synapse' ? 'Sql' : 'sqlServer'
+    dnsZone: warehouseKind == 'synapse' ? zones.Sql : zones.sqlServer
+    dnsZonesResourceGroup: zonesGroup
+    dnsZonesSubscriptionId: dnsZonesSubscriptionId
+  }
+}
+
+// The contract's settings. No login in the URL: the warehouse signs in with the app's managed identity.
+var warehouseSettings = [
+  {
+    name: 'PATIENT_FLOW_WAREHOUSE_URL'
+    value: 'mssql+pyodbc://@${warehouseHost}:1433/${warehouseDatabase}?driver=ODBC+Driver+18+for+SQL+Server&Encrypt=yes&LoginTimeout=10'
+  }
+  {
+    name: 'PATIENT_FLOW_WAREHOUSE_KIND'
+    value: warehouseKind
+  }
+  {
+    name: 'PATIENT_FLOW_TIMEZONE'
+    value: timezone
+  }
+  {
+    // Names the hub; only the pipeline's identity may read it. The image leaves the connection string empty.
+    name: 'PATIENT_FLOW_EVENTHUB_NAMESPACE'
+    value: eventHub.outputs.fullyQualifiedNamespace
+  }
+]
+var pipelineSettings = concat(warehouseSettings, [
+  {
+    name: 'PATIENT_FLOW_EVENTHUB_NAME'
+    value: eventHub.outputs.hubName
+  }
+  {
+    name: 'PATIENT_FLOW_EVENTHUB_CONSUMER_GROUP'
+    value: eventHub.outputs.consumerGroupName
+  }
+  {
+    name: 'PATIENT_FLOW_LAKE_URI'
+    value: 'abfss://{layer}@${lake.outputs.name}.dfs.${az.environment().suffixes.storage}'
+  }
+  {
+    name: 'PATIENT_FLOW_DEPARTMENTS'
+    value: replace(departments, '{lake}', lake.outputs.name)
+  }
+  {
+    name: 'PATIENT_FLOW_SOURCE_MAPPING'
+    value: sourceMapping
+  }
+  {
+    name: 'PATIENT_FLOW_MAX_EVENTS_PER_RUN'
+    value: string(maxEventsPerRun)
+  }
+])
+
+module apps 'modules/apps.bicep' = if (appsReady) {
+  name: 'apps'
+  params: {
+    location: location
+    tags: tags
+    stem: stem
+    subnetId: network.outputs.appsSubnetId
+    networkId: network.outputs.networkId
+    isInternal: isPrivate
+    isZoneRedundant: isPrivate
+    clientIpRanges: clientIpRanges
+    image: '${registry.outputs.loginServer}/${imageName}'
+    registryServer: registry.outputs.loginServer
+    identities: {
+      pipeline: identities.outputs.pipeline
+      control: identities.outputs.control
+      dashboard: identities.outputs.dashboard
+      migration: identities.outputs.migration
+    }
+    pipelineSettings: pipelineSettings
+    dashboardSettings: warehouseSettings
+    postgresHost: postgres.outputs.host
+    postgresDatabase: postgres.outputs.databaseName
+    logAccount: lake.outputs.name
+    pseudonymKeyUri: vault.outputs.pseudonymKeyUri
+    signInSecretUri: vault.outputs.signInSecretUri
+    signInClientId: signInClientId
+    operatorsGroupId: operatorsGroupId
+    viewersGroupId: viewersGroupId
+    dashboardGroupId: dashboardGroupId
+    pipelineCpu: pipelineCpu
+    pipelineMemory: pipelineMemory
+    workspaceId: logs.outputs.workspaceId
+  }
+  // Names must resolve to private addresses before an app asks for the first time.
+  dependsOn: [
+    blobEndpoint
+    dfsEndpoint
+    eventHubEndpoint
+    vaultEndpoint
+    registryEndpoint
+    postgresEndpoint
+    warehouseEndpoint
+  ]
+}
+
+module alerts 'modules/alerts.bicep' = {
+  name: 'alerts'
+  params: {
+    location: location
+    tags: tags
+    stem: stem
+    actionGroupId: logs.outputs.actionGroupId
+    workspaceId: logs.outputs.workspaceId
+    eventHubNamespaceId: eventHub.outputs.id
+    lakeId: lake.outputs.id
+    postgresId: postgres.outputs.id
+    vaultId: vault.outputs.id
+    warehouseDatabaseId: warehouseDatabaseId
+    warehouseLoadMetric: warehouseKind == 'synapse' ? 'DWUUsedPercent' : (startsWith(sqlDatabaseSku, 'S') ? 'dtu_consumption_percent' : 'cpu_percent')
+    pipelineClientId: identities.outputs.pipeline.clientId
+    appsRun: appsReady
+  }
+}
+
+module budget 'modules/budget.bicep' = {
+  name: 'budget'
+  params: {
+    stem: stem
+    amount: monthlyBudget
+    startDate: budgetStartDate
+    actionGroupId: logs.outputs.actionGroupId
+  }
+}
+
+output registryLoginServer string = registry.outputs.loginServer
+output vaultName string = vault.outputs.name
+output lakeName string = lake.outputs.name
+output eventHubNamespace string = eventHub.outputs.fullyQualifiedNamespace
+output postgresHost string = postgres.outputs.host
+output warehouseHost string = warehouseHost
+output pipelineIdentityName string = identities.outputs.pipeline.name
+output controlIdentityName string = identities.outputs.control.name
+output dashboardIdentityName string = identities.outputs.dashboard.name
+output migrationIdentityName string = identities.outputs.migration.name
+output uiUrl string = appsReady ? apps.outputs.uiUrl : ''
+output viewerUrl string = appsReady ? apps.outputs.viewerUrl : ''
+output dashboardUrl string = appsReady ? apps.outputs.dashboardUrl : ''

@@ -1,0 +1,501 @@
+// The processes: Dagster's code location, daemon and web UI (for operators, and read-only for viewers), the dashboard,
+// and the job that creates the warehouse's tables. One image, five commands.
+
+@description('Region of all resources.')
+param location string
+
+@description('Tags of all resources.')
+param tags object
+
+@description('Stem of every name.')
+param stem string
+
+@description('Subnet of the apps, delegated to Microsoft.App/environments.')
+param subnetId string
+
+@description('Virtual network, for the name of an internal environment.')
+param networkId string
+
+@description('True: pages open from the hospital network only. False: from the Internet, behind sign-in.')
+param isInternal bool
+
+@description('True spreads replicas over zones; cannot be changed later.')
+param isZoneRedundant bool
+
+@description('Addresses that may open pages when the environment is not internal; empty for all.')
+param clientIpRanges array
+
+@description('Image with tag or digest.')
+param image string
+
+@description('Registry that the image comes from.')
+param registryServer string
+
+@description('Identities: pipeline, control, dashboard, migration.')
+param identities object
+
+@description('PATIENT_FLOW_* settings of the pipeline, the key excepted.')
+param pipelineSettings array
+
+@description('PATIENT_FLOW_* settings of the dashboard.')
+param dashboardSettings array
+
+@description('Host of Dagster\'s PostgreSQL.')
+param postgresHost string
+
+@description('Database in it.')
+param postgresDatabase string
+
+@description('Storage account for run logs.')
+param logAccount string
+
+@description('Key Vault secret with the pseudonym key.')
+param pseudonymKeyUri string
+
+@description('Key Vault secret with the client secret of the sign-in page.')
+param signInSecretUri string
+
+@description('Application (client) id of the Entra app registration.')
+param signInClientId string
+
+@description('Entra group that may launch runs.')
+param operatorsGroupId string
+
+@description('Entra group that may look at the web UI.')
+param viewersGroupId string
+
+@description('Entra group that may look at the dashboard.')
+param dashboardGroupId string
+
+@description('Cores of the code location: runs are executed in it.')
+param pipelineCpu string
+
+@description('Memory of the code location.')
+param pipelineMemory string
+
+@description('Log Analytics workspace.')
+param workspaceId string
+
+var ports = {
+  code: 4000
+  ui: 3000
+  dashboard: 8050
+}
+var ipRestrictions = [for (range, i) in clientIpRanges: {
+  name: 'clients-${i}'
+  action: 'Allow'
+  ipAddressRange: range
+}]
+var signInSecrets = {
+  control: [
+    {
+      name: 'sign-in-client-secret'
+      keyVaultUrl: signInSecretUri
+      identity: identities.control.id
+    }
+  ]
+  dashboard: [
+    {
+      name: 'sign-in-client-secret'
+      keyVaultUrl: signInSecretUri
+      identity: identities.dashboard.id
+    }
+  ]
+}
+var dagsterSettings = [
+  {
+    name: 'DAGSTER_PG_HOST'
+    value: postgresHost
+  }
+  {
+    name: 'DAGSTER_PG_DATABASE'
+    value: postgresDatabase
+  }
+  {
+    name: 'DAGSTER_LOG_ACCOUNT'
+    value: logAccount
+  }
+  {
+    name: 'DAGSTER_CODE_HOST'
+    value: 'code'
+  }
+]
+// A role of the same name as the identity (infra/dagster/roles.sql).
+var controlSettings = concat(dagsterSettings, [
+  {
+    name: 'DAGSTER_PG_USER'
+    value: identities.control.name
+  }
+])
+
+resource environment 'Microsoft.App/managedEnvironments@2025-01-01' = {
+  name: 'cae-${stem}'
+  location: location
+  tags: tags
+  properties: {
+    vnetConfiguration: {
+      infrastructureSubnetId: subnetId
+      internal: isInternal
+    }
+    zoneRedundant: isZoneRedundant
+    workloadProfiles: [
+      {
+        name: 'Consumption'
+        workloadProfileType: 'Consumption'
+      }
+    ]
+    // Through a diagnostic setting: no workspace key, and tables with proper columns.
+    appLogsConfiguration: {
+      destination: 'azure-monitor'
+    }
+    // Traffic between apps is encrypted too.
+    peerTrafficConfiguration: {
+      encryption: {
+        enabled: true
+      }
+    }
+  }
+}
+
+resource logs 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' = {
+  name: 'to-log-analytics'
+  scope: environment
+  properties: {
+    workspaceId: workspaceId
+    logs: [
+      {
+        categoryGroup: 'allLogs'
+        enabled: true
+      }
+    ]
+    metrics: [
+      {
+        category: 'AllMetrics'
+        enabled: true
+      }
+    ]
+  }
+}
+
+// An internal environment has no public name: this zone makes its apps' names resolve inside the network.
+resource internalZone 'Microsoft.Network/privateDnsZones@2020-06-01' = if (isInternal) {
+  name: environment.properties.defaultDomain
+  location: 'global'
+  tags: tags
+}
+
+resource internalLink 'Microsoft.Network/privateDnsZones/virtualNetworkLinks@2020-06-01' = if (isInternal) {
+  parent: internalZone
+  name: 'link-${stem}'
+  location: 'global'
+  tags: tags
+  properties: {
+    registrationEnabled: false
+    virtualNetwork: {
+      id: networkId
+    }
+  }
+}
+
+resource internalNames 'Microsoft.Network/privateDnsZones/A@2020-06-01' = if (isInternal) {
+  parent: internalZone
+  name: '*'
+  properties: {
+    ttl: 3600
+    aRecords: [
+      {
+        ipv4Address: environment.properties.staticIp
+      }
+    ]
+  }
+}
+
+// Runs are executed inside the code location (DefaultRunLauncher): a run a minute in a container of its own would spend
+// most of its minute starting. Exactly one replica, since runs are children of this process.
+module code 'app.bicep' = {
+  name: 'app-code'
+  params: {
+    location: location
+    tags: tags
+    name: 'code'
+    environmentId: environment.id
+    image: image
+    registryServer: registryServer
+    identity: identities.pipeline
+    arguments: [
+      'code'
+    ]
+    secrets: [
+      {
+        name: 'pseudonym-key'
+        keyVaultUrl: pseudonymKeyUri
+        identity: identities.pipeline.id
+      }
+    ]
+    environment: concat(dagsterSettings, pipelineSettings, [
+      {
+        name: 'DAGSTER_PG_USER'
+        value: identities.pipeline.name
+      }
+      {
+        name: 'PATIENT_FLOW_PSEUDONYM_KEY'
+        secretRef: 'pseudonym-key'
+      }
+    ])
+    cpu: pipelineCpu
+    memory: pipelineMemory
+    ingress: {
+      external: false
+      transport: 'tcp'
+      targetPort: ports.code
+      exposedPort: ports.code
+    }
+    probes: [
+      {
+        type: 'Startup'
+        tcpSocket: {
+          port: ports.code
+        }
+        periodSeconds: 5
+        failureThreshold: 10
+      }
+      {
+        type: 'Liveness'
+        tcpSocket: {
+          port: ports.code
+        }
+        periodSeconds: 30
+      }
+    ]
+  }
+}
+
+// The only process without a port: when it hangs, the alert on missing ticks tells (alerts.bicep).
+module daemon 'app.bicep' = {
+  name: 'app-daemon'
+  params: {
+    location: location
+    tags: tags
+    name: 'daemon'
+    environmentId: environment.id
+    image: image
+    registryServer: registryServer
+    identity: identities.control
+    arguments: [
+      'daemon'
+    ]
+    environment: controlSettings
+    cpu: '0.5'
+    memory: '1Gi'
+  }
+}
+
+module ui 'app.bicep' = {
+  name: 'app-ui'
+  params: {
+    location: location
+    tags: tags
+    name: 'ui'
+    environmentId: environment.id
+    image: image
+    registryServer: registryServer
+    identity: identities.control
+    arguments: [
+      'ui'
+    ]
+    secrets: signInSecrets.control
+    environment: controlSettings
+    cpu: '0.5'
+    memory: '1Gi'
+    ingress: {
+      external: true
+      transport: 'http'
+      targetPort: ports.ui
+      allowInsecure: false
+      ipSecurityRestrictions: ipRestrictions
+    }
+    probes: [
+      {
+        type: 'Readiness'
+        httpGet: {
+          port: ports.ui
+          path: '/server_info'
+        }
+        initialDelaySeconds: 10
+        failureThreshold: 10
+      }
+      {
+        type: 'Liveness'
+        httpGet: {
+          port: ports.ui
+          path: '/server_info'
+        }
+        initialDelaySeconds: 60
+        periodSeconds: 30
+        timeoutSeconds: 5
+      }
+    ]
+    signInClientId: signInClientId
+    allowedGroupIds: [
+      operatorsGroupId
+    ]
+  }
+}
+
+// The same UI with every mutation refused by the server, for a wider group.
+module viewer 'app.bicep' = {
+  name: 'app-viewer'
+  params: {
+    location: location
+    tags: tags
+    name: 'viewer'
+    environmentId: environment.id
+    image: image
+    registryServer: registryServer
+    identity: identities.control
+    arguments: [
+      'ui'
+      '--read-only'
+    ]
+    secrets: signInSecrets.control
+    environment: controlSettings
+    cpu: '0.5'
+    memory: '1Gi'
+    ingress: {
+      external: true
+      transport: 'http'
+      targetPort: ports.ui
+      allowInsecure: false
+      ipSecurityRestrictions: ipRestrictions
+    }
+    probes: [
+      {
+        type: 'Liveness'
+        httpGet: {
+          port: ports.ui
+          path: '/server_info'
+        }
+        initialDelaySeconds: 60
+        periodSeconds: 30
+        timeoutSeconds: 5
+      }
+    ]
+    // Nobody looks, nothing runs: the first viewer of the morning waits some ten seconds.
+    minReplicas: 0
+    signInClientId: signInClientId
+    allowedGroupIds: [
+      operatorsGroupId
+      viewersGroupId
+    ]
+  }
+}
+
+module dashboard 'app.bicep' = {
+  name: 'app-dashboard'
+  params: {
+    location: location
+    tags: tags
+    name: 'dashboard'
+    environmentId: environment.id
+    image: image
+    registryServer: registryServer
+    identity: identities.dashboard
+    arguments: [
+      'dashboard'
+    ]
+    secrets: signInSecrets.dashboard
+    environment: dashboardSettings
+    cpu: '0.5'
+    memory: '1Gi'
+    ingress: {
+      external: true
+      transport: 'http'
+      targetPort: ports.dashboard
+      allowInsecure: false
+      ipSecurityRestrictions: ipRestrictions
+    }
+    probes: [
+      {
+        type: 'Startup'
+        tcpSocket: {
+          port: ports.dashboard
+        }
+        periodSeconds: 5
+        failureThreshold: 10
+      }
+      {
+        type: 'Liveness'
+        tcpSocket: {
+          port: ports.dashboard
+        }
+        periodSeconds: 30
+      }
+    ]
+    maxReplicas: 3
+    signInClientId: signInClientId
+    allowedGroupIds: [
+      dashboardGroupId
+    ]
+  }
+}
+
+// Started by the deployment pipeline before the new apps take over: creates and migrates tables and views.
+resource warehouseInit 'Microsoft.App/jobs@2025-01-01' = {
+  name: 'warehouse-init'
+  location: location
+  tags: tags
+  identity: {
+    type: 'UserAssigned'
+    userAssignedIdentities: {
+      '${identities.migration.id}': {}
+    }
+  }
+  properties: {
+    environmentId: environment.id
+    workloadProfileName: 'Consumption'
+    configuration: {
+      triggerType: 'Manual'
+      replicaTimeout: 1800
+      replicaRetryLimit: 0
+      manualTriggerConfig: {
+        parallelism: 1
+        replicaCompletionCount: 1
+      }
+      registries: [
+        {
+          server: registryServer
+          identity: identities.migration.id
+        }
+      ]
+    }
+    template: {
+      containers: [
+        {
+          name: 'warehouse-init'
+          image: image
+          args: [
+            'patient-flow'
+            'warehouse'
+            'init'
+          ]
+          env: concat(dashboardSettings, [
+            {
+              name: 'AZURE_CLIENT_ID'
+              value: identities.migration.clientId
+            }
+          ])
+          resources: {
+            cpu: json('0.5')
+            memory: '1Gi'
+          }
+        }
+      ]
+    }
+  }
+}
+
+output environmentId string = environment.id
+output codeId string = resourceId('Microsoft.App/containerApps', 'code')
+output uiUrl string = 'https://${ui.outputs.fqdn}'
+output viewerUrl string = 'https://${viewer.outputs.fqdn}'
+output dashboardUrl string = 'https://${dashboard.outputs.fqdn}'

@@ -1,0 +1,121 @@
+// The two secrets that cannot be a managed identity: the pseudonym key and the client secret of the sign-in page.
+// They are put in by hand (deploy.md, step 4); a template would leave them in the deployment history.
+
+@description('Region of all resources.')
+param location string
+
+@description('Tags of all resources.')
+param tags object
+
+@description('Name of the vault: at most 24 characters, unique in the world.')
+param name string
+
+@description('Object id of the identity that runs the pipeline: the only one that may read the pseudonym key.')
+param pipelinePrincipalId string
+
+@description('Object ids of the identities whose apps have a sign-in page.')
+param signInPrincipalIds array
+
+@description('True once an operator has set both secrets. Rights are given on each secret alone, which has to exist then.')
+param secretsExist bool
+
+@description('Addresses outside the network from which an operator may set secrets; empty in daily life.')
+param operatorIps array
+
+@description('Enabled only together with firewall rules; Disabled leaves the private endpoint as the one way in.')
+@allowed([
+  'Enabled'
+  'Disabled'
+])
+param publicNetworkAccess string = 'Disabled'
+
+@description('Log Analytics workspace.')
+param workspaceId string
+
+var secretsUser = subscriptionResourceId('Microsoft.Authorization/roleDefinitions', '4633458b-17de-408a-b874-0445c86b69e6')
+var pseudonymKeyName = 'pseudonym-key'
+var signInSecretName = 'sign-in-client-secret'
+
+resource vault 'Microsoft.KeyVault/vaults@2023-07-01' = {
+  name: name
+  location: location
+  tags: tags
+  properties: {
+    tenantId: tenant().tenantId
+    sku: {
+      family: 'A'
+      name: 'standard'
+    }
+    enableRbacAuthorization: true
+    enableSoftDelete: true
+    softDeleteRetentionInDays: 90
+    // Without the pseudonym key no new event joins its patient's history: nobody may purge it, not even an owner.
+    enablePurgeProtection: true
+    publicNetworkAccess: publicNetworkAccess
+    networkAcls: {
+      defaultAction: 'Deny'
+      bypass: 'None'
+      ipRules: [for address in operatorIps: {
+        value: address
+      }]
+    }
+  }
+}
+
+resource pseudonymKey 'Microsoft.KeyVault/vaults/secrets@2023-07-01' existing = {
+  parent: vault
+  name: pseudonymKeyName
+}
+
+resource signInSecret 'Microsoft.KeyVault/vaults/secrets@2023-07-01' existing = {
+  parent: vault
+  name: signInSecretName
+}
+
+resource pipelineReadsKey 'Microsoft.Authorization/roleAssignments@2022-04-01' = if (secretsExist) {
+  name: guid(vault.id, pseudonymKeyName, pipelinePrincipalId, secretsUser)
+  scope: pseudonymKey
+  properties: {
+    roleDefinitionId: secretsUser
+    principalId: pipelinePrincipalId
+    principalType: 'ServicePrincipal'
+    description: 'The pipeline makes pseudonyms.'
+  }
+}
+
+resource appsReadSignInSecret 'Microsoft.Authorization/roleAssignments@2022-04-01' = [for principal in (secretsExist ? signInPrincipalIds : []): {
+  name: guid(vault.id, signInSecretName, principal, secretsUser)
+  scope: signInSecret
+  properties: {
+    roleDefinitionId: secretsUser
+    principalId: principal
+    principalType: 'ServicePrincipal'
+    description: 'The sign-in page of this app.'
+  }
+}]
+
+resource audit 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' = {
+  name: 'to-log-analytics'
+  scope: vault
+  properties: {
+    workspaceId: workspaceId
+    logs: [
+      {
+        categoryGroup: 'audit'
+        enabled: true
+      }
+    ]
+    metrics: [
+      {
+        category: 'AllMetrics'
+        enabled: true
+      }
+    ]
+  }
+}
+
+output id string = vault.id
+output name string = vault.name
+// Without a version: apps take the current one when they start, so a rotation needs a restart and no deployment.
+output pseudonymKeyUri string = '${vault.properties.vaultUri}secrets/${pseudonymKeyName}'
+output signInSecretUri string = '${vault.properties.vaultUri}secrets/${signInSecretName}'

@@ -1,0 +1,59 @@
+// Where every resource sends its logs and metrics, and who is told when something is wrong.
+
+@description('Region of all resources.')
+param location string
+
+@description('Tags of all resources.')
+param tags object
+
+@description('Workload and environment, as in patientflow-prod: the stem of every name.')
+param stem string
+
+@description('Days that logs stay searchable. Audit logs of health data are usually kept for a year or more.')
+param retentionInDays int
+
+@description('Gigabytes a day after which ingestion stops; -1 for no limit. A runaway log must not eat the budget.')
+param dailyQuotaGb int
+
+@description('Who gets alerts and budget warnings.')
+param alertEmails array
+
+resource workspace 'Microsoft.OperationalInsights/workspaces@2023-09-01' = {
+  name: 'log-${stem}'
+  location: location
+  tags: tags
+  properties: {
+    sku: {
+      name: 'PerGB2018'
+    }
+    retentionInDays: retentionInDays
+    features: {
+      // Log access follows the rights on the resource that wrote the log.
+      enableLogAccessUsingOnlyResourcePermissions: true
+      // Entra ID only. Container Apps reach the workspace through a diagnostic setting, which needs no key.
+      disableLocalAuth: true
+    }
+    workspaceCapping: {
+      dailyQuotaGb: dailyQuotaGb
+    }
+  }
+}
+
+resource operators 'Microsoft.Insights/actionGroups@2023-01-01' = {
+  name: 'ag-${stem}'
+  location: 'global'
+  tags: tags
+  properties: {
+    groupShortName: 'patientflow'
+    enabled: true
+    emailReceivers: [for email in alertEmails: {
+      name: email
+      emailAddress: email
+      useCommonAlertSchema: true
+    }]
+  }
+}
+
+output workspaceId string = workspace.id
+output workspaceName string = workspace.name
+output actionGroupId string = operators.id

@@ -1,0 +1,96 @@
+// Where the image is kept.
+
+@description('Region of all resources.')
+param location string
+
+@description('Tags of all resources.')
+param tags object
+
+@description('Name of the registry: letters and digits only, unique in the world.')
+param name string
+
+@description('Premium is the only tier with a private endpoint and a firewall; Basic will do for development.')
+@allowed([
+  'Basic'
+  'Standard'
+  'Premium'
+])
+param sku string
+
+@description('Object ids of the identities whose apps pull the image.')
+param pullPrincipalIds array
+
+@description('Addresses outside the network that may push and pull (Premium); the build agents, if they are outside.')
+param allowedIpRanges array
+
+@description('Enabled with firewall rules, or in the smaller tiers, which have none: there Entra ID alone protects the registry.')
+@allowed([
+  'Enabled'
+  'Disabled'
+])
+param publicNetworkAccess string = 'Disabled'
+
+@description('Log Analytics workspace.')
+param workspaceId string
+
+var acrPull = subscriptionResourceId('Microsoft.Authorization/roleDefinitions', '7f951dda-4ed3-4680-a7ca-43fe172d538d')
+var isPremium = sku == 'Premium'
+var ipRules = [for range in allowedIpRanges: {
+  action: 'Allow'
+  value: range
+}]
+
+resource registry 'Microsoft.ContainerRegistry/registries@2023-07-01' = {
+  name: name
+  location: location
+  tags: tags
+  sku: {
+    name: sku
+  }
+  properties: {
+    adminUserEnabled: false
+    anonymousPullEnabled: false
+    publicNetworkAccess: publicNetworkAccess
+    networkRuleBypassOptions: 'AzureServices'
+    networkRuleSet: isPremium ? {
+      defaultAction: 'Deny'
+      ipRules: ipRules
+    } : null
+    zoneRedundancy: isPremium ? 'Enabled' : 'Disabled'
+    policies: {
+      retentionPolicy: {
+        // Untagged manifests only; released images are tagged with their commit.
+        status: isPremium ? 'enabled' : 'disabled'
+        days: 30
+      }
+    }
+  }
+}
+
+resource pull 'Microsoft.Authorization/roleAssignments@2022-04-01' = [for principal in pullPrincipalIds: {
+  name: guid(registry.id, principal, acrPull)
+  scope: registry
+  properties: {
+    roleDefinitionId: acrPull
+    principalId: principal
+    principalType: 'ServicePrincipal'
+    description: 'Pulls the image.'
+  }
+}]
+
+resource audit 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' = {
+  name: 'to-log-analytics'
+  scope: registry
+  properties: {
+    workspaceId: workspaceId
+    logs: [
+      {
+        categoryGroup: 'audit'
+        enabled: true
+      }
+    ]
+  }
+}
+
+output id string = registry.id
+output loginServer string = registry.properties.loginServer

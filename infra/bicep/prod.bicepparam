@@ -1,0 +1,60 @@
+// Production: private, redundant over zones, sized for some hundred events a second (cost.md says what changes at 5,000).
+using 'main.bicep'
+
+param environmentName = 'prod'
+param location = 'francecentral'
+
+// Both change from one deployment to the next: the pipeline sets them.
+param appsReady = bool(readEnvironmentVariable('APPS_READY', 'false'))
+param imageName = readEnvironmentVariable('IMAGE_NAME', 'patient-flow:none')
+
+param addressPrefix = '10.61.0.0/22'
+param appsPrefix = '10.61.0.0/24'
+param endpointsPrefix = '10.61.1.0/24'
+param isPrivate = true
+// Empty but for the hour in which an operator sets secrets from outside the network.
+param operatorIps = json(readEnvironmentVariable('OPERATOR_IPS', '[]'))
+param producerIpRanges = json(readEnvironmentVariable('PRODUCER_IP_RANGES', '[]'))
+// Where the hospital keeps its private DNS zones; empty to create them here.
+param dnsZonesResourceGroup = readEnvironmentVariable('DNS_ZONES_RESOURCE_GROUP', '')
+
+param databaseAdminsGroupId = readEnvironmentVariable('DATABASE_ADMINS_GROUP_ID', '')
+param databaseAdminsGroupName = readEnvironmentVariable('DATABASE_ADMINS_GROUP_NAME', '')
+param operatorsGroupId = readEnvironmentVariable('OPERATORS_GROUP_ID', '')
+param viewersGroupId = readEnvironmentVariable('VIEWERS_GROUP_ID', '')
+param dashboardGroupId = readEnvironmentVariable('DASHBOARD_GROUP_ID', '')
+param analystsGroupId = readEnvironmentVariable('ANALYSTS_GROUP_ID', '')
+param signInClientId = readEnvironmentVariable('SIGN_IN_CLIENT_ID', '')
+param producerPrincipalIds = json(readEnvironmentVariable('PRODUCER_PRINCIPAL_IDS', '[]'))
+param alertEmails = json(readEnvironmentVariable('ALERT_EMAILS', '[]'))
+
+// Zones and the paired region: health data that cannot be measured again.
+param lakeSku = 'Standard_GZRS'
+param softDeleteDays = 30
+param captureRetentionDays = 90
+
+param throughputUnits = 2
+param maxThroughputUnits = 10
+param partitionCount = 16
+param hubRetentionHours = 168
+
+param warehouseKind = 'synapse'
+param synapsePoolSku = 'DW200c'
+
+param registrySku = 'Premium'
+param postgresSkuName = 'Standard_D2ds_v5'
+param postgresSkuTier = 'GeneralPurpose'
+param isPostgresHighlyAvailable = true
+param isPostgresGeoRedundant = true
+
+param pipelineCpu = '4'
+param pipelineMemory = '8Gi'
+
+// Access to health data: a year, searchable.
+param logRetentionDays = 365
+param logDailyQuotaGb = 10
+param monthlyBudget = 5000
+param budgetStartDate = '2026-12-01'
+
+// The hospitals' own list, written by the step "departments" of deploy.md.
+param departments = 'abfss://bronze@{lake}.dfs.core.windows.net/reference/departments'

@@ -1,0 +1,120 @@
+CREATE ROLE patient_flow_loader
+GO
+
+CREATE ROLE patient_flow_reader
+GO
+
+GRANT SELECT, INSERT, DELETE ON OBJECT::dbo.DimTime TO patient_flow_loader
+GO
+
+GRANT SELECT, INSERT, DELETE ON OBJECT::dbo.DimDepartment TO patient_flow_loader
+GO
+
+GRANT SELECT, INSERT, DELETE ON OBJECT::dbo.DimPatient TO patient_flow_loader
+GO
+
+GRANT SELECT, INSERT, DELETE ON OBJECT::dbo.FactPatientFlow TO patient_flow_loader
+GO
+
+GRANT SELECT, INSERT, DELETE ON OBJECT::dbo.FactBedCensus TO patient_flow_loader
+GO
+
+GRANT SELECT, INSERT, DELETE ON OBJECT::dbo.KpiDepartmentDay TO patient_flow_loader
+GO
+
+GRANT SELECT, INSERT, DELETE ON OBJECT::dbo.DataQualityDay TO patient_flow_loader
+GO
+
+GRANT SELECT, UPDATE ON OBJECT::dbo.LoadLog TO patient_flow_loader
+GO
+
+GRANT CREATE TABLE TO patient_flow_loader
+GO
+
+GRANT ALTER, SELECT, INSERT ON SCHEMA::staging TO patient_flow_loader
+GO
+
+GRANT SELECT ON OBJECT::dbo.BedOccupancyHourly TO patient_flow_reader
+GO
+
+GRANT SELECT ON OBJECT::dbo.BedOccupancyByGender TO patient_flow_reader
+GO
+
+GRANT SELECT ON OBJECT::dbo.AdmissionsDaily TO patient_flow_reader
+GO
+
+GRANT SELECT ON OBJECT::dbo.WaitingTimes TO patient_flow_reader
+GO
+
+GRANT SELECT ON OBJECT::dbo.LengthOfStay TO patient_flow_reader
+GO
+
+GRANT SELECT ON OBJECT::dbo.CurrentPatients TO patient_flow_reader
+GO
+
+GRANT SELECT ON OBJECT::dbo.DepartmentInflow TO patient_flow_reader
+GO
+
+GRANT SELECT ON OBJECT::dbo.Overstays TO patient_flow_reader
+GO
+
+GRANT SELECT ON OBJECT::dbo.BedTurnover TO patient_flow_reader
+GO
+
+GRANT SELECT ON OBJECT::dbo.Readmissions TO patient_flow_reader
+GO
+
+GRANT SELECT ON OBJECT::dbo.DataFreshness TO patient_flow_reader
+GO
+
+GRANT SELECT ON OBJECT::dbo.DimTime TO patient_flow_reader
+GO
+
+CREATE SCHEMA security
+GO
+
+CREATE TABLE security.ReaderScope (
+    principal_name NVARCHAR(128) NOT NULL,
+    hospital_id NVARCHAR(128) NULL,
+    department NVARCHAR(128) NULL
+)
+GO
+
+CREATE FUNCTION security.sees_place(@hospital_id NVARCHAR(128), @department NVARCHAR(128))
+RETURNS TABLE
+WITH SCHEMABINDING
+AS RETURN
+    SELECT 1 AS is_visible
+    FROM security.ReaderScope AS s
+    WHERE (s.hospital_id IS NULL OR s.hospital_id = @hospital_id)
+        AND (s.department IS NULL OR @department IS NULL OR s.department = @department)
+        AND (s.principal_name = USER_NAME() OR IS_ROLEMEMBER(s.principal_name) = 1)
+    UNION ALL
+    SELECT 1 AS is_visible
+    WHERE IS_ROLEMEMBER('patient_flow_loader') = 1 OR IS_ROLEMEMBER('db_owner') = 1
+GO
+
+CREATE FUNCTION security.sees_department(@department_key BIGINT)
+RETURNS TABLE
+WITH SCHEMABINDING
+AS RETURN
+    SELECT 1 AS is_visible
+    FROM dbo.DimDepartment AS d
+    JOIN security.ReaderScope AS s
+        ON (s.hospital_id IS NULL OR s.hospital_id = d.hospital_id)
+        AND (s.department IS NULL OR s.department = d.department)
+    WHERE d.department_key = @department_key
+        AND (s.principal_name = USER_NAME() OR IS_ROLEMEMBER(s.principal_name) = 1)
+    UNION ALL
+    SELECT 1 AS is_visible
+    WHERE IS_ROLEMEMBER('patient_flow_loader') = 1 OR IS_ROLEMEMBER('db_owner') = 1
+GO
+
+CREATE SECURITY POLICY security.reader_scope
+    ADD FILTER PREDICATE security.sees_department(department_key) ON dbo.FactPatientFlow,
+    ADD FILTER PREDICATE security.sees_department(department_key) ON dbo.FactBedCensus,
+    ADD FILTER PREDICATE security.sees_department(department_key) ON dbo.KpiDepartmentDay,
+    ADD FILTER PREDICATE security.sees_place(hospital_id, department) ON dbo.DimDepartment,
+    ADD FILTER PREDICATE security.sees_place(hospital_id, NULL) ON dbo.DataQualityDay
+WITH (STATE = ON)
+GO

@@ -1,0 +1,63 @@
+DO $$ BEGIN CREATE ROLE patient_flow_loader NOLOGIN; EXCEPTION WHEN duplicate_object THEN NULL; END $$;
+
+DO $$ BEGIN CREATE ROLE patient_flow_reader NOLOGIN; EXCEPTION WHEN duplicate_object THEN NULL; END $$;
+
+GRANT SELECT, INSERT, DELETE ON "DimTime", "DimDepartment", "DimPatient", "FactPatientFlow", "FactBedCensus", "KpiDepartmentDay", "DataQualityDay" TO patient_flow_loader;
+
+GRANT SELECT, UPDATE ON "LoadLog" TO patient_flow_loader;
+
+GRANT SELECT ON "DimTime", "DimDepartment", "DimPatient", "FactPatientFlow", "FactBedCensus", "KpiDepartmentDay", "DataQualityDay", "BedOccupancyHourly", "BedOccupancyByGender", "AdmissionsDaily", "WaitingTimes", "LengthOfStay", "CurrentPatients", "DepartmentInflow", "Overstays", "BedTurnover", "Readmissions", "DataFreshness", "LoadLog" TO patient_flow_reader, patient_flow_loader;
+
+CREATE TABLE "ReaderScope" (
+    principal_name NAME NOT NULL,
+    hospital_id VARCHAR(64),
+    department VARCHAR(64)
+);
+
+COMMENT ON TABLE "ReaderScope" IS 'Whose rows a user or role sees; NULL stands for all.';
+
+CREATE FUNCTION visible_departments() RETURNS SETOF BIGINT
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path FROM CURRENT AS $$
+    SELECT d.department_key
+    FROM "DimDepartment" d
+    JOIN "ReaderScope" s
+        ON (s.hospital_id IS NULL OR s.hospital_id = d.hospital_id)
+        AND (s.department IS NULL OR s.department = d.department)
+    WHERE pg_has_role(session_user, s.principal_name, 'member')
+$$;
+
+ALTER TABLE "FactPatientFlow" ENABLE ROW LEVEL SECURITY;
+
+CREATE POLICY loads ON "FactPatientFlow" TO patient_flow_loader USING (TRUE) WITH CHECK (TRUE);
+
+CREATE POLICY reads ON "FactPatientFlow" FOR SELECT TO patient_flow_reader USING (department_key IN (SELECT visible_departments()));
+
+ALTER TABLE "FactBedCensus" ENABLE ROW LEVEL SECURITY;
+
+CREATE POLICY loads ON "FactBedCensus" TO patient_flow_loader USING (TRUE) WITH CHECK (TRUE);
+
+CREATE POLICY reads ON "FactBedCensus" FOR SELECT TO patient_flow_reader USING (department_key IN (SELECT visible_departments()));
+
+ALTER TABLE "KpiDepartmentDay" ENABLE ROW LEVEL SECURITY;
+
+CREATE POLICY loads ON "KpiDepartmentDay" TO patient_flow_loader USING (TRUE) WITH CHECK (TRUE);
+
+CREATE POLICY reads ON "KpiDepartmentDay" FOR SELECT TO patient_flow_reader USING (department_key IN (SELECT visible_departments()));
+
+ALTER TABLE "DimDepartment" ENABLE ROW LEVEL SECURITY;
+
+CREATE POLICY loads ON "DimDepartment" TO patient_flow_loader USING (TRUE) WITH CHECK (TRUE);
+
+CREATE POLICY reads ON "DimDepartment" FOR SELECT TO patient_flow_reader USING (department_key IN (SELECT visible_departments()));
+
+ALTER TABLE "DataQualityDay" ENABLE ROW LEVEL SECURITY;
+
+CREATE POLICY loads ON "DataQualityDay" TO patient_flow_loader USING (TRUE) WITH CHECK (TRUE);
+
+CREATE POLICY reads ON "DataQualityDay" FOR SELECT TO patient_flow_reader USING (hospital_id IN (SELECT d.hospital_id FROM "DimDepartment" d));
+
+ALTER TABLE "DimPatient" ENABLE ROW LEVEL SECURITY;
+
+CREATE POLICY loads ON "DimPatient" TO patient_flow_loader USING (TRUE) WITH CHECK (TRUE);
+
+CREATE POLICY reads ON "DimPatient" FOR SELECT TO patient_flow_reader USING (EXISTS (SELECT 1 FROM "FactPatientFlow" f WHERE f.patient_key = "DimPatient".patient_key));

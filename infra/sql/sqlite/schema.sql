@@ -1,0 +1,544 @@
+CREATE TABLE "DimTime" (
+    time_key INTEGER NOT NULL,
+    hour_start_at DATETIME,
+    date DATE,
+    hour SMALLINT,
+    day_name VARCHAR(16),
+    is_weekend BOOLEAN,
+    week SMALLINT,
+    month SMALLINT,
+    month_name VARCHAR(16),
+    quarter SMALLINT,
+    year SMALLINT,
+    shift VARCHAR(16),
+    PRIMARY KEY (time_key)
+);
+
+CREATE INDEX "ix_DimTime_date" ON "DimTime" (date);
+
+CREATE TABLE "DimDepartment" (
+    department_key INTEGER NOT NULL,
+    hospital_id VARCHAR(64) NOT NULL,
+    hospital_name VARCHAR(128),
+    department VARCHAR(64) NOT NULL,
+    staffed_beds INTEGER,
+    staff INTEGER,
+    expected_los_hours FLOAT,
+    is_inferred BOOLEAN NOT NULL,
+    valid_from DATETIME NOT NULL,
+    valid_to DATETIME,
+    is_current BOOLEAN NOT NULL,
+    PRIMARY KEY (department_key)
+);
+
+CREATE TABLE "DimPatient" (
+    patient_key INTEGER NOT NULL,
+    patient_id VARCHAR(64) NOT NULL,
+    gender VARCHAR(16),
+    age SMALLINT,
+    age_band VARCHAR(16),
+    valid_from DATETIME NOT NULL,
+    valid_to DATETIME,
+    is_current BOOLEAN NOT NULL,
+    PRIMARY KEY (patient_key)
+);
+
+CREATE INDEX "ix_DimPatient_patient_id" ON "DimPatient" (patient_id);
+
+CREATE TABLE "FactPatientFlow" (
+    stay_key INTEGER NOT NULL,
+    visit_id VARCHAR(64) NOT NULL,
+    stay_number INTEGER NOT NULL,
+    patient_key INTEGER NOT NULL,
+    department_key INTEGER NOT NULL,
+    from_department_key INTEGER NOT NULL,
+    gender VARCHAR(16),
+    arrival_time_key INTEGER NOT NULL,
+    admission_time_key INTEGER NOT NULL,
+    discharge_time_key INTEGER NOT NULL,
+    arrival_at DATETIME,
+    admission_at DATETIME NOT NULL,
+    discharge_at DATETIME,
+    wait_minutes FLOAT,
+    wait_source VARCHAR(16),
+    length_of_stay_hours FLOAT,
+    visit_length_of_stay_hours FLOAT,
+    is_visit_start BOOLEAN NOT NULL,
+    is_visit_end BOOLEAN NOT NULL,
+    bed_id VARCHAR(64),
+    discharge_status VARCHAR(32),
+    quality_flags VARCHAR(1000) NOT NULL,
+    last_enqueued_at DATETIME NOT NULL,
+    PRIMARY KEY (stay_key)
+);
+
+CREATE INDEX "ix_FactPatientFlow_admission_time_key" ON "FactPatientFlow" (admission_time_key);
+
+CREATE INDEX "ix_FactPatientFlow_department_key" ON "FactPatientFlow" (department_key);
+
+CREATE INDEX "ix_FactPatientFlow_discharge_at" ON "FactPatientFlow" (discharge_at);
+
+CREATE INDEX "ix_FactPatientFlow_discharge_time_key" ON "FactPatientFlow" (discharge_time_key);
+
+CREATE INDEX "ix_FactPatientFlow_patient_key" ON "FactPatientFlow" (patient_key);
+
+CREATE INDEX "ix_FactPatientFlow_visit_id" ON "FactPatientFlow" (visit_id);
+
+CREATE TABLE "FactBedCensus" (
+    time_key INTEGER NOT NULL,
+    department_key INTEGER NOT NULL,
+    gender VARCHAR(16) NOT NULL,
+    occupied_beds INTEGER NOT NULL,
+    PRIMARY KEY (time_key, department_key, gender)
+)
+ WITHOUT ROWID;
+
+CREATE TABLE "KpiDepartmentDay" (
+    date DATE NOT NULL,
+    department_key INTEGER NOT NULL,
+    gender VARCHAR(16) NOT NULL,
+    admissions INTEGER NOT NULL,
+    transfers_in INTEGER NOT NULL,
+    discharges INTEGER NOT NULL,
+    waits INTEGER NOT NULL,
+    wait_minutes_sum FLOAT,
+    wait_minutes_p50 FLOAT,
+    wait_minutes_p90 FLOAT,
+    waits_within_240 INTEGER NOT NULL,
+    length_of_stay_hours_sum FLOAT,
+    length_of_stay_hours_median FLOAT,
+    overstays INTEGER NOT NULL,
+    occupied_bed_hours INTEGER NOT NULL,
+    midnight_beds INTEGER NOT NULL,
+    staffed_bed_hours FLOAT,
+    PRIMARY KEY (date, department_key, gender)
+)
+ WITHOUT ROWID;
+
+CREATE TABLE "DataQualityDay" (
+    date DATE NOT NULL,
+    hospital_id VARCHAR(64) NOT NULL,
+    rule VARCHAR(64) NOT NULL,
+    accepted INTEGER NOT NULL,
+    flagged INTEGER NOT NULL,
+    quarantined INTEGER NOT NULL,
+    PRIMARY KEY (date, hospital_id, rule)
+)
+ WITHOUT ROWID;
+
+CREATE TABLE "LoadLog" (
+    table_name VARCHAR(64) NOT NULL,
+    gold_version BIGINT,
+    loaded_at DATETIME,
+    newest_event_at DATETIME,
+    lag_seconds FLOAT,
+    rows_written BIGINT,
+    run_id VARCHAR(64),
+    PRIMARY KEY (table_name)
+);
+
+INSERT INTO "LoadLog" (table_name) SELECT 'DimTime' AS table_name
+WHERE NOT (EXISTS (SELECT *
+FROM "LoadLog"
+WHERE "LoadLog".table_name = 'DimTime'));
+
+INSERT INTO "LoadLog" (table_name) SELECT 'DimDepartment' AS table_name
+WHERE NOT (EXISTS (SELECT *
+FROM "LoadLog"
+WHERE "LoadLog".table_name = 'DimDepartment'));
+
+INSERT INTO "LoadLog" (table_name) SELECT 'DimPatient' AS table_name
+WHERE NOT (EXISTS (SELECT *
+FROM "LoadLog"
+WHERE "LoadLog".table_name = 'DimPatient'));
+
+INSERT INTO "LoadLog" (table_name) SELECT 'FactPatientFlow' AS table_name
+WHERE NOT (EXISTS (SELECT *
+FROM "LoadLog"
+WHERE "LoadLog".table_name = 'FactPatientFlow'));
+
+INSERT INTO "LoadLog" (table_name) SELECT 'FactBedCensus' AS table_name
+WHERE NOT (EXISTS (SELECT *
+FROM "LoadLog"
+WHERE "LoadLog".table_name = 'FactBedCensus'));
+
+INSERT INTO "LoadLog" (table_name) SELECT 'KpiDepartmentDay' AS table_name
+WHERE NOT (EXISTS (SELECT *
+FROM "LoadLog"
+WHERE "LoadLog".table_name = 'KpiDepartmentDay'));
+
+INSERT INTO "LoadLog" (table_name) SELECT 'DataQualityDay' AS table_name
+WHERE NOT (EXISTS (SELECT *
+FROM "LoadLog"
+WHERE "LoadLog".table_name = 'DataQualityDay'));
+
+CREATE VIEW "BedOccupancyHourly" AS
+SELECT
+    t.time_key,
+    t.hour_start_at,
+    t.date,
+    t.hour,
+    d.hospital_id,
+    d.hospital_name,
+    d.department,
+    CAST(COALESCE(SUM(c.occupied_beds), 0) AS BIGINT) AS occupied_beds,
+    d.staffed_beds,
+    100 * CAST(COALESCE(SUM(c.occupied_beds), 0) AS FLOAT) / NULLIF(d.staffed_beds, 0) AS occupancy_pct,
+    CASE WHEN t.hour = 0 THEN CAST(COALESCE(SUM(c.occupied_beds), 0) AS BIGINT) END AS midnight_occupied_beds,
+    CASE WHEN t.hour = 0 THEN d.staffed_beds END AS midnight_staffed_beds
+FROM (SELECT MIN(time_key) AS time_key FROM "FactBedCensus") first_hour
+CROSS JOIN (SELECT MAX(time_key) AS time_key FROM "FactBedCensus") last_hour
+JOIN "DimTime" t ON t.time_key BETWEEN first_hour.time_key AND last_hour.time_key
+JOIN "DimDepartment" d
+    ON t.hour_start_at >= d.valid_from AND (d.valid_to IS NULL OR t.hour_start_at < d.valid_to)
+LEFT JOIN "FactBedCensus" c ON c.time_key = t.time_key AND c.department_key = d.department_key
+GROUP BY
+    t.time_key, t.hour_start_at, t.date, t.hour, d.hospital_id, d.hospital_name, d.department, d.staffed_beds
+HAVING d.staffed_beds IS NOT NULL OR COUNT(c.occupied_beds) > 0
+/* definition 1784178a478f */;
+
+CREATE VIEW "BedOccupancyByGender" AS
+SELECT
+    t.date,
+    d.hospital_id,
+    MAX(d.hospital_name) AS hospital_name,
+    d.department,
+    g.gender,
+    CAST(COALESCE(SUM(c.occupied_beds), 0) AS BIGINT) AS occupied_bed_hours,
+    CAST(SUM(d.staffed_beds) AS BIGINT) AS staffed_bed_hours,
+    100 * CAST(COALESCE(SUM(c.occupied_beds), 0) AS FLOAT) / NULLIF(SUM(d.staffed_beds), 0) AS occupancy_pct,
+    CAST(SUM(CASE WHEN t.hour = 0 THEN COALESCE(c.occupied_beds, 0) END) AS BIGINT) AS midnight_occupied_beds,
+    CAST(SUM(CASE WHEN t.hour = 0 THEN d.staffed_beds END) AS BIGINT) AS midnight_staffed_beds,
+    100 * CAST(SUM(CASE WHEN t.hour = 0 THEN COALESCE(c.occupied_beds, 0) END) AS FLOAT)
+        / NULLIF(SUM(CASE WHEN t.hour = 0 THEN d.staffed_beds END), 0) AS midnight_occupancy_pct
+FROM (SELECT MIN(time_key) AS time_key FROM "FactBedCensus") first_hour
+CROSS JOIN (SELECT MAX(time_key) AS time_key FROM "FactBedCensus") last_hour
+JOIN "DimTime" t ON t.time_key BETWEEN first_hour.time_key AND last_hour.time_key
+JOIN "DimDepartment" d
+    ON t.hour_start_at >= d.valid_from AND (d.valid_to IS NULL OR t.hour_start_at < d.valid_to)
+CROSS JOIN (SELECT 'Female' AS gender UNION ALL SELECT 'Male' AS gender UNION ALL SELECT 'Other' AS gender UNION ALL SELECT 'Unknown' AS gender) g
+LEFT JOIN "FactBedCensus" c
+    ON c.time_key = t.time_key AND c.department_key = d.department_key AND c.gender = g.gender
+GROUP BY t.date, d.hospital_id, d.department, g.gender
+HAVING COUNT(d.staffed_beds) > 0 OR COUNT(c.occupied_beds) > 0
+/* definition ca2c4b605265 */;
+
+CREATE VIEW "AdmissionsDaily" AS
+SELECT
+    date,
+    hospital_id,
+    MAX(hospital_name) AS hospital_name,
+    department,
+    gender,
+    CAST(SUM(admission) AS BIGINT) AS admissions,
+    CAST(SUM(transfer_in) AS BIGINT) AS transfers_in,
+    CAST(SUM(discharge) AS BIGINT) AS discharges,
+    COUNT(DISTINCT begun_visit_id) AS visits
+FROM (
+    SELECT
+        t.date,
+        d.hospital_id,
+        d.hospital_name,
+        d.department,
+        f.gender,
+        CASE WHEN f.is_visit_start = 1 THEN 1 ELSE 0 END AS admission,
+        CASE WHEN f.from_department_key <> 0 THEN 1 ELSE 0 END AS transfer_in,
+        0 AS discharge,
+        f.visit_id AS begun_visit_id
+    FROM "FactPatientFlow" f
+    JOIN "DimTime" t ON t.time_key = f.admission_time_key
+    JOIN "DimDepartment" d ON d.department_key = f.department_key
+    UNION ALL
+    SELECT t.date, d.hospital_id, d.hospital_name, d.department, f.gender, 0, 0, 1, NULL
+    FROM "FactPatientFlow" f
+    JOIN "DimTime" t ON t.time_key = f.discharge_time_key
+    JOIN "DimDepartment" d ON d.department_key = f.department_key
+    WHERE f.is_visit_end = 1 AND f.discharge_at <= strftime('%Y-%m-%d %H:%M:%f000', 'now')
+) moves
+GROUP BY date, hospital_id, department, gender
+/* definition 07fe17580361 */;
+
+CREATE VIEW "WaitingTimes" AS
+SELECT
+    date,
+    hospital_id,
+    MAX(hospital_name) AS hospital_name,
+    department,
+    gender,
+    CAST(COUNT(*) AS BIGINT) AS waits,
+    SUM(wait_minutes) AS wait_minutes_sum,
+    AVG(wait_minutes) AS wait_minutes_mean,
+    SUM(CASE WHEN ABS(place - 0.5 * last_place) < 1 THEN wait_minutes * (1 - ABS(place - 0.5 * last_place)) ELSE 0 END) AS wait_minutes_p50,
+    SUM(CASE WHEN ABS(place - 0.9 * last_place) < 1 THEN wait_minutes * (1 - ABS(place - 0.9 * last_place)) ELSE 0 END) AS wait_minutes_p90,
+    CAST(SUM(CASE WHEN wait_minutes <= 240 THEN 1 ELSE 0 END) AS BIGINT) AS waits_within_240,
+    100 * CAST(SUM(CASE WHEN wait_minutes <= 240 THEN 1 ELSE 0 END) AS FLOAT) / COUNT(*) AS within_240_pct
+FROM (
+    SELECT
+        t.date,
+        d.hospital_id,
+        d.hospital_name,
+        d.department,
+        f.gender,
+        f.wait_minutes,
+        ROW_NUMBER() OVER (
+            PARTITION BY t.date, d.hospital_id, d.department, f.gender ORDER BY f.wait_minutes
+        ) - 1 AS place,
+        COUNT(*) OVER (PARTITION BY t.date, d.hospital_id, d.department, f.gender) - 1 AS last_place
+    FROM "FactPatientFlow" f
+    JOIN "DimTime" t ON t.time_key = f.admission_time_key
+    JOIN "DimDepartment" d ON d.department_key = f.department_key
+    WHERE f.is_visit_start = 1 AND f.wait_minutes IS NOT NULL
+) ranked
+GROUP BY date, hospital_id, department, gender
+/* definition cc1e9489c005 */;
+
+CREATE VIEW "LengthOfStay" AS
+SELECT
+    date,
+    hospital_id,
+    MAX(hospital_name) AS hospital_name,
+    department,
+    gender,
+    CAST(SUM(is_ended) AS BIGINT) AS ended_visits,
+    SUM(ended_hours) AS length_of_stay_hours_sum,
+    AVG(ended_hours) AS length_of_stay_hours_mean,
+    CASE WHEN SUM(is_ended) > 0 THEN SUM(CASE WHEN ABS(place - 0.5 * last_place) < 1 THEN ended_hours * (1 - ABS(place - 0.5 * last_place)) ELSE 0 END) END AS length_of_stay_hours_median,
+    CAST(SUM(1 - is_ended) AS BIGINT) AS open_visits,
+    SUM(open_hours) AS current_stay_hours_sum,
+    AVG(open_hours) AS current_stay_hours_mean
+FROM (
+    SELECT
+        t.date,
+        d.hospital_id,
+        d.hospital_name,
+        d.department,
+        f.gender,
+        1 AS is_ended,
+        f.visit_length_of_stay_hours AS ended_hours,
+        CAST(NULL AS FLOAT) AS open_hours,
+        ROW_NUMBER() OVER (
+            PARTITION BY t.date, d.hospital_id, d.department, f.gender ORDER BY f.visit_length_of_stay_hours
+        ) - 1 AS place,
+        COUNT(*) OVER (PARTITION BY t.date, d.hospital_id, d.department, f.gender) - 1 AS last_place
+    FROM "FactPatientFlow" f
+    JOIN "DimTime" t ON t.time_key = f.discharge_time_key
+    JOIN "DimDepartment" d ON d.department_key = f.department_key
+    WHERE f.is_visit_end = 1 AND f.discharge_at <= strftime('%Y-%m-%d %H:%M:%f000', 'now') AND f.visit_length_of_stay_hours IS NOT NULL
+    UNION ALL
+    SELECT
+        t.date,
+        d.hospital_id,
+        d.hospital_name,
+        d.department,
+        f.gender,
+        0,
+        NULL,
+        ((julianday('now') - julianday(v.admission_at)) * 24.0),
+        NULL,
+        NULL
+    FROM "FactPatientFlow" f
+    JOIN "FactPatientFlow" v ON v.visit_id = f.visit_id AND v.stay_number = 1
+    JOIN "DimTime" t ON t.time_key = CAST(strftime('%Y%m%d%H', 'now') AS INTEGER)
+    JOIN "DimDepartment" d ON d.department_key = f.department_key
+    WHERE f.admission_at <= strftime('%Y-%m-%d %H:%M:%f000', 'now') AND (f.discharge_at IS NULL OR f.discharge_at > strftime('%Y-%m-%d %H:%M:%f000', 'now'))
+) visits
+GROUP BY date, hospital_id, department, gender
+/* definition 89e38ae73e58 */;
+
+CREATE VIEW "CurrentPatients" AS
+SELECT
+    stay_key,
+    visit_id,
+    hospital_id,
+    hospital_name,
+    department,
+    gender,
+    age_band,
+    bed_id,
+    date,
+    admission_at,
+    planned_discharge_at,
+    stay_hours,
+    visit_hours,
+    expected_los_hours,
+    CASE WHEN stay_hours > expected_los_hours THEN 1 ELSE 0 END AS is_overstay
+FROM (
+    SELECT
+        f.stay_key,
+        f.visit_id,
+        d.hospital_id,
+        d.hospital_name,
+        d.department,
+        f.gender,
+        p.age_band,
+        f.bed_id,
+        t.date,
+        f.admission_at,
+        f.discharge_at AS planned_discharge_at,
+        ((julianday('now') - julianday(f.admission_at)) * 24.0) AS stay_hours,
+        ((julianday('now') - julianday(v.admission_at)) * 24.0) AS visit_hours,
+        d.expected_los_hours
+    FROM "FactPatientFlow" f
+    JOIN "FactPatientFlow" v ON v.visit_id = f.visit_id AND v.stay_number = 1
+    JOIN "DimTime" t ON t.time_key = f.admission_time_key
+    JOIN "DimDepartment" d ON d.department_key = f.department_key
+    LEFT JOIN "DimPatient" p ON p.patient_key = f.patient_key
+    WHERE f.admission_at <= strftime('%Y-%m-%d %H:%M:%f000', 'now') AND (f.discharge_at IS NULL OR f.discharge_at > strftime('%Y-%m-%d %H:%M:%f000', 'now'))
+) stays
+/* definition 0aced0f2b025 */;
+
+CREATE VIEW "DepartmentInflow" AS
+SELECT
+    date,
+    hospital_id,
+    MAX(hospital_name) AS hospital_name,
+    department,
+    from_department,
+    gender,
+    CAST(SUM(admission) AS BIGINT) AS admissions,
+    CAST(SUM(1 - admission) AS BIGINT) AS transfers_in,
+    CAST(COUNT(*) AS BIGINT) AS patients
+FROM (
+    SELECT
+        t.date,
+        d.hospital_id,
+        d.hospital_name,
+        d.department,
+        CASE WHEN f.from_department_key = 0 THEN 'Admission' ELSE COALESCE(o.department, 'Unknown') END
+            AS from_department,
+        f.gender,
+        CASE WHEN f.from_department_key = 0 THEN 1 ELSE 0 END AS admission
+    FROM "FactPatientFlow" f
+    JOIN "DimTime" t ON t.time_key = f.admission_time_key
+    JOIN "DimDepartment" d ON d.department_key = f.department_key
+    LEFT JOIN "DimDepartment" o ON o.department_key = f.from_department_key
+    WHERE f.is_visit_start = 1 OR f.from_department_key <> 0
+) moves
+GROUP BY date, hospital_id, department, from_department, gender
+/* definition 566237a2b53d */;
+
+CREATE VIEW "Overstays" AS
+SELECT
+    t.date,
+    f.stay_key,
+    f.visit_id,
+    d.hospital_id,
+    d.hospital_name,
+    d.department,
+    f.gender,
+    f.bed_id,
+    f.admission_at,
+    f.discharge_at,
+    CASE WHEN 1 = 0 THEN 1 ELSE 0 END AS is_open,
+    f.length_of_stay_hours AS stay_hours,
+    d.expected_los_hours,
+    f.length_of_stay_hours - d.expected_los_hours AS hours_over
+FROM "FactPatientFlow" f
+JOIN "DimTime" t ON t.time_key = f.discharge_time_key
+JOIN "DimDepartment" d ON d.department_key = f.department_key
+WHERE f.discharge_at <= strftime('%Y-%m-%d %H:%M:%f000', 'now') AND f.length_of_stay_hours > d.expected_los_hours
+UNION ALL
+SELECT
+    t.date,
+    f.stay_key,
+    f.visit_id,
+    d.hospital_id,
+    d.hospital_name,
+    d.department,
+    f.gender,
+    f.bed_id,
+    f.admission_at,
+    f.discharge_at,
+    CASE WHEN 1 = 1 THEN 1 ELSE 0 END,
+    ((julianday('now') - julianday(f.admission_at)) * 24.0),
+    d.expected_los_hours,
+    ((julianday('now') - julianday(f.admission_at)) * 24.0) - d.expected_los_hours
+FROM "FactPatientFlow" f
+JOIN "DimTime" t ON t.time_key = CAST(strftime('%Y%m%d%H', 'now') AS INTEGER)
+JOIN "DimDepartment" d ON d.department_key = f.department_key
+WHERE f.admission_at <= strftime('%Y-%m-%d %H:%M:%f000', 'now') AND (f.discharge_at IS NULL OR f.discharge_at > strftime('%Y-%m-%d %H:%M:%f000', 'now')) AND ((julianday('now') - julianday(f.admission_at)) * 24.0) > d.expected_los_hours
+/* definition 44501083d699 */;
+
+CREATE VIEW "BedTurnover" AS
+SELECT
+    date,
+    hospital_id,
+    MAX(hospital_name) AS hospital_name,
+    department,
+    CAST(SUM(discharge) AS BIGINT) AS discharges,
+    CAST(SUM(staffed_beds) AS BIGINT) AS staffed_bed_hours,
+    CAST(COUNT(staffed_beds) AS BIGINT) AS hours,
+    CAST(SUM(staffed_beds) AS FLOAT) / NULLIF(COUNT(staffed_beds), 0) AS average_staffed_beds,
+    CAST(SUM(discharge) AS FLOAT) * COUNT(staffed_beds) / NULLIF(SUM(staffed_beds), 0) AS bed_turnover
+FROM (
+    SELECT t.date, d.hospital_id, d.hospital_name, d.department, d.staffed_beds, 0 AS discharge
+    FROM (SELECT MIN(time_key) AS time_key FROM "FactBedCensus") first_hour
+CROSS JOIN (SELECT MAX(time_key) AS time_key FROM "FactBedCensus") last_hour
+JOIN "DimTime" t ON t.time_key BETWEEN first_hour.time_key AND last_hour.time_key
+JOIN "DimDepartment" d
+    ON t.hour_start_at >= d.valid_from AND (d.valid_to IS NULL OR t.hour_start_at < d.valid_to)
+    WHERE d.staffed_beds IS NOT NULL
+    UNION ALL
+    SELECT t.date, d.hospital_id, d.hospital_name, d.department, NULL, 1
+    FROM "FactPatientFlow" f
+    JOIN "DimTime" t ON t.time_key = f.discharge_time_key
+    JOIN "DimDepartment" d ON d.department_key = f.department_key
+    WHERE f.is_visit_end = 1 AND f.discharge_at <= strftime('%Y-%m-%d %H:%M:%f000', 'now')
+) beds_and_discharges
+GROUP BY date, hospital_id, department
+/* definition 49d63e475795 */;
+
+CREATE VIEW "Readmissions" AS
+SELECT
+    date,
+    hospital_id,
+    MAX(hospital_name) AS hospital_name,
+    department,
+    gender,
+    CAST(SUM(has_passed) AS BIGINT) AS discharges,
+    CAST(SUM(CASE WHEN returns > 0 THEN has_passed ELSE 0 END) AS BIGINT) AS readmissions,
+    100 * CAST(SUM(CASE WHEN returns > 0 THEN has_passed ELSE 0 END) AS FLOAT) / NULLIF(SUM(has_passed), 0)
+        AS readmission_pct,
+    CAST(SUM(1 - has_passed) AS BIGINT) AS discharges_pending
+FROM (
+    SELECT
+        t.date,
+        d.hospital_id,
+        d.hospital_name,
+        d.department,
+        f.gender,
+        f.stay_key,
+        MAX(CASE WHEN (strftime('%Y-%m-%d %H:%M:%S', substr(f.discharge_at, 1, 19), '+30 days') || substr(f.discharge_at, 20)) <= strftime('%Y-%m-%d %H:%M:%f000', 'now') THEN 1 ELSE 0 END) AS has_passed,
+        COUNT(n.stay_key) AS returns
+    FROM "FactPatientFlow" f
+    JOIN "DimTime" t ON t.time_key = f.discharge_time_key
+    JOIN "DimDepartment" d ON d.department_key = f.department_key
+    JOIN "DimPatient" p ON p.patient_key = f.patient_key
+    LEFT JOIN "DimPatient" a ON a.patient_id = p.patient_id
+    LEFT JOIN "FactPatientFlow" n
+        ON n.patient_key = a.patient_key
+        AND n.is_visit_start = 1
+        AND n.visit_id <> f.visit_id
+        AND n.admission_at >= f.discharge_at
+        AND n.admission_at <= (strftime('%Y-%m-%d %H:%M:%S', substr(f.discharge_at, 1, 19), '+30 days') || substr(f.discharge_at, 20))
+    WHERE f.is_visit_end = 1
+        AND f.discharge_at <= strftime('%Y-%m-%d %H:%M:%f000', 'now')
+        AND f.patient_key <> 0
+        AND (f.discharge_status IS NULL OR f.discharge_status <> 'deceased')
+    GROUP BY t.date, d.hospital_id, d.hospital_name, d.department, f.gender, f.stay_key
+) discharged
+GROUP BY date, hospital_id, department, gender
+/* definition f6e712f1d57d */;
+
+CREATE VIEW "DataFreshness" AS
+SELECT
+    l.table_name,
+    l.gold_version,
+    l.loaded_at,
+    l.newest_event_at,
+    l.lag_seconds,
+    ((julianday('now') - julianday(l.newest_event_at)) * 24.0) * 3600 AS age_seconds,
+    l.rows_written,
+    l.run_id
+FROM "LoadLog" l
+/* definition 7d22642c7a52 */;

@@ -1,0 +1,163 @@
+"""What the dashboard asks the warehouse: a handful of bounded queries, each a typed frame.
+
+Every query on the facts is a range of hour keys, which all targets find without reading the rest of the table. Nothing
+is filtered or added up here: ``snapshot`` keeps the rows, ``figures`` turns them into numbers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from zoneinfo import ZoneInfo
+
+import polars as pl
+
+from patient_flow.contracts import events
+from patient_flow.contracts.tables import (
+    DATA_QUALITY_DAY,
+    DIM_DEPARTMENT,
+    DIM_PATIENT,
+    FACT_BED_CENSUS,
+    FACT_PATIENT_FLOW,
+    KPI_DEPARTMENT_DAY,
+)
+from patient_flow.stores.warehouse.schema import LOAD_LOG, TABLES
+from patient_flow.stores.warehouse.warehouse import Warehouse
+
+_DEPARTMENTS = TABLES[DIM_DEPARTMENT.path]
+_PATIENTS = TABLES[DIM_PATIENT.path]
+_STAYS = TABLES[FACT_PATIENT_FLOW.path]
+_CENSUS = TABLES[FACT_BED_CENSUS.path]
+_DAILY = TABLES[KPI_DEPARTMENT_DAY.path]
+_QUALITY = TABLES[DATA_QUALITY_DAY.path]
+
+_STAYS_OF_PATIENTS = _STAYS.outerjoin(_PATIENTS, _PATIENTS.c.patient_key == _STAYS.c.patient_key)
+
+
+@dataclass(frozen=True)
+class Hours:
+    """UTC hours from the first to the last, both included, as the keys that tables have."""
+
+    first: int
+    last: int
+
+
+def hours_of(first: date, last: date, zone: ZoneInfo) -> Hours:
+    """The hours that begin on the local dates ``first`` to ``last``: the dates that DimTime gives them."""
+    begin = _first_hour(first, zone)
+    end = _first_hour(last + timedelta(days=1), zone) - timedelta(hours=1)
+    return Hours(_key(begin), _key(end))
+
+
+def loads(warehouse: Warehouse) -> pl.DataFrame:
+    """The load log: one row per table."""
+    return warehouse.query(LOAD_LOG.select())
+
+
+def departments(warehouse: Warehouse) -> pl.DataFrame:
+    """All versions of all departments."""
+    return warehouse.query(_DEPARTMENTS.select())
+
+
+def begun(warehouse: Warehouse, hours: Hours) -> pl.DataFrame:
+    """Stays that began in ``hours``."""
+    return warehouse.query(
+        _STAYS_OF_PATIENTS.select()
+        .with_only_columns(
+            _STAYS.c.department_key,
+            _STAYS.c.from_department_key,
+            _STAYS.c.gender,
+            _PATIENTS.c.age_band,
+            _STAYS.c.admission_at,
+            _STAYS.c.is_visit_start,
+            _STAYS.c.wait_minutes,
+        )
+        .where(_STAYS.c.admission_time_key.between(hours.first, hours.last))
+    )
+
+
+def ended(warehouse: Warehouse, hours: Hours) -> pl.DataFrame:
+    """Stays that ended in ``hours``."""
+    return warehouse.query(_ENDINGS.where(_STAYS.c.discharge_time_key.between(hours.first, hours.last)))
+
+
+def present(warehouse: Warehouse, since: int) -> pl.DataFrame:
+    """Stays that are open, or end in the hour ``since`` or later."""
+    is_open = _STAYS.c.discharge_time_key == events.UNKNOWN_KEY
+    return warehouse.query(_ENDINGS.where(is_open | (_STAYS.c.discharge_time_key >= since)))
+
+
+_ENDINGS = _STAYS_OF_PATIENTS.select().with_only_columns(
+    _STAYS.c.department_key,
+    _STAYS.c.gender,
+    _PATIENTS.c.age_band,
+    _STAYS.c.bed_id,
+    _STAYS.c.admission_at,
+    _STAYS.c.discharge_at,
+    _STAYS.c.length_of_stay_hours,
+    _STAYS.c.visit_length_of_stay_hours,
+    _STAYS.c.is_visit_end,
+)
+
+
+def census(warehouse: Warehouse, hours: Hours) -> pl.DataFrame:
+    """Occupied beds of ``hours``."""
+    return warehouse.query(_CENSUS.select().where(_CENSUS.c.time_key.between(hours.first, hours.last)))
+
+
+def daily(warehouse: Warehouse, first: date, last: date) -> pl.DataFrame:
+    """Daily measures from ``first`` to ``last``: whatever changes a day's facts changes one of these rows."""
+    return warehouse.query(_DAILY.select().where(_DAILY.c.date.between(first, last)))
+
+
+def quality(warehouse: Warehouse, first: date, last: date) -> pl.DataFrame:
+    """Events by rule, hospital and date."""
+    return warehouse.query(_QUALITY.select().where(_QUALITY.c.date.between(first, last)))
+
+
+def returns(warehouse: Warehouse, hours: Hours) -> pl.DataFrame:
+    """Visits that ended alive in ``hours``, each with the later admissions of its patient: none, one or several rows.
+
+    ``readmitted_at`` is null where there is none; whether it is soon enough is for ``figures`` to say.
+    """
+    later = _STAYS.alias("later")
+    same = _PATIENTS.alias("same")
+    of_patient = same.join(
+        later,
+        (later.c.patient_key == same.c.patient_key)
+        & later.c.is_visit_start.is_(True)
+        & (later.c.admission_time_key >= hours.first),
+    )
+    is_return = (
+        (same.c.patient_id == _PATIENTS.c.patient_id)
+        & (later.c.visit_id != _STAYS.c.visit_id)
+        & (later.c.admission_at >= _STAYS.c.discharge_at)
+    )
+    is_alive = _STAYS.c.discharge_status.is_(None) | (_STAYS.c.discharge_status != "deceased")
+    return warehouse.query(
+        _STAYS.join(_PATIENTS, _PATIENTS.c.patient_key == _STAYS.c.patient_key)
+        .outerjoin(of_patient, is_return)
+        .select()
+        .with_only_columns(
+            _STAYS.c.stay_key,
+            _STAYS.c.department_key,
+            _STAYS.c.gender,
+            _PATIENTS.c.age_band,
+            _STAYS.c.discharge_at,
+            later.c.admission_at.label("readmitted_at"),
+        )
+        .where(_STAYS.c.discharge_time_key.between(hours.first, hours.last))
+        .where(_STAYS.c.is_visit_end.is_(True))
+        .where(_STAYS.c.patient_key != events.UNKNOWN_KEY)
+        .where(is_alive)
+    )
+
+
+def _first_hour(day: date, zone: ZoneInfo) -> datetime:
+    """First full UTC hour of a local date."""
+    midnight = datetime.combine(day, time(), zone).astimezone(UTC)
+    return midnight if midnight.minute == 0 else midnight.replace(minute=0) + timedelta(hours=1)
+
+
+def _key(hour: datetime) -> int:
+    return int(hour.strftime("%Y%m%d%H"))

@@ -1,0 +1,63 @@
+"""What tests run as processes of their own: ``python processes.py VERB URL KIND``."""
+
+from __future__ import annotations
+
+import contextlib
+import select
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+import sqlalchemy as sa
+
+if __package__ in (None, ""):
+    sys.path.insert(0, str(Path(__file__).parents[3]))
+
+from patient_flow.contracts.tables import FACT_BED_CENSUS
+from patient_flow.stores.warehouse.schema import LOAD_LOG, TABLES
+from patient_flow.stores.warehouse.warehouse import Conflict, Warehouse
+from patient_flow_tests.stores.warehouse.builders import census_of, changed, whole
+
+CENSUS = TABLES[FACT_BED_CENSUS.path]
+ROWS = 3000
+
+
+def init(warehouse: Warehouse) -> None:
+    """Initialises the warehouse."""
+    warehouse.init()
+
+
+def count(warehouse: Warehouse) -> None:
+    """Loads version after version, each row holding its version's number, until it is killed."""
+    while True:
+        since = warehouse.loaded_versions()[FACT_BED_CENSUS.path]
+        version = (since or 0) + 1
+        rows = census_of(dict.fromkeys(range(ROWS), version))
+        batch = (
+            changed(FACT_BED_CENSUS, rows, rows, since=since, version=version)
+            if version % 4
+            else whole(FACT_BED_CENSUS, rows, since=since, version=version)
+        )
+        with contextlib.suppress(Conflict):
+            warehouse.load([batch], newest_event_at=None, loaded_at=datetime.now(UTC), run_id="count")
+
+
+def watch(warehouse: Warehouse) -> None:
+    """Reads until its standard input is closed; says how many reads there were and how many versions they saw."""
+    beds = sa.select(sa.func.count(), sa.func.min(CENSUS.c.occupied_beds), sa.func.max(CENSUS.c.occupied_beds))
+    logged = sa.select(LOAD_LOG.c.gold_version).where(LOAD_LOG.c.table_name == CENSUS.name).scalar_subquery()
+    reads, seen = 0, set()
+    sys.stdout.write("watching\n")
+    sys.stdout.flush()
+    while not select.select([sys.stdin], [], [], 0)[0]:
+        rows, lowest, highest, version = warehouse.query(beds.add_columns(logged)).row(0)
+        if not (rows == 2000 and lowest == highest == version):
+            sys.exit(f"half a batch: {rows} rows from {lowest} to {highest} at version {version}")
+        reads += 1
+        seen.add(version)
+    sys.stdout.write(f"{reads} {len(seen)}")
+
+
+if __name__ == "__main__":
+    verb, url, kind = sys.argv[1:]
+    {"init": init, "count": count, "watch": watch}[verb](Warehouse(url, kind))

@@ -1,0 +1,151 @@
+"""Measures by local date, department and gender, each as section 5 of the contract defines it."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import polars as pl
+import pytest
+
+from patient_flow.contracts.tables import KPI_DEPARTMENT_DAY
+from patient_flow.transforms import kpis
+from patient_flow_tests.builders import ZONE, at, deliveries, department, department_list, event
+from patient_flow_tests.scenarios.agreement import computed
+
+LISTED = department_list(
+    department(staffed_beds=10, expected_los_hours=5.0),
+    department(department="Surgery", staffed_beds=4, expected_los_hours=48.0),
+)
+DAY = date(2026, 3, 20)
+
+
+def visit(number: int, *moments: tuple[str, str, str | None], **said: Any) -> list[dict[str, Any]]:
+    """One visit: (event type, time, department) each."""
+    named = {"visit_id": f"v{number}", "patient_id": f"p{number}", **said}
+    return [event(event_type=kind, event_time=at(time), department=place, **named) for kind, time, place in moments]
+
+
+def measured(*visits: list[dict[str, Any]], **where: Any) -> dict[str, Any]:
+    """The one row of measures that matches."""
+    frames = computed(deliveries([body for bodies in visits for body in bodies]), LISTED)
+    named = frames["gold/kpi_department_day"].join(
+        frames["gold/dim_department"].select("department_key", "department"), on="department_key"
+    )
+    rows = named.filter(**{"date": DAY, "department": "ICU", "gender": "Female", **where}).to_dicts()
+    assert len(rows) == 1, rows
+    return rows[0]
+
+
+def admitted_after(number: int, minutes: float) -> list[dict[str, Any]]:
+    arrival = at("06:00")
+    said = {"visit_id": f"v{number}", "patient_id": f"p{number}"}
+    return [
+        event(event_type="arrival", event_time=arrival, **said),
+        event(event_time=arrival + timedelta(minutes=minutes), **said),
+    ]
+
+
+def test_admissions_transfers_and_discharges_are_starts_moves_and_ends() -> None:
+    there_and_back = visit(
+        1,
+        ("admission", "06:00", "ICU"),
+        ("transfer", "08:00", "Surgery"),
+        ("transfer", "10:00", "ICU"),
+        ("discharge", "12:00", None),
+    )
+    row = measured(there_and_back)
+    assert (row["admissions"], row["transfers_in"], row["discharges"]) == (1, 1, 1)
+    row = measured(there_and_back, department="Surgery")
+    assert (row["admissions"], row["transfers_in"], row["discharges"]) == (0, 1, 0)
+
+
+def test_waits_have_mean_median_and_90th_percentile_straight_between_neighbours() -> None:
+    row = measured(*(admitted_after(number, wait) for number, wait in enumerate((30, 60, 90))))
+    assert row["wait_minutes_sum"] / row["waits"] == 60
+    assert (row["wait_minutes_p50"], row["wait_minutes_p90"]) == (60, 84)
+
+
+@pytest.mark.parametrize(("minutes", "within"), [(239.9, 1), (240, 1), (240.001, 0)])
+def test_a_wait_of_exactly_240_minutes_meets_the_standard(minutes: float, within: int) -> None:
+    assert measured(admitted_after(1, minutes))["waits_within_240"] == within
+
+
+def test_a_visit_without_a_known_arrival_has_no_wait() -> None:
+    row = measured(visit(1, ("admission", "10:00", "ICU")))
+    assert (row["waits"], row["wait_minutes_sum"], row["wait_minutes_p50"]) == (0, None, None)
+
+
+def test_length_of_stay_is_that_of_ended_visits() -> None:
+    """Two ended ones of 2 and 6 hours; the open one does not count."""
+    row = measured(
+        visit(1, ("admission", "06:00", "ICU"), ("discharge", "08:00", None)),
+        visit(2, ("admission", "06:00", "ICU"), ("discharge", "12:00", None)),
+        visit(3, ("admission", "06:00", "ICU")),
+    )
+    assert (row["discharges"], row["length_of_stay_hours_sum"], row["length_of_stay_hours_median"]) == (2, 8, 4)
+
+
+def test_the_length_of_a_visit_is_counted_once_where_it_ends() -> None:
+    moved = visit(1, ("admission", "06:00", "ICU"), ("transfer", "08:00", "Surgery"), ("discharge", "12:00", None))
+    assert measured(moved)["length_of_stay_hours_sum"] is None
+    assert measured(moved, department="Surgery")["length_of_stay_hours_sum"] == 6
+
+
+@pytest.mark.parametrize(("until", "overstays"), [("11:00", 0), ("11:01", 1)])
+def test_an_overstay_is_longer_than_expected(until: str, overstays: int) -> None:
+    assert measured(visit(1, ("admission", "06:00", "ICU"), ("discharge", until, None)))["overstays"] == overstays
+
+
+def test_occupied_bed_hours_are_the_sum_of_the_census_and_midnight_is_local() -> None:
+    """20 March begins in Paris at 23:00 UTC of the day before."""
+    row = measured(visit(1, ("admission", "22:00 -1", "ICU"), ("discharge", "02:00", None)))
+    assert (row["occupied_bed_hours"], row["midnight_beds"]) == (3, 1)
+
+
+@pytest.mark.parametrize(
+    ("day", "hours"),
+    [(datetime(2026, 3, 29, tzinfo=UTC), 23), (datetime(2026, 10, 25, tzinfo=UTC), 25), (at("00:00"), 24)],
+)
+def test_beds_are_staffed_for_as_many_hours_as_the_local_day_has(day: datetime, hours: int) -> None:
+    whole = [
+        event(event_time=day - timedelta(days=1)),
+        event(event_type="discharge", event_time=day + timedelta(days=2), department=None),
+    ]
+    frames = computed(deliveries(whole, start=datetime(2026, 11, 20, tzinfo=UTC)), LISTED)
+    rows = frames["gold/kpi_department_day"].filter(date=day.date(), gender="Female", occupied_bed_hours=hours)
+    assert rows["staffed_bed_hours"].to_list() == [10 * hours]
+    assert rows["midnight_beds"].to_list() == [1]
+
+
+def test_beds_are_staffed_where_nobody_lies_too() -> None:
+    row = measured(visit(1, ("admission", "06:00", "ICU"), ("discharge", "09:30", None)), department="Surgery")
+    assert (row["occupied_bed_hours"], row["staffed_bed_hours"]) == (0, 4 * 4)
+
+
+def test_measures_do_not_depend_on_the_order_of_the_rows() -> None:
+    """0.1 + 0.2 + 0.3 is not 0.3 + 0.2 + 0.1 in floating point; in a table they must be one number all the same."""
+    waits = (0.1, 0.2, 0.3, 12.7, 133.37, 1e-4, 77.77, 4_000.1)
+    frames = computed(deliveries([body for turn in enumerate(waits) for body in admitted_after(*turn)]), LISTED)
+    facts = frames["gold/fact_patient_flow"].select(kpis.FACT_COLUMNS)
+    tables = {
+        kpis.kpi_department_day(
+            facts.sample(fraction=1, shuffle=True, seed=seed),
+            frames["gold/fact_bed_census"],
+            frames["gold/dim_department"],
+            dates=pl.Series([DAY]),
+            first_hour=None,
+            last_hour=None,
+            zone=ZONE,
+        )
+        .sort(KPI_DEPARTMENT_DAY.key)
+        .write_json()
+        for seed in range(60)
+    }
+    assert len(tables) == 1
+
+
+def test_no_events_have_no_measures() -> None:
+    frames = computed([], LISTED)
+    assert frames["gold/kpi_department_day"].schema == KPI_DEPARTMENT_DAY.schema
+    assert frames["gold/kpi_department_day"].is_empty()

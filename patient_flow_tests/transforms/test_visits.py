@@ -1,0 +1,170 @@
+"""The fold of events into stays: every example of ``infra/docs/visits.md``, and what holds for all events."""
+
+from __future__ import annotations
+
+import random
+import re
+from datetime import datetime
+from itertools import permutations
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from patient_flow.transforms import visits
+from patient_flow_tests import oracle
+from patient_flow_tests.builders import Body, accepted, at, deliveries, event, snapshot
+from patient_flow_tests.scenarios import hospital_days
+from patient_flow_tests.scenarios.hospital_days import DEPARTMENTS
+
+PAGE = Path(__file__).parents[2] / "infra" / "docs" / "visits.md"
+FEW_ORDERS = 24
+
+
+class Example(NamedTuple):
+    """One section of the page: events in, stays out."""
+
+    title: str
+    events: list[dict[str, str]]
+    stays: list[dict[str, str]]
+
+
+def examples_of(page: str) -> list[Example]:
+    """Every section with tables; a section must have exactly two."""
+    found = []
+    for section in re.split(r"^###? ", page, flags=re.MULTILINE)[1:]:
+        title = section.partition("\n")[0]
+        tables = [_rows(block) for block in re.findall(r"(?:^\|.*\n)+", section, flags=re.MULTILINE)]
+        if tables:
+            events, stays = tables
+            found.append(Example(title, events, stays))
+    return found
+
+
+def _rows(block: str) -> list[dict[str, str]]:
+    head, _, *lines = ([cell.strip() for cell in line.strip("|").split("|")] for line in block.splitlines())
+    return [dict(zip(head, line, strict=True)) for line in lines]
+
+
+EXAMPLES = examples_of(PAGE.read_text(encoding="utf-8"))
+
+
+def body_of(row: dict[str, str]) -> Body:
+    """The event that one line of the page describes."""
+    said: dict[str, Any] = dict(part.strip().split(" ", 1) for part in row["states"].split(",") if part.strip())
+    said = {name: at(value) if name.endswith("_time") else value for name, value in said.items()}
+    said = {name: float(value) if name.endswith("_minutes") else value for name, value in said.items()}
+    if row["event"] == "visit_snapshot":
+        return snapshot(
+            event_type=row["event"],
+            visit_id="v1",
+            admission_time=at(row["at"]),
+            department=row["department"],
+            **{"bed_id": None, "discharge_time": None, **said},
+        )
+    return event(event_type=row["event"], event_time=at(row["at"]), department=row["department"] or None, **said)
+
+
+def line_of(stay: dict[str, Any], columns: list[str]) -> dict[str, str]:
+    """``stay`` as the page would write it."""
+    wait = f"{stay['wait_minutes']:g} {stay['wait_source']}" if stay["wait_minutes"] is not None else ""
+    written = {
+        "stay": str(stay["stay_number"]),
+        "department": stay["department"],
+        "came from": stay["from_department"] or "",
+        "from": _clock(stay["admission_at"]),
+        "until": _clock(stay["discharge_at"]),
+        "arrived": _clock(stay["arrival_at"]),
+        "wait": wait,
+        "bed": stay["bed_id"] or "",
+        "starts visit": "yes" if stay["is_visit_start"] else "no",
+        "ends visit": "yes" if stay["is_visit_end"] else "no",
+        "hours": _number(stay["length_of_stay_hours"]),
+        "visit hours": _number(stay["visit_length_of_stay_hours"]),
+        "status": stay["discharge_status"] or "",
+        "flags": ", ".join(flag for flag in stay["quality_flags"] if flag != "department_is_not_listed"),
+    }
+    return {name: written[name] for name in columns}
+
+
+def _clock(instant: datetime | None) -> str:
+    if instant is None:
+        return ""
+    days = (instant - at("00:00")).days
+    return f"{instant:%H:%M}" + (f" {days:+}" if days else "")
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:g}"
+
+
+def test_the_page_has_examples_to_run() -> None:
+    assert len(EXAMPLES) >= 25
+    assert len({example.title for example in EXAMPLES}) == len(EXAMPLES)
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.title)
+def test_the_events_of_each_example_give_its_stays_in_any_order(example: Example) -> None:
+    """In every order of arrival to us; the hub's own times stay with the events."""
+    received = deliveries([body_of(row) for row in example.events])
+    silver = accepted(received, DEPARTMENTS)
+    assert silver.height == len(received)
+    for order in list(permutations(range(silver.height)))[:FEW_ORDERS]:
+        stays = visits.stays(silver[list(order)])
+        columns = list(example.stays[0]) if example.stays else []
+        assert [line_of(stay, columns) for stay in stays.iter_rows(named=True)] == example.stays
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.title)
+def test_the_oracle_knows_each_example_too(example: Example) -> None:
+    received = deliveries([body_of(row) for row in example.events])
+    verdict = oracle.judge(received, list(DEPARTMENTS.iter_rows(named=True)))
+    told = [
+        (stay.department, _clock(stay.admission_at), _clock(stay.discharge_at))
+        for stay in oracle.stays(verdict.accepted)
+    ]
+    assert told == [(row["department"], row["from"], row["until"]) for row in example.stays]
+
+
+def test_a_visit_without_a_placement_is_counted_as_waiting() -> None:
+    silver = accepted([event(event_type="arrival"), event(visit_id="v2")], DEPARTMENTS)
+    waiting = visits.waiting(silver, visits.stays(silver))
+    assert waiting["visit_id"].to_list() == silver.filter(event_type="arrival")["visit_id"].to_list()
+
+
+def test_a_transfer_to_the_same_department_of_another_hospital_is_a_move() -> None:
+    """The department where the patient already lies is a department of one hospital."""
+    silver = accepted(
+        [event(hospital_id=1), event(event_type="transfer", hospital_id=2, event_time=at("12:00"))], DEPARTMENTS
+    )
+    assert visits.stays(silver).select("hospital_id", "stay_number").rows() == [("1", 1), ("2", 2)]
+
+
+def test_flags_of_a_visit_are_told_once_and_sorted() -> None:
+    silver = accepted([event(age=130, gender="?"), event(event_type="triage", department=None, age=130)], DEPARTMENTS)
+    assert visits.stays(silver)["quality_flags"].to_list() == [["age_is_out_of_range", "gender_is_unknown"]]
+
+
+def test_no_events_give_no_stays() -> None:
+    silver = accepted([], DEPARTMENTS)
+    assert visits.stays(silver).is_empty()
+    assert visits.waiting(silver, visits.stays(silver)).is_empty()
+
+
+@settings(max_examples=25)
+@given(hospital_days.deliveries(hospital_days.messy_days()), st.randoms(use_true_random=False))
+def test_stays_of_a_visit_follow_each_other_and_never_end_before_they_begin(
+    received: list[Any], dice: random.Random
+) -> None:
+    silver = accepted(received, DEPARTMENTS)
+    stays = visits.stays(silver)
+    assert stays.equals(visits.stays(silver.sample(fraction=1, shuffle=True, seed=dice.randrange(99))))
+    assert stays.filter(pl.col("discharge_at") < pl.col("admission_at")).is_empty()
+    for visit in stays.partition_by("visit_id"):
+        assert visit["stay_number"].to_list() == list(range(1, visit.height + 1))
+        assert visit["is_visit_start"].sum() <= 1
+        assert not visit["is_visit_end"][:-1].any()
+        assert visit["discharge_at"][:-1].null_count() == 0
