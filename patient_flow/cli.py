@@ -110,9 +110,9 @@ def init() -> None:
     click.echo(f"the {services.settings.warehouse_kind} warehouse is ready")
 
 
-@warehouse.command(epilog=f"{_EXAMPLE}patient-flow warehouse migrate --dry-run")
+@warehouse.command("migrate", epilog=f"{_EXAMPLE}patient-flow warehouse migrate --dry-run")
 @click.option("--dry-run", is_flag=True, help="Show the statements and change nothing.")
-def migrate(dry_run: bool) -> None:
+def migrate_warehouse(dry_run: bool) -> None:
     """Add what the tables of the warehouse lack."""
     from patient_flow.services import Services
 
@@ -152,6 +152,16 @@ def rebuild() -> None:
     from patient_flow.services import Services
 
     for line in operations.rebuild(Services(load())):
+        click.echo(line)
+
+
+@cli.command(epilog=f"{_EXAMPLE}patient-flow migrate")
+def migrate() -> None:
+    """Rewrite the lake's tables whose columns have other types than this version needs."""
+    from patient_flow import operations
+    from patient_flow.services import Services
+
+    for line in operations.migrate_lake(Services(load())):
         click.echo(line)
 
 

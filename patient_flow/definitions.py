@@ -5,9 +5,9 @@ from __future__ import annotations
 import dagster as dg
 
 from patient_flow.orchestration.assets import ASSETS
+from patient_flow.orchestration.automation import event_hub_backlog, hourly_maintenance, lake_maintenance, micro_batch
 from patient_flow.orchestration.checks import CHECKS
 from patient_flow.orchestration.resources import PatientFlow
-from patient_flow.orchestration.sensors import event_hub_backlog, micro_batch
 
 
 def build_defs(patient_flow: PatientFlow | None = None) -> dg.Definitions:
@@ -15,7 +15,8 @@ def build_defs(patient_flow: PatientFlow | None = None) -> dg.Definitions:
     return dg.Definitions(
         assets=ASSETS,
         asset_checks=CHECKS,
-        jobs=[micro_batch],
+        jobs=[micro_batch, lake_maintenance],
+        schedules=[hourly_maintenance],
         sensors=[event_hub_backlog],
         resources={"patient_flow": patient_flow or PatientFlow()},
         # One process per run: a process per step would outlast the minute.

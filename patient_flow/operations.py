@@ -48,6 +48,12 @@ def replay_quarantine(services: Services, reason: str | None = None) -> Iterator
     yield from _load(services, run_id)
 
 
+def migrate_lake(services: Services) -> Iterator[str]:
+    """Rewrites the tables of the lake whose columns have other types than this version declares."""
+    done = [said for table in tables.LAKE_TABLES if (said := services.lake.migrate(table)) is not None]
+    yield from done or ["every table of the lake fits this version"]
+
+
 def verify_warehouse(services: Services) -> list[reconciliation.Difference]:
     """Where the warehouse differs from the gold versions that it says it holds."""
     loaded = services.warehouse.loaded_versions()

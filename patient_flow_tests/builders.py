@@ -160,6 +160,8 @@ STEPS = (
     "data_quality_day",
 )
 """Every step from bronze to gold, in the order of a micro-batch."""
+EVENT_STEPS = tuple(step for step in STEPS if step != "dim_time")
+"""Without DimTime, which is large and the same for all events of the calendar's years."""
 
 
 def run_step(name: str, lake: Lake, departments: pl.DataFrame) -> StepResult:

@@ -320,20 +320,23 @@ def fold(events: Sequence[Event]) -> list[Stay]:
 
 
 def _standing(ordered: Sequence[Event]) -> list[Event]:
-    """What is left when every cancel has undone its target and only the newest snapshot speaks."""
+    """What is left when only the newest snapshot speaks and every cancel has undone its target."""
+    newest = max((event for event in ordered if event.type == SNAPSHOT), key=lambda e: e.order, default=None)
     standing: list[Event] = []
     for event in ordered:
+        if event.type == SNAPSHOT and event is not newest:
+            continue
         if not event.type.startswith("cancel_"):
             standing.append(event)
             continue
         kind = event.type.removeprefix("cancel_")
-        targets = [place for place, candidate in enumerate(standing) if candidate.type == kind]
+        kinds = ("admission", SNAPSHOT) if kind == "admission" else (kind,)
+        targets = [place for place, candidate in enumerate(standing) if candidate.type in kinds]
         if targets:
             since = targets[-1]
             taken_along = ("transfer", "discharge") if kind == "admission" else ()
             standing = standing[:since] + [later for later in standing[since + 1 :] if later.type not in taken_along]
-    newest = max((event for event in standing if event.type == SNAPSHOT), key=lambda e: e.order, default=None)
-    return [event for event in standing if event.type != SNAPSHOT or event is newest]
+    return standing
 
 
 def _placements(standing: Sequence[Event]) -> list[Placement]:
@@ -457,7 +460,8 @@ class Gold:
         self.departments = department_versions(accepted, reference)
         self._patients = _by_subject(self.patients)
         self._departments = _by_subject(self.departments)
-        self.until = _hour(max((event.time for event in accepted), default=BEGINNING))
+        self.newest = max((event.time for event in accepted), default=BEGINNING)
+        self.until = _hour(self.newest)
         self.flows = [self._flow(stay) for stay in stays(accepted)]
         self.waiting = waiting(accepted)
         self.census = self._census()
@@ -503,7 +507,7 @@ class Gold:
             row["admissions"] += stay.is_visit_start
             row["transfers_in"] += flow.came_from is not None
             row["waits"] += [] if stay.wait_minutes is None else [stay.wait_minutes]
-            if stay.discharge_at is not None:
+            if stay.discharge_at is not None and stay.discharge_at <= self.newest:  # later ones are plans
                 row = rows[self._date(stay.discharge_at), flow.place, flow.gender]
                 row["discharges"] += stay.is_visit_end
                 row["lengths"] += [] if stay.visit_hours is None else [stay.visit_hours]

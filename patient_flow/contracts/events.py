@@ -5,7 +5,7 @@ Not here: how a body is read (``transforms.bodies``) and what makes an event acc
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 SUPPORTED_MAJOR_VERSION = "1"
 MAX_ID_LENGTH = 64
@@ -13,6 +13,9 @@ MAX_AGE = 120
 MAX_WAIT_MINUTES = 10_080
 CLOCK_TOLERANCE = timedelta(minutes=5)
 """How much later than its arrival at the hub an event may say that something has happened."""
+
+EARLIEST_TIME = datetime(1990, 1, 1, tzinfo=UTC)
+"""A time before this is taken for a default that nobody filled in: it is no usable time."""
 
 EVENT_TYPES = (
     "arrival",

@@ -194,3 +194,5 @@ FLAG_RULES = tuple(r for r in RULES if r.severity is Severity.FLAG)
 DUPLICATE = "event_is_a_duplicate"
 REUSED_ID = "event_id_is_reused"
 RULES_CHANGED = "rules_have_changed"
+ALL = "all"
+"""Stands in ``data_quality_day.rule`` for the count of events, whatever rules they break."""

@@ -9,6 +9,9 @@ Rules that all views keep. Now and open are asked when the view is read. A ratio
 so that a report can add up the sums and divide; percentages are never averaged and never clipped. Percentiles
 interpolate linearly (PERCENTILE.INC); like distinct counts they hold for their row only. Dates and hours are local,
 through DimTime; instants are UTC. A day belongs to a department of a hospital, whatever version of it was valid.
+
+The SQL is shaped so that a filter on the date reaches the tables on every engine: SQLite carries one through windows
+over the columns they are partitioned by and into one aggregate, never through an aggregate into what lies below it.
 """
 
 from __future__ import annotations
@@ -40,8 +43,24 @@ CROSS JOIN (SELECT MAX(time_key) AS time_key FROM {FactBedCensus}) last_hour
 JOIN {DimTime} t ON t.time_key BETWEEN first_hour.time_key AND last_hour.time_key
 JOIN {DimDepartment} d
     ON t.hour_start_at >= d.valid_from AND (d.valid_to IS NULL OR t.hour_start_at < d.valid_to)""",
+    # SQLite takes the tables of a CROSS JOIN as they are written: hours first, which it finds by their date.
+    "hours_and_stays": """\
+{DimTime} t
+CROSS JOIN {FactPatientFlow} f
+JOIN {DimDepartment} d ON d.department_key = f.department_key""",
+    # The few stays that are open first, then what belongs to them; t is left to the view.
+    "open_stays": """\
+{FactPatientFlow} f
+CROSS JOIN {FactPatientFlow} v
+CROSS JOIN {DimTime} t
+CROSS JOIN {DimDepartment} d""",
+    "is_open": """\
+f.admission_at <= {now}
+AND (f.discharge_at IS NULL OR f.discharge_at > {now})
+AND v.visit_id = f.visit_id AND v.stay_number = 1
+AND d.department_key = f.department_key""",
+    "of_a_cell": "PARTITION BY date, hospital_id, department, gender",
     "genders": "(" + " UNION ALL ".join(f"SELECT '{gender}' AS gender" for gender in events.GENDERS) + ")",
-    "is_open": "f.admission_at <= {now} AND (f.discharge_at IS NULL OR f.discharge_at > {now})",
     "has_ended": "f.discharge_at <= {now}",
     "wait_standard": str(measures.WAIT_STANDARD_MINUTES),
 }
@@ -171,38 +190,41 @@ ADMISSIONS_DAILY = View(
         _count("visits", "Distinct visits with a stay that began"),
     ),
     """
-SELECT
-    date,
-    hospital_id,
-    MAX(hospital_name) AS hospital_name,
-    department,
-    gender,
-    CAST(SUM(admission) AS BIGINT) AS admissions,
-    CAST(SUM(transfer_in) AS BIGINT) AS transfers_in,
-    CAST(SUM(discharge) AS BIGINT) AS discharges,
-    COUNT(DISTINCT begun_visit_id) AS visits
+SELECT date, hospital_id, hospital_name, department, gender, admissions, transfers_in, discharges, visits
 FROM (
     SELECT
-        t.date,
-        d.hospital_id,
-        d.hospital_name,
-        d.department,
-        f.gender,
-        CASE WHEN f.is_visit_start = {true} THEN 1 ELSE 0 END AS admission,
-        CASE WHEN f.from_department_key <> 0 THEN 1 ELSE 0 END AS transfer_in,
-        0 AS discharge,
-        f.visit_id AS begun_visit_id
-    FROM {FactPatientFlow} f
-    JOIN {DimTime} t ON t.time_key = f.admission_time_key
-    JOIN {DimDepartment} d ON d.department_key = f.department_key
-    UNION ALL
-    SELECT t.date, d.hospital_id, d.hospital_name, d.department, f.gender, 0, 0, 1, NULL
-    FROM {FactPatientFlow} f
-    JOIN {DimTime} t ON t.time_key = f.discharge_time_key
-    JOIN {DimDepartment} d ON d.department_key = f.department_key
-    WHERE f.is_visit_end = {true} AND {has_ended}
-) moves
-GROUP BY date, hospital_id, department, gender
+        date,
+        hospital_id,
+        MAX(hospital_name) OVER ({of_a_cell}) AS hospital_name,
+        department,
+        gender,
+        CAST(SUM(admissions) OVER ({of_a_cell}) AS BIGINT) AS admissions,
+        CAST(SUM(transfers_in) OVER ({of_a_cell}) AS BIGINT) AS transfers_in,
+        CAST(SUM(discharges) OVER ({of_a_cell}) AS BIGINT) AS discharges,
+        CAST(SUM(visits) OVER ({of_a_cell}) AS BIGINT) AS visits,
+        ROW_NUMBER() OVER ({of_a_cell} ORDER BY discharges) AS place
+    FROM (
+        SELECT
+            t.date,
+            d.hospital_id,
+            MAX(d.hospital_name) AS hospital_name,
+            d.department,
+            f.gender,
+            SUM(CASE WHEN f.is_visit_start = {true} THEN 1 ELSE 0 END) AS admissions,
+            SUM(CASE WHEN f.from_department_key <> 0 THEN 1 ELSE 0 END) AS transfers_in,
+            0 AS discharges,
+            COUNT(DISTINCT f.visit_id) AS visits
+        FROM {hours_and_stays}
+        WHERE f.admission_time_key = t.time_key
+        GROUP BY t.date, d.hospital_id, d.department, f.gender
+        UNION ALL
+        SELECT t.date, d.hospital_id, MAX(d.hospital_name), d.department, f.gender, 0, 0, COUNT(*), 0
+        FROM {hours_and_stays}
+        WHERE f.discharge_time_key = t.time_key AND f.is_visit_end = {true} AND {has_ended}
+        GROUP BY t.date, d.hospital_id, d.department, f.gender
+    ) begun_and_ended
+) cells
+WHERE place = 1
 """,
 )
 
@@ -225,34 +247,47 @@ WAITING_TIMES = View(
 SELECT
     date,
     hospital_id,
-    MAX(hospital_name) AS hospital_name,
+    hospital_name,
     department,
     gender,
-    CAST(COUNT(*) AS BIGINT) AS waits,
-    SUM(wait_minutes) AS wait_minutes_sum,
-    AVG(wait_minutes) AS wait_minutes_mean,
-    {percentile[0.5, wait_minutes]} AS wait_minutes_p50,
-    {percentile[0.9, wait_minutes]} AS wait_minutes_p90,
-    CAST(SUM(CASE WHEN wait_minutes <= {wait_standard} THEN 1 ELSE 0 END) AS BIGINT) AS waits_within_240,
-    100 * CAST(SUM(CASE WHEN wait_minutes <= {wait_standard} THEN 1 ELSE 0 END) AS FLOAT) / COUNT(*) AS within_240_pct
+    waits,
+    wait_minutes_sum,
+    wait_minutes_sum / waits AS wait_minutes_mean,
+    wait_minutes_p50,
+    wait_minutes_p90,
+    waits_within_240,
+    100 * CAST(waits_within_240 AS FLOAT) / waits AS within_240_pct
 FROM (
     SELECT
-        t.date,
-        d.hospital_id,
-        d.hospital_name,
-        d.department,
-        f.gender,
-        f.wait_minutes,
-        ROW_NUMBER() OVER (
-            PARTITION BY t.date, d.hospital_id, d.department, f.gender ORDER BY f.wait_minutes
-        ) - 1 AS place,
-        COUNT(*) OVER (PARTITION BY t.date, d.hospital_id, d.department, f.gender) - 1 AS last_place
-    FROM {FactPatientFlow} f
-    JOIN {DimTime} t ON t.time_key = f.admission_time_key
-    JOIN {DimDepartment} d ON d.department_key = f.department_key
-    WHERE f.is_visit_start = {true} AND f.wait_minutes IS NOT NULL
-) ranked
-GROUP BY date, hospital_id, department, gender
+        date,
+        hospital_id,
+        MAX(hospital_name) OVER ({of_a_cell}) AS hospital_name,
+        department,
+        gender,
+        place,
+        CAST(COUNT(*) OVER ({of_a_cell}) AS BIGINT) AS waits,
+        SUM(wait_minutes) OVER ({of_a_cell}) AS wait_minutes_sum,
+        {percentile[0.5, wait_minutes]} OVER ({of_a_cell}) AS wait_minutes_p50,
+        {percentile[0.9, wait_minutes]} OVER ({of_a_cell}) AS wait_minutes_p90,
+        CAST(SUM(CASE WHEN wait_minutes <= {wait_standard} THEN 1 ELSE 0 END) OVER ({of_a_cell}) AS BIGINT)
+            AS waits_within_240
+    FROM (
+        SELECT
+            t.date,
+            d.hospital_id,
+            d.hospital_name,
+            d.department,
+            f.gender,
+            f.wait_minutes,
+            ROW_NUMBER() OVER (
+                PARTITION BY t.date, d.hospital_id, d.department, f.gender ORDER BY f.wait_minutes
+            ) - 1 AS place,
+            COUNT(*) OVER (PARTITION BY t.date, d.hospital_id, d.department, f.gender) - 1 AS last_place
+        FROM {hours_and_stays}
+        WHERE f.admission_time_key = t.time_key AND f.is_visit_start = {true} AND f.wait_minutes IS NOT NULL
+    ) ranked
+) cells
+WHERE place = 0
 """,
 )
 
@@ -276,53 +311,91 @@ LENGTH_OF_STAY = View(
 SELECT
     date,
     hospital_id,
-    MAX(hospital_name) AS hospital_name,
+    hospital_name,
     department,
     gender,
-    CAST(SUM(is_ended) AS BIGINT) AS ended_visits,
-    SUM(ended_hours) AS length_of_stay_hours_sum,
-    AVG(ended_hours) AS length_of_stay_hours_mean,
-    CASE WHEN SUM(is_ended) > 0 THEN {percentile[0.5, ended_hours]} END AS length_of_stay_hours_median,
-    CAST(SUM(1 - is_ended) AS BIGINT) AS open_visits,
-    SUM(open_hours) AS current_stay_hours_sum,
-    AVG(open_hours) AS current_stay_hours_mean
+    ended_visits,
+    length_of_stay_hours_sum,
+    length_of_stay_hours_sum / NULLIF(ended_visits, 0) AS length_of_stay_hours_mean,
+    length_of_stay_hours_median,
+    open_visits,
+    current_stay_hours_sum,
+    current_stay_hours_sum / NULLIF(open_visits, 0) AS current_stay_hours_mean
 FROM (
     SELECT
-        t.date,
-        d.hospital_id,
-        d.hospital_name,
-        d.department,
-        f.gender,
-        1 AS is_ended,
-        f.visit_length_of_stay_hours AS ended_hours,
-        CAST(NULL AS FLOAT) AS open_hours,
-        ROW_NUMBER() OVER (
-            PARTITION BY t.date, d.hospital_id, d.department, f.gender ORDER BY f.visit_length_of_stay_hours
-        ) - 1 AS place,
-        COUNT(*) OVER (PARTITION BY t.date, d.hospital_id, d.department, f.gender) - 1 AS last_place
-    FROM {FactPatientFlow} f
-    JOIN {DimTime} t ON t.time_key = f.discharge_time_key
-    JOIN {DimDepartment} d ON d.department_key = f.department_key
-    WHERE f.is_visit_end = {true} AND {has_ended} AND f.visit_length_of_stay_hours IS NOT NULL
-    UNION ALL
-    SELECT
-        t.date,
-        d.hospital_id,
-        d.hospital_name,
-        d.department,
-        f.gender,
-        0,
-        NULL,
-        {hours_since[v.admission_at]},
-        NULL,
-        NULL
-    FROM {FactPatientFlow} f
-    JOIN {FactPatientFlow} v ON v.visit_id = f.visit_id AND v.stay_number = 1
-    JOIN {DimTime} t ON t.time_key = {this_hour}
-    JOIN {DimDepartment} d ON d.department_key = f.department_key
-    WHERE {is_open}
-) visits
-GROUP BY date, hospital_id, department, gender
+        date,
+        hospital_id,
+        MAX(hospital_name) OVER ({of_a_cell}) AS hospital_name,
+        department,
+        gender,
+        CAST(SUM(ended_visits) OVER ({of_a_cell}) AS BIGINT) AS ended_visits,
+        SUM(ended_hours) OVER ({of_a_cell}) AS length_of_stay_hours_sum,
+        MAX(median_hours) OVER ({of_a_cell}) AS length_of_stay_hours_median,
+        CAST(SUM(open_visits) OVER ({of_a_cell}) AS BIGINT) AS open_visits,
+        SUM(open_hours) OVER ({of_a_cell}) AS current_stay_hours_sum,
+        ROW_NUMBER() OVER ({of_a_cell} ORDER BY open_visits) AS place
+    FROM (
+        SELECT
+            date,
+            hospital_id,
+            hospital_name,
+            department,
+            gender,
+            ended_visits,
+            ended_hours,
+            median_hours,
+            0 AS open_visits,
+            CAST(NULL AS FLOAT) AS open_hours
+        FROM (
+            SELECT
+                date,
+                hospital_id,
+                MAX(hospital_name) OVER ({of_a_cell}) AS hospital_name,
+                department,
+                gender,
+                place,
+                COUNT(*) OVER ({of_a_cell}) AS ended_visits,
+                SUM(hours) OVER ({of_a_cell}) AS ended_hours,
+                {percentile[0.5, hours]} OVER ({of_a_cell}) AS median_hours
+            FROM (
+                SELECT
+                    t.date,
+                    d.hospital_id,
+                    d.hospital_name,
+                    d.department,
+                    f.gender,
+                    f.visit_length_of_stay_hours AS hours,
+                    ROW_NUMBER() OVER (
+                        PARTITION BY t.date, d.hospital_id, d.department, f.gender
+                        ORDER BY f.visit_length_of_stay_hours
+                    ) - 1 AS place,
+                    COUNT(*) OVER (PARTITION BY t.date, d.hospital_id, d.department, f.gender) - 1 AS last_place
+                FROM {hours_and_stays}
+                WHERE f.discharge_time_key = t.time_key
+                    AND f.is_visit_end = {true}
+                    AND {has_ended}
+                    AND f.visit_length_of_stay_hours IS NOT NULL
+            ) ranked
+        ) ended
+        WHERE place = 0
+        UNION ALL
+        SELECT
+            t.date,
+            d.hospital_id,
+            MAX(d.hospital_name),
+            d.department,
+            f.gender,
+            0,
+            NULL,
+            NULL,
+            COUNT(*),
+            SUM({hours_since[v.admission_at]})
+        FROM {open_stays}
+        WHERE {is_open} AND t.time_key = {this_hour}
+        GROUP BY t.date, d.hospital_id, d.department, f.gender
+    ) ended_and_open
+) cells
+WHERE place = 1
 """,
 )
 
@@ -377,12 +450,9 @@ FROM (
         {hours_since[f.admission_at]} AS stay_hours,
         {hours_since[v.admission_at]} AS visit_hours,
         d.expected_los_hours
-    FROM {FactPatientFlow} f
-    JOIN {FactPatientFlow} v ON v.visit_id = f.visit_id AND v.stay_number = 1
-    JOIN {DimTime} t ON t.time_key = f.admission_time_key
-    JOIN {DimDepartment} d ON d.department_key = f.department_key
+    FROM {open_stays}
     LEFT JOIN {DimPatient} p ON p.patient_key = f.patient_key
-    WHERE {is_open}
+    WHERE {is_open} AND t.time_key = f.admission_time_key
 ) stays
 """,
 )
@@ -402,32 +472,24 @@ DEPARTMENT_INFLOW = View(
     ),
     """
 SELECT
-    date,
-    hospital_id,
-    MAX(hospital_name) AS hospital_name,
-    department,
-    from_department,
-    gender,
-    CAST(SUM(admission) AS BIGINT) AS admissions,
-    CAST(SUM(1 - admission) AS BIGINT) AS transfers_in,
+    t.date,
+    d.hospital_id,
+    MAX(d.hospital_name) AS hospital_name,
+    d.department,
+    CASE WHEN f.from_department_key = 0 THEN 'Admission' ELSE COALESCE(o.department, 'Unknown') END AS from_department,
+    f.gender,
+    CAST(SUM(CASE WHEN f.from_department_key = 0 THEN 1 ELSE 0 END) AS BIGINT) AS admissions,
+    CAST(SUM(CASE WHEN f.from_department_key = 0 THEN 0 ELSE 1 END) AS BIGINT) AS transfers_in,
     CAST(COUNT(*) AS BIGINT) AS patients
-FROM (
-    SELECT
-        t.date,
-        d.hospital_id,
-        d.hospital_name,
-        d.department,
-        CASE WHEN f.from_department_key = 0 THEN 'Admission' ELSE COALESCE(o.department, 'Unknown') END
-            AS from_department,
-        f.gender,
-        CASE WHEN f.from_department_key = 0 THEN 1 ELSE 0 END AS admission
-    FROM {FactPatientFlow} f
-    JOIN {DimTime} t ON t.time_key = f.admission_time_key
-    JOIN {DimDepartment} d ON d.department_key = f.department_key
-    LEFT JOIN {DimDepartment} o ON o.department_key = f.from_department_key
-    WHERE f.is_visit_start = {true} OR f.from_department_key <> 0
-) moves
-GROUP BY date, hospital_id, department, from_department, gender
+FROM {hours_and_stays}
+LEFT JOIN {DimDepartment} o ON o.department_key = f.from_department_key
+WHERE f.admission_time_key = t.time_key AND (f.is_visit_start = {true} OR f.from_department_key <> 0)
+GROUP BY
+    t.date,
+    d.hospital_id,
+    d.department,
+    CASE WHEN f.from_department_key = 0 THEN 'Admission' ELSE COALESCE(o.department, 'Unknown') END,
+    f.gender
 """,
 )
 
@@ -464,10 +526,8 @@ SELECT
     f.length_of_stay_hours AS stay_hours,
     d.expected_los_hours,
     f.length_of_stay_hours - d.expected_los_hours AS hours_over
-FROM {FactPatientFlow} f
-JOIN {DimTime} t ON t.time_key = f.discharge_time_key
-JOIN {DimDepartment} d ON d.department_key = f.department_key
-WHERE {has_ended} AND f.length_of_stay_hours > d.expected_los_hours
+FROM {hours_and_stays}
+WHERE f.discharge_time_key = t.time_key AND {has_ended} AND f.length_of_stay_hours > d.expected_los_hours
 UNION ALL
 SELECT
     t.date,
@@ -484,10 +544,8 @@ SELECT
     {hours_since[f.admission_at]},
     d.expected_los_hours,
     {hours_since[f.admission_at]} - d.expected_los_hours
-FROM {FactPatientFlow} f
-JOIN {DimTime} t ON t.time_key = {this_hour}
-JOIN {DimDepartment} d ON d.department_key = f.department_key
-WHERE {is_open} AND {hours_since[f.admission_at]} > d.expected_los_hours
+FROM {open_stays}
+WHERE {is_open} AND t.time_key = {this_hour} AND {hours_since[f.admission_at]} > d.expected_los_hours
 """,
 )
 
@@ -508,25 +566,43 @@ BED_TURNOVER = View(
 SELECT
     date,
     hospital_id,
-    MAX(hospital_name) AS hospital_name,
+    hospital_name,
     department,
-    CAST(SUM(discharge) AS BIGINT) AS discharges,
-    CAST(SUM(staffed_beds) AS BIGINT) AS staffed_bed_hours,
-    CAST(COUNT(staffed_beds) AS BIGINT) AS hours,
-    CAST(SUM(staffed_beds) AS FLOAT) / NULLIF(COUNT(staffed_beds), 0) AS average_staffed_beds,
-    CAST(SUM(discharge) AS FLOAT) * COUNT(staffed_beds) / NULLIF(SUM(staffed_beds), 0) AS bed_turnover
+    discharges,
+    staffed_bed_hours,
+    hours,
+    CAST(staffed_bed_hours AS FLOAT) / NULLIF(hours, 0) AS average_staffed_beds,
+    CAST(discharges AS FLOAT) * hours / NULLIF(staffed_bed_hours, 0) AS bed_turnover
 FROM (
-    SELECT t.date, d.hospital_id, d.hospital_name, d.department, d.staffed_beds, 0 AS discharge
-    FROM {department_hours}
-    WHERE d.staffed_beds IS NOT NULL
-    UNION ALL
-    SELECT t.date, d.hospital_id, d.hospital_name, d.department, NULL, 1
-    FROM {FactPatientFlow} f
-    JOIN {DimTime} t ON t.time_key = f.discharge_time_key
-    JOIN {DimDepartment} d ON d.department_key = f.department_key
-    WHERE f.is_visit_end = {true} AND {has_ended}
-) beds_and_discharges
-GROUP BY date, hospital_id, department
+    SELECT
+        date,
+        hospital_id,
+        MAX(hospital_name) OVER (PARTITION BY date, hospital_id, department) AS hospital_name,
+        department,
+        CAST(SUM(discharges) OVER (PARTITION BY date, hospital_id, department) AS BIGINT) AS discharges,
+        CAST(SUM(staffed_beds) OVER (PARTITION BY date, hospital_id, department) AS BIGINT) AS staffed_bed_hours,
+        CAST(SUM(hours) OVER (PARTITION BY date, hospital_id, department) AS BIGINT) AS hours,
+        ROW_NUMBER() OVER (PARTITION BY date, hospital_id, department ORDER BY discharges) AS place
+    FROM (
+        SELECT
+            t.date,
+            d.hospital_id,
+            MAX(d.hospital_name) AS hospital_name,
+            d.department,
+            SUM(d.staffed_beds) AS staffed_beds,
+            COUNT(*) AS hours,
+            0 AS discharges
+        FROM {department_hours}
+        WHERE d.staffed_beds IS NOT NULL
+        GROUP BY t.date, d.hospital_id, d.department
+        UNION ALL
+        SELECT t.date, d.hospital_id, MAX(d.hospital_name), d.department, NULL, 0, COUNT(*)
+        FROM {hours_and_stays}
+        WHERE f.discharge_time_key = t.time_key AND f.is_visit_end = {true} AND {has_ended}
+        GROUP BY t.date, d.hospital_id, d.department
+    ) beds_and_discharges
+) days
+WHERE place = 1
 """,
 )
 
@@ -547,27 +623,30 @@ READMISSIONS = View(
 SELECT
     date,
     hospital_id,
-    MAX(hospital_name) AS hospital_name,
+    hospital_name,
     department,
     gender,
-    CAST(SUM(has_passed) AS BIGINT) AS discharges,
-    CAST(SUM(CASE WHEN returns > 0 THEN has_passed ELSE 0 END) AS BIGINT) AS readmissions,
-    100 * CAST(SUM(CASE WHEN returns > 0 THEN has_passed ELSE 0 END) AS FLOAT) / NULLIF(SUM(has_passed), 0)
-        AS readmission_pct,
-    CAST(SUM(1 - has_passed) AS BIGINT) AS discharges_pending
+    discharges,
+    readmissions,
+    100 * CAST(readmissions AS FLOAT) / NULLIF(discharges, 0) AS readmission_pct,
+    discharges_pending
 FROM (
     SELECT
         t.date,
         d.hospital_id,
-        d.hospital_name,
+        MAX(d.hospital_name) AS hospital_name,
         d.department,
         f.gender,
-        f.stay_key,
-        MAX(CASE WHEN {readmission_deadline[f.discharge_at]} <= {now} THEN 1 ELSE 0 END) AS has_passed,
-        COUNT(n.stay_key) AS returns
-    FROM {FactPatientFlow} f
-    JOIN {DimTime} t ON t.time_key = f.discharge_time_key
-    JOIN {DimDepartment} d ON d.department_key = f.department_key
+        CAST(COUNT(DISTINCT CASE WHEN {readmission_deadline[f.discharge_at]} <= {now} THEN f.stay_key END) AS BIGINT)
+            AS discharges,
+        CAST(
+            COUNT(DISTINCT CASE
+                WHEN {readmission_deadline[f.discharge_at]} <= {now} AND n.stay_key IS NOT NULL THEN f.stay_key
+            END) AS BIGINT
+        ) AS readmissions,
+        CAST(COUNT(DISTINCT CASE WHEN {readmission_deadline[f.discharge_at]} > {now} THEN f.stay_key END) AS BIGINT)
+            AS discharges_pending
+    FROM {hours_and_stays}
     JOIN {DimPatient} p ON p.patient_key = f.patient_key
     LEFT JOIN {DimPatient} a ON a.patient_id = p.patient_id
     LEFT JOIN {FactPatientFlow} n
@@ -576,13 +655,13 @@ FROM (
         AND n.visit_id <> f.visit_id
         AND n.admission_at >= f.discharge_at
         AND n.admission_at <= {readmission_deadline[f.discharge_at]}
-    WHERE f.is_visit_end = {true}
+    WHERE f.discharge_time_key = t.time_key
+        AND f.is_visit_end = {true}
         AND {has_ended}
         AND f.patient_key <> 0
         AND (f.discharge_status IS NULL OR f.discharge_status <> 'deceased')
-    GROUP BY t.date, d.hospital_id, d.hospital_name, d.department, f.gender, f.stay_key
-) discharged
-GROUP BY date, hospital_id, department, gender
+    GROUP BY t.date, d.hospital_id, d.department, f.gender
+) cells
 """,
 )
 

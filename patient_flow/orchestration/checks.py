@@ -3,7 +3,8 @@
 import dagster as dg
 import polars as pl
 
-from patient_flow.contracts import tables
+from patient_flow.contracts import measures, tables
+from patient_flow.contracts.rules import ALL
 from patient_flow.orchestration.reports import warehouse_key
 from patient_flow.orchestration.resources import PatientFlow
 
@@ -60,4 +61,35 @@ def _rows_agree(table: tables.Table) -> dg.AssetChecksDefinition:
     return rows_equal_gold
 
 
-CHECKS = [received_is_accepted_plus_quarantined, *(_rows_agree(table) for table in tables.WAREHOUSE_TABLES)]
+@dg.asset_check(
+    asset=dg.AssetKey(["gold", "data_quality_day"]),
+    description=f"Of the newest day's events, at most {measures.QUARANTINE_WARNING_PCT:g} % are quarantined.",
+)
+def few_events_are_quarantined(patient_flow: PatientFlow) -> dg.AssetCheckResult:
+    """Warns, and names the rules that events break most often."""
+    quality = patient_flow.services().lake.open(tables.DATA_QUALITY_DAY).scan()
+    newest = quality.filter(pl.col("date") == pl.col("date").max())
+    by_rule = newest.group_by("rule").agg(pl.col("accepted", "quarantined").sum()).collect()
+    events = by_rule.filter(pl.col("rule") == ALL)
+    accepted, quarantined = int(events["accepted"].sum()), int(events["quarantined"].sum())
+    share = 100 * quarantined / max(1, accepted + quarantined)
+    worst = by_rule.filter((pl.col("rule") != ALL) & (pl.col("quarantined") > 0)).sort("quarantined", descending=True)
+    is_fine = share <= measures.QUARANTINE_WARNING_PCT
+    return dg.AssetCheckResult(
+        passed=is_fine,
+        severity=dg.AssetCheckSeverity.WARN,
+        description="Few events are quarantined."
+        if is_fine
+        else "Ask the sender about the rules below; after a mapping or rule changed: patient-flow replay-quarantine.",
+        metadata={
+            "quarantined_pct": share,
+            "rules": dg.MetadataValue.json(dict(worst.select("rule", "quarantined").head(10).iter_rows())),
+        },
+    )
+
+
+CHECKS = [
+    received_is_accepted_plus_quarantined,
+    few_events_are_quarantined,
+    *(_rows_agree(table) for table in tables.WAREHOUSE_TABLES),
+]

@@ -33,7 +33,7 @@ from patient_flow.transforms.keys import short_hash
 c = pl.col
 
 CENSUS_UNTIL = "until"
-"""Progress of the census: the hour (epoch hours) up to which it counts."""
+"""Progress of the census: the newest event (epoch microseconds), up to which it counts."""
 
 PART = "part"
 """Progress of a table that is made as a whole, part by part: a second writer is refused, as with any other source."""
@@ -41,6 +41,7 @@ PART = "part"
 EVENTS_AT_ONCE = 1_000_000
 """Silver events that are folded at once when a whole table is made: bounds memory."""
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SILVER_TIMES = ("event_time", "arrival_time", "admission_time", "discharge_time")
 
 
@@ -64,7 +65,9 @@ def dim_time(lake: Lake, zone: str, *, run_id: str) -> StepResult:
     touched = calendar.years_outside_calendar(changes.both, _SILVER_TIMES)
     if not touched and not is_first:
         return _nothing_to_do(target, silver, run_id=run_id)
-    years = calendar.years_outside_calendar(silver.scan().select(_SILVER_TIMES).collect(), _SILVER_TIMES)
+    mentioned = calendar.years_outside_calendar(silver.scan().select(_SILVER_TIMES).collect(), _SILVER_TIMES)
+    newest = _newest_event(silver)
+    years = calendar.years_to_add(mentioned, newest.year) if newest else mentioned
     return _replace(target, target.scan().collect(), calendar.dim_time(years, zone), (silver,), run_id=run_id)
 
 
@@ -165,14 +168,14 @@ def fact_bed_census(lake: Lake, *, run_id: str) -> StepResult:
     until = _newest_event(silver)
     if until is None:
         return _nothing_to_do(target, *sources, run_id=run_id)
-    progress = {CENSUS_UNTIL: int(until.timestamp()) // 3600}
+    progress = {CENSUS_UNTIL: _microseconds(until)}
     versions = departments.scan().collect()
     changes = _changes(target, flow, census.STAY_COLUMNS)
     counted_until = target.progress(CENSUS_UNTIL)
     if changes.is_whole_table or counted_until is None or _versions_changed(target, departments):
         everything = census.bed_hours(census.spans(flow.scan(), until=until), versions)
         return _replace(target, target.scan().collect(), everything, sources, progress, run_id=run_id)
-    counted = datetime.fromtimestamp(counted_until * 3600, UTC)
+    counted = _instant(counted_until)
     still_in_bed = flow.scan().filter(
         c("discharge_at").is_null() | (c("discharge_at") > counted),
         ~c("stay_key").is_in(changes.both["stay_key"].implode()),
@@ -207,12 +210,12 @@ def kpi_department_day(lake: Lake, zone: str, *, run_id: str) -> StepResult:
     sources = (flow, hourly, departments)
     if is_up_to_date(target, *sources):
         return StepResult(KPI_DEPARTMENT_DAY, target.version)
-    first, last = _census_bounds(hourly)
-    bounds = {"first": _epoch_hours(first), "last": _epoch_hours(last)}
+    first, until = _census_bounds(hourly)
+    bounds = {"first": _microseconds(first), "last": _microseconds(until)}
     dates = _touched_dates(target, flow, hourly, departments, bounds, zone)
     stays, hours, before = flow.scan().select(kpis.FACT_COLUMNS), hourly.scan(), target.scan()
     if dates is None:
-        dates = _all_dates(flow, first, last, zone)
+        dates = _all_dates(flow, first, until, zone)
     else:
         spans = list(_instants(dates, zone))
         stays = stays.filter(_within("admission_at", spans) | _within("discharge_at", spans))
@@ -228,7 +231,7 @@ def kpi_department_day(lake: Lake, zone: str, *, run_id: str) -> StepResult:
         departments.scan().collect(),
         dates=pl.Series(sorted(dates), dtype=pl.Date),
         first_hour=first,
-        last_hour=last,
+        until=until,
         zone=zone,
     )
     return _replace(target, before.collect(), after, sources, bounds, run_id=run_id)
@@ -305,18 +308,38 @@ def _touched_visits(
     versions = _changes(target, patients, ("patient_id", "is_current"))
     if named.is_whole_table or versions.is_whole_table:
         return None
-    # A patient whose whole chain of versions is new has no visits but those named; any other may have.
+    # A patient whose whole chain of versions is new has no visits but those named, and those that found no version
+    # because this step was faster than the dimension's: they carry the unknown member. So for departments.
     added = versions.after.group_by("patient_id").agg(c("is_current").any())
     changed = pl.concat([versions.before["patient_id"], added.filter(~c("is_current"))["patient_id"]]).unique()
-    if changed.is_empty():
-        return named.both["visit_hash"].unique()
-    hashes = changed.to_frame().select(short_hash(c("patient_id"))).to_series()
-    others = silver.scan().filter(c("patient_hash").is_in(hashes.implode())).select("visit_hash").collect()
-    return pl.concat([named.both["visit_hash"], others["visit_hash"]]).unique()
+    touched = [named.both["visit_hash"], _visits_of(silver, changed)]
+    unknown = []
+    if not versions.after.is_empty():
+        unknown.append(c("patient_key") == UNKNOWN_KEY)
+    if target.progress(departments.table.path) != departments.version:
+        unknown.append(c("department_key") == UNKNOWN_KEY)
+        unknown.append((c("from_department_key") == UNKNOWN_KEY) & (c("stay_number") > 1))
+    if unknown:
+        touched.append(target.scan().filter(pl.any_horizontal(unknown)).select("visit_hash").collect()["visit_hash"])
+    return pl.concat(touched).unique()
+
+
+def _visits_of(silver: LakeTable, patients: pl.Series) -> pl.Series:
+    """``visit_hash`` of every visit of these patients."""
+    if patients.is_empty():
+        return pl.Series("visit_hash", dtype=pl.Int64)
+    hashes = patients.to_frame().select(short_hash(c("patient_id"))).to_series()
+    return (
+        silver.scan()
+        .filter(c("patient_hash").is_in(hashes.implode()))
+        .select("visit_hash")
+        .unique()
+        .collect()["visit_hash"]
+    )
 
 
 def _versions_changed(target: LakeTable, departments: LakeTable) -> bool:
-    """True when department versions that facts may refer to changed; new inferred ones cannot be referred to yet."""
+    """True when department versions that rows refer to may have changed; of new inferred members none can be."""
     changes = _changes(target, departments, ("is_inferred",))
     return changes.is_whole_table or not changes.before.is_empty() or not changes.after["is_inferred"].all()
 
@@ -327,16 +350,21 @@ def _newest_event(silver: LakeTable) -> datetime | None:
 
 
 def _census_bounds(hourly: LakeTable) -> tuple[datetime | None, datetime | None]:
-    """First hour with somebody in bed, and the hour up to which the census counts."""
+    """First hour with somebody in bed, and the newest event, up to which the census counts."""
     first = (
         hourly.scan().select(calendar.hour_start(c("time_key").min())).collect().item() if hourly.row_count() else None
     )
     until = hourly.progress(CENSUS_UNTIL)
-    return first, None if until is None else datetime.fromtimestamp(until * 3600, UTC)
+    return first, None if until is None else _instant(until)
 
 
-def _epoch_hours(instant: datetime | None) -> int:
-    return -1 if instant is None else int(instant.timestamp()) // 3600
+def _microseconds(instant: datetime | None) -> int:
+    """Progress can only hold numbers; -1 for none."""
+    return -1 if instant is None else round((instant - _EPOCH) / timedelta(microseconds=1))
+
+
+def _instant(microseconds: int) -> datetime:
+    return _EPOCH + timedelta(microseconds=microseconds)
 
 
 def _touched_dates(
@@ -354,24 +382,23 @@ def _touched_dates(
         return None
     dates = kpis.touched_dates(stays.both["admission_at"], zone) | kpis.touched_dates(stays.both["discharge_at"], zone)
     dates |= kpis.touched_dates(hours.both.select(calendar.hour_start(c("time_key"))).to_series(), zone)
-    for bound, hour in bounds.items():  # staffed beds count from the first hour to the last: both may have moved
-        former = target.progress(bound)
-        if former is not None and former != hour:
-            dates |= set(_dates_between(min(former, hour), max(former, hour), zone))
+    for name, bound in bounds.items():  # staffed beds count from the first hour to the newest event: both may move
+        former = target.progress(name)
+        if former is not None and former != bound:
+            dates |= set(_dates_between(_instant(min(former, bound)), _instant(max(former, bound)), zone))
     return dates
 
 
-def _dates_between(first: int, last: int, zone: str) -> Iterable[date]:
-    start = datetime.fromtimestamp(max(first, 0) * 3600, UTC).astimezone(ZoneInfo(zone)).date()
-    end = datetime.fromtimestamp(max(last, 0) * 3600, UTC).astimezone(ZoneInfo(zone)).date()
+def _dates_between(first: datetime, last: datetime, zone: str) -> Iterable[date]:
+    start, end = first.astimezone(ZoneInfo(zone)).date(), last.astimezone(ZoneInfo(zone)).date()
     return (start + timedelta(days=number) for number in range((end - start).days + 1))
 
 
-def _all_dates(flow: LakeTable, first: datetime | None, last: datetime | None, zone: str) -> set[date]:
+def _all_dates(flow: LakeTable, first: datetime | None, until: datetime | None, zone: str) -> set[date]:
     stays = flow.scan().select("admission_at", "discharge_at").collect()
     dates = kpis.touched_dates(stays["admission_at"], zone) | kpis.touched_dates(stays["discharge_at"], zone)
-    if first is not None and last is not None:
-        dates |= set(_dates_between(_epoch_hours(first), _epoch_hours(last), zone))
+    if first is not None and until is not None:
+        dates |= set(_dates_between(first, until, zone))
     return dates
 
 

@@ -42,7 +42,12 @@ def accept_events(lake: Lake, reading: Reading, *, run_id: str) -> StepResult:
         silver.version,
         written,
         consumed={BRONZE_EVENTS.path: bronze.version},
-        figures={"received": received, "accepted": written.inserted, "displaced": written.deleted},
+        figures={
+            "received": received,
+            "accepted": written.inserted,
+            "displaced": written.deleted,
+            "accepted_pct": 100.0 * written.inserted / received if received else 100.0,
+        },
     )
 
 
@@ -96,17 +101,28 @@ def quarantine_events(lake: Lake, reading: Reading, *, now: datetime, run_id: st
     since_silver = quarantine.progress(SILVER_EVENTS.path)
     if consumed is None or (since, since_silver) == (consumed, silver.version):
         return StepResult(QUARANTINE, quarantine.version)
-    moved = silver.changes(since_silver, COORDINATES)
-    rejected = [_fetch(bronze, moved.before.join(moved.after, on=COORDINATES, how="anti"))]
+    moved = silver.changes(since_silver, (*COORDINATES, "event_key"))
+    displaced = moved.before.join(moved.after, on=COORDINATES, how="anti")
+    rejected = [_fetch(bronze, displaced)]
     returned = moved.after
     if since != consumed:
         arrived = bronze.changes(since, _BODY_COLUMNS, upto=consumed).after
         rejected.append(arrived.join(moved.after, on=COORDINATES, how="anti"))
         returned = moved.after.join(arrived, on=COORDINATES, how="anti")
     rows = _with_reasons(pl.concat(rejected), silver, reading, now)
-    leaving = _held(quarantine, returned)
+    leaving = _held(quarantine, c("sequence_number").is_in(returned["sequence_number"].implode()), returned)
+    # whoever lost its identity to the displaced event has lost it to another one now
+    losers = _held(quarantine, c("event_key").is_in(displaced["event_key"].implode())).join(
+        leaving, on=COORDINATES, how="anti"
+    )
+    restated = (
+        _with_reasons(losers, silver, reading, now)
+        .drop("rejected_at")
+        .join(losers.select(*COORDINATES, "rejected_at"), on=COORDINATES)
+    )
     progress = {BRONZE_EVENTS.path: consumed, SILVER_EVENTS.path: silver.version}
-    written = quarantine.replace(leaving, rows, progress, run_id=run_id)
+    before, after = pl.concat([leaving, losers]), pl.concat([rows, restated.select(rows.columns)])
+    written = quarantine.replace(before, after, progress, run_id=run_id)
     reasons = rows.select(c("reasons").explode()).to_series().value_counts()
     return StepResult(
         QUARANTINE,
@@ -124,8 +140,10 @@ def _with_reasons(rows: pl.DataFrame, silver: LakeTable, reading: Reading, now: 
     losers = candidates(judged, reading.secret)
     taken = identity_reasons(losers, _same_identity(silver, losers))
     return (
-        rows.join(judged.select(*COORDINATES, "hospital_id", broken="reasons"), on=COORDINATES, how="left")
+        rows.select(_BODY_COLUMNS)
+        .join(judged.select(*COORDINATES, "hospital_id", broken="reasons"), on=COORDINATES, how="left")
         .join(taken, on=COORDINATES, how="left")
+        .join(losers.select(*COORDINATES, "event_key"), on=COORDINATES, how="left")
         .with_columns(
             reasons=pl.when(c("broken").list.len() > 0)
             .then("broken")
@@ -167,13 +185,7 @@ def _fetch(bronze: LakeTable, coordinates: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _held(quarantine: LakeTable, coordinates: pl.DataFrame) -> pl.DataFrame:
-    """Quarantine rows with these coordinates."""
-    if coordinates.is_empty():
-        return QUARANTINE.empty()
-    return (
-        quarantine.scan()
-        .filter(c("sequence_number").is_in(coordinates["sequence_number"].implode()))
-        .collect()
-        .join(coordinates, on=COORDINATES, how="semi")
-    )
+def _held(quarantine: LakeTable, found: pl.Expr, coordinates: pl.DataFrame | None = None) -> pl.DataFrame:
+    """Quarantine rows that ``found`` selects, of those with ``coordinates`` if given."""
+    rows = quarantine.scan().filter(found).collect()
+    return rows if coordinates is None else rows.join(coordinates, on=COORDINATES, how="semi")

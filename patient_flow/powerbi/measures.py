@@ -1,14 +1,15 @@
 """The contract's measures in DAX, each declared once.
 
-Rules that all keep. Now and open are asked when a visual asks (``UTCNOW``), also of an imported copy. Ratios are made of
-sums, never of percentages, and never clipped. Beds are not split by gender: a gender's occupancy has its own patients
-above and all the department's beds below, so genders add up. Percentiles interpolate (``PERCENTILE.INC``). An empty
-value is smaller than every number in DAX, so a comparison that an empty value must not pass says so.
+Rules that all keep. Now and open are asked when a visual asks (``UTCNOW``), also of an imported copy. Ratios are made
+of sums, never of percentages, and never clipped. Beds are not split by gender: a gender's occupancy has its own
+patients above and all the department's beds below, so genders add up. Percentiles interpolate (``PERCENTILE.INC``).
+DAX takes an empty value for zero, so a comparison that an empty value must not pass says so.
 """
 
 from __future__ import annotations
 
 from patient_flow.contracts.measures import READMISSION_DAYS, WAIT_STANDARD_MINUTES
+from patient_flow.contracts.rules import ALL
 from patient_flow.powerbi.declarations import Measure
 
 COUNT, SHARE, NUMBER, MOMENT = "#,0", "0.0%", "#,0.0", "yyyy-mm-dd hh:nn"
@@ -16,24 +17,16 @@ COUNT, SHARE, NUMBER, MOMENT = "#,0", "0.0%", "#,0.0", "yyyy-mm-dd hh:nn"
 _BY_DISCHARGE = "USERELATIONSHIP(FactPatientFlow[discharge_time_key], DimTime[time_key])"
 _BY_ARRIVAL = "USERELATIONSHIP(FactPatientFlow[arrival_time_key], DimTime[time_key])"
 _FIRST_STAYS = "FactPatientFlow[is_visit_start] = TRUE()"
-_VISITS_THAT_ENDED = """\
-    FactPatientFlow[is_visit_end] = TRUE(),
-    FactPatientFlow[discharge_at] <= Instant"""
-_ANY_PERIOD = "REMOVEFILTERS(DimTime), REMOVEFILTERS(DimDate)"
-_OPEN_STAYS = f"""\
-    FactPatientFlow[admission_at] <= Instant,
-    ISBLANK(FactPatientFlow[discharge_at]) || FactPatientFlow[discharge_at] > Instant,
-    {_ANY_PERIOD}"""
+_VISITS_THAT_ENDED = f"""\
+FactPatientFlow[is_visit_end] = TRUE(),
+FactPatientFlow[discharge_at] <= Instant,
+{_BY_DISCHARGE}"""
+_OPEN_STAYS = """\
+FactPatientFlow[admission_at] <= Instant,
+ISBLANK(FactPatientFlow[discharge_at]) || FactPatientFlow[discharge_at] > Instant,
+REMOVEFILTERS(DimTime),
+REMOVEFILTERS(DimDate)"""
 _EXPECTED = "RELATED(DimDepartment[expected_los_hours])"
-_DISCHARGED_ALIVE = f"""\
-    CALCULATETABLE(
-        FactPatientFlow,
-        FactPatientFlow[is_visit_end] = TRUE(),
-        FactPatientFlow[discharge_at] <= Instant,
-        FactPatientFlow[patient_key] <> 0,
-        FactPatientFlow[discharge_status] <> "deceased",
-        {_BY_DISCHARGE}
-    )"""
 
 _STAFFED_HOURS = """\
 VAR FirstHour = CALCULATE(MIN(FactBedCensus[time_key]), REMOVEFILTERS())
@@ -50,6 +43,15 @@ DimTime[hour_start_at] >= DimDepartment[valid_from]
 def _deeper(dax: str, levels: int) -> str:
     """``dax`` with its second and later lines moved to the right."""
     return dax.replace("\n", "\n" + "    " * levels)
+
+
+_DISCHARGED_ALIVE = f"""\
+CALCULATETABLE(
+    FactPatientFlow,
+    {_deeper(_VISITS_THAT_ENDED, 1)},
+    FactPatientFlow[patient_key] <> 0,
+    FactPatientFlow[discharge_status] <> "deceased"
+)"""
 
 
 def _home(table: str, folder: str, *declared: tuple[str, str, str, str]) -> tuple[Measure, ...]:
@@ -128,7 +130,7 @@ RETURN
         "Bed turnover",
         "#,0.00",
         "Discharges per staffed bed in the period.",
-        "DIVIDE([Discharges], [Average staffed beds])",
+        "DIVIDE([Discharges] + 0, [Average staffed beds])",
     ),
 )
 
@@ -144,7 +146,7 @@ VAR Instant = UTCNOW()
 RETURN
     CALCULATE(
         COUNTROWS(FactPatientFlow),
-    {_deeper(_OPEN_STAYS, 1)}
+        {_deeper(_OPEN_STAYS, 2)}
     )""",
     ),
     (
@@ -175,7 +177,7 @@ VAR Instant = UTCNOW()
 VAR OpenStays =
     CALCULATETABLE(
         FactPatientFlow,
-    {_deeper(_OPEN_STAYS, 1)}
+        {_deeper(_OPEN_STAYS, 2)}
     )
 RETURN
     AVERAGEX(
@@ -205,7 +207,7 @@ _MOVEMENTS = _home(
 CALCULATE(
     COUNTROWS(FactPatientFlow),
     {_FIRST_STAYS},
-    NOT ISBLANK(FactPatientFlow[arrival_at]),
+    FactPatientFlow[arrival_time_key] <> 0,
     {_BY_ARRIVAL}
 )""",
     ),
@@ -218,8 +220,7 @@ VAR Instant = UTCNOW()
 RETURN
     CALCULATE(
         COUNTROWS(FactPatientFlow),
-    {_deeper(_VISITS_THAT_ENDED, 1)},
-        {_BY_DISCHARGE}
+        {_deeper(_VISITS_THAT_ENDED, 2)}
     )""",
     ),
     (
@@ -298,14 +299,13 @@ _LENGTH_OF_STAY = _home(
         (
             f"{word} length of stay hours",
             NUMBER,
-            f"{word} length of the visits that have ended, from first admission to discharge, by the hour of discharge.",
+            f"{word} length of visits that have ended, from first admission to discharge, by the hour of discharge.",
             f"""
 VAR Instant = UTCNOW()
 RETURN
     CALCULATE(
         {function}(FactPatientFlow[visit_length_of_stay_hours]),
-    {_deeper(_VISITS_THAT_ENDED, 1)},
-        {_BY_DISCHARGE}
+        {_deeper(_VISITS_THAT_ENDED, 2)}
     )""",
         )
         for word, function in (("Mean", "AVERAGE"), ("Median", "MEDIAN"))
@@ -313,7 +313,7 @@ RETURN
     (
         "Overstays",
         COUNT,
-        "Stays longer than their department expects: those that ended in the period and, if it includes now, open ones.",
+        "Stays longer than their department expects: ended in the period or, if it includes now, still open.",
         """
 VAR Instant = UTCNOW()
 VAR ThisHour =
@@ -357,7 +357,7 @@ RETURN
                     && (Instant - FactPatientFlow[admission_at]) * 24 > {_EXPECTED}
             )
         ),
-    {_deeper(_OPEN_STAYS, 1)}
+        {_deeper(_OPEN_STAYS, 2)}
     )""",
     ),
 )
@@ -377,26 +377,27 @@ _READMISSIONS = _home(
         f"Followed discharges after which the patient was admitted again within 0 to {READMISSION_DAYS} days, "
         "to any hospital.",
         # Two tables joined by patient: asking for the next admission discharge by discharge costs a scan for each.
+        # & "" and + 0 make plain values of the columns, so that the join matches Patient and nothing else.
         f"""
 VAR Instant = UTCNOW()
 VAR Discharged =
-{_DISCHARGED_ALIVE}
+    {_deeper(_DISCHARGED_ALIVE, 1)}
 VAR Followed = FILTER(Discharged, FactPatientFlow[discharge_at] + {READMISSION_DAYS} <= Instant)
 VAR Departures =
     SELECTCOLUMNS(
         Followed,
         "Patient", RELATED(DimPatient[patient_id]) & "",
-        "LeftStay", FactPatientFlow[stay_key],
-        "LeftVisit", FactPatientFlow[visit_id],
-        "LeftAt", FactPatientFlow[discharge_at]
+        "LeftStay", FactPatientFlow[stay_key] + 0,
+        "LeftVisit", FactPatientFlow[visit_id] & "",
+        "LeftAt", FactPatientFlow[discharge_at] + 0
     )
 VAR Admitted = CALCULATETABLE(FactPatientFlow, REMOVEFILTERS(), {_FIRST_STAYS})
 VAR Returns =
     SELECTCOLUMNS(
         Admitted,
         "Patient", RELATED(DimPatient[patient_id]) & "",
-        "BackVisit", FactPatientFlow[visit_id],
-        "BackAt", FactPatientFlow[admission_at]
+        "BackVisit", FactPatientFlow[visit_id] & "",
+        "BackAt", FactPatientFlow[admission_at] + 0
     )
 VAR Readmitted =
     FILTER(
@@ -415,7 +416,7 @@ RETURN
         f"""
 VAR Instant = UTCNOW()
 VAR Discharged =
-{_DISCHARGED_ALIVE}
+    {_deeper(_DISCHARGED_ALIVE, 1)}
 RETURN
     COUNTROWS(FILTER(Discharged, FactPatientFlow[discharge_at] + {READMISSION_DAYS} <= Instant))""",
     ),
@@ -426,7 +427,7 @@ RETURN
         f"""
 VAR Instant = UTCNOW()
 VAR Discharged =
-{_DISCHARGED_ALIVE}
+    {_deeper(_DISCHARGED_ALIVE, 1)}
 RETURN
     COUNTROWS(FILTER(Discharged, FactPatientFlow[discharge_at] + {READMISSION_DAYS} > Instant))""",
     ),
@@ -465,8 +466,8 @@ SUMX(
     ),
 )
 
-_EVENTS_ONLY = 'DataQualityDay[rule] = "all"'
-_RULES_ONLY = 'KEEPFILTERS(DataQualityDay[rule] <> "all")'
+_EVENTS_ONLY = f'DataQualityDay[rule] = "{ALL}"'
+_RULES_ONLY = f'KEEPFILTERS(DataQualityDay[rule] <> "{ALL}")'
 
 _QUALITY = _home(
     "DataQualityDay",

@@ -1,6 +1,6 @@
-"""The semantic model as TMDL files: what ``tables``, ``relationships``, ``measures`` and ``roles`` declare, written down.
+"""The semantic model as TMDL files.
 
-Not here: what the model contains.
+Not here: what it contains (``tables``, ``relationships``, ``measures``, ``roles``) and TMDL's own rules (``tmdl``).
 """
 
 from __future__ import annotations

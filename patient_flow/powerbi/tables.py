@@ -230,6 +230,8 @@ TABLES: tuple[Table, ...] = (
     _warehouse(
         tables.FACT_PATIENT_FLOW,
         shown=("wait_source", "discharge_status", "bed_id", "admission_at", "discharge_at", "quality_flags"),
+        # A value of its own in nearly every row, and no measure needs it: in a copy it would cost most.
+        without=("arrival_at", "last_enqueued_at"),
         is_fact=True,
     ),
     _warehouse(tables.FACT_BED_CENSUS, is_fact=True),

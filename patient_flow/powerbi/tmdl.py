@@ -14,10 +14,18 @@ def quoted(name: str) -> str:
 
 
 def assigned(head: str, expression: str) -> Lines:
-    """``head = expression``; several lines stand below, deeper than the properties that follow them."""
+    """``head = expression``; several lines stand below, deeper than the properties that follow them.
+
+    Four spaces at the start of a line of ``expression`` become a tab.
+    """
     if "\n" not in expression:
         return [f"{head} = {expression}"]
-    return [f"{head} =", *indented(expression.splitlines(), 2)]
+    return [f"{head} =", *indented(map(_tabbed, expression.splitlines()), 2)]
+
+
+def _tabbed(line: str) -> str:
+    code = line.lstrip(" ")
+    return "\t" * ((len(line) - len(code)) // 4) + code
 
 
 def node(

@@ -8,12 +8,13 @@ the same source in between (measured for delta-rs 1.6.6; the tests keep watching
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 import polars as pl
-from deltalake import CommitProperties, DeltaTable, Schema, Transaction, write_deltalake
+from deltalake import CommitProperties, DeltaTable, Field, Schema, Transaction, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError
 
 from patient_flow.contracts.tables import Table
@@ -25,6 +26,7 @@ NOTHING_CONSUMED = -1
 """Recorded to forget progress: delta-rs can overwrite a recorded version but not remove it."""
 
 CHECKPOINT_EVERY = "50"
+LOG_RETENTION = "interval 7 days"
 _CHANGE = "_change_type"
 _VERSION = "_commit_version"
 _OPERATION = "_operation"
@@ -36,6 +38,10 @@ class LakeError(RuntimeError):
 
 class Conflict(LakeError):
     """Another writer committed first; nothing was written. Open the table again and start over."""
+
+
+class SchemaDrift(LakeError):
+    """A table of the lake was made by another version of this package, in a way that cannot be mended in passing."""
 
 
 class HistoryGone(LakeError):
@@ -118,7 +124,8 @@ class LakeTable:
         """Net changes after version ``since`` up to ``upto`` (else the pinned version).
 
         When ``since`` is None, the whole table counts as added. ``columns`` limits what is read (the key is always
-        there). Raises :class:`HistoryGone` when the change feed no longer reaches back to ``since``.
+        there), not what counts as a change: a row that changed elsewhere is on both sides, looking the same. Raises
+        :class:`HistoryGone` when the change feed no longer reaches back to ``since``.
         """
         upto = self.version if upto is None else upto
         wanted = list(dict.fromkeys([*self.table.key, *(columns or self.table.schema.names())]))
@@ -132,7 +139,8 @@ class LakeTable:
         feed = self._feed(since, upto, [*wanted, _CHANGE, _VERSION]).with_columns(
             pl.col(name).cast(dtype) for name, dtype in nothing.schema.items()
         )
-        return Changes(*_net(feed, self.table.key, wanted))
+        before, after = _net(feed, self.table.key, wanted)
+        return Changes(before, after) if columns else Changes(*_without_equal(before, after, self.table.key))
 
     def versions_in_steps(self, since: int | None, rows: int) -> list[int]:
         """Versions at which to stop on the way from ``since`` to the pinned one, about ``rows`` added rows apart.
@@ -208,6 +216,32 @@ class LakeTable:
         self._refresh()
         return written
 
+    def lease(self, name: str, until: int) -> None:
+        """Claims the table for ``name`` until an instant (epoch seconds), or gives it back (0).
+
+        A claim is progress like any other: of two claims on the same state the second is a :class:`Conflict`.
+        """
+        self.append(self.table.empty(), {name: until})
+
+    def compact(self) -> int:
+        """Joins small files; the number of files it replaced. Never beside another compaction: see :meth:`lease`."""
+        with self._refused():
+            done = self._handle.optimize.compact()
+        self._refresh()
+        return int(done["numFilesRemoved"])
+
+    def vacuum(self, keep_hours: int) -> int:
+        """Deletes files that no version of the last ``keep_hours`` needs; how many."""
+        with self._refused():
+            deleted = self._handle.vacuum(keep_hours, dry_run=False, enforce_retention_duration=False, full=True)
+        self._refresh()
+        return len(deleted)
+
+    def checkpoint(self) -> None:
+        """Writes a checkpoint, from which the next open starts, and drops logs older than their retention."""
+        self._handle.create_checkpoint()
+        self._handle.cleanup_metadata()
+
     def _merge(self, source: pl.DataFrame, keys: Sequence[str], properties: CommitProperties) -> None:
         assignments = {f"`{name}`": f"s.`{name}`" for name in self.table.schema.names()}
         # The literal partition list lets delta-rs prune; without it every merge reads the whole table.
@@ -259,15 +293,47 @@ class Lake:
     def open(self, table: Table) -> LakeTable:
         """``table`` at its newest version; created, with its final properties, when it is not there yet.
 
-        Raises :class:`LakeError` when the place cannot be reached.
+        Columns that the declaration gained since are added. Raises :class:`LakeError` when the place cannot be
+        reached, and :class:`SchemaDrift` when a column has another type.
         """
         uri = self.uri(table)
         try:
             if not self.exists(table):
                 self._create(table, uri)
-            return LakeTable(table, DeltaTable(uri, storage_options=self._storage_options), self._storage_options)
+            handle = DeltaTable(uri, storage_options=self._storage_options)
+            missing, drifted = _drift(table, handle)
+            if drifted:
+                raise SchemaDrift(f"{table.path} differs from this version: {drifted}. Run `patient-flow migrate`")
+            if missing:
+                handle.alter.add_columns(missing)
+                handle.update_incremental()
+            return LakeTable(table, handle, self._storage_options)
         except (DeltaError, OSError) as error:
             raise LakeError(f"cannot open {table.path} at {uri}: {error}") from error
+
+    def migrate(self, table: Table) -> str | None:
+        """Rewrites ``table`` with the declared types where they differ; what it did, or None.
+
+        Progress is kept. Raises :class:`LakeError` when a value does not fit its new type: then nothing is changed.
+        """
+        if not self.exists(table):
+            return None
+        handle = DeltaTable(self.uri(table), storage_options=self._storage_options)
+        _, drifted = _drift(table, handle)
+        if not drifted:
+            return None
+        stored = pl.scan_delta(handle).collect()
+        try:
+            rows = stored.select(
+                (pl.col(name) if name in stored.columns else pl.lit(None)).cast(dtype).alias(name)
+                for name, dtype in table.schema.items()
+            )
+        except pl.exceptions.PolarsError as error:
+            raise LakeError(f"{table.path} cannot be converted: {error}") from error
+        write_deltalake(
+            handle, rows, mode="overwrite", schema_mode="overwrite", commit_properties=_commit({}, {}, retries=0)
+        )
+        return f"{table.path}: {drifted}; {rows.height} rows rewritten"
 
     def open_all(self, tables: Iterable[Table]) -> dict[str, LakeTable]:
         """Each of ``tables`` that exists, by path."""
@@ -287,10 +353,29 @@ class Lake:
                 configuration={
                     "delta.enableChangeDataFeed": "true",
                     "delta.checkpointInterval": CHECKPOINT_EVERY,
+                    "delta.logRetentionDuration": LOG_RETENTION,
                     **table.configuration,
                 },
                 storage_options=self._storage_options,
             )
+
+
+def _drift(table: Table, handle: DeltaTable) -> tuple[list[Field], str]:
+    """Declared columns that are missing, and a sentence on columns whose type differs or that nobody declares."""
+    declared = {field.name: field for field in Schema.from_arrow(table.schema).fields}
+    stored = {field.name: field for field in handle.schema().fields}
+    missing = [field for name, field in declared.items() if name not in stored]
+    drifted = [
+        f"{name} is {_type(stored[name])}, not {_type(field)}"
+        for name, field in declared.items()
+        if name in stored and stored[name].type != field.type
+    ]
+    unknown = [f"{name} is not known" for name in stored if name not in declared]
+    return missing, "; ".join(drifted + unknown)
+
+
+def _type(field: Field) -> str:
+    return str(json.loads(field.type.to_json()))
 
 
 def _commit(progress: Progress, metadata: Mapping[str, str], retries: int | None = None) -> CommitProperties:
@@ -302,13 +387,18 @@ def _commit(progress: Progress, metadata: Mapping[str, str], retries: int | None
 
 
 def _net(feed: pl.DataFrame, key: Sequence[str], columns: Sequence[str]) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """First image of each key if it is an old one, last image if it is a new one; equal pairs dropped."""
+    """First image of each key if it is an old one, last image if it is a new one."""
     is_old = pl.col(_CHANGE).is_in(["delete", "update_preimage"])
     if not feed.select(is_old.any()).item():
         return feed.clear().select(columns), feed.select(columns)
     feed = feed.with_columns(is_old.alias("_is_old")).sort(_VERSION, pl.col("_is_old").not_(), maintain_order=True)
     before = feed.unique(key, keep="first", maintain_order=True).filter("_is_old").select(columns)
     after = feed.unique(key, keep="last", maintain_order=True).filter(~pl.col("_is_old")).select(columns)
+    return before, after
+
+
+def _without_equal(before: pl.DataFrame, after: pl.DataFrame, key: Sequence[str]) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Both sides without the rows that went away and came back as they were."""
     differing = _differing(before, after, key).select(key)
     unchanged = before.join(after, on=key, how="semi").join(differing, on=key, how="anti").select(key)
     return before.join(unchanged, on=key, how="anti"), after.join(unchanged, on=key, how="anti")

@@ -43,6 +43,16 @@ def years_outside_calendar(frame: pl.DataFrame, columns: Iterable[str]) -> set[i
     return mentioned - set(events.CALENDAR_YEARS)
 
 
+def years_to_add(mentioned: Iterable[int], newest_event: int) -> set[int]:
+    """Years that DimTime needs beyond its calendar: those ``mentioned``, and those that an open stay may span.
+
+    A stay that began before the calendar occupies hours up to the newest event; a plan far ahead occupies none.
+    """
+    calendar = set(events.CALENDAR_YEARS)
+    spanned = range(min([*mentioned, newest_event, *calendar]), newest_event + 1)
+    return {*mentioned, *spanned} - calendar
+
+
 def dim_time(extra_years: Iterable[int], zone: str) -> pl.DataFrame:
     """DimTime: every UTC hour of the calendar's years and of ``extra_years``, and the unknown member."""
     hours = pl.concat(

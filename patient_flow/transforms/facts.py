@@ -18,12 +18,18 @@ def fact_patient_flow(stays: pl.DataFrame, patients: pl.DataFrame, departments: 
     at_admission = stays.pipe(
         version_at, patients, by=["patient_id"], at="admission_at", columns=["patient_key", "gender"]
     ).pipe(version_at, departments, by=["hospital_id", "department"], at="admission_at", columns=["department_key"])
-    origin = departments.rename({"department": "from_department", "department_key": "from_department_key"})
+    origin = departments.rename(
+        {
+            "hospital_id": "from_hospital_id",
+            "department": "from_department",
+            "department_key": "from_department_key",
+        }
+    )
     return (
         at_admission.pipe(
             version_at,
             origin,
-            by=["hospital_id", "from_department"],
+            by=["from_hospital_id", "from_department"],
             at="admission_at",
             columns=["from_department_key"],
         )

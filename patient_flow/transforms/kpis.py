@@ -10,7 +10,7 @@ from datetime import date, datetime
 import polars as pl
 
 from patient_flow.contracts import events, measures
-from patient_flow.contracts.tables import KPI_DEPARTMENT_DAY
+from patient_flow.contracts.tables import INSTANT, KPI_DEPARTMENT_DAY
 from patient_flow.transforms.calendar import local_date
 from patient_flow.transforms.census import hours_of
 
@@ -40,23 +40,25 @@ def kpi_department_day(
     *,
     dates: pl.Series,
     first_hour: datetime | None,
-    last_hour: datetime | None,
+    until: datetime | None,
     zone: str,
 ) -> pl.DataFrame:
     """KpiDepartmentDay rows of the local ``dates``.
 
     ``facts`` holds every stay that is admitted or discharged on one of the dates, ``census`` their hours.
-    ``first_hour`` and ``last_hour`` bound the census: staffed beds count from the one to the other, also where
-    nobody lay in them.
+    ``first_hour`` is where the census begins and ``until`` the newest event: in between staffed beds count, also where
+    nobody lay in them. Later discharges are plans and count when their time has come.
     """
     admitted = facts.with_columns(date=local_date(c("admission_at"), zone)).filter(c("date").is_in(dates.implode()))
-    left = facts.with_columns(date=local_date(c("discharge_at"), zone)).filter(c("date").is_in(dates.implode()))
+    left = facts.with_columns(date=local_date(c("discharge_at"), zone)).filter(
+        c("date").is_in(dates.implode()), c("discharge_at") <= pl.lit(until, dtype=INSTANT)
+    )
     counted = [
         _admissions(admitted),
         _discharges(left, departments),
         _occupied(census, zone, dates),
     ]
-    staffed = _staffed(departments, dates, first_hour, last_hour, zone)
+    staffed = _staffed(departments, dates, first_hour, until, zone)
     keys = pl.concat([frame.select(_KEY) for frame in (*counted, staffed)]).unique()
     for frame in (*counted, staffed):
         keys = keys.join(frame, on=_KEY, how="left", maintain_order="left")
@@ -72,7 +74,7 @@ def _admissions(admitted: pl.DataFrame) -> pl.DataFrame:
         admissions=c("is_visit_start").sum(),
         transfers_in=(c("from_department_key") != events.UNKNOWN_KEY).sum(),
         waits=wait.len(),
-        wait_minutes_sum=pl.when(wait.len() > 0).then(wait.sum()),
+        wait_minutes_sum=_sum(wait),
         wait_minutes_p50=wait.quantile(0.5, "linear"),
         wait_minutes_p90=wait.quantile(0.9, "linear"),
         waits_within_240=(wait <= measures.WAIT_STANDARD_MINUTES).sum(),
@@ -87,11 +89,16 @@ def _discharges(left: pl.DataFrame, departments: pl.DataFrame) -> pl.DataFrame:
         .group_by(_KEY)
         .agg(
             discharges=c("is_visit_end").sum(),
-            length_of_stay_hours_sum=pl.when(length.len() > 0).then(length.sum()),
+            length_of_stay_hours_sum=_sum(length),
             length_of_stay_hours_median=length.median(),
             overstays=(c("length_of_stay_hours") > c("expected_los_hours")).sum(),
         )
     )
+
+
+def _sum(values: pl.Expr) -> pl.Expr:
+    """Sum in ascending order: floats added in another order differ in the last digit. Null where there are none."""
+    return pl.when(values.len() > 0).then(values.sort().sum())
 
 
 def _occupied(census: pl.DataFrame, zone: str, dates: pl.Series) -> pl.DataFrame:
@@ -109,14 +116,14 @@ def _occupied(census: pl.DataFrame, zone: str, dates: pl.Series) -> pl.DataFrame
 
 
 def _staffed(
-    departments: pl.DataFrame, dates: pl.Series, first_hour: datetime | None, last_hour: datetime | None, zone: str
+    departments: pl.DataFrame, dates: pl.Series, first_hour: datetime | None, until: datetime | None, zone: str
 ) -> pl.DataFrame:
     """Staffed bed hours of every department on every date, once per gender (the same figure: not to be added up)."""
     empty = pl.DataFrame(schema={name: KPI_DEPARTMENT_DAY.schema[name] for name in (*_KEY, "staffed_bed_hours")})
-    if first_hour is None or last_hour is None or dates.is_empty():
+    if first_hour is None or until is None or dates.is_empty():
         return empty
     hours = (
-        pl.DataFrame({"hour": pl.datetime_range(first_hour, last_hour, "1h", time_unit="us", eager=True)})
+        pl.DataFrame({"hour": pl.datetime_range(first_hour, until, "1h", time_unit="us", eager=True)})
         .with_columns(date=local_date(c("hour"), zone))
         .filter(c("date").is_in(dates.implode()))
     )

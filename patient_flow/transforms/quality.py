@@ -5,13 +5,11 @@ from __future__ import annotations
 import polars as pl
 
 from patient_flow.contracts import events
+from patient_flow.contracts.rules import ALL
 from patient_flow.contracts.tables import DATA_QUALITY_DAY
 from patient_flow.transforms.calendar import local_date
 
 c = pl.col
-
-ALL = "all"
-"""Stands in ``rule`` for the count of events, whatever rules they break."""
 
 SILVER_COLUMNS = ("hospital_id", "enqueued_at", "quality_flags")
 QUARANTINE_COLUMNS = ("hospital_id", "enqueued_at", "reasons")

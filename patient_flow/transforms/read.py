@@ -28,7 +28,7 @@ _OTHER_TIMESTAMP = re.compile(
     r"([0-9]{8}|[0-9]{4}-?W[0-9]{2}-?[0-9]|[0-9-]{10})[Tt ][0-9:.,]{4,}([Zz]|[+-][0-9:]{2,5})?"
 )
 _NAIVE, _WITH_OFFSET = "%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%dT%H:%M:%S%.f%#z"
-_EARLIEST, _LATEST = datetime(1, 1, 2, tzinfo=UTC), datetime(9999, 12, 30, tzinfo=UTC)
+_LATEST = datetime(9999, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
@@ -191,7 +191,7 @@ def _parse_times(frame: pl.DataFrame) -> pl.DataFrame:
 
 
 def parse_timestamps(texts: pl.Series) -> pl.Series:
-    """ISO 8601 texts as UTC instants, microseconds; null where it is none. Without an offset: UTC."""
+    """ISO 8601 texts as UTC instants, microseconds; null where it is none, or before 1990. Without an offset: UTC."""
     name = texts.name
     usual = pl.when(pl.col(name).str.contains(_TIMESTAMP)).then(name).str
     naive = usual.to_datetime(_NAIVE, strict=False, time_unit="us").dt.replace_time_zone("UTC")
@@ -202,7 +202,7 @@ def parse_timestamps(texts: pl.Series) -> pl.Series:
     return (
         frame.join(spelled, on=name, how="left", maintain_order="left")
         .select(pl.coalesce("instant", "other").alias(name))
-        .select(pl.when(pl.col(name).is_between(_EARLIEST, _LATEST)).then(name))
+        .select(pl.when(pl.col(name).is_between(events.EARLIEST_TIME, _LATEST)).then(name))
         .to_series()
     )
 

@@ -3,9 +3,10 @@
 Events of a visit are applied in one total order (event time, type, hub time of snapshots, event id), so the order in
 which they came to us does not matter. The rules, each with a worked example in ``infra/docs/visits.md``:
 
-* A cancel undoes the newest earlier event of its kind that still stands; a cancelled admission takes the transfers
-  and discharges after it along. A cancel with nothing to undo does nothing.
-* An admission, a transfer, or the newest snapshot of the visit places the patient in a department: a stay begins.
+* Of several snapshots of a visit only the newest is looked at.
+* A cancel undoes the newest earlier event of its kind that still stands; a cancelled admission (also one that a
+  snapshot states) takes the transfers and discharges after it along. A cancel with nothing to undo does nothing.
+* An admission, a transfer or a snapshot places the patient in a department: a stay begins.
   The stay before it ends at that moment, unless a discharge ended it earlier. A placement in the department where the
   patient already lies continues the stay (a change of bed).
 * A discharge ends the stay; of several the last one counts. A snapshot or an update may state a planned discharge: it
@@ -46,7 +47,11 @@ VISIT_COLUMNS = (
 TIMES_CONFLICT = "stay_times_conflict"
 """Flag of a stay whose end is stated earlier than its beginning."""
 
-_CANCELS = {f"cancel_{kind}": kind for kind in ("admission", "transfer", "discharge")}
+_CANCELS = {
+    "cancel_admission": ("admission", events.SNAPSHOT),
+    "cancel_transfer": ("transfer",),
+    "cancel_discharge": ("discharge",),
+}
 _ADMITTING = ("admission", events.SNAPSHOT)
 _PLACING = (*_ADMITTING, "transfer")
 _RANK = {name: number for number, name in enumerate(events.EVENT_TYPES)}
@@ -66,9 +71,10 @@ def in_order(silver: pl.DataFrame, by: str) -> pl.DataFrame:
 def stays(silver: pl.DataFrame) -> pl.DataFrame:
     """One row per stay, from *all* events of the visits in ``silver`` (columns :data:`VISIT_COLUMNS`).
 
-    Columns: visit_id, visit_hash, patient_id, hospital_id, department, from_department, stay_number, arrival_at,
-    admission_at, discharge_at, wait_minutes, wait_source, length_of_stay_hours, visit_length_of_stay_hours,
-    is_visit_start, is_visit_end, bed_id, discharge_status, quality_flags, last_enqueued_at.
+    Columns: visit_id, visit_hash, patient_id, hospital_id, department, from_hospital_id, from_department, stay_number,
+    arrival_at, admission_at, discharge_at, wait_minutes, wait_source, length_of_stay_hours,
+    visit_length_of_stay_hours, is_visit_start, is_visit_end, bed_id, discharge_status, quality_flags,
+    last_enqueued_at.
     """
     ordered = in_order(silver.select(VISIT_COLUMNS), "visit_id")
     standing = _standing(ordered)
@@ -87,34 +93,32 @@ def waiting(silver: pl.DataFrame, stayed: pl.DataFrame) -> pl.DataFrame:
 
 def _standing(ordered: pl.DataFrame) -> pl.DataFrame:
     """Events that are not undone by a cancel or, for snapshots, restated by a newer one."""
-    numbered = ordered.with_row_index("position")
+    is_snapshot = c("event_type") == events.SNAPSHOT
+    numbered = ordered.with_row_index("position").filter(
+        ~is_snapshot | (c("position") == c("position").filter(is_snapshot).max().over("visit_id"))
+    )
     # Cancels are rare, and what they undo depends on each other: a loop says it best.
-    with_cancel = numbered.filter(c("event_type").is_in(_CANCELS).any().over("visit_id"))
+    with_cancel = numbered.filter(c("event_type").is_in(list(_CANCELS)).any().over("visit_id"))
     undone = [
         position
         for visit in with_cancel.select("visit_id", "position", "event_type").partition_by("visit_id")
         for position in _undone(list(zip(visit["position"], visit["event_type"], strict=True)))
     ]
-    is_snapshot = c("event_type") == events.SNAPSHOT
-    return (
-        numbered.filter(~c("position").is_in(undone))
-        .filter(~is_snapshot | (c("position") == c("position").filter(is_snapshot).max().over("visit_id")))
-        .drop("position")
-    )
+    return numbered.filter(~c("position").is_in(undone)).drop("position")
 
 
 def _undone(visit: list[tuple[int, str]]) -> list[int]:
     """Positions of the cancels of one visit and of what they undo."""
     standing: list[tuple[int, str]] = []
     for position, kind in visit:
-        target = _CANCELS.get(kind)
-        if target is None:
+        targets = _CANCELS.get(kind)
+        if targets is None:
             standing.append((position, kind))
             continue
         for place in range(len(standing) - 1, -1, -1):
-            if standing[place][1] == target:
+            if standing[place][1] in targets:
                 later = standing[place + 1 :]
-                if target == "admission":
+                if kind == "cancel_admission":
                     later = [event for event in later if event[1] not in ("transfer", "discharge")]
                 standing[place:] = later
                 break
@@ -154,11 +158,11 @@ def _placements(standing: pl.DataFrame) -> pl.DataFrame:
 
 def _joined_placements(placements: pl.DataFrame) -> pl.DataFrame:
     """Stays: runs of placements in one department without a discharge between them."""
-    previous_department = c("department").shift().over("visit_id")
+    place = pl.struct("hospital_id", "department")
     previous_discharge = c("discharged_at").shift().over("visit_id")
-    begins = previous_department.ne_missing(c("department")) | previous_discharge.is_not_null()
+    moved = (place != place.shift()).over("visit_id").fill_null(True)
     return (
-        placements.with_columns(begins=begins)
+        placements.with_columns(begins=moved | previous_discharge.is_not_null())
         .with_columns(stay_number=c("begins").cum_sum().over("visit_id").cast(pl.Int32))
         .group_by("visit_id", "stay_number", maintain_order=True)
         .agg(
@@ -169,7 +173,8 @@ def _joined_placements(placements: pl.DataFrame) -> pl.DataFrame:
         )
         .with_columns(
             next_at=c("admission_at").shift(-1).over("visit_id"),
-            came_from=pl.when(c("discharged_at").is_null()).then("department").shift().over("visit_id"),
+            from_department=pl.when(c("discharged_at").is_null()).then("department").shift().over("visit_id"),
+            from_hospital_id=pl.when(c("discharged_at").is_null()).then("hospital_id").shift().over("visit_id"),
             is_last=c("stay_number") == c("stay_number").max().over("visit_id"),
         )
     )
@@ -230,6 +235,8 @@ def _measured(joined: pl.DataFrame) -> pl.DataFrame:
             "patient_id",
             "hospital_id",
             "department",
+            "from_hospital_id",
+            "from_department",
             "stay_number",
             "arrival_at",
             "admission_at",
@@ -243,7 +250,6 @@ def _measured(joined: pl.DataFrame) -> pl.DataFrame:
             "discharge_status",
             "quality_flags",
             "last_enqueued_at",
-            from_department="came_from",
             wait_source=pl.when(c("wait_minutes").is_not_null()).then(
                 pl.when(c("reported_wait").is_not_null()).then(pl.lit("reported")).otherwise(pl.lit("derived"))
             ),

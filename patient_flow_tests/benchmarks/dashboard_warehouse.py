@@ -48,7 +48,7 @@ def build(path: Path, stays: int, copies: int) -> None:
         departments,
         dates=dates,
         first_hour=recent,
-        last_hour=now.replace(minute=0, second=0),
+        until=now,
         zone=ZONE,
     )
     warehouse = Warehouse(f"sqlite:///{path}", "sqlite")

@@ -65,9 +65,9 @@ class NumberedProducer:
                 self._stopping.wait(self._pause)
 
 
-def held(connection: str, seconds: float = 60.0) -> dict[tuple[str, int], str]:
+def held(connection: str, seconds: float = 60.0) -> dict[tuple[str, int], bytes]:
     """Partition and sequence number → body of all events that the hub holds, read from the beginning."""
-    found: dict[tuple[str, int], str] = {}
+    found: dict[tuple[str, int], bytes] = {}
     with EventHubConsumerClient.from_connection_string(
         connection, consumer_group="$Default", eventhub_name=HUB, retry_total=0, socket_timeout=0.05
     ) as client:
@@ -75,7 +75,7 @@ def held(connection: str, seconds: float = 60.0) -> dict[tuple[str, int], str]:
             state = client.get_partition_properties(partition)
             last = -1 if state["is_empty"] else state["last_enqueued_sequence_number"]
             events = _first(client, partition, last + 1, seconds)
-            found |= {(partition, event.sequence_number): event.body_as_str() for event in events}
+            found |= {(partition, event.sequence_number): b"".join(event.body) for event in events}
     return found
 
 

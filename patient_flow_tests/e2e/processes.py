@@ -46,6 +46,10 @@ class Outcome:
         """Both outputs."""
         return self.out + self.err
 
+    def assert_success(self) -> None:
+        """Fails with the end of what it said unless it ended well."""
+        assert self.exit_code == 0, self.said[-3000:]
+
 
 class Program:
     """A running command. Its output goes to a log that grows over restarts under the same name."""
@@ -70,7 +74,7 @@ class Program:
         """True once the process is gone."""
         return self._process.poll() is not None
 
-    def wait_for(self, pattern: str, seconds: float = 60.0) -> re.Match[str]:
+    def wait_for(self, pattern: str, seconds: float = 120.0) -> re.Match[str]:
         """Waits until the output matches; fails when the program ends or the time is over before."""
         deadline = time.monotonic() + seconds
         while True:
@@ -86,9 +90,9 @@ class Program:
         """Waits for the end; gives the exit code."""
         return self._process.wait(seconds)
 
-    def interrupt(self, seconds: float = 60.0) -> int:
-        """Presses Ctrl-C and waits for the end; gives the exit code."""
-        self._process.send_signal(signal.SIGINT)
+    def interrupt(self, seconds: float = 120.0) -> int:
+        """Presses Ctrl-C, which a terminal sends to the whole group, and waits for the end; gives the exit code."""
+        os.killpg(self.pid, signal.SIGINT)
         return self.wait(seconds)
 
     def kill(self) -> None:
@@ -167,7 +171,7 @@ class Machine:
         self._started.append(program)
         return program
 
-    def run(self, *command: str | Path, seconds: float = 120.0, **settings: str) -> Outcome:
+    def run(self, *command: str | Path, seconds: float = 180.0, **settings: str) -> Outcome:
         """Runs a command to its end."""
         done = subprocess.run(
             _resolved(command),
@@ -200,6 +204,13 @@ class Machine:
         mark = f"{_MARK}={self.folder}".encode()
         return [int(entry.name) for entry in Path("/proc").glob("[0-9]*") if mark in _environment_of(entry)]
 
+    def wait_for_silence(self, *but: Program, seconds: float = 60.0) -> None:
+        """Waits until no process is left but the given programs; fails when one outlives the patience."""
+        deadline = time.monotonic() + seconds
+        while left := set(self.processes()) - {program.pid for program in but}:
+            assert time.monotonic() < deadline, f"left over: {[_command_line(pid) for pid in left]}"
+            time.sleep(0.1)
+
     def _environment(self, settings: Mapping[str, str]) -> dict[str, str]:
         inherited = {name: value for name, value in os.environ.items() if not name.startswith(_FOREIGN)}
         ours = self.settings if self._has_settings else {}
@@ -222,6 +233,12 @@ def free_port() -> int:
 def _resolved(command: tuple[str | Path, ...]) -> list[str]:
     program, *arguments = map(str, command)
     return [str(COMMANDS / program), *arguments]
+
+
+def _command_line(pid: int) -> str:
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+    return f"process {pid}"
 
 
 def _environment_of(process: Path) -> list[bytes]:

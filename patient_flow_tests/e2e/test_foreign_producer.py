@@ -50,7 +50,7 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
 
 
 def test_the_micro_batch_succeeds(story: Story) -> None:
-    assert story.run.exit_code == 0, story.run.said
+    story.run.assert_success()
 
 
 def test_every_event_is_accepted_or_quarantined_for_the_reason_it_gives(story: Story) -> None:
@@ -132,7 +132,6 @@ def test_a_second_run_changes_nothing(story: Story) -> None:
             return {path: table.version for path, table in services.lake.open_all(LAKE_TABLES).items()}
 
     before, in_warehouse = versions(), everything(story.warehouse)
-    again = story.machine.run(*micro_batch())
-    assert again.exit_code == 0, again.said
+    story.machine.run(*micro_batch()).assert_success()
     assert versions() == before
     assert everything(story.warehouse) == in_warehouse

@@ -89,7 +89,7 @@ class Webserver:
         }
 
 
-def wait_for(look: Callable[[], _T], seconds: float = 90.0) -> _T:
+def wait_for(look: Callable[[], _T], seconds: float = 180.0) -> _T:
     """What ``look`` finds once it finds something; a server that does not answer yet counts as nothing."""
     deadline = time.monotonic() + seconds
     while True:

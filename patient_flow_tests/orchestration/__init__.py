@@ -1,0 +1,1 @@
+"""Dagster: the graph in process, its checks and what starts by itself."""

@@ -83,7 +83,8 @@ def test_one_run_takes_events_from_the_hub_to_the_views(patient_flow: PatientFlo
     assert counted["silver/patient_events"] == 2
     assert counted["silver/quarantine"] == 2
     assert counted["gold/fact_patient_flow"] == counted["warehouse/FactPatientFlow"] == 2
-    assert all(check.passed for check in result.get_asset_check_evaluations())
+    failed = [check.check_name for check in result.get_asset_check_evaluations() if not check.passed]
+    assert failed == ["few_events_are_quarantined"]  # half of them are: it warns and stops nothing
     warehouse = Services(load(patient_flow.overrides)).warehouse
     beds = warehouse.query("SELECT gender, occupied_beds FROM FactBedCensus ORDER BY gender").rows()
     warehouse.dispose()
@@ -147,6 +148,6 @@ def test_lake_and_warehouse_that_differ_fail_a_blocking_check(patient_flow: Pati
         connection.exec_driver_sql("DELETE FROM FactPatientFlow")
     warehouse.dispose()
     result = materialize(patient_flow)
-    failed = [check.asset_key.to_user_string() for check in result.get_asset_check_evaluations() if not check.passed]
-    assert failed == ["warehouse/FactPatientFlow"]
+    checks = result.get_asset_check_evaluations()
+    assert [check.asset_key.to_user_string() for check in checks if not check.passed] == ["warehouse/FactPatientFlow"]
     assert not result.success

@@ -1,0 +1,1 @@
+"""The steps of a micro-batch, against real Delta tables."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import polars as pl
@@ -63,7 +63,7 @@ def computed(received: Iterable[Delivery], departments: pl.DataFrame) -> dict[st
             places,
             dates=pl.Series(sorted(dates), dtype=pl.Date),
             first_hour=first,
-            last_hour=until.replace(minute=0, second=0, microsecond=0),
+            until=until,
             zone=ZONE,
         )
     frames |= {
@@ -122,7 +122,8 @@ def assert_census_is_up_to_the_newest_event(lake: Lake, verdict: oracle.Verdict)
     """The census knows up to which hour it has counted."""
     until = lake.open(tables.FACT_BED_CENSUS).progress(CENSUS_UNTIL)
     newest = max((event.time for event in verdict.accepted), default=None)
-    assert until == (None if newest is None else int(newest.timestamp()) // 3600)
+    epoch = datetime(1970, 1, 1, tzinfo=UTC)
+    assert until == (None if newest is None else (newest - epoch) // timedelta(microseconds=1))
 
 
 @dataclass

@@ -6,7 +6,7 @@ Only those of silver and gold: 11 (a Delta folder read as Parquet) belongs to th
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -27,6 +27,8 @@ from patient_flow.contracts.tables import (
 from patient_flow.stores.lake import Lake
 from patient_flow_tests.builders import (
     ENQUEUED,
+    EVENT_STEPS,
+    STEPS,
     ZONE,
     Body,
     Delivery,
@@ -45,6 +47,11 @@ from patient_flow_tests.scenarios.agreement import computed
 ICU = department(staffed_beds=10, expected_los_hours=48.0)
 EMERGENCY = department(department="Emergency", staffed_beds=20, expected_los_hours=6.0)
 LIST = department_list(ICU, EMERGENCY)
+
+
+def take_in(lake: Lake, batches: Iterable[Sequence[Delivery]], steps: Sequence[str] = EVENT_STEPS) -> None:
+    """The steps for one batch after another."""
+    run_micro_batches(lake, batches, LIST, steps=steps)
 
 
 def gold(*bodies: Body) -> dict[str, pl.DataFrame]:
@@ -69,19 +76,17 @@ def in_batches(*batches: Sequence[Body]) -> list[list[Delivery]]:
 
 def test_defect_01_keys_never_restart(lake: Lake) -> None:
     """Two runs with new patients each: as many keys as patients, and joins that double nothing."""
-    run_micro_batches(
-        lake, in_batches(visit(1, "10:00") + visit(2, "10:00"), visit(3, "11:00") + visit(4, "11:00")), LIST
-    )
+    first, second = visit(1, "10:00") + visit(2, "10:00"), visit(3, "11:00") + visit(4, "11:00")
+    take_in(lake, in_batches(first, second))
     patients, facts = contents(lake, DIM_PATIENT), contents(lake, FACT_PATIENT_FLOW)
     assert patients["patient_key"].n_unique() == patients.height == 4 + 1
     assert facts.join(patients, on="patient_key").height == facts.height == 4
 
 
 def test_defect_02_a_patient_who_returns_is_the_same_patient_with_one_more_version(lake: Lake) -> None:
-    run_micro_batches(
+    take_in(
         lake,
         in_batches(visit(1, "10:00", "11:00", age=42), visit(2, "10:00 +1", patient_id="p1", age=43)),
-        LIST,
     )
     patients = contents(lake, DIM_PATIENT).filter(pl.col("patient_key") != 0).sort("valid_from")
     assert patients["patient_id"].n_unique() == 1
@@ -91,7 +96,7 @@ def test_defect_02_a_patient_who_returns_is_the_same_patient_with_one_more_versi
 
 def test_defect_03_every_visit_of_a_patient_is_kept(lake: Lake) -> None:
     first, second = visit(1, "10:00", "12:00"), visit(2, "10:00 +1", "12:00 +1", patient_id="p1")
-    run_micro_batches(lake, in_batches(first, second), LIST)
+    take_in(lake, in_batches(first, second))
     assert contents(lake, FACT_PATIENT_FLOW)["visit_id"].n_unique() == 2
 
 
@@ -160,7 +165,7 @@ def test_defect_07_an_impossible_age_becomes_null_and_never_another_age(age: obj
 @pytest.mark.parametrize("time", [at("00:00 +9"), None])
 def test_defect_08_no_time_is_made_up(time: object, lake: Lake) -> None:
     """A future or missing admission is quarantined with its body, not moved to now."""
-    run_micro_batches(lake, [deliveries([snapshot(admission_time=time, discharge_time=at("01:00 +10"))])], LIST)
+    take_in(lake, [deliveries([snapshot(admission_time=time, discharge_time=at("01:00 +10"))])])
     assert contents(lake, SILVER_EVENTS).is_empty()
     (reasons,) = contents(lake, QUARANTINE)["reasons"].to_list()
     assert reasons in (["admission_is_in_the_future"], ["admission_time_is_unusable"])
@@ -196,7 +201,7 @@ def test_defect_10_nothing_in_the_fact_says_who_is_in_bed_now() -> None:
 
 def test_defect_12_every_table_has_exactly_the_columns_and_types_that_are_declared(lake: Lake) -> None:
     """As the files have them, not as a reader casts them."""
-    run_micro_batches(lake, in_batches(visit(1, "10:00"), visit(1, "10:00", "12:00")), LIST)
+    take_in(lake, in_batches(visit(1, "10:00", "12:00")), steps=STEPS)
     for table in LAKE_TABLES:
         assert pl.scan_delta(lake.uri(table)).collect_schema() == table.schema, table.path
 
@@ -204,9 +209,9 @@ def test_defect_12_every_table_has_exactly_the_columns_and_types_that_are_declar
 @pytest.mark.parametrize("body", [event(), event(event_id=None), snapshot()], ids=["named", "unnamed", "reference"])
 def test_defect_13_a_redelivered_event_is_counted_once(body: Body, lake: Lake) -> None:
     """In the same batch, in the next one and a month later."""
-    first, second, third = in_batches([body, body], [body], [body])
-    third = [item._replace(enqueued_at=ENQUEUED + timedelta(days=30)) for item in third]
-    run_micro_batches(lake, [first, second, third], LIST)
+    first, later = in_batches([body, body], [body, body])
+    later[1] = later[1]._replace(enqueued_at=ENQUEUED + timedelta(days=30))
+    take_in(lake, [first, later])
     assert contents(lake, SILVER_EVENTS).height == 1
     assert contents(lake, QUARANTINE)["reasons"].to_list() == [["event_is_a_duplicate"]] * 3
     assert contents(lake, FACT_PATIENT_FLOW).height == 1
@@ -216,7 +221,7 @@ def test_defect_13_a_redelivered_event_is_counted_once(body: Body, lake: Lake) -
 def test_defect_14_attributes_that_nobody_knows_yet_are_kept(lake: Lake) -> None:
     """And bronze knows where each body came from."""
     body = event(triage_level=2, vitals={"pulse": 71})
-    run_micro_batches(lake, [deliveries([body])], LIST)
+    take_in(lake, [deliveries([body])])
     (extra,) = contents(lake, SILVER_EVENTS)["extra"]
     assert json.loads(extra) == {"triage_level": 2, "vitals": {"pulse": 71}}
     bronze = contents(lake, BRONZE_EVENTS)
@@ -230,7 +235,7 @@ def test_defect_15_no_row_is_lost_between_silver_and_quarantine(lake: Lake) -> N
     bodies: list[Body | bytes] = [{**event(visit_id=f"v{turn}"), name: None} for turn, name in enumerate(fields)]
     bodies += [{**event(), name: junk} for name in fields for junk in ("", [], {"a": 1}, -1e300)]
     bodies += [b"", b"null", b"[]", b"{}", b"\xff\xfe", b'{"event_type": null}']
-    run_micro_batches(lake, [deliveries(bodies)], LIST)
+    take_in(lake, [deliveries(bodies)])
     assert lake.open(SILVER_EVENTS).row_count() + lake.open(QUARANTINE).row_count() == len(bodies)
     assert contents(lake, QUARANTINE)["reasons"].list.len().min() >= 1
 
@@ -250,7 +255,7 @@ def test_defect_15_a_transfer_moves_the_bed() -> None:
 
 def test_defect_15_who_was_there_before_the_first_hour_of_the_data_is_in_bed(lake: Lake) -> None:
     """The admission comes last and is days old: it fills the hours that were counted without it."""
-    run_micro_batches(lake, in_batches(visit(2, "10:00", "11:00"), visit(1, "10:00 -3")), LIST)
+    take_in(lake, in_batches(visit(2, "10:00", "11:00"), visit(1, "10:00 -3")))
     assert contents(lake, FACT_BED_CENSUS).height == 3 * 24 + 2
     assert contents(lake, FACT_BED_CENSUS).filter(time_key=2026032010)["occupied_beds"].to_list() == [2]
 
@@ -258,7 +263,7 @@ def test_defect_15_who_was_there_before_the_first_hour_of_the_data_is_in_bed(lak
 def test_defect_16_a_late_event_is_as_good_as_an_early_one(lake: Lake) -> None:
     """No watermark: neither newer events nor one that claims to be in the future make the pipeline skip it."""
     ahead = event(visit_id="v9", event_time=at("00:00 +9"))
-    run_micro_batches(lake, in_batches([ahead, *visit(1, "10:00 +1")], visit(2, "10:00 -40", "12:00 -40")), LIST)
+    take_in(lake, in_batches([ahead, *visit(1, "10:00 +1")], visit(2, "10:00 -40", "12:00 -40")))
     facts = contents(lake, FACT_PATIENT_FLOW)
     assert facts["admission_at"].sort().to_list() == [at("10:00 -40"), at("10:00 +1")]
 

@@ -135,7 +135,7 @@ def test_measures_do_not_depend_on_the_order_of_the_rows() -> None:
             frames["gold/dim_department"],
             dates=pl.Series([DAY]),
             first_hour=None,
-            last_hour=None,
+            until=None,
             zone=ZONE,
         )
         .sort(KPI_DEPARTMENT_DAY.key)

@@ -18,7 +18,7 @@ from patient_flow.transforms.read import Reading, parse_timestamps, read_events
 ENQUEUED = datetime(2026, 11, 20, 12, tzinfo=UTC)
 READING = Reading(
     pl.DataFrame({"hospital_id": ["3", "4"], "department": ["ICU", "Surgery"]}),
-    secret="a key",  # noqa: S106
+    secret="a key",
 )
 SNAPSHOT = {
     "patient_id": "p-1",

@@ -241,128 +241,196 @@ HAVING COUNT(d.staffed_beds) > 0 OR COUNT(c.occupied_beds) > 0
 GO
 
 CREATE VIEW [AdmissionsDaily] AS
-SELECT
-    date,
-    hospital_id,
-    MAX(hospital_name) AS hospital_name,
-    department,
-    gender,
-    CAST(SUM(admission) AS BIGINT) AS admissions,
-    CAST(SUM(transfer_in) AS BIGINT) AS transfers_in,
-    CAST(SUM(discharge) AS BIGINT) AS discharges,
-    COUNT(DISTINCT begun_visit_id) AS visits
+SELECT date, hospital_id, hospital_name, department, gender, admissions, transfers_in, discharges, visits
 FROM (
     SELECT
-        t.date,
-        d.hospital_id,
-        d.hospital_name,
-        d.department,
-        f.gender,
-        CASE WHEN f.is_visit_start = 1 THEN 1 ELSE 0 END AS admission,
-        CASE WHEN f.from_department_key <> 0 THEN 1 ELSE 0 END AS transfer_in,
-        0 AS discharge,
-        f.visit_id AS begun_visit_id
-    FROM [FactPatientFlow] f
-    JOIN [DimTime] t ON t.time_key = f.admission_time_key
-    JOIN [DimDepartment] d ON d.department_key = f.department_key
-    UNION ALL
-    SELECT t.date, d.hospital_id, d.hospital_name, d.department, f.gender, 0, 0, 1, NULL
-    FROM [FactPatientFlow] f
-    JOIN [DimTime] t ON t.time_key = f.discharge_time_key
-    JOIN [DimDepartment] d ON d.department_key = f.department_key
-    WHERE f.is_visit_end = 1 AND f.discharge_at <= SYSUTCDATETIME()
-) moves
-GROUP BY date, hospital_id, department, gender
-/* definition c5b8e5347b06 */
+        date,
+        hospital_id,
+        MAX(hospital_name) OVER (PARTITION BY date, hospital_id, department, gender) AS hospital_name,
+        department,
+        gender,
+        CAST(SUM(admissions) OVER (PARTITION BY date, hospital_id, department, gender) AS BIGINT) AS admissions,
+        CAST(SUM(transfers_in) OVER (PARTITION BY date, hospital_id, department, gender) AS BIGINT) AS transfers_in,
+        CAST(SUM(discharges) OVER (PARTITION BY date, hospital_id, department, gender) AS BIGINT) AS discharges,
+        CAST(SUM(visits) OVER (PARTITION BY date, hospital_id, department, gender) AS BIGINT) AS visits,
+        ROW_NUMBER() OVER (PARTITION BY date, hospital_id, department, gender ORDER BY discharges) AS place
+    FROM (
+        SELECT
+            t.date,
+            d.hospital_id,
+            MAX(d.hospital_name) AS hospital_name,
+            d.department,
+            f.gender,
+            SUM(CASE WHEN f.is_visit_start = 1 THEN 1 ELSE 0 END) AS admissions,
+            SUM(CASE WHEN f.from_department_key <> 0 THEN 1 ELSE 0 END) AS transfers_in,
+            0 AS discharges,
+            COUNT(DISTINCT f.visit_id) AS visits
+        FROM [DimTime] t
+CROSS JOIN [FactPatientFlow] f
+JOIN [DimDepartment] d ON d.department_key = f.department_key
+        WHERE f.admission_time_key = t.time_key
+        GROUP BY t.date, d.hospital_id, d.department, f.gender
+        UNION ALL
+        SELECT t.date, d.hospital_id, MAX(d.hospital_name), d.department, f.gender, 0, 0, COUNT(*), 0
+        FROM [DimTime] t
+CROSS JOIN [FactPatientFlow] f
+JOIN [DimDepartment] d ON d.department_key = f.department_key
+        WHERE f.discharge_time_key = t.time_key AND f.is_visit_end = 1 AND f.discharge_at <= SYSUTCDATETIME()
+        GROUP BY t.date, d.hospital_id, d.department, f.gender
+    ) begun_and_ended
+) cells
+WHERE place = 1
+/* definition 5731ebe8d1f4 */
 GO
 
 CREATE VIEW [WaitingTimes] AS
 SELECT
     date,
     hospital_id,
-    MAX(hospital_name) AS hospital_name,
+    hospital_name,
     department,
     gender,
-    CAST(COUNT(*) AS BIGINT) AS waits,
-    SUM(wait_minutes) AS wait_minutes_sum,
-    AVG(wait_minutes) AS wait_minutes_mean,
-    SUM(CASE WHEN ABS(place - 0.5 * last_place) < 1 THEN wait_minutes * (1 - ABS(place - 0.5 * last_place)) ELSE 0 END) AS wait_minutes_p50,
-    SUM(CASE WHEN ABS(place - 0.9 * last_place) < 1 THEN wait_minutes * (1 - ABS(place - 0.9 * last_place)) ELSE 0 END) AS wait_minutes_p90,
-    CAST(SUM(CASE WHEN wait_minutes <= 240 THEN 1 ELSE 0 END) AS BIGINT) AS waits_within_240,
-    100 * CAST(SUM(CASE WHEN wait_minutes <= 240 THEN 1 ELSE 0 END) AS FLOAT) / COUNT(*) AS within_240_pct
+    waits,
+    wait_minutes_sum,
+    wait_minutes_sum / waits AS wait_minutes_mean,
+    wait_minutes_p50,
+    wait_minutes_p90,
+    waits_within_240,
+    100 * CAST(waits_within_240 AS FLOAT) / waits AS within_240_pct
 FROM (
     SELECT
-        t.date,
-        d.hospital_id,
-        d.hospital_name,
-        d.department,
-        f.gender,
-        f.wait_minutes,
-        ROW_NUMBER() OVER (
-            PARTITION BY t.date, d.hospital_id, d.department, f.gender ORDER BY f.wait_minutes
-        ) - 1 AS place,
-        COUNT(*) OVER (PARTITION BY t.date, d.hospital_id, d.department, f.gender) - 1 AS last_place
-    FROM [FactPatientFlow] f
-    JOIN [DimTime] t ON t.time_key = f.admission_time_key
-    JOIN [DimDepartment] d ON d.department_key = f.department_key
-    WHERE f.is_visit_start = 1 AND f.wait_minutes IS NOT NULL
-) ranked
-GROUP BY date, hospital_id, department, gender
-/* definition d598c76984f9 */
+        date,
+        hospital_id,
+        MAX(hospital_name) OVER (PARTITION BY date, hospital_id, department, gender) AS hospital_name,
+        department,
+        gender,
+        place,
+        CAST(COUNT(*) OVER (PARTITION BY date, hospital_id, department, gender) AS BIGINT) AS waits,
+        SUM(wait_minutes) OVER (PARTITION BY date, hospital_id, department, gender) AS wait_minutes_sum,
+        SUM(CASE WHEN ABS(place - 0.5 * last_place) < 1 THEN wait_minutes * (1 - ABS(place - 0.5 * last_place)) ELSE 0 END) OVER (PARTITION BY date, hospital_id, department, gender) AS wait_minutes_p50,
+        SUM(CASE WHEN ABS(place - 0.9 * last_place) < 1 THEN wait_minutes * (1 - ABS(place - 0.9 * last_place)) ELSE 0 END) OVER (PARTITION BY date, hospital_id, department, gender) AS wait_minutes_p90,
+        CAST(SUM(CASE WHEN wait_minutes <= 240 THEN 1 ELSE 0 END) OVER (PARTITION BY date, hospital_id, department, gender) AS BIGINT)
+            AS waits_within_240
+    FROM (
+        SELECT
+            t.date,
+            d.hospital_id,
+            d.hospital_name,
+            d.department,
+            f.gender,
+            f.wait_minutes,
+            ROW_NUMBER() OVER (
+                PARTITION BY t.date, d.hospital_id, d.department, f.gender ORDER BY f.wait_minutes
+            ) - 1 AS place,
+            COUNT(*) OVER (PARTITION BY t.date, d.hospital_id, d.department, f.gender) - 1 AS last_place
+        FROM [DimTime] t
+CROSS JOIN [FactPatientFlow] f
+JOIN [DimDepartment] d ON d.department_key = f.department_key
+        WHERE f.admission_time_key = t.time_key AND f.is_visit_start = 1 AND f.wait_minutes IS NOT NULL
+    ) ranked
+) cells
+WHERE place = 0
+/* definition a9acbaeda119 */
 GO
 
 CREATE VIEW [LengthOfStay] AS
 SELECT
     date,
     hospital_id,
-    MAX(hospital_name) AS hospital_name,
+    hospital_name,
     department,
     gender,
-    CAST(SUM(is_ended) AS BIGINT) AS ended_visits,
-    SUM(ended_hours) AS length_of_stay_hours_sum,
-    AVG(ended_hours) AS length_of_stay_hours_mean,
-    CASE WHEN SUM(is_ended) > 0 THEN SUM(CASE WHEN ABS(place - 0.5 * last_place) < 1 THEN ended_hours * (1 - ABS(place - 0.5 * last_place)) ELSE 0 END) END AS length_of_stay_hours_median,
-    CAST(SUM(1 - is_ended) AS BIGINT) AS open_visits,
-    SUM(open_hours) AS current_stay_hours_sum,
-    AVG(open_hours) AS current_stay_hours_mean
+    ended_visits,
+    length_of_stay_hours_sum,
+    length_of_stay_hours_sum / NULLIF(ended_visits, 0) AS length_of_stay_hours_mean,
+    length_of_stay_hours_median,
+    open_visits,
+    current_stay_hours_sum,
+    current_stay_hours_sum / NULLIF(open_visits, 0) AS current_stay_hours_mean
 FROM (
     SELECT
-        t.date,
-        d.hospital_id,
-        d.hospital_name,
-        d.department,
-        f.gender,
-        1 AS is_ended,
-        f.visit_length_of_stay_hours AS ended_hours,
-        CAST(NULL AS FLOAT) AS open_hours,
-        ROW_NUMBER() OVER (
-            PARTITION BY t.date, d.hospital_id, d.department, f.gender ORDER BY f.visit_length_of_stay_hours
-        ) - 1 AS place,
-        COUNT(*) OVER (PARTITION BY t.date, d.hospital_id, d.department, f.gender) - 1 AS last_place
-    FROM [FactPatientFlow] f
-    JOIN [DimTime] t ON t.time_key = f.discharge_time_key
-    JOIN [DimDepartment] d ON d.department_key = f.department_key
-    WHERE f.is_visit_end = 1 AND f.discharge_at <= SYSUTCDATETIME() AND f.visit_length_of_stay_hours IS NOT NULL
-    UNION ALL
-    SELECT
-        t.date,
-        d.hospital_id,
-        d.hospital_name,
-        d.department,
-        f.gender,
-        0,
-        NULL,
-        (CAST(DATEDIFF_BIG(MICROSECOND, v.admission_at, SYSUTCDATETIME()) AS FLOAT) / 3600000000),
-        NULL,
-        NULL
-    FROM [FactPatientFlow] f
-    JOIN [FactPatientFlow] v ON v.visit_id = f.visit_id AND v.stay_number = 1
-    JOIN [DimTime] t ON t.time_key = (CAST(CONVERT(CHAR(8), SYSUTCDATETIME(), 112) AS BIGINT) * 100 + DATEPART(HOUR, SYSUTCDATETIME()))
-    JOIN [DimDepartment] d ON d.department_key = f.department_key
-    WHERE f.admission_at <= SYSUTCDATETIME() AND (f.discharge_at IS NULL OR f.discharge_at > SYSUTCDATETIME())
-) visits
-GROUP BY date, hospital_id, department, gender
-/* definition e3ca70a1071f */
+        date,
+        hospital_id,
+        MAX(hospital_name) OVER (PARTITION BY date, hospital_id, department, gender) AS hospital_name,
+        department,
+        gender,
+        CAST(SUM(ended_visits) OVER (PARTITION BY date, hospital_id, department, gender) AS BIGINT) AS ended_visits,
+        SUM(ended_hours) OVER (PARTITION BY date, hospital_id, department, gender) AS length_of_stay_hours_sum,
+        MAX(median_hours) OVER (PARTITION BY date, hospital_id, department, gender) AS length_of_stay_hours_median,
+        CAST(SUM(open_visits) OVER (PARTITION BY date, hospital_id, department, gender) AS BIGINT) AS open_visits,
+        SUM(open_hours) OVER (PARTITION BY date, hospital_id, department, gender) AS current_stay_hours_sum,
+        ROW_NUMBER() OVER (PARTITION BY date, hospital_id, department, gender ORDER BY open_visits) AS place
+    FROM (
+        SELECT
+            date,
+            hospital_id,
+            hospital_name,
+            department,
+            gender,
+            ended_visits,
+            ended_hours,
+            median_hours,
+            0 AS open_visits,
+            CAST(NULL AS FLOAT) AS open_hours
+        FROM (
+            SELECT
+                date,
+                hospital_id,
+                MAX(hospital_name) OVER (PARTITION BY date, hospital_id, department, gender) AS hospital_name,
+                department,
+                gender,
+                place,
+                COUNT(*) OVER (PARTITION BY date, hospital_id, department, gender) AS ended_visits,
+                SUM(hours) OVER (PARTITION BY date, hospital_id, department, gender) AS ended_hours,
+                SUM(CASE WHEN ABS(place - 0.5 * last_place) < 1 THEN hours * (1 - ABS(place - 0.5 * last_place)) ELSE 0 END) OVER (PARTITION BY date, hospital_id, department, gender) AS median_hours
+            FROM (
+                SELECT
+                    t.date,
+                    d.hospital_id,
+                    d.hospital_name,
+                    d.department,
+                    f.gender,
+                    f.visit_length_of_stay_hours AS hours,
+                    ROW_NUMBER() OVER (
+                        PARTITION BY t.date, d.hospital_id, d.department, f.gender
+                        ORDER BY f.visit_length_of_stay_hours
+                    ) - 1 AS place,
+                    COUNT(*) OVER (PARTITION BY t.date, d.hospital_id, d.department, f.gender) - 1 AS last_place
+                FROM [DimTime] t
+CROSS JOIN [FactPatientFlow] f
+JOIN [DimDepartment] d ON d.department_key = f.department_key
+                WHERE f.discharge_time_key = t.time_key
+                    AND f.is_visit_end = 1
+                    AND f.discharge_at <= SYSUTCDATETIME()
+                    AND f.visit_length_of_stay_hours IS NOT NULL
+            ) ranked
+        ) ended
+        WHERE place = 0
+        UNION ALL
+        SELECT
+            t.date,
+            d.hospital_id,
+            MAX(d.hospital_name),
+            d.department,
+            f.gender,
+            0,
+            NULL,
+            NULL,
+            COUNT(*),
+            SUM((CAST(DATEDIFF_BIG(MICROSECOND, v.admission_at, SYSUTCDATETIME()) AS FLOAT) / 3600000000))
+        FROM [FactPatientFlow] f
+CROSS JOIN [FactPatientFlow] v
+CROSS JOIN [DimTime] t
+CROSS JOIN [DimDepartment] d
+        WHERE f.admission_at <= SYSUTCDATETIME()
+AND (f.discharge_at IS NULL OR f.discharge_at > SYSUTCDATETIME())
+AND v.visit_id = f.visit_id AND v.stay_number = 1
+AND d.department_key = f.department_key AND t.time_key = (CAST(CONVERT(CHAR(8), SYSUTCDATETIME(), 112) AS BIGINT) * 100 + DATEPART(HOUR, SYSUTCDATETIME()))
+        GROUP BY t.date, d.hospital_id, d.department, f.gender
+    ) ended_and_open
+) cells
+WHERE place = 1
+/* definition e325f9aaad7a */
 GO
 
 CREATE VIEW [CurrentPatients] AS
@@ -399,44 +467,41 @@ FROM (
         (CAST(DATEDIFF_BIG(MICROSECOND, v.admission_at, SYSUTCDATETIME()) AS FLOAT) / 3600000000) AS visit_hours,
         d.expected_los_hours
     FROM [FactPatientFlow] f
-    JOIN [FactPatientFlow] v ON v.visit_id = f.visit_id AND v.stay_number = 1
-    JOIN [DimTime] t ON t.time_key = f.admission_time_key
-    JOIN [DimDepartment] d ON d.department_key = f.department_key
+CROSS JOIN [FactPatientFlow] v
+CROSS JOIN [DimTime] t
+CROSS JOIN [DimDepartment] d
     LEFT JOIN [DimPatient] p ON p.patient_key = f.patient_key
-    WHERE f.admission_at <= SYSUTCDATETIME() AND (f.discharge_at IS NULL OR f.discharge_at > SYSUTCDATETIME())
+    WHERE f.admission_at <= SYSUTCDATETIME()
+AND (f.discharge_at IS NULL OR f.discharge_at > SYSUTCDATETIME())
+AND v.visit_id = f.visit_id AND v.stay_number = 1
+AND d.department_key = f.department_key AND t.time_key = f.admission_time_key
 ) stays
-/* definition 6b67a6f359ce */
+/* definition 387596e37ba5 */
 GO
 
 CREATE VIEW [DepartmentInflow] AS
 SELECT
-    date,
-    hospital_id,
-    MAX(hospital_name) AS hospital_name,
-    department,
-    from_department,
-    gender,
-    CAST(SUM(admission) AS BIGINT) AS admissions,
-    CAST(SUM(1 - admission) AS BIGINT) AS transfers_in,
+    t.date,
+    d.hospital_id,
+    MAX(d.hospital_name) AS hospital_name,
+    d.department,
+    CASE WHEN f.from_department_key = 0 THEN 'Admission' ELSE COALESCE(o.department, 'Unknown') END AS from_department,
+    f.gender,
+    CAST(SUM(CASE WHEN f.from_department_key = 0 THEN 1 ELSE 0 END) AS BIGINT) AS admissions,
+    CAST(SUM(CASE WHEN f.from_department_key = 0 THEN 0 ELSE 1 END) AS BIGINT) AS transfers_in,
     CAST(COUNT(*) AS BIGINT) AS patients
-FROM (
-    SELECT
-        t.date,
-        d.hospital_id,
-        d.hospital_name,
-        d.department,
-        CASE WHEN f.from_department_key = 0 THEN 'Admission' ELSE COALESCE(o.department, 'Unknown') END
-            AS from_department,
-        f.gender,
-        CASE WHEN f.from_department_key = 0 THEN 1 ELSE 0 END AS admission
-    FROM [FactPatientFlow] f
-    JOIN [DimTime] t ON t.time_key = f.admission_time_key
-    JOIN [DimDepartment] d ON d.department_key = f.department_key
-    LEFT JOIN [DimDepartment] o ON o.department_key = f.from_department_key
-    WHERE f.is_visit_start = 1 OR f.from_department_key <> 0
-) moves
-GROUP BY date, hospital_id, department, from_department, gender
-/* definition 973f26537b6c */
+FROM [DimTime] t
+CROSS JOIN [FactPatientFlow] f
+JOIN [DimDepartment] d ON d.department_key = f.department_key
+LEFT JOIN [DimDepartment] o ON o.department_key = f.from_department_key
+WHERE f.admission_time_key = t.time_key AND (f.is_visit_start = 1 OR f.from_department_key <> 0)
+GROUP BY
+    t.date,
+    d.hospital_id,
+    d.department,
+    CASE WHEN f.from_department_key = 0 THEN 'Admission' ELSE COALESCE(o.department, 'Unknown') END,
+    f.gender
+/* definition 32cb464ddd6c */
 GO
 
 CREATE VIEW [Overstays] AS
@@ -455,10 +520,10 @@ SELECT
     f.length_of_stay_hours AS stay_hours,
     d.expected_los_hours,
     f.length_of_stay_hours - d.expected_los_hours AS hours_over
-FROM [FactPatientFlow] f
-JOIN [DimTime] t ON t.time_key = f.discharge_time_key
+FROM [DimTime] t
+CROSS JOIN [FactPatientFlow] f
 JOIN [DimDepartment] d ON d.department_key = f.department_key
-WHERE f.discharge_at <= SYSUTCDATETIME() AND f.length_of_stay_hours > d.expected_los_hours
+WHERE f.discharge_time_key = t.time_key AND f.discharge_at <= SYSUTCDATETIME() AND f.length_of_stay_hours > d.expected_los_hours
 UNION ALL
 SELECT
     t.date,
@@ -476,67 +541,96 @@ SELECT
     d.expected_los_hours,
     (CAST(DATEDIFF_BIG(MICROSECOND, f.admission_at, SYSUTCDATETIME()) AS FLOAT) / 3600000000) - d.expected_los_hours
 FROM [FactPatientFlow] f
-JOIN [DimTime] t ON t.time_key = (CAST(CONVERT(CHAR(8), SYSUTCDATETIME(), 112) AS BIGINT) * 100 + DATEPART(HOUR, SYSUTCDATETIME()))
-JOIN [DimDepartment] d ON d.department_key = f.department_key
-WHERE f.admission_at <= SYSUTCDATETIME() AND (f.discharge_at IS NULL OR f.discharge_at > SYSUTCDATETIME()) AND (CAST(DATEDIFF_BIG(MICROSECOND, f.admission_at, SYSUTCDATETIME()) AS FLOAT) / 3600000000) > d.expected_los_hours
-/* definition 2e2fd6b50f11 */
+CROSS JOIN [FactPatientFlow] v
+CROSS JOIN [DimTime] t
+CROSS JOIN [DimDepartment] d
+WHERE f.admission_at <= SYSUTCDATETIME()
+AND (f.discharge_at IS NULL OR f.discharge_at > SYSUTCDATETIME())
+AND v.visit_id = f.visit_id AND v.stay_number = 1
+AND d.department_key = f.department_key AND t.time_key = (CAST(CONVERT(CHAR(8), SYSUTCDATETIME(), 112) AS BIGINT) * 100 + DATEPART(HOUR, SYSUTCDATETIME())) AND (CAST(DATEDIFF_BIG(MICROSECOND, f.admission_at, SYSUTCDATETIME()) AS FLOAT) / 3600000000) > d.expected_los_hours
+/* definition 7c37c1693b03 */
 GO
 
 CREATE VIEW [BedTurnover] AS
 SELECT
     date,
     hospital_id,
-    MAX(hospital_name) AS hospital_name,
+    hospital_name,
     department,
-    CAST(SUM(discharge) AS BIGINT) AS discharges,
-    CAST(SUM(staffed_beds) AS BIGINT) AS staffed_bed_hours,
-    CAST(COUNT(staffed_beds) AS BIGINT) AS hours,
-    CAST(SUM(staffed_beds) AS FLOAT) / NULLIF(COUNT(staffed_beds), 0) AS average_staffed_beds,
-    CAST(SUM(discharge) AS FLOAT) * COUNT(staffed_beds) / NULLIF(SUM(staffed_beds), 0) AS bed_turnover
+    discharges,
+    staffed_bed_hours,
+    hours,
+    CAST(staffed_bed_hours AS FLOAT) / NULLIF(hours, 0) AS average_staffed_beds,
+    CAST(discharges AS FLOAT) * hours / NULLIF(staffed_bed_hours, 0) AS bed_turnover
 FROM (
-    SELECT t.date, d.hospital_id, d.hospital_name, d.department, d.staffed_beds, 0 AS discharge
-    FROM (SELECT MIN(time_key) AS time_key FROM [FactBedCensus]) first_hour
+    SELECT
+        date,
+        hospital_id,
+        MAX(hospital_name) OVER (PARTITION BY date, hospital_id, department) AS hospital_name,
+        department,
+        CAST(SUM(discharges) OVER (PARTITION BY date, hospital_id, department) AS BIGINT) AS discharges,
+        CAST(SUM(staffed_beds) OVER (PARTITION BY date, hospital_id, department) AS BIGINT) AS staffed_bed_hours,
+        CAST(SUM(hours) OVER (PARTITION BY date, hospital_id, department) AS BIGINT) AS hours,
+        ROW_NUMBER() OVER (PARTITION BY date, hospital_id, department ORDER BY discharges) AS place
+    FROM (
+        SELECT
+            t.date,
+            d.hospital_id,
+            MAX(d.hospital_name) AS hospital_name,
+            d.department,
+            SUM(d.staffed_beds) AS staffed_beds,
+            COUNT(*) AS hours,
+            0 AS discharges
+        FROM (SELECT MIN(time_key) AS time_key FROM [FactBedCensus]) first_hour
 CROSS JOIN (SELECT MAX(time_key) AS time_key FROM [FactBedCensus]) last_hour
 JOIN [DimTime] t ON t.time_key BETWEEN first_hour.time_key AND last_hour.time_key
 JOIN [DimDepartment] d
     ON t.hour_start_at >= d.valid_from AND (d.valid_to IS NULL OR t.hour_start_at < d.valid_to)
-    WHERE d.staffed_beds IS NOT NULL
-    UNION ALL
-    SELECT t.date, d.hospital_id, d.hospital_name, d.department, NULL, 1
-    FROM [FactPatientFlow] f
-    JOIN [DimTime] t ON t.time_key = f.discharge_time_key
-    JOIN [DimDepartment] d ON d.department_key = f.department_key
-    WHERE f.is_visit_end = 1 AND f.discharge_at <= SYSUTCDATETIME()
-) beds_and_discharges
-GROUP BY date, hospital_id, department
-/* definition ed37a5926e60 */
+        WHERE d.staffed_beds IS NOT NULL
+        GROUP BY t.date, d.hospital_id, d.department
+        UNION ALL
+        SELECT t.date, d.hospital_id, MAX(d.hospital_name), d.department, NULL, 0, COUNT(*)
+        FROM [DimTime] t
+CROSS JOIN [FactPatientFlow] f
+JOIN [DimDepartment] d ON d.department_key = f.department_key
+        WHERE f.discharge_time_key = t.time_key AND f.is_visit_end = 1 AND f.discharge_at <= SYSUTCDATETIME()
+        GROUP BY t.date, d.hospital_id, d.department
+    ) beds_and_discharges
+) days
+WHERE place = 1
+/* definition c516978d86cc */
 GO
 
 CREATE VIEW [Readmissions] AS
 SELECT
     date,
     hospital_id,
-    MAX(hospital_name) AS hospital_name,
+    hospital_name,
     department,
     gender,
-    CAST(SUM(has_passed) AS BIGINT) AS discharges,
-    CAST(SUM(CASE WHEN returns > 0 THEN has_passed ELSE 0 END) AS BIGINT) AS readmissions,
-    100 * CAST(SUM(CASE WHEN returns > 0 THEN has_passed ELSE 0 END) AS FLOAT) / NULLIF(SUM(has_passed), 0)
-        AS readmission_pct,
-    CAST(SUM(1 - has_passed) AS BIGINT) AS discharges_pending
+    discharges,
+    readmissions,
+    100 * CAST(readmissions AS FLOAT) / NULLIF(discharges, 0) AS readmission_pct,
+    discharges_pending
 FROM (
     SELECT
         t.date,
         d.hospital_id,
-        d.hospital_name,
+        MAX(d.hospital_name) AS hospital_name,
         d.department,
         f.gender,
-        f.stay_key,
-        MAX(CASE WHEN DATEADD(DAY, 30, f.discharge_at) <= SYSUTCDATETIME() THEN 1 ELSE 0 END) AS has_passed,
-        COUNT(n.stay_key) AS returns
-    FROM [FactPatientFlow] f
-    JOIN [DimTime] t ON t.time_key = f.discharge_time_key
-    JOIN [DimDepartment] d ON d.department_key = f.department_key
+        CAST(COUNT(DISTINCT CASE WHEN DATEADD(DAY, 30, f.discharge_at) <= SYSUTCDATETIME() THEN f.stay_key END) AS BIGINT)
+            AS discharges,
+        CAST(
+            COUNT(DISTINCT CASE
+                WHEN DATEADD(DAY, 30, f.discharge_at) <= SYSUTCDATETIME() AND n.stay_key IS NOT NULL THEN f.stay_key
+            END) AS BIGINT
+        ) AS readmissions,
+        CAST(COUNT(DISTINCT CASE WHEN DATEADD(DAY, 30, f.discharge_at) > SYSUTCDATETIME() THEN f.stay_key END) AS BIGINT)
+            AS discharges_pending
+    FROM [DimTime] t
+CROSS JOIN [FactPatientFlow] f
+JOIN [DimDepartment] d ON d.department_key = f.department_key
     JOIN [DimPatient] p ON p.patient_key = f.patient_key
     LEFT JOIN [DimPatient] a ON a.patient_id = p.patient_id
     LEFT JOIN [FactPatientFlow] n
@@ -545,14 +639,14 @@ FROM (
         AND n.visit_id <> f.visit_id
         AND n.admission_at >= f.discharge_at
         AND n.admission_at <= DATEADD(DAY, 30, f.discharge_at)
-    WHERE f.is_visit_end = 1
+    WHERE f.discharge_time_key = t.time_key
+        AND f.is_visit_end = 1
         AND f.discharge_at <= SYSUTCDATETIME()
         AND f.patient_key <> 0
         AND (f.discharge_status IS NULL OR f.discharge_status <> 'deceased')
-    GROUP BY t.date, d.hospital_id, d.hospital_name, d.department, f.gender, f.stay_key
-) discharged
-GROUP BY date, hospital_id, department, gender
-/* definition a1939d1768aa */
+    GROUP BY t.date, d.hospital_id, d.department, f.gender
+) cells
+/* definition 85e472a7ea9a */
 GO
 
 CREATE VIEW [DataFreshness] AS

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from patient_flow.contracts.tables import INSTANT, TEXTS, Column, Table
 from patient_flow.stores.warehouse.batch import Batch, WarehouseError
-from patient_flow.stores.warehouse.schema import IS_PRESENT, TABLES
+from patient_flow.stores.warehouse.schema import IS_PRESENT, STORED_BY, TABLES
 
 c = pl.col
 
@@ -21,7 +21,7 @@ c = pl.col
 class Change:
     """What happens to one warehouse table: keys in ``staged`` go, rows of it that are present come.
 
-    ``staged`` has the table's columns and ``is_present``; each key once, in order of the key.
+    ``staged`` has the table's columns and ``is_present``; each key once, in the order in which rows are stored.
     """
 
     table: sa.Table
@@ -48,8 +48,9 @@ def change(batch: Batch) -> Change:
         .join(rows, on=key, how="anti")
         .with_columns(pl.lit(False).alias(IS_PRESENT))
     )
-    staged = pl.concat([rows, gone], how="diagonal").sort(key)
-    return Change(TABLES[table.path], staged, batch.is_whole_table)
+    target = TABLES[table.path]
+    staged = pl.concat([rows, gone], how="diagonal").sort(STORED_BY.get(target.name, key))
+    return Change(target, staged, batch.is_whole_table)
 
 
 def stored(table: Table, rows: pl.DataFrame) -> pl.DataFrame:

@@ -26,8 +26,8 @@ def frame(result: sa.CursorResult[Any], statement: sa.Executable) -> pl.DataFram
     found = pl.DataFrame(rows, schema=names, orient="row", infer_schema_length=None)
     if not isinstance(statement, sa.Select):
         return found
-    types = {column.name: _dtype(column.type) for column in statement.selected_columns}
-    return found.select(_cast(pl.col(name), types.get(name)) for name in names)
+    types = [_dtype(described["type"]) for described in statement.column_descriptions]
+    return found.select(_cast(pl.col(name), dtype) for name, dtype in zip(names, types, strict=True))
 
 
 def _dtype(sql: sa.types.TypeEngine[Any]) -> pl.DataType | None:

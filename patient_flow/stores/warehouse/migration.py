@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import sqlalchemy as sa
 
 from patient_flow.contracts.views import VIEWS
@@ -16,13 +18,18 @@ def missing_columns(connection: sa.Connection) -> dict[str, list[str]]:
 
     Raises :class:`WarehouseError` when a whole table is missing: that is for ``warehouse init`` to create.
     """
-    inspector = sa.inspect(connection)
-    existing = set(inspector.get_table_names())
+    existing = set(sa.inspect(connection).get_table_names())
     absent = [table.name for table in ALL_TABLES if table.name not in existing]
     if absent:
         raise WarehouseError(f"the warehouse has no table {', '.join(absent)}: run `patient-flow warehouse init`")
+    return missing_columns_of(connection, ALL_TABLES)
+
+
+def missing_columns_of(connection: sa.Connection, tables: Iterable[sa.Table]) -> dict[str, list[str]]:
+    """The same for ``tables``, which are there."""
+    inspector = sa.inspect(connection)
     missing: dict[str, list[str]] = {}
-    for table in ALL_TABLES:
+    for table in tables:
         found = {column["name"] for column in inspector.get_columns(table.name)}
         lacking = [column.name for column in table.columns if column.name not in found]
         if lacking:

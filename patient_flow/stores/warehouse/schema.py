@@ -50,6 +50,9 @@ INDEXES: Mapping[str, tuple[str, ...]] = {
 }
 """Columns that are looked up by value, for targets that have indexes."""
 
+STORED_BY: Mapping[str, str] = {"FactPatientFlow": "admission_at"}
+"""Column in whose order rows are written, where that is not the key: what happened together is then read together."""
+
 METADATA = sa.MetaData()
 
 
@@ -68,7 +71,8 @@ def _table(table: Table) -> sa.Table:
         *(
             sa.Column(
                 column.name,
-                sql_type(column),
+                # A row id in the order of a hashed key would scatter over the file what the other order keeps together.
+                sa.BigInteger() if name in STORED_BY and column.name in table.key else sql_type(column),
                 primary_key=column.name in table.key,
                 autoincrement=False,
                 nullable=column.nullable and column.name not in table.key,

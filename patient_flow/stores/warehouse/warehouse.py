@@ -56,12 +56,15 @@ class Warehouse:
         :meth:`migrate`'s to adapt.
         """
         with self._explained(), self.target.changing_schema(self._engine) as connection:
-            existing = set(sa.inspect(connection).get_table_names())
+            names = set(sa.inspect(connection).get_table_names())
+            existing = [table for table in ALL_TABLES if table.name in names]
             for table in ALL_TABLES:
-                if table.name not in existing:
+                if table not in existing:
                     self._run(connection, self.target.table_statements(table))
             for table in TABLES.values():
                 connection.execute(seed(table))
+            if migration.missing_columns_of(connection, existing):
+                return  # views may need those columns: the migration makes both
             views = self.target.view_definitions(connection)
             for view in VIEWS:
                 if view.name not in views:

@@ -127,12 +127,13 @@ def url_of(warehouse: Warehouse) -> str:
     return warehouse._url
 
 
-def _account() -> pwd.struct_passwd:
+def _account() -> pwd.struct_passwd | None:
     """The account that Debian's package made for the server, else one without rights."""
     for name in ("postgres", "nobody"):
         with contextlib.suppress(KeyError):
             return pwd.getpwnam(name)
-    pytest.skip("PostgreSQL refuses to run as root, and there is no account postgres or nobody to run it as")
+    require(None, "an account postgres to run PostgreSQL as", INSTALL_POSTGRESQL)
+    return None
 
 
 def _free_port() -> int:
@@ -156,5 +157,5 @@ def _wait_until_open(port: int, server: subprocess.Popen[bytes], log: Path) -> N
 
 
 def _stop(server: subprocess.Popen[bytes]) -> None:
-    server.send_signal(signal.SIGINT)
-    server.wait(timeout=30)
+    server.send_signal(signal.SIGQUIT)  # at once: nobody needs the data again
+    server.wait(timeout=60)

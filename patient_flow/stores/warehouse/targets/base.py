@@ -188,12 +188,17 @@ class StagingInside(Target):
     def _apply(self, connection: sa.Connection, change: Change) -> Written:
         if change.is_whole_table:
             return self.replace_all(connection, change)
-        stage = self.temporary(change.table)
-        stage.create(connection)
-        self.fill(connection, stage, change.staged)
+        stage = self.stage(connection, change)
         written = self.replace_staged(connection, change.table, stage, everything=False)
         stage.drop(connection)
         return written
+
+    def stage(self, connection: sa.Connection, change: Change) -> sa.Table:
+        """The staging table of ``change``, created and filled."""
+        stage = self.temporary(change.table)
+        stage.create(connection)
+        self.fill(connection, stage, change.staged)
+        return stage
 
     def replace_all(self, connection: sa.Connection, change: Change) -> Written:
         """Deletes all rows and adds the new ones; readers see the old ones until the commit."""

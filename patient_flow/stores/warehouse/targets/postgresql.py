@@ -16,6 +16,7 @@ from patient_flow.stores.warehouse.targets.base import Definition, Idioms, Stagi
 SCHEMA_LOCK = 0x70666C6F77
 """Advisory lock that whoever changes the schema holds."""
 CONNECT_TIMEOUT_SECONDS = 10
+ROWS_PER_WRITE = 100_000
 SERIALIZATION_FAILURE, DEADLOCK = "40001", "40P01"
 
 
@@ -79,16 +80,23 @@ class PostgreSQL(StagingInside):
         return temporary_table(table, postgresql_on_commit="DROP")
 
     def fill(self, connection: sa.Connection, table: sa.Table, rows: pl.DataFrame) -> None:
-        """COPY, then fresh statistics of a staging table: without them the delete would scan its whole target."""
+        """COPY."""
         columns = ", ".join(self.quoted(name) for name in rows.columns)
         name = self.quoted(table.name)
         driver: Any = connection.connection.driver_connection
-        with driver.cursor() as cursor:
-            with cursor.copy(f"COPY {name} ({columns}) FROM STDIN WITH (FORMAT csv)") as copy:
-                for chunk in rows.iter_slices(100_000):
-                    copy.write(chunk.write_csv(include_header=False, quote_style="non_numeric", null_value=""))
-            if "TEMPORARY" in table._prefixes:
-                cursor.execute(f"ANALYZE {name}")
+        with (
+            driver.cursor() as cursor,
+            cursor.copy(f"COPY {name} ({columns}) FROM STDIN WITH (FORMAT csv)") as copy,
+        ):
+            for chunk in rows.iter_slices(ROWS_PER_WRITE):
+                # Texts in quotes, numbers and nulls without: an empty text stays one.
+                copy.write(chunk.write_csv(include_header=False, quote_style="non_numeric", null_value=""))
+
+    def stage(self, connection: sa.Connection, change: Change) -> sa.Table:
+        """As everywhere, with statistics: without them the delete would scan its whole target."""
+        stage = super().stage(connection, change)
+        connection.exec_driver_sql(f"ANALYZE {self.quoted(stage.name)}")
+        return stage
 
     def is_conflict(self, error: sa.exc.DBAPIError) -> bool:
         """Two loads stood in each other's way and the server ended this one."""

@@ -1,10 +1,16 @@
-"""The sensor: once a minute it looks at the hub, compares with the lake, and asks for one run when there is work."""
+"""What starts by itself: a micro-batch when events wait, and the hourly upkeep of the lake.
+
+The sensor looks at the hub once a minute, compares with the lake, and asks for one run when there is work.
+"""
+
+from datetime import UTC, datetime
 
 import dagster as dg
 
-from patient_flow.contracts.tables import BRONZE_EVENTS
+from patient_flow.contracts.tables import BRONZE_EVENTS, LAKE_TABLES
 from patient_flow.orchestration.resources import PatientFlow
 from patient_flow.pipeline.backlog import Backlog, HubRefused, plan
+from patient_flow.pipeline.maintenance import maintain
 from patient_flow.stores.hub import HubError
 from patient_flow.stores.lake import LakeError
 
@@ -23,6 +29,35 @@ micro_batch = dg.define_asset_job(
     description="One micro-batch: from what the hub holds at this moment to the warehouse.",
     executor_def=dg.in_process_executor,
     run_tags=PIPELINE_TAG,
+)
+
+
+@dg.op(description="Joins small files, deletes what no reader needs, and keeps the logs short.")
+def maintain_lake(context: dg.OpExecutionContext, patient_flow: PatientFlow) -> None:
+    """Every table in turn; what could not be done now is done next time."""
+    services = patient_flow.services()
+    loaded = services.warehouse.loaded_versions()
+    for table in LAKE_TABLES:
+        done = maintain(services.lake, table, loaded, now=datetime.now(UTC))
+        note = f"; {done.left_alone}" if done.left_alone else ""
+        context.log.info(f"{table.path}: {done.files_joined} files joined, {done.files_deleted} deleted{note}")
+
+
+@dg.job(
+    description="Upkeep of all tables of the lake, in the slot of the micro-batch: the two never run side by side.",
+    executor_def=dg.in_process_executor,
+    tags=PIPELINE_TAG,
+)
+def lake_maintenance() -> None:
+    """One op: the tables are maintained one after another."""
+    maintain_lake()
+
+
+hourly_maintenance = dg.ScheduleDefinition(
+    job=lake_maintenance,
+    cron_schedule="17 * * * *",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="Hourly, at a time when nothing else starts.",
 )
 
 

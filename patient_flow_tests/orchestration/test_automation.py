@@ -9,9 +9,17 @@ import dagster as dg
 import pytest
 from azure.eventhub import EventData, EventHubProducerClient
 
+from patient_flow.contracts.tables import DIM_TIME
 from patient_flow.local_hub.testing import HubThread
+from patient_flow.orchestration.automation import (
+    ACTIVE,
+    PIPELINE_TAG,
+    decide,
+    event_hub_backlog,
+    lake_maintenance,
+    micro_batch,
+)
 from patient_flow.orchestration.resources import PatientFlow
-from patient_flow.orchestration.sensors import ACTIVE, PIPELINE_TAG, decide, event_hub_backlog, micro_batch
 from patient_flow.pipeline.backlog import Backlog, PartitionBacklog
 
 
@@ -74,3 +82,20 @@ def test_the_sensor_peeks_and_does_not_consume(tmp_path: Path, hub_thread: HubTh
             request = tick(instance, tmp_path, hub_thread.connection)
             assert isinstance(request, dg.RunRequest)
             assert request.tags["events"] == "1"
+
+
+def test_maintenance_runs_in_the_slot_of_the_micro_batch_and_leaves_the_tables_as_they_are(tmp_path: Path) -> None:
+    resource = PatientFlow(
+        overrides={
+            "PATIENT_FLOW_LAKE_URI": f"{tmp_path}/{{layer}}",
+            "PATIENT_FLOW_WAREHOUSE_URL": f"sqlite:///{tmp_path}/warehouse.db",
+        }
+    )
+    services = resource.services()
+    services.warehouse.init()
+    before = services.lake.open(DIM_TIME).version
+    result = lake_maintenance.execute_in_process(resources={"patient_flow": resource})
+    assert result.success
+    assert lake_maintenance.tags.items() >= PIPELINE_TAG.items()
+    assert services.lake.open(DIM_TIME).changes(before).both.is_empty()
+    services.warehouse.dispose()

@@ -1,0 +1,23 @@
+-- Run once by a member of the database administrators group, connected to database "dagster" (deploy.md, step 5):
+--
+--   psql "host=HOST dbname=dagster sslmode=require user=GROUP" -v pipeline=id-pf-prod-pipeline \
+--        -v control=id-pf-prod-control -f roles.sql
+--
+-- Two identities use Dagster's tables: the code location (runs write events) and the UI with the daemon. Both act as
+-- the role "dagster", so that each can use what the other created.
+
+\set ON_ERROR_STOP on
+
+-- Entra identities as database users; this function only exists in Azure Database for PostgreSQL.
+SELECT pgaadauth_create_principal(:'pipeline', false, false);
+SELECT pgaadauth_create_principal(:'control', false, false);
+
+-- roles: everything below is plain PostgreSQL
+CREATE ROLE dagster NOLOGIN;
+GRANT CONNECT ON DATABASE dagster TO dagster;
+REVOKE ALL ON SCHEMA public FROM PUBLIC;
+GRANT USAGE, CREATE ON SCHEMA public TO dagster;
+
+GRANT dagster TO :"pipeline", :"control";
+ALTER ROLE :"pipeline" IN DATABASE dagster SET role = 'dagster';
+ALTER ROLE :"control" IN DATABASE dagster SET role = 'dagster';

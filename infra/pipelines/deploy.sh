@@ -1,0 +1,37 @@
+#!/usr/bin/env bash
+# One deployment, the same for GitHub Actions, Azure DevOps and a desk with `az login`:
+#
+#   IMAGE_NAME=patient-flow:COMMIT APPS_READY=true infra/pipelines/deploy.sh RESOURCE_GROUP dev|prod
+#
+# Order matters: image before apps (they pull it), infrastructure before tables, tables before the new code writes them.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+group=$1 environment=$2
+: "${IMAGE_NAME:?as in patient-flow:COMMIT}"
+
+registry=$(az acr list --resource-group "$group" --query '[0].name' --output tsv)
+server=$(az acr show --name "$registry" --query loginServer --output tsv)
+if ! az acr repository show --name "$registry" --image "$IMAGE_NAME" --output none 2>/dev/null; then
+    az acr login --name "$registry"
+    # The digest of the day, so that this commit's image can be built again bit for bit.
+    base=python:3.11.14-slim-bookworm
+    digest=$(docker buildx imagetools inspect "$base" --format '{{.Manifest.Digest}}')
+    docker build --pull --file infra/images/Dockerfile --build-arg "PYTHON_IMAGE=$base@$digest" --tag "$server/$IMAGE_NAME" .
+    docker push "$server/$IMAGE_NAME"
+fi
+
+az deployment group create --name "patient-flow-$environment" --resource-group "$group" \
+    --parameters "infra/bicep/$environment.bicepparam" --output none
+
+execution=$(az containerapp job start --name warehouse-init --resource-group "$group" --query name --output tsv)
+for _ in $(seq 120); do
+    state=$(az containerapp job execution show --name warehouse-init --resource-group "$group" \
+        --job-execution-name "$execution" --query properties.status --output tsv)
+    case $state in
+        Succeeded) echo "warehouse is ready"; exit 0 ;;
+        Failed | Degraded | Stopped) echo "warehouse-init: $state, see its logs in the portal" >&2; exit 1 ;;
+    esac
+    sleep 10
+done
+echo "warehouse-init did not end within 20 minutes" >&2
+exit 1

@@ -1,0 +1,270 @@
+"""What one answer says: the page, its figures alone, its CSV, its message when there are none."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from urllib.parse import urlencode
+from zoneinfo import ZoneInfo
+
+import jinja2
+import polars as pl
+
+from patient_flow.contracts import events
+from patient_flow.dashboard.access import Viewer
+from patient_flow.dashboard.figures import Figures
+from patient_flow.dashboard.formats import LANGUAGES, Locale, preferred_language
+from patient_flow.dashboard.panels import Panel, Panels, ShownCard, Value
+from patient_flow.dashboard.selection import AGE_BANDS, Selection
+from patient_flow.dashboard.snapshot import PERIODS, Answer, Load
+from patient_flow.dashboard.texts import Words
+
+CSV_COLUMNS = ("panel", "row", "measure", "value")
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+_TEMPLATES = jinja2.Environment(
+    loader=jinja2.PackageLoader("patient_flow.dashboard"),
+    autoescape=True,
+    trim_blocks=True,
+    lstrip_blocks=True,
+    undefined=jinja2.StrictUndefined,
+)
+
+
+@dataclass(frozen=True)
+class Freshness:
+    """How old the newest event may be before the badge turns amber, and red."""
+
+    amber_after: timedelta = timedelta(minutes=15)
+    red_after: timedelta = timedelta(hours=1)
+
+    def state(self, load: Load, now: datetime) -> str:
+        """``fresh``, ``behind``, ``stale`` or ``empty``."""
+        if load.is_empty or load.newest_event_at is None:
+            return "empty"
+        age = now - load.newest_event_at
+        if age >= self.red_after:
+            return "stale"
+        return "behind" if age >= self.amber_after else "fresh"
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a viewer asked for."""
+
+    selection: Selection
+    viewer: Viewer
+    language: str
+    explicit_language: bool
+    now: datetime
+
+    @classmethod
+    def of(cls, query: Mapping[str, str], accepted_languages: str, viewer: Viewer, now: datetime) -> Request:
+        """The request in an address and its headers."""
+        asked = query.get("lang", "")
+        explicit = asked in LANGUAGES
+        language = asked if explicit else preferred_language(accepted_languages)
+        return cls(Selection.of(query), viewer, language, explicit, now)
+
+    def address(self, selection: Selection, **more: str) -> str:
+        """Query string of another page in the same language."""
+        language = {"lang": self.language} if self.explicit_language else {}
+        return "?" + urlencode({**selection.parameters, **language, **more})
+
+
+@dataclass(frozen=True)
+class Badge:
+    """How fresh the figures are, in colour and in words."""
+
+    state: str
+    title: str
+    lines: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Message:
+    """What stands in the place of figures."""
+
+    title: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Option:
+    """One choice of a filter."""
+
+    value: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Filter:
+    """One list of choices above the page."""
+
+    name: str
+    label: str
+    chosen: str
+    options: Sequence[Option]
+
+
+class Page:
+    """One answer for one viewer. ``returns`` are the rows of readmissions, None while they are being read."""
+
+    def __init__(
+        self, request: Request, answer: Answer, returns: pl.DataFrame | None, zone: ZoneInfo, freshness: Freshness
+    ) -> None:
+        self._request = request
+        self._answer = answer
+        self._freshness = freshness
+        self._words = Words(request.language)
+        self._locale = Locale(request.language, zone)
+        self._figures: Figures | None = None
+        self._panels: Panels | None = None
+        if answer.snapshot is not None:
+            self._figures = Figures(answer.snapshot, request.selection, request.viewer, request.now)
+            if not self._figures.is_empty:
+                self._panels = Panels(self._figures, returns, self._words, self._locale, self._link)
+
+    def html(self) -> str:
+        """The whole page."""
+        other = next(language for language in LANGUAGES if language != self._request.language)
+        return _TEMPLATES.get_template("page.html").render(
+            **self._content(),
+            filters=self._filters(self._figures) if self._figures else [],
+            viewer=self._request.viewer,
+            explicit_language=self._request.explicit_language,
+            other_language={"code": other, "address": self._request.selection.address(lang=other)},
+        )
+
+    def fragment(self) -> str:
+        """The part of the page that a refresh replaces."""
+        return _TEMPLATES.get_template("figures.html").render(**self._content())
+
+    def csv(self, panel_id: str) -> str:
+        """The tables as CSV: one panel's as it stands, else all of them with a row per value."""
+        panels = [self._panels.key_figures(), *self._panels.all()] if self._panels else []
+        written = io.StringIO()
+        writer = csv.writer(written)
+        chosen = next((panel for panel in panels if panel.id == panel_id), None)
+        if chosen:
+            writer.writerow([column.key for column in chosen.table.columns])
+            writer.writerows([_cell(value) for value in row] for row in chosen.table.rows)
+        else:
+            writer.writerow(CSV_COLUMNS)
+            for panel in panels:
+                writer.writerows(_long(panel))
+        return written.getvalue()
+
+    def _content(self) -> dict[str, object]:
+        cards: list[ShownCard] = self._panels.cards() if self._panels else []
+        panels: list[Panel] = self._panels.all() if self._panels else []
+        badge = self._badge()
+        selection = self._request.selection
+        return {
+            "words": self._words,
+            "locale": self._locale,
+            "badge": badge,
+            "banner": self._banner(badge.state),
+            "message": self._message(),
+            "cards": cards,
+            "panels": panels,
+            "text": self._panels.text if self._panels else str,
+            "reset": self._request.address(Selection()) if selection != Selection() else "",
+            "export": "export.csv" + self._request.address(selection, format="csv"),
+        }
+
+    def _link(self, **changes: str) -> str:
+        return self._request.address(self._request.selection.but(**changes))
+
+    # --- state of the data --------------------------------------------------------------------------------------
+
+    def _badge(self) -> Badge:
+        words, locale, load = self._words, self._locale, self._answer.load
+        state = "unreachable" if self._answer.problem else self._freshness.state(load, self._request.now)
+        lines = []
+        if load.newest_event_at is not None:
+            lines.append(words("freshness", age=locale.duration(self._request.now - load.newest_event_at)))
+        if load.lag is not None:
+            lines.append(words("freshness_load", lag=locale.duration(load.lag)))
+        lines.append(words("as_of", moment=locale.moment(self._request.now)))
+        lines.append(words("times_in", zone=locale.zone.key))
+        return Badge(state, words(state), lines)
+
+    def _banner(self, state: str) -> str:
+        load, now, locale = self._answer.load, self._request.now, self._locale
+        if self._figures is None:
+            return ""
+        if state == "unreachable":
+            loaded_at = load.loaded_at or now
+            return self._words("unreachable_banner", moment=locale.moment(loaded_at))
+        if state in ("stale", "behind") and load.newest_event_at is not None:
+            return self._words(f"{state}_banner", age=locale.duration(now - load.newest_event_at))
+        return ""
+
+    def _message(self) -> Message | None:
+        if self._panels is not None:
+            return None
+        missing = "unreachable" if self._answer.problem else "empty"
+        about = "nothing" if self._figures is not None else missing
+        return Message(self._words(f"{about}_title"), self._words(f"{about}_text"))
+
+    # --- filters ------------------------------------------------------------------------------------------------
+
+    def _filters(self, figures: Figures) -> list[Filter]:
+        words, chosen = self._words, self._request.selection
+        everywhere = Option("", words("all_hospitals"))
+        hospitals = [Option(number, name) for number, name in figures.hospitals.items() if number != events.UNKNOWN]
+        departments = [Option(name, words.name(name)) for name in figures.departments if name != events.UNKNOWN]
+        genders = [Option(gender, words.name(gender)) for gender in events.GENDERS]
+        ages = [
+            Option(band, words.name(band) if band == events.UNKNOWN else words("years", band=band))
+            for band in AGE_BANDS
+        ]
+        return [
+            Filter("hospital", words("hospital"), chosen.hospital, [everywhere, *hospitals]),
+            Filter(
+                "department",
+                words("department"),
+                chosen.department,
+                [Option("", words("all_departments")), *departments],
+            ),
+            Filter("gender", words("gender"), chosen.gender, [Option("", words("all_genders")), *genders]),
+            Filter("age", words("age"), chosen.age, [Option("", words("all_ages")), *ages]),
+            Filter(
+                "days",
+                words("period"),
+                str(chosen.days),
+                [Option(str(days), words(f"days_{days}")) for days in PERIODS],
+            ),
+        ]
+
+
+def refusal(status: int, language: str) -> str:
+    """The page for someone who may not see the figures."""
+    words = Words(language)
+    return _TEMPLATES.get_template("refused.html").render(
+        words=words, language=language, title=words(f"refused_{status}"), text=words("refused_text")
+    )
+
+
+def _long(panel: Panel) -> list[list[str]]:
+    """A row per number: the texts and dates of its row name it."""
+    rows = []
+    for record in panel.table.records():
+        names = [value for value in record.values() if isinstance(value, (str, date))]
+        name = " / ".join(str(_cell(value)) for value in names)
+        numbers = {key: value for key, value in record.items() if isinstance(value, (int, float)) or value is None}
+        rows += [[panel.id, name, key, str(_cell(value))] for key, value in numbers.items()]
+    return rows
+
+
+def _cell(value: Value) -> Value:
+    """A value as programs read it. Texts come from events: none may start a formula in a spreadsheet."""
+    if value is None:
+        return ""
+    if isinstance(value, date):
+        return value.isoformat()
+    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value

@@ -1,0 +1,52 @@
+"""The filters of a page: as they stand in its address, and as conditions on frames."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from urllib.parse import urlencode
+
+from patient_flow.contracts import events
+from patient_flow.dashboard.snapshot import PERIODS
+
+DEFAULT_DAYS = 7
+MAX_LENGTH = events.MAX_ID_LENGTH
+AGE_BANDS = (*(label for _, label in events.AGE_BANDS), events.UNKNOWN)
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What the viewer chose; an empty text stands for all."""
+
+    hospital: str = ""
+    department: str = ""
+    gender: str = ""
+    age: str = ""
+    days: int = DEFAULT_DAYS
+
+    @classmethod
+    def of(cls, query: Mapping[str, str]) -> Selection:
+        """The selection in an address. What makes no sense there counts as not given."""
+        gender, age, days = (query.get(name, "") for name in ("gender", "age", "days"))
+        return cls(
+            hospital=query.get("hospital", "")[:MAX_LENGTH],
+            department=query.get("department", "")[:MAX_LENGTH],
+            gender=gender if gender in events.GENDERS else "",
+            age=age if age in AGE_BANDS else "",
+            days=int(days) if days in map(str, PERIODS) else DEFAULT_DAYS,
+        )
+
+    def but(self, **changes: str | int) -> Selection:
+        """This selection with some filters set otherwise."""
+        return replace(self, **changes)  # type: ignore[arg-type]
+
+    @property
+    def parameters(self) -> dict[str, str]:
+        """The filters that differ from the default, as in an address."""
+        chosen = {"hospital": self.hospital, "department": self.department, "gender": self.gender, "age": self.age}
+        days = {"days": str(self.days)} if self.days != DEFAULT_DAYS else {}
+        return {name: value for name, value in (chosen | days).items() if value}
+
+    def address(self, **more: str) -> str:
+        """Query string of a page with this selection: what makes a view shareable."""
+        return "?" + urlencode({**self.parameters, **more})

@@ -1,0 +1,250 @@
+"""The dashboard over HTTP: routes, headers, sign-in, and the process that serves them.
+
+Nothing leaves the machine but the answers: the page loads only what this server has, and its policy tells browsers to
+refuse anything else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import logging
+import signal
+import socket
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import polars as pl
+import uvicorn
+from starlette.applications import Starlette
+from starlette.datastructures import MutableHeaders
+from starlette.middleware import Middleware
+from starlette.middleware.gzip import GZipMiddleware
+from starlette.requests import Request as HTTPRequest
+from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from patient_flow.dashboard.access import Refused, SignIn, Viewer
+from patient_flow.dashboard.figures import Figures
+from patient_flow.dashboard.formats import preferred_language
+from patient_flow.dashboard.pages import Freshness, Page, Request, refusal
+from patient_flow.dashboard.snapshot import Answer, Returns, Snapshots
+from patient_flow.services import Services
+from patient_flow.stores.warehouse.warehouse import Warehouse, WarehouseError
+
+STATIC = Path(__file__).parent / "static"
+HEADERS = {
+    "Content-Security-Policy": "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'self'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+}
+REFRESH_SECONDS = 15
+"""How often an open page asks for new figures."""
+PENDING_SECONDS = 2
+"""How soon it asks again while something is missing."""
+REFRESH_HEADER = "X-Refresh-Seconds"
+
+_LOG = logging.getLogger(__name__)
+
+
+class DashboardError(RuntimeError):
+    """The dashboard cannot be served; the message says what to do."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What an operator may decide."""
+
+    sign_in: SignIn = field(default_factory=SignIn)
+    freshness: Freshness = field(default_factory=Freshness)
+
+
+class Dashboard:
+    """The answers to all requests, on one warehouse."""
+
+    def __init__(
+        self,
+        warehouse: Warehouse,
+        zone: ZoneInfo,
+        options: Options | None = None,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._zone = zone
+        self._options = options or Options()
+        self._clock = clock
+        self._snapshots = Snapshots(warehouse, zone, clock)
+        self._returns = Returns(warehouse, zone)
+
+    def application(self) -> Starlette:
+        """The ASGI application."""
+        return Starlette(
+            routes=[
+                Route("/", self._page),
+                Route("/figures", self._fragment),
+                Route("/export.csv", self._export),
+                Route("/health", self._health),
+                Mount("/static", StaticFiles(directory=STATIC)),
+            ],
+            middleware=[Middleware(_Headers), Middleware(GZipMiddleware, minimum_size=1000)],
+            exception_handlers={Refused: _refused},
+            lifespan=self._lifespan,
+        )
+
+    @contextlib.asynccontextmanager
+    async def _lifespan(self, _: Starlette) -> AsyncIterator[None]:
+        # The longest period is read ahead of its first viewer; whoever comes sooner waits for it only once.
+        warming = threading.Thread(target=self._snapshots.warm, name="warm", daemon=True)
+        warming.start()
+        yield
+        self._returns.close()
+
+    # --- routes: plain functions, each in a worker thread -------------------------------------------------------
+
+    def _page(self, http: HTTPRequest) -> Response:
+        page, _ = self._answer(http)
+        return HTMLResponse(page.html(), headers=_PRIVATE)
+
+    def _fragment(self, http: HTTPRequest) -> Response:
+        page, pending = self._answer(http)
+        body = page.fragment()
+        tag = f'"{hashlib.sha256(body.encode()).hexdigest()[:16]}"'
+        headers = {**_PRIVATE, "ETag": tag, REFRESH_HEADER: str(PENDING_SECONDS if pending else REFRESH_SECONDS)}
+        if http.headers.get("If-None-Match") == tag:
+            return Response(status_code=304, headers=headers)
+        return HTMLResponse(body, headers=headers)
+
+    def _export(self, http: HTTPRequest) -> Response:
+        page, _ = self._answer(http)
+        panel = http.query_params.get("panel", "")
+        name = "-".join(filter(None, ("patient-flow", panel if panel.isidentifier() else "")))
+        body = page.csv(panel)
+        disposition = {"Content-Disposition": f'attachment; filename="{name}.csv"'}
+        return Response("\ufeff" + body, media_type="text/csv; charset=utf-8", headers={**_PRIVATE, **disposition})
+
+    def _health(self, _: HTTPRequest) -> Response:
+        now = self._clock()
+        try:
+            load = self._snapshots.load()
+        except WarehouseError:
+            return JSONResponse({"status": "unreachable"}, status_code=503)
+        seconds = None if load.newest_event_at is None else (now - load.newest_event_at).total_seconds()
+        return JSONResponse(
+            {
+                "status": self._options.freshness.state(load, now),
+                "newest_event_at": _iso(load.newest_event_at),
+                "newest_event_age_seconds": seconds,
+                "loaded_at": _iso(load.loaded_at),
+                "lag_seconds": None if load.lag is None else load.lag.total_seconds(),
+            }
+        )
+
+    def _answer(self, http: HTTPRequest) -> tuple[Page, bool]:
+        """The page asked for, and whether something on it is still missing."""
+        now = self._clock()
+        request = Request.of(http.query_params, http.headers.get("Accept-Language", ""), self._viewer(http), now)
+        answer = self._snapshots.answer(request.selection.days)
+        if answer.problem:
+            _LOG.warning("the warehouse cannot be read: %s", answer.problem)
+        returns = self._returns_for(answer, request)
+        page = Page(request, answer, returns, self._zone, self._options.freshness)
+        return page, returns is None
+
+    def _returns_for(self, answer: Answer, request: Request) -> pl.DataFrame | None:
+        if answer.snapshot is None or answer.problem:
+            return None
+        figures = Figures(answer.snapshot, request.selection, request.viewer, request.now)
+        return self._returns.between(*figures.returns_between)
+
+    def _viewer(self, http: HTTPRequest) -> Viewer:
+        return self._options.sign_in.viewer(http.headers, http.client.host if http.client else "")
+
+
+def serve(
+    services: Services,
+    host: str = "127.0.0.1",
+    port: int = 8050,
+    *,
+    on_ready: Callable[[str], None],
+    options: Options | None = None,
+) -> None:
+    """Serves the dashboard of the warehouse that the settings name, until SIGINT or SIGTERM.
+
+    ``on_ready`` is told the address as soon as it answers; port 0 takes any free one. Raises :class:`DashboardError`
+    when the port is taken.
+    """
+    try:
+        listener = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+    except OSError as error:
+        raise DashboardError(f"{host}:{port} cannot be served ({error.strerror}): give another --port") from error
+    shown = f"[{host}]" if ":" in host else host
+    address = f"http://{shown}:{listener.getsockname()[1]}/"
+    dashboard = Dashboard(services.warehouse, ZoneInfo(services.settings.timezone), options)
+    config = uvicorn.Config(
+        dashboard.application(), log_level="warning", access_log=False, ws="none", timeout_graceful_shutdown=5
+    )
+    try:
+        _Server(config, lambda: on_ready(address)).run(sockets=[listener])
+    finally:
+        services.warehouse.dispose()
+
+
+class _Server(uvicorn.Server):
+    """uvicorn that says when it is ready, and returns after a signal instead of dying of it."""
+
+    def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._on_ready = on_ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Starts, then tells."""
+        await super().startup(sockets)
+        if self.started:
+            self._on_ready()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Handles signals where that is possible: in the main thread."""
+        if threading.current_thread() is threading.main_thread():
+            loop = asyncio.get_running_loop()
+            for number in (signal.SIGINT, signal.SIGTERM):
+                loop.add_signal_handler(number, self.handle_exit, number, None)
+        yield
+
+
+class _Headers:
+    """Adds the headers that every answer has."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Passes the request on."""
+
+        async def with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message).update(HEADERS)
+            await send(message)
+
+        await self._app(scope, receive, with_headers if scope["type"] == "http" else send)
+
+
+_PRIVATE = {"Cache-Control": "private, no-cache", "Vary": "Accept-Language, Cookie"}
+"""Answers depend on who asks: only the viewer's own browser may keep them, and must ask whether they still hold."""
+
+
+def _refused(http: HTTPRequest, error: Exception) -> Response:
+    status = error.status if isinstance(error, Refused) else 403
+    language = preferred_language(http.headers.get("Accept-Language", ""))
+    return HTMLResponse(refusal(status, language), status, headers=_PRIVATE)
+
+
+def _iso(instant: datetime | None) -> str | None:
+    return None if instant is None else instant.isoformat()

@@ -1,0 +1,299 @@
+"""The warehouse's recent past in memory, read once per load for all viewers.
+
+A page needs the rows behind its medians, so the last weeks are kept as frames and every filter is answered from them.
+What a load changed is read again: the running day always, an earlier day when its rows in KpiDepartmentDay differ from
+those seen when it was read. Not here: SQL (``queries``), filters and numbers (``figures``).
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from typing import NamedTuple, TypeGuard
+from zoneinfo import ZoneInfo
+
+import polars as pl
+
+from patient_flow.contracts.tables import FACT_PATIENT_FLOW
+from patient_flow.dashboard import queries
+from patient_flow.stores.warehouse.schema import TABLES
+from patient_flow.stores.warehouse.warehouse import Warehouse, WarehouseError
+from patient_flow.transforms.calendar import hour_start
+
+c = pl.col
+
+PERIODS = (1, 7, 14, 28)
+"""Numbers of local days that a page can cover, the running one included."""
+COMPARED_DAYS = 9
+"""Days that are read at least: the 24 hours that ended a week ago begin on the ninth."""
+LOOK_SECONDS = 2.0
+"""How long an answer of the load log holds."""
+RETURNS_SECONDS = 900.0
+"""How long readmissions hold: only late events change them."""
+DAY = timedelta(days=1)
+_NO_TABLES = ("no such table", "does not exist", "Invalid object name")
+
+
+@dataclass(frozen=True)
+class Load:
+    """What the load log says."""
+
+    newest_event_at: datetime | None = None
+    loaded_at: datetime | None = None
+    lag: timedelta | None = None
+    versions: tuple[int | None, ...] = ()
+    is_empty: bool = True
+    """True before the first load of the facts."""
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """Rows of the dates ``first`` to ``today`` at one load. ``date`` is local and that of the hour, as in the views."""
+
+    load: Load
+    zone: ZoneInfo
+    first: date
+    today: date
+    departments: pl.DataFrame
+    begun: pl.DataFrame
+    left: pl.DataFrame
+    """Stays that ended on these dates, and those that are open or will end."""
+    census: pl.DataFrame
+    quality: pl.DataFrame
+
+    def is_of(self, load: Load, today: date) -> bool:
+        """True when it shows this load on this day."""
+        return (self.load.versions, self.today) == (load.versions, today)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What can be shown: a snapshot (an older one when the warehouse cannot be read), or why there is none."""
+
+    load: Load
+    snapshot: Snapshot | None = None
+    problem: str = ""
+    """The warehouse's error when it cannot be read."""
+
+
+class Snapshots:
+    """Snapshots of one warehouse, for any number of threads."""
+
+    def __init__(self, warehouse: Warehouse, zone: ZoneInfo, clock: Callable[[], datetime]) -> None:
+        self._warehouse = warehouse
+        self._zone = zone
+        self._clock = clock
+        self._looking, self._reading = threading.Lock(), threading.Lock()
+        self._looked: tuple[float, Load] = (float("-inf"), Load())
+        self._history = _History(self._days)
+        self._newest: Snapshot | None = None
+
+    def load(self) -> Load:
+        """What the load log says; empty also when there are no tables yet."""
+        with self._looking:
+            looked_at, load = self._looked
+            if time.monotonic() - looked_at > LOOK_SECONDS:
+                load = _load(self._warehouse)
+                self._looked = (time.monotonic(), load)
+            return load
+
+    def answer(self, days: int) -> Answer:
+        """The newest state of at least the last ``days`` days."""
+        try:
+            load = self.load()
+            return Answer(load) if load.is_empty else Answer(load, self._snapshot(days, load))
+        except WarehouseError as error:
+            known = self._newest
+            return Answer(known.load if known else Load(), known, str(error))
+
+    def warm(self) -> None:
+        """Reads the longest period ahead of its first viewer, a week at a time so that nobody waits long meanwhile."""
+        for days in (*range(COMPARED_DAYS, PERIODS[-1], 7), PERIODS[-1]):
+            self.answer(days)
+
+    def _snapshot(self, days: int, load: Load) -> Snapshot:
+        today = self._clock().astimezone(self._zone).date()
+        first = today - (max(days, COMPARED_DAYS) - 1) * DAY
+
+        def suffices(known: Snapshot | None) -> TypeGuard[Snapshot]:
+            return known is not None and known.first <= first and known.is_of(load, today)
+
+        newest = self._newest
+        if suffices(newest):
+            return newest  # also while a longer period is being read
+        with self._reading:
+            newest = self._newest
+            if not suffices(newest):
+                # A period that was asked for once stays in memory: the next viewer of it does not wait.
+                length = newest.today - newest.first if newest else timedelta()
+                self._newest = newest = self._read(min(first, today - length), today, load)
+            return newest
+
+    def _read(self, first: date, today: date, load: Load) -> Snapshot:
+        warehouse, zone, yesterday = self._warehouse, self._zone, today - DAY
+        past = self._history.up_to_date(queries.daily(warehouse, first, yesterday), first, yesterday)
+        hours = queries.hours_of(today, today, zone)
+        return Snapshot(
+            load,
+            zone,
+            first,
+            today,
+            departments=queries.departments(warehouse),
+            begun=pl.concat([past.begun, _dated(queries.begun(warehouse, hours), c("admission_at"), zone)]),
+            left=pl.concat([past.ended, _dated(queries.present(warehouse, hours.first), c("discharge_at"), zone)]),
+            census=pl.concat([past.census, _hourly(queries.census(warehouse, hours), zone)]),
+            quality=queries.quality(warehouse, first, today),
+        )
+
+    def _days(self, first: date, last: date) -> _Days:
+        hours = queries.hours_of(first, last, self._zone)
+        return _Days(
+            _dated(queries.begun(self._warehouse, hours), c("admission_at"), self._zone),
+            _dated(queries.ended(self._warehouse, hours), c("discharge_at"), self._zone),
+            _hourly(queries.census(self._warehouse, hours), self._zone),
+        )
+
+
+class _Days(NamedTuple):
+    """Rows of whole days, each with its ``date``."""
+
+    begun: pl.DataFrame
+    ended: pl.DataFrame
+    census: pl.DataFrame
+
+
+class _History:
+    """The past days in memory, and what KpiDepartmentDay said of each when it was read."""
+
+    def __init__(self, read: Callable[[date, date], _Days]) -> None:
+        self._read = read
+        self._seen: dict[date, int] = {}
+        self._days: _Days | None = None
+
+    def up_to_date(self, daily: pl.DataFrame, first: date, last: date) -> _Days:
+        """The days from ``first`` to ``last``; those that are new or differ from ``daily`` are read again."""
+        now = _fingerprints(daily)
+        dates = [first + number * DAY for number in range((last - first).days + 1)]
+        stale = [day for day in dates if self._seen.get(day) != now.get(day, 0)]
+        for begin, end in _runs(stale):
+            self._days = _replaced(self._days, begin, end, self._read(begin, end))
+        days = self._days or self._read(first, last)
+        self._days = _Days(*(rows.filter(c("date") >= first) for rows in days))
+        self._seen = {day: now.get(day, 0) for day in dates}
+        return self._days
+
+
+def _replaced(days: _Days | None, first: date, last: date, read: _Days) -> _Days:
+    if days is None:
+        return read
+    others = ~c("date").is_between(first, last)
+    return _Days(*(pl.concat([known.filter(others), new]) for known, new in zip(days, read, strict=True)))
+
+
+class Returns:
+    """Discharges and the admissions that followed them, a month back: read behind the page's back, one at a time."""
+
+    def __init__(self, warehouse: Warehouse, zone: ZoneInfo) -> None:
+        self._warehouse = warehouse
+        self._zone = zone
+        self._worker = ThreadPoolExecutor(1, thread_name_prefix="readmissions")
+        self._lock = threading.Lock()
+        self._known: dict[tuple[date, date], _Reading] = {}
+
+    def between(self, first: date, last: date) -> pl.DataFrame | None:
+        """Rows of ``queries.returns`` for discharges on these dates; None while they are being read."""
+        with self._lock:
+            # Windows end 31 days before today: those of yesterday are no longer asked for.
+            self._known = {dates: reading for dates, reading in self._known.items() if dates[1] >= last}
+            reading = self._known.setdefault((first, last), _Reading())
+            if reading.is_due:
+                hours = queries.hours_of(first, last, self._zone)
+                reading.start(self._worker.submit(queries.returns, self._warehouse, hours))
+            return reading.rows
+
+    def close(self) -> None:
+        """Waits for what is being read and starts nothing more."""
+        self._worker.shutdown(wait=True, cancel_futures=True)
+
+
+@dataclass
+class _Reading:
+    """Readmissions of one range of dates: the last rows read, and maybe newer ones under way."""
+
+    _rows: pl.DataFrame | None = None
+    _under_way: Future[pl.DataFrame] | None = field(default=None)
+    _started_at: float = float("-inf")
+
+    @property
+    def rows(self) -> pl.DataFrame | None:
+        """The last rows read."""
+        if self._under_way is not None and self._under_way.done():
+            if self._under_way.exception() is None:
+                self._rows = self._under_way.result()
+            self._under_way = None
+        return self._rows
+
+    @property
+    def is_due(self) -> bool:
+        """True when nothing is under way and the rows are old, or a moment has passed since reading them failed."""
+        age = time.monotonic() - self._started_at
+        return self._under_way is None and age > (LOOK_SECONDS if self._rows is None else RETURNS_SECONDS)
+
+    def start(self, under_way: Future[pl.DataFrame]) -> None:
+        """Notes newer rows that are under way."""
+        self._under_way, self._started_at = under_way, time.monotonic()
+
+
+def _load(warehouse: Warehouse) -> Load:
+    try:
+        log = queries.loads(warehouse).sort("table_name")
+    except WarehouseError as error:
+        if any(said in str(error) for said in _NO_TABLES):
+            return Load()  # nobody has run `warehouse init` or a micro-batch yet
+        raise
+    facts = log.filter(c("table_name") == TABLES[FACT_PATIENT_FLOW.path].name)
+    newest, loaded, lag = (log[name].max() for name in ("newest_event_at", "loaded_at", "lag_seconds"))
+    return Load(
+        newest if isinstance(newest, datetime) else None,
+        loaded if isinstance(loaded, datetime) else None,
+        timedelta(seconds=lag) if isinstance(lag, float) else None,
+        tuple(log["gold_version"]),
+        is_empty=facts["gold_version"].null_count() == facts.height,
+    )
+
+
+def _dated(rows: pl.DataFrame, instant: pl.Expr, zone: ZoneInfo) -> pl.DataFrame:
+    return rows.with_columns(
+        c("age_band").fill_null("Unknown"),
+        date=instant.dt.truncate("1h").dt.convert_time_zone(zone.key).dt.date(),
+    )
+
+
+def _hourly(census: pl.DataFrame, zone: ZoneInfo) -> pl.DataFrame:
+    hour = hour_start(c("time_key"))
+    local = hour.dt.convert_time_zone(zone.key)
+    return census.with_columns(hour_at=hour, date=local.dt.date(), hour=local.dt.hour())
+
+
+def _fingerprints(daily: pl.DataFrame) -> dict[date, int]:
+    """One number per date that changes with any of its rows."""
+    hashed = daily.select("date", row=daily.hash_rows()).group_by("date").agg(c("row").bitwise_xor())
+    return dict(hashed.iter_rows())
+
+
+def _runs(days: Iterable[date]) -> Iterator[tuple[date, date]]:
+    """Ascending dates as ranges without gaps."""
+    first = last = None
+    for day in days:
+        if first is None or last is None:
+            first = day
+        elif day != last + DAY:
+            yield first, last
+            first = day
+        last = day
+    if first is not None and last is not None:
+        yield first, last

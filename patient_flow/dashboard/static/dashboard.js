@@ -1,0 +1,107 @@
+// Keeps an open page fresh and applies filters at once. Without it the page works too: with the button "Show".
+"use strict";
+
+const main = document.getElementById("figures");
+const form = document.getElementById("filters");
+const sources = new Map(); // id of a part → its HTML as the server sent it
+let shown = location.search;
+let tag = "";
+let timer = 0;
+let asked = 0;
+
+function parts(root) {
+  return [...root.querySelectorAll("#status, #banner, #message, #cards, .panel")];
+}
+
+function remember(elements) {
+  sources.clear();
+  for (const element of elements) sources.set(element.id, element.outerHTML);
+}
+
+// Replaces only what differs, so that nothing flickers, no open table closes and the focus stays where it is.
+function show(html) {
+  const fresh = document.createElement("template");
+  fresh.innerHTML = html;
+  const arrived = parts(fresh.content);
+  const html_of = new Map(arrived.map((part) => [part.id, part.outerHTML]));
+  const same = arrived.length === sources.size && arrived.every((part) => sources.has(part.id));
+  if (!same) {
+    main.replaceChildren(fresh.content);
+  } else {
+    for (const part of arrived) {
+      if (html_of.get(part.id) !== sources.get(part.id)) replace(document.getElementById(part.id), part);
+    }
+  }
+  sources.clear();
+  for (const [id, source] of html_of) sources.set(id, source);
+}
+
+function replace(old, part) {
+  const open = new Set([...old.querySelectorAll("details[open]")].map((details) => details.id));
+  for (const details of part.querySelectorAll("details")) details.open = open.has(details.id);
+  const reachable = "a, summary, [tabindex]";
+  const focused = [...old.querySelectorAll(reachable)].indexOf(document.activeElement);
+  old.replaceWith(part);
+  if (focused >= 0) part.querySelectorAll(reachable)[focused]?.focus({ preventScroll: true });
+}
+
+async function refresh() {
+  clearTimeout(timer);
+  const number = ++asked;
+  let seconds = 15;
+  try {
+    const reply = await fetch("figures" + shown, { headers: tag ? { "If-None-Match": tag } : {}, cache: "no-store" });
+    if (number !== asked) return; // a later choice was faster
+    seconds = Number(reply.headers.get("X-Refresh-Seconds")) || seconds;
+    if (reply.ok) {
+      tag = reply.headers.get("ETag") || "";
+      show(await reply.text());
+    } else if (reply.status === 401 || reply.status === 403) {
+      location.reload();
+    }
+  } catch {
+    // The server is away: what is shown stays, its time with it, and the next try may succeed.
+  } finally {
+    main.removeAttribute("aria-busy");
+    if (number === asked) timer = setTimeout(refresh, seconds * 1000);
+  }
+}
+
+function choose() {
+  const chosen = new URLSearchParams(new FormData(form));
+  for (const [name, value] of [...chosen]) if (!value) chosen.delete(name);
+  shown = "?" + chosen;
+  tag = "";
+  history.pushState(null, "", shown);
+  main.setAttribute("aria-busy", "true");
+  refresh();
+}
+
+let opened = [];
+
+if (form) {
+  form.classList.add("live");
+  form.addEventListener("change", choose);
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    choose();
+  });
+}
+addEventListener("popstate", () => location.reload());
+addEventListener("pageshow", (event) => event.persisted && location.reload());
+document.addEventListener("visibilitychange", () => document.hidden || refresh());
+// Paper has no buttons: all tables are printed.
+addEventListener("beforeprint", () => {
+  opened = [...document.querySelectorAll("details:not([open])")];
+  for (const details of opened) details.open = true;
+});
+addEventListener("afterprint", () => {
+  for (const details of opened) details.open = false;
+});
+const print_button = document.getElementById("print");
+if (print_button) {
+  print_button.hidden = false;
+  print_button.addEventListener("click", () => print());
+}
+remember(parts(main));
+timer = setTimeout(refresh, 2000);

@@ -1,0 +1,62 @@
+"""Upkeep of the lake's tables: small files joined, files that no reader needs deleted, the log kept short.
+
+It belongs in the writer's own serial slot (a run with the pipeline's tag). Beside a writer it would only be refused and
+done next time; beside another maintenance it would duplicate rows (delta-rs 1.6.6), so a lease in the table keeps
+a second one out, whoever started it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from patient_flow.contracts.tables import LAKE_TABLES, Table
+from patient_flow.stores.lake import Conflict, Lake, LakeTable
+
+LEASE = "maintenance"
+LEASE_SECONDS = int(timedelta(hours=2).total_seconds())
+KEEP_HOURS = {"bronze": 24, "silver": 24, "gold": 2}
+"""Hours for which replaced files stay, for readers of older versions. Gold's are replaced every minute."""
+
+
+@dataclass(frozen=True)
+class Upkeep:
+    """What was done to one table, or why nothing was."""
+
+    table: Table
+    files_joined: int = 0
+    files_deleted: int = 0
+    left_alone: str | None = None
+
+
+def maintain(lake: Lake, table: Table, loaded: Mapping[str, int | None], *, now: datetime) -> Upkeep:
+    """Compacts, vacuums and checkpoints ``table``; ``loaded`` are the versions that the warehouse holds.
+
+    Files are deleted only when every consumer has read up to the present version: retention never overtakes one.
+    """
+    opened = lake.open(table)
+    seconds = int(now.timestamp())
+    if (opened.progress(LEASE) or 0) > seconds:
+        return Upkeep(table, left_alone="another maintenance is at work")
+    try:
+        behind = _behind(lake, opened, loaded)
+        opened.lease(LEASE, seconds + LEASE_SECONDS)
+        joined = opened.compact()
+        deleted = 0 if behind else opened.vacuum(KEEP_HOURS[table.layer])
+        opened.checkpoint()
+        opened.lease(LEASE, 0)
+    except Conflict as error:
+        return Upkeep(table, left_alone=f"a writer was at work: {error}")
+    return Upkeep(table, joined, deleted, f"not vacuumed: {behind} has not read all of it yet" if behind else None)
+
+
+def _behind(lake: Lake, opened: LakeTable, loaded: Mapping[str, int | None]) -> str | None:
+    """A consumer that has not read up to the present version."""
+    path = opened.table.path
+    for consumer in lake.open_all(LAKE_TABLES).values():
+        consumed = consumer.progress(path)
+        if consumed is not None and consumed < opened.version:
+            return consumer.table.path
+    in_warehouse = loaded.get(path)
+    return "the warehouse" if in_warehouse is not None and in_warehouse < opened.version else None

@@ -1,0 +1,174 @@
+"""How one visual is written in PBIR: its fields, its place, its texts. Not here: which visuals a report has."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+Json = dict[str, Any]
+
+VISUAL_SCHEMA = (
+    "https://developer.microsoft.com/json-schemas/fabric/item/report/definition/visualContainer/2.0.0/schema.json"
+)
+
+
+@dataclass(frozen=True)
+class Field:
+    """A column or measure of the model, and what the visual calls it."""
+
+    table: str
+    name: str
+    caption: str = ""
+    is_measure: bool = False
+
+    @property
+    def reference(self) -> str:
+        """The name that formatting refers to."""
+        return f"{self.table}.{self.name}"
+
+    @property
+    def expression(self) -> Json:
+        """The field as PBIR's semantic query says it."""
+        kind = "Measure" if self.is_measure else "Column"
+        return {kind: {"Expression": {"SourceRef": {"Entity": self.table}}, "Property": self.name}}
+
+    @property
+    def projection(self) -> Json:
+        """The field in a role of a visual."""
+        said = {
+            "field": self.expression,
+            "queryRef": self.reference,
+            "nativeQueryRef": self.caption or self.name,
+        }
+        return {**said, "displayName": self.caption} if self.caption else said
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a visual stands on its page, in pixels from the top left corner."""
+
+    x: int
+    y: int
+    width: int
+    height: int
+
+
+@dataclass(frozen=True)
+class Visual:
+    """One visual. ``roles`` are its field wells; ``about`` is what a screen reader says."""
+
+    name: str
+    kind: str
+    place: Place
+    about: str
+    roles: Mapping[str, Sequence[Field]] = field(default_factory=dict)
+    title: str = ""
+    objects: Json = field(default_factory=dict)
+    sync_group: str = ""
+
+    def written(self, order: int) -> Json:
+        """The contents of ``visual.json``; ``order`` is the visual's turn for the Tab key."""
+        visual: Json = {"visualType": self.kind}
+        if self.roles:
+            visual["query"] = {
+                "queryState": {
+                    role: {"projections": [field.projection for field in fields]} for role, fields in self.roles.items()
+                }
+            }
+        if self.objects:
+            visual["objects"] = self.objects
+        visual["visualContainerObjects"] = {
+            "title": properties(show=truth(bool(self.title)), **({"text": text(self.title)} if self.title else {})),
+            "general": properties(altText=text(self.about)),
+        }
+        if self.sync_group:
+            visual["syncGroup"] = {"groupName": self.sync_group, "fieldChanges": True, "filterChanges": True}
+        visual["drillFilterOtherVisuals"] = True
+        return {
+            "$schema": VISUAL_SCHEMA,
+            "name": self.name,
+            "position": {
+                "x": self.place.x,
+                "y": self.place.y,
+                "z": order,
+                "height": self.place.height,
+                "width": self.place.width,
+                "tabOrder": order,
+            },
+            "visual": visual,
+        }
+
+
+def text(value: str) -> Json:
+    """A text constant."""
+    return _literal("'" + value.replace("'", "''") + "'")
+
+
+def truth(value: bool) -> Json:
+    """A truth constant."""
+    return _literal(str(value).lower())
+
+
+def properties(**values: Json) -> list[Json]:
+    """One formatting object with these properties, for the whole visual."""
+    return [{"properties": values}]
+
+
+def heading(name: str, place: Place, words: str) -> Visual:
+    """A page's headline."""
+    run = {"value": words, "textStyle": {"fontWeight": "bold", "fontSize": "18pt"}}
+    objects = {"general": [{"properties": {"paragraphs": [{"textRuns": [run]}]}}]}
+    return Visual(name, "textbox", place, words, objects=objects)
+
+
+def slicer(name: str, place: Place, column: Field, mode: str) -> Visual:
+    """A filter that all pages share. ``mode`` is Dropdown, Basic (a list) or Between (a range)."""
+    caption = column.caption or column.name
+    return Visual(
+        name,
+        "slicer",
+        place,
+        f"Filter by {caption.lower()}",
+        {"Values": [column]},
+        objects={
+            "data": properties(mode=text(mode)),
+            "header": properties(show=truth(True), text=text(caption)),
+        },
+        sync_group=name,
+    )
+
+
+def card(name: str, place: Place, measure: Field) -> Visual:
+    """One number."""
+    return Visual(name, "card", place, f"{measure.caption or measure.name}, one number", {"Values": [measure]})
+
+
+def shaded(measure: Field, colors: Sequence[tuple[str, float]]) -> Json:
+    """Formatting of a matrix: the background of ``measure`` goes through three ``colors``, each at its value."""
+    low, middle, high = ({"color": _constant(f"'{color}'"), "value": _constant(f"{value}D")} for color, value in colors)
+    rule = {
+        "linearGradient3": {
+            "min": low,
+            "mid": middle,
+            "max": high,
+            "nullColoringStrategy": {"strategy": _constant("'asZero'")},
+        }
+    }
+    fill = {"expr": {"FillRule": {"Input": measure.expression, "FillRule": rule}}}
+    return {
+        "values": [
+            {
+                "properties": {"backColor": {"solid": {"color": fill}}},
+                "selector": {"data": [{"dataViewWildcard": {"matchingOption": 1}}], "metadata": measure.reference},
+            }
+        ]
+    }
+
+
+def _literal(value: str) -> Json:
+    return {"expr": _constant(value)}
+
+
+def _constant(value: str) -> Json:
+    return {"Literal": {"Value": value}}

@@ -1,0 +1,156 @@
+"""Compose, workflows and Kubernetes manifests: valid by their published schemas, and safe by a few rules of ours."""
+
+from __future__ import annotations
+
+import functools
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import kubernetes_validate
+import pytest
+import yaml
+
+from patient_flow_tests.conftest import require_program
+
+ROOT = Path(__file__).parents[2]
+KUBERNETES = ROOT / "infra" / "kubernetes"
+COMPOSE = ROOT / "infra" / "compose" / "compose.yaml"
+WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+KUBERNETES_VERSION = "1.31"
+OTHER_PEOPLES_KINDS = {"SecretProviderClass"}
+"""Kinds without a schema of Kubernetes' own."""
+
+
+def _check_schema(schema: str, *files: Path, options: tuple[str, ...] = ()) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "check_jsonschema", "--builtin-schema", f"vendor.{schema}", *options, *map(str, files)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@functools.cache
+def _manifests() -> list[dict[str, Any]]:
+    """Base and production overlay as kustomize renders them; without kubectl, the base's files as they are."""
+    return [
+        manifest
+        for file in sorted((KUBERNETES / "base").glob("*.yaml"))
+        if file.name != "kustomization.yaml"
+        for manifest in yaml.safe_load_all(file.read_text())
+    ]
+
+
+def _pods() -> list[tuple[str, dict[str, Any]]]:
+    return [
+        (manifest["metadata"]["name"], manifest["spec"]["template"])
+        for manifest in _manifests()
+        if manifest["kind"] in {"Deployment", "Job"}
+    ]
+
+
+def test_workflows_are_valid() -> None:
+    assert WORKFLOWS
+    _check_schema("github-workflows", *WORKFLOWS)
+
+
+def test_azure_devops_pipeline_is_valid() -> None:
+    pipeline = ROOT / "infra" / "pipelines" / "azure-devops.yml"
+    # The schema's patterns are not Unicode ones, and its authors know template expressions only once they are resolved.
+    options = ("--data-transform", "azure-pipelines", "--regex-variant", "nonunicode")
+    _check_schema("azure-pipelines", pipeline, options=options)
+
+
+def test_compose_is_valid() -> None:
+    _check_schema("compose-spec", COMPOSE)
+
+
+def test_foreign_actions_are_pinned_to_a_commit() -> None:
+    used = [line for workflow in WORKFLOWS for line in re.findall(r"uses: (\S+)", workflow.read_text())]
+    assert [action for action in used if not re.search(r"@[0-9a-f]{40}$", action) and not action.startswith("./")] == []
+
+
+def test_workflows_grant_nothing_by_default() -> None:
+    for workflow in WORKFLOWS:
+        permissions = yaml.safe_load(workflow.read_text())["permissions"]
+        assert permissions["contents"] == "read"
+        assert set(permissions) <= {"contents", "id-token"}
+
+
+def test_compose_listens_on_loopback_only() -> None:
+    services = yaml.safe_load(COMPOSE.read_text())["services"]
+    ports = [port for service in services.values() for port in service.get("ports", [])]
+    assert ports
+    assert [port for port in ports if not port.startswith("127.0.0.1:")] == []
+
+
+def test_compose_images_have_a_version() -> None:
+    images = re.findall(r"image: (?:&\w+ )?([\w./-]+(?::\S+)?)$", COMPOSE.read_text(), flags=re.MULTILINE)
+    assert images
+    assert [image for image in images if ":" not in image or image.endswith(":latest")] == []
+
+
+def test_our_containers_of_compose_can_do_little() -> None:
+    services = yaml.safe_load(COMPOSE.read_text())["services"]
+    ours = {name: service for name, service in services.items() if service["image"].startswith("patient-flow:")}
+    assert {"code", "daemon", "ui", "dashboard"} <= set(ours)
+    for service in ours.values():
+        assert service["read_only"] is True
+        assert service["cap_drop"] == ["ALL"]
+
+
+@pytest.mark.parametrize("manifest", _manifests(), ids=lambda each: f"{each['kind']}/{each['metadata']['name']}")
+def test_manifests_are_valid(manifest: dict[str, Any]) -> None:
+    kubernetes_validate.validate(manifest, KUBERNETES_VERSION, strict=True)
+
+
+def test_the_production_overlay_is_valid() -> None:
+    kubectl = require_program("kubectl", "see kubernetes.io/docs/tasks/tools, or run where it is: the overlay is optional")
+    rendered = subprocess.run(
+        [kubectl, "kustomize", KUBERNETES / "overlays" / "prod"], capture_output=True, text=True, check=True
+    )
+    manifests = list(yaml.safe_load_all(rendered.stdout))
+    assert len(manifests) > len(_manifests())
+    for manifest in manifests:
+        if manifest["kind"] not in OTHER_PEOPLES_KINDS:
+            kubernetes_validate.validate(manifest, KUBERNETES_VERSION, strict=True)
+    code = next(each for each in manifests if each["kind"] == "Deployment" and each["metadata"]["name"] == "code")
+    container = code["spec"]["template"]["spec"]["containers"][0]
+    assert "PATIENT_FLOW_PSEUDONYM_KEY" in {variable["name"] for variable in container["env"]}
+
+
+@pytest.mark.parametrize(("name", "pod"), _pods(), ids=[name for name, _ in _pods()])
+def test_pods_run_without_privileges_and_with_a_memory_limit(name: str, pod: dict[str, Any]) -> None:
+    spec = pod["spec"]
+    assert spec["securityContext"]["runAsNonRoot"] is True
+    assert spec["automountServiceAccountToken"] is False
+    assert pod["metadata"]["labels"]["azure.workload.identity/use"] == "true"
+    for container in spec["containers"]:
+        assert container["securityContext"]["readOnlyRootFilesystem"] is True
+        assert container["securityContext"]["allowPrivilegeEscalation"] is False
+        assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+        assert container["resources"]["limits"]["memory"]
+        assert container["resources"]["requests"].keys() >= {"cpu", "memory"}
+
+
+def test_only_the_pipeline_gets_the_lake_and_the_key() -> None:
+    """UI, daemon, dashboard and migration have no setting that leads to an event."""
+    for name, pod in _pods():
+        maps = {source["configMapRef"]["name"] for source in pod["spec"]["containers"][0]["envFrom"]}
+        assert ("pipeline" in maps) == (name == "code")
+
+
+def test_one_code_location_and_one_daemon() -> None:
+    for manifest in _manifests():
+        if manifest["kind"] == "Deployment" and manifest["metadata"]["name"] in {"code", "daemon"}:
+            assert manifest["spec"]["replicas"] == 1
+            assert manifest["spec"]["strategy"]["type"] == "Recreate"
+
+
+def test_everything_is_denied_unless_named() -> None:
+    policies = {each["metadata"]["name"]: each["spec"] for each in _manifests() if each["kind"] == "NetworkPolicy"}
+    assert policies["deny-all"] == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}

@@ -1,0 +1,92 @@
+"""Maintenance changes files and nothing else, never beside another one, and never ahead of a consumer."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import polars as pl
+import pytest
+from deltalake import DeltaTable
+
+from patient_flow.contracts.tables import DIM_PATIENT, SILVER_EVENTS
+from patient_flow.pipeline.maintenance import LEASE, maintain
+from patient_flow.stores.lake import Lake, LakeTable
+
+NOW = datetime.now(UTC)
+
+
+def patients(number: int) -> pl.DataFrame:
+    row = {"patient_key": number, "patient_id": str(number), "gender": "Female", "valid_from": NOW, "is_current": True}
+    return pl.DataFrame({name: [row.get(name)] for name in DIM_PATIENT.schema}, schema=DIM_PATIENT.schema)
+
+
+@pytest.fixture
+def many_commits(lake: Lake) -> LakeTable:
+    opened = lake.open(DIM_PATIENT)
+    for number in range(1, 21):
+        opened.append(patients(number), {SILVER_EVENTS.path: number})
+    return opened
+
+
+def files(opened: LakeTable) -> list[Path]:
+    return list(Path(opened.uri.removeprefix("file://")).glob("*.parquet"))
+
+
+def test_small_files_become_one_and_the_rows_stay(lake: Lake, many_commits: LakeTable) -> None:
+    before = many_commits.scan().sort("patient_key").collect()
+    done = maintain(lake, DIM_PATIENT, {}, now=NOW)
+    assert (done.files_joined, done.left_alone) == (20, None)
+    after = lake.open(DIM_PATIENT)
+    assert after.scan().sort("patient_key").collect().equals(before)
+    assert after.progress(SILVER_EVENTS.path) == 20
+    assert len(DeltaTable(after.uri).file_uris()) == 1
+
+
+def test_a_consumer_sees_no_change(lake: Lake, many_commits: LakeTable) -> None:
+    since = lake.open(DIM_PATIENT).version
+    maintain(lake, DIM_PATIENT, {}, now=NOW)
+    assert lake.open(DIM_PATIENT).changes(since).both.is_empty()
+
+
+def test_files_that_readers_may_still_need_are_kept(lake: Lake, many_commits: LakeTable) -> None:
+    maintain(lake, DIM_PATIENT, {}, now=NOW)
+    assert len(files(many_commits)) == 21
+
+
+def test_files_that_nobody_needs_are_deleted(
+    lake: Lake, many_commits: LakeTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("patient_flow.pipeline.maintenance.KEEP_HOURS", {"gold": 0})
+    done = maintain(lake, DIM_PATIENT, {}, now=NOW)
+    assert done.files_deleted == 20
+    assert len(files(many_commits)) == 1
+
+
+@pytest.mark.parametrize("loaded", [{DIM_PATIENT.path: 19}, {DIM_PATIENT.path: None}, {}])
+def test_nothing_is_deleted_that_a_consumer_has_not_read(
+    lake: Lake, many_commits: LakeTable, loaded: dict[str, int | None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("patient_flow.pipeline.maintenance.KEEP_HOURS", {"gold": 0})
+    done = maintain(lake, DIM_PATIENT, loaded, now=NOW)
+    is_behind = loaded.get(DIM_PATIENT.path) == 19
+    assert (done.files_deleted == 0) == is_behind
+    assert ("warehouse" in (done.left_alone or "")) == is_behind
+
+
+def test_two_maintenances_never_run_side_by_side(lake: Lake, many_commits: LakeTable) -> None:
+    many_commits.lease(LEASE, int((NOW + timedelta(hours=1)).timestamp()))
+    assert maintain(lake, DIM_PATIENT, {}, now=NOW).left_alone == "another maintenance is at work"
+    assert maintain(lake, DIM_PATIENT, {}, now=NOW + timedelta(hours=2)).left_alone is None  # that one must have died
+
+
+def test_a_lease_claimed_by_another_at_the_same_moment_is_respected(lake: Lake, many_commits: LakeTable) -> None:
+    late = lake.open(DIM_PATIENT)
+    maintain(lake, DIM_PATIENT, {}, now=NOW)
+    opened = Lake.open
+    try:
+        Lake.open = lambda self, table: late if table is DIM_PATIENT else opened(self, table)  # type: ignore[method-assign]
+        done = maintain(lake, DIM_PATIENT, {}, now=NOW)
+    finally:
+        Lake.open = opened  # type: ignore[method-assign]
+    assert "a writer was at work" in (done.left_alone or "")

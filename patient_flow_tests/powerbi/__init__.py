@@ -1,0 +1,1 @@
+"""The Power BI project: its files, its model against the warehouse, its measures against Polars."""

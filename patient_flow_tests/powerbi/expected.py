@@ -1,0 +1,254 @@
+"""The contract's measures from the sample's rows, in Polars: what the DAX must say. Shares nothing with the DAX."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+
+import polars as pl
+
+from patient_flow_tests.powerbi.sample import (
+    CENSUS,
+    DAILY,
+    DEPARTMENTS,
+    FRESHNESS,
+    HOURS,
+    NOW,
+    PATIENTS,
+    QUALITY,
+    STAYS,
+    ZONE,
+)
+
+c = pl.col
+Number = float | None
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What somebody chose in the slicers; nothing chosen is everything."""
+
+    department: str = ""
+    gender: str = ""
+    hospital: str = ""
+    month: str = ""
+    shift: str = ""
+
+    @property
+    def filters(self) -> dict[str, list[str]]:
+        """The choice as filters on the model's columns."""
+        chosen = {
+            "DimDepartment.department": self.department,
+            "DimGender.gender": self.gender,
+            "DimHospital.hospital_id": self.hospital,
+            "DimDate.month_name": self.month,
+            "DimTime.shift": self.shift,
+        }
+        return {column: [value] for column, value in chosen.items() if value}
+
+    def is_chosen(self, **columns: str) -> pl.Expr:
+        """True for rows that fit the choice in the given columns, such as ``department="department"``."""
+        wanted = [c(column) == getattr(self, part) for part, column in columns.items() if getattr(self, part)]
+        return pl.all_horizontal(pl.lit(True), *wanted)
+
+    def in_place(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """Rows of the chosen hospital, department and gender."""
+        place = DEPARTMENTS.select("department_key", "hospital_id", "department", "expected_los_hours")
+        placed = rows.join(place, on="department_key")
+        parts = {"department": "department", "hospital": "hospital_id"}
+        return placed.filter(self.is_chosen(**parts, **({"gender": "gender"} if "gender" in placed.columns else {})))
+
+    def at(self, rows: pl.DataFrame, moment: str) -> pl.DataFrame:
+        """Rows whose ``moment`` lies in the chosen month and shift, on the hospital's clock."""
+        local = c(moment).dt.convert_time_zone(ZONE)
+        hour = local.dt.hour()
+        dated = rows.filter(c(moment).is_not_null()).with_columns(
+            month_name=local.dt.strftime("%B"),
+            shift=pl.when(hour < 6)
+            .then(pl.lit("night"))
+            .when(hour < 14)
+            .then(pl.lit("day"))
+            .when(hour < 22)
+            .then(pl.lit("evening"))
+            .otherwise(pl.lit("night")),
+        )
+        return dated.filter(self.is_chosen(month="month_name", shift="shift"))
+
+
+def measures(choice: Choice) -> Mapping[str, Number]:
+    """Every measure under ``choice``; None where nothing is there to measure."""
+    return {
+        **_occupancy(choice),
+        **_now(choice),
+        **_movements(choice),
+        **_waits(choice),
+        **_lengths(choice),
+        **_readmissions(choice),
+        **_daily(choice),
+        **_quality(choice),
+        **_freshness(),
+    }
+
+
+def _staffed(choice: Choice) -> pl.DataFrame:
+    """Department hours with known beds: hour, staffed_beds."""
+    first, last = CENSUS["hour_at"].min(), CENSUS["hour_at"].max()
+    hours = choice.at(HOURS.filter(c("hour_start_at").is_between(first, last)), "hour_start_at")
+    departments = DEPARTMENTS.filter(
+        c("staffed_beds").is_not_null(), choice.is_chosen(department="department", hospital="hospital_id")
+    )
+    return hours.join(departments, how="cross").filter(
+        c("hour_start_at") >= c("valid_from"), c("valid_to").is_null() | (c("hour_start_at") < c("valid_to"))
+    )
+
+
+def _occupancy(choice: Choice) -> dict[str, Number]:
+    occupied, staffed = choice.at(choice.in_place(CENSUS), "hour_at"), _staffed(choice)
+    local_hour = c("hour_at").dt.convert_time_zone(ZONE).dt.hour()
+    midnight = occupied.filter(local_hour == 0)["occupied_beds"].sum()
+    beds, hours = staffed["staffed_beds"].sum(), staffed["hour_start_at"].n_unique()
+    return {
+        "Bed occupancy %": _ratio(occupied["occupied_beds"].sum(), beds),
+        "Midnight bed occupancy %": _ratio(midnight, staffed.filter(c("hour") == 0)["staffed_beds"].sum()),
+        "Occupied bed hours": _some(occupied["occupied_beds"].sum()),
+        "Staffed bed hours": _some(beds),
+        "Staffed hours": _some(hours),
+        "Average staffed beds": _ratio(beds, hours),
+        "Bed turnover": _ratio(_ended(choice).height * hours, beds),
+    }
+
+
+def _ended(choice: Choice) -> pl.DataFrame:
+    return choice.at(choice.in_place(STAYS), "discharge_at").filter("is_visit_end", c("discharge_at") <= NOW)
+
+
+def _open(choice: Choice) -> pl.DataFrame:
+    is_open = c("discharge_at").is_null() | (c("discharge_at") > NOW)
+    return choice.in_place(STAYS).filter(is_open, c("admission_at") <= NOW)
+
+
+def _now(choice: Choice) -> dict[str, Number]:
+    lying = _open(choice)
+    staffed = DEPARTMENTS.filter("is_current", choice.is_chosen(department="department", hospital="hospital_id"))
+    current = (pl.lit(NOW) - c("first_admission_at")).dt.total_seconds() / 3600
+    return {
+        "Patients in beds now": _some(lying.height),
+        "Staffed beds now": _some(staffed["staffed_beds"].sum()),
+        "Bed occupancy now %": _ratio(lying.height, staffed["staffed_beds"].sum()),
+        "Mean current stay hours": lying.select(current.mean()).item(),
+    }
+
+
+def _movements(choice: Choice) -> dict[str, Number]:
+    here = choice.in_place(STAYS)
+    begun = choice.at(here, "admission_at")
+    known = begun.filter(c("patient_key") != 0).join(PATIENTS.select("patient_key", "patient_id"), on="patient_key")
+    return {
+        "Admissions": _some(begun["is_visit_start"].sum()),
+        "Arrivals": _some(choice.at(here, "arrival_at")["is_visit_start"].sum()),
+        "Discharges": _some(_ended(choice).height),
+        "Transfers": _some((begun["from_department_key"] != 0).sum()),
+        "Visits": _some(begun["visit_id"].n_unique()),
+        "Patients": _some(known["patient_id"].n_unique()),
+    }
+
+
+def _waits(choice: Choice) -> dict[str, Number]:
+    first = choice.at(choice.in_place(STAYS), "admission_at").filter("is_visit_start")
+    waits = first["wait_minutes"].drop_nulls()
+    return {
+        "Waits": _some(waits.len()),
+        "Mean wait minutes": _number(waits.mean()),
+        "Median wait minutes": _number(waits.quantile(0.5, "linear")),
+        "90th percentile wait minutes": _number(waits.quantile(0.9, "linear")),
+        "Waits within 240 minutes %": _ratio((waits <= 240).sum(), waits.len()),
+    }
+
+
+def _lengths(choice: Choice) -> dict[str, Number]:
+    lengths = _ended(choice)["visit_length_of_stay_hours"]
+    left = choice.at(choice.in_place(STAYS), "discharge_at").filter(c("discharge_at") <= NOW)
+    ended = left.filter(c("length_of_stay_hours") > c("expected_los_hours")).height
+    so_far = (pl.lit(NOW) - c("admission_at")).dt.total_seconds() / 3600
+    still = _open(choice).filter(so_far > c("expected_los_hours")).height
+    this_hour = choice.at(pl.DataFrame({"now": [NOW]}), "now")
+    return {
+        "Mean length of stay hours": _number(lengths.mean()),
+        "Median length of stay hours": _number(lengths.median()),
+        "Overstays": _some(ended + (still if this_hour.height else 0)),
+        "Overstays ended": _some(ended),
+        "Overstays open": _some(still),
+    }
+
+
+def _readmissions(choice: Choice) -> dict[str, Number]:
+    people = PATIENTS.select("patient_key", "patient_id")
+    alive = (
+        _ended(choice)
+        .filter(c("patient_key") != 0, c("discharge_status").ne_missing("deceased"))
+        .join(people, on="patient_key")
+        .select("patient_id", "visit_id", "discharge_at")
+    )
+    followed = alive.filter(c("discharge_at") + timedelta(days=30) <= NOW)
+    returns = STAYS.filter("is_visit_start").join(people, on="patient_key")
+    came_back = followed.join(returns.select("patient_id", "admission_at", back="visit_id"), on="patient_id").filter(
+        c("back") != c("visit_id"), (c("admission_at") - c("discharge_at")).is_between(timedelta(0), timedelta(days=30))
+    )
+    readmitted = came_back["visit_id"].n_unique()
+    return {
+        "Readmission within 30 days %": _ratio(readmitted, followed.height),
+        "Readmissions within 30 days": _some(readmitted),
+        "Followed discharges": _some(followed.height),
+        "Discharges still followed": _some(alive.height - followed.height),
+    }
+
+
+def _daily(choice: Choice) -> dict[str, Number]:
+    rows = choice.in_place(DAILY).with_columns(month_name=c("date").dt.strftime("%B"))
+    rows = rows.filter(choice.is_chosen(month="month_name"))
+    staffed = rows.drop_nulls("staffed_bed_hours").unique(["date", "department_key"])["staffed_bed_hours"].sum()
+    return {
+        "Admissions (daily table)": _some(rows["admissions"].sum()),
+        "Occupied bed hours (daily table)": _some(rows["occupied_bed_hours"].sum()),
+        "Staffed bed hours (daily table)": _some(staffed),
+        "Bed occupancy % (daily table)": _ratio(rows["occupied_bed_hours"].sum(), staffed),
+    }
+
+
+def _quality(choice: Choice) -> dict[str, Number]:
+    rows = QUALITY.with_columns(month_name=c("date").dt.strftime("%B"))
+    rows = rows.filter(choice.is_chosen(hospital="hospital_id", month="month_name"))
+    events, rules = rows.filter(c("rule") == "all"), rows.filter(c("rule") != "all")
+    accepted, quarantined = events["accepted"].sum(), events["quarantined"].sum()
+    return {
+        "Events received": _some(accepted + quarantined),
+        "Events accepted": _some(accepted),
+        "Events quarantined": _some(quarantined),
+        "Events quarantined %": _ratio(quarantined, accepted + quarantined),
+        "Violations flagged": _some(rules["flagged"].sum()),
+        "Violations quarantined": _some(rules["quarantined"].sum()),
+    }
+
+
+def _freshness() -> dict[str, Number]:
+    newest = FRESHNESS.select(c("newest_event_at").max()).item()
+    return {
+        "Newest event at": newest.timestamp(),
+        "Data age minutes": (NOW - newest).total_seconds() / 60,
+        "Load lag seconds": FRESHNESS.select(c("lag_seconds").max()).item(),
+        "Rows written": FRESHNESS.select(c("rows_written").sum()).item(),
+    }
+
+
+def _ratio(above: float, below: float) -> Number:
+    return above / below if below else None
+
+
+def _some(count: float) -> Number:
+    """DAX counts nothing as empty."""
+    return float(count) if count else None
+
+
+def _number(value: object) -> Number:
+    return float(value) if isinstance(value, int | float) else None

@@ -1,0 +1,74 @@
+"""Row-level security: the conditions of the generated roles, evaluated by the DAX engine on the sample."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from patient_flow.stores.warehouse import access
+from patient_flow_tests.powerbi.dax_engine import Model
+from patient_flow_tests.powerbi.sample import DEPARTMENTS, READER
+from patient_flow_tests.powerbi.star import Star
+
+
+def rows(star: Star, role: str, table: str, *, signed_in: str = "") -> int:
+    """Rows of ``table`` that a member of ``role`` sees."""
+    (node,) = (node for node in star.all("role") if node.name == role)
+    (permission,) = (permission for permission in node.all("tablePermission") if permission.name == table)
+    return Model(star).count(table, permission.expression, signed_in=signed_in)
+
+
+@pytest.mark.parametrize(
+    ("who", "seen_hospitals", "seen_departments"),
+    [(READER, 1, 2), (READER.upper(), 1, 2), ("director@hospital.example", 3, 7), ("stranger@hospital.example", 0, 0)],
+)
+def test_a_reader_sees_what_reader_scope_lists(
+    star: Star, who: str, seen_hospitals: int, seen_departments: int
+) -> None:
+    assert rows(star, "Reader scope", "DimHospital", signed_in=who) == seen_hospitals
+    assert rows(star, "Reader scope", "DimDepartment", signed_in=who) == seen_departments
+
+
+def test_a_reader_sees_own_lines_of_reader_scope_only(star: Star) -> None:
+    assert rows(star, "Reader scope", "ReaderScope", signed_in=READER) == 1
+
+
+def test_static_roles_show_one_hospital_or_one_department(star: Star) -> None:
+    assert rows(star, "Hospital 2", "DimHospital") == 1
+    assert rows(star, "Department ICU", "DimDepartment") == (DEPARTMENTS["department"] == "ICU").sum()
+
+
+def test_filters_of_roles_reach_every_fact_with_a_place(star: Star) -> None:
+    reached = {"DimHospital"}
+    while (
+        found := {many.table for many, one, active in star.relationships if active and one.table in reached} - reached
+    ):
+        reached |= found
+    assert reached == {
+        "DimHospital",
+        "DimDepartment",
+        "FactPatientFlow",
+        "FactBedCensus",
+        "KpiDepartmentDay",
+        "DataQualityDay",
+    }
+
+
+def test_no_measure_switches_to_a_relationship_that_leads_to_a_secured_table(star: Star) -> None:
+    """Power BI refuses USERELATIONSHIP there, for members of the role only."""
+    secured = {permission.name for role in star.all("role") for permission in role.all("tablePermission")}
+    switched = {
+        table
+        for measure in star.measures.values()
+        for table in re.findall(r"USERELATIONSHIP\([^,]+, (\w+)\[", measure.expression)
+    }
+    assert switched == {"DimTime"}
+    assert not switched & secured
+
+
+def test_reader_scope_is_the_warehouses_table(star: Star) -> None:
+    (created,) = (
+        line for line in access.transact_sql("TEXT", ()) if line.startswith("CREATE TABLE security.ReaderScope")
+    )
+    assert re.findall(r"^ +(\w+) TEXT", created, re.MULTILINE) == list(star.columns["ReaderScope"])

@@ -1,0 +1,161 @@
+"""Roles, rows by hospital and department, signing in with Entra ID, and what is said about secrets."""
+
+from __future__ import annotations
+
+import struct
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+import polars as pl
+import pytest
+import sqlalchemy as sa
+
+from patient_flow.contracts.tables import FACT_BED_CENSUS
+from patient_flow.stores.warehouse import entra
+from patient_flow.stores.warehouse.connection import masked, readable
+from patient_flow.stores.warehouse.scripts import scripts
+from patient_flow.stores.warehouse.warehouse import Warehouse, WarehouseError
+from patient_flow_tests.stores.warehouse.builders import census_of, changed, everything, hospital
+
+NOW = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
+
+
+@pytest.fixture
+def guarded(database: str) -> Iterator[str]:
+    """URL of a loaded PostgreSQL warehouse under its access script, with a loader and two readers."""
+    owner = Warehouse(database, "postgresql")
+    owner.init()
+    frames = hospital(NOW - timedelta(days=10), NOW, visits=60).frames()
+    owner.load(everything(frames), newest_event_at=None, loaded_at=NOW, run_id="test")
+    with owner._engine.begin() as connection:
+        connection.exec_driver_sql(scripts("postgresql")["access.sql"])
+        for user, role in {"nina": "reader", "carl": "reader", "nobody_yet": "reader", "lora": "loader"}.items():
+            connection.exec_driver_sql(
+                f"DO $$ BEGIN CREATE ROLE {user} LOGIN; EXCEPTION WHEN duplicate_object THEN NULL; END $$"
+            )
+            connection.exec_driver_sql(f"GRANT patient_flow_{role} TO {user}")
+        connection.exec_driver_sql("INSERT INTO \"ReaderScope\" VALUES ('nina', 'H1', NULL), ('carl', 'H2', 'ICU')")
+    yield database
+    owner.dispose()
+
+
+def of(user: str, url: str) -> Warehouse:
+    return Warehouse(sa.make_url(url).set(username=user).render_as_string(), "postgresql")
+
+
+def places(warehouse: Warehouse, view: str) -> set[tuple[str, ...]]:
+    found = warehouse.query(f'SELECT DISTINCT hospital_id, department FROM "{view}"')
+    warehouse.dispose()
+    return set(found.rows())
+
+
+@pytest.mark.parametrize("view", ["BedOccupancyHourly", "AdmissionsDaily", "LengthOfStay", "DepartmentInflow"])
+def test_a_reader_sees_the_rows_of_their_scope_only(guarded: str, view: str) -> None:
+    assert places(of("nina", guarded), view) == {("H1", "Emergency"), ("H1", "Surgery")}
+    assert places(of("carl", guarded), view) == {("H2", "ICU")}
+    assert places(of("nobody_yet", guarded), view) == set()
+
+
+def test_a_reader_sees_only_the_patients_of_their_departments(guarded: str) -> None:
+    everyone, nina = of("tester", guarded), of("nina", guarded)
+    count = 'SELECT COUNT(*) AS n FROM "DimPatient"'
+    assert 0 < nina.query(count).item() < everyone.query(count).item()
+    everyone.dispose()
+    nina.dispose()
+
+
+def test_a_reader_cannot_write_and_a_loader_can(guarded: str) -> None:
+    batch = changed(FACT_BED_CENSUS, census_of({}), census_of({1: 1}), since=0, version=1)
+    reader, loader = of("nina", guarded), of("lora", guarded)
+    with pytest.raises(WarehouseError, match="permission denied"):
+        reader.load([batch], newest_event_at=None, loaded_at=NOW, run_id="test")
+    assert loader.load([batch], newest_event_at=None, loaded_at=NOW, run_id="test")
+    with pytest.raises(WarehouseError, match="permission denied"):
+        loader.query('DELETE FROM "LoadLog" RETURNING table_name')
+    reader.dispose()
+    loader.dispose()
+
+
+@pytest.mark.parametrize(
+    ("query", "is_wanted"),
+    [
+        ({}, True),
+        ({"driver": "x"}, True),
+        ({"Authentication": "ActiveDirectoryMsi"}, False),
+        ({"odbc_connect": "x"}, False),
+    ],
+)
+def test_entra_is_asked_where_the_url_names_no_other_way(query: dict[str, str], is_wanted: bool) -> None:
+    url = sa.URL.create("mssql+pyodbc", host="pool.sql.azuresynapse.net", database="patient_flow", query=query)
+    assert entra.is_wanted(url) is is_wanted
+    assert not entra.is_wanted(url.set(username="login"))
+
+
+def test_a_token_goes_to_the_driver_with_its_length_in_front() -> None:
+    packed = entra.packed("ey.x")
+    assert struct.unpack("<I", packed[:4]) == (8,)
+    assert packed[4:].decode("utf-16-le") == "ey.x"
+
+
+def test_a_new_connection_carries_a_token_and_no_trusted_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Credential:
+        def get_token(self, scope: str) -> object:
+            assert scope == "https://database.windows.net/.default"
+            return type("Token", (), {"token": "secret-token"})()
+
+    monkeypatch.setattr("azure.identity.DefaultAzureCredential", Credential)
+    seen: list[tuple[str, object]] = []
+    driver = pytest.importorskip("pyodbc", exc_type=ImportError)
+
+    def connect(text: str, **options: object) -> object:
+        seen.append((text, options["attrs_before"]))
+        raise driver.OperationalError("08001", "no server here; PWD=hidden")
+
+    monkeypatch.setattr(driver, "connect", connect)
+    warehouse = Warehouse("mssql+pyodbc://pool.example/db?driver=ODBC+Driver+18+for+SQL+Server", "synapse")
+    with pytest.raises(WarehouseError) as raised:
+        warehouse.loaded_versions()
+    ((text, attributes),) = seen
+    assert "Trusted_Connection" not in text
+    assert attributes == {1256: entra.packed("secret-token")}
+    assert "hidden" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://user:s3cret@host/db",
+        "mssql+pyodbc://user:s3cret@host/db?driver=x",
+        "mssql+pyodbc:///?odbc_connect=DRIVER%3Dx%3BPWD%3Ds3cret",
+        "postgresql://host/db?password=s3cret",
+        "no url s3cret",
+    ],
+)
+def test_no_secret_is_shown(url: str) -> None:
+    assert "s3cret" not in masked(url)
+
+
+def test_errors_hide_secrets_statements_and_parameters() -> None:
+    error = sa.exc.OperationalError("SELECT 1", {"patient": "p1"}, Exception("login failed;\nPWD={a;b} Token=abc."))
+    assert readable(error) == "login failed; PWD=*** Token=***"
+
+
+def test_importing_the_warehouse_loads_no_driver() -> None:
+    """Dagster loads the code location on machines without any ODBC library."""
+    drivers = ["pyodbc", "psycopg", "azure.identity"]
+    script = (
+        "import sys, patient_flow.stores.warehouse.warehouse as w, patient_flow.stores.warehouse.scripts\n"
+        "w.Warehouse('mssql+pyodbc://host/db', 'synapse')\n"
+        f"sys.exit(','.join(name for name in {drivers} if name in sys.modules) or 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, ""), done.stderr
+
+
+def test_frames_of_readers_are_typed_even_when_empty(guarded: str) -> None:
+    nobody = of("nobody_yet", guarded)
+    found = nobody.query('SELECT * FROM "AdmissionsDaily"')
+    nobody.dispose()
+    assert found.equals(pl.DataFrame(schema=found.schema))

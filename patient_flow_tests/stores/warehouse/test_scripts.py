@@ -1,0 +1,119 @@
+"""The scripts under ``infra/sql``: they are what the code generates, they run where they can, and read like Synapse."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from patient_flow.contracts.tables import FACT_BED_CENSUS, WAREHOUSE_TABLES
+from patient_flow.contracts.views import VIEWS
+from patient_flow.settings import WAREHOUSE_KINDS
+from patient_flow.stores.warehouse.batch import WarehouseError
+from patient_flow.stores.warehouse.kinds import KINDS, target_of
+from patient_flow.stores.warehouse.schema import TABLES
+from patient_flow.stores.warehouse.scripts import ddl, scripts
+from patient_flow.stores.warehouse.targets.synapse import Synapse
+from patient_flow.stores.warehouse.warehouse import Warehouse
+
+INFRA = Path(__file__).parents[3] / "infra" / "sql"
+NAMES = [*(table.warehouse_name for table in WAREHOUSE_TABLES), "LoadLog", *(view.name for view in VIEWS)]
+
+
+@pytest.mark.parametrize("kind", WAREHOUSE_KINDS)
+def test_the_scripts_in_infra_are_the_generated_ones(kind: str) -> None:
+    """Golden text: a change of the generated SQL is a reviewed diff. Regenerate with scripts.scripts(kind)."""
+    on_disk = {path.name: path.read_text() for path in (INFRA / kind).glob("*.sql")}
+    assert on_disk == scripts(kind)
+
+
+def test_there_is_a_target_for_every_kind_the_settings_know() -> None:
+    assert sorted(KINDS) == sorted(WAREHOUSE_KINDS)
+    with pytest.raises(WarehouseError, match="oracle"):
+        target_of("oracle")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_table_and_view_is_created_once(kind: str) -> None:
+    created = re.findall(r"CREATE (?:TABLE|VIEW) [\[\"]?(\w+)", ddl(kind))
+    assert created == NAMES
+
+
+@pytest.mark.parametrize("kind", ["synapse", "mssql", "fabric"])
+def test_no_column_is_unbounded_or_generated(kind: str) -> None:
+    text = ddl(kind).lower()
+    for word in ("(max)", "identity", "datetimeoffset", " text", " datetime ", "uniqueidentifier"):
+        assert word not in text
+
+
+@pytest.mark.parametrize("kind", ["synapse", "mssql", "fabric"])
+def test_views_use_only_what_transact_sql_knows(kind: str) -> None:
+    for word in ("LIMIT", "::", "FILTER (", "INTERVAL", "TRUE", "strftime", "julianday", "||", '"', "{", "}"):
+        assert word not in ddl(kind)
+
+
+def test_synapse_distributes_every_table_and_enforces_no_key() -> None:
+    statements = ddl("synapse").split("\nGO\n")
+    tables = [statement for statement in statements if statement.strip().startswith("CREATE TABLE")]
+    assert len(tables) == len(WAREHOUSE_TABLES) + 1
+    for table in tables:
+        assert re.search(r"WITH \(DISTRIBUTION = (HASH\(\w+\)|REPLICATE|ROUND_ROBIN), ", table)
+        assert "NOT ENFORCED" in table
+        assert "FOREIGN KEY" not in table
+    assert "CREATE INDEX" not in ddl("synapse")
+    assert "CREATE STATISTICS [st_FactBedCensus_time_key] ON [FactBedCensus] (time_key)" in ddl("synapse")
+
+
+def test_synapse_hash_columns_are_not_null_and_never_updated() -> None:
+    distributed = {
+        found[1]: found[2]
+        for statement in ddl("synapse").split("\nGO\n")
+        if (found := re.search(r"CREATE TABLE \[(\w+)\].*HASH\((\w+)\)", statement, re.DOTALL))
+    }
+    assert set(distributed) == {"DimPatient", "FactPatientFlow", "FactBedCensus"}
+    for name, column in distributed.items():
+        table = next(table for table in TABLES.values() if table.name == name)
+        assert table.c[column].primary_key
+        assert not table.c[column].nullable
+
+
+def test_fabric_declares_keys_by_alter_and_has_no_physical_options() -> None:
+    text = ddl("fabric")
+    assert "WITH (" not in text
+    assert "NVARCHAR" not in text
+    assert "CREATE INDEX" not in text
+    assert text.count("PRIMARY KEY NONCLUSTERED") == text.count("ALTER TABLE") == len(WAREHOUSE_TABLES) + 1
+
+
+def test_the_sqlite_script_runs_and_init_finds_nothing_missing(tmp_path: Path) -> None:
+    file = tmp_path / "warehouse.db"
+    connection = sqlite3.connect(file)
+    connection.executescript(ddl("sqlite"))
+    connection.close()
+    warehouse = Warehouse(f"sqlite:///{file}", "sqlite")
+    warehouse.init()
+    assert warehouse.migrate(dry_run=True) == []
+    warehouse.dispose()
+
+
+def test_the_postgresql_script_runs_and_init_finds_nothing_missing(database: str) -> None:
+    engine = sa.create_engine(database)
+    with engine.begin() as connection:
+        connection.exec_driver_sql(ddl("postgresql"))
+    engine.dispose()
+    warehouse = Warehouse(database, "postgresql")
+    warehouse.init()
+    assert warehouse.migrate(dry_run=True) == []
+    warehouse.dispose()
+
+
+def test_copy_into_reads_a_parquet_file_with_the_managed_identity() -> None:
+    stage = TABLES[FACT_BED_CENSUS.path]
+    assert Synapse().copy_statement(stage, "https://account.dfs.core.windows.net/gold/a'b.parquet") == (
+        "COPY INTO [FactBedCensus] (time_key, department_key, gender, occupied_beds)\n"
+        "FROM 'https://account.dfs.core.windows.net/gold/a''b.parquet'\n"
+        "WITH (FILE_TYPE = 'PARQUET', CREDENTIAL = (IDENTITY = 'Managed Identity'))"
+    )

@@ -1,0 +1,277 @@
+"""Synapse, SQL Server and Fabric as their driver sees them: which statements, in what order, in which transaction.
+
+The driver's ``connect`` is replaced by a recorder that answers what SQLAlchemy asks on the way in. That shows what is
+sent, not that a server would take it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+import sqlglot
+
+from patient_flow.contracts.tables import FACT_BED_CENSUS, WAREHOUSE_TABLES
+from patient_flow.contracts.views import VIEWS
+from patient_flow.stores.warehouse.kinds import target_of
+from patient_flow.stores.warehouse.schema import ALL_TABLES
+from patient_flow.stores.warehouse.views import definition
+from patient_flow.stores.warehouse.warehouse import Batch, Conflict, Warehouse, WarehouseError
+from patient_flow_tests.stores.warehouse.builders import census_of, changed, whole
+from patient_flow_tests.stores.warehouse.conftest import require
+
+NOW = datetime(2026, 11, 20, tzinfo=UTC)
+URL = "mssql+pyodbc://login:s3cret@pool.example/patient_flow?driver=ODBC+Driver+18+for+SQL+Server"
+KINDS = ("synapse", "mssql", "fabric")
+
+
+class Recorder:
+    """A server that takes everything; ``fails`` are statements (a part of them) that end in an error."""
+
+    def __init__(self) -> None:
+        self.log: list[str] = []
+        self.fails: dict[str, str] = {}
+        self.moved = 1
+        self.held: dict[str, int | None] = {table.warehouse_name: None for table in WAREHOUSE_TABLES}
+
+    def connect(self, text: str, **options: object) -> Connection:
+        return Connection(self)
+
+    def answer(self, statement: str) -> list[tuple[Any, ...]]:
+        if "ProductVersion" in statement:
+            return [("12.0.2000.8",)]
+        if "schema_name()" in statement:
+            return [("dbo",)]
+        if "test max support" in statement or "fn_listextendedproperty" in statement:
+            return [("x",)]
+        if "transaction_isolation_level" in statement:
+            return [("READ UNCOMMITTED",)]
+        if "system_views" in statement:
+            return [("dm_pdw_nodes_exec_sessions",)]
+        if "[LoadLog].gold_version \nFROM" in statement:
+            return list(self.held.items())
+        return []
+
+
+class Connection:
+    """One connection; statements carry ``auto`` or ``tx`` for the mode they were sent in."""
+
+    def __init__(self, server: Recorder) -> None:
+        self.server = server
+        self.autocommit = False
+        self.is_dirty = False
+
+    def cursor(self) -> Cursor:
+        return Cursor(self)
+
+    def commit(self) -> None:
+        if self.is_dirty:
+            self.server.log.append("COMMIT")
+        self.is_dirty = False
+
+    def rollback(self) -> None:
+        if self.is_dirty:
+            self.server.log.append("ROLLBACK")
+        self.is_dirty = False
+
+    def close(self) -> None:
+        pass
+
+    def add_output_converter(self, *_: object) -> None:
+        pass
+
+
+class Cursor:
+    """One cursor of it."""
+
+    fast_executemany = False
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        self.rows: list[tuple[Any, ...]] = []
+        self.description: list[tuple[Any, ...]] | None = None
+        self.rowcount = -1
+
+    def execute(self, statement: str, *parameters: object) -> Cursor:
+        import pyodbc
+
+        server = self.connection.server
+        mode = "auto" if self.connection.autocommit else "tx"
+        self.rows = server.answer(statement)
+        width = len(self.rows[0]) if self.rows else 1
+        self.description = (
+            [(f"c{n}", str, None, None, None, None, True) for n in range(width)]
+            if statement.lstrip().upper().startswith("SELECT")
+            else None
+        )
+        self.rowcount = server.moved
+        if re.match(r"\s*(UPDATE|DELETE|INSERT|COPY|CREATE|DROP|IF|ALTER)", statement):
+            self.connection.is_dirty = mode == "tx"
+            server.log.append(f"{mode}: {' '.join(statement.split())}")
+        for part, message in server.fails.items():
+            if part in statement:
+                raise pyodbc.ProgrammingError("42000", message)
+        return self
+
+    def executemany(self, statement: str, parameters: list[object]) -> Cursor:
+        how = "fast" if self.fast_executemany else "slow"
+        self.connection.server.log.append(f"{how} × {len(parameters)}: {' '.join(statement.split())}")
+        return self
+
+    def fetchone(self) -> tuple[Any, ...] | None:
+        return self.rows.pop(0) if self.rows else None
+
+    def fetchall(self) -> list[tuple[Any, ...]]:
+        rows, self.rows = self.rows, []
+        return rows
+
+    def setinputsizes(self, *_: object) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Recorder:
+    """A recording server in place of the driver's."""
+    try:
+        import pyodbc
+    except ImportError:
+        require(None, "the ODBC driver manager", "apt-get install -y unixodbc")
+        raise
+    recorder = Recorder()
+    monkeypatch.setattr(pyodbc, "connect", recorder.connect)
+    return recorder
+
+
+@pytest.fixture(params=KINDS)
+def warehouse(request: pytest.FixtureRequest, server: Recorder) -> Iterator[Warehouse]:
+    """A warehouse of each kind of the family, complete, with a place to export files to."""
+    made = Warehouse(
+        URL, request.param, export=lambda name, _: f"https://lake.example/{name.partition('_')[0]}.parquet"
+    )
+    made._is_complete = True
+    yield made
+    made.dispose()
+
+
+def load(warehouse: Warehouse, *batches: Batch) -> None:
+    warehouse.load(batches, newest_event_at=NOW, loaded_at=NOW, run_id="test")
+
+
+def statements(server: Recorder) -> list[str]:
+    """The log with the load's own names made plain, each statement cut after its object."""
+    plain = [re.sub(r"_[0-9a-f]{12}", "_LOAD", line) for line in server.log]
+    return [re.sub(r" (\(|WITH|SET|FROM \[FactBed|WHERE|FROM 'h).*", "", line) for line in plain]
+
+
+def test_staging_comes_first_and_the_log_and_the_rows_are_one_transaction(
+    warehouse: Warehouse, server: Recorder
+) -> None:
+    load(warehouse, changed(FACT_BED_CENSUS, census_of({1: 1}), census_of({2: 2}), since=None, version=1))
+    filled = "fast × 2: INSERT INTO" if warehouse.kind == "mssql" else "auto: INSERT INTO"
+    expected = [
+        "auto: CREATE TABLE staging.[FactBedCensus_LOAD]",
+        f"{filled} staging.[FactBedCensus_LOAD]",
+        "tx: UPDATE [LoadLog]",
+        "tx: DELETE",
+        "tx: INSERT INTO [FactBedCensus]",
+        "tx: UPDATE [LoadLog]",
+        "COMMIT",
+        "auto: IF OBJECT_ID('staging.[FactBedCensus_LOAD]', 'U') IS NOT NULL DROP TABLE staging.[FactBedCensus_LOAD]",
+    ]
+    if warehouse.kind == "synapse":
+        expected.append("auto: UPDATE STATISTICS [FactBedCensus]")
+    assert statements(server) == expected
+
+
+def test_many_rows_come_from_a_file_where_single_rows_are_slow(warehouse: Warehouse, server: Recorder) -> None:
+    load(warehouse, whole(FACT_BED_CENSUS, census_of(dict.fromkeys(range(1000), 1))))
+    (fill,) = [line for line in server.log if "COPY" in line or "executemany" in line or "fast" in line]
+    if warehouse.kind == "mssql":
+        assert fill.startswith("fast × 1000: INSERT INTO staging.[FactBedCensus_")
+    else:
+        assert "FROM 'https://lake.example/FactBedCensus.parquet'" in fill
+        assert ("Managed Identity" in fill) is (warehouse.kind == "synapse")
+
+
+def test_no_insert_has_more_than_one_row_of_values(warehouse: Warehouse, server: Recorder) -> None:
+    load(warehouse, whole(FACT_BED_CENSUS, census_of(dict.fromkeys(range(290), 1))))
+    for line in server.log:
+        assert not re.search(r"VALUES \([^)]*\), ?\(", line)
+    if warehouse.kind != "mssql":
+        assert any("UNION ALL SELECT" in line for line in server.log)
+
+
+def test_a_failure_in_the_transaction_rolls_back_and_drops_staging(warehouse: Warehouse, server: Recorder) -> None:
+    server.fails = {"DELETE": "disk full (1105)"}
+    with pytest.raises(WarehouseError, match="disk full") as raised:
+        load(warehouse, changed(FACT_BED_CENSUS, census_of({}), census_of({2: 2}), since=None, version=1))
+    assert "s3cret" not in str(raised.value)
+    assert "COMMIT" not in server.log
+    assert statements(server)[-2:] == [
+        "ROLLBACK",
+        "auto: IF OBJECT_ID('staging.[FactBedCensus_LOAD]', 'U') IS NOT NULL DROP TABLE staging.[FactBedCensus_LOAD]",
+    ]
+
+
+def test_an_update_conflict_is_a_conflict(warehouse: Warehouse, server: Recorder) -> None:
+    server.fails = {"DELETE": "Snapshot isolation transaction aborted due to update conflict. (24556)"}
+    with pytest.raises(Conflict):
+        load(warehouse, changed(FACT_BED_CENSUS, census_of({}), census_of({2: 2}), since=None, version=1))
+
+
+def test_a_log_that_did_not_move_is_a_conflict(warehouse: Warehouse, server: Recorder) -> None:
+    server.moved = 0
+    with pytest.raises(Conflict):
+        load(warehouse, changed(FACT_BED_CENSUS, census_of({}), census_of({2: 2}), since=None, version=1))
+    assert "COMMIT" not in server.log
+
+
+def test_a_log_with_two_lines_for_a_table_stops_the_load(warehouse: Warehouse, server: Recorder) -> None:
+    """Nobody enforces the log's key either."""
+    server.moved = 2
+    with pytest.raises(WarehouseError, match="2 lines for FactBedCensus"):
+        load(warehouse, changed(FACT_BED_CENSUS, census_of({}), census_of({2: 2}), since=None, version=1))
+
+
+def test_many_rows_without_a_place_for_files_are_refused(server: Recorder) -> None:
+    warehouse = Warehouse(URL, "synapse")
+    warehouse._is_complete = True
+    with pytest.raises(WarehouseError, match="need COPY INTO"):
+        load(warehouse, whole(FACT_BED_CENSUS, census_of(dict.fromkeys(range(1000), 1))))
+    warehouse.dispose()
+
+
+def test_all_ddl_of_init_is_sent_outside_transactions(warehouse: Warehouse, server: Recorder) -> None:
+    warehouse.init()
+    ddl = [line for line in server.log if "CREATE" in line]
+    assert all(line.startswith("auto: ") for line in ddl)
+    assert sum("CREATE TABLE" in line for line in ddl) == len(ALL_TABLES)
+    assert sum("CREATE VIEW" in line for line in ddl) == len(VIEWS)
+
+
+def test_what_another_process_created_meanwhile_is_as_good(warehouse: Warehouse, server: Recorder) -> None:
+    server.fails = {"CREATE TABLE [DimTime]": "There is already an object named 'DimTime' in the database. (2714)"}
+    warehouse.init()
+    server.fails = {"CREATE TABLE [DimTime]": "CREATE TABLE permission denied (262)"}
+    with pytest.raises(WarehouseError, match="permission denied"):
+        warehouse.init()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("view", VIEWS, ids=lambda view: view.name)
+def test_a_parser_of_transact_sql_understands_the_views(kind: str, view: Any) -> None:
+    (statement,) = target_of(kind).view_statements(definition(view, target_of(kind)), exists=False)
+    (parsed,) = sqlglot.parse(statement, dialect="tsql")
+    assert isinstance(parsed, sqlglot.exp.Create)
+    assert [column.alias_or_name for column in parsed.expression.selects] == [column.name for column in view.columns]
+
+
+def test_a_changed_view_is_altered_so_that_its_permissions_stay() -> None:
+    (statement,) = target_of("synapse").view_statements(definition(VIEWS[0], target_of("synapse")), exists=True)
+    assert statement.startswith("ALTER VIEW [BedOccupancyHourly] AS\nSELECT")

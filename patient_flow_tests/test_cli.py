@@ -1,0 +1,193 @@
+"""The commands as an operator meets them: help, one line for a mistake, an exit code, never a traceback."""
+
+from __future__ import annotations
+
+import re
+import socket
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from patient_flow.cli import cli, main
+from patient_flow.contracts.tables import WAREHOUSE_TABLES
+from patient_flow.contracts.views import VIEWS
+from patient_flow_tests.e2e.processes import Machine, Outcome, free_port, micro_batch
+
+DIALECTS = ("synapse", "mssql", "fabric", "postgresql", "sqlite")
+
+
+def commands_below(command: click.Command, *words: str) -> Iterator[tuple[str, ...]]:
+    """Every command that does something, as the words one types after ``patient-flow``."""
+    if not isinstance(command, click.Group):
+        yield words
+        return
+    for name, below in command.commands.items():
+        yield from commands_below(below, *words, name)
+
+
+COMMANDS = list(commands_below(cli))
+
+
+@pytest.fixture(scope="module")
+def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
+    """A machine on which nothing runs."""
+    with Machine(tmp_path_factory.mktemp("cli") / "machine") as idle:
+        yield idle
+
+
+@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+def test_every_command_has_help_with_an_example(words: tuple[str, ...]) -> None:
+    shown = CliRunner().invoke(cli, [*words, "--help"])
+    assert shown.exit_code == 0
+    assert re.search(rf"Example:\n +patient-flow {' '.join(words)}", shown.output), shown.output
+
+
+def test_the_commands_of_the_contract_are_there() -> None:
+    """All but the dashboard, which comes with its own issue."""
+    contract = {
+        ("demo",),
+        ("hub",),
+        ("simulate",),
+        ("status",),
+        ("rebuild",),
+        ("warehouse", "ddl"),
+        ("warehouse", "init"),
+    }
+    assert contract <= set(COMMANDS)
+
+
+def test_help_and_version_work_as_a_process_without_anything(machine: Machine) -> None:
+    assert "Commands:" in machine.run("patient-flow", "--help").out
+    assert machine.run("patient-flow", "--version").out.startswith("patient-flow, version ")
+
+
+class Mistake(NamedTuple):
+    """A command, the settings it meets, and what the one line about it must name."""
+
+    words: str
+    names: str
+    settings: dict[str, str] = {}  # noqa: RUF012  (never changed)
+
+    def __str__(self) -> str:
+        return " ".join([self.words, *(f"{name.lower()}={value}" for name, value in self.settings.items())])
+
+
+def setting(words: str, name: str, value: str, *, names: str = "") -> Mistake:
+    """A setting that makes no sense; unless said otherwise the line names it."""
+    return Mistake(words, names or f"PATIENT_FLOW_{name}", {f"PATIENT_FLOW_{name}": value})
+
+
+MISTAKES = [
+    setting("status", "TIMEZONE", "Mars/Olympus"),
+    setting("status", "LAKE_URI", "data"),
+    setting("status", "LAKE_URI", "abfss://{layer}@account.dfs.core.windows.net", names="PATIENT_FLOW_PSEUDONYM_KEY"),
+    setting("status", "MAX_EVENTS_PER_RUN", "many"),
+    setting("status", "WAREHOUSE_KIND", "oracle"),
+    setting("status", "WAREHOUSE_URL", "mssql+pyodbc://server/db", names="PATIENT_FLOW_WAREHOUSE_KIND"),
+    setting("status", "EVENTHUB_CONNECTION", "", names="PATIENT_FLOW_EVENTHUB_NAMESPACE"),
+    setting("status", "EVENTHUB_CONNECTION", "SharedAccessKey=only"),
+    setting("hub", "EVENTHUB_CONNECTION", "Endpoint=sb://127.0.0.1:port;SharedAccessKeyName=a;SharedAccessKey=b"),
+    setting("rebuild", "DEPARTMENTS", "nowhere.csv"),
+    setting("rebuild", "SOURCE_MAPPING", "nowhere.toml"),
+    setting("rebuild", "LAKE_URI", "/dev/null/{layer}", names="/dev/null"),
+    setting("warehouse init", "WAREHOUSE_URL", "sqlite:////dev/null/warehouse.db", names="/dev/null"),
+    setting("warehouse init", "WAREHOUSE_URL", "postgresql://nonsense:port:x"),
+    setting("warehouse init", "WAREHOUSE_URL", "postgresql+psycopg://u:hush@127.0.0.1:1/x", names="127.0.0.1:1"),
+    setting("demo", "LAKE_URI", "data"),
+    Mistake("hub --data /dev/null/hub", "--data"),
+    Mistake("simulate --rate 1 --speed 2", "exclude each other"),
+    Mistake("simulate --dirty 2 --to-file x", "--dirty"),
+    Mistake("simulate --wards 3", "No such option"),
+    Mistake("simulate --events 1 --to-file /dev/null/x", "cannot write"),
+    Mistake("warehouse ddl --dialect oracle", "postgresql"),
+    Mistake("no-such-command", "no-such-command"),
+]
+
+
+@pytest.mark.parametrize("mistake", MISTAKES, ids=str)
+def test_a_mistake_is_one_line_that_says_what_is_wrong(
+    machine: Machine, mistake: Mistake, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In this process, for the imports of so many processes would take a minute; an error with a traceback escapes."""
+    monkeypatch.chdir(machine.folder)
+    monkeypatch.setattr(sys, "argv", ["patient-flow", *mistake.words.split()])
+    for name, value in {**machine.settings, **mistake.settings}.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert isinstance(ended.value.code, int)
+    captured = capsys.readouterr()
+    assert_one_line(Outcome(ended.value.code, captured.out, captured.err), mistake.names)
+
+
+@pytest.mark.parametrize("words", ["simulate --days 0.01", "warehouse verify"])
+def test_what_is_not_there_is_one_line_too(machine: Machine, words: str) -> None:
+    """No hub to send to, no warehouse to compare."""
+    assert_one_line(machine.run("patient-flow", *words.split()), "patient-flow ")
+
+
+def assert_one_line(outcome: Outcome, names: str) -> None:
+    """Exit code, and one line that names the trouble; of a wrong option, the usage may precede it."""
+    assert outcome.exit_code in (1, 2), outcome.said
+    usage, lines = outcome.err.startswith("Usage: "), outcome.err.strip().splitlines()
+    assert len(lines) == 1 or usage, outcome.err
+    assert lines[-1].startswith("Error: " if usage else "patient-flow: ")
+    assert names in lines[-1]
+    assert "hush" not in outcome.said, "a password is shown"
+
+
+@pytest.mark.parametrize("words", ["hub --data elsewhere --port", "demo --ui-port", "demo --hub-port"])
+def test_a_taken_port_is_named_with_the_option_that_gives_another(machine: Machine, words: str) -> None:
+    with socket.create_server(("127.0.0.1", free_port())) as other:
+        port = str(other.getsockname()[1])
+        outcome = machine.run("patient-flow", *words.split(), port)
+    assert_one_line(outcome, port)
+    assert words.split()[-1] in outcome.err
+
+
+def test_status_without_a_hub_says_so_and_still_shows_the_rest(tmp_path: Path) -> None:
+    with Machine(tmp_path) as machine:
+        outcome = machine.run("patient-flow", "status")
+        assert "patient-flow hub" in outcome.out
+        assert "Lake" in outcome.out
+        assert "Warehouse (sqlite)" in outcome.out
+        assert "Traceback" not in outcome.said
+
+
+def test_the_key_that_everyone_knows_is_warned_of(machine: Machine) -> None:
+    """Contract, section 2: the fixed key is for the local default only, with a warning."""
+    assert "PATIENT_FLOW_PSEUDONYM_KEY" in machine.run("patient-flow", "status").err
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_the_ddl_of_every_dialect_has_all_tables_and_views(dialect: str) -> None:
+    printed = CliRunner().invoke(cli, ["warehouse", "ddl", "--dialect", dialect])
+    assert (printed.exit_code, printed.stderr) == (0, "")
+    names = [table.warehouse_name for table in WAREHOUSE_TABLES] + ["LoadLog"] + [view.name for view in VIEWS]
+    assert [name for name in names if name not in printed.stdout] == []
+
+
+def test_the_warehouse_is_made_once_and_init_may_be_repeated(tmp_path: Path) -> None:
+    with Machine(tmp_path) as machine:
+        for _ in range(2):
+            made = machine.run("patient-flow", "warehouse", "init")
+            assert (made.exit_code, made.err) == (0, "")
+        assert machine.warehouse.exists()
+
+
+def test_one_asset_can_be_materialised_in_an_empty_folder_without_settings_and_hub(tmp_path: Path) -> None:
+    with Machine(tmp_path / "empty", has_settings=False) as machine:
+        machine.run(*micro_batch("gold/dim_time")).assert_success()
+        assert (machine.folder / "data" / "gold" / "dim_time" / "_delta_log").is_dir()
+
+
+def test_a_micro_batch_without_a_hub_fails_and_says_why(tmp_path: Path) -> None:
+    with Machine(tmp_path) as machine:
+        outcome = machine.run(*micro_batch())
+        assert outcome.exit_code == 1
+        assert "Is it running (locally: patient-flow hub)" in outcome.err
