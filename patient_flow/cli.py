@@ -155,6 +155,19 @@ def rebuild() -> None:
         click.echo(line)
 
 
+@cli.command(epilog=f"{_EXAMPLE}patient-flow powerbi --storage directquery")
+@click.option("--storage", type=click.Choice(["import", "directquery"]), default="import", show_default=True)
+@click.option("--folder", type=click.Path(path_type=Path), default=Path("infra/powerbi"), show_default=True)
+def powerbi(storage: str, folder: Path) -> None:
+    """Write the Power BI project (semantic model and report) from the contracts."""
+    from patient_flow.powerbi import project
+    from patient_flow.powerbi.declarations import Storage
+    from patient_flow.services import Services
+
+    written = project.write(folder, Services(load()).departments, storage=Storage(storage))
+    click.echo(f"{written} files written to {folder}")
+
+
 @cli.command(epilog=f"{_EXAMPLE}patient-flow migrate")
 def migrate() -> None:
     """Rewrite the lake's tables whose columns have other types than this version needs."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 from collections.abc import Iterator
@@ -31,6 +32,15 @@ def require_program(name: str, install: str) -> str:
             pytest.fail(missing)
         pytest.skip(missing)
     return found
+
+
+def require_module(name: str, install: str) -> None:
+    """For the top of a test module: without package ``name`` it is skipped as a whole, and fails where CI is set."""
+    if importlib.util.find_spec(name) is None:
+        missing = f"{name} is not installed: {install}"
+        if os.environ.get("CI"):
+            raise ModuleNotFoundError(missing)
+        pytest.skip(missing, allow_module_level=True)
 
 
 @pytest.fixture

@@ -34,6 +34,7 @@ MAY_IMPORT = {
         "local_hub",
         "operations",
         "pipeline",
+        "powerbi",
         "services",
         "settings",
         "simulator",

@@ -207,8 +207,12 @@ class Page:
     def _message(self) -> Message | None:
         if self._panels is not None:
             return None
-        missing = "unreachable" if self._answer.problem else "empty"
-        about = "nothing" if self._figures is not None else missing
+        if self._figures is None and self._answer.is_reading:
+            about = "reading"
+        elif self._figures is None and self._answer.problem:
+            about = "unreachable"
+        else:
+            about = "empty" if self._figures is None else "nothing"
         return Message(self._words(f"{about}_title"), self._words(f"{about}_text"))
 
     # --- filters ------------------------------------------------------------------------------------------------

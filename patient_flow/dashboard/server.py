@@ -101,10 +101,8 @@ class Dashboard:
     @contextlib.asynccontextmanager
     async def _lifespan(self, _: Starlette) -> AsyncIterator[None]:
         # The longest period is read ahead of its first viewer; whoever comes sooner waits for it only once.
-        warming = threading.Thread(target=self._snapshots.warm, name="warm", daemon=True)
-        warming.start()
+        threading.Thread(target=self._snapshots.warm, name="warm", daemon=True).start()
         yield
-        self._returns.close()
 
     # --- routes: plain functions, each in a worker thread -------------------------------------------------------
 
@@ -155,7 +153,7 @@ class Dashboard:
             _LOG.warning("the warehouse cannot be read: %s", answer.problem)
         returns = self._returns_for(answer, request)
         page = Page(request, answer, returns, self._zone, self._options.freshness)
-        return page, returns is None
+        return page, answer.is_reading or returns is None
 
     def _returns_for(self, answer: Answer, request: Request) -> pl.DataFrame | None:
         if answer.snapshot is None or answer.problem:

@@ -7,19 +7,21 @@ those seen when it was read. Not here: SQL (``queries``), filters and numbers (`
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from concurrent.futures import Future
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from typing import NamedTuple, TypeGuard
+from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 import polars as pl
 
 from patient_flow.contracts.tables import FACT_PATIENT_FLOW
 from patient_flow.dashboard import queries
+from patient_flow.dashboard.background import Background
 from patient_flow.stores.warehouse.schema import TABLES
 from patient_flow.stores.warehouse.warehouse import Warehouse, WarehouseError
 from patient_flow.transforms.calendar import hour_start
@@ -32,6 +34,8 @@ COMPARED_DAYS = 9
 """Days that are read at least: the 24 hours that ended a week ago begin on the ninth."""
 LOOK_SECONDS = 2.0
 """How long an answer of the load log holds."""
+PATIENCE_SECONDS = 1.2
+"""How long a page waits for rows; then it shows what there is, and asks again."""
 RETURNS_SECONDS = 900.0
 """How long readmissions hold: only late events change them."""
 DAY = timedelta(days=1)
@@ -72,66 +76,89 @@ class Snapshot:
 
 @dataclass(frozen=True)
 class Answer:
-    """What can be shown: a snapshot (an older one when the warehouse cannot be read), or why there is none."""
+    """What can be shown: a snapshot (an older one while a newer cannot be had yet), or why there is none."""
 
     load: Load
     snapshot: Snapshot | None = None
     problem: str = ""
     """The warehouse's error when it cannot be read."""
+    is_reading: bool = False
+    """True while newer or more days are being read."""
 
 
 class Snapshots:
-    """Snapshots of one warehouse, for any number of threads."""
+    """Snapshots of one warehouse, for any number of threads. None of them waits long for the warehouse."""
 
     def __init__(self, warehouse: Warehouse, zone: ZoneInfo, clock: Callable[[], datetime]) -> None:
         self._warehouse = warehouse
         self._zone = zone
         self._clock = clock
-        self._looking, self._reading = threading.Lock(), threading.Lock()
-        self._looked: tuple[float, Load] = (float("-inf"), Load())
+        self._lock = threading.Lock()
+        self._looked: tuple[float, Load | WarehouseError] = (float("-inf"), Load())
         self._history = _History(self._days)
         self._newest: Snapshot | None = None
+        self._reader = Background[None]("warehouse reader")
+        self._under_way: dict[tuple[date, date, Load], Future[None]] = {}
 
     def load(self) -> Load:
-        """What the load log says; empty also when there are no tables yet."""
-        with self._looking:
-            looked_at, load = self._looked
+        """What the load log says; empty also when there are no tables yet. Raises WarehouseError."""
+        with self._lock:
+            looked_at, found = self._looked
             if time.monotonic() - looked_at > LOOK_SECONDS:
-                load = _load(self._warehouse)
-                self._looked = (time.monotonic(), load)
-            return load
+                try:
+                    found = _load(self._warehouse)
+                except WarehouseError as error:
+                    found = error  # viewers who wait here must not each wait for the same time-out
+                self._looked = (time.monotonic(), found)
+        if isinstance(found, WarehouseError):
+            raise found
+        return found
 
     def answer(self, days: int) -> Answer:
-        """The newest state of at least the last ``days`` days."""
+        """The newest state of at least the last ``days`` days, as far as it can be had in a moment."""
         try:
             load = self.load()
-            return Answer(load) if load.is_empty else Answer(load, self._snapshot(days, load))
+            if load.is_empty:
+                return Answer(load)
+            today = self._clock().astimezone(self._zone).date()
+            first = today - (max(days, COMPARED_DAYS) - 1) * DAY
+            if not self._suffices(first, today, load):
+                with contextlib.suppress(TimeoutError):
+                    self._reading(first, today, load).result(PATIENCE_SECONDS)
         except WarehouseError as error:
             known = self._newest
             return Answer(known.load if known else Load(), known, str(error))
+        known = self._newest if self._newest is not None and self._newest.first <= first else None
+        return Answer(load, known, is_reading=not self._suffices(first, today, load))
 
     def warm(self) -> None:
-        """Reads the longest period ahead of its first viewer, a week at a time so that nobody waits long meanwhile."""
-        for days in (*range(COMPARED_DAYS, PERIODS[-1], 7), PERIODS[-1]):
-            self.answer(days)
+        """Reads the longest period ahead of its first viewer, piece by piece so that shorter ones come first."""
+        with contextlib.suppress(WarehouseError):  # whoever looks is told
+            load = self.load()
+            today = self._clock().astimezone(self._zone).date()
+            if not load.is_empty:
+                for days in (*range(COMPARED_DAYS, PERIODS[-1], 7), PERIODS[-1]):
+                    self._reading(today - (days - 1) * DAY, today, load)
 
-    def _snapshot(self, days: int, load: Load) -> Snapshot:
-        today = self._clock().astimezone(self._zone).date()
-        first = today - (max(days, COMPARED_DAYS) - 1) * DAY
+    def _suffices(self, first: date, today: date, load: Load) -> bool:
+        known = self._newest
+        return known is not None and known.first <= first and known.is_of(load, today)
 
-        def suffices(known: Snapshot | None) -> TypeGuard[Snapshot]:
-            return known is not None and known.first <= first and known.is_of(load, today)
+    def _reading(self, first: date, today: date, load: Load) -> Future[None]:
+        """The reading of these days at this load: one, however many viewers wait for it."""
+        with self._lock:
+            self._under_way = {asked: reading for asked, reading in self._under_way.items() if not reading.done()}
+            asked = (first, today, load)
+            if asked not in self._under_way:
+                self._under_way[asked] = self._reader.submit(lambda: self._renew(first, today, load))
+            return self._under_way[asked]
 
-        newest = self._newest
-        if suffices(newest):
-            return newest  # also while a longer period is being read
-        with self._reading:
-            newest = self._newest
-            if not suffices(newest):
-                # A period that was asked for once stays in memory: the next viewer of it does not wait.
-                length = newest.today - newest.first if newest else timedelta()
-                self._newest = newest = self._read(min(first, today - length), today, load)
-            return newest
+    def _renew(self, first: date, today: date, load: Load) -> None:
+        if self._suffices(first, today, load):
+            return
+        # A period that was asked for once stays in memory: the next viewer of it does not wait.
+        length = self._newest.today - self._newest.first if self._newest else timedelta()
+        self._newest = self._read(min(first, today - length), today, load)
 
     def _read(self, first: date, today: date, load: Load) -> Snapshot:
         warehouse, zone, yesterday = self._warehouse, self._zone, today - DAY
@@ -195,12 +222,12 @@ def _replaced(days: _Days | None, first: date, last: date, read: _Days) -> _Days
 
 
 class Returns:
-    """Discharges and the admissions that followed them, a month back: read behind the page's back, one at a time."""
+    """Discharges and the admissions that followed them, a month back: they take long and change with late events only."""
 
     def __init__(self, warehouse: Warehouse, zone: ZoneInfo) -> None:
         self._warehouse = warehouse
         self._zone = zone
-        self._worker = ThreadPoolExecutor(1, thread_name_prefix="readmissions")
+        self._reader = Background[pl.DataFrame]("readmissions reader")
         self._lock = threading.Lock()
         self._known: dict[tuple[date, date], _Reading] = {}
 
@@ -212,12 +239,8 @@ class Returns:
             reading = self._known.setdefault((first, last), _Reading())
             if reading.is_due:
                 hours = queries.hours_of(first, last, self._zone)
-                reading.start(self._worker.submit(queries.returns, self._warehouse, hours))
+                reading.start(self._reader.submit(lambda: queries.returns(self._warehouse, hours)))
             return reading.rows
-
-    def close(self) -> None:
-        """Waits for what is being read and starts nothing more."""
-        self._worker.shutdown(wait=True, cancel_futures=True)
 
 
 @dataclass
@@ -225,7 +248,7 @@ class _Reading:
     """Readmissions of one range of dates: the last rows read, and maybe newer ones under way."""
 
     _rows: pl.DataFrame | None = None
-    _under_way: Future[pl.DataFrame] | None = field(default=None)
+    _under_way: Future[pl.DataFrame] | None = None
     _started_at: float = float("-inf")
 
     @property

@@ -10,10 +10,12 @@ from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from typing import Any
 
-from pbix_mcp.dax import engine
-
+from patient_flow_tests.conftest import require_module
 from patient_flow_tests.powerbi import sample
 from patient_flow_tests.powerbi.star import Star
+
+require_module("pbix_mcp", "uv sync --all-groups")
+from pbix_mcp.dax import engine  # noqa: E402
 
 NO_TABLE = "(none)"
 """Names a date table that is not there: else the engine guesses one and leaves its relationships aside."""

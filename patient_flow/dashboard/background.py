@@ -1,0 +1,39 @@
+"""Work behind the page's back: one thing at a time, in a thread that never keeps the process from ending."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class Background(Generic[T]):
+    """Runs what it is given, in order."""
+
+    def __init__(self, name: str) -> None:
+        self._waiting: queue.SimpleQueue[tuple[Callable[[], T], Future[T]]] = queue.SimpleQueue()
+        self._name = name
+        self._thread: threading.Thread | None = None
+        self._lock = threading.Lock()
+
+    def submit(self, work: Callable[[], T]) -> Future[T]:
+        """The future outcome of ``work``."""
+        outcome: Future[T] = Future()
+        self._waiting.put((work, outcome))
+        with self._lock:
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
+                self._thread.start()
+        return outcome
+
+    def _run(self) -> None:
+        while True:
+            work, outcome = self._waiting.get()
+            try:
+                outcome.set_result(work())
+            except BaseException as error:  # noqa: BLE001  (whoever asks for the outcome gets it)
+                outcome.set_exception(error)

@@ -1,0 +1,168 @@
+"""The Bicep as far as it can be judged without Azure: it parses, hangs together, and keeps the rules we set ourselves.
+
+The compiler is not among the programs that a package registry offers, so this does by hand what it would do first:
+every module gets exactly the parameters it declares, every name that is used is declared, every output exists. checkov runs beside the tests (infra/bicep/.checkov.yaml).
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from pathlib import Path
+from typing import Any
+
+import pycep
+import pytest
+import yaml
+
+BICEP = Path(__file__).parents[2] / "infra" / "bicep"
+FILES = sorted(BICEP.rglob("*.bicep"))
+MAIN = BICEP / "main.bicep"
+PARAMETER_FILES = sorted(BICEP.glob("*.bicepparam"))
+BUILT_IN = {"resourceGroup", "subscription", "tenant", "deployment", "az", "environment", "true", "false", "null"}
+
+
+@functools.cache
+def _parsed(path: Path) -> dict[str, Any]:
+    parsed: dict[str, Any] = pycep.BicepParser().parse(text=path.read_text())
+    return parsed
+
+
+def _code(path: Path) -> str:
+    """The text without comments and without what stands in strings, interpolations kept."""
+    text = re.sub(r"^\s*//.*$", "", path.read_text(), flags=re.MULTILINE)
+    text = re.sub(r"\s//[^\n']*$", "", text, flags=re.MULTILINE).replace("\\'", "")
+    return re.sub(r"'[^'\n]*'", lambda string: " ".join(re.findall(r"\$\{[^}]*\}", string[0])), text)
+
+
+def _body(config: dict[str, Any]) -> dict[str, Any]:
+    """The declaration below its condition, where it has one."""
+    return next((inner for inner in config.values() if isinstance(inner, dict) and "params" in inner), config)
+
+
+def _modules() -> list[tuple[str, Path, dict[str, Any]]]:
+    return [
+        (f"{path.name}:{name}", path.parent / module["detail"]["path"], _body(module["config"])["params"])
+        for path in FILES
+        for name, module in _parsed(path).get("modules", {}).items()
+    ]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_it_parses_and_every_parameter_is_described(path: Path) -> None:
+    for name, parameter in _parsed(path).get("parameters", {}).items():
+        described = [decorator["type"] for decorator in parameter["decorators"]]
+        assert "description" in described, f"{path.name}: {name} has no description"
+
+
+@pytest.mark.parametrize(("name", "path", "given"), _modules(), ids=[name for name, *_ in _modules()])
+def test_modules_get_the_parameters_that_they_declare(name: str, path: Path, given: dict[str, Any]) -> None:
+    declared = _parsed(path)["parameters"]
+    required = {name for name in declared if not re.search(rf"^param {name} \w+ =", path.read_text(), re.MULTILINE)}
+    assert set(given) <= set(declared)
+    assert required <= set(given)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_outputs_that_are_read_exist(path: Path) -> None:
+    modules = _parsed(path).get("modules", {})
+    for module, output in re.findall(r"\b(\w+)\.outputs\.(\w+)", _code(path)):
+        assert module in modules
+        declared = (path.parent / modules[module]["detail"]["path"]).read_text()
+        assert re.search(rf"^output {output} ", declared, re.MULTILINE), f"{module} has no output {output}"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_what_is_declared_is_used(path: Path) -> None:
+    code = _code(path)
+    for name in re.findall(r"^(?:param|var) (\w+)", code, re.MULTILINE):
+        assert len(re.findall(rf"\b{name}\b", code)) > 1, f"{path.name}: {name} is never used"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_what_is_used_is_declared(path: Path) -> None:
+    """Looks at names that stand where a value stands: after a colon, in a call, in an interpolation."""
+    code = _code(path)
+    declared = set(re.findall(r"^(?:param|var|resource|module|output) (\w+)", code, re.MULTILINE))
+    declared |= {name for pair in re.findall(r"for \(?(\w+)(?:, (\w+))?\)? in", code) for name in pair}
+    used = set(re.findall(r":[ \t]+(?!if\b)([a-z]\w*)\b(?![ \t]*[('])", code)) | set(re.findall(r"\$\{([a-z]\w*)\b(?!\()", code))
+    assert used - declared - BUILT_IN == set()
+
+
+@pytest.mark.parametrize("path", PARAMETER_FILES, ids=lambda path: path.name)
+def test_parameter_files_fit_main(path: Path) -> None:
+    text = path.read_text()
+    assert "using 'main.bicep'" in text
+    given = set(re.findall(r"^param (\w+)", text, re.MULTILINE))
+    declared = set(_parsed(MAIN)["parameters"])
+    required = {name for name in declared if not re.search(rf"^param {name} \w+ =", MAIN.read_text(), re.MULTILINE)}
+    assert given <= declared
+    assert required <= given
+
+
+def test_development_and_production_exist() -> None:
+    assert [path.name for path in PARAMETER_FILES] == ["dev.bicepparam", "prod.bicepparam"]
+
+
+def test_workflows_hand_over_every_variable_that_parameter_files_read() -> None:
+    read = {name for path in PARAMETER_FILES for name in re.findall(r"readEnvironmentVariable\('(\w+)'", path.read_text())}
+    workflow = yaml.safe_load((BICEP.parents[1] / ".github/workflows/deploy-environment.yml").read_text())
+    assert read == set(workflow["env"])
+
+
+def test_production_is_private() -> None:
+    prod = (BICEP / "prod.bicepparam").read_text()
+    assert "param isPrivate = true" in prod
+    assert "param registrySku = 'Premium'" in prod
+    for path in FILES:
+        for access in re.findall(r"publicNetworkAccess: (\S+)", path.read_text()):
+            assert access == "publicNetworkAccess" or path.name in {"lake.bicep", "main.bicep"}
+    lake = (BICEP / "modules/lake.bicep").read_text()
+    assert "defaultAction: 'Deny'" in lake
+
+
+def test_nobody_signs_in_with_a_key_or_password() -> None:
+    everything = "\n".join(path.read_text() for path in FILES)
+    for refused in ("allowSharedKeyAccess: false", "adminUserEnabled: false", "passwordAuth: 'Disabled'"):
+        assert refused in everything
+    assert everything.count("disableLocalAuth: true") == 2
+    assert everything.count("nlyAuthentication: true") == 2
+    assert not re.search(r"listKeys|@secure|administratorLoginPassword|connectionString", everything)
+
+
+def test_roles_are_given_on_containers_hubs_and_secrets_never_on_the_whole_group() -> None:
+    """The two exceptions are named: signing of links, which opens nothing, and pulling of images."""
+    scopes = {
+        (path.name, scope)
+        for path in FILES
+        for body in re.findall(r"roleAssignments@[\d-]+' = (.*?)\n  properties", path.read_text(), re.DOTALL)
+        for scope in re.findall(r"scope: (\S+)", body)
+    }
+    whole = {("lake.bicep", "account"), ("registry.bicep", "registry")}
+    narrow = {"containers[i]", "containers[2]", "containers[3]", "containers[4]", "hub", "gold", "workspaceFiles"}
+    narrow |= {"pseudonymKey", "signInSecret"}
+    assert {scope for scope in scopes if scope not in whole and scope[1] not in narrow} == set()
+    assert whole <= scopes
+
+
+def test_lifecycle_rules_delete_nothing_that_delta_owns() -> None:
+    """Files of a Delta table are deleted by VACUUM; a rule that did would break the table."""
+    text = (BICEP / "modules/lake.bicep").read_text()
+    for rule in text.split("type: 'Lifecycle'")[1:]:
+        (prefix,) = re.findall(r"prefixMatch: \[\s*'([\w-]+)/'", rule)
+        if re.search(r"\bdelete: \{", rule):
+            assert prefix in {"capture", "dagster-logs"}
+
+
+def test_every_service_that_holds_data_is_audited() -> None:
+    for name in ("lake", "eventhub", "keyvault", "registry", "postgres", "warehouse-synapse", "warehouse-sql", "apps"):
+        text = (BICEP / f"modules/{name}.bicep").read_text()
+        assert "Microsoft.Insights/diagnosticSettings" in text, name
+
+
+def test_what_checkov_leaves_out_has_a_reason() -> None:
+    lines = (BICEP / ".checkov.yaml").read_text().splitlines()
+    skipped = [line for line in lines if line.lstrip().startswith("- CKV")]
+    assert skipped
+    assert [line for line in skipped if not re.search(r"CKV_AZURE_\d+ +# .{20,}", line)] == []
+

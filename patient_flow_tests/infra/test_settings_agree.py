@@ -1,0 +1,94 @@
+"""Settings of the contract and settings of infra are the same, both ways, wherever something is deployed."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from patient_flow.settings import SettingsError, load
+
+ROOT = Path(__file__).parents[2]
+INFRA = ROOT / "infra"
+DOCUMENTS = {".md"}
+NAME = re.compile(r"\bPATIENT_FLOW_[A-Z][A-Z_]+\b")
+
+
+def _known() -> set[str]:
+    """Names that settings.py reads: each ``get("NAME"``."""
+    text = (ROOT / "patient_flow" / "settings.py").read_text()
+    return {f"PATIENT_FLOW_{name}" for name in re.findall(r'get\(\s*"([A-Z_]+)"', text)}
+
+
+def _deployed(*parts: str) -> set[str]:
+    files = [path for part in parts for path in ([INFRA / part] if (INFRA / part).is_file() else (INFRA / part).rglob("*"))]
+    return {
+        name
+        for path in files
+        if path.is_file() and path.suffix not in {*DOCUMENTS, ".pyc"}
+        for name in NAME.findall(path.read_text(errors="ignore"))
+    }
+
+
+def test_settings_are_found_at_all() -> None:
+    assert {"PATIENT_FLOW_LAKE_URI", "PATIENT_FLOW_MAX_EVENTS_PER_RUN"} <= _known()
+
+
+def test_infra_sets_nothing_that_the_settings_do_not_know() -> None:
+    places = ("bicep", "compose", "dagster", "images", "kubernetes", "pipelines")
+    assert _deployed(*places) - _known() == set()
+
+
+@pytest.mark.parametrize("place", [("bicep", "images"), ("compose",), ("kubernetes",)], ids=lambda place: place[0])
+def test_every_setting_can_be_set_wherever_it_runs(place: tuple[str, ...]) -> None:
+    missing = _known() - _deployed(*place)
+    assert missing == set()
+
+
+def _compose_example() -> dict[str, str]:
+    lines = (INFRA / "compose" / ".env.example").read_text().splitlines()
+    return dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
+
+
+def test_the_example_for_one_host_is_accepted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    example = _compose_example() | {"PATIENT_FLOW_PSEUDONYM_KEY": "set-by-hand"}
+    url = "mssql+pyodbc://sa:x@sqlserver:1433/patient_flow?driver=ODBC+Driver+18+for+SQL+Server"
+    settings = load(environ={**example, "PATIENT_FLOW_WAREHOUSE_URL": url})
+    assert settings.hub_host == "eventhubs"
+    assert settings.warehouse_kind == "mssql"
+
+
+def test_the_example_holds_no_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    example = _compose_example()
+    assert {name for name, value in example.items() if not value} == {
+        "MSSQL_SA_PASSWORD",
+        "DAGSTER_PG_PASSWORD",
+        "PATIENT_FLOW_PSEUDONYM_KEY",
+        "ACCEPT_EULA",
+    }
+    with pytest.raises(SettingsError, match="PSEUDONYM_KEY"):
+        load(environ=example)
+
+
+def test_kubernetes_settings_are_accepted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    values: dict[str, str] = {}
+    for file in ("base/settings.yaml", "overlays/prod/settings.yaml"):
+        for manifest in yaml.safe_load_all((INFRA / "kubernetes" / file).read_text()):
+            values |= manifest["data"]
+    settings = load(environ={**values, "PATIENT_FLOW_PSEUDONYM_KEY": "from-key-vault"})
+    assert settings.hub_host.endswith(".servicebus.windows.net")
+    assert settings.warehouse_kind == "synapse"
+    assert not settings.lake_is_local
+
+
+def test_the_hub_of_compose_has_the_group_that_the_example_names() -> None:
+    hub = yaml.safe_load((INFRA / "compose" / "eventhubs.json").read_text())
+    (entity,) = hub["UserConfig"]["NamespaceConfig"][0]["Entities"]
+    example = _compose_example()
+    assert entity["Name"] == example["PATIENT_FLOW_EVENTHUB_NAME"]
+    assert [group["Name"] for group in entity["ConsumerGroups"]] == [example["PATIENT_FLOW_EVENTHUB_CONSUMER_GROUP"]]
