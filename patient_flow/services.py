@@ -45,7 +45,7 @@ class Services:
     @cached_property
     def warehouse(self) -> Warehouse:
         """The warehouse."""
-        return Warehouse(self.settings.warehouse_url, self.settings.warehouse_kind)
+        return Warehouse(self.settings.warehouse_url, self.settings.warehouse_kind, export=self.lake.export)
 
     @cached_property
     def departments(self) -> pl.DataFrame:

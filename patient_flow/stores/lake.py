@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -334,6 +335,22 @@ class Lake:
             handle, rows, mode="overwrite", schema_mode="overwrite", commit_properties=_commit({}, {}, retries=0)
         )
         return f"{table.path}: {drifted}; {rows.height} rows rewritten"
+
+    def export(self, name: str, rows: pl.DataFrame) -> str:
+        """Writes ``rows`` as one Parquet file beside gold, for a warehouse to copy from; gives its https address.
+
+        The container's lifecycle rule deletes it. Raises :class:`LakeError` for a lake on this machine, which no
+        warehouse elsewhere could read.
+        """
+        account = re.fullmatch(r"abfss?://([^@/]+)@([^/]+)(/.*)?", self._uri.format(layer="gold").rstrip("/"))
+        if account is None:
+            raise LakeError("the warehouse copies from the lake: PATIENT_FLOW_LAKE_URI must be an abfss:// address")
+        path = f"_exports/{name}.parquet"
+        rows.write_parquet(
+            f"{self._uri.format(layer='gold').rstrip('/')}/{path}", storage_options=self._storage_options
+        )
+        container, host, folder = account.groups()
+        return f"https://{host}/{container}{folder or ''}/{path}"
 
     def open_all(self, tables: Iterable[Table]) -> dict[str, LakeTable]:
         """Each of ``tables`` that exists, by path."""

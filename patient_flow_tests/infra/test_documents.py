@@ -1,0 +1,53 @@
+"""Generated pages are current, links lead somewhere, and the pages say what nobody has tried."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from pathlib import Path
+
+import pytest
+
+DOCS = Path(__file__).parents[2] / "infra" / "docs"
+OURS = ["architecture", "cost", "deploy", "disaster-recovery", "resume-fr", "threat-model", "upgrade"]
+
+
+def _generated() -> str:
+    spec = importlib.util.spec_from_file_location("generate", DOCS / "generate.py")
+    assert spec is not None
+    assert spec.loader is not None
+    generate = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(generate)
+    page: str = generate.page()
+    return page
+
+
+def test_the_data_model_is_current() -> None:
+    current = _generated()
+    assert (DOCS / "data-model.md").read_text() == current, "run: uv run python infra/docs/generate.py"
+
+
+def test_the_diagram_joins_every_fact_to_its_dimensions() -> None:
+    diagram = _generated()
+    for relation in (
+        "DimPatient ||--o{ FactPatientFlow : patient_key",
+        "DimDepartment ||--o{ FactPatientFlow : department_key",
+        "DimDepartment ||--o{ FactPatientFlow : from_department_key",
+        "DimTime ||--o{ FactPatientFlow : admission_time_key",
+        "DimDepartment ||--o{ FactBedCensus : department_key",
+        "DimDepartment ||--o{ KpiDepartmentDay : department_key",
+    ):
+        assert relation in diagram
+
+
+@pytest.mark.parametrize("page", [*OURS, "data-model"])
+def test_links_lead_somewhere(page: str) -> None:
+    text = (DOCS / f"{page}.md").read_text()
+    for link in re.findall(r"\]\(([^)#:]+?)(?:#[^)]*)?\)", text):
+        assert (DOCS / link).exists(), f"{page}.md links to {link}"
+
+
+@pytest.mark.parametrize("page", OURS)
+def test_pages_say_what_was_never_tried(page: str) -> None:
+    text = (DOCS / f"{page}.md").read_text().casefold()
+    assert re.search(r"never (?:been )?(?:tried|deployed|run)|jamais|not verified", text)
