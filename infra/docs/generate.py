@@ -26,8 +26,8 @@ to the current one. Keys are hashes of natural keys: the same in every rebuild.
 _LAKE = """
 ## The lake
 
-Every Delta table, its key, its partitions, and whether the warehouse has it. `silver/quarantine` and bronze hold bodies as
-hospitals sent them: identified patient data (`threat-model.md`).
+Every Delta table, its key, its partitions, and whether the warehouse has it. `silver/quarantine` and bronze hold bodies
+as hospitals sent them: identified patient data ([threat model](threat-model.md)).
 """
 
 
@@ -59,7 +59,9 @@ def _points_to(column: str, key: str) -> bool:
 
 
 def _entity(table: Table) -> str:
-    columns = "".join(f"        {_kind(column)} {column.name}{_mark(table, column)}\n" for column in table.warehouse_columns)
+    columns = "".join(
+        f"        {_kind(column)} {column.name}{_mark(table, column)}\n" for column in table.warehouse_columns
+    )
     return f"    {table.warehouse_name} {{\n{columns}    }}\n"
 
 

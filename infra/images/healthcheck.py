@@ -1,6 +1,6 @@
 """Container health: is the part that runs here alive? Exits 0 when it is. Standard library only, so that it is quick.
 
-The part is recognised by what process 1 is: ports answer for the servers, fresh heartbeats in PostgreSQL for the daemon.
+What process 1 is tells the part: ports answer for the servers, fresh heartbeats in PostgreSQL for the daemon.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ SECONDS = 5.0
 def is_healthy(command: str) -> bool:
     """True when the part started by ``command`` answers."""
     if "dagster-webserver" in command:
-        with urllib.request.urlopen("http://127.0.0.1:3000/server_info", timeout=SECONDS) as reply:  # noqa: S310
+        with urllib.request.urlopen("http://127.0.0.1:3000/server_info", timeout=SECONDS) as reply:
             return bool(reply.status == 200)
     if "dagster-daemon" in command:
         return subprocess.run(["dagster-daemon", "liveness-check"], check=False, timeout=60).returncode == 0  # noqa: S607

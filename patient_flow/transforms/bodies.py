@@ -21,6 +21,9 @@ from patient_flow.contracts import events
 _Text = Annotated[str, msgspec.Meta(max_length=events.MAX_ID_LENGTH)]
 _Whole = Annotated[int, msgspec.Meta(ge=-(10**18), le=10**18)]
 _UTF8_BOM = b"\xef\xbb\xbf"
+_LARGEST_NUMBER = 1e9
+"""Beyond every range of the contract."""
+
 _MAX_DEPTH = 100
 """Levels of nesting in a body. The limit is ours because Python's depends on how deep the caller stands."""
 
@@ -209,9 +212,10 @@ def _number(value: object) -> float | None:
             value = float(value)
         except ValueError:
             return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    return value
+    # comparing holds for integers of any size and for NaN; converting does not
+    return value if -_LARGEST_NUMBER <= value <= _LARGEST_NUMBER else None
 
 
 def _age(value: object) -> int | None:

@@ -27,7 +27,14 @@ from patient_flow.services import Services
 from patient_flow.settings import load
 serve(Services(load()), port=0, on_ready=lambda address: print(address, flush=True))
 """
-CHROMIUM = "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking".split()
+CHROMIUM = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+]
 
 
 @contextmanager

@@ -1,6 +1,6 @@
 """The services that production uses, each as a program of this machine: PostgreSQL, Azurite, a token endpoint.
 
-Everything listens on loopback at a free port, keeps its files in a folder of the test, and ends with the ``with`` block.
+Everything listens on loopback at a free port, keeps its files in a folder of the test and ends with its ``with`` block.
 """
 
 from __future__ import annotations
@@ -69,9 +69,7 @@ def make_certificate(folder: Path) -> Certificate:
     made = Certificate(folder / "server.crt", folder / "server.key")
     made.certificate.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
     made.key.write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     )
     return made
 

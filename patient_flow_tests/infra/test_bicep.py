@@ -1,7 +1,8 @@
 """The Bicep as far as it can be judged without Azure: it parses, hangs together, and keeps the rules we set ourselves.
 
 The compiler is not among the programs that a package registry offers, so this does by hand what it would do first:
-every module gets exactly the parameters it declares, every name that is used is declared, every output exists. checkov runs beside the tests (infra/bicep/.checkov.yaml).
+every module gets exactly the parameters it declares, every name that is used is declared, every output exists.
+checkov runs beside the tests (infra/bicep/.checkov.yaml).
 """
 
 from __future__ import annotations
@@ -85,7 +86,9 @@ def test_what_is_used_is_declared(path: Path) -> None:
     code = _code(path)
     declared = set(re.findall(r"^(?:param|var|resource|module|output) (\w+)", code, re.MULTILINE))
     declared |= {name for pair in re.findall(r"for \(?(\w+)(?:, (\w+))?\)? in", code) for name in pair}
-    used = set(re.findall(r":[ \t]+(?!if\b)([a-z]\w*)\b(?![ \t]*[('])", code)) | set(re.findall(r"\$\{([a-z]\w*)\b(?!\()", code))
+    used = set(re.findall(r":[ \t]+(?!if\b)([a-z]\w*)\b(?![ \t]*[('])", code)) | set(
+        re.findall(r"\$\{([a-z]\w*)\b(?!\()", code)
+    )
     assert used - declared - BUILT_IN == set()
 
 
@@ -105,7 +108,9 @@ def test_development_and_production_exist() -> None:
 
 
 def test_workflows_hand_over_every_variable_that_parameter_files_read() -> None:
-    read = {name for path in PARAMETER_FILES for name in re.findall(r"readEnvironmentVariable\('(\w+)'", path.read_text())}
+    read = {
+        name for path in PARAMETER_FILES for name in re.findall(r"readEnvironmentVariable\('(\w+)'", path.read_text())
+    }
     workflow = yaml.safe_load((BICEP.parents[1] / ".github/workflows/deploy-environment.yml").read_text())
     assert read == set(workflow["env"])
 
@@ -165,4 +170,3 @@ def test_what_checkov_leaves_out_has_a_reason() -> None:
     skipped = [line for line in lines if line.lstrip().startswith("- CKV")]
     assert skipped
     assert [line for line in skipped if not re.search(r"CKV_AZURE_\d+ +# .{20,}", line)] == []
-

@@ -181,7 +181,7 @@ def instance(production: Production, monkeypatch: pytest.MonkeyPatch) -> Iterato
 def test_two_identities_share_dagsters_tables(production: Production, instance: dg.DagsterInstance) -> None:
     """Tables belong to the role both act as, whoever came first; nobody has a password."""
     as_control = {**production.environment, "DAGSTER_PG_USER": "id-pf-test-control"}
-    script = "import dagster as dg; i = dg.DagsterInstance.get(); i.add_run(dg.DagsterRun('j', '{}')); print(len(i.get_runs()))"
+    script = "import dagster as dg; dg.DagsterInstance.get().add_run(dg.DagsterRun('job', '{}'))"
     for number, environment in enumerate((production.environment, as_control), start=1):
         done = subprocess.run(
             [sys.executable, "-c", script.replace("{}", f"00000000-0000-0000-0000-00000000000{number}")],
@@ -191,8 +191,8 @@ def test_two_identities_share_dagsters_tables(production: Production, instance: 
             check=False,
         )
         assert done.returncode == 0, done.stderr[-2000:]
-    asked = {request.resource for request in production.tokens.requests}
-    assert POSTGRESQL_RESOURCE in asked
+    assert instance.get_runs_count(dg.RunsFilter(job_name="job")) == 2
+    assert POSTGRESQL_RESOURCE in {request.resource for request in production.tokens.requests}
 
 
 @pytest.mark.slow
@@ -232,6 +232,7 @@ def test_a_sensor_asks_for_a_run_that_goes_through_the_queue_and_leaves_its_logs
         _wait(lambda: bool(_run_logs(production, run.run_id)), daemon_log, code_log)
         # What the alerts of infra/bicep/modules/alerts.bicep look for in the daemon's and the code location's output.
         assert "event_hub_backlog" in daemon_log.read_text()
+        assert "RUN_SUCCESS" in code_log.read_text()
 
 
 _FINISHED = dg.RunsFilter(

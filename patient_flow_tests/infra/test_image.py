@@ -73,13 +73,10 @@ def test_nothing_is_added_from_the_network_and_no_secret_is_an_argument() -> Non
 
 def test_what_is_copied_is_not_ignored() -> None:
     """The ignore file lets in exactly what the recipe takes."""
-    let_in = {line[1:] for line in (IMAGES / "Dockerfile.dockerignore").read_text().splitlines() if line.startswith("!")}
-    copied = {
-        source
-        for copy in _of("COPY")
-        if "--from" not in copy
-        for source in shlex.split(copy)[:-1]
+    let_in = {
+        line[1:] for line in (IMAGES / "Dockerfile.dockerignore").read_text().splitlines() if line.startswith("!")
     }
+    copied = {source for copy in _of("COPY") if "--from" not in copy for source in shlex.split(copy)[:-1]}
     assert copied == let_in
     for source in copied:
         assert (ROOT / source).exists()
@@ -114,7 +111,10 @@ def _entrypoint(*arguments: str, **environment: str) -> subprocess.CompletedProc
     [
         (("code",), "dagster api grpc --host 0.0.0.0 --port 4000 --module-name patient_flow.definitions"),
         (("daemon",), "dagster_daemon run --workspace /opt/dagster/workspace.yaml"),
-        (("ui", "--read-only"), "dagster_webserver --host 0.0.0.0 --port 3000 --workspace /opt/dagster/workspace.yaml --read-only"),
+        (
+            ("ui", "--read-only"),
+            "dagster_webserver --host 0.0.0.0 --port 3000 --workspace /opt/dagster/workspace.yaml --read-only",
+        ),
         (("dashboard",), "patient_flow dashboard --host 0.0.0.0 --port 8050"),
         (("echo", "anything else"), "anything else"),
     ],
@@ -130,9 +130,10 @@ def test_without_argument_it_says_how_to_use_it() -> None:
 
 
 def test_delta_rs_is_told_where_container_apps_hand_out_tokens() -> None:
-    assert "msi=http://localhost:42356/msi/token" in _entrypoint(
-        "code", IDENTITY_ENDPOINT="http://localhost:42356/msi/token"
-    ).stdout
+    assert (
+        "msi=http://localhost:42356/msi/token"
+        in _entrypoint("code", IDENTITY_ENDPOINT="http://localhost:42356/msi/token").stdout
+    )
     assert "msi=\n" in _entrypoint("code").stdout
 
 

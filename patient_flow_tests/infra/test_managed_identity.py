@@ -12,7 +12,9 @@ from contextlib import contextmanager
 
 from patient_flow_tests.infra.services import TokenEndpoint
 
-OPEN = "from deltalake import DeltaTable; print(DeltaTable.is_deltatable('abfss://bronze@account.dfs.core.windows.net/t'))"
+OPEN = (
+    "from deltalake import DeltaTable; print(DeltaTable.is_deltatable('abfss://bronze@account.dfs.core.windows.net/t'))"
+)
 
 
 @contextmanager

@@ -109,7 +109,9 @@ def test_manifests_are_valid(manifest: dict[str, Any]) -> None:
 
 
 def test_the_production_overlay_is_valid() -> None:
-    kubectl = require_program("kubectl", "see kubernetes.io/docs/tasks/tools, or run where it is: the overlay is optional")
+    kubectl = require_program(
+        "kubectl", "see kubernetes.io/docs/tasks/tools, or run where it is: the overlay is optional"
+    )
     rendered = subprocess.run(
         [kubectl, "kustomize", KUBERNETES / "overlays" / "prod"], capture_output=True, text=True, check=True
     )

@@ -23,7 +23,9 @@ def _known() -> set[str]:
 
 
 def _deployed(*parts: str) -> set[str]:
-    files = [path for part in parts for path in ([INFRA / part] if (INFRA / part).is_file() else (INFRA / part).rglob("*"))]
+    files = [
+        path for part in parts for path in ([INFRA / part] if (INFRA / part).is_file() else (INFRA / part).rglob("*"))
+    ]
     return {
         name
         for path in files

@@ -1,0 +1,145 @@
+"""A small hospital group in plain Python, and a warehouse that the real pipeline filled with its events.
+
+The visits are the independent truth: what the page shows is held against sums over this list.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import polars as pl
+
+from patient_flow.contracts.tables import WAREHOUSE_TABLES
+from patient_flow.pipeline.load import load_warehouse
+from patient_flow.stores.lake import Lake
+from patient_flow.stores.warehouse.warehouse import Warehouse
+from patient_flow.transforms.dimensions import age_band
+from patient_flow_tests.builders import Body, Delivery, department, department_list, event, run_micro_batches
+
+DAYS = 42
+"""Long enough for readmissions of a whole week whose 30 days have passed."""
+VISITS = 1200
+PATIENTS = 500
+MINUTE = timedelta(minutes=1)
+DEPARTMENTS = department_list(
+    department(department="Emergency", staffed_beds=3, expected_los_hours=6.0),
+    department(department="ICU", staffed_beds=7, expected_los_hours=60.0),
+    department(department="Surgery", staffed_beds=9, expected_los_hours=72.0),
+    department(
+        hospital_id="2", hospital_name="La Rivière", department="Emergency", staffed_beds=5, expected_los_hours=6.0
+    ),
+    department(hospital_id="2", hospital_name="La Rivière", department="ICU", staffed_beds=9, expected_los_hours=60.0),
+)
+WARDS = {"1": ("ICU", "Surgery"), "2": ("ICU",)}
+
+
+@dataclass(frozen=True)
+class Stay:
+    """A patient in a bed of a department."""
+
+    hospital: str
+    department: str
+    gender: str
+    age: int
+    patient: str
+    came_from: str
+    began: datetime
+    ended: datetime | None
+    wait: float | None
+    visit_hours: float | None
+    """Length of the visit, on its last stay."""
+
+    @property
+    def age_band(self) -> str:
+        return str(pl.select(age_band(pl.lit(self.age))).item())
+
+    @property
+    def is_first(self) -> bool:
+        return not self.came_from
+
+    def is_in_bed(self, at: datetime) -> bool:
+        return self.began <= at and (self.ended is None or self.ended > at)
+
+
+@dataclass(frozen=True)
+class Hospital:
+    """What happened, and the warehouse that knows of it."""
+
+    warehouse: Warehouse
+    stays: list[Stay]
+    now: datetime
+
+
+def hospital(folder: Path, now: datetime, seed: int = 11) -> Hospital:
+    """Random visits up to ``now``, through bronze, silver and gold into a SQLite warehouse in ``folder``."""
+    chance = random.Random(seed)
+    stays: list[Stay] = []
+    told: list[tuple[datetime, Body]] = []
+    people = {
+        f"p{number}": (chance.choice(("Female", "Male", "Other")), chance.randint(0, 99)) for number in range(PATIENTS)
+    }
+    free_from = dict.fromkeys(people, datetime.min.replace(tzinfo=UTC))
+    for number in range(VISITS):
+        arrived = now - timedelta(days=DAYS) + chance.random() * timedelta(days=DAYS)
+        patient = chance.choice(sorted(people))
+        if arrived < free_from[patient] or arrived > now - timedelta(hours=2):
+            continue
+        free_from[patient] = arrived + timedelta(days=40) * chance.random()
+        visit = list(_visit(chance, f"v{number}", patient, *people[patient], arrived, now))
+        stays += [stay for stay, _ in visit]
+        told += [said for _, events in visit for said in events]
+    # A dozen bodies that nobody can read, for the quality panel.
+    told += [(now - timedelta(hours=hours), event(visit_id=f"x{hours}", patient_id=None)) for hours in range(1, 13)]
+    told.sort(key=lambda said: said[0])
+    lake = Lake(f"{folder}/lake/{{layer}}")
+    deliveries = [Delivery(body, at, "0", number) for number, (at, body) in enumerate(told)]
+    run_micro_batches(lake, [deliveries], DEPARTMENTS)
+    warehouse = Warehouse(f"sqlite:///{folder}/warehouse.db", "sqlite")
+    load_warehouse(lake, warehouse, WAREHOUSE_TABLES, now=now, run_id="test")
+    return Hospital(warehouse, stays, now)
+
+
+def _visit(
+    chance: random.Random, visit: str, patient: str, gender: str, age: int, arrived: datetime, now: datetime
+) -> Iterator[tuple[Stay, list[tuple[datetime, Body]]]]:
+    """The stays of one visit, each with the events that tell of it; nothing later than ``now`` is told."""
+    place = chance.choice(sorted(WARDS))
+    said = {"visit_id": visit, "patient_id": patient, "hospital_id": int(place), "gender": gender, "age": age}
+    path = ["Emergency", *([chance.choice(WARDS[place])] if chance.random() < 0.6 else [])]
+    began = arrived + chance.randint(5, 300) * MINUTE
+    first, came_from = began, ""
+    for number, ward in enumerate(path):
+        hours = chance.expovariate(1 / (5 if ward == "Emergency" else 55))
+        ended = began + timedelta(hours=hours)
+        is_last = number == len(path) - 1
+        events: list[tuple[datetime, Body]] = []
+        if not came_from:
+            events.append((arrived, event(event_type="arrival", event_time=arrived, department=ward, **said)))
+        kind = "transfer" if came_from else "admission"
+        events.append((began, event(event_type=kind, event_time=began, department=ward, **said)))
+        known_end = ended if ended <= now - MINUTE else None
+        if is_last and known_end:
+            left = event(event_type="discharge", event_time=ended, department=None, discharge_status="home", **said)
+            events.append((ended, left))
+        yield (
+            Stay(
+                place,
+                ward,
+                gender,
+                age,
+                patient,
+                came_from,
+                began,
+                known_end,
+                None if came_from else (first - arrived) / MINUTE,
+                (ended - first) / timedelta(hours=1) if is_last and known_end else None,
+            ),
+            events,
+        )
+        if known_end is None:
+            return
+        began, came_from = ended, ward
