@@ -24,11 +24,12 @@ def cli() -> None:
 @click.option("--speed", default=1.0, show_default=True, help="Hospital seconds per second once live.")
 @click.option("--hub-port", type=int, help="Port of the local Event Hub  [default: 5672, or a free one]")
 @click.option("--ui-port", type=int, default=3000, show_default=True, help="Port of the Dagster UI.")
-def demo(days: float, speed: float, hub_port: int | None, ui_port: int) -> None:
-    """Run everything on this machine: Event Hub, hospitals, pipeline, UI. Ctrl-C stops it and keeps the data."""
+@click.option("--dashboard-port", type=int, default=8050, show_default=True, help="Port of the dashboard.")
+def demo(days: float, speed: float, hub_port: int | None, ui_port: int, dashboard_port: int) -> None:
+    """Run everything on this machine: Event Hub, hospitals, pipeline, dashboard. Ctrl-C stops it, keeping the data."""
     from patient_flow import demo as everything
 
-    everything.run(everything.Options(days=days, speed=speed, hub_port=hub_port, ui_port=ui_port))
+    everything.run(everything.Options(days, speed, hub_port, ui_port, dashboard_port))
 
 
 @cli.command(epilog=f"{_EXAMPLE}patient-flow hub --partitions 8 --hub patient-flow --hub laboratory")
@@ -79,6 +80,31 @@ def simulate(
 
     options = Options(seed, events, rate, speed, days, dirty, form, to_file, journal)  # type: ignore[arg-type]
     click.echo(str(run(load(), options)))
+
+
+@cli.command(epilog=f"{_EXAMPLE}patient-flow dashboard --port 8050")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", default=8050, show_default=True, help="Port; 0 for any free one.")
+def dashboard(host: str, port: int) -> None:
+    """Serve the dashboard alone, on the warehouse that the settings name."""
+    from patient_flow.dashboard.access import SignIn
+    from patient_flow.dashboard.server import Options, serve
+    from patient_flow.services import Services
+
+    settings = load()
+    sign_in = SignIn(
+        settings.dashboard_user_header,
+        settings.dashboard_hospitals_header,
+        settings.dashboard_departments_header,
+        settings.dashboard_trusted_proxies,
+    )
+    serve(
+        Services(settings),
+        host,
+        port,
+        on_ready=lambda address: click.echo(f"ready: {address}"),
+        options=Options(sign_in=sign_in),
+    )
 
 
 @cli.group()
@@ -202,6 +228,7 @@ def main() -> None:
 
 def _is_for_the_operator(error: Exception) -> bool:
     """Errors whose message says what to do; all others are bugs and keep their traceback."""
+    from patient_flow.dashboard.server import DashboardError
     from patient_flow.demo import DemoError
     from patient_flow.dialects.mapping import MappingError
     from patient_flow.local_hub.errors import HubError as LocalHubError
@@ -215,6 +242,7 @@ def _is_for_the_operator(error: Exception) -> bool:
 
     expected = (
         SettingsError,
+        DashboardError,
         DemoError,
         OperatorError,
         MappingError,

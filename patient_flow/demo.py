@@ -1,6 +1,7 @@
 """``patient-flow demo``: every part as a process of its own, started in order, watched, and stopped in reverse.
 
-The parts are the same commands that one would type: hub, simulate, ``dagster dev``. Nothing here knows what they do.
+The parts are the same commands that one would type: hub, simulate, ``dagster dev``, dashboard. What they do is not
+known here.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ class Options:
     speed: float = 1.0
     hub_port: int | None = None
     ui_port: int = 3000
+    dashboard_port: int = 8050
 
 
 @dataclass
@@ -69,6 +71,7 @@ def run(options: Options) -> None:
         raise DemoError("the demo keeps its data on this machine: unset PATIENT_FLOW_LAKE_URI")
     port = _hub_port(options.hub_port)
     _require_free(options.ui_port, "--ui-port")
+    _require_free(options.dashboard_port, "--dashboard-port")
     connection = local_hub_connection(port)
     environment = {"PATIENT_FLOW_EVENTHUB_CONNECTION": connection}
     logs = settings.local_root / "logs"
@@ -78,6 +81,7 @@ def run(options: Options) -> None:
         stack.callback(click.echo, f"Stopped. The data stays in {settings.local_root}/; start again to go on.")
         parts = _start(stack, options, settings, environment, port, logs)
         click.echo(f"Event Hub     {connection}")
+        click.echo(f"Dashboard     http://127.0.0.1:{options.dashboard_port}")
         click.echo(f"Dagster UI    http://127.0.0.1:{options.ui_port}")
         click.echo(f"Warehouse     {settings.local_root / 'warehouse.db'}")
         click.echo("One line per micro-batch follows; Ctrl-C stops everything and keeps the data.")
@@ -114,6 +118,7 @@ def _start(
     journal = root / "simulator.json"
     feed = ("--days", str(options.days), "--speed", str(options.speed), "--journal", str(journal))
     start("simulator", *flow, "simulate", *feed)
+    start("dashboard", *flow, "dashboard", "--port", str(options.dashboard_port))
     _wait_until(lambda: _answers(f"http://127.0.0.1:{options.ui_port}/server_info"), dagster)
     return parts
 

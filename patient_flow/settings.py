@@ -47,6 +47,10 @@ class Settings:
     departments: str = ""
     source_mapping: str = ""
     max_events_per_run: int = 500_000
+    dashboard_user_header: str = ""
+    dashboard_hospitals_header: str = ""
+    dashboard_departments_header: str = ""
+    dashboard_trusted_proxies: tuple[str, ...] = ("127.0.0.1", "::1")
 
     @property
     def lake_is_local(self) -> bool:
@@ -101,6 +105,12 @@ def load(overrides: Mapping[str, str] | None = None, *, environ: Mapping[str, st
         pseudonym_key=get("PSEUDONYM_KEY", "") or LOCAL_PSEUDONYM_KEY,
         departments=get("DEPARTMENTS", ""),
         source_mapping=get("SOURCE_MAPPING", ""),
+        dashboard_user_header=get("DASHBOARD_USER_HEADER", ""),
+        dashboard_hospitals_header=get("DASHBOARD_HOSPITALS_HEADER", ""),
+        dashboard_departments_header=get("DASHBOARD_DEPARTMENTS_HEADER", ""),
+        dashboard_trusted_proxies=tuple(
+            proxy.strip() for proxy in get("DASHBOARD_TRUSTED_PROXIES", "127.0.0.1,::1").split(",") if proxy.strip()
+        ),
         max_events_per_run=_whole_number("MAX_EVENTS_PER_RUN", get("MAX_EVENTS_PER_RUN", "500000")),
     )
     _check(settings)
@@ -124,6 +134,12 @@ def _check(settings: Settings) -> None:
         )
     if settings.warehouse_kind not in WAREHOUSE_KINDS:
         raise SettingsError(f"PATIENT_FLOW_WAREHOUSE_KIND must be one of {', '.join(WAREHOUSE_KINDS)}")
+    if (settings.dashboard_hospitals_header or settings.dashboard_departments_header) and (
+        not settings.dashboard_user_header
+    ):
+        raise SettingsError(
+            "PATIENT_FLOW_DASHBOARD_USER_HEADER is required where a hospitals or departments header limits what is seen"
+        )
     try:
         zoneinfo.ZoneInfo(settings.timezone)
     except (zoneinfo.ZoneInfoNotFoundError, ValueError):

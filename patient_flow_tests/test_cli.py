@@ -184,10 +184,3 @@ def test_one_asset_can_be_materialised_in_an_empty_folder_without_settings_and_h
     with Machine(tmp_path / "empty", has_settings=False) as machine:
         machine.run(*micro_batch("gold/dim_time")).assert_success()
         assert (machine.folder / "data" / "gold" / "dim_time" / "_delta_log").is_dir()
-
-
-def test_a_micro_batch_without_a_hub_fails_and_says_why(tmp_path: Path) -> None:
-    with Machine(tmp_path) as machine:
-        outcome = machine.run(*micro_batch())
-        assert outcome.exit_code == 1
-        assert "Is it running (locally: patient-flow hub)" in outcome.err

@@ -29,6 +29,7 @@ MAY_IMPORT = {
     "definitions": {"orchestration"},
     "demo": {"orchestration", "services", "settings", "status"},
     "cli": {
+        "dashboard",
         "demo",
         "dialects",
         "local_hub",

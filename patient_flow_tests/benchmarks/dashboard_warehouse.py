@@ -65,7 +65,7 @@ def build(path: Path, stays: int, copies: int) -> None:
         _insert(connection, tables.DATA_QUALITY_DAY, _quality(dates, departments))
         text = now.strftime("%Y-%m-%d %H:%M:%S.%f")
         connection.execute(
-            "UPDATE LoadLog SET gold_version = 1, loaded_at = ?, newest_event_at = ?, lag_seconds = 1, rows_written = 1",
+            "UPDATE LoadLog SET gold_version = 1, loaded_at = ?, newest_event_at = ?, lag_seconds = 1",
             (text, text),
         )
         connection.execute("ANALYZE")

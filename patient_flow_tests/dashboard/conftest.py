@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
@@ -13,7 +14,7 @@ from patient_flow.dashboard.access import SignIn, Viewer
 from patient_flow.dashboard.figures import Figures
 from patient_flow.dashboard.selection import Selection
 from patient_flow.dashboard.server import Dashboard, Options
-from patient_flow.dashboard.snapshot import Returns, Snapshots
+from patient_flow.dashboard.snapshot import Returns, Snapshot, Snapshots
 from patient_flow.stores.warehouse.warehouse import Warehouse
 from patient_flow_tests.builders import ZONE
 from patient_flow_tests.dashboard.hospital import Hospital, hospital
@@ -74,11 +75,12 @@ def client_of(warehouse: Warehouse, clock: Clock, options: Options | None = None
     return TestClient(Dashboard(warehouse, ZoneInfo(ZONE), options, clock).application())
 
 
-def settled(snapshots: Snapshots, days: int) -> object:
+def settled(snapshots: Snapshots, days: int) -> Snapshot:
     """The snapshot once it has been read."""
-    for _ in range(50):
+    for _ in range(200):
         answer = snapshots.answer(days)
         assert not answer.problem
         if answer.snapshot is not None and not answer.is_reading:
             return answer.snapshot
+        time.sleep(0.02)
     raise AssertionError("the warehouse was not read in time")

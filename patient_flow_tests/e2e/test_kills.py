@@ -85,12 +85,12 @@ class Twins:
 
 @pytest.fixture(scope="module")
 def twins(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Twins]:
-    """Bronze grows in five batches; on each the rest of the pipeline is killed twice before it may finish."""
+    """Bronze grows in four batches; on each the rest of the pipeline is killed twice before it may finish."""
     rng = Random(11)
     folder = tmp_path_factory.mktemp("twins")
     bronze_rows = bronze_of_a_hospital(folder / "source")
     with Machine(folder / "killed") as killed, Machine(folder / "undisturbed") as undisturbed:
-        for batch in bronze_rows.iter_slices(bronze_rows.height // 5 + 1):
+        for batch in bronze_rows.iter_slices(bronze_rows.height // 4 + 1):
             Lake(killed.lake_uri).open(BRONZE_EVENTS).append(batch, {})
             for step in rng.sample(STEPS, 2):
                 dying = killed.start("refine", "python", "-m", "patient_flow_tests.e2e.refine")

@@ -31,6 +31,8 @@ from cryptography.x509.oid import NameOID
 from patient_flow_tests.conftest import require_program
 
 ACCOUNT = "devstoreaccount1"
+AZURITE_KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
+"""Of Azurite's one account: the same everywhere, and documented."""
 INSTALL_POSTGRESQL = "apt-get install -y postgresql"
 INSTALL_AZURITE = "npm install --global azurite@3.35.0"
 _START_SECONDS = 30.0

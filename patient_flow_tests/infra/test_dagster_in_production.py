@@ -31,12 +31,11 @@ from patient_flow.local_hub.testing import HubThread
 from patient_flow.settings import LAYERS
 from patient_flow_tests.infra import services
 from patient_flow_tests.infra.resolving.sitecustomize import resolve
-from patient_flow_tests.infra.services import ACCOUNT, TokenEndpoint
+from patient_flow_tests.infra.services import ACCOUNT, AZURITE_KEY, TokenEndpoint
 
 ROOT = Path(__file__).parents[2]
 DAGSTER = ROOT / "infra" / "dagster"
 POSTGRESQL_RESOURCE = "https://ossrdbms-aad.database.windows.net"
-AZURITE_KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
 EVENTS = [
     {
         "patient_id": f"p{number}",

@@ -55,7 +55,9 @@ async function refresh() {
     seconds = Number(reply.headers.get("X-Refresh-Seconds")) || seconds;
     if (reply.ok) {
       tag = reply.headers.get("ETag") || "";
-      show(await reply.text());
+      const html = await reply.text();
+      if (!form && html.includes('id="cards"')) return location.reload(); // the first figures: the filters come with them
+      show(html);
     } else if (reply.status === 401 || reply.status === 403) {
       location.reload();
     }

@@ -1,0 +1,223 @@
+"""The page in a real browser: nothing breaks, nothing leaves, everything can be reached, read and printed."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
+
+import pytest
+import uvicorn
+
+from patient_flow.dashboard.server import Dashboard
+from patient_flow_tests.builders import ZONE
+from patient_flow_tests.conftest import require_program
+from patient_flow_tests.dashboard.hospital import Hospital
+from patient_flow_tests.dashboard.test_pages import PANELS
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+INSTALL = "apt-get install -y chromium"
+SWITCHES = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+Open = Callable[..., "Page"]
+
+
+@pytest.fixture(scope="module")
+def address(group: Hospital) -> Iterator[str]:
+    """A dashboard behind a real port."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    app = Dashboard(group.warehouse, ZoneInfo(ZONE), clock=lambda: group.now).application()
+    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", ws="none"))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+    thread.start()
+    while not server.started:
+        time.sleep(0.01)
+    yield f"http://127.0.0.1:{listener.getsockname()[1]}/"
+    server.should_exit = True
+    thread.join()
+    listener.close()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Chromium, as it is installed."""
+    program = require_program("chromium", INSTALL)
+    playwright = pytest.importorskip("playwright.sync_api")
+    with playwright.sync_playwright() as driver:
+        started = driver.chromium.launch(executable_path=program, args=list(SWITCHES))
+        yield started
+        started.close()
+
+
+@pytest.fixture
+def opened(browser: Browser, address: str) -> Iterator[Open]:
+    """Opens a page; when the test is over it must have complained about nothing and asked nobody else."""
+    complaints: list[str] = []
+
+    def open_page(query: str = "?lang=en", *, width: int = 1440, height: int = 900, dark: bool = False) -> Page:
+        context = browser.new_context(
+            viewport={"width": width, "height": height}, color_scheme="dark" if dark else "light"
+        )
+        page = context.new_page()
+        page.on("console", lambda message: complaints.append(message.text))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("request", lambda sent: None if sent.url.startswith(address) else complaints.append(sent.url))
+        page.goto(address + query)
+        page.wait_for_selector("#quality .bars")
+        return page
+
+    yield open_page
+    for context in browser.contexts:
+        context.close()
+    assert complaints == []
+
+
+@pytest.mark.parametrize("query", ["?lang=en", "?lang=fr&days=28", "?lang=fr&department=ICU", "?days=1"])
+@pytest.mark.parametrize("width", [390, 1440])
+def test_no_page_is_wider_than_its_screen(opened: Open, width: int, query: str) -> None:
+    page = opened(query, width=width)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    for panel in page.locator(".panel").all():
+        box = panel.bounding_box()
+        assert box is not None
+        assert box["width"] > 0.2 * width
+
+
+def test_a_filter_changes_figures_and_address_without_a_new_page(opened: Open) -> None:
+    page = opened()
+    page.evaluate("window.isTheSame = true")
+    before = page.locator("#cards .figure").first.inner_text()
+    page.get_by_label("Department").select_option("ICU")
+    page.wait_for_selector("#hours")
+    assert page.locator("#cards .figure").first.inner_text() != before
+    assert "department=ICU" in page.url
+    assert page.evaluate("window.isTheSame")
+    page.go_back()
+    page.wait_for_function("!location.search.includes('ICU') && !document.getElementById('hours')")
+    assert page.locator("#cards .figure").first.inner_text() == before
+
+
+def test_a_refresh_keeps_open_tables_and_the_focus(opened: Open) -> None:
+    page = opened()
+    page.locator("#movements summary").focus()
+    page.keyboard.press("Enter")
+    changed = "sources.set('movements', 'old'); tag = ''; refresh()"
+    with page.expect_response("**/figures*"):
+        page.evaluate(changed)
+    page.wait_for_function("sources.get('movements') !== 'old'")
+    assert page.locator("#movements details").get_attribute("open") is not None
+    assert page.evaluate("document.activeElement.closest('.panel')?.id") == "movements"
+
+
+def test_everything_is_reached_with_the_keyboard_in_the_order_of_the_page(opened: Open) -> None:
+    page = opened()
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.className") == "skip"
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.activeElement.id") == "figures"
+    seen: list[str] = []
+    for _ in range(120):
+        page.keyboard.press("Tab")
+        panel = page.evaluate("document.activeElement.closest('.panel')?.id")
+        if panel and (not seen or seen[-1] != panel):
+            seen.append(panel)
+        if page.evaluate("document.activeElement === document.body"):
+            break
+    assert seen == list(PANELS)
+
+
+def test_every_control_has_a_name_and_headings_have_no_gaps(opened: Open) -> None:
+    page = opened()
+    for select in page.locator("select").all():
+        assert select.evaluate("element => element.labels.length") == 1
+    levels = page.evaluate("[...document.querySelectorAll('h1, h2, h3')].map(heading => +heading.tagName[1])")
+    assert levels[0] == 1
+    assert all(later - earlier <= 1 for earlier, later in zip(levels, levels[1:], strict=False))
+    assert page.evaluate(
+        "[...document.querySelectorAll('[id]')].length === new Set([...document.querySelectorAll('[id]')].map(e => e.id)).size"
+    )
+    assert page.locator("svg:not([aria-hidden])").count() == 0
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+def test_texts_have_the_contrast_of_level_aa(opened: Open, dark: bool) -> None:
+    page = opened("?lang=en", dark=dark)
+    page.locator("#movements summary").click()
+    pairs = page.evaluate(
+        """() => {
+            const back = (element) => {
+                const colour = getComputedStyle(element).backgroundColor;
+                return colour === 'rgba(0, 0, 0, 0)' && element.parentElement ? back(element.parentElement) : colour;
+            };
+            const found = [];
+            for (const element of document.querySelectorAll('h1, h2, p, span, a, th, td, summary, li, select, text')) {
+                const style = getComputedStyle(element);
+                const svg = element.tagName === 'text';
+                found.push([element.textContent.trim().slice(0, 30), svg ? style.fill : style.color, back(element)]);
+            }
+            return found;
+        }"""
+    )
+    weak = {(text, front, back) for text, front, back in pairs if text and contrast(front, back) < 4.5}
+    assert weak == set()
+    is_dark = luminance(page.evaluate("getComputedStyle(document.body).backgroundColor")) < 0.1
+    assert is_dark == dark
+
+
+def contrast(front: str, back: str) -> float:
+    high, low = sorted((luminance(front), luminance(back)), reverse=True)
+    return (high + 0.05) / (low + 0.05)
+
+
+def luminance(colour: str) -> float:
+    parts = [int(part) / 255 for part in re.findall(r"\d+", colour)[:3]]
+    linear = [part / 12.92 if part <= 0.03928 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def test_printing_loses_neither_chart_nor_table(opened: Open, tmp_path: Path) -> None:
+    reader = shutil.which("pdftotext")
+    page = opened()
+    page.emulate_media(media="print")
+    assert page.locator("details:not([open])").count() == len(PANELS)
+    drawn = page.locator(".panel").evaluate_all(
+        "panels => panels.map(panel => [...panel.querySelectorAll('svg')].some(svg => svg.getBoundingClientRect().height > 9))"
+    )
+    assert drawn == [True] * len(PANELS)
+    path = tmp_path / "page.pdf"
+    page.pdf(path=str(path), prefer_css_page_size=True)
+    assert path.read_bytes().startswith(b"%PDF")
+    if reader is None:
+        return
+    printed = subprocess.run([reader, "-layout", str(path), "-"], capture_output=True, text=True, check=True).stdout
+    for panel in page.locator(".panel > h2").all_inner_texts():
+        assert panel in printed
+    assert "Occupied bed hours" in printed  # stands in a table only
+    assert "Export CSV" not in printed
+
+
+def test_without_scripts_the_page_still_answers_to_its_filters(browser: Browser, address: str) -> None:
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(address + "?lang=en")
+    page.get_by_label("Department").select_option("ICU")
+    page.get_by_role("button", name="Show").click()
+    assert page.locator("#hours .chart").count() == 1
+    context.close()

@@ -1,0 +1,254 @@
+"""The dashboard over HTTP: what a page, its CSV and its health say, and to whom."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+import time
+from datetime import datetime, timedelta
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import pytest
+from starlette.testclient import TestClient
+
+from patient_flow.contracts.rules import RULES
+from patient_flow.dashboard.access import SignIn
+from patient_flow.dashboard.formats import Locale, preferred_language
+from patient_flow.dashboard.texts import NAMES, TEXTS
+from patient_flow.stores.warehouse.warehouse import Warehouse
+from patient_flow_tests.builders import ZONE
+from patient_flow_tests.dashboard.conftest import client_of
+from patient_flow_tests.dashboard.hospital import Hospital
+
+PANELS = ("occupancy", "heat", "movements", "waits", "stays", "flows", "overstays", "readmissions", "quality")
+NUMBERED = ("occupancy", "heat", "movements", "waits", "stays", "flows", "overstays", "quality")
+
+
+def text(client: TestClient, path: str = "/", **headers: str) -> str:
+    reply = client.get(path, headers=headers)
+    assert reply.status_code == 200, reply.text
+    return reply.text
+
+
+def records(client: TestClient, path: str, **headers: str) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(text(client, path, **headers).removeprefix("\ufeff"))))
+
+
+def settled(client: TestClient, path: str = "/figures", **headers: str) -> str:
+    """The page once nothing on it is being read any more."""
+    for _ in range(100):
+        reply = client.get(path, headers=headers)
+        if reply.headers["X-Refresh-Seconds"] != "2":
+            return reply.text
+        time.sleep(0.05)
+    raise AssertionError("still being read")
+
+
+def test_the_page_has_every_panel_with_a_table_behind_it(client: TestClient) -> None:
+    settled(client)
+    page = text(client)
+    assert re.findall(r'class="panel \w+" id="(\w+)"', page) == list(PANELS)
+    assert page.count("<details") == len(PANELS)
+    assert page.count('class="card"') == 5
+
+
+def test_the_page_shows_the_numbers_of_the_visits(client: TestClient, group: Hospital) -> None:
+    shown = re.findall(r'<p class="figure">(.*?)</p>', text(client, "/?lang=en"))
+    assert shown[0] == str(sum(stay.is_in_bed(group.now) for stay in group.stays))
+    assert shown[3].endswith("\N{NO-BREAK SPACE}min")
+
+
+def test_the_page_takes_nothing_from_anywhere_else(client: TestClient) -> None:
+    reply = client.get("/")
+    assert "default-src 'self'" in reply.headers["Content-Security-Policy"]
+    assert not re.findall(r'(?:src|href)="(?:https?:)?//', reply.text)
+    assert " style=" not in reply.text
+    assert "<script>" not in reply.text
+    for path in re.findall(r'(?:src|href)="(static/[^"]+)"', reply.text):
+        assert client.get("/" + path).status_code == 200
+
+
+def test_the_filters_are_in_the_address(client: TestClient) -> None:
+    page = text(client, "/?hospital=1&department=ICU&gender=Female&age=65-79&days=14&lang=en")
+    for value in ("1", "ICU", "Female", "65-79", "14"):
+        assert f'<option value="{value}" selected>' in page
+    assert 'id="hours"' in page
+    assert "Beds hour by hour: ICU" in page
+
+
+def test_a_department_leads_to_its_hours(client: TestClient) -> None:
+    href = re.search(r'<a href="(\?department=ICU[^"]*)"', text(client, "/?gender=Male&lang=en"))
+    assert href is not None
+    drilled = href[1].replace("&amp;", "&")
+    assert "gender=Male" in drilled
+    assert 'id="hours"' in text(client, "/" + drilled)
+
+
+@pytest.mark.parametrize(
+    "query", ["?days=9999", "?days=x", "?gender=%27%3B--", "?age=1", "?lang=xx", "?hospital=" + "9" * 500]
+)
+def test_filters_that_make_no_sense_do_no_harm(client: TestClient, query: str) -> None:
+    assert 'id="status"' in text(client, "/" + query)
+
+
+def test_names_in_an_address_are_shown_as_text(client: TestClient) -> None:
+    page = text(client, "/?department=%3Cscript%3Ealert(1)%3C/script%3E&lang=en")
+    assert "<script>alert" not in page
+    assert "Nothing to show" in page
+
+
+def test_a_refresh_that_brings_nothing_new_is_empty(client: TestClient) -> None:
+    settled(client)
+    first = client.get("/figures")
+    again = client.get("/figures", headers={"If-None-Match": first.headers["ETag"]})
+    assert (again.status_code, again.text) == (304, "")
+
+
+def test_the_csv_has_what_is_on_screen(client: TestClient, group: Hospital) -> None:
+    settled(client, "/figures?hospital=1")
+    rows = records(client, "/export.csv?hospital=1&lang=fr")
+    assert {row["panel"] for row in rows} == {"key_figures", *PANELS}
+    in_beds = sum(stay.is_in_bed(group.now) for stay in group.stays if stay.hospital == "1")
+    assert next(row["value"] for row in rows if row["row"].startswith("in_beds")) == str(in_beds)
+    moved = records(client, "/export.csv?panel=movements&hospital=1")
+    today = group.now.astimezone(ZoneInfo(ZONE)).date()
+    assert [row["date"] for row in moved] == [str(today - timedelta(days=back)) for back in range(6, -1, -1)]
+    admitted = [stay for stay in group.stays if stay.is_first and stay.hospital == "1"]
+    yesterday = sum(stay.began.astimezone(ZoneInfo(ZONE)).date() == today - timedelta(days=1) for stay in admitted)
+    assert moved[-2]["admissions"] == str(yesterday)
+
+
+def test_the_csv_has_full_numbers_whatever_the_language(client: TestClient) -> None:
+    english = text(client, "/export.csv?panel=waits&lang=en")
+    assert english == text(client, "/export.csv?panel=waits&lang=fr")
+    assert re.search(r"\d+\.\d{3,}", english)
+
+
+def test_french_is_spoken_to_those_who_prefer_it(client: TestClient) -> None:
+    page = text(client, **{"Accept-Language": "fr-CA,fr;q=0.9,en;q=0.5"})
+    assert '<html lang="fr">' in page
+    assert "Patients hospitalisés" in page
+    assert "Réanimation" in page
+    assert '<html lang="en">' in text(client, "/?lang=en", **{"Accept-Language": "fr"})
+    assert [preferred_language(said) for said in ("", "de", "en;q=0.3,fr;q=0.8", "fr;q=0", "fr;q=x")] == [
+        "en",
+        "en",
+        "fr",
+        "en",
+        "en",
+    ]
+
+
+def test_both_languages_have_every_text_and_every_rule() -> None:
+    assert set(TEXTS["en"]) == set(TEXTS["fr"])
+    for key, said in TEXTS["en"].items():
+        assert re.findall(r"{\w+}", said).sort() == re.findall(r"{\w+}", TEXTS["fr"][key]).sort(), key
+    assert {rule.name for rule in RULES} <= set(NAMES["fr"])
+
+
+def test_numbers_and_dates_follow_the_language_and_the_hospitals_clock() -> None:
+    english, french = (Locale(language, ZoneInfo("Europe/Paris")) for language in ("en", "fr"))
+    at = datetime(2026, 7, 14, 22, 5, tzinfo=ZoneInfo("UTC"))
+    space, narrow = "\N{NO-BREAK SPACE}", "\N{NARROW NO-BREAK SPACE}"
+    assert english.number(1234.56, 1) == "1,234.6"
+    assert french.number(1234.56, 1) == f"1{narrow}234,6"
+    assert (english.quantity(87.25, "percent"), french.quantity(87.35, "percent")) == ("87.2%", f"87,3{narrow}%")
+    assert english.moment(at) == f"Wed{space}15{space}Jul, 00:05"
+    assert french.moment(at) == f"mer.{space}15{space}juil., 00:05"
+    assert english.number(None) == "–"
+    spans = [timedelta(seconds=5), timedelta(minutes=90), timedelta(hours=30), timedelta(days=9)]
+    assert [french.duration(span).replace(space, " ") for span in spans] == ["5 s", "90 min", "30 h", "9 j"]
+
+
+@pytest.mark.parametrize(
+    ("age", "state", "said"),
+    [
+        (timedelta(minutes=1), "fresh", "Up to date"),
+        (timedelta(minutes=20), "behind", "Behind"),
+        (timedelta(hours=3), "stale", "Stale"),
+    ],
+)
+def test_the_badge_says_how_old_the_newest_event_is(group: Hospital, age: timedelta, state: str, said: str) -> None:
+    newest = group.warehouse.query("SELECT MAX(newest_event_at) AS at FROM LoadLog")["at"].item()
+    now = datetime.fromisoformat(newest).replace(tzinfo=ZoneInfo("UTC")) + age
+    with client_of(group.warehouse, lambda: now) as client:
+        page = text(client, "/?lang=en")
+        assert f'class="status {state}"' in page
+        assert f"</span>{said}</strong>" in page
+        assert ('role="alert"' in page) == (state != "fresh")
+        health = client.get("/health")
+    assert (health.status_code, health.json()["status"]) == (200, state)
+    assert health.json()["newest_event_age_seconds"] == pytest.approx(age.total_seconds())
+
+
+def test_an_empty_warehouse_is_called_empty(tmp_path: Path, group: Hospital) -> None:
+    warehouse = Warehouse(f"sqlite:///{tmp_path}/empty.db", "sqlite")
+    for prepare in (lambda: None, warehouse.init):  # no tables yet, then tables without a load
+        prepare()
+        with client_of(warehouse, lambda: group.now) as client:
+            assert "The warehouse is empty" in text(client, "/?lang=en")
+            assert "L’entrepôt de données est vide" in text(client, "/figures?lang=fr")
+            health = client.get("/health")
+            assert (health.status_code, health.json()["status"]) == (200, "empty")
+            assert text(client, "/export.csv").strip("\ufeff\r\n") == "panel,row,measure,value"
+    warehouse.dispose()
+
+
+def test_a_warehouse_that_cannot_be_reached_is_called_that(tmp_path: Path, group: Hospital) -> None:
+    (tmp_path / "warehouse.db").write_bytes(b"this is no database" * 100)
+    warehouse = Warehouse(f"sqlite:///{tmp_path}/warehouse.db", "sqlite")
+    with client_of(warehouse, lambda: group.now) as client:
+        page = text(client, "/?lang=en")
+        assert "The warehouse cannot be reached" in page
+        assert str(tmp_path) not in page
+        health = client.get("/health")
+        assert (health.status_code, health.json()) == (503, {"status": "unreachable"})
+    warehouse.dispose()
+
+
+def test_behind_a_proxy_only_signed_in_viewers_see_figures(signed_client: TestClient) -> None:
+    refused = signed_client.get("/", headers={"Accept-Language": "fr"})
+    assert refused.status_code == 401
+    assert "Veuillez vous connecter" in refused.text
+    for path in ("/figures", "/export.csv"):
+        assert signed_client.get(path).status_code == 401
+    assert signed_client.get("/health").status_code == 200
+    allowed = text(signed_client, **{"X-User": "a. martin", "X-Hospitals": "*", "X-Departments": "*"})
+    assert "Signed in: a. martin" in allowed
+
+
+def test_limits_in_headers_hold_for_every_answer(signed_client: TestClient, group: Hospital) -> None:
+    headers = {"X-User": "someone", "X-Hospitals": "2", "X-Departments": "ICU, Surgery"}
+    page = text(signed_client, "/?hospital=1", **headers)
+    assert "Nothing to show" in page
+    assert "Saint-Aubin" not in page
+    rows = records(signed_client, "/export.csv?panel=overstays", **headers)
+    truth = [stay for stay in group.stays if (stay.hospital, stay.department) == ("2", "ICU")]
+    assert [(row["place"], row["in_beds"]) for row in rows] == [
+        ("ICU", str(sum(stay.is_in_bed(group.now) for stay in truth)))
+    ]
+
+
+def test_limits_fail_closed(signed_client: TestClient) -> None:
+    assert "Nothing to show" in text(signed_client, **{"X-User": "someone", "X-Departments": "*"})
+
+
+def test_headers_from_anywhere_but_the_proxy_count_for_nothing(group: Hospital) -> None:
+    from patient_flow.dashboard.server import Options
+
+    with client_of(group.warehouse, lambda: group.now, Options(sign_in=SignIn("X-User"))) as client:
+        assert client.get("/", headers={"X-User": "someone"}).status_code == 403
+
+
+def test_limits_without_a_user_are_refused_at_start() -> None:
+    with pytest.raises(ValueError, match="PATIENT_FLOW_DASHBOARD_USER_HEADER"):
+        SignIn(hospitals_header="X-Hospitals")
+
+
+def test_texts_of_events_start_no_formula_in_a_spreadsheet() -> None:
+    from patient_flow.dashboard.pages import _cell
+
+    assert _cell("=HYPERLINK()") == "'=HYPERLINK()"
+    assert (_cell(-1.5), _cell(None), _cell("ICU")) == (-1.5, "", "ICU")

@@ -1,0 +1,150 @@
+"""What is read from the warehouse, and how often: once per load, and only what changed."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import polars as pl
+import pytest
+
+from patient_flow.dashboard import queries
+from patient_flow.dashboard import snapshot as module
+from patient_flow.dashboard.snapshot import Snapshots
+from patient_flow.stores.warehouse.warehouse import Warehouse, WarehouseError
+from patient_flow_tests.builders import ZONE
+from patient_flow_tests.dashboard.conftest import settled
+from patient_flow_tests.dashboard.hospital import Hospital
+
+
+class Counting(Warehouse):
+    """A warehouse that counts what is asked, and can be away."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(f"sqlite:///{path}", "sqlite")
+        self.asked: Counter[str] = Counter()
+        self.is_away = False
+
+    def query(self, statement: Any, params: Mapping[str, object] | None = None) -> pl.DataFrame:
+        if self.is_away:
+            raise WarehouseError("no route to host")
+        self.asked[str(statement).split("FROM")[1].split()[0].strip('"')] += 1
+        return super().query(statement, params)
+
+
+@pytest.fixture
+def warehouse(tmp_path: Path, group: Hospital, monkeypatch: pytest.MonkeyPatch) -> Iterator[Counting]:
+    monkeypatch.setattr(module, "LOOK_SECONDS", 0.0)
+    source = sqlite3.connect(str(group.warehouse._url).removeprefix("sqlite:///"))
+    copy = sqlite3.connect(tmp_path / "copy.db")
+    source.backup(copy)
+    source.close()
+    copy.close()
+    made = Counting(tmp_path / "copy.db")
+    yield made
+    made.dispose()
+    shutil.rmtree(tmp_path)
+
+
+def change(warehouse: Warehouse, *statements: str) -> None:
+    """A load as another process makes it."""
+    with sqlite3.connect(warehouse._url.removeprefix("sqlite:///")) as connection:
+        for statement in (*statements, "UPDATE LoadLog SET gold_version = gold_version + 1"):
+            connection.execute(statement)
+    connection.close()
+
+
+def test_any_number_of_viewers_costs_one_set_of_queries(warehouse: Counting, group: Hospital) -> None:
+    snapshots = Snapshots(warehouse, ZoneInfo(ZONE), lambda: group.now)
+    settled(snapshots, 28)
+    asked = Counter(warehouse.asked)
+    for days in (1, 7, 14, 28) * 5:
+        settled(snapshots, days)
+    assert {name for name, times in warehouse.asked.items() if times > asked[name]} <= {"LoadLog"}
+
+
+def test_a_load_reads_the_running_day_and_the_days_it_changed(
+    warehouse: Counting, group: Hospital, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    snapshots = Snapshots(warehouse, ZoneInfo(ZONE), lambda: group.now)
+    before = settled(snapshots, 28)
+    read: list[queries.Hours] = []
+    real = queries.begun
+    monkeypatch.setattr(queries, "begun", lambda asked, hours: (read.append(hours), real(asked, hours))[1])
+    late = before.begun.filter(pl.col("date") == before.today - timedelta(days=5))
+    place = f"date = '{late['date'][0]}' AND department_key = {late['department_key'][0]}"
+    change(
+        warehouse,
+        f"UPDATE FactPatientFlow SET wait_minutes = 999 WHERE admission_at = '{_text(late['admission_at'][0])}'",
+        f"UPDATE KpiDepartmentDay SET wait_minutes_sum = 999 WHERE {place}",
+    )
+    after = settled(snapshots, 28)
+    zone = ZoneInfo(ZONE)
+    changed, today = (queries.hours_of(day, day, zone) for day in (late["date"][0], before.today))
+    assert read == [changed, today]
+    assert after.begun.height == before.begun.height
+    assert after.begun["wait_minutes"].max() == 999
+
+
+def test_the_next_day_makes_the_running_day_a_past_one(warehouse: Counting, group: Hospital) -> None:
+    now = group.now
+    snapshots = Snapshots(warehouse, ZoneInfo(ZONE), lambda: now)
+    before = settled(snapshots, 14)
+    now = group.now + timedelta(days=1)
+    after = settled(snapshots, 14)
+    assert after.today == before.today + timedelta(days=1)
+    assert after.first == before.first + timedelta(days=1)
+    assert (
+        after.begun.filter(pl.col("date") <= before.today).height
+        == before.begun.filter(pl.col("date") >= after.first).height
+    )
+
+
+def test_while_the_warehouse_is_away_the_last_figures_stay(warehouse: Counting, group: Hospital) -> None:
+    snapshots = Snapshots(warehouse, ZoneInfo(ZONE), lambda: group.now)
+    seen = settled(snapshots, 7)
+    warehouse.is_away = True
+    answer = snapshots.answer(7)
+    assert answer.problem == "no route to host"
+    assert answer.snapshot is seen
+    warehouse.is_away = False
+    assert snapshots.answer(7).problem == ""
+
+
+def test_a_warehouse_that_was_never_there_gives_nothing_but_the_reason(warehouse: Counting, group: Hospital) -> None:
+    warehouse.is_away = True
+    snapshots = Snapshots(warehouse, ZoneInfo(ZONE), lambda: group.now)
+    snapshots.warm()
+    answer = snapshots.answer(7)
+    assert (answer.snapshot, answer.problem) == (None, "no route to host")
+
+
+def test_no_page_waits_for_a_slow_warehouse(
+    warehouse: Counting, group: Hospital, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "PATIENCE_SECONDS", 0.0)
+    snapshots = Snapshots(warehouse, ZoneInfo(ZONE), lambda: group.now)
+    answer = snapshots.answer(28)
+    assert (answer.snapshot, answer.is_reading) == (None, True)
+    assert settled(snapshots, 28).first == answer_first(group)
+
+
+def answer_first(group: Hospital) -> object:
+    return group.now.astimezone(ZoneInfo(ZONE)).date() - timedelta(days=27)
+
+
+def test_local_dates_begin_at_the_first_full_utc_hour() -> None:
+    """Where midnight lies within a UTC hour, the hour counts for the date on which it begins."""
+    day = date(2026, 3, 29)
+    assert queries.hours_of(day, day, ZoneInfo("Europe/Paris")) == queries.Hours(2026032823, 2026032921)
+    assert queries.hours_of(day, day, ZoneInfo("Asia/Kolkata")) == queries.Hours(2026032819, 2026032918)
+
+
+def _text(instant: datetime) -> str:
+    return instant.strftime("%Y-%m-%d %H:%M:%S.%f")

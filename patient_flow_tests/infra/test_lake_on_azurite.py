@@ -1,0 +1,86 @@
+"""The lake on Blob Storage as Azurite plays it: two processes race, and every event is in bronze once."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import polars as pl
+import pytest
+from azure.eventhub import EventData, EventHubProducerClient
+from azure.storage.blob import BlobServiceClient
+
+from patient_flow.contracts.tables import BRONZE_EVENTS
+from patient_flow.local_hub.testing import HubThread
+from patient_flow.settings import LAYERS
+from patient_flow.stores.lake import Lake
+from patient_flow_tests.infra import services
+from patient_flow_tests.infra.services import ACCOUNT, AZURITE_KEY
+
+EVENTS = 300
+DRAIN = """
+import sys
+from datetime import UTC, datetime
+from patient_flow.contracts.tables import BRONZE_EVENTS
+from patient_flow.pipeline import bronze
+from patient_flow.services import Services
+from patient_flow.settings import load
+from patient_flow.stores.lake import Conflict
+
+services = Services(load())
+commits = conflicts = 0
+while services.lake.open(BRONZE_EVENTS).row_count() < int(sys.argv[1]):
+    try:
+        bronze.ingest(services.lake, services.hub, now=datetime.now(UTC), run_id="race", max_events=20)
+        commits += 1
+    except Exception as error:  # the loser of a race: refused by the lake, or pushed off its partition by the hub
+        conflicts += 1
+print(commits, conflicts)
+"""
+
+
+@pytest.mark.slow
+def test_two_processes_race_on_blob_storage_and_nothing_is_doubled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with services.azurite(tmp_path / "azurite") as port, HubThread(tmp_path / "hub", partitions=2) as hub:
+        with BlobServiceClient(f"http://127.0.0.1:{port}/{ACCOUNT}", credential=AZURITE_KEY) as client:
+            for layer in LAYERS:
+                client.create_container(layer)
+        with EventHubProducerClient.from_connection_string(hub.connection, eventhub_name="patient-flow") as producer:
+            for partition in ("0", "1"):
+                batch = producer.create_batch(partition_id=partition)
+                for number in range(EVENTS // 2):
+                    batch.add(EventData(json.dumps({"patient_id": f"{partition}-{number}"})))
+                producer.send_batch(batch)
+        storage = {
+            "AZURE_STORAGE_USE_EMULATOR": "true",
+            "AZURITE_BLOB_STORAGE_URL": f"http://127.0.0.1:{port}",
+        }
+        environment = {
+            **os.environ,
+            **storage,
+            "PATIENT_FLOW_LAKE_URI": f"abfss://{{layer}}@{ACCOUNT}.dfs.core.windows.net",
+            "PATIENT_FLOW_PSEUDONYM_KEY": "a-key-of-this-test",
+            "PATIENT_FLOW_EVENTHUB_CONNECTION": hub.connection,
+        }
+        racers = [
+            subprocess.Popen(
+                [sys.executable, "-c", DRAIN, str(EVENTS)], env=environment, stdout=subprocess.PIPE, text=True
+            )
+            for _ in range(2)
+        ]
+        said = [racer.communicate(timeout=120)[0].split() for racer in racers]
+        assert [racer.returncode for racer in racers] == [0, 0]
+        assert sum(int(commits) for commits, _ in said) >= EVENTS // 20
+
+        for name, value in storage.items():
+            monkeypatch.setenv(name, value)
+        bronze = Lake(environment["PATIENT_FLOW_LAKE_URI"]).open(BRONZE_EVENTS).scan().collect()
+        counted = bronze.group_by("partition_id").agg(
+            rows=pl.len(), numbers=pl.col("sequence_number").n_unique(), last=pl.col("sequence_number").max()
+        )
+        assert sorted(counted.rows()) == [(p, EVENTS // 2, EVENTS // 2, EVENTS // 2 - 1) for p in ("0", "1")]
