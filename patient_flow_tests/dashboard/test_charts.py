@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from xml.etree import ElementTree as ET
 
@@ -93,7 +94,7 @@ def test_streams_add_up_at_both_ends_and_small_ones_are_drawn_together() -> None
     nodes = [float(node.attrib["height"]) for node in root.iter("rect")]
     assert sum(nodes[:4]) == pytest.approx(sum(nodes[4:]), abs=1)
     labels = [float(text.attrib["y"]) for text in root.iter("text")][:4]
-    assert min(b - a for a, b in zip(labels, labels[1:], strict=False)) >= 13
+    assert min(b - a for a, b in itertools.pairwise(labels)) >= 13
 
 
 def test_charts_have_no_inline_styles_for_the_policy_to_refuse() -> None:

@@ -28,7 +28,8 @@ from patient_flow.contracts.tables import BRONZE_EVENTS
 from patient_flow.pipeline import bronze
 from patient_flow.services import Services
 from patient_flow.settings import load
-from patient_flow.stores.lake import Conflict
+from patient_flow.stores.hub import HubError
+from patient_flow.stores.lake import LakeError
 
 services = Services(load())
 commits = conflicts = 0
@@ -36,7 +37,7 @@ while services.lake.open(BRONZE_EVENTS).row_count() < int(sys.argv[1]):
     try:
         bronze.ingest(services.lake, services.hub, now=datetime.now(UTC), run_id="race", max_events=20)
         commits += 1
-    except Exception as error:  # the loser of a race: refused by the lake, or pushed off its partition by the hub
+    except (LakeError, HubError):  # the loser: refused by the lake, or pushed off its partition by the hub
         conflicts += 1
 print(commits, conflicts)
 """

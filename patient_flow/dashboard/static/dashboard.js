@@ -89,7 +89,7 @@ if (form) {
     choose();
   });
 }
-addEventListener("popstate", () => location.reload());
+addEventListener("popstate", () => location.search !== shown && location.reload()); // not for the skip link
 addEventListener("pageshow", (event) => event.persisted && location.reload());
 document.addEventListener("visibilitychange", () => document.hidden || refresh());
 // Paper has no buttons: all tables are printed.
