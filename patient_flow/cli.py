@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from patient_flow.settings import SettingsError, load
+from patient_flow.settings import Settings, SettingsError, load
 
 _EXAMPLE = "\b\nExample:\n  "
 
@@ -168,7 +168,9 @@ def status() -> None:
     from patient_flow.services import Services
     from patient_flow.status import report
 
-    report(Services(load()))
+    settings = load()
+    _warn_of_demo_key(settings)
+    report(Services(settings))
 
 
 @cli.command(epilog=f"{_EXAMPLE}patient-flow rebuild")
@@ -213,6 +215,15 @@ def replay_quarantine(reason: str | None) -> None:
 
     for line in operations.replay_quarantine(Services(load()), reason):
         click.echo(line)
+
+
+def _warn_of_demo_key(settings: Settings) -> None:
+    if settings.uses_demo_key:
+        click.echo(
+            "warning: pseudonyms are made with the key of the local demo, which everyone knows; for real patients set "
+            "PATIENT_FLOW_PSEUDONYM_KEY to a secret of your own",
+            err=True,
+        )
 
 
 def main() -> None:

@@ -93,10 +93,12 @@ def load(overrides: Mapping[str, str] | None = None, *, environ: Mapping[str, st
 
     defaults = Settings()
     url = get("WAREHOUSE_URL", defaults.warehouse_url)
+    namespace = get("EVENTHUB_NAMESPACE", "")
     settings = Settings(
         lake_uri=get("LAKE_URI", defaults.lake_uri),
-        eventhub_connection=get("EVENTHUB_CONNECTION", defaults.eventhub_connection),
-        eventhub_namespace=get("EVENTHUB_NAMESPACE", ""),
+        # the local hub is the default only where no other is named
+        eventhub_connection=get("EVENTHUB_CONNECTION", "" if namespace else defaults.eventhub_connection),
+        eventhub_namespace=namespace,
         eventhub_name=get("EVENTHUB_NAME", defaults.eventhub_name),
         eventhub_consumer_group=get("EVENTHUB_CONSUMER_GROUP", defaults.eventhub_consumer_group),
         warehouse_url=url,
@@ -127,9 +129,9 @@ def _check(settings: Settings) -> None:
             "PATIENT_FLOW_EVENTHUB_CONNECTION is empty: set it, or set PATIENT_FLOW_EVENTHUB_NAMESPACE "
             "(fully qualified, as in NAME.servicebus.windows.net) to sign in with Entra ID"
         )
-    if settings.eventhub_connection and not _endpoint(settings.eventhub_connection).hostname:
+    if settings.eventhub_connection and not _is_endpoint(_endpoint(settings.eventhub_connection)):
         raise SettingsError(
-            "PATIENT_FLOW_EVENTHUB_CONNECTION is not a connection string: it needs Endpoint=sb://HOST, "
+            "PATIENT_FLOW_EVENTHUB_CONNECTION is not a connection string: it needs Endpoint=sb://HOST[:PORT], "
             "SharedAccessKeyName and SharedAccessKey"
         )
     if settings.warehouse_kind not in WAREHOUSE_KINDS:
@@ -151,6 +153,13 @@ def _check(settings: Settings) -> None:
             "PATIENT_FLOW_PSEUDONYM_KEY is required when the lake is not on this machine: set it to a long random "
             "secret and keep it (python -c 'import secrets; print(secrets.token_hex(32))' makes one)"
         )
+
+
+def _is_endpoint(endpoint: SplitResult) -> bool:
+    try:
+        return bool(endpoint.hostname) and (endpoint.port is None or endpoint.port > 0)
+    except ValueError:  # the port is no number
+        return False
 
 
 def _kind_of(url: str) -> str:

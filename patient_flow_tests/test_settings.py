@@ -33,6 +33,10 @@ def test_a_dotenv_file_is_read_and_the_environment_wins(tmp_path: Path) -> None:
     assert (settings.timezone, settings.eventhub_name) == ("Europe/Madrid", "flow")
 
 
+def test_a_namespace_alone_is_not_mistaken_for_the_local_hub() -> None:
+    assert read(EVENTHUB_NAMESPACE="flow.servicebus.windows.net").hub_host == "flow.servicebus.windows.net"
+
+
 def test_an_empty_connection_with_a_namespace_means_entra_id() -> None:
     settings = read(EVENTHUB_CONNECTION="", EVENTHUB_NAMESPACE="flow.servicebus.windows.net")
     assert settings.hub_host == "flow.servicebus.windows.net"

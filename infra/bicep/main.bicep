@@ -184,6 +184,21 @@ param sourceMapping string = ''
 @description('Events that one micro-batch takes at most (PATIENT_FLOW_MAX_EVENTS_PER_RUN).')
 param maxEventsPerRun int = 500000
 
+// --- settings of the dashboard: rows by hospital and department need a proxy that says who may see which. The sign-in of
+// Container Apps names the person only (X-MS-CLIENT-PRINCIPAL-NAME, from 127.0.0.1): there, everybody in the group sees all.
+
+@description('Header with the user (PATIENT_FLOW_DASHBOARD_USER_HEADER); empty: whoever gets through the sign-in.')
+param dashboardUserHeader string = ''
+
+@description('Header with the hospitals that the user may see (PATIENT_FLOW_DASHBOARD_HOSPITALS_HEADER).')
+param dashboardHospitalsHeader string = ''
+
+@description('Header with the departments that the user may see (PATIENT_FLOW_DASHBOARD_DEPARTMENTS_HEADER).')
+param dashboardDepartmentsHeader string = ''
+
+@description('Addresses that these headers are believed from (PATIENT_FLOW_DASHBOARD_TRUSTED_PROXIES).')
+param dashboardTrustedProxies string = '127.0.0.1,::1'
+
 var stem = '${workload}-${environmentName}'
 // Names that must be unique in the world end in a hash of the resource group: the same at every deployment.
 var unique = take(uniqueString(resourceGroup().id), 6)
@@ -521,6 +536,24 @@ var warehouseSettings = [
     value: eventHub.outputs.fullyQualifiedNamespace
   }
 ]
+var dashboardSettings = concat(warehouseSettings, [
+  {
+    name: 'PATIENT_FLOW_DASHBOARD_USER_HEADER'
+    value: dashboardUserHeader
+  }
+  {
+    name: 'PATIENT_FLOW_DASHBOARD_HOSPITALS_HEADER'
+    value: dashboardHospitalsHeader
+  }
+  {
+    name: 'PATIENT_FLOW_DASHBOARD_DEPARTMENTS_HEADER'
+    value: dashboardDepartmentsHeader
+  }
+  {
+    name: 'PATIENT_FLOW_DASHBOARD_TRUSTED_PROXIES'
+    value: dashboardTrustedProxies
+  }
+])
 var pipelineSettings = concat(warehouseSettings, [
   {
     name: 'PATIENT_FLOW_EVENTHUB_NAME'
@@ -568,7 +601,8 @@ module apps 'modules/apps.bicep' = if (appsReady) {
       migration: identities.outputs.migration
     }
     pipelineSettings: pipelineSettings
-    dashboardSettings: warehouseSettings
+    warehouseSettings: warehouseSettings
+    dashboardSettings: dashboardSettings
     postgresHost: postgres.outputs.host
     postgresDatabase: postgres.outputs.databaseName
     logAccount: lake.outputs.name

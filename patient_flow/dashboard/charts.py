@@ -14,14 +14,15 @@ from dataclasses import dataclass, field
 
 from markupsafe import Markup, escape
 
-LEFT = 9.0
-"""Where a plot begins, in percent; the scale's numbers stand left of it."""
+LEFT, WIDTH = 9.0, 88.0
+"""Where a plot begins and how wide it is, in percent: the scale's numbers and half a label need the rest."""
 PLOT_HEIGHT = 190
 TOP, BOTTOM = 14, 22
 """Pixels above the plot, and below it for the steps' labels."""
 BAR_HEIGHT = 16
 CELL_HEIGHT = 22
 LABELLED_STEPS = 7
+"""So many labels fit under the columns of a week; more steps than that are labelled more thinly."""
 HEAT_LEVELS = (50, 60, 70, 80, 90, 100, 110, 120)
 """Upper bounds of the levels of occupancy; above 100 % there are three more."""
 SANKEY_HEIGHT = 300
@@ -149,7 +150,7 @@ def heat_level(percent: float | None) -> str:
 
 def columns(steps: Sequence[str], series: Sequence[Series], hints: Sequence[str], scale: Scale) -> Markup:
     """Groups of upright columns, one group per step; the last group is still growing."""
-    step = (100 - LEFT) / max(len(steps), 1)
+    step = WIDTH / max(len(steps), 1)
     width = step * 0.76 / len(series)
     drawn = [*_grid(scale), *_step_labels(steps, step)]
     for order, one in enumerate(series):
@@ -180,7 +181,7 @@ def lines(
     label_every: int = 0,
 ) -> Markup:
     """Curves over steps; with ``band`` the space between the first two is filled."""
-    step = (100 - LEFT) / max(len(steps), 1)
+    step = WIDTH / max(len(steps), 1)
     curves = [_tag("path", css=f"curve {one.css}", d=_path(one.values, scale)) for one in series]
     if band:
         curves.insert(0, _tag("path", css="band", d=_between(series[0].values, series[1].values, scale)))
@@ -197,7 +198,7 @@ def lines(
         *curves,
         x=_percent(LEFT),
         y=TOP,
-        width=_percent(100 - LEFT),
+        width=_percent(WIDTH),
         height=PLOT_HEIGHT,
         viewBox="0 0 100 100",
         preserveAspectRatio="none",
@@ -342,14 +343,14 @@ def _grid(scale: Scale) -> list[Markup]:
     drawn = []
     for value, name in scale.ticks:
         y = f"{scale.y(value):.1f}"
-        drawn.append(_tag("line", css="grid", x1=_percent(LEFT), x2="100%", y1=y, y2=y))
+        drawn.append(_tag("line", css="grid", x1=_percent(LEFT), x2=_percent(LEFT + WIDTH), y1=y, y2=y))
         at = f"{scale.y(value) + 4:.1f}"
         drawn.append(_tag("text", name, css="axis", x=_percent(LEFT - 1.2), y=at, text_anchor="end"))
     return drawn
 
 
 def _step_labels(steps: Sequence[str], step: float, every: int = 0) -> list[Markup]:
-    every = every or math.ceil(len(steps) / LABELLED_STEPS)
+    every = every or (1 if len(steps) <= LABELLED_STEPS else math.ceil(len(steps) / (LABELLED_STEPS - 1)))
     return [
         _tag(
             "text",
@@ -357,7 +358,7 @@ def _step_labels(steps: Sequence[str], step: float, every: int = 0) -> list[Mark
             css="axis",
             x=_percent(LEFT + (place + 0.5) * step),
             y=TOP + PLOT_HEIGHT + 16,
-            text_anchor="end" if place == len(steps) - 1 and len(steps) > LABELLED_STEPS else "middle",
+            text_anchor="middle",
         )
         for place, name in enumerate(steps)
         if name and (len(steps) - 1 - place) % every == 0

@@ -17,7 +17,7 @@ import polars as pl
 from patient_flow.contracts import events, measures
 from patient_flow.dashboard.access import Viewer
 from patient_flow.dashboard.selection import Selection
-from patient_flow.dashboard.snapshot import DAY, Snapshot
+from patient_flow.dashboard.snapshot import COMPARED_DAYS, DAY, Snapshot
 from patient_flow.transforms.calendar import hour_start
 from patient_flow.transforms.census import bed_hours, spans
 
@@ -317,11 +317,19 @@ class Figures:
 
     @cached_property
     def _begun(self) -> pl.DataFrame:
-        return self._of_selection(self._snapshot.begun.filter(c("admission_at") <= self.now))
+        return self._of_selection(
+            self._snapshot.begun.filter(c("date") >= self._needed_since, c("admission_at") <= self.now)
+        )
 
     @cached_property
     def _left(self) -> pl.DataFrame:
-        return self._of_selection(self._snapshot.left)
+        is_needed = c("date").is_null() | (c("date") >= self._needed_since)
+        return self._of_selection(self._snapshot.left.filter(is_needed))
+
+    @property
+    def _needed_since(self) -> date:
+        """First date that the period or the comparison with last week needs; more may be in memory."""
+        return min(self.first, self.today - (COMPARED_DAYS - 1) * DAY)
 
     @cached_property
     def _census(self) -> pl.DataFrame:

@@ -17,7 +17,8 @@ from patient_flow.contracts import events
 from patient_flow.dashboard.access import Viewer
 from patient_flow.dashboard.figures import Figures
 from patient_flow.dashboard.formats import LANGUAGES, Locale, preferred_language
-from patient_flow.dashboard.panels import Panel, Panels, ShownCard, Value
+from patient_flow.dashboard.panels import Panels
+from patient_flow.dashboard.parts import Panel, ShownCard, Value
 from patient_flow.dashboard.selection import AGE_BANDS, Selection
 from patient_flow.dashboard.snapshot import PERIODS, Answer, Load
 from patient_flow.dashboard.texts import Words
@@ -136,7 +137,7 @@ class Page:
             filters=self._filters(self._figures) if self._figures else [],
             viewer=self._request.viewer,
             explicit_language=self._request.explicit_language,
-            other_language={"code": other, "address": self._request.selection.address(lang=other)},
+            other_language={"code": other, "address": self._request.address(self._request.selection, lang=other)},
         )
 
     def fragment(self) -> str:

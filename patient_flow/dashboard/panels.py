@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from datetime import date, datetime
 
 import polars as pl
@@ -13,6 +12,7 @@ from patient_flow.contracts import events
 from patient_flow.dashboard import charts
 from patient_flow.dashboard.figures import ADMISSION, QUALITY_TOTAL, Card, Figures
 from patient_flow.dashboard.formats import Locale
+from patient_flow.dashboard.parts import Column, Legend, Panel, ShownCard, Table, Value
 from patient_flow.dashboard.texts import Words
 
 c = pl.col
@@ -21,63 +21,6 @@ LONGEST_SHOWN = 6
 RULES_SHOWN = 10
 HOURS = range(24)
 GENDER_CSS = {gender: f"g{place}" for place, gender in enumerate(events.GENDERS)}
-
-Value = str | int | float | date | datetime | None
-
-
-@dataclass(frozen=True)
-class Column:
-    """A column of a table: its key in the CSV, its heading, and how its values read."""
-
-    key: str
-    heading: str
-    unit: str = "text"
-
-
-@dataclass(frozen=True)
-class Table:
-    """Rows as they are; the page formats them, the CSV does not."""
-
-    columns: Sequence[Column]
-    rows: Sequence[Sequence[Value]]
-
-    def records(self) -> list[dict[str, Value]]:
-        """Rows by column key."""
-        return [dict(zip((column.key for column in self.columns), row, strict=True)) for row in self.rows]
-
-
-@dataclass(frozen=True)
-class Legend:
-    """A class of the chart and what it stands for."""
-
-    css: str
-    text: str
-
-
-@dataclass(frozen=True)
-class Panel:
-    """One part of the page."""
-
-    id: str
-    title: str
-    note: str
-    table: Table
-    chart: Markup = field(default_factory=Markup)
-    legend: Sequence[Legend] = ()
-    width: str = "half"
-    more: Table | None = None
-    """Rows that stand open below the chart."""
-    pending: bool = False
-    """True while the numbers are being read."""
-
-
-@dataclass(frozen=True)
-class ShownCard:
-    """A key figure in words."""
-
-    name: str
-    value: str
-    change: str
 
 
 class Panels:

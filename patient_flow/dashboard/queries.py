@@ -125,7 +125,7 @@ def returns(warehouse: Warehouse, hours: Hours) -> pl.DataFrame:
     of_patient = same.join(
         later,
         (later.c.patient_key == same.c.patient_key)
-        & later.c.is_visit_start.is_(True)
+        & later.c.is_visit_start
         & (later.c.admission_time_key >= hours.first),
     )
     is_return = (
@@ -147,7 +147,7 @@ def returns(warehouse: Warehouse, hours: Hours) -> pl.DataFrame:
             later.c.admission_at.label("readmitted_at"),
         )
         .where(_STAYS.c.discharge_time_key.between(hours.first, hours.last))
-        .where(_STAYS.c.is_visit_end.is_(True))
+        .where(_STAYS.c.is_visit_end)
         .where(_STAYS.c.patient_key != events.UNKNOWN_KEY)
         .where(is_alive)
     )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from urllib.parse import urlencode
 
 from patient_flow.contracts import events
 from patient_flow.dashboard.snapshot import PERIODS
@@ -46,7 +45,3 @@ class Selection:
         chosen = {"hospital": self.hospital, "department": self.department, "gender": self.gender, "age": self.age}
         days = {"days": str(self.days)} if self.days != DEFAULT_DAYS else {}
         return {name: value for name, value in (chosen | days).items() if value}
-
-    def address(self, **more: str) -> str:
-        """Query string of a page with this selection: what makes a view shareable."""
-        return "?" + urlencode({**self.parameters, **more})

@@ -21,6 +21,7 @@ from zoneinfo import ZoneInfo
 
 import polars as pl
 import uvicorn
+from anyio.to_thread import current_default_thread_limiter
 from starlette.applications import Starlette
 from starlette.datastructures import MutableHeaders
 from starlette.middleware import Middleware
@@ -50,6 +51,8 @@ REFRESH_SECONDS = 15
 """How often an open page asks for new figures."""
 PENDING_SECONDS = 2
 """How soon it asks again while something is missing."""
+PAGES_AT_ONCE = 8
+"""Pages are made by processors, not by waiting: more at once would only take more memory."""
 REFRESH_HEADER = "X-Refresh-Seconds"
 
 _LOG = logging.getLogger(__name__)
@@ -102,6 +105,7 @@ class Dashboard:
     async def _lifespan(self, _: Starlette) -> AsyncIterator[None]:
         # The longest period is read ahead of its first viewer; whoever comes sooner waits for it only once.
         threading.Thread(target=self._snapshots.warm, name="warm", daemon=True).start()
+        current_default_thread_limiter().total_tokens = PAGES_AT_ONCE
         yield
 
     # --- routes: plain functions, each in a worker thread -------------------------------------------------------

@@ -222,7 +222,7 @@ def _replaced(days: _Days | None, first: date, last: date, read: _Days) -> _Days
 
 
 class Returns:
-    """Discharges and the admissions that followed them, a month back: they take long and change with late events only."""
+    """Discharges a month back and the admissions that followed them: long to read, and changed by late events only."""
 
     def __init__(self, warehouse: Warehouse, zone: ZoneInfo) -> None:
         self._warehouse = warehouse

@@ -69,6 +69,8 @@ def bronze_patient_events(
 def silver_patient_events(context: dg.AssetExecutionContext, patient_flow: PatientFlow) -> dg.MaterializeResult[Any]:
     """Accepts events: typed, validated, pseudonymised, each identity once."""
     services = patient_flow.services()
+    if services.settings.uses_demo_key:
+        context.log.warning("pseudonyms are made with the demo's key: set PATIENT_FLOW_PSEUDONYM_KEY for real patients")
     return _materialized(
         services, context, silver.accept_events(services.lake, services.reading, run_id=context.run.run_id)
     )

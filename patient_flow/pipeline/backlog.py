@@ -14,6 +14,8 @@ from patient_flow.stores.hub import HubState, PartitionState
 
 Progress = Callable[[str], int | None]
 HUB = "hub"
+COUNT = "count"
+"""Progress of an incarnation: how many partitions it had. They are numbered from 0, and never taken away."""
 
 
 class HubRefused(RuntimeError):
@@ -41,6 +43,7 @@ class Backlog:
     hub: str
     created_at_ms: int
     partitions: tuple[PartitionBacklog, ...]
+    partition_count: int
     notices: tuple[str, ...]
 
     @property
@@ -58,6 +61,7 @@ class Backlog:
         return {
             HUB: identity(self.hub),
             self.hub: self.created_at_ms,
+            source(self.hub, self.created_at_ms, COUNT): self.partition_count,
             **{source(self.hub, self.created_at_ms, part): number for part, number in last_read.items()},
         }
 
@@ -93,17 +97,18 @@ def plan(state: HubState, progress: Progress, max_events: int, *, adopt: bool = 
     positions = {
         part.partition_id: progress(source(hub, created_at_ms, part.partition_id)) for part in state.partitions
     }
-    is_known = any(position is not None for position in positions.values())
+    known = progress(source(hub, created_at_ms, COUNT))
     behind = []
     for part in state.partitions:
         position = positions[part.partition_id]
-        backlog, notice = _partition(part, position, is_known=is_known)
+        is_new = known is not None and part.partition_id.isdecimal() and int(part.partition_id) >= known
+        backlog, notice = _partition(part, position, is_new=is_new)
         behind.append(backlog)
         notices += notice
-    return Backlog(hub, created_at_ms, _limited(behind, max_events), tuple(notices))
+    return Backlog(hub, created_at_ms, _limited(behind, max_events), len(state.partitions), tuple(notices))
 
 
-def _partition(part: PartitionState, position: int | None, *, is_known: bool) -> tuple[PartitionBacklog, list[str]]:
+def _partition(part: PartitionState, position: int | None, *, is_new: bool) -> tuple[PartitionBacklog, list[str]]:
     after = -1 if position is None else position
     notices = []
     if part.last_sequence_number < after:
@@ -112,7 +117,7 @@ def _partition(part: PartitionState, position: int | None, *, is_known: bool) ->
             f"{after}: the hub lost events that were acknowledged (a forced failover?). Compare both, then "
             "delete and create the hub again, or restore it"
         )
-    if position is None and is_known and not part.is_empty:
+    if is_new and position is None and not part.is_empty:
         notices.append(f"partition {part.partition_id} is new")
     lost = 0 if part.last_sequence_number < 0 else max(0, part.first_sequence_number - after - 1)
     if lost and part.first_sequence_number <= part.last_sequence_number + 1:

@@ -130,16 +130,13 @@ def fact_patient_flow(lake: Lake, *, run_id: str) -> StepResult:
     if is_up_to_date(target, *sources):
         return StepResult(FACT_PATIENT_FLOW, target.version)
     touched = _touched_visits(target, silver, patients, departments)
-    parts = _parts(silver, "visit_hash") if touched is None else [c("visit_hash").is_in(touched.implode())]
     wards = departments.scan().collect()
     written, seen, waiting = RowsWritten(), 0, 0
-    for number, part in enumerate(parts):
-        history = silver.scan().filter(part).select(visits.VISIT_COLUMNS).collect()
+    for history, before, progress in _visits_in_parts(target, silver, touched, _progress(sources)):
         known = patients.scan().filter(c("patient_id").is_in(history["patient_id"].unique().implode())).collect()
         stays = visits.stays(history)
         after = facts.fact_patient_flow(stays, known, wards)
-        progress = _progress(sources) if number == len(parts) - 1 else {PART: number}
-        written += target.replace(target.scan().filter(part).collect(), after, progress, run_id=run_id)
+        written += target.replace(before, after, progress, run_id=run_id)
         seen += history["visit_id"].n_unique()
         waiting += visits.waiting(history, stays).height
     return StepResult(
@@ -149,6 +146,20 @@ def fact_patient_flow(lake: Lake, *, run_id: str) -> StepResult:
         consumed=_progress(sources),
         figures={"visits": seen, "waiting": waiting},
     )
+
+
+def _visits_in_parts(
+    target: LakeTable, silver: LakeTable, touched: pl.Series | None, progress: dict[str, int]
+) -> Iterator[tuple[pl.DataFrame, pl.DataFrame, dict[str, int]]]:
+    """Events and present stays of the touched visits (None: of all, part by part), and what to record with them."""
+    if touched is not None:
+        history = silver.find("visit_hash", touched, "event_time", visits.VISIT_COLUMNS)
+        yield history, target.find("visit_hash", touched, "admission_at"), progress
+        return
+    parts = _parts(silver, "visit_hash")
+    for number, part in enumerate(parts, start=1):
+        history = silver.scan().filter(part).select(visits.VISIT_COLUMNS).collect()
+        yield history, target.scan().filter(part).collect(), progress if number == len(parts) else {PART: number}
 
 
 def _parts(silver: LakeTable, hashed: str) -> list[pl.Expr]:

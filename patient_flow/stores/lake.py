@@ -101,6 +101,19 @@ class LakeTable:
         """All rows at the pinned version."""
         return pl.scan_delta(self._handle).select(self.table.schema.names())
 
+    def find(self, column: str, values: pl.Series, within: str, columns: Sequence[str] | None = None) -> pl.DataFrame:
+        """Rows whose ``column`` is one of ``values``, by way of the span of ``within`` in which they lie.
+
+        The first, narrow pass makes the second read only the files of that span: rows that belong together usually
+        were written at about the same time.
+        """
+        matching = self.scan().filter(pl.col(column).is_in(values.implode()))
+        span = matching.select(first=pl.col(within).min(), last=pl.col(within).max()).collect()
+        names = columns or self.table.schema.names()
+        if span["first"][0] is None:
+            return self.table.empty().select(names)
+        return matching.filter(pl.col(within).is_between(span["first"][0], span["last"][0])).select(names).collect()
+
     def at(self, version: int) -> pl.LazyFrame:
         """All rows at an earlier ``version``. Raises :class:`HistoryGone` when it is no longer kept."""
         if version == self.version:
@@ -310,7 +323,7 @@ class Lake:
                 handle.update_incremental()
             return LakeTable(table, handle, self._storage_options)
         except (DeltaError, OSError) as error:
-            raise LakeError(f"cannot open {table.path} at {uri}: {error}") from error
+            raise LakeError(f"cannot open {table.path} at {uri}: {_one_line(error)}") from error
 
     def migrate(self, table: Table) -> str | None:
         """Rewrites ``table`` with the declared types where they differ; what it did, or None.
@@ -375,6 +388,10 @@ class Lake:
                 },
                 storage_options=self._storage_options,
             )
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
 
 
 def _drift(table: Table, handle: DeltaTable) -> tuple[list[Field], str]:

@@ -27,14 +27,7 @@ from patient_flow.services import Services
 from patient_flow.settings import load
 serve(Services(load()), port=0, on_ready=lambda address: print(address, flush=True))
 """
-CHROMIUM = "--headless --no-sandbox --disable-gpu --no-first-run --disable-background-networking".split()  # noqa: SIM905
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-]
+CHROMIUM = ("--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking")
 
 
 @contextmanager
@@ -81,7 +74,7 @@ def browse(address: str, chromium: str) -> None:
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=CHROMIUM)
+        browser = playwright.chromium.launch(executable_path=chromium, args=list(CHROMIUM))
         for width in (1440, 390):
             page = browser.new_page(viewport={"width": width, "height": 900})
             page.goto(address)

@@ -18,6 +18,9 @@ from patient_flow.dashboard.snapshot import Returns, Snapshot, Snapshots
 from patient_flow.stores.warehouse.warehouse import Warehouse
 from patient_flow_tests.builders import ZONE
 from patient_flow_tests.dashboard.hospital import Hospital, hospital
+from patient_flow_tests.stores.warehouse.conftest import postgresql
+
+__all__ = ["postgresql"]  # a fixture of the warehouse's tests
 
 Clock = Callable[[], datetime]
 

@@ -69,6 +69,7 @@ class Stay:
 class Hospital:
     """What happened, and the warehouse that knows of it."""
 
+    lake: Lake
     warehouse: Warehouse
     stays: list[Stay]
     now: datetime
@@ -100,7 +101,7 @@ def hospital(folder: Path, now: datetime, seed: int = 11) -> Hospital:
     run_micro_batches(lake, [deliveries], DEPARTMENTS)
     warehouse = Warehouse(f"sqlite:///{folder}/warehouse.db", "sqlite")
     load_warehouse(lake, warehouse, WAREHOUSE_TABLES, now=now, run_id="test")
-    return Hospital(warehouse, stays, now)
+    return Hospital(lake, warehouse, stays, now)
 
 
 def _visit(

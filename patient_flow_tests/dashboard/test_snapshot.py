@@ -13,14 +13,18 @@ from zoneinfo import ZoneInfo
 
 import polars as pl
 import pytest
+from polars.testing import assert_frame_equal
 
+from patient_flow.contracts.tables import WAREHOUSE_TABLES
 from patient_flow.dashboard import queries
 from patient_flow.dashboard import snapshot as module
 from patient_flow.dashboard.snapshot import Snapshots
+from patient_flow.pipeline.load import load_warehouse
 from patient_flow.stores.warehouse.warehouse import Warehouse, WarehouseError
 from patient_flow_tests.builders import ZONE
 from patient_flow_tests.dashboard.conftest import settled
 from patient_flow_tests.dashboard.hospital import Hospital
+from patient_flow_tests.stores.warehouse.conftest import new_database
 
 
 class Counting(Warehouse):
@@ -137,6 +141,19 @@ def test_no_page_waits_for_a_slow_warehouse(
 
 def answer_first(group: Hospital) -> object:
     return group.now.astimezone(ZoneInfo(ZONE)).date() - timedelta(days=27)
+
+
+def test_postgresql_gives_the_same_rows(postgresql: str, group: Hospital) -> None:
+    warehouse = Warehouse(new_database(postgresql), "postgresql")
+    load_warehouse(group.lake, warehouse, WAREHOUSE_TABLES, now=group.now, run_id="test")
+    theirs, ours = (
+        settled(Snapshots(made, ZoneInfo(ZONE), lambda: group.now), 28) for made in (warehouse, group.warehouse)
+    )
+    for name in ("departments", "begun", "left", "census", "quality"):
+        assert_frame_equal(getattr(theirs, name), getattr(ours, name), check_row_order=False)
+    hours = queries.hours_of(ours.today - timedelta(days=38), ours.today, ZoneInfo(ZONE))
+    assert_frame_equal(*(queries.returns(made, hours) for made in (warehouse, group.warehouse)), check_row_order=False)
+    warehouse.dispose()
 
 
 def test_local_dates_begin_at_the_first_full_utc_hour() -> None:

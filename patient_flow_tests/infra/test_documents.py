@@ -8,27 +8,34 @@ from pathlib import Path
 
 import pytest
 
+from patient_flow.contracts import rules
+
 DOCS = Path(__file__).parents[2] / "infra" / "docs"
 OURS = ["architecture", "cost", "deploy", "disaster-recovery", "resume-fr", "threat-model", "upgrade"]
 
 
-def _generated() -> str:
+def _generated() -> dict[str, str]:
     spec = importlib.util.spec_from_file_location("generate", DOCS / "generate.py")
     assert spec is not None
     assert spec.loader is not None
     generate = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(generate)
-    page: str = generate.page()
-    return page
+    pages: dict[str, str] = generate.pages()
+    return pages
 
 
-def test_the_data_model_is_current() -> None:
-    current = _generated()
-    assert (DOCS / "data-model.md").read_text() == current, "run: uv run python infra/docs/generate.py"
+@pytest.mark.parametrize("page", ["data-model.md", "quality-rules.md"])
+def test_generated_pages_are_current(page: str) -> None:
+    assert (DOCS / page).read_text() == _generated()[page], "run: uv run python infra/docs/generate.py"
+
+
+def test_every_rule_is_on_its_page() -> None:
+    page = _generated()["quality-rules.md"]
+    assert all(f"`{rule.name}` | {rule.meaning}" in page for rule in rules.RULES)
 
 
 def test_the_diagram_joins_every_fact_to_its_dimensions() -> None:
-    diagram = _generated()
+    diagram = _generated()["data-model.md"]
     for relation in (
         "DimPatient ||--o{ FactPatientFlow : patient_key",
         "DimDepartment ||--o{ FactPatientFlow : department_key",

@@ -25,7 +25,7 @@ from patient_flow.pipeline.backlog import Backlog, PartitionBacklog
 
 def backlog(*events: int, notices: tuple[str, ...] = ()) -> Backlog:
     parts = tuple(PartitionBacklog(str(n), -1, count - 1, count) for n, count in enumerate(events))
-    return Backlog("hub/h/patient-flow", 0, parts, notices)
+    return Backlog("hub/h/patient-flow", 0, parts, len(parts), notices)
 
 
 def tick(instance: dg.DagsterInstance, tmp_path: Path, connection: str) -> object:

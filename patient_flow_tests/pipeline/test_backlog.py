@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from patient_flow.pipeline.backlog import HUB, HubRefused, identity, plan, source
+from patient_flow.pipeline.backlog import COUNT, HUB, HubRefused, identity, plan, source
 from patient_flow.stores.hub import HubState, PartitionState
 
 CREATED = datetime(2026, 11, 1, tzinfo=UTC)
@@ -22,10 +22,11 @@ def state(*partitions: PartitionState, created_at: datetime = CREATED) -> HubSta
     return HubState("h.example", "patient-flow", created_at, partitions)
 
 
-def followed(positions: dict[int, int], created_ms: int = CREATED_MS) -> dict[str, int]:
+def followed(positions: dict[int, int], created_ms: int = CREATED_MS, count: int | None = None) -> dict[str, int]:
     return {
         HUB: identity(NAME),
         NAME: created_ms,
+        source(NAME, created_ms, COUNT): len(positions) if count is None else count,
         **{source(NAME, created_ms, str(number)): last for number, last in positions.items()},
     }
 
@@ -75,6 +76,12 @@ def test_a_partition_that_was_added_is_read_and_named() -> None:
     backlog = plan(state(partition(0, 9), partition(1, 5)), followed({0: 9}).get, 100)
     assert ranges(backlog) == {"1": (-1, 5)}
     assert backlog.notices == ("partition 1 is new",)
+
+
+def test_a_partition_that_was_only_empty_so_far_is_not_called_new() -> None:
+    backlog = plan(state(partition(0, 9), partition(1, 5)), followed({0: 9}, count=2).get, 100)
+    assert ranges(backlog) == {"1": (-1, 5)}
+    assert backlog.notices == ()
 
 
 def test_another_hub_is_refused_until_it_is_adopted() -> None:

@@ -37,6 +37,9 @@ param identities object
 @description('PATIENT_FLOW_* settings of the pipeline, the key excepted.')
 param pipelineSettings array
 
+@description('PATIENT_FLOW_* settings of whoever opens the warehouse.')
+param warehouseSettings array
+
 @description('PATIENT_FLOW_* settings of the dashboard.')
 param dashboardSettings array
 
@@ -478,7 +481,7 @@ resource warehouseInit 'Microsoft.App/jobs@2025-01-01' = {
             'warehouse'
             'init'
           ]
-          env: concat(dashboardSettings, [
+          env: concat(warehouseSettings, [
             {
               name: 'AZURE_CLIENT_ID'
               value: identities.migration.clientId

@@ -14,7 +14,7 @@ def masked(url: str) -> str:
     """``url`` fit to be shown: no password, no connection string."""
     try:
         parsed = sa.make_url(url)
-    except sa.exc.ArgumentError:
+    except (sa.exc.ArgumentError, ValueError):
         return "PATIENT_FLOW_WAREHOUSE_URL"
     harmless = {name: value for name, value in parsed.query.items() if name.lower() in ("driver", "encrypt")}
     return parsed.set(query=harmless).render_as_string(hide_password=True)

@@ -209,7 +209,21 @@ class Warehouse:
 
     @cached_property
     def _engine(self) -> sa.Engine:
-        return self.target.engine(sa.make_url(self._url))
+        try:
+            url = sa.make_url(self._url)
+        except (sa.exc.ArgumentError, ValueError):  # the message would hold the URL, and with it a password
+            raise WarehouseError(
+                "PATIENT_FLOW_WAREHOUSE_URL is no SQLAlchemy URL; see the README for its form"
+            ) from None
+        return self.target.engine(url)
+
+    def _advice(self) -> str:
+        """What to do about a database that answers but has not been set up."""
+        try:
+            is_there = sa.inspect(self._engine).has_table(LOAD_LOG.name)
+        except sa.exc.SQLAlchemyError:
+            return ""
+        return "" if is_there else ". Its tables are not there: run `patient-flow warehouse init`, or load it once"
 
     @contextlib.contextmanager
     def _explained(self) -> Iterator[None]:
@@ -219,7 +233,7 @@ class Warehouse:
         except sa.exc.DBAPIError as error:
             if self.target.is_conflict(error):
                 raise Conflict(f"another loader was in the way: {readable(error)}") from error
-            raise WarehouseError(f"{masked(self._url)}: {readable(error)}") from error
+            raise WarehouseError(f"{masked(self._url)}: {readable(error)}{self._advice()}") from error
         except (sa.exc.SQLAlchemyError, ImportError) as error:
             raise WarehouseError(f"{masked(self._url)}: {readable(error)}") from error
 

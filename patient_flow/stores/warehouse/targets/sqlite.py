@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.sqlite import dialect as sqlite_dialect
 from sqlalchemy.schema import CreateIndex, DropIndex
 
-from patient_flow.stores.warehouse.batch import Written
+from patient_flow.stores.warehouse.batch import WarehouseError, Written
 from patient_flow.stores.warehouse.changes import Change
 from patient_flow.stores.warehouse.targets.base import WRITES, Idioms, StagingInside, temporary_table
 
@@ -62,7 +62,13 @@ class SQLite(StagingInside):
     def engine(self, url: sa.URL) -> sa.Engine:
         """An engine whose transactions are SQLite's own; the folder of the file is created."""
         if url.database and url.database != ":memory:":
-            Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+            folder = Path(url.database).parent
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise WarehouseError(
+                    f"PATIENT_FLOW_WAREHOUSE_URL: the folder {folder} cannot be made ({error.strerror}); name another"
+                ) from error
         engine = sa.create_engine(url, hide_parameters=True)
         sa.event.listen(engine, "connect", _configure)
         sa.event.listen(engine, "begin", _begin)

@@ -1,0 +1,66 @@
+"""What a page is made of: cards, panels, and the tables behind their charts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+
+from markupsafe import Markup
+
+Value = str | int | float | date | datetime | None
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a table: its key in the CSV, its heading, and how its values read."""
+
+    key: str
+    heading: str
+    unit: str = "text"
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows as they are; the page formats them, the CSV does not."""
+
+    columns: Sequence[Column]
+    rows: Sequence[Sequence[Value]]
+
+    def records(self) -> list[dict[str, Value]]:
+        """Rows by column key."""
+        return [dict(zip((column.key for column in self.columns), row, strict=True)) for row in self.rows]
+
+
+@dataclass(frozen=True)
+class Legend:
+    """A class of the chart and what it stands for."""
+
+    css: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One part of the page."""
+
+    id: str
+    title: str
+    note: str
+    table: Table
+    chart: Markup = field(default_factory=Markup)
+    legend: Sequence[Legend] = ()
+    width: str = "half"
+    more: Table | None = None
+    """Rows that stand open below the chart."""
+    pending: bool = False
+    """True while the numbers are being read."""
+
+
+@dataclass(frozen=True)
+class ShownCard:
+    """A key figure in words."""
+
+    name: str
+    value: str
+    change: str
