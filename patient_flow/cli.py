@@ -88,6 +88,7 @@ def simulate(
 def dashboard(host: str, port: int) -> None:
     """Serve the dashboard alone, on the warehouse that the settings name."""
     from patient_flow.dashboard.access import SignIn
+    from patient_flow.dashboard.pages import Freshness
     from patient_flow.dashboard.server import Options, serve
     from patient_flow.services import Services
 
@@ -98,12 +99,15 @@ def dashboard(host: str, port: int) -> None:
         settings.dashboard_departments_header,
         settings.dashboard_trusted_proxies,
     )
+    freshness = Freshness(
+        timedelta(minutes=settings.dashboard_amber_minutes), timedelta(minutes=settings.dashboard_red_minutes)
+    )
     serve(
         Services(settings),
         host,
         port,
         on_ready=lambda address: click.echo(f"ready: {address}"),
-        options=Options(sign_in=sign_in),
+        options=Options(sign_in, freshness),
     )
 
 

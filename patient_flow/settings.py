@@ -51,6 +51,8 @@ class Settings:
     dashboard_hospitals_header: str = ""
     dashboard_departments_header: str = ""
     dashboard_trusted_proxies: tuple[str, ...] = ("127.0.0.1", "::1")
+    dashboard_amber_minutes: int = 15
+    dashboard_red_minutes: int = 60
 
     @property
     def lake_is_local(self) -> bool:
@@ -113,6 +115,8 @@ def load(overrides: Mapping[str, str] | None = None, *, environ: Mapping[str, st
         dashboard_trusted_proxies=tuple(
             proxy.strip() for proxy in get("DASHBOARD_TRUSTED_PROXIES", "127.0.0.1,::1").split(",") if proxy.strip()
         ),
+        dashboard_amber_minutes=_whole_number("DASHBOARD_AMBER_MINUTES", get("DASHBOARD_AMBER_MINUTES", "15")),
+        dashboard_red_minutes=_whole_number("DASHBOARD_RED_MINUTES", get("DASHBOARD_RED_MINUTES", "60")),
         max_events_per_run=_whole_number("MAX_EVENTS_PER_RUN", get("MAX_EVENTS_PER_RUN", "500000")),
     )
     _check(settings)

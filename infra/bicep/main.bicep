@@ -199,6 +199,12 @@ param dashboardDepartmentsHeader string = ''
 @description('Addresses that these headers are believed from (PATIENT_FLOW_DASHBOARD_TRUSTED_PROXIES).')
 param dashboardTrustedProxies string = '127.0.0.1,::1'
 
+@description('Minutes after which the newest event makes the dashboard amber (PATIENT_FLOW_DASHBOARD_AMBER_MINUTES).')
+param dashboardAmberMinutes int = 15
+
+@description('Minutes after which the newest event makes the dashboard red (PATIENT_FLOW_DASHBOARD_RED_MINUTES).')
+param dashboardRedMinutes int = 60
+
 var stem = '${workload}-${environmentName}'
 // Names that must be unique in the world end in a hash of the resource group: the same at every deployment.
 var unique = take(uniqueString(resourceGroup().id), 6)
@@ -552,6 +558,14 @@ var dashboardSettings = concat(warehouseSettings, [
   {
     name: 'PATIENT_FLOW_DASHBOARD_TRUSTED_PROXIES'
     value: dashboardTrustedProxies
+  }
+  {
+    name: 'PATIENT_FLOW_DASHBOARD_AMBER_MINUTES'
+    value: string(dashboardAmberMinutes)
+  }
+  {
+    name: 'PATIENT_FLOW_DASHBOARD_RED_MINUTES'
+    value: string(dashboardRedMinutes)
   }
 ])
 var pipelineSettings = concat(warehouseSettings, [

@@ -19,7 +19,7 @@ import uvicorn
 
 from patient_flow.dashboard.server import Dashboard
 from patient_flow_tests.builders import ZONE
-from patient_flow_tests.conftest import require_program
+from patient_flow_tests.conftest import require_module, require_program
 from patient_flow_tests.dashboard.hospital import Hospital
 from patient_flow_tests.dashboard.test_pages import PANELS
 
@@ -60,8 +60,10 @@ def address(group: Hospital) -> Iterator[str]:
 def browser() -> Iterator[Browser]:
     """Chromium, as it is installed."""
     program = require_program("chromium", INSTALL)
-    playwright = pytest.importorskip("playwright.sync_api")
-    with playwright.sync_playwright() as driver:
+    require_module("playwright", "uv sync --all-groups")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as driver:
         started = driver.chromium.launch(executable_path=program, args=list(SWITCHES))
         yield started
         started.close()

@@ -72,13 +72,13 @@ CREATE TABLE "FactPatientFlow" (
     PRIMARY KEY (stay_key)
 );
 
-CREATE INDEX "ix_FactPatientFlow_admission_time_key" ON "FactPatientFlow" (admission_time_key);
+CREATE INDEX "ix_FactPatientFlow_admission_time_key" ON "FactPatientFlow" (admission_time_key, department_key, from_department_key, gender, patient_key, admission_at, is_visit_start, wait_minutes);
 
 CREATE INDEX "ix_FactPatientFlow_department_key" ON "FactPatientFlow" (department_key);
 
 CREATE INDEX "ix_FactPatientFlow_discharge_at" ON "FactPatientFlow" (discharge_at);
 
-CREATE INDEX "ix_FactPatientFlow_discharge_time_key" ON "FactPatientFlow" (discharge_time_key);
+CREATE INDEX "ix_FactPatientFlow_discharge_time_key" ON "FactPatientFlow" (discharge_time_key, department_key, gender, patient_key, bed_id, admission_at, discharge_at, length_of_stay_hours, visit_length_of_stay_hours, is_visit_end);
 
 CREATE INDEX "ix_FactPatientFlow_patient_key" ON "FactPatientFlow" (patient_key);
 
