@@ -63,7 +63,7 @@ def session(machine: Machine) -> Session:
 
 
 def start_demo(machine: Machine) -> Program:
-    ports = ("--hub-port", str(machine.hub_port), "--ui-port", str(free_port()))
+    ports = ("--hub-port", str(machine.hub_port), "--ui-port", str(free_port()), "--dashboard-port", str(free_port()))
     return machine.start("demo", "patient-flow", "demo", "--days", str(DAYS), "--speed", str(SPEED), *ports)
 
 

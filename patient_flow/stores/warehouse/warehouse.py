@@ -217,8 +217,10 @@ class Warehouse:
             ) from None
         return self.target.engine(url)
 
-    def _advice(self) -> str:
+    def _advice(self, error: sa.exc.DBAPIError) -> str:
         """What to do about a database that answers but has not been set up."""
+        if error.statement is None:  # it did not even answer
+            return ""
         try:
             is_there = sa.inspect(self._engine).has_table(LOAD_LOG.name)
         except sa.exc.SQLAlchemyError:
@@ -233,7 +235,7 @@ class Warehouse:
         except sa.exc.DBAPIError as error:
             if self.target.is_conflict(error):
                 raise Conflict(f"another loader was in the way: {readable(error)}") from error
-            raise WarehouseError(f"{masked(self._url)}: {readable(error)}{self._advice()}") from error
+            raise WarehouseError(f"{masked(self._url)}: {readable(error)}{self._advice(error)}") from error
         except (sa.exc.SQLAlchemyError, ImportError) as error:
             raise WarehouseError(f"{masked(self._url)}: {readable(error)}") from error
 
