@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from patient_flow.contracts.tables import BRONZE_EVENTS, QUARANTINE, SILVER_EVENTS, WAREHOUSE_TABLES
+from patient_flow.demo import DIRTY
 from patient_flow.settings import load
 from patient_flow.simulator.feed import messages
 from patient_flow.simulator.run import Options, plan
@@ -119,6 +120,6 @@ def test_counts_agree_from_the_hub_to_the_warehouse(demo: Demo) -> None:
 
 def acknowledged(journal: dict[str, int]) -> Iterator[bytes]:
     """Bodies that the simulator of the demo has sent, by its journal: a feed is a function of its plan."""
-    options = Options(days=DAYS, speed=SPEED)
+    options = Options(days=DAYS, speed=SPEED, dirty=float(DIRTY))
     whole = plan(load({}, environ={}), options, journal["began"])
     return (message.body for message in islice(messages(whole), journal["sent"]))
