@@ -103,6 +103,7 @@ def _start(
     def start(name: str, *command: str, **more: str) -> Part:
         part = _spawn(name, [sys.executable, *command], {**environment, **more}, logs)
         stack.callback(part.stop)
+        stack.callback(_stop_in_peace)  # runs before the stops: callbacks are last in, first out
         parts.append(part)
         return part
 
@@ -123,6 +124,12 @@ def _start(
     start("dashboard", *flow, "dashboard", "--port", str(options.dashboard_port))
     _wait_until(lambda: _answers(f"http://127.0.0.1:{options.ui_port}/server_info"), dagster)
     return parts
+
+
+def _stop_in_peace() -> None:
+    """From here on a second Ctrl-C (`uv run` passes it on besides the terminal) must not interrupt the clean-up."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _spawn(name: str, command: list[str], environment: dict[str, str], logs: Path) -> Part:
