@@ -201,6 +201,7 @@ DIM_PATIENT = Table(
         Column("age", pl.Int16(), "Years"),
         _text("age_band", "Age group", 16),
         *_VALIDITY,
+        Column("patient_hash", pl.Int64(), "Hash of patient_id: finds a patient fast", lake_only=True),
     ),
     key=("patient_key",),
     warehouse=True,

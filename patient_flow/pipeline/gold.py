@@ -28,7 +28,6 @@ from patient_flow.contracts.tables import (
 from patient_flow.pipeline.steps import StepResult, is_up_to_date, starts_over
 from patient_flow.stores.lake import Changes, HistoryGone, Lake, LakeTable, RowsWritten
 from patient_flow.transforms import calendar, census, dimensions, facts, kpis, quality, visits
-from patient_flow.transforms.keys import short_hash
 
 c = pl.col
 
@@ -94,13 +93,13 @@ def dim_patient(lake: Lake, *, run_id: str) -> StepResult:
     target, silver = lake.open(DIM_PATIENT), lake.open(SILVER_EVENTS)
     if is_up_to_date(target, silver):
         return StepResult(DIM_PATIENT, target.version)
-    changes = _changes(target, silver, ("patient_hash", "patient_id"))
+    changes = _changes(target, silver, ("patient_hash",))
     if changes.is_whole_table:
         return _all_patients(target, silver, run_id=run_id)
-    touched = changes.both.select("patient_hash", "patient_id").unique()
-    observed = silver.scan().filter(c("patient_hash").is_in(touched["patient_hash"].implode()))
-    before = target.scan().filter(c("patient_id").is_in(touched["patient_id"].implode())).collect()
-    after = dimensions.patient_versions(observed.select(dimensions.OBSERVATION_COLUMNS).collect())
+    touched = changes.both["patient_hash"].unique()
+    observed = silver.find("patient_hash", touched, "event_time", dimensions.OBSERVATION_COLUMNS)
+    before = target.scan().filter(c("patient_hash").is_in(touched.implode())).collect()
+    after = dimensions.patient_versions(observed)
     return _replace(target, before, after, (silver,), run_id=run_id)
 
 
@@ -114,8 +113,7 @@ def _all_patients(target: LakeTable, silver: LakeTable, *, run_id: str) -> StepR
         if number == 0:
             after = pl.concat([dimensions.unknown_patient(), after])
             is_here = part | (c("patient_key") == UNKNOWN_KEY)
-        hashed = target.scan().with_columns(patient_hash=short_hash(c("patient_id")))
-        before = hashed.filter(is_here).drop("patient_hash").collect()
+        before = target.scan().filter(is_here).collect()
         progress = _progress((silver,)) if number == len(parts) - 1 else {PART: number}
         written += target.replace(before, after, progress, run_id=run_id)
     return StepResult(DIM_PATIENT, target.version, written, consumed=_progress((silver,)))
@@ -133,7 +131,7 @@ def fact_patient_flow(lake: Lake, *, run_id: str) -> StepResult:
     wards = departments.scan().collect()
     written, seen, waiting = RowsWritten(), 0, 0
     for history, before, progress in _visits_in_parts(target, silver, touched, _progress(sources)):
-        known = patients.scan().filter(c("patient_id").is_in(history["patient_id"].unique().implode())).collect()
+        known = patients.scan().filter(c("patient_hash").is_in(history["patient_hash"].unique().implode())).collect()
         stays = visits.stays(history)
         after = facts.fact_patient_flow(stays, known, wards)
         written += target.replace(before, after, progress, run_id=run_id)
@@ -316,13 +314,13 @@ def _touched_visits(
     if _versions_changed(target, departments):
         return None
     named = _changes(target, silver, ("visit_hash",))
-    versions = _changes(target, patients, ("patient_id", "is_current"))
+    versions = _changes(target, patients, ("patient_hash", "is_current"))
     if named.is_whole_table or versions.is_whole_table:
         return None
     # A patient whose whole chain of versions is new has no visits but those named, and those that found no version
     # because this step was faster than the dimension's: they carry the unknown member. So for departments.
-    added = versions.after.group_by("patient_id").agg(c("is_current").any())
-    changed = pl.concat([versions.before["patient_id"], added.filter(~c("is_current"))["patient_id"]]).unique()
+    added = versions.after.group_by("patient_hash").agg(c("is_current").any())
+    changed = pl.concat([versions.before["patient_hash"], added.filter(~c("is_current"))["patient_hash"]]).unique()
     touched = [named.both["visit_hash"], _visits_of(silver, changed)]
     unknown = []
     if not versions.after.is_empty():
@@ -336,13 +334,12 @@ def _touched_visits(
 
 
 def _visits_of(silver: LakeTable, patients: pl.Series) -> pl.Series:
-    """``visit_hash`` of every visit of these patients."""
+    """``visit_hash`` of every visit of these patients (hashes)."""
     if patients.is_empty():
         return pl.Series("visit_hash", dtype=pl.Int64)
-    hashes = patients.to_frame().select(short_hash(c("patient_id"))).to_series()
     return (
         silver.scan()
-        .filter(c("patient_hash").is_in(hashes.implode()))
+        .filter(c("patient_hash").is_in(patients.implode()))
         .select("visit_hash")
         .unique()
         .collect()["visit_hash"]

@@ -11,7 +11,7 @@ import polars as pl
 
 from patient_flow.contracts import events
 from patient_flow.contracts.tables import DIM_DEPARTMENT, DIM_PATIENT, Table
-from patient_flow.transforms.keys import surrogate_key
+from patient_flow.transforms.keys import short_hash, surrogate_key
 from patient_flow.transforms.visits import in_order
 
 c = pl.col
@@ -38,7 +38,9 @@ def patient_versions(silver: pl.DataFrame) -> pl.DataFrame:
         .rename({"event_time": "valid_from"})
         .pipe(_with_validity, "patient_id")
         .with_columns(
-            patient_key=surrogate_key([c("patient_id"), c("valid_from").dt.epoch("us")]), age_band=age_band(c("age"))
+            patient_key=surrogate_key([c("patient_id"), c("valid_from").dt.epoch("us")]),
+            patient_hash=short_hash(c("patient_id")),
+            age_band=age_band(c("age")),
         )
     )
     return _as(DIM_PATIENT, versions)

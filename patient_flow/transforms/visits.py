@@ -28,6 +28,7 @@ VISIT_COLUMNS = (
     "visit_id",
     "visit_hash",
     "patient_id",
+    "patient_hash",
     "hospital_id",
     "event_id",
     "event_type",

@@ -14,6 +14,7 @@ from patient_flow.transforms.read import Reading
 
 VISITS_A_DAY = 10_000
 EVENTS_A_VISIT = 4
+PATIENTS = 3_000_000
 START = datetime(2023, 1, 1, tzinfo=UTC)
 ZONE = "Europe/Paris"
 DEPARTMENTS = read_departments()
@@ -45,11 +46,11 @@ def events(first_visit: int, visits: int) -> pl.DataFrame:
         event_type="event_type",
         visit_id=pl.format("v{}", "visit"),
         event_time=c("at").dt.strftime("%Y-%m-%dT%H:%M:%S%.6fZ"),
-        patient_id=pl.format("p{}", c("s") % 3_000_000),
+        patient_id=pl.format("p{}", c("s") % PATIENTS),
         hospital_id=c("s") % 7 + 1,
         department="department",
-        gender=pl.when(c("s") % 2 == 0).then(pl.lit("Female")).otherwise(pl.lit("Male")),
-        age=c("s") % 90,
+        gender=pl.when(c("s") % PATIENTS % 2 == 0).then(pl.lit("Female")).otherwise(pl.lit("Male")),
+        age=c("s") % PATIENTS % 90,
     )
     return stated.sort("at").select(enqueued_at="at", body=body.struct.json_encode().cast(pl.Binary))
 
