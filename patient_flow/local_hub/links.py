@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
+from abc import ABC, abstractmethod
 from collections import defaultdict, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -95,7 +96,7 @@ class Link:
         """The link is gone."""
 
 
-class _Inbound(Link):
+class _Inbound(Link, ABC):
     """A link on which the hub receives: keeps the client in credit and puts multi-frame deliveries together."""
 
     def __init__(self, session: Session, handle: int) -> None:
@@ -126,9 +127,9 @@ class _Inbound(Link):
         if not aborted:
             self.on_delivery(first, transfer.flag(4), payload)
 
+    @abstractmethod
     def on_delivery(self, first: Performative, settled: bool, payload: bytes) -> None:
         """A complete delivery has arrived; ``first`` is its first transfer."""
-        raise NotImplementedError
 
 
 class Producer(_Inbound):
