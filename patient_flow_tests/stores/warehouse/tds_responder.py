@@ -5,9 +5,10 @@
 holds the interpreter's lock while it waits for an answer.
 
 Each request is a line of JSON in LOGFILE: ``connection``, ``what`` (``batch``, ``begin``, ``commit``, ``rollback`` or
-the procedure called), ``statement``, ``in_transaction`` as the driver marks the request, and ``values``, the bound ones,
-one list per call in the request. SCRIPT is JSON: ``rows`` and ``counts`` map a part of a statement to the rows that
-it selects or the number of rows that it reports as changed.
+the procedure called), ``statement``, ``in_transaction`` as the driver marks the request, and ``values``, those bound to
+the statement, one list per call in the request. SCRIPT is JSON: ``rows``, ``counts`` and ``errors`` map a part of a
+statement to the rows that it selects, the number of rows that it says it changed, or the number and message of the
+error that it ends in.
 
 No TLS (the driver needs ``Encrypt=no``), no cancelling, no result but texts, whole numbers and nulls.
 """
@@ -40,7 +41,7 @@ VALUES_AT = {"sp_executesql": 2, "sp_prepexec": 3}
 TRANSACTION_REQUESTS = {5: "begin", 7: "commit", 8: "rollback"}
 TRANSACTION_CHANGES = {"begin": 8, "commit": 9, "rollback": 10}
 DONE, DONE_PROCEDURE = 0xFD, 0xFE
-MORE, COUNTED = 0x01, 0x10
+MORE, FAILED, COUNTED = 0x01, 0x02, 0x10
 
 FIRST_QUESTIONS: Mapping[str, Sequence[Row]] = {
     "ProductVersion": [["16.0.1000.6"]],
@@ -130,6 +131,7 @@ class Responder:
         self.log = log
         self.rows = {**FIRST_QUESTIONS, **script.get("rows", {})}
         self.counts = script.get("counts", {})
+        self.errors = script.get("errors", {})
         self.connections = count(1)
         self.transactions = count(1)
         self.writing = threading.Lock()
@@ -143,7 +145,7 @@ class Responder:
             "values": values,
         }
         with self.writing, self.log.open("a") as log:
-            print(json.dumps(line), file=log)
+            log.write(json.dumps(line) + "\n")
 
     def serve(self, client: socket.socket) -> None:
         """One connection until it ends."""
@@ -191,13 +193,23 @@ class Responder:
         return b"".join(self.result(statement or "", DONE_PROCEDURE, more=at < last) for at in range(len(calls)))
 
     def result(self, statement: str, token: int, *, more: bool) -> bytes:
-        """Rows for a SELECT, none where the script has no answer; a number of changed rows for the rest."""
-        rows = next((rows for part, rows in self.rows.items() if part in statement), None)
+        """Rows for a SELECT, none where nothing is scripted; for the rest a number of rows, or an error."""
+        failure = scripted(self.errors, statement)
+        if failure is not None:
+            return error(*failure) + done(token, FAILED)
+        more_follows = MORE if more else 0
+        rows = scripted(self.rows, statement)
         if rows is None and statement.lstrip().upper().startswith("SELECT"):
             rows = []
         if rows is not None:
-            return table(rows) + done(token, rows=len(rows), more=more)
-        return done(token, rows=next((n for part, n in self.counts.items() if part in statement), 1), more=more)
+            return table(rows) + done(token, more_follows | COUNTED, len(rows))
+        changed = scripted(self.counts, statement)
+        return done(token, more_follows | COUNTED, 1 if changed is None else changed)
+
+
+def scripted(answers: Mapping[str, Any], statement: str) -> Any:
+    """The answer of the first part that is in ``statement``."""
+    return next((answer for part, answer in answers.items() if part in statement), None)
 
 
 def requests(client: socket.socket) -> Iterator[tuple[int, bytes]]:
@@ -256,9 +268,14 @@ def sized(value: bytes) -> bytes:
     return bytes([len(value)]) + value
 
 
-def done(token: int = DONE, *, rows: int | None = None, more: bool = False) -> bytes:
-    status = (MORE if more else 0) | (0 if rows is None else COUNTED)
-    return struct.pack("<BHHQ", token, status, 0, rows or 0)
+def done(token: int = DONE, status: int = 0, rows: int = 0) -> bytes:
+    return struct.pack("<BHHQ", token, status, 0, rows)
+
+
+def error(number: int, message: str) -> bytes:
+    body = struct.pack("<iBBH", number, 1, 16, len(message)) + message.encode("utf-16-le") + text("") + text("")
+    body += struct.pack("<I", 1)
+    return struct.pack("<BH", 0xAA, len(body)) + body
 
 
 def table(rows: Sequence[Row]) -> bytes:
@@ -293,7 +310,8 @@ def main(log: str, script: str = "{}") -> None:
                 threading.Thread(target=responder.serve, args=(client,), daemon=True).start()
 
         threading.Thread(target=accept, daemon=True).start()
-        print(f"ready: {listener.getsockname()[1]}", flush=True)
+        sys.stdout.write(f"ready: {listener.getsockname()[1]}\n")
+        sys.stdout.flush()
         sys.stdin.read()
 
 
