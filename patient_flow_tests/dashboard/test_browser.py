@@ -69,6 +69,14 @@ def browser() -> Iterator[Browser]:
         started.close()
 
 
+def wait_until(page: Page, condition: str) -> None:
+    """Waits for a condition in the page; the driver's own way evaluates strings in it, which the page forbids."""
+    deadline = time.monotonic() + 30
+    while not page.evaluate(condition):
+        assert time.monotonic() < deadline, condition
+        time.sleep(0.05)
+
+
 @pytest.fixture
 def opened(browser: Browser, address: str) -> Iterator[Open]:
     """Opens a page; when the test is over it must have complained about nothing and asked nobody else."""
@@ -113,7 +121,7 @@ def test_a_filter_changes_figures_and_address_without_a_new_page(opened: Open) -
     assert "department=ICU" in page.url
     assert page.evaluate("window.isTheSame")
     page.go_back()
-    page.wait_for_function("!location.search.includes('ICU') && !document.getElementById('hours')")
+    wait_until(page, "!location.search.includes('ICU') && !document.getElementById('hours')")
     assert page.locator("#cards .figure").first.inner_text() == before
 
 
@@ -124,7 +132,7 @@ def test_a_refresh_keeps_open_tables_and_the_focus(opened: Open) -> None:
     changed = "sources.set('movements', 'old'); tag = ''; refresh()"
     with page.expect_response("**/figures*"):
         page.evaluate(changed)
-    page.wait_for_function("sources.get('movements') !== 'old'")
+    wait_until(page, "sources.get('movements') !== 'old'")
     assert page.locator("#movements details").get_attribute("open") is not None
     assert page.evaluate("document.activeElement.closest('.panel')?.id") == "movements"
 
