@@ -72,9 +72,18 @@ def browser() -> Iterator[Browser]:
 def wait_until(page: Page, condition: str) -> None:
     """Waits for a condition in the page; the driver's own way evaluates strings in it, which the page forbids."""
     deadline = time.monotonic() + 30
-    while not page.evaluate(condition):
+    while not _holds(page, condition):
         assert time.monotonic() < deadline, condition
         time.sleep(0.05)
+
+
+def _holds(page: Page, condition: str) -> bool:
+    from playwright.sync_api import Error
+
+    try:
+        return bool(page.evaluate(condition))
+    except Error:  # the page is on its way to another document
+        return False
 
 
 @pytest.fixture
