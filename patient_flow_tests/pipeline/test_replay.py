@@ -1,0 +1,95 @@
+"""Replaying the quarantine: what has become acceptable flows on as if it had been so from the start."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from patient_flow.contracts.tables import FACT_PATIENT_FLOW, KPI_DEPARTMENT_DAY, QUARANTINE, SILVER_EVENTS
+from patient_flow.dialects.mapping import parse_mappings
+from patient_flow.pipeline import gold, silver
+from patient_flow.stores.lake import Lake
+from patient_flow.transforms.read import Reading
+from patient_flow_tests.builders import NOW, SECRET, ZONE, Body, contents, receive, snapshot
+
+MAPPING = """
+[[mapping]]
+name = "wards without a name"
+match = { hospital_id = 1 }
+constant = { department = "ICU" }
+"""
+EVENTS: list[Body | bytes] = [
+    snapshot(patient_id="a", department=None),
+    snapshot(patient_id="b"),
+    snapshot(patient_id="c", department=None, schema_version="9"),
+    b"no JSON",
+]
+
+
+def run(lake: Lake, departments: pl.DataFrame, reading: Reading) -> None:
+    silver.accept_events(lake, reading, run_id="test")
+    silver.quarantine_events(lake, reading, now=NOW, run_id="test")
+    for _ in gold.all_steps(lake, departments, ZONE, run_id="test"):
+        pass
+
+
+@pytest.fixture
+def before(departments: pl.DataFrame) -> Reading:
+    return Reading(departments, SECRET)
+
+
+@pytest.fixture
+def after(departments: pl.DataFrame) -> Reading:
+    return Reading(departments, SECRET, parse_mappings(MAPPING, "wards.toml"))
+
+
+def reasons(lake: Lake) -> list[list[str]]:
+    return contents(lake, QUARANTINE)["reasons"].to_list()
+
+
+@pytest.mark.parametrize("reason", [None, "department_is_missing"])
+def test_what_a_mapping_makes_acceptable_ends_as_if_it_had_always_been(
+    lake: Lake, tmp_path: Path, departments: pl.DataFrame, before: Reading, after: Reading, reason: str | None
+) -> None:
+    receive(lake, EVENTS)
+    run(lake, departments, before)
+    assert lake.open(SILVER_EVENTS).row_count() == 1
+    replayed = silver.replay(lake, after, reason=reason, run_id="test")
+    assert replayed.written.inserted == 1
+    run(lake, departments, after)
+    from_the_start = Lake(f"{tmp_path}/other/{{layer}}")
+    receive(from_the_start, EVENTS)
+    run(from_the_start, departments, after)
+    for table in (SILVER_EVENTS, QUARANTINE, FACT_PATIENT_FLOW, KPI_DEPARTMENT_DAY):
+        assert contents(lake, table).equals(contents(from_the_start, table)), table.path
+
+
+def test_only_rows_with_the_reason_are_judged_again(
+    lake: Lake, departments: pl.DataFrame, before: Reading, after: Reading
+) -> None:
+    receive(lake, EVENTS)
+    run(lake, departments, before)
+    assert silver.replay(lake, after, reason="body_is_not_a_json_object", run_id="test").figures["judged_again"] == 1
+    assert lake.open(SILVER_EVENTS).row_count() == 1
+
+
+def test_what_stays_rejected_gets_the_reasons_of_today(
+    lake: Lake, departments: pl.DataFrame, before: Reading, after: Reading
+) -> None:
+    receive(lake, EVENTS)
+    run(lake, departments, before)
+    assert ["schema_version_is_unsupported", "department_is_missing"] in reasons(lake)
+    silver.replay(lake, after, reason=None, run_id="test")
+    run(lake, departments, after)
+    assert reasons(lake) == [["schema_version_is_unsupported"], ["body_is_not_a_json_object"]]
+
+
+def test_a_replay_without_a_change_changes_nothing(lake: Lake, departments: pl.DataFrame, before: Reading) -> None:
+    receive(lake, EVENTS)
+    run(lake, departments, before)
+    rows = contents(lake, QUARANTINE)
+    assert silver.replay(lake, before, reason=None, run_id="test").written.inserted == 0
+    run(lake, departments, before)
+    assert contents(lake, QUARANTINE).equals(rows)
