@@ -20,7 +20,7 @@ def cli() -> None:
 
 
 @cli.command(epilog=f"{_EXAMPLE}patient-flow demo --days 7")
-@click.option("--days", default=10.0, show_default=True, help="History to simulate before going live.")
+@click.option("--days", default=3.0, show_default=True, help="History to simulate before going live.")
 @click.option("--speed", default=1.0, show_default=True, help="Hospital seconds per second once live.")
 @click.option("--hub-port", type=int, help="Port of the local Event Hub  [default: 5672, or a free one]")
 @click.option("--ui-port", type=int, default=3000, show_default=True, help="Port of the Dagster UI.")

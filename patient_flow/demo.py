@@ -40,7 +40,7 @@ class DemoError(RuntimeError):
 class Options:
     """What the command line can say about the demo."""
 
-    days: float = 10.0
+    days: float = 3.0
     speed: float = 1.0
     hub_port: int | None = None
     ui_port: int = 3000
