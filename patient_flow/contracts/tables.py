@@ -34,7 +34,8 @@ class Table:
     """One Delta table, and the warehouse table made from it when ``warehouse`` is set.
 
     ``key`` identifies a row. ``partition_by`` are columns whose value may change only together with a delete of the
-    old row (``stores.lake`` emits both).
+    old row (``stores.lake`` emits both). Within a partition, rows are kept near others with a similar ``sort_by`` in
+    files of about ``file_bytes`` (delta-rs's default where 0): what a change touches is found in few of them.
     """
 
     layer: str
@@ -43,6 +44,8 @@ class Table:
     columns: tuple[Column, ...]
     key: tuple[str, ...]
     partition_by: tuple[str, ...] = ()
+    sort_by: str = ""
+    file_bytes: int = 0
     warehouse: bool = False
     configuration: dict[str, str] = field(default_factory=dict, hash=False)
 
@@ -204,6 +207,9 @@ DIM_PATIENT = Table(
         Column("patient_hash", pl.Int64(), "Hash of patient_id: finds a patient fast", lake_only=True),
     ),
     key=("patient_key",),
+    # Who comes back may have come first at any time: rows that a batch changes lie anywhere in a table that only grows.
+    sort_by="patient_hash",
+    file_bytes=512 * 1024,
     warehouse=True,
 )
 
@@ -281,6 +287,7 @@ FACT_PATIENT_FLOW = Table(
     ),
     key=("stay_key",),
     partition_by=("admission_month",),
+    sort_by="admission_at",
     warehouse=True,
 )
 

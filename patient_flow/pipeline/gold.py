@@ -26,7 +26,7 @@ from patient_flow.contracts.tables import (
     SILVER_EVENTS,
 )
 from patient_flow.pipeline.steps import StepResult, is_up_to_date, starts_over
-from patient_flow.stores.lake import Changes, HistoryGone, Lake, LakeTable, RowsWritten
+from patient_flow.stores.lake import Changes, HistoryGone, Lake, LakeTable, RowsWritten, spans_of, within_spans
 from patient_flow.transforms import calendar, census, dimensions, facts, kpis, quality, visits
 
 c = pl.col
@@ -39,6 +39,9 @@ PART = "part"
 
 EVENTS_AT_ONCE = 1_000_000
 """Silver events that are folded at once when a whole table is made: bounds memory."""
+
+LATE = timedelta(days=1)
+"""Events that happened so much earlier than most others of their batch are looked up apart."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SILVER_TIMES = ("event_time", "arrival_time", "admission_time", "discharge_time")
@@ -65,7 +68,7 @@ def dim_time(lake: Lake, zone: str, *, run_id: str) -> StepResult:
     if not touched and not is_first:
         return _nothing_to_do(target, silver, run_id=run_id)
     mentioned = calendar.years_outside_calendar(silver.scan().select(_SILVER_TIMES).collect(), _SILVER_TIMES)
-    newest = _newest_event(silver)
+    newest = silver.newest("event_time")
     years = calendar.years_to_add(mentioned, newest.year) if newest else mentioned
     return _replace(target, target.scan().collect(), calendar.dim_time(years, zone), (silver,), run_id=run_id)
 
@@ -89,18 +92,39 @@ def dim_department(lake: Lake, reference: pl.DataFrame, *, run_id: str) -> StepR
 
 @starts_over
 def dim_patient(lake: Lake, *, run_id: str) -> StepResult:
-    """DimPatient is rebuilt for the patients that changed events observe."""
+    """DimPatient is rebuilt for the patients that changed events observe, from the earliest of these events on."""
     target, silver = lake.open(DIM_PATIENT), lake.open(SILVER_EVENTS)
     if is_up_to_date(target, silver):
         return StepResult(DIM_PATIENT, target.version)
-    changes = _changes(target, silver, ("patient_hash",))
+    changes = _changes(target, silver, ("patient_hash", "event_time"))
     if changes.is_whole_table:
         return _all_patients(target, silver, run_id=run_id)
-    touched = changes.both["patient_hash"].unique()
-    observed = silver.find("patient_hash", touched, "event_time", dimensions.OBSERVATION_COLUMNS)
-    before = target.scan().filter(c("patient_hash").is_in(touched.implode())).collect()
-    after = dimensions.patient_versions(observed)
-    return _replace(target, before, after, (silver,), run_id=run_id)
+    touched = changes.both.group_by("patient_hash").agg(since=c("event_time").min())
+    versions = target.scan().filter(c("patient_hash").is_in(touched["patient_hash"].implode())).collect()
+    # What was observed earlier did not change, and the version then valid says all that matters of it.
+    dated = versions.join(touched, on="patient_hash").with_columns(earlier=c("valid_from") < c("since"))
+    last_earlier = c("valid_from").filter("earlier").max().over("patient_hash")
+    before = dated.filter(last_earlier.is_null() | (c("valid_from") >= last_earlier))
+    observed = _observed_since(silver, touched)
+    after = dimensions.patient_versions(observed, before.filter("earlier"))
+    return _replace(target, before.select(versions.columns), after, (silver,), run_id=run_id)
+
+
+def _observed_since(silver: LakeTable, touched: pl.DataFrame) -> pl.DataFrame:
+    """Events of the ``touched`` patients (patient_hash) from the instant ``since`` on."""
+    columns = ("patient_hash", *dimensions.OBSERVATION_COLUMNS)
+    is_late = c("since") < c("since").median() - LATE
+    found = [
+        # A few late ones must not make the search for all others go as far back.
+        silver.find("patient_hash", some["patient_hash"], "event_time", columns, since=_earliest(some["since"]))
+        for some in (touched.filter(is_late), touched.filter(~is_late))
+    ]
+    return pl.concat(found).join(touched, on="patient_hash").filter(c("event_time") >= c("since"))
+
+
+def _earliest(instants: pl.Series) -> datetime | None:
+    earliest = instants.min()
+    return earliest if isinstance(earliest, datetime) else None
 
 
 def _all_patients(target: LakeTable, silver: LakeTable, *, run_id: str) -> StepResult:
@@ -147,12 +171,19 @@ def fact_patient_flow(lake: Lake, *, run_id: str) -> StepResult:
 
 
 def _visits_in_parts(
-    target: LakeTable, silver: LakeTable, touched: pl.Series | None, progress: dict[str, int]
+    target: LakeTable, silver: LakeTable, touched: pl.DataFrame | None, progress: dict[str, int]
 ) -> Iterator[tuple[pl.DataFrame, pl.DataFrame, dict[str, int]]]:
     """Events and present stays of the touched visits (None: of all, part by part), and what to record with them."""
     if touched is not None:
-        history = silver.find("visit_hash", touched, "event_time", visits.VISIT_COLUMNS)
-        yield history, target.find("visit_hash", touched, "admission_at"), progress
+        history = silver.find("visit_hash", touched["visit_hash"], "event_time", visits.VISIT_COLUMNS)
+        # A stay begins when one of the visit's events happened or says that the patient was admitted.
+        begins = pl.concat([frame[name] for frame in (history, touched) for name in ("event_time", "admission_time")])
+        is_theirs = c("visit_hash").is_in(touched["visit_hash"].unique().implode())
+        yield (
+            history,
+            target.scan().filter(within_spans("admission_at", spans_of(begins)), is_theirs).collect(),
+            progress,
+        )
         return
     parts = _parts(silver, "visit_hash")
     for number, part in enumerate(parts, start=1):
@@ -174,7 +205,7 @@ def fact_bed_census(lake: Lake, *, run_id: str) -> StepResult:
     sources = (flow, departments, silver)
     if is_up_to_date(target, *sources):
         return StepResult(FACT_BED_CENSUS, target.version)
-    until = _newest_event(silver)
+    until = silver.newest("event_time")
     if until is None:
         return _nothing_to_do(target, *sources, run_id=run_id)
     progress = {CENSUS_UNTIL: _microseconds(until)}
@@ -307,42 +338,60 @@ def _nothing_to_do(target: LakeTable, *sources: LakeTable, run_id: str) -> StepR
     return _replace(target, empty, empty, sources, run_id=run_id)
 
 
+_TOUCHED_COLUMNS = ("visit_hash", "event_time", "admission_time")
+
+
 def _touched_visits(
     target: LakeTable, silver: LakeTable, patients: LakeTable, departments: LakeTable
-) -> pl.Series | None:
-    """``visit_hash`` of visits to compute again; None for all."""
+) -> pl.DataFrame | None:
+    """Visits to compute again, by events of theirs, also such as silver no longer has; None for all.
+
+    Columns: visit_hash, event_time, admission_time.
+    """
     if _versions_changed(target, departments):
         return None
-    named = _changes(target, silver, ("visit_hash",))
-    versions = _changes(target, patients, ("patient_hash", "is_current"))
+    named = _changes(target, silver, _TOUCHED_COLUMNS)
+    versions = _changes(target, patients, ("patient_hash", "gender", "valid_from"))
     if named.is_whole_table or versions.is_whole_table:
         return None
-    # A patient whose whole chain of versions is new has no visits but those named, and those that found no version
-    # because this step was faster than the dimension's: they carry the unknown member. So for departments.
-    added = versions.after.group_by("patient_hash").agg(c("is_current").any())
-    changed = pl.concat([versions.before["patient_hash"], added.filter(~c("is_current"))["patient_hash"]]).unique()
-    touched = [named.both["visit_hash"], _visits_of(silver, changed)]
-    unknown = []
-    if not versions.after.is_empty():
-        unknown.append(c("patient_key") == UNKNOWN_KEY)
+    touched = [named.both.select(_TOUCHED_COLUMNS), _visits_under(silver, versions)]
     if target.progress(departments.table.path) != departments.version:
-        unknown.append(c("department_key") == UNKNOWN_KEY)
-        unknown.append((c("from_department_key") == UNKNOWN_KEY) & (c("stay_number") > 1))
-    if unknown:
-        touched.append(target.scan().filter(pl.any_horizontal(unknown)).select("visit_hash").collect()["visit_hash"])
-    return pl.concat(touched).unique()
+        # Stays that found no department because this step was faster than the dimension's.
+        unknown = (c("department_key") == UNKNOWN_KEY) | (
+            (c("from_department_key") == UNKNOWN_KEY) & (c("stay_number") > 1)
+        )
+        stays = target.scan().filter(unknown).select("visit_hash", event_time="admission_at").collect()
+        touched.append(stays.with_columns(admission_time="event_time"))
+    return pl.concat(touched)
 
 
-def _visits_of(silver: LakeTable, patients: pl.Series) -> pl.Series:
-    """``visit_hash`` of every visit of these patients (hashes)."""
-    if patients.is_empty():
-        return pl.Series("visit_hash", dtype=pl.Int64)
+def _visits_under(silver: LakeTable, versions: Changes) -> pl.DataFrame:
+    """Events of visits whose stays may fall under other ``versions`` of their patient than before.
+
+    A stay falls under the last version that begins by its admission, so only beginnings matter, and the gender that the
+    fact repeats. An admission before the patient's first version falls under that one, but none of the patient's events
+    is earlier than it. An event may say that the admission was later than the event itself: those of any patient are
+    looked at, for the visit may have passed to another one since.
+    """
+    facts_know = ["patient_key", "patient_hash", "gender", "valid_from"]
+    before, after = versions.before.select(facts_know), versions.after.select(facts_know)
+    others = pl.concat(
+        [
+            before.join(after, on=facts_know, how="anti", nulls_equal=True),
+            after.join(before, on=facts_know, how="anti", nulls_equal=True),
+        ]
+    )
+    if others.is_empty():
+        return SILVER_EVENTS.empty().select(_TOUCHED_COLUMNS)
+    since = others["valid_from"].min()
     return (
         silver.scan()
-        .filter(c("patient_hash").is_in(patients.implode()))
-        .select("visit_hash")
-        .unique()
-        .collect()["visit_hash"]
+        .filter(
+            (c("event_time") >= since) & c("patient_hash").is_in(others["patient_hash"].unique().implode())
+            | (c("event_time") < since) & (c("admission_time") >= since)
+        )
+        .select(_TOUCHED_COLUMNS)
+        .collect(engine="streaming")
     )
 
 
@@ -350,11 +399,6 @@ def _versions_changed(target: LakeTable, departments: LakeTable) -> bool:
     """True when department versions that rows refer to may have changed; of new inferred members none can be."""
     changes = _changes(target, departments, ("is_inferred",))
     return changes.is_whole_table or not changes.before.is_empty() or not changes.after["is_inferred"].all()
-
-
-def _newest_event(silver: LakeTable) -> datetime | None:
-    newest = silver.scan().select(c("event_time").max()).collect().item()
-    return newest if isinstance(newest, datetime) else None
 
 
 def _census_bounds(hourly: LakeTable) -> tuple[datetime | None, datetime | None]:

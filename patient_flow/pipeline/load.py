@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-import polars as pl
-
 from patient_flow.contracts.tables import SILVER_EVENTS, Table
 from patient_flow.pipeline.steps import StepResult
 from patient_flow.stores.lake import Changes, HistoryGone, Lake, LakeTable, RowsWritten
@@ -28,9 +26,8 @@ def load_warehouse(
     batches = [
         _batch(gold, loaded.get(gold.table.path)) for gold in opened if loaded.get(gold.table.path) != gold.version
     ]
-    written = (
-        warehouse.load(batches, newest_event_at=_newest_event(lake), loaded_at=now, run_id=run_id) if batches else {}
-    )
+    newest = lake.open(SILVER_EVENTS).newest("enqueued_at")
+    written = warehouse.load(batches, newest_event_at=newest, loaded_at=now, run_id=run_id) if batches else {}
     return {
         gold.table.path: StepResult(
             gold.table,
@@ -52,8 +49,3 @@ def _batch(gold: LakeTable, since: int | None) -> Batch:
     except HistoryGone:
         changes = gold.changes(None)
     return Batch(gold.table, since, gold.version, changes.before, changes.after, changes.is_whole_table)
-
-
-def _newest_event(lake: Lake) -> datetime | None:
-    newest = lake.open(SILVER_EVENTS).scan().select(pl.col("enqueued_at").max()).collect().item()
-    return newest if isinstance(newest, datetime) else None

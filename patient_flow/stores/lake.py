@@ -12,10 +12,10 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import polars as pl
-from deltalake import CommitProperties, DeltaTable, Field, Schema, Transaction, write_deltalake
+from deltalake import CommitProperties, DeltaTable, Field, Schema, Transaction, WriterProperties, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError
 
 from patient_flow.contracts.tables import Table
@@ -28,6 +28,18 @@ NOTHING_CONSUMED = -1
 
 CHECKPOINT_EVERY = "50"
 LOG_RETENTION = "interval 7 days"
+ROWS_PER_GROUP = 131_072
+"""Rows that a reader can skip at once within a file; delta-rs would write a million."""
+_WRITER = WriterProperties(max_row_group_size=ROWS_PER_GROUP)
+PLACES_NAMED = 1_000
+"""Values that a merge names to say where its rows lie; with more of them every file is likely to hold one."""
+WIDE, OUT_OF_ORDER = 4, 0.1
+"""A file is out of order when it spans so many times its share; a table when so much of it lies in such files."""
+SPAN_GAP = timedelta(hours=12)
+"""Instants further apart than this are looked for separately."""
+STATISTICS_TOLERANCE = timedelta(milliseconds=1)
+SPANS = 50
+"""Spans that one look-up reads at most; the nearest ones are joined."""
 _CHANGE = "_change_type"
 _VERSION = "_commit_version"
 _OPERATION = "_operation"
@@ -101,18 +113,42 @@ class LakeTable:
         """All rows at the pinned version."""
         return pl.scan_delta(self._handle).select(self.table.schema.names())
 
-    def find(self, column: str, values: pl.Series, within: str, columns: Sequence[str] | None = None) -> pl.DataFrame:
-        """Rows whose ``column`` is one of ``values``, by way of the span of ``within`` in which they lie.
+    def find(
+        self,
+        column: str,
+        values: pl.Series,
+        within: str,
+        columns: Sequence[str] | None = None,
+        *,
+        since: datetime | None = None,
+    ) -> pl.DataFrame:
+        """Rows whose ``column`` is one of ``values``, by way of the spans of ``within`` in which they lie.
 
-        The first, narrow pass makes the second read only the files of that span: rows that belong together usually
-        were written at about the same time.
+        The first, narrow pass makes the second read only the parts of files in these spans: rows that belong together
+        usually were written at about the same time, and a few that lie far apart cost only the spans they lie in.
+        With ``since``, only rows whose ``within`` is not earlier.
         """
-        matching = self.scan().filter(pl.col(column).is_in(values.implode()))
-        span = matching.select(first=pl.col(within).min(), last=pl.col(within).max()).collect()
         names = columns or self.table.schema.names()
-        if span["first"][0] is None:
+        matching = self.scan().filter(pl.col(column).is_in(values.implode()))
+        if since is not None:
+            matching = matching.filter(pl.col(within) >= since)
+        spans = spans_of(matching.select(within).collect(engine="streaming")[within])
+        if not spans:
             return self.table.empty().select(names)
-        return matching.filter(pl.col(within).is_between(span["first"][0], span["last"][0])).select(names).collect()
+        return matching.filter(within_spans(within, spans)).select(names).collect()
+
+    def newest(self, column: str) -> datetime | None:
+        """The latest instant in ``column``; the log's statistics say which files can hold it."""
+        files = pl.DataFrame(self._handle.get_add_actions(flatten=True))
+        if files.is_empty():
+            return None
+        rows = self.scan().select(column)
+        known = f"max.{column}"
+        if known in files.columns and (latest := files[known].max()) is not None:
+            # Statistics may be cut to milliseconds, downwards.
+            rows = rows.filter(pl.col(column) >= pl.lit(latest).cast(self.table.schema[column]) - STATISTICS_TOLERANCE)
+        found = rows.select(pl.col(column).max()).collect().item()
+        return found if isinstance(found, datetime) else None
 
     def at(self, version: int) -> pl.LazyFrame:
         """All rows at an earlier ``version``. Raises :class:`HistoryGone` when it is no longer kept."""
@@ -188,7 +224,11 @@ class LakeTable:
         """
         with self._refused():
             write_deltalake(
-                self._handle, self._conform(rows), mode="append", commit_properties=_commit(progress, metadata)
+                self._handle,
+                self._conform(rows),
+                mode="append",
+                writer_properties=_WRITER,
+                commit_properties=_commit(progress, metadata),
             )
         return self._refresh()
 
@@ -199,6 +239,7 @@ class LakeTable:
                 self._handle,
                 self._conform(rows),
                 mode="overwrite",
+                writer_properties=_WRITER,
                 commit_properties=_commit(progress, metadata, retries=0),
             )
         return self._refresh()
@@ -226,7 +267,8 @@ class LakeTable:
             ]
         )
         with self._refused():
-            self._merge(source, keys, _commit(progress, metadata))
+            in_table = before.join(source.select(keys), on=keys, how="semi")
+            self._merge(source, in_table, keys, _commit(progress, metadata))
         self._refresh()
         return written
 
@@ -238,11 +280,29 @@ class LakeTable:
         self.append(self.table.empty(), {name: until})
 
     def compact(self) -> int:
-        """Joins small files; the number of files it replaced. Never beside another compaction: see :meth:`lease`."""
+        """Joins small files; the number of files it replaced. Never beside another compaction: see :meth:`lease`.
+
+        Where much of the table lies out of the order of its ``sort_by``, all of it is sorted again.
+        """
         with self._refused():
-            done = self._handle.optimize.compact()
+            done = (
+                self._handle.optimize.z_order([self.table.sort_by], writer_properties=_WRITER)
+                if self._is_out_of_order()
+                else self._handle.optimize.compact(writer_properties=_WRITER)
+            )
         self._refresh()
         return int(done["numFilesRemoved"])
+
+    def _is_out_of_order(self) -> bool:
+        """True when many rows lie in files that span much more of ``sort_by`` than their share of the rows."""
+        files = pl.DataFrame(self._handle.get_add_actions(flatten=True))
+        first, last = (f"{side}.{self.table.sort_by}" for side in ("min", "max"))
+        if not self.table.file_bytes or first not in files.columns or files["num_records"].sum() == 0:
+            return False
+        width = (pl.col(last) - pl.col(first)) / (pl.col(last).max() - pl.col(first).min())
+        share = pl.col("num_records") / pl.col("num_records").sum()
+        wide = files.select(pl.col("num_records").filter(width > WIDE * share).sum() / pl.col("num_records").sum())
+        return bool(wide.item() > OUT_OF_ORDER)
 
     def vacuum(self, keep_hours: int) -> int:
         """Deletes files that no version of the last ``keep_hours`` needs; how many."""
@@ -256,16 +316,29 @@ class LakeTable:
         self._handle.create_checkpoint()
         self._handle.cleanup_metadata()
 
-    def _merge(self, source: pl.DataFrame, keys: Sequence[str], properties: CommitProperties) -> None:
+    def _merge(
+        self, source: pl.DataFrame, in_table: pl.DataFrame, keys: Sequence[str], properties: CommitProperties
+    ) -> None:
+        """Merges ``source``; ``in_table`` are the rows that it changes or deletes, as they are now."""
         assignments = {f"`{name}`": f"s.`{name}`" for name in self.table.schema.names()}
-        # The literal partition list lets delta-rs prune; without it every merge reads the whole table.
+        # Literal values let delta-rs skip partitions and files; without them every merge reads the whole table.
         literals = [
-            f"t.`{column}` IN ({', '.join(_literal(value) for value in source[column].unique().sort())})"
+            f"t.`{column}` IN ({', '.join(_literal(value) for value in in_table[column].unique().sort())})"
             for column in self.table.partition_by
         ]
+        if self.table.sort_by:
+            literals += _places(in_table[self.table.sort_by])
         predicate = " AND ".join([*literals, *(f"t.`{key}` = s.`{key}`" for key in keys)])
         (
-            self._handle.merge(source, predicate, "s", "t", streamed_exec=False, commit_properties=properties)
+            self._handle.merge(
+                source,
+                predicate,
+                "s",
+                "t",
+                streamed_exec=False,
+                writer_properties=_WRITER,
+                commit_properties=properties,
+            )
             .when_matched_delete(f"s.{_OPERATION} = 'delete'")
             .when_matched_update(assignments, predicate=f"s.{_OPERATION} = 'upsert'")
             .when_not_matched_insert(assignments, predicate=f"s.{_OPERATION} = 'upsert'")
@@ -384,6 +457,7 @@ class Lake:
                     "delta.enableChangeDataFeed": "true",
                     "delta.checkpointInterval": CHECKPOINT_EVERY,
                     "delta.logRetentionDuration": LOG_RETENTION,
+                    **({"delta.targetFileSize": str(table.file_bytes)} if table.file_bytes else {}),
                     **table.configuration,
                 },
                 storage_options=self._storage_options,
@@ -448,8 +522,37 @@ def _differing(before: pl.DataFrame, after: pl.DataFrame, key: Sequence[str]) ->
     return paired.filter(differs).select(after.columns)
 
 
+def spans_of(instants: pl.Series) -> list[tuple[datetime, datetime]]:
+    """Inclusive spans that cover ``instants``, cut at the widest gaps; nulls are left out."""
+    ordered = instants.drop_nulls().unique().sort()
+    if ordered.is_empty():
+        return []
+    gaps = ordered.diff().to_frame("gap").with_row_index("start").filter(pl.col("gap") > SPAN_GAP)
+    starts = sorted([0, *gaps.top_k(SPANS - 1, by="gap")["start"]])
+    ends = [*(start - 1 for start in starts[1:]), ordered.len() - 1]
+    return [(ordered[start], ordered[end]) for start, end in zip(starts, ends, strict=True)]
+
+
+def within_spans(column: str, spans: Iterable[tuple[datetime, datetime]]) -> pl.Expr:
+    """True where ``column`` lies in one of the inclusive ``spans``."""
+    return pl.any_horizontal(pl.lit(False), *(pl.col(column).is_between(first, last) for first, last in spans))
+
+
+def _places(values: pl.Series) -> list[str]:
+    """Conditions on the target alone that hold for rows with these ``values`` in the column the files are sorted by."""
+    column = f"t.`{values.name}`"
+    if values.null_count():
+        return []
+    if isinstance(values.dtype, pl.Datetime):
+        return [f"{column} BETWEEN {_literal(values.min())} AND {_literal(values.max())}"]
+    named = values.unique().sort()
+    if named.len() > PLACES_NAMED:
+        return []
+    return [f"({' OR '.join(f'{column} = {value}' for value in named)})"]  # a long IN list would not be looked into
+
+
 def _literal(value: object) -> str:
     if isinstance(value, datetime):
-        raise TypeError("no table is partitioned by an instant")
+        return f"arrow_cast('{value.isoformat()}', 'Timestamp(Microsecond, Some(\"UTC\"))')"
     quoted = str(value).replace("'", "''")
     return f"'{quoted}'"

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 import polars as pl
 
 from patient_flow.contracts import events
-from patient_flow.contracts.tables import DIM_DEPARTMENT, DIM_PATIENT, Table
+from patient_flow.contracts.tables import DIM_DEPARTMENT, DIM_PATIENT, SILVER_EVENTS, Table
 from patient_flow.transforms.keys import short_hash, surrogate_key
 from patient_flow.transforms.visits import in_order
 
@@ -23,14 +23,17 @@ BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 """``valid_from`` of members that are not observed but inferred, and of unknown members."""
 
 
-def patient_versions(silver: pl.DataFrame) -> pl.DataFrame:
+def patient_versions(silver: pl.DataFrame, known_before: pl.DataFrame | None = None) -> pl.DataFrame:
     """DimPatient rows of the patients in ``silver``, from *all* their events (:data:`OBSERVATION_COLUMNS`).
 
-    Each event observes gender and age at its event time; what it does not state stays as last known.
+    Each event observes gender and age at its event time; what it does not state stays as last known. Versions depend
+    on what was observed before them, never after: with ``known_before``, one DimPatient row for some patients, their
+    events after that version's beginning are enough, and the result begins with that version.
     """
-    known = in_order(silver.select(OBSERVATION_COLUMNS), "patient_id").with_columns(
-        c("gender", "age").forward_fill().over("patient_id")
-    )
+    observed = silver.select(OBSERVATION_COLUMNS)
+    if known_before is not None:
+        observed = pl.concat([_as_observations(known_before), observed])
+    known = in_order(observed, "patient_id").with_columns(c("gender", "age").forward_fill().over("patient_id"))
     versions = (
         known.with_columns(c("gender").fill_null(events.UNKNOWN))
         .unique(["patient_id", "event_time"], keep="last", maintain_order=True)
@@ -44,6 +47,19 @@ def patient_versions(silver: pl.DataFrame) -> pl.DataFrame:
         )
     )
     return _as(DIM_PATIENT, versions)
+
+
+def _as_observations(versions: pl.DataFrame) -> pl.DataFrame:
+    """The events that would have made ``versions``."""
+    return versions.select(
+        "patient_id",
+        event_id=pl.lit(""),
+        event_type=pl.lit(events.EVENT_TYPES[0]),
+        event_time="valid_from",
+        enqueued_at="valid_from",
+        gender="gender",
+        age="age",
+    ).cast({name: SILVER_EVENTS.schema[name] for name in OBSERVATION_COLUMNS})
 
 
 def unknown_patient() -> pl.DataFrame:

@@ -1,20 +1,28 @@
-"""A lake with a long history, made fast: steady traffic, so a longer history means more days and not busier ones."""
+"""A lake with a long history, made fast: steady traffic, so a longer history means more days and not busier ones.
+
+Some patients come back, soon or after months, and a year older where a birthday lies between. One visit in a hundred
+is corrected weeks after it ended. So every batch also touches rows that lie anywhere in the history.
+"""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import polars as pl
 
-from patient_flow.contracts.tables import BRONZE_EVENTS, INSTANT
+from patient_flow.contracts.tables import BRONZE_EVENTS, INSTANT, LAKE_TABLES
 from patient_flow.pipeline import gold, silver
+from patient_flow.pipeline.maintenance import maintain
 from patient_flow.stores.lake import Lake
 from patient_flow.stores.reference import read_departments
 from patient_flow.transforms.read import Reading
 
 VISITS_A_DAY = 10_000
 EVENTS_A_VISIT = 4
-PATIENTS = 3_000_000
+RETURNING = 0.3
+"""Share of visits whose patient was here before; most of them lately, some as long ago as a year."""
+CORRECTED = 0.01
+"""Share of visits with a correction, five days to a month after they began."""
 START = datetime(2023, 1, 1, tzinfo=UTC)
 ZONE = "Europe/Paris"
 DEPARTMENTS = read_departments()
@@ -26,33 +34,57 @@ c = pl.col
 
 def events(first_visit: int, visits: int) -> pl.DataFrame:
     """Bodies of ``visits`` visits in the order in which they happen: enqueued_at, body."""
-    number = pl.int_range(first_visit, first_visit + visits, eager=True).alias("visit")
-    scrambled = number * 2_654_435_761 % 2**31
-    admitted = START + timedelta(days=1) * (number / VISITS_A_DAY)
-    visit = pl.DataFrame({"visit": number, "s": scrambled, "at": admitted.cast(INSTANT)})
-    hours = 6 + c("s") % 90
+    visit = _visits(pl.int_range(first_visit, first_visit + visits, eager=True))
     kinds = pl.DataFrame(
         {"event_type": ["arrival", "admission", "transfer", "discharge"], "share": [0.0, 0.05, 0.5, 1.0]}
     )
-    stated = visit.join(kinds, how="cross").with_columns(
-        at=c("at") + pl.duration(seconds=(hours * c("share") * 3600).cast(pl.Int64)),
-        department=pl.when(c("event_type") == "transfer")
-        .then((c("s") % 7 + 1) % 7)
-        .otherwise(c("s") % 7)
-        .replace_strict(dict(enumerate(NAMES))),
+    lived = visit.join(kinds, how="cross").with_columns(
+        at=c("at") + c("lasts") * c("share"),
+        department=pl.when(c("event_type") == "transfer").then((c("department") + 1) % 7).otherwise("department"),
     )
+    corrected = _visits(visit.filter("corrects", c("earlier") >= 0)["earlier"])
+    corrections = corrected.with_columns(
+        at=c("at") + c("lasts"), event_type=pl.lit("update"), department=pl.lit(None, dtype=pl.Int64)
+    )
+    stated = pl.concat([lived.with_columns(known_at="at"), _known_later(corrections, visit)], how="diagonal")
     body = pl.struct(
         event_id=pl.format("{}-{}", "visit", "event_type"),
         event_type="event_type",
         visit_id=pl.format("v{}", "visit"),
         event_time=c("at").dt.strftime("%Y-%m-%dT%H:%M:%S%.6fZ"),
-        patient_id=pl.format("p{}", c("s") % PATIENTS),
-        hospital_id=c("s") % 7 + 1,
-        department="department",
-        gender=pl.when(c("s") % PATIENTS % 2 == 0).then(pl.lit("Female")).otherwise(pl.lit("Male")),
-        age=c("s") % PATIENTS % 90,
+        patient_id=pl.format("p{}", "patient"),
+        hospital_id="hospital",
+        department=c("department").replace_strict(dict(enumerate(NAMES)), default=None, return_dtype=pl.String),
+        discharge_status=pl.when(c("event_type") == "update").then(pl.lit("home")),
+        gender=pl.when(c("patient") % 2 == 0).then(pl.lit("Female")).otherwise(pl.lit("Male")),
+        age=(c("patient").hash(3) % (90 * 365) + (c("at") - START).dt.total_days()) // 365,
     )
-    return stated.sort("at").select(enqueued_at="at", body=body.struct.json_encode().cast(pl.Binary))
+    without_nulls = body.struct.json_encode().str.replace_all(r'"[a-z_]+":null,', "").cast(pl.Binary)
+    return stated.sort("known_at").select(enqueued_at="known_at", body=without_nulls)
+
+
+def _visits(number: pl.Series) -> pl.DataFrame:
+    """What is known of visits by their number alone; ``earlier`` is a visit of the last month."""
+    n, dice = c("visit"), c("visit").hash(1) % 2**31
+    days = 1 + 364 * (n.hash(4) % 1000 / 1000) ** 4
+    long_ago = n - (days * VISITS_A_DAY).cast(pl.Int64)
+    is_returning = (n.hash(5) % 1000 < int(RETURNING * 1000)) & (long_ago > 0)
+    return pl.DataFrame({"visit": number}, schema={"visit": pl.Int64}).select(
+        "visit",
+        at=(pl.lit(START).cast(INSTANT) + pl.duration(days=1) * (n / VISITS_A_DAY)),
+        lasts=pl.duration(hours=6 + dice % 90),
+        department=(dice % 7).cast(pl.Int64),
+        hospital=(dice % 7 + 1).cast(pl.Int64),
+        patient=pl.when(is_returning).then(long_ago).otherwise(n),  # half of them were here in the last three weeks
+        corrects=n.hash(2) % 10_000 < int(CORRECTED * 10_000),
+        earlier=n - 5 * VISITS_A_DAY - (dice % (25 * VISITS_A_DAY)).cast(pl.Int64),
+    )
+
+
+def _known_later(corrections: pl.DataFrame, visit: pl.DataFrame) -> pl.DataFrame:
+    """``corrections`` become known when the visits begin that they are told with."""
+    told = visit.filter("corrects", c("earlier") >= 0).select(known_at="at")
+    return pl.concat([corrections, told], how="horizontal")
 
 
 def append(lake: Lake, rows: pl.DataFrame) -> None:
@@ -89,4 +121,6 @@ def fill(lake: Lake, total: int, at_once: int = 500_000) -> int:
         append(lake, events(first, min(at_once // EVENTS_A_VISIT, visits - first)))
         silver.accept_events(lake, READING, run_id="benchmark")
     run_steps(lake)
+    for table in LAKE_TABLES:  # as an hourly job does
+        maintain(lake, table, {}, now=datetime.now(UTC))
     return visits

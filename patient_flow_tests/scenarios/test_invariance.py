@@ -326,3 +326,20 @@ def test_corrected_capacity_of_a_department_reaches_the_measures_of_the_past() -
             run_step(step, lake, reference)
         run_micro_batches(alone, [received], reference, steps=EVENT_STEPS)
         assert_same(everything(lake), everything(alone))
+
+
+def test_an_admission_told_before_it_happens_falls_under_the_version_that_another_visit_brings() -> None:
+    """The visit passed to another patient, all of its events are earlier than the version, its admission is not."""
+    received = deliveries(
+        [
+            event(event_time=at("10:00"), admission_time=at("10:04"), patient_id="p1"),
+            event(event_type="update", event_time=at("10:02"), department=None, patient_id="p2", age=51),
+            event(visit_id="v2", event_type="triage", event_time=at("10:03"), department=None, patient_id="p2", age=52),
+        ],
+        start=hospital_days.ENQUEUED,
+    )
+    with lakes(2) as (lake, alone):
+        run_micro_batches(lake, [received[:2], received[2:]], DEPARTMENTS, steps=EVENT_STEPS)
+        second = contents(lake, DIM_PATIENT).filter(age=52)["patient_key"]
+        assert contents(lake, FACT_PATIENT_FLOW)["patient_key"].to_list() == second.to_list()
+        assert_as_in_one_batch(lake, received, alone)

@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
+import itertools
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import polars as pl
 import pytest
 from deltalake import DeltaTable, write_deltalake
+from hypothesis import given
+from hypothesis import strategies as st
 
-from patient_flow.contracts.tables import Column, Table
-from patient_flow.stores.lake import Conflict, HistoryGone, Lake, LakeError, LakeTable, RowsWritten
+from patient_flow.contracts.tables import INSTANT, Column, Table
+from patient_flow.stores.lake import (
+    SPANS,
+    Conflict,
+    HistoryGone,
+    Lake,
+    LakeError,
+    LakeTable,
+    RowsWritten,
+    spans_of,
+    within_spans,
+)
 
 STAYS = Table(
     "gold",
@@ -162,3 +176,96 @@ def test_compaction_and_vacuum_are_no_changes_to_a_consumer(lake: Lake, stays: L
     DeltaTable(stays.uri).optimize.compact()
     write_deltalake(DeltaTable(stays.uri), rows((5, "a", 50)), mode="append")
     assert lake.open(STAYS).changes(since).after["key"].to_list() == [5]
+
+
+BEDS = Table(
+    "gold",
+    "beds",
+    "A table that only grows, whose rows change anywhere.",
+    (
+        Column("key", pl.Int64(), "Key"),
+        Column("place", pl.Int64(), "What its files are sorted by"),
+        Column("seen_at", INSTANT, "When"),
+        Column("beds", pl.Int64(), "A value"),
+    ),
+    key=("key",),
+    sort_by="place",
+    file_bytes=64 * 1024,
+)
+START = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def beds(first: int, last: int, beds: int = 1) -> pl.DataFrame:
+    """Rows that come hour by hour, each at a place that has nothing to do with the hour."""
+    key = pl.int_range(first, last, eager=True)
+    seen = START + key * timedelta(hours=1)
+    return pl.DataFrame({"key": key, "place": key * 7919 % 10_007, "seen_at": seen, "beds": beds}, schema=BEDS.schema)
+
+
+@pytest.fixture
+def sorted_beds(lake: Lake) -> LakeTable:
+    """Ten thousand rows in commits of a thousand, sorted by maintenance into many files."""
+    opened = lake.open(BEDS)
+    for number in range(10):
+        opened.append(beds(1_000 * number, 1_000 * (number + 1)), {"source": number})
+    opened.compact()
+    return opened
+
+
+def files(opened: LakeTable) -> pl.DataFrame:
+    added = pl.DataFrame(DeltaTable(opened.uri).get_add_actions(flatten=True))
+    return added.select("num_records", first="min.place", last="max.place").sort("first")
+
+
+def test_maintenance_sorts_a_table_that_is_out_of_order(sorted_beds: LakeTable) -> None:
+    lying = files(sorted_beds)
+    assert lying.height > 3
+    assert (lying["last"].shift() < lying["first"]).drop_nulls().all()
+    assert sorted_beds.scan().sort("key").collect().equals(beds(0, 10_000))
+
+
+def test_a_table_in_order_is_not_sorted_again(sorted_beds: LakeTable) -> None:
+    lying = files(sorted_beds)
+    sorted_beds.append(beds(10_000, 10_100), {"source": 10})
+    sorted_beds.append(beds(10_100, 10_200), {"source": 11})
+    assert sorted_beds.compact() == 2
+    assert files(sorted_beds).join(lying, on=["first", "last"], how="semi").height == lying.height
+
+
+def test_a_change_of_a_few_rows_rewrites_only_the_files_they_lie_in(lake: Lake, sorted_beds: LakeTable) -> None:
+    lying = files(sorted_beds)
+    before = sorted_beds.scan().filter(pl.col("key").is_in([17, 9_000])).collect()
+    after = before.with_columns(beds=pl.lit(2, dtype=pl.Int64))
+    assert sorted_beds.replace(before, pl.concat([after, beds(10_000, 10_001)]), {"source": 10}) == RowsWritten(1, 2)
+    kept = files(sorted_beds).join(lying, on=["first", "last", "num_records"], how="semi").height
+    assert kept >= lying.height - 2
+    expected = beds(0, 10_001).with_columns(
+        beds=pl.when(pl.col("key").is_in([17, 9_000])).then(2).otherwise(1).cast(pl.Int64)
+    )
+    assert lake.open(BEDS).scan().sort("key").collect().equals(expected)
+
+
+def test_rows_that_lie_far_apart_are_found(sorted_beds: LakeTable) -> None:
+    wanted = [3, 4, 5_000, 9_999]
+    places = pl.Series([key * 7919 % 10_007 for key in wanted])
+    assert sorted(sorted_beds.find("place", places, "seen_at")["key"]) == wanted
+    since = START + timedelta(hours=5_000)
+    assert sorted(sorted_beds.find("place", places, "seen_at", ["key"], since=since)["key"]) == [5_000, 9_999]
+    assert sorted_beds.find("place", pl.Series([-1]), "seen_at").is_empty()
+
+
+@given(st.lists(st.integers(0, 10_000), max_size=200))
+def test_spans_cover_every_instant_and_no_gap_that_could_be_left_out(hours: list[int]) -> None:
+    instants = pl.Series([START + timedelta(hours=hour) for hour in hours], dtype=INSTANT)
+    spans = spans_of(instants)
+    covered = pl.DataFrame({"at": instants}).filter(within_spans("at", spans)).height
+    assert covered == len(hours)
+    assert len(spans) <= SPANS
+    assert all(one[1] < other[0] for one, other in itertools.pairwise(spans))
+
+
+def test_the_newest_instant_is_exact(lake: Lake, sorted_beds: LakeTable) -> None:
+    assert lake.open(STAYS).newest("key") is None
+    late = beds(10_000, 10_001).with_columns(pl.col("seen_at") + timedelta(microseconds=7))
+    sorted_beds.append(late, {"source": 10})
+    assert sorted_beds.newest("seen_at") == START + timedelta(hours=10_000, microseconds=7)

@@ -189,3 +189,22 @@ def test_a_moment_of_something_unknown_finds_the_unknown_member() -> None:
         moments, versions, by=["hospital_id", "department"], at="at", columns=["department_key"]
     )
     assert found["department_key"].to_list() == [0]
+
+
+@settings(max_examples=100)
+@given(st.data())
+def test_events_after_a_moment_and_the_version_before_it_are_as_good_as_all_events(data: st.DataObject) -> None:
+    """A micro-batch reads a patient's history only from the earliest event that it brings."""
+    hour = st.integers(0, 8)
+    said = st.fixed_dictionaries({"gender": st.sampled_from([None, "F", "M"]), "age": st.sampled_from([None, 41, 42])})
+    drawn = data.draw(st.lists(st.tuples(hour, said), min_size=1, max_size=8))
+    events = accepted(
+        [seen(f"{10 + clock}:00", **values, event_id=str(n)) for n, (clock, values) in enumerate(drawn)], DEPARTMENTS
+    )
+    since = at(f"{10 + data.draw(hour)}:00")
+    whole = dimensions.patient_versions(events).sort("valid_from")
+    earlier = dimensions.patient_versions(events.filter(pl.col("event_time") < since)).sort("valid_from")
+    known = earlier.tail(1)
+    restricted = dimensions.patient_versions(events.filter(pl.col("event_time") >= since), known)
+    untouched = whole.filter(pl.col("valid_from") < known["valid_from"].max()) if known.height else whole.clear()
+    assert pl.concat([untouched, restricted]).sort("valid_from").equals(whole)
