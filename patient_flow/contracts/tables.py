@@ -287,7 +287,9 @@ FACT_PATIENT_FLOW = Table(
     ),
     key=("stay_key",),
     partition_by=("admission_month",),
+    # Corrections reach stays of any age, and each rewrites the file that its stay lies in.
     sort_by="admission_at",
+    file_bytes=1024 * 1024,
     warehouse=True,
 )
 
@@ -331,6 +333,8 @@ KPI_DEPARTMENT_DAY = Table(
         _number("staffed_bed_hours", "Staffed beds times hours of the day; the same for every gender"),
     ),
     key=("date", "department_key", "gender"),
+    sort_by="date",
+    file_bytes=256 * 1024,
     warehouse=True,
 )
 
@@ -347,6 +351,8 @@ DATA_QUALITY_DAY = Table(
         _count("quarantined", "Quarantined events that break the rule"),
     ),
     key=("date", "hospital_id", "rule"),
+    sort_by="date",
+    file_bytes=256 * 1024,
     warehouse=True,
 )
 

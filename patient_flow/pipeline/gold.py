@@ -252,27 +252,26 @@ def kpi_department_day(lake: Lake, zone: str, *, run_id: str) -> StepResult:
         return StepResult(KPI_DEPARTMENT_DAY, target.version)
     first, until = _census_bounds(hourly)
     bounds = {"first": _microseconds(first), "last": _microseconds(until)}
-    dates = _touched_dates(target, flow, hourly, departments, bounds, zone)
+    versions = departments.scan().collect()
+    wanted = _touched_days(target, flow, hourly, departments, bounds, zone)
     stays, hours, before = flow.scan().select(kpis.FACT_COLUMNS), hourly.scan(), target.scan()
-    if dates is None:
-        dates = _all_dates(flow, first, until, zone)
+    if wanted is None:
+        wanted = _all_days(flow, versions, first, until, zone)
     else:
-        spans = list(_instants(dates, zone))
-        stays = stays.filter(_within("admission_at", spans) | _within("discharge_at", spans))
+        spans = list(_instants(set(wanted["date"].unique()), zone))
+        is_there = c("department_key").is_in(wanted["department_key"].unique().implode())
+        stays = stays.filter(is_there, _within("admission_at", spans) | _within("discharge_at", spans))
         hours = hours.filter(
+            is_there,
             pl.any_horizontal(
                 pl.lit(False), *(c("time_key").is_between(_key(start), _key(end)) for start, end in spans)
-            )
+            ),
         )
-        before = before.filter(c("date").is_in(pl.Series(sorted(dates), dtype=pl.Date).implode()))
+        before = before.filter(c("date").is_in(wanted["date"].unique().implode())).join(
+            wanted.lazy(), on=kpis.DAY, how="semi"
+        )
     after = kpis.kpi_department_day(
-        stays.collect(),
-        hours.collect(),
-        departments.scan().collect(),
-        dates=pl.Series(sorted(dates), dtype=pl.Date),
-        first_hour=first,
-        until=until,
-        zone=zone,
+        stays.collect(), hours.collect(), versions, wanted=wanted, first_hour=first, until=until, zone=zone
     )
     return _replace(target, before.collect(), after, sources, bounds, run_id=run_id)
 
@@ -419,26 +418,32 @@ def _instant(microseconds: int) -> datetime:
     return _EPOCH + timedelta(microseconds=microseconds)
 
 
-def _touched_dates(
+def _touched_days(
     target: LakeTable,
     flow: LakeTable,
     hourly: LakeTable,
     departments: LakeTable,
     bounds: dict[str, int],
     zone: str,
-) -> set[date] | None:
-    """Local dates whose measures to compute again; None for all."""
-    stays = _changes(target, flow, ("admission_at", "discharge_at"))
-    hours = _changes(target, hourly, ("time_key",))
+) -> pl.DataFrame | None:
+    """Days of departments whose measures to compute again; None for all."""
+    stays = _changes(target, flow, ("department_key", "admission_at", "discharge_at"))
+    hours = _changes(target, hourly, ("department_key", "time_key"))
     if stays.is_whole_table or hours.is_whole_table or _versions_changed(target, departments):
         return None
-    dates = kpis.touched_dates(stays.both["admission_at"], zone) | kpis.touched_dates(stays.both["discharge_at"], zone)
-    dates |= kpis.touched_dates(hours.both.select(calendar.hour_start(c("time_key"))).to_series(), zone)
+    touched = [
+        kpis.days(stays.both, "admission_at", zone),
+        kpis.days(stays.both, "discharge_at", zone),
+        kpis.days(hours.both.with_columns(hour_at=calendar.hour_start(c("time_key"))), "hour_at", zone),
+    ]
     for name, bound in bounds.items():  # staffed beds count from the first hour to the newest event: both may move
         former = target.progress(name)
+        if former is None and bound != _microseconds(None):  # nothing was counted: all of it is new
+            former = bounds["first" if name == "last" else "last"]
         if former is not None and former != bound:
-            dates |= set(_dates_between(_instant(min(former, bound)), _instant(max(former, bound)), zone))
-    return dates
+            moved = _dates_between(_instant(min(former, bound)), _instant(max(former, bound)), zone)
+            touched.append(kpis.every_department(moved, departments.scan().collect()))
+    return pl.concat(touched).unique()
 
 
 def _dates_between(first: datetime, last: datetime, zone: str) -> Iterable[date]:
@@ -446,12 +451,18 @@ def _dates_between(first: datetime, last: datetime, zone: str) -> Iterable[date]
     return (start + timedelta(days=number) for number in range((end - start).days + 1))
 
 
-def _all_dates(flow: LakeTable, first: datetime | None, until: datetime | None, zone: str) -> set[date]:
-    stays = flow.scan().select("admission_at", "discharge_at").collect()
-    dates = kpis.touched_dates(stays["admission_at"], zone) | kpis.touched_dates(stays["discharge_at"], zone)
-    if first is not None and until is not None:
-        dates |= set(_dates_between(first, until, zone))
-    return dates
+def _all_days(
+    flow: LakeTable, versions: pl.DataFrame, first: datetime | None, until: datetime | None, zone: str
+) -> pl.DataFrame:
+    stays = flow.scan().select("department_key", "admission_at", "discharge_at").collect()
+    counted = [] if first is None or until is None else list(_dates_between(first, until, zone))
+    return pl.concat(
+        [
+            kpis.days(stays, "admission_at", zone),
+            kpis.days(stays, "discharge_at", zone),
+            kpis.every_department(counted, versions),
+        ]
+    ).unique()
 
 
 def _instants(dates: set[date], zone: str) -> Iterable[tuple[datetime, datetime]]:

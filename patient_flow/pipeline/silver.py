@@ -13,7 +13,7 @@ import polars as pl
 from patient_flow.contracts import rules
 from patient_flow.contracts.tables import BRONZE_EVENTS, COORDINATES, QUARANTINE, SILVER_EVENTS
 from patient_flow.pipeline.steps import StepResult, starts_over
-from patient_flow.stores.lake import Lake, LakeTable, RowsWritten
+from patient_flow.stores.lake import Lake, LakeTable, RowsWritten, spans_of, within_spans
 from patient_flow.transforms.accept import IDENTITY, accept, candidates, identity_reasons, judge
 from patient_flow.transforms.read import Reading, read_events
 
@@ -163,7 +163,7 @@ def _same_identity(silver: LakeTable, candidate: pl.DataFrame) -> pl.DataFrame:
         silver.scan()
         .filter(
             c("event_month").is_in(candidate["event_month"].unique().implode()),
-            c("event_time").is_between(candidate["event_time"].min(), candidate["event_time"].max()),
+            within_spans("event_time", spans_of(candidate["event_time"])),
             c("event_key").is_in(candidate["event_key"].implode()),
         )
         .collect()

@@ -12,7 +12,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 
 import polars as pl
 from deltalake import CommitProperties, DeltaTable, Field, Schema, Transaction, WriterProperties, write_deltalake
@@ -282,27 +282,37 @@ class LakeTable:
     def compact(self) -> int:
         """Joins small files; the number of files it replaced. Never beside another compaction: see :meth:`lease`.
 
-        Where much of the table lies out of the order of its ``sort_by``, all of it is sorted again.
+        Where much of a partition lies out of the order of ``sort_by``, all of it is sorted again.
         """
+        removed = 0
         with self._refused():
-            done = (
-                self._handle.optimize.z_order([self.table.sort_by], writer_properties=_WRITER)
-                if self._is_out_of_order()
-                else self._handle.optimize.compact(writer_properties=_WRITER)
-            )
+            for partition in self._out_of_order():
+                done = self._handle.optimize.z_order(
+                    [self.table.sort_by], partition_filters=partition, writer_properties=_WRITER
+                )
+                removed += int(done["numFilesRemoved"])
+                self._refresh()
+            removed += int(self._handle.optimize.compact(writer_properties=_WRITER)["numFilesRemoved"])
         self._refresh()
-        return int(done["numFilesRemoved"])
+        return removed
 
-    def _is_out_of_order(self) -> bool:
-        """True when many rows lie in files that span much more of ``sort_by`` than their share of the rows."""
+    def _out_of_order(self) -> list[list[tuple[str, str, str]] | None]:
+        """Partitions with many rows in files that span much more of ``sort_by`` than their share of the rows."""
         files = pl.DataFrame(self._handle.get_add_actions(flatten=True))
         first, last = (f"{side}.{self.table.sort_by}" for side in ("min", "max"))
         if not self.table.file_bytes or first not in files.columns or files["num_records"].sum() == 0:
-            return False
+            return []
+        names = [f"partition.{name}" for name in self.table.partition_by]
+        rows = pl.col("num_records")
         width = (pl.col(last) - pl.col(first)) / (pl.col(last).max() - pl.col(first).min())
-        share = pl.col("num_records") / pl.col("num_records").sum()
-        wide = files.select(pl.col("num_records").filter(width > WIDE * share).sum() / pl.col("num_records").sum())
-        return bool(wide.item() > OUT_OF_ORDER)
+        wide = rows.filter(width > WIDE * rows / rows.sum()).sum() / rows.sum()
+        found = files.group_by(names or pl.lit("all")).agg(wide=wide).filter(pl.col("wide") > OUT_OF_ORDER)
+        if not names:
+            return [None] * found.height
+        return [
+            [(name, "=", value) for name, value in zip(self.table.partition_by, values, strict=True)]
+            for values in found.select(names).iter_rows()
+        ]
 
     def vacuum(self, keep_hours: int) -> int:
         """Deletes files that no version of the last ``keep_hours`` needs; how many."""
@@ -523,7 +533,7 @@ def _differing(before: pl.DataFrame, after: pl.DataFrame, key: Sequence[str]) ->
 
 
 def spans_of(instants: pl.Series) -> list[tuple[datetime, datetime]]:
-    """Inclusive spans that cover ``instants``, cut at the widest gaps; nulls are left out."""
+    """Inclusive spans that cover ``instants`` (or dates), cut at the widest gaps; nulls are left out."""
     ordered = instants.drop_nulls().unique().sort()
     if ordered.is_empty():
         return []
@@ -543,8 +553,9 @@ def _places(values: pl.Series) -> list[str]:
     column = f"t.`{values.name}`"
     if values.null_count():
         return []
-    if isinstance(values.dtype, pl.Datetime):
-        return [f"{column} BETWEEN {_literal(values.min())} AND {_literal(values.max())}"]
+    if values.dtype.is_temporal():
+        spans = [f"{column} BETWEEN {_literal(first)} AND {_literal(last)}" for first, last in spans_of(values)]
+        return [f"({' OR '.join(spans)})"]
     named = values.unique().sort()
     if named.len() > PLACES_NAMED:
         return []
@@ -554,5 +565,7 @@ def _places(values: pl.Series) -> list[str]:
 def _literal(value: object) -> str:
     if isinstance(value, datetime):
         return f"arrow_cast('{value.isoformat()}', 'Timestamp(Microsecond, Some(\"UTC\"))')"
+    if isinstance(value, date):
+        return f"DATE '{value.isoformat()}'"
     quoted = str(value).replace("'", "''")
     return f"'{quoted}'"

@@ -5,6 +5,7 @@ Pure functions of the rows of the dates asked for; the same call makes one touch
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import date, datetime
 
 import polars as pl
@@ -30,6 +31,9 @@ FACT_COLUMNS = (
 )
 """Columns of FactPatientFlow that the measures need."""
 
+DAY = ["date", "department_key"]
+"""A department's day: what measures are computed for."""
+
 _KEY = list(KPI_DEPARTMENT_DAY.key)
 
 
@@ -38,27 +42,29 @@ def kpi_department_day(
     census: pl.DataFrame,
     departments: pl.DataFrame,
     *,
-    dates: pl.Series,
+    wanted: pl.DataFrame,
     first_hour: datetime | None,
     until: datetime | None,
     zone: str,
 ) -> pl.DataFrame:
-    """KpiDepartmentDay rows of the local ``dates``.
+    """KpiDepartmentDay rows of the ``wanted`` days of departments (date, department_key).
 
-    ``facts`` holds every stay that is admitted or discharged on one of the dates, ``census`` their hours.
+    ``facts`` holds every stay that is admitted or discharged on one of these, ``census`` their hours.
     ``first_hour`` is where the census begins and ``until`` the newest event: in between staffed beds count, also where
     nobody lay in them. Later discharges are plans and count when their time has come.
     """
-    admitted = facts.with_columns(date=local_date(c("admission_at"), zone)).filter(c("date").is_in(dates.implode()))
-    left = facts.with_columns(date=local_date(c("discharge_at"), zone)).filter(
-        c("date").is_in(dates.implode()), c("discharge_at") <= pl.lit(until, dtype=INSTANT)
+    admitted = facts.with_columns(date=local_date(c("admission_at"), zone)).pipe(_only, wanted)
+    left = (
+        facts.filter(c("discharge_at") <= pl.lit(until, dtype=INSTANT))
+        .with_columns(date=local_date(c("discharge_at"), zone))
+        .pipe(_only, wanted)
     )
     counted = [
         _admissions(admitted),
         _discharges(left, departments),
-        _occupied(census, zone, dates),
+        _occupied(census, zone, wanted),
     ]
-    staffed = _staffed(departments, dates, first_hour, until, zone)
+    staffed = _staffed(departments, wanted, first_hour, until, zone)
     keys = pl.concat([frame.select(_KEY) for frame in (*counted, staffed)]).unique()
     for frame in (*counted, staffed):
         keys = keys.join(frame, on=_KEY, how="left", maintain_order="left")
@@ -66,6 +72,10 @@ def kpi_department_day(
     return keys.with_columns(c(counts).fill_null(0)).select(
         c(name).cast(dtype) for name, dtype in KPI_DEPARTMENT_DAY.schema.items()
     )
+
+
+def _only(rows: pl.DataFrame, wanted: pl.DataFrame) -> pl.DataFrame:
+    return rows.join(wanted, on=DAY, how="semi")
 
 
 def _admissions(admitted: pl.DataFrame) -> pl.DataFrame:
@@ -101,12 +111,12 @@ def _sum(values: pl.Expr) -> pl.Expr:
     return pl.when(values.len() > 0).then(values.sort().sum())
 
 
-def _occupied(census: pl.DataFrame, zone: str, dates: pl.Series) -> pl.DataFrame:
+def _occupied(census: pl.DataFrame, zone: str, wanted: pl.DataFrame) -> pl.DataFrame:
     is_midnight = c("hour_at").dt.convert_time_zone(zone).dt.hour() == 0
     return (
         hours_of(census)
         .with_columns(date=local_date(c("hour_at"), zone))
-        .filter(c("date").is_in(dates.implode()))
+        .pipe(_only, wanted)
         .group_by(_KEY)
         .agg(
             occupied_bed_hours=c("occupied_beds").sum(),
@@ -116,29 +126,38 @@ def _occupied(census: pl.DataFrame, zone: str, dates: pl.Series) -> pl.DataFrame
 
 
 def _staffed(
-    departments: pl.DataFrame, dates: pl.Series, first_hour: datetime | None, until: datetime | None, zone: str
+    departments: pl.DataFrame, wanted: pl.DataFrame, first_hour: datetime | None, until: datetime | None, zone: str
 ) -> pl.DataFrame:
-    """Staffed bed hours of every department on every date, once per gender (the same figure: not to be added up)."""
+    """Staffed bed hours of the departments on the dates, once per gender (the same figure: not to be added up)."""
     empty = pl.DataFrame(schema={name: KPI_DEPARTMENT_DAY.schema[name] for name in (*_KEY, "staffed_bed_hours")})
-    if first_hour is None or until is None or dates.is_empty():
+    if first_hour is None or until is None or wanted.is_empty():
         return empty
     hours = (
         pl.DataFrame({"hour": pl.datetime_range(first_hour, until, "1h", time_unit="us", eager=True)})
         .with_columns(date=local_date(c("hour"), zone))
-        .filter(c("date").is_in(dates.implode()))
+        .filter(c("date").is_in(wanted["date"].unique().implode()))
     )
     beds = departments.filter(c("staffed_beds").is_not_null()).select(
         "department_key", "staffed_beds", "valid_from", "valid_to"
     )
     return (
         hours.join_where(beds, c("hour") >= c("valid_from"), (c("hour") < c("valid_to")) | c("valid_to").is_null())
-        .group_by("date", "department_key")
+        .pipe(_only, wanted)
+        .group_by(DAY)
         .agg(staffed_bed_hours=c("staffed_beds").sum().cast(pl.Float64))
         .join(pl.DataFrame({"gender": events.GENDERS}), how="cross")
         .select(empty.columns)
     )
 
 
-def touched_dates(instants: pl.Series, zone: str) -> set[date]:
-    """Local dates of ``instants``, nulls left out."""
-    return set(instants.drop_nulls().dt.convert_time_zone(zone).dt.date().unique())
+def days(rows: pl.DataFrame, instant: str, zone: str) -> pl.DataFrame:
+    """The departments' days (date, department_key) on which the ``instant`` of ``rows`` falls; nulls left out."""
+    known = rows.filter(c(instant).is_not_null())
+    return known.select(date=local_date(c(instant), zone), department_key="department_key").unique()
+
+
+def every_department(dates: Iterable[date], departments: pl.DataFrame) -> pl.DataFrame:
+    """The days (date, department_key) of all ``departments`` on ``dates``."""
+    return pl.DataFrame({"date": sorted(dates)}, schema={"date": pl.Date}).join(
+        departments.select("department_key").unique(), how="cross"
+    )

@@ -259,8 +259,18 @@ def _measured(joined: pl.DataFrame) -> pl.DataFrame:
 
 
 def _minutes(duration: pl.Expr) -> pl.Expr:
-    return duration.dt.total_microseconds() / 60_000_000
+    return _in_units(duration, 60_000_000)
 
 
 def _hours(duration: pl.Expr) -> pl.Expr:
-    return duration.dt.total_microseconds() / 3_600_000_000
+    return _in_units(duration, 3_600_000_000)
+
+
+def _in_units(duration: pl.Expr, microseconds: int) -> pl.Expr:
+    """The quotient, the same for one row as among many.
+
+    By a number Polars (2.1.0) divides a single row, but multiplies several rows by the reciprocal, which may differ in
+    the last digit; so the divisor is a column.
+    """
+    counted = duration.dt.total_microseconds()
+    return counted / (counted * 0 + microseconds)

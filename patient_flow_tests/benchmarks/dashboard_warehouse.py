@@ -21,7 +21,7 @@ from patient_flow.stores.warehouse.warehouse import Warehouse
 from patient_flow.transforms.calendar import dim_time, time_key
 from patient_flow.transforms.census import bed_hours, spans
 from patient_flow.transforms.dimensions import age_band, department_versions
-from patient_flow.transforms.kpis import kpi_department_day
+from patient_flow.transforms.kpis import every_department, kpi_department_day
 
 c = pl.col
 
@@ -46,7 +46,7 @@ def build(path: Path, stays: int, copies: int) -> None:
         live,
         census,
         departments,
-        dates=dates,
+        wanted=every_department(dates, departments),
         first_hour=recent,
         until=now,
         zone=ZONE,

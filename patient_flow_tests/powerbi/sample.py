@@ -14,7 +14,7 @@ import polars as pl
 from patient_flow.contracts.tables import DATA_QUALITY_DAY, DIM_DEPARTMENT, DIM_PATIENT, FACT_PATIENT_FLOW
 from patient_flow.transforms.calendar import dim_time, time_key
 from patient_flow.transforms.dimensions import age_band
-from patient_flow.transforms.kpis import kpi_department_day
+from patient_flow.transforms.kpis import every_department, kpi_department_day
 
 c = pl.col
 
@@ -196,7 +196,7 @@ DAILY = kpi_department_day(
     STAYS,
     CENSUS.drop("hour_at"),
     DEPARTMENTS,
-    dates=HOURS["date"].drop_nulls().unique().sort(),
+    wanted=every_department(HOURS["date"].drop_nulls().unique(), DEPARTMENTS),
     first_hour=_FIRST_HOUR,
     until=_LAST_HOUR,
     zone=ZONE,

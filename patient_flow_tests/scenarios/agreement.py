@@ -53,15 +53,15 @@ def computed(received: Iterable[Delivery], departments: pl.DataFrame) -> dict[st
         until = silver["event_time"].max()
         hourly = census.bed_hours(census.spans(flow, until=until), places)
         first = hourly.select(calendar.hour_start(pl.col("time_key").min())).item() if hourly.height else None
-        dates = kpis.touched_dates(pl.concat([flow["admission_at"], flow["discharge_at"]]), ZONE)
+        instants = [flow["admission_at"], flow["discharge_at"].drop_nulls()]
         if first is not None:
-            hours = pl.datetime_range(first, until, "1h", time_unit="us", eager=True)
-            dates |= kpis.touched_dates(hours, ZONE)
+            instants.append(pl.datetime_range(first, until, "1h", time_unit="us", eager=True))
+        dates = pl.concat(instants).dt.convert_time_zone(ZONE).dt.date().unique()
         measured = kpis.kpi_department_day(
             flow.select(kpis.FACT_COLUMNS),
             hourly,
             places,
-            dates=pl.Series(sorted(dates), dtype=pl.Date),
+            wanted=kpis.every_department(dates, places),
             first_hour=first,
             until=until,
             zone=ZONE,

@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
-import polars as pl
 import pytest
 
 from patient_flow.contracts.tables import KPI_DEPARTMENT_DAY
@@ -133,7 +132,7 @@ def test_measures_do_not_depend_on_the_order_of_the_rows() -> None:
             facts.sample(fraction=1, shuffle=True, seed=seed),
             frames["gold/fact_bed_census"],
             frames["gold/dim_department"],
-            dates=pl.Series([DAY]),
+            wanted=kpis.every_department([DAY], frames["gold/dim_department"]),
             first_hour=None,
             until=None,
             zone=ZONE,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import re
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import permutations
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -168,3 +168,30 @@ def test_stays_of_a_visit_follow_each_other_and_never_end_before_they_begin(
         assert visit["is_visit_start"].sum() <= 1
         assert not visit["is_visit_end"][:-1].any()
         assert visit["discharge_at"][:-1].null_count() == 0
+
+
+def test_a_length_of_stay_does_not_depend_on_how_many_are_measured_at_once() -> None:
+    """18,060.06 seconds are 301.001 minutes; multiplied by a sixtieth they would be 301.00100000000003."""
+    bodies = [
+        event(event_type="arrival", event_time=at("08:00")),
+        event(event_time=at("08:00") + timedelta(seconds=18060.06)),
+        event(visit_id="v2", patient_id="p2"),
+    ]
+    together = visits.stays(accepted(bodies, DEPARTMENTS)).filter(pl.col("wait_minutes").is_not_null())
+    alone = visits.stays(accepted(bodies[:2], DEPARTMENTS))
+    assert together["wait_minutes"].to_list() == alone["wait_minutes"].to_list() == [301.001]
+
+
+@pytest.mark.parametrize("seconds", [18_060.06, 12_000, 7_777.777777])
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_a_length_of_stay_is_the_exact_quotient(seconds: float, number: int) -> None:
+    bodies = [
+        body
+        for visit in (f"v{turn}" for turn in range(number))
+        for body in (
+            event(visit_id=visit, event_time=at("08:00")),
+            event(visit_id=visit, event_type="discharge", event_time=at("08:00") + timedelta(seconds=seconds)),
+        )
+    ]
+    stays = visits.stays(accepted(bodies, DEPARTMENTS))
+    assert stays["length_of_stay_hours"].to_list() == [round(seconds * 1e6) / 3_600_000_000] * number
