@@ -100,7 +100,7 @@ def dim_patient(lake: Lake, *, run_id: str) -> StepResult:
     if changes.is_whole_table:
         return _all_patients(target, silver, run_id=run_id)
     touched = changes.both.group_by("patient_hash").agg(since=c("event_time").min())
-    versions = target.scan().filter(c("patient_hash").is_in(touched["patient_hash"].implode())).collect()
+    versions = target.scan().filter(_is_one_of("patient_hash", touched["patient_hash"])).collect(engine="streaming")
     # What was observed earlier did not change, and the version then valid says all that matters of it.
     dated = versions.join(touched, on="patient_hash").with_columns(earlier=c("valid_from") < c("since"))
     last_earlier = c("valid_from").filter("earlier").max().over("patient_hash")
@@ -155,7 +155,8 @@ def fact_patient_flow(lake: Lake, *, run_id: str) -> StepResult:
     wards = departments.scan().collect()
     written, seen, waiting = RowsWritten(), 0, 0
     for history, before, progress in _visits_in_parts(target, silver, touched, _progress(sources)):
-        known = patients.scan().filter(c("patient_hash").is_in(history["patient_hash"].unique().implode())).collect()
+        is_known = _is_one_of("patient_hash", history["patient_hash"])
+        known = patients.scan().filter(is_known).collect(engine="streaming")
         stays = visits.stays(history)
         after = facts.fact_patient_flow(stays, known, wards)
         written += target.replace(before, after, progress, run_id=run_id)
@@ -178,12 +179,13 @@ def _visits_in_parts(
         history = silver.find("visit_hash", touched["visit_hash"], "event_time", visits.VISIT_COLUMNS)
         # A stay begins when one of the visit's events happened or says that the patient was admitted.
         begins = pl.concat([frame[name] for frame in (history, touched) for name in ("event_time", "admission_time")])
-        is_theirs = c("visit_hash").is_in(touched["visit_hash"].unique().implode())
-        yield (
-            history,
-            target.scan().filter(within_spans("admission_at", spans_of(begins)), is_theirs).collect(),
-            progress,
+        months = begins.dt.strftime("%Y-%m")
+        stays = target.scan().filter(
+            _is_one_of("admission_month", months),
+            within_spans("admission_at", spans_of(begins)),
+            _is_one_of("visit_hash", touched["visit_hash"]),
         )
+        yield history, stays.collect(engine="streaming"), progress
         return
     parts = _parts(silver, "visit_hash")
     for number, part in enumerate(parts, start=1):
@@ -353,8 +355,8 @@ def _touched_visits(
     versions = _changes(target, patients, ("patient_hash", "gender", "valid_from"))
     if named.is_whole_table or versions.is_whole_table:
         return None
-    touched = [named.both.select(_TOUCHED_COLUMNS), _visits_under(silver, versions)]
-    if target.progress(departments.table.path) != departments.version:
+    touched = [named.both.select(_TOUCHED_COLUMNS), _visits_under(target, silver, versions)]
+    if not _changes(target, departments, ("is_inferred",)).after.is_empty():
         # Stays that found no department because this step was faster than the dimension's.
         unknown = (c("department_key") == UNKNOWN_KEY) | (
             (c("from_department_key") == UNKNOWN_KEY) & (c("stay_number") > 1)
@@ -364,13 +366,12 @@ def _touched_visits(
     return pl.concat(touched)
 
 
-def _visits_under(silver: LakeTable, versions: Changes) -> pl.DataFrame:
-    """Events of visits whose stays may fall under other ``versions`` of their patient than before.
+def _visits_under(target: LakeTable, silver: LakeTable, versions: Changes) -> pl.DataFrame:
+    """Visits whose stays may fall under other ``versions`` of their patient than before (see :func:`_touched_visits`).
 
     A stay falls under the last version that begins by its admission, so only beginnings matter, and the gender that the
-    fact repeats. An admission before the patient's first version falls under that one, but none of the patient's events
-    is earlier than it. An event may say that the admission was later than the event itself: those of any patient are
-    looked at, for the visit may have passed to another one since.
+    fact repeats. Where such a version is new or gone, either an event of the visit is not earlier than it, or the fact
+    carries the version before it, and that one changed too: it ends elsewhere now.
     """
     facts_know = ["patient_key", "patient_hash", "gender", "valid_from"]
     before, after = versions.before.select(facts_know), versions.after.select(facts_know)
@@ -382,16 +383,24 @@ def _visits_under(silver: LakeTable, versions: Changes) -> pl.DataFrame:
     )
     if others.is_empty():
         return SILVER_EVENTS.empty().select(_TOUCHED_COLUMNS)
-    since = others["valid_from"].min()
-    return (
+    is_late = c("valid_from") < c("valid_from").median() - LATE
+    found = [
         silver.scan()
-        .filter(
-            (c("event_time") >= since) & c("patient_hash").is_in(others["patient_hash"].unique().implode())
-            | (c("event_time") < since) & (c("admission_time") >= since)
-        )
+        .filter(c("event_time") >= _earliest(some["valid_from"]), _is_one_of("patient_hash", some["patient_hash"]))
         .select(_TOUCHED_COLUMNS)
-        .collect(engine="streaming")
-    )
+        for some in (others.filter(is_late), others.filter(~is_late))
+        if not some.is_empty()
+    ]
+    since = _earliest(others["valid_from"])
+    carried = target.scan().filter(c("admission_at") >= since, _is_one_of("patient_key", before["patient_key"]))
+    if since is not None:
+        carried = carried.filter(c("admission_month") >= since.strftime("%Y-%m"))
+    found.append(carried.select("visit_hash", event_time="admission_at", admission_time="admission_at"))
+    return pl.concat(frame.collect(engine="streaming") for frame in found)
+
+
+def _is_one_of(column: str, values: pl.Series) -> pl.Expr:
+    return c(column).is_in(values.unique().implode())
 
 
 def _versions_changed(target: LakeTable, departments: LakeTable) -> bool:

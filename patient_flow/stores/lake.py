@@ -135,7 +135,7 @@ class LakeTable:
         spans = spans_of(matching.select(within).collect(engine="streaming")[within])
         if not spans:
             return self.table.empty().select(names)
-        return matching.filter(within_spans(within, spans)).select(names).collect()
+        return matching.filter(within_spans(within, spans)).select(names).collect(engine="streaming")
 
     def newest(self, column: str) -> datetime | None:
         """The latest instant in ``column``; the log's statistics say which files can hold it."""
@@ -297,7 +297,7 @@ class LakeTable:
         return removed
 
     def _out_of_order(self) -> list[list[tuple[str, str, str]] | None]:
-        """Partitions with many rows in files that span much more of ``sort_by`` than their share of the rows."""
+        """Partitions with many rows in files that are too large, or span much more of ``sort_by`` than their share."""
         files = pl.DataFrame(self._handle.get_add_actions(flatten=True))
         first, last = (f"{side}.{self.table.sort_by}" for side in ("min", "max"))
         if not self.table.file_bytes or first not in files.columns or files["num_records"].sum() == 0:
@@ -305,7 +305,8 @@ class LakeTable:
         names = [f"partition.{name}" for name in self.table.partition_by]
         rows = pl.col("num_records")
         width = (pl.col(last) - pl.col(first)) / (pl.col(last).max() - pl.col(first).min())
-        wide = rows.filter(width > WIDE * rows / rows.sum()).sum() / rows.sum()
+        is_wide = (width > WIDE * rows / rows.sum()) | (pl.col("size_bytes") > WIDE * self.table.file_bytes)
+        wide = rows.filter(is_wide).sum() / rows.sum()
         found = files.group_by(names or pl.lit("all")).agg(wide=wide).filter(pl.col("wide") > OUT_OF_ORDER)
         if not names:
             return [None] * found.height
