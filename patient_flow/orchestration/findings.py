@@ -46,5 +46,6 @@ def _table(rows: Sequence[Row]) -> dg.TableMetadataValue:
         for name in names
     }
     columns = [dg.TableColumn(name, type="number" if is_number[name] else "string") for name in names]
-    records = [dg.TableRecord({name: value for name, value in row.items() if value is not None}) for row in rows]
+    # a table's records must have the same fields
+    records = [dg.TableRecord({name: "" if row.get(name) is None else row[name] for name in names}) for row in rows]
     return dg.MetadataValue.table(records, dg.TableSchema(columns=columns))

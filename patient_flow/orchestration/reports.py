@@ -17,6 +17,9 @@ OWNERS = ["team:data-platform"]
 FRESHNESS = dg.FreshnessPolicy.time_window(fail_window=timedelta(minutes=20), warn_window=timedelta(minutes=10))
 """Wider than the pause between two runs of an idle hospital (``orchestration.audit.idle_heartbeat``)."""
 
+NAMED_SOURCES = 5
+"""A column made of more columns of one table says how many."""
+
 
 def lake_key(table: Table) -> dg.AssetKey:
     """Asset key of a table of the lake."""
@@ -67,21 +70,31 @@ def warehouse_spec(table: Table) -> dg.AssetSpec:
 
 
 def column_schema(table: Table, *, lake: bool) -> dg.TableSchema:
-    """Columns as the catalog shows them; what is our own says what makes it."""
+    """Columns as the catalog shows them, each with where it comes from: the open-source UI does not draw lineage."""
     columns = table.columns if lake else table.warehouse_columns
+    sources = lineage.sources(table) if lake else lineage.warehouse_sources(table)
     ours = lineage.OURS.get(table.path, {}) if lake else {}
     return dg.TableSchema(
         columns=[
             dg.TableColumn(
                 column.name,
                 type=str(column.dtype),
-                description=f"{column.description} (from {ours[column.name]})"
-                if column.name in ours
-                else column.description,
+                description=f"{column.description} ← {ours.get(column.name) or _said(sources[column.name])}",
                 constraints=dg.TableColumnConstraints(nullable=column.nullable, unique=table.key == (column.name,)),
             )
             for column in columns
         ]
+    )
+
+
+def _said(sources: lineage.Sources) -> str:
+    """The sources of a column, table by table; a long list is counted."""
+    columns: dict[str, list[str]] = {}
+    for table, column in sources:
+        columns.setdefault(table, []).append(column)
+    return "; ".join(
+        f"{table} ({', '.join(names) if len(names) <= NAMED_SOURCES else f'{len(names)} columns'})"
+        for table, names in columns.items()
     )
 
 
