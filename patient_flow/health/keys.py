@@ -15,7 +15,7 @@ from patient_flow.health.findings import Finding, fine, grave
 
 c = pl.col
 
-MEMBER = {DIM_PATIENT.path: ("patient_id",), DIM_DEPARTMENT.path: ("hospital_id", "department")}
+MEMBER = {DIM_PATIENT.path: ("patient_hash",), DIM_DEPARTMENT.path: ("hospital_id", "department")}
 """Table of versions → the columns that name what it holds versions of."""
 
 
@@ -57,26 +57,13 @@ def versions_chained(before: pl.DataFrame, after: pl.DataFrame, member: Sequence
     """Versions of a member follow each other without gap or overlap, and exactly the last one is current.
 
     Where one version ends the next one begins, so both ends cancel: what is left of a member is the beginning of its
-    first version. A change may add that to a new member, take it from one that goes, or move it; anything else is a
-    gap or an overlap. So the versions that did not change need not be looked at.
+    first version, and a change of a member leaves nothing. So versions that did not change need not be looked at; only
+    of the members that :func:`unsettled` names all versions must be given.
     """
-    member = list(member)
-    ends = pl.concat([_ends(after, member, 1), _ends(before, member, -1)])
-    left = ends.group_by(*member, "at").agg(c("weight").sum()).filter(c("weight") != 0)
-    balance = (
-        pl.concat([_current(after, member, 1), _current(before, member, -1)])
-        .group_by(member)
-        .agg(current=c("current").sum())
-    )
-    per_member = left.group_by(member).agg(
-        begun=(c("weight") == 1).sum(), gone=(c("weight") == -1).sum(), points=pl.len()
-    )
-    judged = balance.join(per_member, on=member, how="left").with_columns(c("begun", "gone", "points").fill_null(0))
-    is_moved = (c("points") == 0) | ((c("begun") == 1) & (c("gone") == 1) & (c("points") == 2))
-    is_new = (c("points") == 1) & (c("begun") == 1)
-    is_gone = (c("points") == 1) & (c("gone") == 1)
-    is_right = (is_moved & (c("current") == 0)) | (is_new & (c("current") == 1)) | (is_gone & (c("current") == -1))
-    broken = judged.filter(~is_right).height
+    judged = _balance(before, after, member)
+    is_changed = (c("points") == 0) & (c("current") == 0)
+    is_new = (c("points") == 1) & (c("begun") == 1) & (c("current") == 1)
+    broken = judged.filter(~(is_changed | is_new)).height
     odd = after.filter(
         (c("valid_to") <= c("valid_from")).fill_null(value=False) | (c("is_current") != c("valid_to").is_null())
     ).height
@@ -88,6 +75,31 @@ def versions_chained(before: pl.DataFrame, after: pl.DataFrame, member: Sequence
             figures,
         )
     return fine("Versions follow each other without gap or overlap.", figures)
+
+
+def unsettled(before: pl.DataFrame, after: pl.DataFrame, member: Sequence[str]) -> pl.DataFrame:
+    """Members that changed rows alone cannot judge: those that begin at another time now, or may be gone."""
+    return _balance(before, after, member).filter((c("gone") > 0) | (c("current") < 0)).select(member)
+
+
+def _balance(before: pl.DataFrame, after: pl.DataFrame, member: Sequence[str]) -> pl.DataFrame:
+    """Per member: ends that do not cancel (``points``; ``begun`` added, ``gone`` taken away), current versions more."""
+    names = list(member)
+    left = (
+        pl.concat([_ends(after, names, 1), _ends(before, names, -1)])
+        .group_by(*names, "at")
+        .agg(c("weight").sum())
+        .filter(c("weight") != 0)
+        .group_by(names)
+        .agg(begun=(c("weight") == 1).sum(), gone=(c("weight") < 0).sum(), points=pl.len())
+    )
+    return (
+        pl.concat([_current(after, names, 1), _current(before, names, -1)])
+        .group_by(names)
+        .agg(c("current").sum())
+        .join(left, on=names, how="left", nulls_equal=True)
+        .with_columns(c("begun", "gone", "points").fill_null(0))
+    )
 
 
 def _ends(versions: pl.DataFrame, member: list[str], sign: int) -> pl.DataFrame:

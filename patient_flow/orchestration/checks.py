@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from functools import cached_property
 
 import dagster as dg
+import polars as pl
 
 from patient_flow.contracts import tables
 from patient_flow.contracts.tables import Table
@@ -82,8 +83,16 @@ def keys_known(look: Look) -> Finding:
 
 
 def versions_chained(look: Look) -> Finding:
-    """Versions of patients or departments."""
-    return keys.versions_chained(look.changes.before, look.changes.after, keys.MEMBER[look.table.path])
+    """Versions of patients or departments; of the few that changed rows cannot judge, all versions."""
+    member = keys.MEMBER[look.table.path]
+    before, after = look.changes.before, look.changes.after
+    open_ones = keys.unsettled(before, after, member)
+    if open_ones.height:
+        all_of_them = inspection.members(look.services.lake.open(look.table), open_ones, after.columns)
+        settled = after.join(open_ones, on=member, how="anti", nulls_equal=True)
+        before = before.join(open_ones, on=member, how="anti", nulls_equal=True)
+        after = pl.concat([settled, all_of_them])
+    return keys.versions_chained(before, after, member)
 
 
 def occupancy_plausible(look: Look) -> Finding:

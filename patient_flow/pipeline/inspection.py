@@ -129,6 +129,11 @@ class Pointing:
     known: dict[str, pl.Series]
 
 
+def members(table: LakeTable, named: pl.DataFrame, columns: Sequence[str]) -> pl.DataFrame:
+    """All versions of the members that ``named`` holds."""
+    return table.scan().select(columns).join(named.lazy(), on=named.columns, how="semi", nulls_equal=True).collect()
+
+
 def newest_hour(lake: Lake) -> pl.DataFrame:
     """FactBedCensus rows of the hour of the newest event: the log's statistics lead to the few files that hold it."""
     hourly = lake.open(tables.FACT_BED_CENSUS)
