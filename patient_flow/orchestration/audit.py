@@ -145,15 +145,19 @@ AUDITED: tuple[tuple[Check, Callable[[Services], Finding]], ...] = (
 
 @dg.multi_asset_check(
     name="judge_whole_history",
-    specs=[spec_of(check, HISTORY.key) for check in (*(check for check, _ in AUDITED), catalogue.DATA_RECENT)],
+    specs=[
+        spec_of(check, HISTORY.key, may_stop=False)
+        for check in (*(check for check, _ in AUDITED), catalogue.DATA_RECENT)
+    ],
     can_subset=True,
 )
 def judge_whole_history(
     context: dg.AssetCheckExecutionContext, patient_flow: PatientFlow
 ) -> Iterator[dg.AssetCheckResult]:
-    """Each rule in turn; one that cannot be judged says why and does not hide the others."""
+    """Each rule in turn; one that cannot be judged hides no other. What is grave fails the run."""
     services = patient_flow.services()
     asked = {key.name for key in context.selected_asset_check_keys}
+    grave_ones: list[str] = []
 
     def age(services: Services) -> Finding:
         return age_of_data(services, context.instance, context.run.run_id)
@@ -167,7 +171,11 @@ def judge_whole_history(
             finding = warning(f"This could not be judged: {error}.")
         if not finding.is_fine:
             context.log.warning(f"{check.name}: {check.said(finding)}")
+        if finding.is_grave:
+            grave_ones.append(check.name)
         yield result_of(check, HISTORY.key, finding)
+    if grave_ones:
+        raise dg.Failure(f"The audit found what is grave: {', '.join(grave_ones)}", allow_retries=False)
 
 
 audit = dg.define_asset_job(
@@ -196,10 +204,15 @@ PAUSE = timedelta(minutes=4)
     description="When no event came for minutes, a micro-batch all the same: an idle hospital must not look broken.",
 )
 def idle_heartbeat(context: dg.ScheduleEvaluationContext, patient_flow: PatientFlow) -> dg.RunRequest | dg.SkipReason:
+    """Every five minutes."""
+    return heartbeat(context.instance, patient_flow)
+
+
+def heartbeat(instance: dg.DagsterInstance, patient_flow: PatientFlow) -> dg.RunRequest | dg.SkipReason:
     """Nothing while micro-batches run anyway, before the first one, or when no hub answers: then it *is* late."""
-    if context.instance.get_runs_count(dg.RunsFilter(tags=PIPELINE_TAG, statuses=ACTIVE)):
+    if instance.get_runs_count(dg.RunsFilter(tags=PIPELINE_TAG, statuses=ACTIVE)):
         return dg.SkipReason("a micro-batch is queued or running")
-    last = context.instance.get_latest_materialization_event(warehouse_key(tables.FACT_PATIENT_FLOW))
+    last = instance.get_latest_materialization_event(warehouse_key(tables.FACT_PATIENT_FLOW))
     if last is None:
         return dg.SkipReason("nothing was ever loaded")
     if datetime.now(UTC).timestamp() - last.timestamp < PAUSE.total_seconds():

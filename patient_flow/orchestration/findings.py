@@ -11,12 +11,12 @@ from patient_flow.health.catalogue import Check
 from patient_flow.health.findings import Finding, Row
 
 
-def spec_of(check: Check, key: dg.AssetKey) -> dg.AssetCheckSpec:
+def spec_of(check: Check, key: dg.AssetKey, *, may_stop: bool = True) -> dg.AssetCheckSpec:
     """``check`` of the asset ``key``; its description says what to do when it fails."""
     return dg.AssetCheckSpec(
         check.name,
         asset=key,
-        blocking=check.stops,
+        blocking=check.stops and may_stop,
         description=f"{check.meaning} If not: {check.todo} See {check.page}.",
         metadata={"runbook": check.page},
     )
