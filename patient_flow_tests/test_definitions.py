@@ -67,6 +67,7 @@ def test_every_asset_says_what_it_is(specs: list[dg.AssetSpec]) -> None:
         assert spec.kinds, spec.key
         if spec.group_name in {"bronze", "silver", "gold", "warehouse"}:
             assert spec.freshness_policy, spec.key
+            assert "event_hub_backlog" in spec.description, spec.key  # where to see why it is late
             assert spec.code_version, spec.key
             assert spec.metadata["dagster/table_name"], spec.key
 

@@ -10,12 +10,18 @@ import dagster as dg
 
 from patient_flow.contracts import lineage
 from patient_flow.contracts.tables import Table
+from patient_flow.health.catalogue import DATA_RECENT
 from patient_flow.orchestration import versions
 from patient_flow.pipeline.steps import StepResult
 
 OWNERS = ["team:data-platform"]
 FRESHNESS = dg.FreshnessPolicy.time_window(fail_window=timedelta(minutes=20), warn_window=timedelta(minutes=10))
 """Wider than the pause between two runs of an idle hospital (``orchestration.audit.idle_heartbeat``)."""
+
+IF_LATE = (
+    "Is it late? The newest run says whether a micro-batch failed; if there was none, each tick of the sensor "
+    f"`event_hub_backlog` says why. Read on in `{DATA_RECENT.page}`."
+)
 
 NAMED_SOURCES = 5
 """A column made of more columns of one table says how many."""
@@ -37,7 +43,7 @@ def lake_asset(table: Table, deps: list[dg.AssetKey | dg.AssetSpec]) -> dict[str
         "key": lake_key(table),
         "deps": deps,
         "group_name": table.layer,
-        "description": f"{table.description} One row per {', '.join(table.key)}.",
+        "description": f"{table.description} One row per {', '.join(table.key)}.\n\n{IF_LATE}",
         "kinds": {"deltalake", "polars", table.layer},
         "owners": OWNERS,
         "code_version": versions.code_version(table),
@@ -56,7 +62,7 @@ def warehouse_spec(table: Table) -> dg.AssetSpec:
         key=warehouse_key(table),
         deps=[lake_key(table)],
         group_name="warehouse",
-        description=f"{table.description} As Power BI and the dashboard read it.",
+        description=f"{table.description} As Power BI and the dashboard read it.\n\n{IF_LATE}",
         kinds={"sql", "table"},
         owners=OWNERS,
         code_version=versions.fingerprint(versions.WAREHOUSE),
