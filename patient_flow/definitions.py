@@ -5,6 +5,7 @@ from __future__ import annotations
 import dagster as dg
 
 from patient_flow.orchestration.assets import ASSETS
+from patient_flow.orchestration.audit import HISTORY, audit, hourly_audit, idle_heartbeat, judge_whole_history
 from patient_flow.orchestration.automation import event_hub_backlog, hourly_maintenance, lake_maintenance, micro_batch
 from patient_flow.orchestration.checks import CHECKS
 from patient_flow.orchestration.resources import PatientFlow
@@ -13,10 +14,10 @@ from patient_flow.orchestration.resources import PatientFlow
 def build_defs(patient_flow: PatientFlow | None = None) -> dg.Definitions:
     """All definitions; tests pass a resource with settings of their own."""
     return dg.Definitions(
-        assets=ASSETS,
-        asset_checks=CHECKS,
-        jobs=[micro_batch, lake_maintenance],
-        schedules=[hourly_maintenance],
+        assets=[*ASSETS, HISTORY],
+        asset_checks=[*CHECKS, judge_whole_history],
+        jobs=[micro_batch, lake_maintenance, audit],
+        schedules=[hourly_maintenance, hourly_audit, idle_heartbeat],
         sensors=[event_hub_backlog],
         resources={"patient_flow": patient_flow or PatientFlow()},
         # One process per run: a process per step would outlast the minute.

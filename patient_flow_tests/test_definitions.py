@@ -14,7 +14,10 @@ from patient_flow.contracts.tables import LAKE_TABLES, WAREHOUSE_TABLES
 from patient_flow.definitions import build_defs
 
 GRAPH = """
+audit/whole_history              <- WAREHOUSE
 bronze/patient_events            <- source/event_hub
+consumers/dashboard              <- WAREHOUSE
+consumers/power_bi               <- WAREHOUSE
 gold/data_quality_day            <- silver/patient_events, silver/quarantine
 gold/dim_department              <- silver/patient_events, source/department_list
 gold/dim_patient                 <- silver/patient_events
@@ -42,11 +45,12 @@ def specs() -> list[dg.AssetSpec]:
 
 
 def test_the_graph_is_the_way_of_an_event(specs: list[dg.AssetSpec]) -> None:
+    warehouse = ", ".join(sorted(f"warehouse/{table.warehouse_name}" for table in WAREHOUSE_TABLES))
     lines = sorted(
         f"{spec.key.to_user_string():<32} <- {', '.join(sorted(dep.asset_key.to_user_string() for dep in spec.deps))}"
         for spec in specs
     )
-    assert "\n".join(line.rstrip() for line in lines) == GRAPH.strip()
+    assert "\n".join(line.rstrip() for line in lines) == GRAPH.strip().replace("WAREHOUSE", warehouse)
 
 
 def test_every_table_of_the_contract_is_an_asset(specs: list[dg.AssetSpec]) -> None:
@@ -58,17 +62,94 @@ def test_every_table_of_the_contract_is_an_asset(specs: list[dg.AssetSpec]) -> N
 def test_every_asset_says_what_it_is(specs: list[dg.AssetSpec]) -> None:
     for spec in specs:
         assert spec.description, spec.key
-        assert spec.group_name in {"source", "bronze", "silver", "gold", "warehouse"}, spec.key
-        if spec.group_name != "source":
-            assert spec.owners, spec.key
-            assert spec.metadata["dagster/column_schema"].columns, spec.key
+        assert spec.group_name in {"source", "bronze", "silver", "gold", "warehouse", "consumers", "audit"}, spec.key
+        assert spec.owners, spec.key
+        assert spec.kinds, spec.key
+        if spec.group_name in {"bronze", "silver", "gold", "warehouse"}:
             assert spec.freshness_policy, spec.key
+            assert "event_hub_backlog" in spec.description, spec.key  # where to see why it is late
+            assert spec.code_version, spec.key
+            assert spec.metadata["dagster/table_name"], spec.key
+
+
+def test_every_column_shows_its_sources_and_these_are_columns_of_the_graph(specs: list[dg.AssetSpec]) -> None:
+    schemas = {
+        spec.key: {column.name: column for column in spec.metadata["dagster/column_schema"].columns}
+        for spec in specs
+        if "dagster/column_schema" in spec.metadata
+    }
+    upstream = {spec.key: {dep.asset_key for dep in spec.deps} for spec in specs}
+    for spec in specs:
+        if "dagster/column_lineage" not in spec.metadata:
+            continue
+        lineage = spec.metadata["dagster/column_lineage"].deps_by_column
+        assert set(lineage) <= set(schemas[spec.key])
+        assert all(" ← " in str(column.description) for column in schemas[spec.key].values()), spec.key
+        for column, sources in lineage.items():
+            for source in sources:
+                assert source.column_name in schemas[source.asset_key], (spec.key, column)
+                assert source.asset_key in upstream[spec.key], (spec.key, column)
+
+
+CHECKS = """
+bronze/patient_events     stops  events_arrive_once
+gold/data_quality_day     stops  every_event_is_counted
+gold/data_quality_day     warns  few_events_are_quarantined
+gold/data_quality_day     stops  keys_are_unique
+gold/dim_department       warns  department_list_is_current
+gold/dim_department       stops  keys_are_unique
+gold/dim_department       stops  versions_have_no_gap_or_overlap
+gold/dim_patient          stops  keys_are_unique
+gold/dim_patient          stops  versions_have_no_gap_or_overlap
+gold/dim_time             stops  keys_are_unique
+gold/fact_bed_census      stops  keys_are_in_their_dimension
+gold/fact_bed_census      stops  keys_are_unique
+gold/fact_bed_census      stops  occupancy_is_plausible
+gold/fact_patient_flow    stops  keys_are_in_their_dimension
+gold/fact_patient_flow    stops  keys_are_unique
+gold/kpi_department_day   stops  keys_are_in_their_dimension
+gold/kpi_department_day   stops  keys_are_unique
+silver/patient_events     stops  identities_are_accepted_once
+silver/quarantine         stops  received_is_accepted_plus_quarantined
+warehouse/FactPatientFlow warns  newest_event_is_recent
+"""
+"""Of a micro-batch, besides ``rows_equal_gold`` of every table of the warehouse."""
 
 
 def test_what_would_spread_an_error_is_stopped_by_a_blocking_check() -> None:
     graph = build_defs().resolve_asset_graph()
-    blocking = {key.asset_key.to_user_string() for key in graph.asset_check_keys if graph.get(key).blocking}
-    assert {"silver/quarantine", *(f"warehouse/{table.warehouse_name}" for table in WAREHOUSE_TABLES)} <= blocking
+    lines, rows_equal = [], set()
+    for key in graph.asset_check_keys:
+        asset, blocks = key.asset_key.to_user_string(), graph.get(key).blocking
+        if key.name == "rows_equal_gold":
+            assert blocks, asset
+            rows_equal.add(asset)
+        elif asset == "audit/whole_history":
+            assert not blocks, key.name
+        else:
+            lines.append(f"{asset:<25} {'stops' if blocks else 'warns'}  {key.name}")
+    assert "\n".join(sorted(lines, key=lambda line: (line.split()[0], line.split()[2]))) == CHECKS.strip()
+    assert rows_equal == {f"warehouse/{table.warehouse_name}" for table in WAREHOUSE_TABLES}
+
+
+def test_neither_a_micro_batch_nor_all_assets_by_hand_pay_for_the_audit() -> None:
+    graph = build_defs().resolve_asset_graph()
+    for selection in (dg.AssetSelection.all(), dg.AssetSelection.from_string("*")):
+        chosen = selection.resolve_checks(graph)
+        assert chosen
+        assert not {key for key in chosen if key.asset_key.to_user_string() == "audit/whole_history"}
+    jobs = {job: build_defs().resolve_job_def(job) for job in ("micro_batch", "audit")}
+    assert "judge_whole_history" not in {node.name for node in jobs["micro_batch"].nodes}
+    assert {node.name for node in jobs["audit"].nodes} == {"judge_whole_history"}
+    assert jobs["audit"].run_tags.items() >= {"pipeline": "patient_flow"}.items()
+
+
+def test_every_check_says_what_to_do_and_names_its_page() -> None:
+    graph = build_defs().resolve_asset_graph()
+    for key in graph.asset_check_keys:
+        description = str(graph.get(key).description)
+        assert "If not: " in description, key
+        assert f"See infra/docs/runbook/{key.name}.md." in description, key
 
 
 def test_definitions_are_loadable() -> None:

@@ -16,6 +16,7 @@ MAY_IMPORT = {
     "contracts": set(),
     "transforms": {"contracts"},
     "dialects": {"contracts", "transforms"},
+    "health": {"contracts"},
     "stores": {"contracts"},
     "pipeline": {"contracts", "transforms", "stores"},
     "local_hub": {"settings"},
@@ -25,7 +26,7 @@ MAY_IMPORT = {
     "dashboard": {"contracts", "services", "settings", "stores", "transforms"},
     "status": {"contracts", "pipeline", "services", "stores"},
     "operations": {"contracts", "pipeline", "services", "stores"},
-    "orchestration": {"contracts", "dialects", "pipeline", "services", "settings", "stores"},
+    "orchestration": {"contracts", "dialects", "health", "pipeline", "services", "settings", "stores"},
     "definitions": {"orchestration"},
     "demo": {"orchestration", "services", "settings", "status"},
     "cli": {
@@ -56,7 +57,7 @@ ONLY_PLACE_FOR = {
 }
 """Library → the parts that may import it."""
 
-PURE = ("contracts", "transforms", "dialects")
+PURE = ("contracts", "transforms", "dialects", "health")
 NOT_PURE = {"os", "io", "logging", "pathlib", "random", "socket", "time", "subprocess"}
 CLOCKS = {"now", "utcnow", "today"}
 

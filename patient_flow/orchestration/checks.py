@@ -1,95 +1,232 @@
-"""Asset checks: does what came in equal what went out? Blocking where going on would spread an error."""
+"""Asset checks of a micro-batch: is what came in what goes out, and may it go on to the warehouse?
+
+They judge only what the warehouse has not loaded yet, so that their cost follows the batch; ``audit`` applies the same
+rules to the whole history. One op per asset: its checks share what they read.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cached_property
 
 import dagster as dg
 import polars as pl
 
-from patient_flow.contracts import measures, tables
-from patient_flow.contracts.rules import ALL
-from patient_flow.orchestration.reports import warehouse_key
+from patient_flow.contracts import tables
+from patient_flow.contracts.tables import Table
+from patient_flow.health import beds, catalogue, feed, keys, reconciliation
+from patient_flow.health.catalogue import Check
+from patient_flow.health.findings import Finding, fine
+from patient_flow.orchestration.findings import result_of, spec_of
+from patient_flow.orchestration.reports import lake_key, warehouse_key
 from patient_flow.orchestration.resources import PatientFlow
+from patient_flow.pipeline import inspection
+from patient_flow.pipeline.backlog import HubRefused, plan
+from patient_flow.services import Services
+from patient_flow.stores.hub import HubError
+from patient_flow.stores.lake import Changes
+from patient_flow.stores.warehouse.batch import WarehouseError
+from patient_flow.stores.warehouse.views import TABLES as VIEWS
 
 
-@dg.asset_check(
-    asset=dg.AssetKey(["silver", "quarantine"]),
-    blocking=True,
-    description="Per partition, events received (bronze) = accepted (silver) + quarantined.",
-)
-def received_is_accepted_plus_quarantined(patient_flow: PatientFlow) -> dg.AssetCheckResult:
-    """Counts hub coordinates on both sides."""
-    lake = patient_flow.services().lake
+@dataclass(frozen=True)
+class Look:
+    """One asset's table, and what of it is to be judged: what the warehouse lacks, or everything.
+
+    ``loaded`` are the gold versions that the warehouse holds. Bronze and silver are not in the warehouse: what is new
+    of them, the progress of the next table says.
+    """
+
+    services: Services
+    table: Table
+    loaded: Mapping[str, int | None] = field(default_factory=dict)
+    everything: bool = False
+
+    @cached_property
+    def changes(self) -> Changes:
+        """The changes to judge, with the columns that rules need."""
+        member = keys.MEMBER.get(self.table.path, ())
+        versions = (*member, "valid_from", "valid_to", "is_current") if member else ()
+        columns = [*self.table.key, *keys.references(self.table), *versions]
+        return inspection.changed(self.services.lake.open(self.table), self.loaded.get(self.table.path), columns)
+
+
+def arrive_once(look: Look) -> Finding:
+    """Hub → bronze."""
+    return reconciliation.events_arrive_once(inspection.arrived(look.services.lake, everything=look.everything))
+
+
+def accepted_once(look: Look) -> Finding:
+    """Silver's identities."""
+    return reconciliation.identities_accepted_once(inspection.accepted(look.services.lake, everything=look.everything))
+
+
+def accounted_for(look: Look) -> Finding:
+    """Bronze → silver and quarantine."""
+    counted = inspection.accounts(look.services.lake, everything=look.everything)
+    if counted is None:
+        return fine("Nothing was received yet.")
+    return reconciliation.accounted_for(counted.received, counted.accepted, counted.quarantined, counted.totals)
+
+
+def keys_unique(look: Look) -> Finding:
+    """Keys of a gold table."""
+    changes = look.changes
+    return keys.keys_unique(changes.before, changes.after, look.table.key, changes.grown_by)
+
+
+def keys_known(look: Look) -> Finding:
+    """Keys of a gold table that point to dimensions."""
+    references = keys.references(look.table)
+    pointing = inspection.pointing(look.services.lake, look.changes, look.table, references, look.loaded)
+    return keys.keys_known(pointing.rows, pointing.known)
+
+
+def versions_chained(look: Look) -> Finding:
+    """Versions of patients or departments; of the few that changed rows cannot judge, all versions."""
+    member = keys.MEMBER[look.table.path]
+    before, after = look.changes.before, look.changes.after
+    open_ones = keys.unsettled(before, after, member)
+    if open_ones.height:
+        all_of_them = inspection.members(look.services.lake.open(look.table), open_ones, after.columns)
+        settled = after.join(open_ones, on=member, how="anti", nulls_equal=True)
+        before = before.join(open_ones, on=member, how="anti", nulls_equal=True)
+        after = pl.concat([settled, all_of_them])
+    return keys.versions_chained(before, after, member)
+
+
+def occupancy_plausible(look: Look) -> Finding:
+    """Census of the newest hour, or of all hours, against beds."""
+    lake = look.services.lake
+    hourly = lake.open(tables.FACT_BED_CENSUS).scan().collect() if look.everything else inspection.newest_hour(lake)
+    return beds.occupancy_plausible(hourly, lake.open(tables.DIM_DEPARTMENT).scan().collect())
+
+
+def departments_current(look: Look) -> Finding:
+    """The department list against what events name."""
+    departments = look.services.lake.open(tables.DIM_DEPARTMENT).scan().collect()
+    is_shipped = not look.services.settings.departments
+    return feed.departments_current(departments, now=datetime.now(UTC), is_shipped=is_shipped)
+
+
+def events_counted(look: Look) -> Finding:
+    """Silver and quarantine → DataQualityDay, at the versions it counted."""
+    lake = look.services.lake
+    quality = lake.open(tables.DATA_QUALITY_DAY)
     counted = [
-        lake.open(table).scan().group_by("partition_id").len(name).collect()
-        for table, name in (
-            (tables.BRONZE_EVENTS, "received"),
-            (tables.SILVER_EVENTS, "accepted"),
-            (tables.QUARANTINE, "quarantined"),
-        )
+        0 if (version := quality.progress(table.path)) is None else lake.open(table).row_count(version)
+        for table in (tables.SILVER_EVENTS, tables.QUARANTINE)
     ]
-    partitions = counted[0]
-    for side in counted[1:]:
-        partitions = partitions.join(side, on="partition_id", how="full", coalesce=True)
-    partitions = partitions.fill_null(0).sort("partition_id")
-    wrong = partitions.filter(pl.col("received") != pl.col("accepted") + pl.col("quarantined"))
-    return dg.AssetCheckResult(
-        passed=wrong.is_empty(),
-        description="Every event received is accounted for."
-        if wrong.is_empty()
-        else "Some events are in neither or in both: run `patient-flow rebuild`.",
-        metadata={"partitions": dg.MetadataValue.json(partitions.to_dicts())},
-    )
+    return reconciliation.every_event_counted(quality.scan().collect(), *counted)
 
 
-def _rows_agree(table: tables.Table) -> dg.AssetChecksDefinition:
-    @dg.asset_check(
-        asset=warehouse_key(table),
-        name="rows_equal_gold",
-        blocking=True,
-        description=f"Rows of {table.warehouse_name} in the warehouse = rows of {table.path} in the lake.",
+def few_quarantined(look: Look) -> Finding:
+    """The newest day's quarantine."""
+    return feed.few_quarantined(inspection.newest_day_quality(look.services.lake))
+
+
+Judge = Callable[[Look], Finding]
+
+CHECKED: dict[str, tuple[tuple[Check, Judge], ...]] = {
+    tables.BRONZE_EVENTS.path: ((catalogue.ARRIVE_ONCE, arrive_once),),
+    tables.SILVER_EVENTS.path: ((catalogue.ACCEPTED_ONCE, accepted_once),),
+    tables.QUARANTINE.path: ((catalogue.ACCOUNTED_FOR, accounted_for),),
+    tables.DIM_TIME.path: ((catalogue.KEYS_UNIQUE, keys_unique),),
+    tables.DIM_DEPARTMENT.path: (
+        (catalogue.KEYS_UNIQUE, keys_unique),
+        (catalogue.VERSIONS_CHAINED, versions_chained),
+        (catalogue.DEPARTMENTS_CURRENT, departments_current),
+    ),
+    tables.DIM_PATIENT.path: (
+        (catalogue.KEYS_UNIQUE, keys_unique),
+        (catalogue.VERSIONS_CHAINED, versions_chained),
+    ),
+    tables.FACT_PATIENT_FLOW.path: ((catalogue.KEYS_UNIQUE, keys_unique), (catalogue.KEYS_KNOWN, keys_known)),
+    tables.FACT_BED_CENSUS.path: (
+        (catalogue.KEYS_UNIQUE, keys_unique),
+        (catalogue.KEYS_KNOWN, keys_known),
+        (catalogue.OCCUPANCY, occupancy_plausible),
+    ),
+    tables.KPI_DEPARTMENT_DAY.path: ((catalogue.KEYS_UNIQUE, keys_unique), (catalogue.KEYS_KNOWN, keys_known)),
+    tables.DATA_QUALITY_DAY.path: (
+        (catalogue.KEYS_UNIQUE, keys_unique),
+        (catalogue.EVENTS_COUNTED, events_counted),
+        (catalogue.FEW_QUARANTINED, few_quarantined),
+    ),
+}
+"""Table of the lake → its checks and what judges them. Those of the warehouse are part of the load (``assets``)."""
+
+
+def _checks_of(table: Table) -> dg.AssetChecksDefinition:
+    key = lake_key(table)
+    judges = CHECKED[table.path]
+
+    @dg.multi_asset_check(
+        name=f"judge_{table.layer}_{table.name}",
+        specs=[spec_of(check, key) for check, _ in judges],
+        can_subset=True,
     )
-    def rows_equal_gold(patient_flow: PatientFlow) -> dg.AssetCheckResult:
+    def judge(context: dg.AssetCheckExecutionContext, patient_flow: PatientFlow) -> Iterator[dg.AssetCheckResult]:
         services = patient_flow.services()
-        in_lake = services.lake.open(table).row_count()
-        in_warehouse = services.warehouse.row_counts()[table.path]
-        return dg.AssetCheckResult(
-            passed=in_lake == in_warehouse,
-            description="Lake and warehouse agree."
-            if in_lake == in_warehouse
-            else "Lake and warehouse differ: materialize this table again, or run `patient-flow rebuild`.",
-            metadata={"lake": in_lake, "warehouse": in_warehouse},
-        )
+        look = Look(services, table, _loaded(context.run.run_id, services) if table.warehouse else {})
+        for check, found in judges:
+            if dg.AssetCheckKey(key, check.name) in context.selected_asset_check_keys:
+                yield result_of(check, key, found(look))
 
-    return rows_equal_gold
+    return judge
 
 
-@dg.asset_check(
-    asset=dg.AssetKey(["gold", "data_quality_day"]),
-    description=f"Of the newest day's events, at most {measures.QUARANTINE_WARNING_PCT:g} % are quarantined.",
-)
-def few_events_are_quarantined(patient_flow: PatientFlow) -> dg.AssetCheckResult:
-    """Warns, and names the rules that events break most often."""
-    quality = patient_flow.services().lake.open(tables.DATA_QUALITY_DAY).scan()
-    newest = quality.filter(pl.col("date") == pl.col("date").max())
-    by_rule = newest.group_by("rule").agg(pl.col("accepted", "quarantined").sum()).collect()
-    events = by_rule.filter(pl.col("rule") == ALL)
-    accepted, quarantined = int(events["accepted"].sum()), int(events["quarantined"].sum())
-    share = 100 * quarantined / max(1, accepted + quarantined)
-    worst = by_rule.filter((pl.col("rule") != ALL) & (pl.col("quarantined") > 0)).sort("quarantined", descending=True)
-    is_fine = share <= measures.QUARANTINE_WARNING_PCT
-    return dg.AssetCheckResult(
-        passed=is_fine,
-        severity=dg.AssetCheckSeverity.WARN,
-        description="Few events are quarantined."
-        if is_fine
-        else "Ask the sender about the rules below; after a mapping or rule changed: patient-flow replay-quarantine.",
-        metadata={
-            "quarantined_pct": share,
-            "rules": dg.MetadataValue.json(dict(worst.select("rule", "quarantined").head(10).iter_rows())),
-        },
-    )
+_loaded_of_run: dict[str, Mapping[str, int | None]] = {}
 
 
-CHECKS = [
-    received_is_accepted_plus_quarantined,
-    few_events_are_quarantined,
-    *(_rows_agree(table) for table in tables.WAREHOUSE_TABLES),
-]
+def _loaded(run_id: str, services: Services) -> Mapping[str, int | None]:
+    """Versions that the warehouse holds, asked once per run: before the load they do not change."""
+    if run_id not in _loaded_of_run:
+        _loaded_of_run.clear()
+        try:
+            _loaded_of_run[run_id] = services.warehouse.loaded_versions()
+        except WarehouseError:  # its tables may not be there yet; if it is down, this says so
+            services.warehouse.init()
+            _loaded_of_run[run_id] = services.warehouse.loaded_versions()
+    return _loaded_of_run[run_id]
+
+
+FRESH = warehouse_key(tables.FACT_PATIENT_FLOW)
+"""The asset that shows the age of the data: all tables of the warehouse are loaded together."""
+
+
+@dg.multi_asset_check(name="judge_age", specs=[spec_of(catalogue.DATA_RECENT, FRESH)])
+def data_recent(context: dg.AssetCheckExecutionContext, patient_flow: PatientFlow) -> Iterator[dg.AssetCheckResult]:
+    """How far the warehouse is behind the hub."""
+    finding = age_of_data(patient_flow.services(), context.instance, context.run.run_id)
+    yield result_of(catalogue.DATA_RECENT, FRESH, finding)
+
+
+def age_of_data(services: Services, instance: dg.DagsterInstance, run_id: str) -> Finding:
+    """The lag from hub to warehouse. A run that drained the hub itself does not ask it again."""
+    now = datetime.now(UTC)
+    loaded = services.warehouse.query(VIEWS["DataFreshness"].select())["newest_event_at"].drop_nulls().max()
+    newest = loaded.replace(tzinfo=UTC) if isinstance(loaded, datetime) else None
+    event = instance.get_latest_materialization_event(lake_key(tables.BRONZE_EVENTS))
+    drained = event.asset_materialization.metadata if event is not None and event.asset_materialization else {}
+    read_at, left = drained.get("hub_read_at"), drained.get("backlog")
+    complete_until = None
+    if isinstance(read_at, dg.TimestampMetadataValue) and left is not None and left.value == 0:
+        complete_until = datetime.fromtimestamp(read_at.value, UTC)
+    if event is not None and event.run_id == run_id:
+        waiting = None if complete_until is not None else _number(left)
+        return feed.data_recent(now=now, newest=newest, complete_until=complete_until, waiting=waiting)
+    try:
+        state = services.hub.peek()
+        bronze = services.lake.open(tables.BRONZE_EVENTS)
+        waiting = plan(state, bronze.progress, services.settings.max_events_per_run).events
+    except (HubError, HubRefused) as error:
+        return feed.hub_silent(str(error), now=now, newest=newest)
+    return feed.data_recent(now=now, newest=newest, complete_until=complete_until, waiting=waiting)
+
+
+def _number(value: dg.MetadataValue | None) -> int | None:
+    return int(value.value) if isinstance(value, dg.IntMetadataValue) and value.value is not None else None
+
+
+CHECKS = [*(_checks_of(table) for table in tables.LAKE_TABLES), data_recent]

@@ -3,50 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import dagster as dg
 
+from patient_flow.contracts import lineage
 from patient_flow.contracts.tables import Table
+from patient_flow.health.catalogue import DATA_RECENT
+from patient_flow.orchestration import versions
 from patient_flow.pipeline.steps import StepResult
 
 OWNERS = ["team:data-platform"]
-FRESHNESS = dg.FreshnessPolicy.time_window(fail_window=timedelta(minutes=15), warn_window=timedelta(minutes=5))
-CODE_VERSION = "1"
+FRESHNESS = dg.FreshnessPolicy.time_window(fail_window=timedelta(minutes=20), warn_window=timedelta(minutes=10))
+"""Wider than the pause between two runs of an idle hospital (``orchestration.audit.idle_heartbeat``)."""
+
+IF_LATE = (
+    "Is it late? The newest run says whether a micro-batch failed; if there was none, each tick of the sensor "
+    f"`event_hub_backlog` says why. Read on in `{DATA_RECENT.page}`."
+)
+
+NAMED_SOURCES = 5
+"""A column made of more columns of one table says how many."""
 
 
-def lake_asset(table: Table, deps: list[dg.AssetKey | dg.AssetSpec]) -> dict[str, Any]:
-    """Arguments of ``dg.asset`` for a table of the lake."""
-    return {
-        "key": dg.AssetKey([table.layer, table.name]),
-        "deps": deps,
-        "group_name": table.layer,
-        "description": f"{table.description} One row per {', '.join(table.key)}.",
-        "kinds": {"deltalake", "polars", table.layer},
-        "owners": OWNERS,
-        "code_version": CODE_VERSION,
-        "freshness_policy": FRESHNESS,
-        "metadata": {"dagster/column_schema": column_schema(table, lake=True), "dagster/table_name": table.path},
-    }
-
-
-def warehouse_spec(table: Table) -> dg.AssetSpec:
-    """The warehouse's table made of ``table``."""
-    return dg.AssetSpec(
-        key=warehouse_key(table),
-        deps=[dg.AssetKey([table.layer, table.name])],
-        group_name="warehouse",
-        description=f"{table.description} As Power BI and the dashboard read it.",
-        kinds={"sql", "table"},
-        owners=OWNERS,
-        code_version=CODE_VERSION,
-        freshness_policy=FRESHNESS,
-        metadata={
-            "dagster/column_schema": column_schema(table, lake=False),
-            "dagster/table_name": table.warehouse_name,
-        },
-    )
+def lake_key(table: Table) -> dg.AssetKey:
+    """Asset key of a table of the lake."""
+    return dg.AssetKey([table.layer, table.name])
 
 
 def warehouse_key(table: Table) -> dg.AssetKey:
@@ -54,15 +37,55 @@ def warehouse_key(table: Table) -> dg.AssetKey:
     return dg.AssetKey(["warehouse", table.warehouse_name])
 
 
+def lake_asset(table: Table, deps: list[dg.AssetKey | dg.AssetSpec]) -> dict[str, Any]:
+    """Arguments of ``dg.asset`` for a table of the lake."""
+    return {
+        "key": lake_key(table),
+        "deps": deps,
+        "group_name": table.layer,
+        "description": f"{table.description} One row per {', '.join(table.key)}.\n\n{IF_LATE}",
+        "kinds": {"deltalake", "polars", table.layer},
+        "owners": OWNERS,
+        "code_version": versions.code_version(table),
+        "freshness_policy": FRESHNESS,
+        "metadata": {
+            "dagster/column_schema": column_schema(table, lake=True),
+            "dagster/column_lineage": column_lineage(lineage.sources(table)),
+            "dagster/table_name": table.path,
+        },
+    }
+
+
+def warehouse_spec(table: Table) -> dg.AssetSpec:
+    """The warehouse's table made of ``table``."""
+    return dg.AssetSpec(
+        key=warehouse_key(table),
+        deps=[lake_key(table)],
+        group_name="warehouse",
+        description=f"{table.description} As Power BI and the dashboard read it.\n\n{IF_LATE}",
+        kinds={"sql", "table"},
+        owners=OWNERS,
+        code_version=versions.fingerprint(versions.WAREHOUSE),
+        freshness_policy=FRESHNESS,
+        metadata={
+            "dagster/column_schema": column_schema(table, lake=False),
+            "dagster/column_lineage": column_lineage(lineage.warehouse_sources(table)),
+            "dagster/table_name": table.warehouse_name,
+        },
+    )
+
+
 def column_schema(table: Table, *, lake: bool) -> dg.TableSchema:
-    """Columns as the catalog shows them."""
+    """Columns as the catalog shows them, each with where it comes from: the open-source UI does not draw lineage."""
     columns = table.columns if lake else table.warehouse_columns
+    sources = lineage.sources(table) if lake else lineage.warehouse_sources(table)
+    ours = lineage.OURS.get(table.path, {}) if lake else {}
     return dg.TableSchema(
         columns=[
             dg.TableColumn(
                 column.name,
                 type=str(column.dtype),
-                description=column.description,
+                description=f"{column.description} ← {ours.get(column.name) or _said(sources[column.name])}",
                 constraints=dg.TableColumnConstraints(nullable=column.nullable, unique=table.key == (column.name,)),
             )
             for column in columns
@@ -70,19 +93,55 @@ def column_schema(table: Table, *, lake: bool) -> dg.TableSchema:
     )
 
 
-def metadata_of(result: StepResult, **more: Any) -> dict[str, Any]:
-    """Metadata of a materialisation: rows written, versions, figures, notices."""
+def _said(sources: lineage.Sources) -> str:
+    """The sources of a column, table by table; a long list is counted."""
+    columns: dict[str, list[str]] = {}
+    for table, column in sources:
+        columns.setdefault(table, []).append(column)
+    return "; ".join(
+        f"{table} ({', '.join(names) if len(names) <= NAMED_SOURCES else f'{len(names)} columns'})"
+        for table, names in columns.items()
+    )
+
+
+def named_columns(names: tuple[str, ...]) -> dg.TableSchema:
+    """Columns of something outside, of which only the names are known."""
+    return dg.TableSchema(columns=[dg.TableColumn(name) for name in names])
+
+
+def column_lineage(sources: Mapping[str, lineage.Sources]) -> dg.TableColumnLineage:
+    """Column → the columns of other assets that it is made of."""
+    return dg.TableColumnLineage(
+        {
+            column: [dg.TableColumnDep(dg.AssetKey(table.split("/")), name) for table, name in found]
+            for column, found in sources.items()
+        }
+    )
+
+
+def metadata_of(result: StepResult, *, seconds: float, **more: Any) -> dict[str, Any]:
+    """Metadata of a materialisation: rows written, versions, figures, notices. Numbers are what the UI plots."""
     return {
+        "rows_written": result.written.inserted + result.written.updated + result.written.deleted,
         "rows_inserted": result.written.inserted,
         "rows_updated": result.written.updated,
         "rows_deleted": result.written.deleted,
         "delta_version": result.version,
+        "seconds": round(seconds, 3),
         **{f"consumed {source}": version for source, version in result.consumed.items()},
         **result.figures,
+        **_age(result.newest_event_at),
         **{name: dg.MetadataValue.md(as_table(name, counted)) for name, counted in result.counts.items() if counted},
         **({"notices": dg.MetadataValue.md("\n".join(f"- {n}" for n in result.notices))} if result.notices else {}),
         **more,
     }
+
+
+def _age(newest: datetime | None) -> dict[str, Any]:
+    if newest is None:
+        return {}
+    minutes = (datetime.now(UTC) - newest).total_seconds() / 60
+    return {"newest_event_at": dg.MetadataValue.timestamp(newest), "age_minutes": round(minutes, 2)}
 
 
 def as_table(name: str, counted: Mapping[str, int]) -> str:

@@ -27,7 +27,8 @@ def ingest(lake: Lake, hub: Hub, *, now: datetime, run_id: str, max_events: int,
     backlog = plan(state, bronze.progress, max_events, adopt=adopt_hub)
     slices = [_slice(bronze, backlog, part) for part in backlog.partitions]
     if not slices:
-        return StepResult(BRONZE_EVENTS, bronze.version, figures={"backlog": 0}, notices=backlog.notices)
+        nothing = {"backlog": 0, "events_received": 0}
+        return StepResult(BRONZE_EVENTS, bronze.version, figures={**nothing}, notices=backlog.notices)
     events = hub.drain(slices, time.monotonic() + DRAIN_SECONDS)
     last_read = dict(events.group_by("partition_id").agg(pl.col("sequence_number").max()).iter_rows())
     rows = events.with_columns(
@@ -45,7 +46,12 @@ def ingest(lake: Lake, hub: Hub, *, now: datetime, run_id: str, max_events: int,
         BRONZE_EVENTS,
         version,
         RowsWritten(inserted=events.height),
-        figures={"backlog": left, "bytes": int(events["body"].bin.size().sum())},
+        figures={
+            "backlog": left,
+            "events_received": events.height,
+            "bytes_received": int(events["body"].bin.size().sum()),
+            "longest_wait_minutes": _waited(events, now),
+        },
         counts={
             "events": dict(events["partition_id"].value_counts().iter_rows()),
             "lag": {
@@ -54,7 +60,19 @@ def ingest(lake: Lake, hub: Hub, *, now: datetime, run_id: str, max_events: int,
             },
         },
         notices=tuple(notices),
+        newest_event_at=_newest(events),
     )
+
+
+def _newest(events: pl.DataFrame) -> datetime | None:
+    newest = events["enqueued_at"].max()
+    return newest if isinstance(newest, datetime) else None
+
+
+def _waited(events: pl.DataFrame, now: datetime) -> float:
+    """Minutes that the oldest of the events had waited at the hub."""
+    oldest = events["enqueued_at"].min()
+    return round((now - oldest).total_seconds() / 60, 2) if isinstance(oldest, datetime) else 0.0
 
 
 def _slice(bronze: LakeTable, backlog: Backlog, part: PartitionBacklog) -> Slice:

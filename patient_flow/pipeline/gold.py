@@ -15,6 +15,7 @@ import polars as pl
 
 from patient_flow.contracts.events import UNKNOWN_KEY
 from patient_flow.contracts.tables import (
+    BRONZE_EVENTS,
     DATA_QUALITY_DAY,
     DIM_DEPARTMENT,
     DIM_PATIENT,
@@ -26,7 +27,16 @@ from patient_flow.contracts.tables import (
     SILVER_EVENTS,
 )
 from patient_flow.pipeline.steps import StepResult, is_up_to_date, starts_over
-from patient_flow.stores.lake import Changes, HistoryGone, Lake, LakeTable, RowsWritten, spans_of, within_spans
+from patient_flow.stores.lake import (
+    NOTHING_CONSUMED,
+    Changes,
+    HistoryGone,
+    Lake,
+    LakeTable,
+    RowsWritten,
+    spans_of,
+    within_spans,
+)
 from patient_flow.transforms import calendar, census, dimensions, facts, kpis, quality, visits
 
 c = pl.col
@@ -217,7 +227,7 @@ def fact_bed_census(lake: Lake, *, run_id: str) -> StepResult:
     if changes.is_whole_table or counted_until is None or _versions_changed(target, departments):
         everything = census.bed_hours(census.spans(flow.scan(), until=until), versions)
         return _replace(target, target.scan().collect(), everything, sources, progress, run_id=run_id)
-    counted = _instant(counted_until)
+    counted = instant(counted_until)
     still_in_bed = flow.scan().filter(
         c("discharge_at").is_null() | (c("discharge_at") > counted),
         ~c("stay_key").is_in(changes.both["stay_key"].implode()),
@@ -282,6 +292,10 @@ def kpi_department_day(lake: Lake, zone: str, *, run_id: str) -> StepResult:
 def data_quality_day(lake: Lake, zone: str, *, run_id: str) -> StepResult:
     """DataQualityDay adds what changed in silver and quarantine to its counts."""
     target, silver, rejected = lake.open(DATA_QUALITY_DAY), lake.open(SILVER_EVENTS), lake.open(QUARANTINE)
+    # How far the counts rest on bronze, if the versions belong together: the check on received events goes on there.
+    received = rejected.progress(BRONZE_EVENTS.path)
+    belong_together = received is not None and rejected.progress(SILVER_EVENTS.path) == silver.version
+    bronze = {BRONZE_EVENTS.path: received if belong_together and received is not None else NOTHING_CONSUMED}
     if is_up_to_date(target, silver, rejected):
         return StepResult(DATA_QUALITY_DAY, target.version)
     accepted_changes = _changes(target, silver, quality.SILVER_COLUMNS)
@@ -292,7 +306,7 @@ def data_quality_day(lake: Lake, zone: str, *, run_id: str) -> StepResult:
             rejected.scan().select(quality.QUARANTINE_COLUMNS).collect(),
             zone,
         )
-        return _replace(target, target.scan().collect(), after, (silver, rejected), run_id=run_id)
+        return _replace(target, target.scan().collect(), after, (silver, rejected), bronze, run_id=run_id)
     change = quality.total(
         quality.data_quality_day(accepted_changes.after, rejected_changes.after, zone),
         quality.negative(quality.data_quality_day(accepted_changes.before, rejected_changes.before, zone)),
@@ -303,7 +317,7 @@ def data_quality_day(lake: Lake, zone: str, *, run_id: str) -> StepResult:
         .collect()
         .join(change, on=list(DATA_QUALITY_DAY.key), how="semi")
     )
-    return _replace(target, before, quality.total(before, change), (silver, rejected), run_id=run_id)
+    return _replace(target, before, quality.total(before, change), (silver, rejected), bronze, run_id=run_id)
 
 
 def _changes(target: LakeTable, source: LakeTable, columns: Iterable[str]) -> Changes:
@@ -415,7 +429,7 @@ def _census_bounds(hourly: LakeTable) -> tuple[datetime | None, datetime | None]
         hourly.scan().select(calendar.hour_start(c("time_key").min())).collect().item() if hourly.row_count() else None
     )
     until = hourly.progress(CENSUS_UNTIL)
-    return first, None if until is None else _instant(until)
+    return first, None if until is None else instant(until)
 
 
 def _microseconds(instant: datetime | None) -> int:
@@ -423,7 +437,8 @@ def _microseconds(instant: datetime | None) -> int:
     return -1 if instant is None else round((instant - _EPOCH) / timedelta(microseconds=1))
 
 
-def _instant(microseconds: int) -> datetime:
+def instant(microseconds: int) -> datetime:
+    """The instant that a progress in microseconds stands for."""
     return _EPOCH + timedelta(microseconds=microseconds)
 
 
@@ -450,7 +465,7 @@ def _touched_days(
         if former is None and bound != _microseconds(None):  # nothing was counted: all of it is new
             former = bounds["first" if name == "last" else "last"]
         if former is not None and former != bound:
-            moved = _dates_between(_instant(min(former, bound)), _instant(max(former, bound)), zone)
+            moved = _dates_between(instant(min(former, bound)), instant(max(former, bound)), zone)
             touched.append(kpis.every_department(moved, departments.scan().collect()))
     return pl.concat(touched).unique()
 

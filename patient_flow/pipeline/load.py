@@ -34,6 +34,7 @@ def load_warehouse(
             gold.version,
             _rows_written(written.get(gold.table.path)),
             consumed={gold.table.path: gold.version},
+            newest_event_at=newest,
         )
         for gold in opened
     }

@@ -104,9 +104,10 @@ def quarantine_events(lake: Lake, reading: Reading, *, now: datetime, run_id: st
     moved = silver.changes(since_silver, (*COORDINATES, "event_key"))
     displaced = moved.before.join(moved.after, on=COORDINATES, how="anti")
     rejected = [_fetch(bronze, displaced)]
-    returned = moved.after
+    returned, received = moved.after, 0
     if since != consumed:
         arrived = bronze.changes(since, _BODY_COLUMNS, upto=consumed).after
+        received = arrived.height
         rejected.append(arrived.join(moved.after, on=COORDINATES, how="anti"))
         returned = moved.after.join(arrived, on=COORDINATES, how="anti")
     rows = _with_reasons(pl.concat(rejected), silver, reading, now)
@@ -129,7 +130,11 @@ def quarantine_events(lake: Lake, reading: Reading, *, now: datetime, run_id: st
         quarantine.version,
         written,
         consumed=progress,
-        figures={"quarantined": written.inserted, "released": written.deleted},
+        figures={
+            "quarantined": written.inserted,
+            "released": written.deleted,
+            "quarantined_pct": 100.0 * rows.height / received if received else 0.0,
+        },
         counts={"reasons": dict(reasons.sort("count", descending=True).iter_rows())},
     )
 

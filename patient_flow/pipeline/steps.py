@@ -6,6 +6,7 @@ import functools
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import ParamSpec
 
 from patient_flow.contracts.tables import Table
@@ -20,7 +21,8 @@ ATTEMPTS = 5
 class StepResult:
     """What one step did: rows written, source versions consumed, the version produced, figures and notices.
 
-    ``notices`` are sentences for the operator about what is out of the ordinary.
+    ``notices`` are sentences for the operator about what is out of the ordinary; ``newest_event_at`` is when the hub
+    accepted the newest event of those that the step saw.
     """
 
     table: Table
@@ -30,6 +32,7 @@ class StepResult:
     figures: dict[str, int | float | str] = field(default_factory=dict)
     counts: dict[str, dict[str, int]] = field(default_factory=dict)
     notices: tuple[str, ...] = ()
+    newest_event_at: datetime | None = None
 
 
 def starts_over(step: Callable[P, StepResult]) -> Callable[P, StepResult]:

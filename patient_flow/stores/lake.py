@@ -65,12 +65,14 @@ class HistoryGone(LakeError):
 class Changes:
     """What became of a table between two versions, net, one row per key on each side.
 
-    ``before`` holds changed and removed rows as they were, ``after`` changed and added rows as they are.
+    ``before`` holds changed and removed rows as they were, ``after`` changed and added rows as they are. ``grown_by``
+    is what the table grew by, counted row by row: more than ``after`` minus ``before`` where a key was added twice.
     """
 
     before: pl.DataFrame
     after: pl.DataFrame
     is_whole_table: bool = False
+    grown_by: int = 0
 
     @property
     def both(self) -> pl.DataFrame:
@@ -154,15 +156,21 @@ class LakeTable:
         """All rows at an earlier ``version``. Raises :class:`HistoryGone` when it is no longer kept."""
         if version == self.version:
             return self.scan()
+        return pl.scan_delta(self._older(version)).select(self.table.schema.names())
+
+    def _older(self, version: int) -> DeltaTable:
         try:
-            older = DeltaTable(self.uri, version=version, storage_options=self._storage_options)
+            return DeltaTable(self.uri, version=version, storage_options=self._storage_options)
         except (DeltaError, OSError) as error:
             raise HistoryGone(f"{self.table.path} no longer has version {version}: {error}") from error
-        return pl.scan_delta(older).select(self.table.schema.names())
 
-    def row_count(self) -> int:
-        """Rows at the pinned version, from the log's statistics."""
-        files = pl.DataFrame(self._handle.get_add_actions(flatten=True))
+    def row_count(self, version: int | None = None) -> int:
+        """Rows at the pinned version, or at an earlier one, from the log's statistics.
+
+        Raises :class:`HistoryGone` when the earlier version is no longer kept.
+        """
+        handle = self._handle if version in (None, self.version) else self._older(int(version or 0))
+        files = pl.DataFrame(handle.get_add_actions(flatten=True))
         return int(files["num_records"].sum())
 
     def size_bytes(self) -> int:
@@ -181,7 +189,8 @@ class LakeTable:
         wanted = list(dict.fromkeys([*self.table.key, *(columns or self.table.schema.names())]))
         nothing = self.table.empty().select(wanted)
         if since is None:
-            return Changes(nothing, self.at(upto).select(wanted).collect(), is_whole_table=True)
+            everything = self.at(upto).select(wanted).collect()
+            return Changes(nothing, everything, is_whole_table=True, grown_by=everything.height)
         if since > upto:
             raise HistoryGone(f"{self.table.path} is at version {upto}, older than {since}: it was replaced")
         if since == upto:
@@ -189,8 +198,11 @@ class LakeTable:
         feed = self._feed(since, upto, [*wanted, _CHANGE, _VERSION]).with_columns(
             pl.col(name).cast(dtype) for name, dtype in nothing.schema.items()
         )
+        grown_by = int(feed.select(_added() - _removed()).item())
         before, after = _net(feed, self.table.key, wanted)
-        return Changes(before, after) if columns else Changes(*_without_equal(before, after, self.table.key))
+        if not columns:
+            before, after = _without_equal(before, after, self.table.key)
+        return Changes(before, after, grown_by=grown_by)
 
     def versions_in_steps(self, since: int | None, rows: int) -> list[int]:
         """Versions at which to stop on the way from ``since`` to the pinned one, about ``rows`` added rows apart.
@@ -503,6 +515,14 @@ def _commit(progress: Progress, metadata: Mapping[str, str], retries: int | None
         max_commit_retries=retries,
         app_transactions=[Transaction(source, version) for source, version in progress.items()],
     )
+
+
+def _added() -> pl.Expr:
+    return (pl.col(_CHANGE) == "insert").sum().cast(pl.Int64)
+
+
+def _removed() -> pl.Expr:
+    return (pl.col(_CHANGE) == "delete").sum().cast(pl.Int64)
 
 
 def _net(feed: pl.DataFrame, key: Sequence[str], columns: Sequence[str]) -> tuple[pl.DataFrame, pl.DataFrame]:

@@ -105,4 +105,5 @@ def wait_for(look: Callable[[], _T], seconds: float = 180.0) -> _T:
 
 def _passed(check: dict[str, Any]) -> bool | None:
     execution = check["executionForLatestMaterialization"]
-    return None if execution is None else execution["evaluation"]["success"]
+    evaluation = None if execution is None else execution["evaluation"]
+    return None if evaluation is None else evaluation["success"]

@@ -1,0 +1,96 @@
+"""Code versions: a fingerprint of the modules whose code decides what stands in a table.
+
+Nobody has to raise a number, and nobody can forget to. Comments, docstrings and layout do not count.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import hashlib
+import importlib.util
+from pathlib import Path
+
+from patient_flow.contracts import tables
+from patient_flow.contracts.tables import Table
+
+MADE_BY = {
+    tables.BRONZE_EVENTS.path: ("pipeline.bronze", "stores.hub"),
+    tables.SILVER_EVENTS.path: (
+        "pipeline.silver",
+        "transforms.accept",
+        "dialects.mapping",
+        "dialects.hl7",
+        "dialects.fhir",
+    ),
+    tables.QUARANTINE.path: (
+        "pipeline.silver",
+        "transforms.accept",
+        "dialects.mapping",
+        "dialects.hl7",
+        "dialects.fhir",
+    ),
+    tables.DIM_TIME.path: ("transforms.calendar",),
+    tables.DIM_DEPARTMENT.path: ("transforms.dimensions",),
+    tables.DIM_PATIENT.path: ("transforms.dimensions",),
+    tables.FACT_PATIENT_FLOW.path: ("transforms.facts", "transforms.visits"),
+    tables.FACT_BED_CENSUS.path: ("transforms.census",),
+    tables.KPI_DEPARTMENT_DAY.path: ("transforms.kpis",),
+    tables.DATA_QUALITY_DAY.path: ("transforms.quality",),
+}
+"""Table → the modules that make it. What these import of the pure parts counts too."""
+
+WAREHOUSE = ("pipeline.load", "stores.warehouse.changes", "stores.warehouse.schema")
+"""What makes the tables of the warehouse, besides gold."""
+
+_PACKAGE = "patient_flow"
+_FOLLOWED = ("transforms.", "dialects.", "contracts.")
+
+
+def code_version(table: Table) -> str:
+    """Version of the code that makes ``table`` of the lake."""
+    return fingerprint(MADE_BY[table.path])
+
+
+@functools.cache
+def fingerprint(modules: tuple[str, ...]) -> str:
+    """12 hexadecimal digits; they change with the code of ``modules`` and of the pure modules that they import."""
+    waiting, seen = list(modules), set(modules)
+    digests = []
+    while waiting:
+        name = waiting.pop()
+        digest, imported = _read(name)
+        digests.append(f"{name} {digest}")
+        waiting += sorted(imported - seen)
+        seen |= imported
+    return hashlib.sha256("\n".join(sorted(digests)).encode()).hexdigest()[:12]
+
+
+@functools.cache
+def _read(module: str) -> tuple[str, frozenset[str]]:
+    """Digest of a module's code, and the modules to follow that it imports."""
+    tree = ast.parse(_source(module))
+    imported = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith(f"{_PACKAGE}."):
+            base = node.module.removeprefix(f"{_PACKAGE}.")
+            names = {f"{base}.{alias.name}" for alias in node.names}
+            imported |= {name for name in {base, *names} if name.startswith(_FOLLOWED) and _place(name) is not None}
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+            node.value = ast.Constant("")  # a docstring
+    return hashlib.sha256(ast.dump(tree).encode()).hexdigest(), frozenset(imported)
+
+
+def _source(module: str) -> str:
+    place = _place(module)
+    if place is None:
+        raise ModuleNotFoundError(f"{_PACKAGE}.{module}")
+    return place.read_text(encoding="utf-8")
+
+
+def _place(module: str) -> Path | None:
+    spec = importlib.util.find_spec(_PACKAGE)
+    if spec is None or spec.origin is None:
+        return None
+    place = Path(spec.origin).parent / f"{module.replace('.', '/')}.py"
+    return place if place.exists() else None

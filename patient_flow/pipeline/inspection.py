@@ -1,0 +1,233 @@
+"""What checks look at: in a micro-batch only what the warehouse has not loaded yet, in the audit everything.
+
+Both give the same frames, so that the same rules (``health``) judge them. Not here: what is right.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import polars as pl
+
+from patient_flow.contracts import measures, tables
+from patient_flow.contracts.tables import BRONZE_EVENTS, COORDINATES, DATA_QUALITY_DAY, QUARANTINE, SILVER_EVENTS, Table
+from patient_flow.pipeline.gold import CENSUS_UNTIL, instant
+from patient_flow.stores.lake import Changes, HistoryGone, Lake, LakeTable
+from patient_flow.transforms import census, facts, visits
+
+c = pl.col
+
+AUDIT_PARTS = 24
+"""The audit makes the stays of so many parts of all visits again, one each time."""
+
+
+def changed(table: LakeTable, since: int | None, columns: Sequence[str] | None = None) -> Changes:
+    """What changed in ``table`` after version ``since``; all of it where that is None or no longer kept."""
+    try:
+        return table.changes(since, columns)
+    except HistoryGone:
+        return table.changes(None, columns)
+
+
+def arrived(lake: Lake, *, everything: bool) -> pl.DataFrame:
+    """Coordinates of bronze rows, of those that silver has not consumed unless ``everything`` is asked for."""
+    bronze = lake.open(BRONZE_EVENTS)
+    since = None if everything else lake.open(SILVER_EVENTS).progress(BRONZE_EVENTS.path)
+    return changed(bronze, since, COORDINATES).after
+
+
+def accepted(lake: Lake, *, everything: bool) -> pl.DataFrame:
+    """Coordinates and identities of silver rows, of those that quarantine has not followed yet unless asked for all."""
+    silver = lake.open(SILVER_EVENTS)
+    since = None if everything else lake.open(QUARANTINE).progress(SILVER_EVENTS.path)
+    return changed(silver, since, (*COORDINATES, "event_key")).after
+
+
+@dataclass(frozen=True)
+class Accounts:
+    """Events per partition (``partition_id``, ``events``), and all rows, of bronze, silver and quarantine."""
+
+    received: pl.DataFrame
+    accepted: pl.DataFrame
+    quarantined: pl.DataFrame
+    totals: tuple[int, int, int]
+
+
+def accounts(lake: Lake, *, everything: bool) -> Accounts | None:
+    """The three tables at the versions that quarantine followed; None when it never did.
+
+    Unless ``everything`` is counted, the partitions only count what changed since DataQualityDay, which comes after
+    the check, was made: that was judged before. The totals are of the whole tables, from the log's statistics.
+    """
+    quarantine = lake.open(QUARANTINE)
+    silver, bronze = lake.open(SILVER_EVENTS), lake.open(BRONZE_EVENTS)
+    upto = (quarantine.progress(BRONZE_EVENTS.path), quarantine.progress(SILVER_EVENTS.path), quarantine.version)
+    if upto[0] is None or upto[1] is None:
+        return None
+    counted = lake.open(DATA_QUALITY_DAY)
+    since = tuple(counted.progress(table.path) for table in (BRONZE_EVENTS, SILVER_EVENTS, QUARANTINE))
+    opened = (bronze, silver, quarantine)
+    if everything or None in since:
+        since = (None, None, None)
+    try:
+        sides = [_growth(table, start, end) for table, start, end in zip(opened, since, upto, strict=True)]
+    except HistoryGone:
+        sides = [_growth(table, None, end) for table, end in zip(opened, upto, strict=True)]
+    received, held, rejected = (table.row_count(end) for table, end in zip(opened, upto, strict=True))
+    return Accounts(sides[0], sides[1], sides[2], (received, held, rejected))
+
+
+def _growth(table: LakeTable, since: int | None, upto: int | None) -> pl.DataFrame:
+    if since is None:
+        version = table.version if upto is None else upto
+        return table.at(version).group_by("partition_id").agg(events=pl.len().cast(pl.Int64)).collect()
+    moved = table.changes(since, ["partition_id"], upto=upto)
+    weighed = [
+        side.select("partition_id", events=pl.lit(weight, dtype=pl.Int64))
+        for side, weight in ((moved.after, 1), (moved.before, -1))
+    ]
+    return pl.concat(weighed).group_by("partition_id").agg(c("events").sum())
+
+
+def pointing(lake: Lake, changes: Changes, table: Table, references: Mapping[str, Table], loaded: Loaded) -> Pointing:
+    """Rows of ``table`` whose keys to judge, and the keys that its dimensions have of those they point to.
+
+    These are the changed rows, and the rows that point to a key which its dimension dropped.
+    """
+    opened = lake.open(table)
+    rows = [changes.after.select(list(references))]
+    dimensions = {dimension.path: lake.open(dimension) for dimension in references.values()}
+    for column, dimension in references.items():
+        if changes.is_whole_table:
+            break
+        key = dimension.key[0]
+        moved = changed(dimensions[dimension.path], loaded.get(dimension.path), [key])
+        gone = moved.before.join(moved.after, on=key, how="anti")[key]
+        if gone.len():
+            rows.append(opened.scan().filter(c(column).is_in(gone.implode())).select(list(references)).collect())
+    judged = pl.concat(rows)
+    known = {}
+    for column, dimension in references.items():
+        key = dimension.key[0]
+        wanted = judged[column].unique()
+        found = dimensions[dimension.path].scan().select(key).filter(c(key).is_in(wanted.implode())).collect()
+        known[column] = found[key].unique()
+    return Pointing(judged, known)
+
+
+Loaded = Mapping[str, int | None]
+
+
+@dataclass(frozen=True)
+class Pointing:
+    """Rows with keys, and for each of these columns the keys that are known."""
+
+    rows: pl.DataFrame
+    known: dict[str, pl.Series]
+
+
+def members(table: LakeTable, named: pl.DataFrame, columns: Sequence[str]) -> pl.DataFrame:
+    """All versions of the members that ``named`` holds."""
+    return table.scan().select(columns).join(named.lazy(), on=named.columns, how="semi", nulls_equal=True).collect()
+
+
+def newest_hour(lake: Lake) -> pl.DataFrame:
+    """FactBedCensus rows of the hour of the newest event: the log's statistics lead to the few files that hold it."""
+    hourly = lake.open(tables.FACT_BED_CENSUS)
+    until = hourly.progress(CENSUS_UNTIL)
+    if until is None or until < 0:
+        return tables.FACT_BED_CENSUS.empty()
+    hour = instant(until)
+    return (
+        hourly.scan()
+        .filter(c("census_month") == hour.strftime("%Y-%m"), c("time_key") == int(hour.strftime("%Y%m%d%H")))
+        .collect()
+    )
+
+
+def newest_day_quality(lake: Lake) -> pl.DataFrame:
+    """DataQualityDay rows of its newest date."""
+    quality = lake.open(DATA_QUALITY_DAY).scan()
+    return quality.filter(c("date") == c("date").max()).collect()
+
+
+def census_again(lake: Lake) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """FactBedCensus as it is, and made again from the stays it was made from."""
+    hourly = lake.open(tables.FACT_BED_CENSUS)
+    until = hourly.progress(CENSUS_UNTIL)
+    consumed = hourly.progress(tables.FACT_PATIENT_FLOW.path)
+    if until is None or until < 0 or consumed is None:
+        return hourly.scan().collect(), tables.FACT_BED_CENSUS.empty()
+    stays = lake.open(tables.FACT_PATIENT_FLOW).at(consumed)
+    departments = lake.open(tables.DIM_DEPARTMENT).scan().collect()
+    return hourly.scan().collect(), census.bed_hours(census.spans(stays, until=instant(until)), departments)
+
+
+def stays_again(lake: Lake, part: int) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The stays of one of :data:`AUDIT_PARTS` parts of all visits, as they are and made again from their events."""
+    flow, silver = lake.open(tables.FACT_PATIENT_FLOW), lake.open(SILVER_EVENTS)
+    consumed = flow.progress(SILVER_EVENTS.path)
+    if consumed is None:
+        return flow.scan().collect(), tables.FACT_PATIENT_FLOW.empty()
+    in_part = c("visit_hash") % AUDIT_PARTS == part % AUDIT_PARTS
+    history = silver.at(consumed).filter(in_part).select(visits.VISIT_COLUMNS).collect()
+    patients = lake.open(tables.DIM_PATIENT).scan()
+    known = patients.filter(c("patient_hash").is_in(history["patient_hash"].unique().implode())).collect()
+    wards = lake.open(tables.DIM_DEPARTMENT).scan().collect()
+    again = facts.fact_patient_flow(visits.stays(history), known, wards)
+    return flow.scan().filter(in_part).collect(), again
+
+
+@dataclass(frozen=True)
+class Volume:
+    """Events that the hub accepted in the last full local ``hour``, and in the same hour of the weeks before."""
+
+    hour: datetime
+    events: int
+    earlier: list[int]
+
+
+def volume(lake: Lake, zone: str, now: datetime) -> Volume:
+    """Weeks before the lake's first event do not count."""
+    enqueued = lake.open(BRONZE_EVENTS).scan().select("enqueued_at")
+    hour = now.astimezone(ZoneInfo(zone)).replace(minute=0, second=0, microsecond=0) - timedelta(hours=1)
+    first = enqueued.select(c("enqueued_at").min()).collect().item()
+    counts = []
+    for week in range(measures.VOLUME_WEEKS + 1):
+        start = (hour - timedelta(weeks=week)).astimezone(UTC)  # the same time on the wall clock
+        if week and (first is None or first > start):
+            break
+        within = c("enqueued_at").is_between(pl.lit(start), pl.lit(start + timedelta(hours=1)), closed="left")
+        counts.append(int(enqueued.filter(within).select(pl.len()).collect().item()))
+    return Volume(hour, counts[0], counts[1:])
+
+
+def last_sent(lake: Lake, now: datetime) -> pl.DataFrame:
+    """hospital_id and last_at of every hospital with an accepted event in the last days."""
+    since = pl.lit(now - timedelta(days=measures.SENDER_KNOWN_DAYS))
+    return (
+        lake.open(SILVER_EVENTS)
+        .scan()
+        .filter(c("enqueued_at") >= since)
+        .group_by("hospital_id")
+        .agg(last_at=c("enqueued_at").max())
+        .collect()
+    )
+
+
+def extras(lake: Lake, now: datetime) -> Iterator[pl.Series]:
+    """Distinct texts of silver's ``extra``: of the last hours, then of the time before (what was known by then).
+
+    Both are empty where the lake is younger than that: then every field is new.
+    """
+    kept = lake.open(SILVER_EVENTS).scan().filter(c("extra").is_not_null())
+    border = pl.lit(now - timedelta(hours=measures.NEW_FIELD_HOURS))
+    first = lake.open(SILVER_EVENTS).scan().select(c("enqueued_at").min()).collect().item()
+    if first is None or first > now - timedelta(hours=measures.NEW_FIELD_HOURS):
+        yield from (pl.Series([], dtype=pl.String), pl.Series([], dtype=pl.String))
+        return
+    for side in (c("enqueued_at") >= border, c("enqueued_at") < border):
+        yield kept.filter(side).select(c("extra").unique()).collect().to_series()

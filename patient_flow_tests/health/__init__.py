@@ -1,0 +1,1 @@
+"""Rules of health: what holds and what breaks."""

@@ -1,0 +1,147 @@
+"""Senders and their lag: an idle hospital does not look broken, a silent or changed one is named."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import polars as pl
+import pytest
+
+from patient_flow.contracts import measures
+from patient_flow.contracts.rules import ALL
+from patient_flow.contracts.tables import DIM_DEPARTMENT
+from patient_flow.health.feed import (
+    data_recent,
+    departments_current,
+    every_hospital_sends,
+    few_quarantined,
+    fields_in,
+    fields_known,
+    hub_silent,
+    volume_usual,
+)
+from patient_flow.transforms.dimensions import department_versions
+
+NOW = datetime(2026, 3, 20, 12, tzinfo=UTC)
+HOUR = datetime(2026, 3, 20, 11, tzinfo=UTC)
+
+
+def ago(**span: float) -> datetime:
+    return NOW - timedelta(**span)
+
+
+def test_an_idle_hospital_is_not_late_however_old_its_newest_event() -> None:
+    finding = data_recent(now=NOW, newest=ago(days=3), complete_until=None, waiting=0)
+    assert finding.is_fine
+    assert finding.figures["lag_minutes"] == 0
+    assert finding.figures["age_minutes"] == 3 * 24 * 60
+
+
+def test_an_event_after_days_of_silence_is_as_late_as_the_last_look_at_the_hub() -> None:
+    assert data_recent(now=NOW, newest=ago(days=3), complete_until=ago(minutes=1), waiting=1).is_fine
+
+
+@pytest.mark.parametrize(("minutes", "is_fine", "is_grave"), [(1, True, False), (6, False, False), (16, False, True)])
+def test_events_that_wait_warn_and_then_are_grave(minutes: int, is_fine: bool, is_grave: bool) -> None:
+    finding = data_recent(now=NOW, newest=ago(minutes=minutes), complete_until=None, waiting=10)
+    assert (finding.is_fine, finding.is_grave) == (is_fine, is_grave)
+    if not is_fine:
+        assert "10 events wait at the hub" in finding.sentence
+        assert f"{ago(minutes=minutes):%H:%M:%S}" in finding.sentence  # since when
+
+
+def test_a_run_that_drained_the_hub_long_ago_is_late_though_nobody_asked_again() -> None:
+    assert data_recent(now=NOW, newest=ago(hours=1), complete_until=ago(minutes=2), waiting=None).is_fine
+    assert data_recent(now=NOW, newest=ago(hours=1), complete_until=ago(minutes=20), waiting=None).is_grave
+
+
+def test_events_that_wait_before_anything_was_read_are_grave_and_an_empty_hub_is_not() -> None:
+    assert data_recent(now=NOW, newest=None, complete_until=None, waiting=5).is_grave
+    assert data_recent(now=NOW, newest=None, complete_until=None, waiting=0).is_fine
+
+
+def test_a_hub_that_does_not_answer_is_said_with_the_newest_event() -> None:
+    finding = hub_silent("Event Hub cannot be read.", now=NOW, newest=ago(hours=2))
+    assert not finding.is_fine
+    assert "2026-03-20 10:00:00 UTC" in finding.sentence
+
+
+def quality(accepted: int, quarantined: int) -> pl.DataFrame:
+    return pl.DataFrame(
+        {"rule": [ALL, "patient_is_missing"], "accepted": [accepted, 0], "quarantined": [quarantined, quarantined]}
+    )
+
+
+def test_a_tenth_in_quarantine_is_the_limit_and_the_rules_are_named() -> None:
+    assert few_quarantined(quality(90, 10)).is_fine
+    finding = few_quarantined(quality(89, 11))
+    assert not finding.is_fine
+    assert not finding.is_grave
+    assert finding.rows == [{"rule": "patient_is_missing", "quarantined": 11}]
+    assert few_quarantined(quality(0, 0).clear()).is_fine
+
+
+@pytest.mark.parametrize(
+    ("events", "earlier", "is_fine"),
+    [
+        (300, [300, 310, 290], True),
+        (101, [300, 300], True),
+        (90, [300, 300], False),
+        (0, [300, 300], False),
+        (901, [300, 300], False),
+        (0, [300], True),  # one week says nothing
+        (0, [20, 30, 40], True),  # chance
+        (300, [0, 300, 310], True),  # one odd week does not move the median
+    ],
+)
+def test_an_hour_is_compared_with_the_same_hour_of_other_weeks(
+    events: int,
+    earlier: list[int],
+    is_fine: bool,
+) -> None:
+    assert volume_usual(events, earlier, HOUR).is_fine is is_fine
+
+
+def test_a_hospital_that_falls_silent_is_named() -> None:
+    sent = pl.DataFrame({"hospital_id": ["1", "2"], "last_at": [ago(minutes=3), ago(hours=7)]})
+    finding = every_hospital_sends(sent, NOW)
+    assert not finding.is_fine
+    assert finding.rows == [{"hospital_id": "2", "silent_hours": 7.0}]
+    assert every_hospital_sends(sent.head(1), NOW).is_fine
+
+
+def test_new_fields_are_named_and_their_values_never_seen() -> None:
+    new = fields_in(['{"nurse": "Jane Roe", "ward_phone": 1}', '{"nurse": "Max Mustermann"}'])
+    finding = fields_known(new)
+    assert not finding.is_fine
+    assert "nurse, ward_phone" in finding.sentence
+    assert "Roe" not in finding.sentence
+    assert fields_known(set()).is_fine
+
+
+def test_a_field_name_that_looks_like_data_is_counted_and_not_shown() -> None:
+    finding = fields_known({"Jane Roe 1971-02-03", "nurse", "4711"})
+    assert finding.figures["new_fields"] == 3
+    assert "nurse" in finding.sentence
+    assert "Roe" not in finding.sentence
+    assert "4711" not in finding.sentence
+
+
+def test_departments_that_only_events_name_are_listed(departments: pl.DataFrame) -> None:
+    named = pl.DataFrame({"hospital_id": ["1", "1"], "department": ["ICU", "Sugery"]})
+    finding = departments_current(department_versions(departments, named), now=NOW, is_shipped=True)
+    assert not finding.is_fine
+    assert not finding.is_grave
+    assert finding.rows == [{"hospital_id": "1", "department": "Sugery"}]
+    assert departments_current(department_versions(departments, named.head(1)), now=NOW, is_shipped=True).is_fine
+
+
+def test_a_list_without_a_new_line_for_long_is_old_unless_it_is_the_demo_s(departments: pl.DataFrame) -> None:
+    table = department_versions(departments, departments.head(0).select("hospital_id", "department"))
+    newest = departments["valid_from"].max()
+    assert isinstance(newest, datetime)
+    later = newest + timedelta(days=measures.DEPARTMENT_LIST_WARNING_DAYS + 1)
+    assert not departments_current(table, now=later, is_shipped=False).is_fine
+    assert departments_current(table, now=later, is_shipped=True).is_fine
+    assert departments_current(table, now=newest, is_shipped=False).is_fine
+    assert departments_current(DIM_DEPARTMENT.empty(), now=NOW, is_shipped=False).is_fine

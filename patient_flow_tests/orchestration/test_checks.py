@@ -1,0 +1,405 @@
+"""Every check on real tables: what is wrong is found by the run that meets it, and what is grave goes no further."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import dagster as dg
+import polars as pl
+import pytest
+
+from patient_flow.contracts import tables
+from patient_flow.definitions import build_defs
+from patient_flow.local_hub.testing import HubThread
+from patient_flow.orchestration.audit import HISTORY, audit, heartbeat
+from patient_flow.orchestration.automation import micro_batch
+from patient_flow.orchestration.resources import PatientFlow
+from patient_flow.services import Services
+from patient_flow.settings import load
+from patient_flow.stores.lake import LakeTable
+from patient_flow_tests.orchestration.test_micro_batch import send, snapshot
+
+pytestmark = pytest.mark.filterwarnings("ignore::dagster.BetaWarning")
+
+TODAY = datetime.now(UTC).replace(minute=15, second=0, microsecond=0) - timedelta(hours=3)
+"""Admissions of these tests: by now they have spent two full hours in bed."""
+
+
+class Hospital:
+    """A pipeline with its own lake, hub and warehouse, and an instance that remembers."""
+
+    def __init__(self, folder: Path, hub: HubThread, instance: dg.DagsterInstance) -> None:
+        self.folder = folder
+        self.hub = hub
+        self.instance = instance
+        self.settings = {
+            "PATIENT_FLOW_LAKE_URI": f"{folder}/{{layer}}",
+            "PATIENT_FLOW_EVENTHUB_CONNECTION": hub.connection,
+            "PATIENT_FLOW_WAREHOUSE_URL": f"sqlite:///{folder}/warehouse.db",
+        }
+
+    @property
+    def services(self) -> Services:
+        return Services(load(self.settings, environ={}))
+
+    @property
+    def resource(self) -> PatientFlow:
+        return PatientFlow(overrides=self.settings)
+
+    def table(self, table: tables.Table) -> LakeTable:
+        return self.services.lake.open(table)
+
+    def send(self, *patients: str, **changes: object) -> None:
+        stated = {"admission_time": TODAY.isoformat(), **changes}
+        send(self.hub, [snapshot(patient, **stated) for patient in patients])
+
+    def run(self, job: str = micro_batch.name) -> Findings:
+        defs = build_defs(self.resource)
+        result = defs.resolve_job_def(job).execute_in_process(instance=self.instance, raise_on_error=False)
+        return Findings(result)
+
+    def audit(self) -> Findings:
+        return self.run(audit.name)
+
+    def sql(self, statement: str) -> None:
+        warehouse = self.services.warehouse
+        with warehouse._engine.begin() as connection:
+            connection.exec_driver_sql(statement)
+        warehouse.dispose()
+
+
+class Findings:
+    """What a run found."""
+
+    def __init__(self, result: dg.ExecuteInProcessResult) -> None:
+        self.result = result
+        self.evaluations = {
+            f"{found.asset_key.to_user_string()}:{found.check_name}": found
+            for found in result.get_asset_check_evaluations()
+        }
+
+    @property
+    def failed(self) -> set[str]:
+        return {name for name, found in self.evaluations.items() if not found.passed}
+
+    @property
+    def made(self) -> set[str]:
+        events = self.result.get_asset_materialization_events()
+        return {event.asset_key.to_user_string() for event in events if event.asset_key is not None}
+
+    def __getitem__(self, name: str) -> dg.AssetCheckEvaluation:
+        return self.evaluations[name]
+
+
+@pytest.fixture
+def hospital(tmp_path: Path, hub_thread: HubThread) -> Hospital:
+    """After a first micro-batch: two patients who have been in bed for hours, and one who came then."""
+    instance = dg.DagsterInstance.ephemeral()
+    opened = Hospital(tmp_path, hub_thread, instance)
+    opened.send("a", "b")
+    opened.send("z", admission_time=(TODAY + timedelta(hours=2)).isoformat())
+    first = opened.run()
+    assert first.result.success
+    assert first.failed == set()
+    return opened
+
+
+def again(table: LakeTable, **changes: pl.Expr) -> None:
+    """One row of the table is there a second time, with some columns changed, by a hand that is not ours."""
+    is_known = pl.col(table.table.key[0]) != 0 if table.table.key[0].endswith("_key") else pl.lit(value=True)
+    table.append(table.scan().filter(is_known).collect().head(1).with_columns(**changes), {})
+
+
+def test_all_is_well_in_a_quiet_run_and_in_the_audit(hospital: Hospital) -> None:
+    quiet = hospital.run()
+    assert quiet.result.success
+    assert quiet.failed == set()
+    audited = hospital.audit()
+    assert audited.result.success
+    assert audited.failed == set()
+    assert {name.partition(":")[0] for name in audited.evaluations} == {HISTORY.key.to_user_string()}
+
+
+def twice_in_bronze(hospital: Hospital) -> None:
+    hospital.send("c")
+    services = hospital.services
+    bronze = hospital.table(tables.BRONZE_EVENTS)
+    row = bronze.scan().collect().head(1).with_columns(sequence_number=pl.lit(99, dtype=pl.Int64))
+    services.lake.open(tables.BRONZE_EVENTS).append(pl.concat([row, row]), {})
+
+
+def twice_in_silver(hospital: Hospital) -> None:
+    hospital.send("c")
+    again(hospital.table(tables.SILVER_EVENTS), sequence_number=pl.lit(98, dtype=pl.Int64))
+    again(hospital.table(tables.SILVER_EVENTS), sequence_number=pl.lit(99, dtype=pl.Int64))
+
+
+def in_silver_and_in_quarantine(hospital: Hospital) -> None:
+    silver = hospital.table(tables.SILVER_EVENTS).scan().collect().head(1)
+    row = silver.select(
+        *tables.COORDINATES,
+        "enqueued_at",
+        body=pl.lit(b""),
+        reasons=pl.lit(["patient_is_missing"]),
+        hospital_id="hospital_id",
+        rejected_at="enqueued_at",
+        event_key=pl.lit(None),
+        enqueued_month="event_month",
+    )
+    hospital.table(tables.QUARANTINE).append(row, {})
+
+
+def patient_with_a_gap(hospital: Hospital) -> None:
+    again(
+        hospital.table(tables.DIM_PATIENT),
+        patient_key=pl.lit(5, dtype=pl.Int64),
+        valid_from=pl.col("valid_from") - timedelta(days=2),
+        valid_to=pl.col("valid_from") - timedelta(days=1),
+        is_current=pl.lit(value=False),
+    )
+
+
+def stay_of_nobody(hospital: Hospital) -> None:
+    again(
+        hospital.table(tables.FACT_PATIENT_FLOW),
+        stay_key=pl.lit(5, dtype=pl.Int64),
+        patient_key=pl.lit(6, dtype=pl.Int64),
+    )
+
+
+def stay_twice(hospital: Hospital) -> None:
+    for _ in range(2):
+        again(hospital.table(tables.FACT_PATIENT_FLOW), stay_key=pl.lit(5, dtype=pl.Int64))
+
+
+def patient_gone_whose_stays_are_there(hospital: Hospital) -> None:
+    patients = hospital.table(tables.DIM_PATIENT)
+    key = patients.scan().filter(pl.col("patient_key") != 0).select("patient_key").collect().item(0, 0)
+    patients._handle.delete(f"patient_key = {key}")
+    facts = hospital.table(tables.FACT_PATIENT_FLOW)
+    # the facts followed the dimension, so that nothing is computed again
+    facts.append(
+        tables.FACT_PATIENT_FLOW.empty(), {tables.DIM_PATIENT.path: hospital.table(tables.DIM_PATIENT).version}
+    )
+
+
+def fewer_than_nobody_in_bed(hospital: Hospital) -> None:
+    again(hospital.table(tables.FACT_BED_CENSUS), gender=pl.lit("Other"), occupied_beds=pl.lit(-1, dtype=pl.Int64))
+    census = hospital.table(tables.FACT_BED_CENSUS)
+    newest = census.scan().select(pl.col("time_key").max()).collect().item()
+    hour = datetime.strptime(str(newest), "%Y%m%d%H").replace(tzinfo=UTC)
+    census.append(
+        census.scan()
+        .collect()
+        .head(1)
+        .with_columns(gender=pl.lit("Unknown"), occupied_beds=pl.lit(0, dtype=pl.Int64), time_key=pl.lit(newest)),
+        {"until": int(hour.timestamp() * 1e6)},
+    )
+
+
+def count_changed(hospital: Hospital) -> None:
+    again(hospital.table(tables.DATA_QUALITY_DAY), hospital_id=pl.lit("9"))
+
+
+def rows_gone_from_the_warehouse(hospital: Hospital) -> None:
+    hospital.sql("DELETE FROM FactPatientFlow")
+
+
+GRAVE: dict[Callable[[Hospital], None], tuple[str, str]] = {
+    twice_in_bronze: ("bronze/patient_events:events_arrive_once", "silver/patient_events"),
+    twice_in_silver: ("silver/patient_events:identities_are_accepted_once", "silver/quarantine"),
+    in_silver_and_in_quarantine: ("silver/quarantine:received_is_accepted_plus_quarantined", "gold/data_quality_day"),
+    patient_with_a_gap: ("gold/dim_patient:versions_have_no_gap_or_overlap", "gold/fact_patient_flow"),
+    stay_of_nobody: ("gold/fact_patient_flow:keys_are_in_their_dimension", "gold/fact_bed_census"),
+    stay_twice: ("gold/fact_patient_flow:keys_are_unique", "gold/fact_bed_census"),
+    patient_gone_whose_stays_are_there: (
+        "gold/fact_patient_flow:keys_are_in_their_dimension",
+        "gold/fact_bed_census",
+    ),
+    fewer_than_nobody_in_bed: ("gold/fact_bed_census:occupancy_is_plausible", "gold/kpi_department_day"),
+    count_changed: ("gold/data_quality_day:every_event_is_counted", "warehouse/DataQualityDay"),
+}
+"""Damage → the check that finds it, and a table that must not be made then."""
+
+
+@pytest.mark.parametrize("damage", GRAVE, ids=lambda damage: damage.__name__)
+def test_what_is_grave_stops_the_run_before_the_warehouse_and_stays_stopped(
+    damage: Callable[[Hospital], None], hospital: Hospital
+) -> None:
+    check, stopped = GRAVE[damage]
+    damage(hospital)
+    for _ in range(2):  # it does not heal by itself
+        found = hospital.run()
+        assert check in found.failed
+        assert not found.result.success
+        assert found[check].severity is dg.AssetCheckSeverity.ERROR
+        assert f"See infra/docs/runbook/{found[check].check_name}.md." in str(found[check].description)
+        assert stopped not in found.made
+        assert not any(name.startswith("warehouse/") for name in found.made)
+
+
+def test_rows_gone_from_the_warehouse_fail_the_run_until_it_is_loaded_anew(hospital: Hospital) -> None:
+    rows_gone_from_the_warehouse(hospital)
+    for _ in range(2):
+        found = hospital.run()
+        assert found.failed == {"warehouse/FactPatientFlow:rows_equal_gold"}
+        assert not found.result.success
+    hospital.sql("UPDATE LoadLog SET gold_version = NULL WHERE table_name = 'FactPatientFlow'")  # as its page says
+    assert hospital.run().failed == set()
+
+
+def test_a_sequence_number_that_never_came_warns_and_the_run_goes_on(hospital: Hospital) -> None:
+    again(hospital.table(tables.BRONZE_EVENTS), sequence_number=pl.lit(7, dtype=pl.Int64))
+    again(hospital.table(tables.BRONZE_EVENTS), sequence_number=pl.lit(9, dtype=pl.Int64))
+    found = hospital.run()
+    assert found.result.success
+    assert found["bronze/patient_events:events_arrive_once"].metadata["missing"].value == 1
+    assert found["bronze/patient_events:events_arrive_once"].severity is dg.AssetCheckSeverity.WARN
+
+
+def test_departments_that_the_list_lacks_and_beds_that_are_too_few_are_named_and_stop_nothing(
+    hospital: Hospital,
+) -> None:
+    listed = hospital.folder / "departments.csv"
+    listed.write_text(
+        "hospital_id,hospital_name,department,staffed_beds,staff,expected_los_hours,valid_from\n"
+        "3,Hospital,ICU,1,1,10,2020-01-01\n"
+    )
+    hospital.settings["PATIENT_FLOW_DEPARTMENTS"] = str(listed)
+    hospital.send("c", department="Sugery")
+    found = hospital.run()
+    assert found.result.success
+    assert found.failed == {
+        "gold/dim_department:department_list_is_current",
+        "gold/fact_bed_census:occupancy_is_plausible",
+    }
+    details = found["gold/dim_department:department_list_is_current"].metadata["details"]
+    assert isinstance(details, dg.TableMetadataValue)
+    assert [dict(record.data) for record in details.records] == [{"hospital_id": "3", "department": "Sugery"}]
+    occupancy = found["gold/fact_bed_census:occupancy_is_plausible"]
+    assert occupancy.metadata["highest_pct"].value == 200.0
+    assert "warehouse/FactPatientFlow" in found.made
+
+
+def test_rubbish_is_reported_by_rule_and_no_body_shows_anywhere(hospital: Hospital) -> None:
+    send(hospital.hub, [b'{"patient_id": "Jane Roe"}', b"Jane Roe"])
+    found = hospital.run()
+    assert found.result.success
+    assert found.failed == {"gold/data_quality_day:few_events_are_quarantined"}
+    shown = [str(event) for event in found.result.all_events] + [str(found.evaluations)]
+    assert not any("Roe" in text for text in shown)
+
+
+def test_the_age_of_the_data_is_that_of_the_last_drain_and_no_second_look_at_the_hub(hospital: Hospital) -> None:
+    found = hospital.run()["warehouse/FactPatientFlow:newest_event_is_recent"]
+    assert found.passed
+    assert "waiting" not in found.metadata
+    assert float(found.metadata["lag_minutes"].value) < 1  # type: ignore[arg-type]
+
+
+def test_a_hub_that_does_not_answer_is_a_finding_of_the_audit_and_hides_no_other(hospital: Hospital) -> None:
+    hospital.hub.stop()
+    found = hospital.audit()
+    assert found.result.success
+    assert found.failed == {"audit/whole_history:newest_event_is_recent"}
+    assert "patient-flow hub" in str(found["audit/whole_history:newest_event_is_recent"].description)
+
+
+def test_events_that_wait_are_seen_by_the_audit(hospital: Hospital) -> None:
+    hospital.send("c")
+    found = hospital.audit()["audit/whole_history:newest_event_is_recent"]
+    assert found.metadata["waiting"].value == 1
+    assert found.passed  # they came a moment ago
+
+
+def old_stay_changed(hospital: Hospital) -> None:
+    _changed_in_loaded_history(hospital, tables.FACT_PATIENT_FLOW, {"wait_minutes": "7.0"})
+
+
+def old_census_changed(hospital: Hospital) -> None:
+    _changed_in_loaded_history(hospital, tables.FACT_BED_CENSUS, {"occupied_beds": "7"})
+
+
+def value_changed_in_the_warehouse(hospital: Hospital) -> None:
+    hospital.sql("UPDATE FactPatientFlow SET bed_id = 'x'")
+
+
+def view_gone(hospital: Hospital) -> None:
+    hospital.sql("DROP VIEW Overstays")
+
+
+def old_key_again(hospital: Hospital) -> None:
+    again(hospital.table(tables.KPI_DEPARTMENT_DAY))
+    _as_loaded(hospital, tables.KPI_DEPARTMENT_DAY)
+
+
+def _changed_in_loaded_history(hospital: Hospital, table: tables.Table, updates: dict[str, str]) -> None:
+    hospital.table(table)._handle.update(updates=updates)
+    _as_loaded(hospital, table)
+
+
+def _as_loaded(hospital: Hospital, table: tables.Table) -> None:
+    """As if the damage were old: whoever follows the table has seen it."""
+    version = hospital.table(table).version
+    hospital.sql(f"UPDATE LoadLog SET gold_version = {version} WHERE table_name = '{table.warehouse_name}'")
+
+
+@pytest.mark.parametrize(
+    ("damage", "check"),
+    [
+        (old_stay_changed, "stays_match_events"),
+        (old_census_changed, "census_matches_facts"),
+        (old_key_again, "keys_are_unique"),
+        (value_changed_in_the_warehouse, "warehouse_equals_gold"),
+        (view_gone, "schemas_are_as_declared"),
+    ],
+    ids=lambda argument: getattr(argument, "__name__", argument),
+)
+def test_what_no_micro_batch_looks_at_again_the_audit_finds(
+    damage: Callable[[Hospital], None], check: str, hospital: Hospital, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("patient_flow.pipeline.inspection.AUDIT_PARTS", 1)  # all visits at once
+    damage(hospital)
+    found = hospital.audit()
+    name = f"audit/whole_history:{check}"
+    assert name in found.failed
+    assert found.result.success is (found[name].severity is dg.AssetCheckSeverity.WARN)
+
+
+def test_an_idle_hospital_is_looked_at_again_unless_the_hub_is_silent(
+    hospital: Hospital, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def tick() -> dg.RunRequest | dg.SkipReason:
+        return heartbeat(hospital.instance, hospital.resource)
+
+    assert "a moment ago" in str(tick())
+    monkeypatch.setattr("patient_flow.orchestration.audit.PAUSE", timedelta(0))
+    assert isinstance(tick(), dg.RunRequest)
+    hospital.hub.stop()
+    assert "patient-flow hub" in str(tick())
+
+
+def test_before_anything_was_loaded_no_idle_run_is_asked_for(tmp_path: Path, hub_thread: HubThread) -> None:
+    with dg.DagsterInstance.ephemeral() as instance:
+        new = Hospital(tmp_path, hub_thread, instance)
+        reason = heartbeat(instance, new.resource)
+    assert isinstance(reason, dg.SkipReason)
+    assert "nothing was ever loaded" in str(reason.skip_message)
+
+
+def test_checks_can_be_executed_alone_from_the_ui(hospital: Hospital) -> None:
+    defs = build_defs(hospital.resource)
+    job = dg.define_asset_job(
+        "alone", dg.AssetSelection.checks(dg.AssetCheckKey(dg.AssetKey(["warehouse", "DimTime"]), "rows_equal_gold"))
+    )
+    resolved = dg.Definitions(
+        assets=defs.assets,
+        asset_checks=defs.asset_checks,
+        jobs=[job],
+        resources={"patient_flow": hospital.resource},
+    ).resolve_job_def("alone")
+    found = Findings(resolved.execute_in_process(instance=hospital.instance))
+    assert set(found.evaluations) == {"warehouse/DimTime:rows_equal_gold"}
+    assert found.made == set()

@@ -1,0 +1,133 @@
+"""What checks look at: little in a micro-batch, everything in the audit, the same figures in both."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import polars as pl
+import pytest
+
+from patient_flow.contracts import tables
+from patient_flow.health import feed
+from patient_flow.pipeline import inspection
+from patient_flow.stores.lake import Lake
+from patient_flow_tests.builders import ENQUEUED, ZONE, Delivery, event, receive, run_step
+
+EVENT_STEPS = ("accept_events", "quarantine_events", "data_quality_day")
+
+
+def batch(lake: Lake, departments: pl.DataFrame, *deliveries: Delivery, steps: tuple[str, ...] = EVENT_STEPS) -> None:
+    receive(lake, deliveries)
+    for step in steps:
+        run_step(step, lake, departments)
+
+
+def delivery(number: int, *, partition: str = "0", at: datetime = ENQUEUED, **changes: object) -> Delivery:
+    return Delivery(event(visit_id=f"v{partition}{number}", **changes), at, partition, number)
+
+
+def rubbish(number: int, partition: str = "0") -> Delivery:
+    return Delivery(b"rubbish", ENQUEUED, partition, number)
+
+
+def counted(frame: pl.DataFrame) -> dict[str, int]:
+    return dict(frame.select("partition_id", "events").iter_rows())
+
+
+def test_accounts_of_a_micro_batch_are_of_what_came_since_and_totals_of_everything(
+    lake: Lake, departments: pl.DataFrame
+) -> None:
+    batch(lake, departments, delivery(0), delivery(1), rubbish(2))
+    batch(lake, departments, delivery(3), rubbish(0, "1"), steps=EVENT_STEPS[:2])
+    recent, whole = (inspection.accounts(lake, everything=everything) for everything in (False, True))
+    assert recent is not None
+    assert whole is not None
+    assert (counted(recent.received), counted(recent.accepted), counted(recent.quarantined)) == (
+        {"0": 1, "1": 1},
+        {"0": 1},
+        {"1": 1},
+    )
+    assert (counted(whole.received), counted(whole.accepted), counted(whole.quarantined)) == (
+        {"0": 4, "1": 1},
+        {"0": 3},
+        {"0": 1, "1": 1},
+    )
+    assert recent.totals == whole.totals == (5, 3, 2)
+
+
+def test_accounts_are_of_the_versions_that_belong_together_while_another_run_drains(
+    lake: Lake, departments: pl.DataFrame
+) -> None:
+    batch(lake, departments, delivery(0), rubbish(1))
+    receive(lake, [delivery(2)])
+    run_step("accept_events", lake, departments)
+    receive(lake, [delivery(3)])
+    for everything in (False, True):
+        found = inspection.accounts(lake, everything=everything)
+        assert found is not None
+        assert found.totals == (2, 1, 1)
+
+
+def test_before_anything_was_judged_there_are_no_accounts(lake: Lake) -> None:
+    assert inspection.accounts(lake, everything=False) is None
+
+
+def test_only_bronze_rows_that_silver_has_not_consumed_are_looked_at(lake: Lake, departments: pl.DataFrame) -> None:
+    batch(lake, departments, delivery(0), delivery(1))
+    receive(lake, [delivery(2)])
+    assert inspection.arrived(lake, everything=False)["sequence_number"].to_list() == [2]
+    assert sorted(inspection.arrived(lake, everything=True)["sequence_number"]) == [0, 1, 2]
+
+
+@pytest.mark.parametrize("now", [datetime(2026, 3, 31, 10, 30, tzinfo=UTC), datetime(2026, 6, 17, 10, 30, tzinfo=UTC)])
+def test_the_same_hour_is_that_of_the_wall_clock_also_over_a_change_of_time(now: datetime, lake: Lake) -> None:
+    local_hour = now.astimezone(inspection.ZoneInfo(ZONE)).replace(minute=10) - timedelta(hours=1)
+    weeks = [(local_hour - timedelta(weeks=week)).astimezone(UTC) for week in range(4)]
+    receive(
+        lake, [delivery(number, at=at) for number, at in enumerate([*weeks, weeks[0], weeks[3] - timedelta(days=1)])]
+    )
+    found = inspection.volume(lake, ZONE, now)
+    assert (found.events, found.earlier) == (2, [1, 1, 1])
+    assert found.hour.hour == local_hour.hour
+
+
+def test_a_field_is_new_for_a_day_and_known_afterwards(lake: Lake, departments: pl.DataFrame) -> None:
+    day = timedelta(days=1)
+    batch(
+        lake,
+        departments,
+        delivery(0, at=ENQUEUED, nurse="Jane Roe"),
+        delivery(1, at=ENQUEUED + 3 * day, nurse="Jane Roe", ward_phone="123"),
+    )
+
+    def new(now: datetime) -> set[str]:
+        recent, before = (feed.fields_in(texts) for texts in inspection.extras(lake, now))
+        return recent - before
+
+    assert new(ENQUEUED + timedelta(hours=1)) == set()  # a young lake: every field is new
+    assert new(ENQUEUED + 3.5 * day) == {"ward_phone"}
+    assert new(ENQUEUED + 4.5 * day) == set()
+
+
+def test_hospitals_that_sent_in_the_last_days_are_looked_at(lake: Lake, departments: pl.DataFrame) -> None:
+    now = ENQUEUED + timedelta(days=10)
+    batch(
+        lake,
+        departments,
+        delivery(0, hospital_id=1),
+        delivery(1, hospital_id=2, at=now - timedelta(hours=9)),
+        delivery(2, hospital_id=3, at=now - timedelta(minutes=1)),
+    )
+    sent = inspection.last_sent(lake, now)
+    assert set(sent["hospital_id"]) == {"2", "3"}
+    assert [row["hospital_id"] for row in feed.every_hospital_sends(sent, now).rows] == ["2"]
+
+
+def test_a_table_counts_its_rows_at_an_earlier_version_too(lake: Lake) -> None:
+    receive(lake, [delivery(0)])
+    version = lake.open(tables.BRONZE_EVENTS).version
+    receive(lake, [delivery(1), delivery(2)])
+    bronze = lake.open(tables.BRONZE_EVENTS)
+    assert (bronze.row_count(version), bronze.row_count()) == (1, 3)
+    assert bronze.changes(version, ["partition_id"]).grown_by == 2
+    assert bronze.changes(None, ["partition_id"]).grown_by == 3
