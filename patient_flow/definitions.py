@@ -4,9 +4,18 @@ from __future__ import annotations
 
 import dagster as dg
 
+from patient_flow.orchestration.alerting import alerts
 from patient_flow.orchestration.assets import ASSETS
-from patient_flow.orchestration.automation import event_hub_backlog, hourly_maintenance, lake_maintenance, micro_batch
+from patient_flow.orchestration.automation import (
+    catch_up,
+    event_hub_backlog,
+    hourly_maintenance,
+    lake_maintenance,
+    micro_batch,
+)
+from patient_flow.orchestration.backfill import backfill
 from patient_flow.orchestration.checks import CHECKS
+from patient_flow.orchestration.housekeeping import hourly_housekeeping, housekeeping
 from patient_flow.orchestration.resources import PatientFlow
 
 
@@ -15,9 +24,9 @@ def build_defs(patient_flow: PatientFlow | None = None) -> dg.Definitions:
     return dg.Definitions(
         assets=ASSETS,
         asset_checks=CHECKS,
-        jobs=[micro_batch, lake_maintenance],
-        schedules=[hourly_maintenance],
-        sensors=[event_hub_backlog],
+        jobs=[micro_batch, lake_maintenance, housekeeping, backfill],
+        schedules=[hourly_maintenance, hourly_housekeeping],
+        sensors=[event_hub_backlog, catch_up, alerts],
         resources={"patient_flow": patient_flow or PatientFlow()},
         # One process per run: a process per step would outlast the minute.
         executor=dg.in_process_executor,

@@ -25,7 +25,17 @@ MAY_IMPORT = {
     "dashboard": {"contracts", "services", "settings", "stores", "transforms"},
     "status": {"contracts", "pipeline", "services", "stores"},
     "operations": {"contracts", "pipeline", "services", "stores"},
-    "orchestration": {"contracts", "dialects", "pipeline", "services", "settings", "stores"},
+    "alerts": set(),
+    "orchestration": {
+        "alerts",
+        "contracts",
+        "dialects",
+        "operations",
+        "pipeline",
+        "services",
+        "settings",
+        "stores",
+    },
     "definitions": {"orchestration"},
     "demo": {"orchestration", "services", "settings", "status"},
     "cli": {
@@ -48,6 +58,8 @@ MAY_IMPORT = {
 
 ONLY_PLACE_FOR = {
     "dagster": {"orchestration", "definitions"},
+    "dagster_msteams": {"orchestration"},
+    "smtplib": {"orchestration"},
     "deltalake": {"stores"},
     "sqlalchemy": {"stores"},
     "pyodbc": {"stores"},
@@ -56,7 +68,7 @@ ONLY_PLACE_FOR = {
 }
 """Library → the parts that may import it."""
 
-PURE = ("contracts", "transforms", "dialects")
+PURE = ("contracts", "transforms", "dialects", "alerts")
 NOT_PURE = {"os", "io", "logging", "pathlib", "random", "socket", "time", "subprocess"}
 CLOCKS = {"now", "utcnow", "today"}
 
