@@ -9,7 +9,7 @@ carries the messages out. Its cursor holds the ledger of open alerts and of what
   held up for longer than one timeout;
 * without a channel, alerts still open and close, and stand in the tick.
 
-A tick that has a single long evaluation is skipped by Dagster itself; two never run at once.
+Two ticks never run at once: Dagster waits for one to end.
 """
 
 from collections.abc import Mapping, Sequence
@@ -33,6 +33,7 @@ from patient_flow.stores.warehouse.schema import LOAD_LOG
 from patient_flow.stores.warehouse.views import TABLES as VIEWS
 
 RECENTLY = timedelta(minutes=15)
+_WRAPPERS = {"DagsterExecutionStepExecutionError", "RetryRequestedFromPolicy"}
 MICRO_BATCH = "micro_batch"
 _STORE_PAGE = {
     looking.DOWN: found.HUB_DOWN,
@@ -204,7 +205,7 @@ def cause(instance: dg.DagsterInstance, run_id: str) -> str:
         if failure.user_failure_data is not None and failure.user_failure_data.description:
             return f"{event.step_key}: {failure.user_failure_data.description}"
         error = failure.error
-        while error is not None and error.cls_name == "DagsterExecutionStepExecutionError" and error.cause is not None:
+        while error is not None and error.cls_name in _WRAPPERS and error.cause is not None:
             error = error.cause
         return f"{event.step_key} ended with {error.cls_name if error is not None else 'an error'}"
     return "it was interrupted before a step could fail"

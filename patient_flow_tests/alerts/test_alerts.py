@@ -22,7 +22,11 @@ def minute(number: float) -> datetime:
 
 
 def look(
-    ledger: Ledger, at: datetime, *findings: Finding, channels: tuple[str, ...] = ("e-mail",), unknown: Collection[str] = ()
+    ledger: Ledger,
+    at: datetime,
+    *findings: Finding,
+    channels: tuple[str, ...] = ("e-mail",),
+    unknown: Collection[str] = (),
 ) -> Ledger:
     return reconcile(ledger, changes(ledger.open, findings, at, unknown), channels, at)
 

@@ -190,7 +190,7 @@ class Watch:
 @pytest.fixture
 def both(tmp_path: Path, hub_thread: HubThread) -> Iterator[tuple[Watch, Inbox, list[Any]]]:
     with smtp() as (inbox, port), teams() as (cards, address):
-        yield (
+        watch = (
             Watch(
                 tmp_path,
                 hub_thread,
@@ -204,6 +204,8 @@ def both(tmp_path: Path, hub_thread: HubThread) -> Iterator[tuple[Watch, Inbox, 
             inbox,
             cards,
         )
+        yield watch
+        watch[0].instance.dispose()
 
 
 def test_a_hub_that_is_down_is_told_once_to_both_and_once_when_it_is_back(
