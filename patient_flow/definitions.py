@@ -4,10 +4,19 @@ from __future__ import annotations
 
 import dagster as dg
 
+from patient_flow.orchestration.alerting import alerts
 from patient_flow.orchestration.assets import ASSETS
 from patient_flow.orchestration.audit import HISTORY, audit, hourly_audit, idle_heartbeat, judge_whole_history
-from patient_flow.orchestration.automation import event_hub_backlog, hourly_maintenance, lake_maintenance, micro_batch
+from patient_flow.orchestration.automation import (
+    catch_up,
+    event_hub_backlog,
+    hourly_maintenance,
+    lake_maintenance,
+    micro_batch,
+)
+from patient_flow.orchestration.backfill import backfill
 from patient_flow.orchestration.checks import CHECKS
+from patient_flow.orchestration.housekeeping import hourly_housekeeping, housekeeping
 from patient_flow.orchestration.resources import PatientFlow
 
 
@@ -16,9 +25,9 @@ def build_defs(patient_flow: PatientFlow | None = None) -> dg.Definitions:
     return dg.Definitions(
         assets=[*ASSETS, HISTORY],
         asset_checks=[*CHECKS, judge_whole_history],
-        jobs=[micro_batch, lake_maintenance, audit],
-        schedules=[hourly_maintenance, hourly_audit, idle_heartbeat],
-        sensors=[event_hub_backlog],
+        jobs=[micro_batch, lake_maintenance, audit, housekeeping, backfill],
+        schedules=[hourly_maintenance, hourly_audit, hourly_housekeeping, idle_heartbeat],
+        sensors=[event_hub_backlog, catch_up, alerts],
         resources={"patient_flow": patient_flow or PatientFlow()},
         # One process per run: a process per step would outlast the minute.
         executor=dg.in_process_executor,

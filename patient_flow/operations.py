@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
+
+import polars as pl
 
 from patient_flow.contracts import rules, tables
 from patient_flow.pipeline import gold, load, silver
@@ -35,9 +38,8 @@ def replay_quarantine(services: Services, reason: str | None = None) -> Iterator
 
     Raises :class:`OperatorError` for a reason that is no rule.
     """
-    known = [rule.name for rule in rules.QUARANTINE_RULES]
-    if reason is not None and reason not in known:
-        raise OperatorError(f"no rule is called {reason}; there are: {', '.join(known)}")
+    if reason is not None:
+        _require_rule(reason)
     run_id, now = _run("replay"), datetime.now(UTC)
     lake, reading, zone = services.lake, services.reading, services.settings.timezone
     replayed = silver.replay(lake, reading, reason=reason, run_id=run_id)
@@ -46,6 +48,47 @@ def replay_quarantine(services: Services, reason: str | None = None) -> Iterator
     for result in gold.all_steps(lake, services.departments, zone, run_id=run_id):
         yield _said(result)
     yield from _load(services, run_id)
+
+
+@dataclass(frozen=True)
+class Backfill:
+    """What an operator asks to be made again, checked: ``rebuild`` or ``replay_quarantine``.
+
+    Raises :class:`OperatorError` with one sentence when it makes no sense.
+    """
+
+    what: str
+    rule: str | None
+    why: str
+
+    def __post_init__(self) -> None:
+        if self.what not in ("rebuild", "replay_quarantine"):
+            raise OperatorError(f"what must be rebuild or replay_quarantine; it is {self.what}")
+        if not self.why.strip():
+            raise OperatorError("why is empty: say in one line what changed, for whoever reads this run later")
+        if self.rule is not None and self.what == "rebuild":
+            raise OperatorError("a rebuild takes every event: leave rule out, or choose what: replay_quarantine")
+        if self.rule is not None:
+            _require_rule(self.rule)
+
+    def preview(self, services: Services) -> Iterator[str]:
+        """What :meth:`run` would read; changes nothing."""
+        lake = services.lake
+        if self.what == "rebuild":
+            received = lake.open(tables.BRONZE_EVENTS).row_count() if lake.exists(tables.BRONZE_EVENTS) else 0
+            yield f"{received:,} events of bronze would be read again, and silver, gold and warehouse follow"
+            return
+        if not lake.exists(tables.QUARANTINE):
+            yield "the quarantine is empty"
+            return
+        held = lake.open(tables.QUARANTINE).scan().select(pl.col("reasons"))
+        if self.rule is not None:
+            held = held.filter(pl.col("reasons").list.contains(self.rule))
+        yield f"{held.select(pl.len()).collect().item():,} quarantined events would be judged again"
+
+    def run(self, services: Services) -> Iterator[str]:
+        """Does it; one line per step."""
+        yield from rebuild(services) if self.what == "rebuild" else replay_quarantine(services, self.rule)
 
 
 def migrate_lake(services: Services) -> Iterator[str]:
@@ -78,6 +121,12 @@ def _said(result: StepResult, name: str | None = None) -> str:
         f"{name or result.table.path}: {written.inserted:,} rows inserted, "
         f"{written.updated:,} updated, {written.deleted:,} deleted"
     )
+
+
+def _require_rule(name: str) -> None:
+    known = [rule.name for rule in rules.QUARANTINE_RULES]
+    if name not in known:
+        raise OperatorError(f"no rule is called {name}; there are: {', '.join(known)}")
 
 
 def _run(kind: str) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import zoneinfo
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
@@ -17,6 +17,7 @@ from dotenv import dotenv_values
 LOCAL_HUB_PORT = 5672
 LOCAL_PSEUDONYM_KEY = "patient-flow-local-demo-key"
 LAYERS = ("bronze", "silver", "gold")
+SMTP_SECURITY = ("starttls", "tls", "none")
 WAREHOUSE_KINDS = ("synapse", "mssql", "fabric", "postgresql", "sqlite")
 
 
@@ -29,6 +30,29 @@ def local_hub_connection(port: int = LOCAL_HUB_PORT) -> str:
     return (
         f"Endpoint=sb://127.0.0.1:{port};SharedAccessKeyName=local;SharedAccessKey=local;UseDevelopmentEmulator=true;"
     )
+
+
+@dataclass(frozen=True)
+class AlertSettings:
+    """Where alerts go and when they open. Without a channel they are only shown in the Dagster UI."""
+
+    teams_webhook: str = field(default="", repr=False)
+    email_to: tuple[str, ...] = ()
+    email_from: str = ""
+    smtp_host: str = ""
+    smtp_port: int = 587
+    smtp_security: str = "starttls"
+    smtp_user: str = ""
+    smtp_password: str = field(default="", repr=False)
+    ui_url: str = ""
+    runbook_url: str = "infra/docs/runbook"
+    stale_minutes: int = 15
+    silence_hours: int = 6
+    quarantine_pct: int = 20
+    occupancy_pct: int = 85
+    occupancy_critical_pct: int = 95
+    occupancy_closes_pct: int = 80
+    occupancy_hours: int = 2
 
 
 @dataclass(frozen=True)
@@ -53,6 +77,9 @@ class Settings:
     dashboard_trusted_proxies: tuple[str, ...] = ("127.0.0.1", "::1")
     dashboard_amber_minutes: int = 15
     dashboard_red_minutes: int = 60
+    keep_runs_days: int = 3
+    keep_failed_runs_days: int = 30
+    alerts: AlertSettings = AlertSettings()
 
     @property
     def lake_is_local(self) -> bool:
@@ -118,9 +145,70 @@ def load(overrides: Mapping[str, str] | None = None, *, environ: Mapping[str, st
         dashboard_amber_minutes=_whole_number("DASHBOARD_AMBER_MINUTES", get("DASHBOARD_AMBER_MINUTES", "15")),
         dashboard_red_minutes=_whole_number("DASHBOARD_RED_MINUTES", get("DASHBOARD_RED_MINUTES", "60")),
         max_events_per_run=_whole_number("MAX_EVENTS_PER_RUN", get("MAX_EVENTS_PER_RUN", "500000")),
+        keep_runs_days=_whole_number("KEEP_RUNS_DAYS", get("KEEP_RUNS_DAYS", "3")),
+        keep_failed_runs_days=_whole_number("KEEP_FAILED_RUNS_DAYS", get("KEEP_FAILED_RUNS_DAYS", "30")),
+        alerts=_alerts(get),
     )
     _check(settings)
+    _check_alerts(settings.alerts)
     return settings
+
+
+def _alerts(get: Callable[[str, str], str]) -> AlertSettings:
+    return AlertSettings(
+        teams_webhook=get("ALERT_TEAMS_WEBHOOK", ""),
+        email_to=tuple(address.strip() for address in get("ALERT_EMAIL_TO", "").split(",") if address.strip()),
+        email_from=get("ALERT_EMAIL_FROM", ""),
+        smtp_host=get("ALERT_SMTP_HOST", ""),
+        smtp_port=_whole_number("ALERT_SMTP_PORT", get("ALERT_SMTP_PORT", "587")),
+        smtp_security=get("ALERT_SMTP_SECURITY", "starttls").casefold(),
+        smtp_user=get("ALERT_SMTP_USER", ""),
+        smtp_password=get("ALERT_SMTP_PASSWORD", ""),
+        ui_url=get("ALERT_UI_URL", ""),
+        runbook_url=get("ALERT_RUNBOOK_URL", "") or AlertSettings().runbook_url,
+        stale_minutes=_whole_number("ALERT_STALE_MINUTES", get("ALERT_STALE_MINUTES", "15")),
+        silence_hours=_whole_number("ALERT_SILENCE_HOURS", get("ALERT_SILENCE_HOURS", "6")),
+        quarantine_pct=_whole_number("ALERT_QUARANTINE_PCT", get("ALERT_QUARANTINE_PCT", "20")),
+        occupancy_pct=_whole_number("ALERT_OCCUPANCY_PCT", get("ALERT_OCCUPANCY_PCT", "85")),
+        occupancy_critical_pct=_whole_number("ALERT_OCCUPANCY_CRITICAL_PCT", get("ALERT_OCCUPANCY_CRITICAL_PCT", "95")),
+        occupancy_closes_pct=_whole_number("ALERT_OCCUPANCY_CLOSES_PCT", get("ALERT_OCCUPANCY_CLOSES_PCT", "80")),
+        occupancy_hours=_whole_number("ALERT_OCCUPANCY_HOURS", get("ALERT_OCCUPANCY_HOURS", "2")),
+    )
+
+
+def _check_alerts(alerts: AlertSettings) -> None:
+    if alerts.teams_webhook and not _is_url(alerts.teams_webhook):
+        raise SettingsError("PATIENT_FLOW_ALERT_TEAMS_WEBHOOK must be the https address that Teams gave the workflow")
+    given = {
+        "PATIENT_FLOW_ALERT_EMAIL_TO": bool(alerts.email_to),
+        "PATIENT_FLOW_ALERT_EMAIL_FROM": bool(alerts.email_from),
+        "PATIENT_FLOW_ALERT_SMTP_HOST": bool(alerts.smtp_host),
+    }
+    if any(given.values()) and not all(given.values()):
+        missing = ", ".join(name for name, is_given in given.items() if not is_given)
+        raise SettingsError(f"alerts by e-mail need {missing} as well")
+    if not all("@" in address for address in (*alerts.email_to, *filter(None, [alerts.email_from]))):
+        raise SettingsError("PATIENT_FLOW_ALERT_EMAIL_TO and _FROM must be addresses, as in oncall@hospital.example")
+    if alerts.smtp_security not in SMTP_SECURITY:
+        raise SettingsError(f"PATIENT_FLOW_ALERT_SMTP_SECURITY must be one of {', '.join(SMTP_SECURITY)}")
+    if alerts.smtp_password and alerts.smtp_security == "none":
+        raise SettingsError(
+            "PATIENT_FLOW_ALERT_SMTP_PASSWORD would go over the network in clear: set PATIENT_FLOW_ALERT_SMTP_SECURITY "
+            "to starttls or tls"
+        )
+    if not alerts.occupancy_closes_pct <= alerts.occupancy_pct <= alerts.occupancy_critical_pct:
+        raise SettingsError(
+            "occupancy alerts must close at or below where they open, and open at or below critical: set "
+            "PATIENT_FLOW_ALERT_OCCUPANCY_CLOSES_PCT <= PATIENT_FLOW_ALERT_OCCUPANCY_PCT <= "
+            "PATIENT_FLOW_ALERT_OCCUPANCY_CRITICAL_PCT"
+        )
+
+
+def _is_url(text: str) -> bool:
+    address = urlsplit(text)
+    return bool(address.hostname) and (
+        address.scheme == "https" or (address.scheme == "http" and address.hostname in ("127.0.0.1", "localhost"))
+    )
 
 
 def _check(settings: Settings) -> None:

@@ -26,7 +26,18 @@ MAY_IMPORT = {
     "dashboard": {"contracts", "services", "settings", "stores", "transforms"},
     "status": {"contracts", "pipeline", "services", "stores"},
     "operations": {"contracts", "pipeline", "services", "stores"},
-    "orchestration": {"contracts", "dialects", "health", "pipeline", "services", "settings", "stores"},
+    "alerts": set(),
+    "orchestration": {
+        "alerts",
+        "contracts",
+        "dialects",
+        "health",
+        "operations",
+        "pipeline",
+        "services",
+        "settings",
+        "stores",
+    },
     "definitions": {"orchestration"},
     "demo": {"orchestration", "services", "settings", "status"},
     "cli": {
@@ -49,6 +60,8 @@ MAY_IMPORT = {
 
 ONLY_PLACE_FOR = {
     "dagster": {"orchestration", "definitions"},
+    "dagster_msteams": {"orchestration"},
+    "smtplib": {"orchestration"},
     "deltalake": {"stores"},
     "sqlalchemy": {"stores"},
     "pyodbc": {"stores"},
@@ -57,7 +70,7 @@ ONLY_PLACE_FOR = {
 }
 """Library → the parts that may import it."""
 
-PURE = ("contracts", "transforms", "dialects", "health")
+PURE = ("contracts", "transforms", "dialects", "health", "alerts")
 NOT_PURE = {"os", "io", "logging", "pathlib", "random", "socket", "time", "subprocess"}
 CLOCKS = {"now", "utcnow", "today"}
 

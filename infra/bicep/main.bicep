@@ -184,6 +184,62 @@ param sourceMapping string = ''
 @description('Events that one micro-batch takes at most (PATIENT_FLOW_MAX_EVENTS_PER_RUN).')
 param maxEventsPerRun int = 500000
 
+// --- alerts of the pipeline (infra/docs/runbook); off until a channel is set
+
+@description('True once an operator has set the secrets alert-teams-webhook and alert-smtp-password (either may be empty text).')
+param alertSecretsExist bool = false
+
+@description('Addresses that alerts go to, commas between; empty: no e-mail (PATIENT_FLOW_ALERT_EMAIL_TO).')
+param alertEmailTo string = ''
+
+@description('Sender of alerts (PATIENT_FLOW_ALERT_EMAIL_FROM).')
+param alertEmailFrom string = ''
+
+@description('Mail server for alerts (PATIENT_FLOW_ALERT_SMTP_HOST).')
+param alertSmtpHost string = ''
+
+@description('Its port (PATIENT_FLOW_ALERT_SMTP_PORT).')
+param alertSmtpPort int = 587
+
+@description('starttls, tls or none (PATIENT_FLOW_ALERT_SMTP_SECURITY).')
+param alertSmtpSecurity string = 'starttls'
+
+@description('User of the mail server (PATIENT_FLOW_ALERT_SMTP_USER).')
+param alertSmtpUser string = ''
+
+@description('Address of the Dagster UI, for links in alerts (PATIENT_FLOW_ALERT_UI_URL).')
+param alertUiUrl string = ''
+
+@description('Address of the runbook, for links in alerts (PATIENT_FLOW_ALERT_RUNBOOK_URL).')
+param alertRunbookUrl string = ''
+
+@description('Minutes within which an event has to be in the warehouse (PATIENT_FLOW_ALERT_STALE_MINUTES).')
+param alertStaleMinutes int = 15
+
+@description('Hours without any event that are an alert (PATIENT_FLOW_ALERT_SILENCE_HOURS).')
+param alertSilenceHours int = 6
+
+@description('Share of quarantined events that is an alert (PATIENT_FLOW_ALERT_QUARANTINE_PCT).')
+param alertQuarantinePct int = 20
+
+@description('Occupancy that is an alert when it lasts (PATIENT_FLOW_ALERT_OCCUPANCY_PCT).')
+param alertOccupancyPct int = 85
+
+@description('Occupancy that is an alert at once (PATIENT_FLOW_ALERT_OCCUPANCY_CRITICAL_PCT).')
+param alertOccupancyCriticalPct int = 95
+
+@description('Occupancy below which the alert is over (PATIENT_FLOW_ALERT_OCCUPANCY_CLOSES_PCT).')
+param alertOccupancyClosesPct int = 80
+
+@description('Hours that high occupancy has to last (PATIENT_FLOW_ALERT_OCCUPANCY_HOURS).')
+param alertOccupancyHours int = 2
+
+@description('Days that Dagster keeps runs (PATIENT_FLOW_KEEP_RUNS_DAYS).')
+param keepRunsDays int = 3
+
+@description('Days that Dagster keeps failed runs (PATIENT_FLOW_KEEP_FAILED_RUNS_DAYS).')
+param keepFailedRunsDays int = 30
+
 // --- settings of the dashboard: rows by hospital and department need a proxy that says who may see which. The sign-in of
 // Container Apps names the person only (X-MS-CLIENT-PRINCIPAL-NAME, from 127.0.0.1): there, everybody in the group sees all.
 
@@ -333,6 +389,7 @@ module vault 'modules/keyvault.bicep' = {
       identities.outputs.dashboard.principalId
     ]
     secretsExist: appsReady
+    alertSecretsExist: alertSecretsExist
     operatorIps: operatorIps
     publicNetworkAccess: accessForOperators
     workspaceId: logs.outputs.workspaceId
@@ -593,6 +650,74 @@ var pipelineSettings = concat(warehouseSettings, [
     name: 'PATIENT_FLOW_MAX_EVENTS_PER_RUN'
     value: string(maxEventsPerRun)
   }
+  {
+    name: 'PATIENT_FLOW_ALERT_EMAIL_TO'
+    value: alertEmailTo
+  }
+  {
+    name: 'PATIENT_FLOW_ALERT_EMAIL_FROM'
+    value: alertEmailFrom
+  }
+  {
+    name: 'PATIENT_FLOW_ALERT_SMTP_HOST'
+    value: alertSmtpHost
+  }
+  {
+    name: 'PATIENT_FLOW_ALERT_SMTP_PORT'
+    value: string(alertSmtpPort)
+  }
+  {
+    name: 'PATIENT_FLOW_ALERT_SMTP_SECURITY'
+    value: alertSmtpSecurity
+  }
+  {
+    name: 'PATIENT_FLOW_ALERT_SMTP_USER'
+    value: alertSmtpUser
+  }
+  {
+    name: 'PATIENT_FLOW_ALERT_UI_URL'
+    value: alertUiUrl
+  }
+  {
+    name: 'PATIENT_FLOW_ALERT_RUNBOOK_URL'
+    value: alertRunbookUrl
+  }
+  {
+    name: 'PATIENT_FLOW_ALERT_STALE_MINUTES'
+    value: string(alertStaleMinutes)
+  }
+  {
+    name: 'PATIENT_FLOW_ALERT_SILENCE_HOURS'
+    value: string(alertSilenceHours)
+  }
+  {
+    name: 'PATIENT_FLOW_ALERT_QUARANTINE_PCT'
+    value: string(alertQuarantinePct)
+  }
+  {
+    name: 'PATIENT_FLOW_ALERT_OCCUPANCY_PCT'
+    value: string(alertOccupancyPct)
+  }
+  {
+    name: 'PATIENT_FLOW_ALERT_OCCUPANCY_CRITICAL_PCT'
+    value: string(alertOccupancyCriticalPct)
+  }
+  {
+    name: 'PATIENT_FLOW_ALERT_OCCUPANCY_CLOSES_PCT'
+    value: string(alertOccupancyClosesPct)
+  }
+  {
+    name: 'PATIENT_FLOW_ALERT_OCCUPANCY_HOURS'
+    value: string(alertOccupancyHours)
+  }
+  {
+    name: 'PATIENT_FLOW_KEEP_RUNS_DAYS'
+    value: string(keepRunsDays)
+  }
+  {
+    name: 'PATIENT_FLOW_KEEP_FAILED_RUNS_DAYS'
+    value: string(keepFailedRunsDays)
+  }
 ])
 
 module apps 'modules/apps.bicep' = if (appsReady) {
@@ -621,6 +746,7 @@ module apps 'modules/apps.bicep' = if (appsReady) {
     postgresDatabase: postgres.outputs.databaseName
     logAccount: lake.outputs.name
     pseudonymKeyUri: vault.outputs.pseudonymKeyUri
+    alertSecretUris: alertSecretsExist ? vault.outputs.alertSecretUris : {}
     signInSecretUri: vault.outputs.signInSecretUri
     signInClientId: signInClientId
     operatorsGroupId: operatorsGroupId

@@ -1,20 +1,32 @@
 """What starts by itself: a micro-batch when events wait, and the hourly upkeep of the lake.
 
-The sensor looks at the hub once a minute, compares with the lake, and asks for one run when there is work.
+The sensor looks at the hub once a minute, compares with the lake, and asks for one run when there is work. After an
+outage one run takes PATIENT_FLOW_MAX_EVENTS_PER_RUN events at most; a second sensor then asks for the next as soon as
+one has ended, so that the minute between two looks is not lost for every one of them. It asks only when the finished
+run left events behind: in daily life the hub is looked at once a minute, as ever.
+
+What may heal is tried again: a step of the job three times within the run, and all of it a minute later, from the
+lake's own progress. What will not heal (another hub, wrong settings) fails at once, and asks for no run.
 """
 
 from datetime import UTC, datetime
 
 import dagster as dg
 
-from patient_flow.contracts.tables import BRONZE_EVENTS, LAKE_TABLES
+from patient_flow.contracts.tables import LAKE_TABLES
 from patient_flow.orchestration.resources import PatientFlow
-from patient_flow.pipeline.backlog import Backlog, HubRefused, plan
+from patient_flow.pipeline.backlog import Backlog
+from patient_flow.pipeline.looking import look
 from patient_flow.pipeline.maintenance import maintain
-from patient_flow.stores.hub import HubError
-from patient_flow.stores.lake import LakeError
 
 PIPELINE_TAG = {"pipeline": "patient_flow"}
+RUN_TAGS = {
+    **PIPELINE_TAG,
+    # A run whose process died is started again. A step that failed for good must not be: with
+    # Failure(allow_retries=False) alone the whole run would be, so the tag says it too.
+    "dagster/max_retries": "2",
+    "dagster/retry_on_asset_or_op_failure": "false",
+}
 ACTIVE = [
     dg.DagsterRunStatus.QUEUED,
     dg.DagsterRunStatus.NOT_STARTED,
@@ -23,12 +35,17 @@ ACTIVE = [
     dg.DagsterRunStatus.CANCELING,
 ]
 
+SINGLE_ASSETS = "__ASSET_JOB"
+"""Dagster's name for the job of assets chosen in the UI or with `dagster asset materialize`."""
+
 micro_batch = dg.define_asset_job(
     "micro_batch",
     selection=dg.AssetSelection.all(),
     description="One micro-batch: from what the hub holds at this moment to the warehouse.",
     executor_def=dg.in_process_executor,
-    run_tags=PIPELINE_TAG,
+    run_tags=RUN_TAGS,
+    # A store that is away for seconds; a Failure that no retry can heal says so itself (allow_retries=False).
+    op_retry_policy=dg.RetryPolicy(max_retries=2, delay=3, backoff=dg.Backoff.EXPONENTIAL),
 )
 
 
@@ -69,17 +86,42 @@ hourly_maintenance = dg.ScheduleDefinition(
 )
 def event_hub_backlog(context: dg.SensorEvaluationContext, patient_flow: PatientFlow) -> dg.RunRequest | dg.SkipReason:
     """Peeks; never consumes. What comes next is read from the lake, not from a cursor."""
-    active = context.instance.get_runs_count(dg.RunsFilter(tags=PIPELINE_TAG, statuses=ACTIVE))
-    if active:
+    return _ask(context.instance, patient_flow)
+
+
+@dg.run_status_sensor(
+    run_status=dg.DagsterRunStatus.SUCCESS,
+    monitored_jobs=[micro_batch],
+    request_job=micro_batch,
+    minimum_interval_seconds=10,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="After an outage: asks for the next micro-batch as soon as one that left events behind has ended.",
+)
+def catch_up(context: dg.RunStatusSensorContext, patient_flow: PatientFlow) -> dg.RunRequest | dg.SkipReason:
+    """Looks at the hub only when the finished run knew of more events than it was to read."""
+    tags = context.dagster_run.tags
+    if int(tags.get("backlog", 0)) <= int(tags.get("events", 0)):
+        return dg.SkipReason("nothing was left behind")
+    return _ask(context.instance, patient_flow)
+
+
+def _ask(instance: dg.DagsterInstance, patient_flow: PatientFlow) -> dg.RunRequest | dg.SkipReason:
+    if is_at_work(instance):
         return decide(None, is_active=True)
     services = patient_flow.services()
-    try:
-        state = services.hub.peek()
-        progress = services.lake.open(BRONZE_EVENTS).progress
-        backlog = plan(state, progress, services.settings.max_events_per_run)
-    except (HubError, HubRefused, LakeError) as error:
-        return dg.SkipReason(str(error))
-    return decide(backlog, is_active=False)
+    hub = look(services.hub, services.lake, services.settings.max_events_per_run)
+    if hub.backlog is None:
+        return dg.SkipReason(hub.sentence)
+    return decide(hub.backlog, is_active=False)
+
+
+def is_at_work(instance: dg.DagsterInstance) -> bool:
+    """True while a run of the pipeline is on its way, also one of single assets, which has no tags of ours."""
+    filters = (
+        dg.RunsFilter(tags=PIPELINE_TAG, statuses=ACTIVE),
+        dg.RunsFilter(job_name=SINGLE_ASSETS, statuses=ACTIVE),
+    )
+    return any(instance.get_runs_count(wanted) for wanted in filters)
 
 
 def decide(backlog: Backlog | None, *, is_active: bool) -> dg.RunRequest | dg.SkipReason:

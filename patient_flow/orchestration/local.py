@@ -15,7 +15,9 @@ concurrency:
     max_concurrent_runs: 4
     tag_concurrency_limits: [{key: pipeline, value: patient_flow, limit: 1}]
 run_monitoring: {enabled: true, start_timeout_seconds: 120, max_runtime_seconds: 3600}
+run_retries: {enabled: true, max_retries: 2, retry_on_asset_or_op_failure: false}
 retention:
+  schedule: {purge_after_days: 30}
   sensor: {purge_after_days: {skipped: 1, started: 7, success: 7, failure: 30}}
 """
 

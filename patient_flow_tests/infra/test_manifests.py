@@ -155,7 +155,9 @@ def test_pods_run_without_privileges_and_with_a_memory_limit(name: str, pod: dic
 def test_only_the_pipeline_gets_the_lake_and_the_key() -> None:
     """UI, daemon, dashboard and migration have no setting that leads to an event."""
     for name, pod in _pods():
-        maps = {source["configMapRef"]["name"] for source in pod["spec"]["containers"][0]["envFrom"]}
+        sources = pod["spec"]["containers"][0]["envFrom"]
+        maps = {source["configMapRef"]["name"] for source in sources if "configMapRef" in source}
+        assert ({"secretRef": {"name": "alerts", "optional": True}} in sources) == (name == "code")
         assert ("pipeline" in maps) == (name == "code")
 
 

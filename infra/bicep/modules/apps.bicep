@@ -55,6 +55,9 @@ param logAccount string
 @description('Key Vault secret with the pseudonym key.')
 param pseudonymKeyUri string
 
+@description('Key Vault secrets of the alert channels: teams and smtp. Empty: alerts need none.')
+param alertSecretUris object = {}
+
 @description('Key Vault secret with the client secret of the sign-in page.')
 param signInSecretUri string
 
@@ -213,6 +216,29 @@ resource internalNames 'Microsoft.Network/privateDnsZones/A@2020-06-01' = if (is
   }
 }
 
+var alertSecrets = empty(alertSecretUris) ? [] : [
+  {
+    name: 'alert-teams-webhook'
+    keyVaultUrl: alertSecretUris.teams
+    identity: identities.pipeline.id
+  }
+  {
+    name: 'alert-smtp-password'
+    keyVaultUrl: alertSecretUris.smtp
+    identity: identities.pipeline.id
+  }
+]
+var alertEnvironment = empty(alertSecretUris) ? [] : [
+  {
+    name: 'PATIENT_FLOW_ALERT_TEAMS_WEBHOOK'
+    secretRef: 'alert-teams-webhook'
+  }
+  {
+    name: 'PATIENT_FLOW_ALERT_SMTP_PASSWORD'
+    secretRef: 'alert-smtp-password'
+  }
+]
+
 // Runs are executed inside the code location (DefaultRunLauncher): a run a minute in a container of its own would spend
 // most of its minute starting. Exactly one replica, since runs are children of this process.
 module code 'app.bicep' = {
@@ -228,14 +254,14 @@ module code 'app.bicep' = {
     arguments: [
       'code'
     ]
-    secrets: [
+    secrets: concat([
       {
         name: 'pseudonym-key'
         keyVaultUrl: pseudonymKeyUri
         identity: identities.pipeline.id
       }
-    ]
-    environment: concat(dagsterSettings, pipelineSettings, [
+    ], alertSecrets)
+    environment: concat(dagsterSettings, pipelineSettings, alertEnvironment, [
       {
         name: 'DAGSTER_PG_USER'
         value: identities.pipeline.name

@@ -19,6 +19,9 @@ param signInPrincipalIds array
 @description('True once an operator has set both secrets. Rights are given on each secret alone, which has to exist then.')
 param secretsExist bool
 
+@description('True once the secrets of the alert channels exist.')
+param alertSecretsExist bool = false
+
 @description('Addresses outside the network from which an operator may set secrets; empty in daily life.')
 param operatorIps array
 
@@ -34,6 +37,10 @@ param workspaceId string
 
 var secretsUser = subscriptionResourceId('Microsoft.Authorization/roleDefinitions', '4633458b-17de-408a-b874-0445c86b69e6')
 var pseudonymKeyName = 'pseudonym-key'
+var alertSecretNames = [
+  'alert-teams-webhook'
+  'alert-smtp-password'
+]
 var signInSecretName = 'sign-in-client-secret'
 
 resource vault 'Microsoft.KeyVault/vaults@2023-07-01' = {
@@ -94,6 +101,22 @@ resource appsReadSignInSecret 'Microsoft.Authorization/roleAssignments@2022-04-0
   }
 }]
 
+resource alertSecrets 'Microsoft.KeyVault/vaults/secrets@2023-07-01' existing = [for name in alertSecretNames: {
+  parent: vault
+  name: name
+}]
+
+resource pipelineReadsAlertSecrets 'Microsoft.Authorization/roleAssignments@2022-04-01' = [for (name, number) in (alertSecretsExist ? alertSecretNames : []): {
+  name: guid(vault.id, name, pipelinePrincipalId, secretsUser)
+  scope: alertSecrets[number]
+  properties: {
+    roleDefinitionId: secretsUser
+    principalId: pipelinePrincipalId
+    principalType: 'ServicePrincipal'
+    description: 'The pipeline tells its alerts.'
+  }
+}]
+
 resource audit 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' = {
   name: 'to-log-analytics'
   scope: vault
@@ -119,3 +142,7 @@ output name string = vault.name
 // Without a version: apps take the current one when they start, so a rotation needs a restart and no deployment.
 output pseudonymKeyUri string = '${vault.properties.vaultUri}secrets/${pseudonymKeyName}'
 output signInSecretUri string = '${vault.properties.vaultUri}secrets/${signInSecretName}'
+output alertSecretUris object = {
+  teams: '${vault.properties.vaultUri}secrets/${alertSecretNames[0]}'
+  smtp: '${vault.properties.vaultUri}secrets/${alertSecretNames[1]}'
+}

@@ -1,0 +1,271 @@
+"""The sensor that looks for what is wrong, and tells it once: opened, worse, over.
+
+It gathers facts, each of which may be missing without hiding the others, hands them to the pure part (``alerts``) and
+carries the messages out. Its cursor holds the ledger of open alerts and of what a channel has not been told yet:
+
+* a restart of the daemon loses nothing: the cursor is in Dagster's database;
+* a tick that dies after sending and before the cursor is kept sends again next time: twice rather than never;
+* a channel that is down keeps its own queue in the ledger, until it takes them all in one message; the other is not
+  held up for longer than one timeout;
+* without a channel, alerts still open and close, and stand in the tick.
+
+Two ticks never run at once: Dagster waits for one to end.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import dagster as dg
+
+from patient_flow.alerts import findings as found
+from patient_flow.alerts import texts
+from patient_flow.alerts.ledger import CRITICAL, Finding, Ledger, changes, reconcile, told
+from patient_flow.contracts.tables import QUARANTINE, SILVER_EVENTS
+from patient_flow.orchestration.channels import Channel, ChannelError, channels
+from patient_flow.orchestration.resources import PatientFlow
+from patient_flow.pipeline import looking
+from patient_flow.services import Services
+from patient_flow.settings import AlertSettings
+from patient_flow.stores.warehouse.batch import WarehouseError
+from patient_flow.stores.warehouse.schema import LOAD_LOG
+from patient_flow.stores.warehouse.views import TABLES as VIEWS
+
+RECENTLY = timedelta(minutes=15)
+_WRAPPERS = {"DagsterExecutionStepExecutionError", "RetryRequestedFromPolicy"}
+MICRO_BATCH = "micro_batch"
+_STORE_PAGE = {
+    looking.DOWN: found.HUB_DOWN,
+    looking.SLOW: found.HUB_SLOW,
+    looking.REFUSED: found.HUB_REFUSED,
+    looking.LAKE: found.STORE_DOWN,
+}
+
+
+@dataclass
+class Gathered:
+    """What a look found; ``unknown`` are pages about which nothing can be said now."""
+
+    findings: list[Finding] = field(default_factory=list)
+    unknown: set[str] = field(default_factory=set)
+    watch: dict[str, Any] = field(default_factory=dict)
+
+
+@dg.sensor(
+    minimum_interval_seconds=60,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Looks once a minute for what is wrong and tells each alert once, and once when it is over: by e-mail "
+    "and Teams where PATIENT_FLOW_ALERT_… is set. The open ones stand in the newest tick.",
+)
+def alerts(context: dg.SensorEvaluationContext, patient_flow: PatientFlow) -> dg.SensorResult:
+    """Facts → findings → ledger → messages → cursor."""
+    now = datetime.now(UTC)
+    ledger = Ledger.from_json(context.cursor)
+    try:
+        services = patient_flow.services()
+    except dg.Failure as error:  # nothing can be told either: where to is a setting too
+        return dg.SensorResult(skip_reason=f"{found.SETTINGS}: {error.description}", cursor=context.cursor)
+    gathered = gather(context, services, ledger, now)
+    services.warehouse.dispose()
+    ways = channels(services.settings.alerts)
+    changed = changes(ledger.open, gathered.findings, now, gathered.unknown)
+    ledger = replace(reconcile(ledger, changed, ways, now), watch=gathered.watch)
+    links = _links(context, services.settings.alerts)
+    ledger, failures = deliver(ledger, ways, links)
+    for failure in failures:
+        context.log.warning(failure)
+    said = [texts.open_alerts(ledger.open)]
+    said += [f"not told yet: {failure}" for failure in failures]
+    if not ways:
+        said.append("no channel is set (PATIENT_FLOW_ALERT_EMAIL_TO, PATIENT_FLOW_ALERT_TEAMS_WEBHOOK)")
+    return dg.SensorResult(skip_reason="; ".join(said), cursor=ledger.to_json())
+
+
+def deliver(ledger: Ledger, ways: Mapping[str, Channel], links: texts.Links) -> tuple[Ledger, list[str]]:
+    """Tells every channel what it has not been told yet; what failed stays in the ledger. Never raises."""
+    failures = []
+    for name, channel in ways.items():
+        notes = ledger.untold.get(name, ())
+        if not notes:
+            continue
+        try:
+            channel.send(texts.message(notes, links))
+        except ChannelError as error:
+            failures.append(str(error))
+        except Exception as error:  # noqa: BLE001  (a bug in one channel must not silence the other)
+            failures.append(f"{name}: {type(error).__name__}")
+        else:
+            ledger = told(ledger, name)
+    return ledger, failures
+
+
+def gather(context: dg.SensorEvaluationContext, services: Services, ledger: Ledger, now: datetime) -> Gathered:
+    """All findings. A source that cannot be read is a finding itself, and leaves its alerts as they are."""
+    gathered = Gathered()
+    _of_dagster(context, services, now, gathered)
+    hub = looking.look(services.hub, services.lake, services.settings.max_events_per_run)
+    _of_hub(hub, services, now, gathered)
+    _of_warehouse(hub, services, ledger, now, gathered)
+    return gathered
+
+
+def _of_dagster(context: dg.SensorEvaluationContext, services: Services, now: datetime, gathered: Gathered) -> None:
+    gathered.findings += found.of_runs(finished_runs(context.instance))
+    gathered.findings += found.of_notices(run_notices(context.instance, now))
+    repository = context.repository_def
+    if repository is not None:
+        gathered.findings += found.of_checks(
+            check_results(context.instance, sorted(repository.asset_graph.asset_check_keys))
+        )
+    accepted, quarantined = (rows_added(context.instance, table.path, now) for table in (SILVER_EVENTS, QUARANTINE))
+    gathered.findings += found.quarantine(accepted, quarantined, services.settings.alerts.quarantine_pct)
+
+
+def _of_hub(hub: looking.Look, services: Services, now: datetime, gathered: Gathered) -> None:
+    if hub.trouble is not None:
+        page = _STORE_PAGE[hub.trouble]
+        subject = "lake" if page == found.STORE_DOWN else ""
+        hold = found.FLICKER if page == found.HUB_SLOW else timedelta()
+        gathered.findings.append(Finding(page, subject, CRITICAL, f"{hub.sentence.rstrip('.')}.", hold))
+    if hub.backlog is None:
+        gathered.unknown |= {found.SILENCE, found.STALE}
+        return
+    gathered.findings += found.of_notices(hub.backlog.notices)
+    limit = timedelta(hours=services.settings.alerts.silence_hours)
+    gathered.findings += found.silence(hub.newest, now, limit)
+
+
+def _of_warehouse(hub: looking.Look, services: Services, ledger: Ledger, now: datetime, gathered: Gathered) -> None:
+    settings = services.settings.alerts
+    gathered.watch = dict(ledger.watch)
+    try:
+        log = services.warehouse.query(LOAD_LOG.select())
+        if hub.backlog is not None:
+            loaded_at = log["loaded_at"].drop_nulls().max() if log.height else None
+            at = loaded_at.replace(tzinfo=UTC) if isinstance(loaded_at, datetime) else None
+            limit = timedelta(minutes=settings.stale_minutes)
+            gathered.watch, stale = found.staleness(ledger.watch, hub.ends, hub.read, at, now, limit)
+            gathered.findings += stale
+        hours = department_hours(services, now - timedelta(hours=settings.occupancy_hours + 24))
+    except WarehouseError as error:
+        gathered.unknown |= {found.STALE, found.OCCUPANCY}
+        if "warehouse init" not in str(error):  # before the first load there is nothing to be had
+            gathered.findings.append(Finding(found.STORE_DOWN, "warehouse", CRITICAL, f"{error}."))
+        return
+    already = [alert.subject for alert in ledger.open.values() if alert.page == found.OCCUPANCY]
+    gathered.findings += found.occupancy(
+        hours,
+        already,
+        found.OccupancyLimits(
+            settings.occupancy_pct,
+            settings.occupancy_critical_pct,
+            settings.occupancy_closes_pct,
+            settings.occupancy_hours,
+        ),
+    )
+
+
+def department_hours(services: Services, since: datetime) -> list[found.DepartmentHour]:
+    """Occupancy of departments by hour, as the warehouse's view has it."""
+    view = VIEWS["BedOccupancyHourly"]
+    asked = view.select().where(view.c.date >= since.date(), view.c.occupancy_pct.is_not(None))
+    frame = services.warehouse.query(asked).select("hospital_name", "department", "hour_start_at", "occupancy_pct")
+    return [
+        found.DepartmentHour(str(hospital), department, at.replace(tzinfo=UTC), pct)
+        for hospital, department, at, pct in frame.iter_rows()
+    ]
+
+
+def finished_runs(instance: dg.DagsterInstance) -> list[found.FinishedRun]:
+    """The newest finished run of each job. Runs of single assets count as micro-batches: each heals the other."""
+    done = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE]
+    newest: dict[str, dg.DagsterRun] = {}
+    for run in instance.get_runs(dg.RunsFilter(statuses=done), limit=50):
+        newest.setdefault(MICRO_BATCH if run.job_name.startswith("__") else run.job_name, run)
+    return [
+        found.FinishedRun(
+            job,
+            run.run_id,
+            run.status == dg.DagsterRunStatus.SUCCESS,
+            "" if run.status == dg.DagsterRunStatus.SUCCESS else cause(instance, run.run_id),
+        )
+        for job, run in newest.items()
+    ]
+
+
+def cause(instance: dg.DagsterInstance, run_id: str) -> str:
+    """Which step failed, and of what kind the error was: never its text, unless we wrote it for operators."""
+    failures = instance.all_logs(run_id, of_type=dg.DagsterEventType.STEP_FAILURE)
+    for entry in failures:
+        event = entry.dagster_event
+        if event is None or event.step_failure_data.error is None:
+            continue
+        failure = event.step_failure_data
+        if failure.user_failure_data is not None and failure.user_failure_data.description:
+            return f"{event.step_key}: {failure.user_failure_data.description}"
+        error = failure.error
+        while error is not None and error.cls_name in _WRAPPERS and error.cause is not None:
+            error = error.cause
+        return f"{event.step_key} ended with {error.cls_name if error is not None else 'an error'}"
+    return "it was interrupted before a step could fail"
+
+
+def run_notices(instance: dg.DagsterInstance, now: datetime) -> list[str]:
+    """What the hub's sensor noticed when it asked for the runs of the last minutes."""
+    filters = dg.RunsFilter(job_name=MICRO_BATCH, created_after=now - RECENTLY)
+    return [
+        notice
+        for run in instance.get_runs(filters, limit=20)
+        for notice in filter(None, run.tags.get("notices", "").split("; "))
+    ]
+
+
+def check_results(instance: dg.DagsterInstance, keys: Sequence[dg.AssetCheckKey]) -> list[found.CheckResult]:
+    """The newest evaluation of each check. One that is being evaluated counts as what it was."""
+    from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus as Status
+
+    evaluated = {Status.SUCCEEDED, Status.FAILED}
+    newest = instance.event_log_storage.get_latest_asset_check_execution_by_key(keys)
+    results = []
+    for key, record in newest.items():
+        if record.status not in evaluated:
+            earlier = instance.event_log_storage.get_asset_check_execution_history(key, limit=1, status=evaluated)
+            if not earlier:
+                continue
+            record = earlier[0]
+        event = record.event.dagster_event if record.event is not None else None
+        if event is None or event.event_type != dg.DagsterEventType.ASSET_CHECK_EVALUATION:
+            continue
+        evaluation = event.asset_check_evaluation_data
+        results.append(
+            found.CheckResult(
+                key.asset_key.to_user_string(),
+                key.name,
+                evaluation.passed,
+                evaluation.severity == dg.AssetCheckSeverity.ERROR,
+                evaluation.description or "see the check in the Dagster UI",
+            )
+        )
+    return results
+
+
+def rows_added(instance: dg.DagsterInstance, path: str, now: datetime) -> int:
+    """Rows that the materialisations of an asset added in the last quarter of an hour, by their metadata."""
+    records = instance.fetch_materializations(
+        dg.AssetRecordsFilter(asset_key=dg.AssetKey(path.split("/")), after_timestamp=(now - RECENTLY).timestamp()),
+        limit=30,
+    ).records
+    added = 0
+    for record in records:
+        materialization = record.asset_materialization
+        value = materialization.metadata.get("rows_inserted") if materialization is not None else None
+        if value is not None and isinstance(value.value, int):
+            added += value.value
+    return added
+
+
+def _links(context: dg.SensorEvaluationContext, settings: AlertSettings) -> texts.Links:
+    repository = context.repository_def
+    checks = [] if repository is None else [key.name for key in repository.asset_graph.asset_check_keys]
+    return texts.Links(settings.runbook_url, settings.ui_url, frozenset(checks))

@@ -1,0 +1,67 @@
+"""What operators start from the UI's launchpad: the commands ``rebuild`` and ``replay-quarantine``, in the same slot.
+
+Not here: what they do (``operations``). The config is checked before anything is touched.
+"""
+
+from enum import Enum
+
+import dagster as dg
+from pydantic import Field
+
+from patient_flow import operations
+from patient_flow.orchestration.automation import PIPELINE_TAG
+from patient_flow.orchestration.resources import PatientFlow
+
+
+class What(Enum):
+    """What to make again."""
+
+    REBUILD = "rebuild"
+    REPLAY_QUARANTINE = "replay_quarantine"
+
+
+class BackfillConfig(dg.Config):
+    """The form in the launchpad."""
+
+    what: What = Field(
+        description="rebuild: silver, gold and warehouse again, from bronze (after a rule, mapping or department list "
+        "changed for events that were accepted; takes minutes per million events). replay_quarantine: judge rejected "
+        "events again; what is accepted now flows on."
+    )
+    rule: str | None = Field(
+        default=None,
+        description="Only with replay_quarantine: only events that were rejected for this rule, such as "
+        "department_is_missing. Leave it out for all.",
+    )
+    why: str = Field(
+        description="One line for whoever reads the run later: what changed, who asked. No names of patients."
+    )
+    dry_run: bool = Field(default=True, description="Only say what would be done. Set it to false to do it.")
+
+
+@dg.op(description="Rebuilds, or replays the quarantine, as the config says. Other micro-batches wait meanwhile.")
+def make_again(context: dg.OpExecutionContext, config: BackfillConfig, patient_flow: PatientFlow) -> None:
+    """One line of log per step; a config that makes no sense fails at once, with one sentence."""
+    services = patient_flow.services()
+    try:
+        asked = operations.Backfill(config.what.value, config.rule, config.why)
+        context.log.info(f"{asked.what}: {asked.why}")
+        lines = asked.preview(services) if config.dry_run else asked.run(services)
+        for line in lines:
+            context.log.info(line)
+    except operations.OperatorError as error:
+        raise dg.Failure(str(error), allow_retries=False) from error
+    if config.dry_run:
+        context.log.info("nothing was changed: dry_run is true")
+
+
+@dg.job(
+    description="Back-fill: silver, gold and warehouse again from bronze, or the quarantine judged again. Open the "
+    "launchpad: every field is described there; dry_run is on until you turn it off. It waits for the micro-batch "
+    "that is at work, and the next one waits for it.",
+    executor_def=dg.in_process_executor,
+    tags={**PIPELINE_TAG, "dagster/retry_on_asset_or_op_failure": "false"},
+)
+def backfill() -> None:
+    """One op."""
+    make_again()

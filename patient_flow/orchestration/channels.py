@@ -1,0 +1,111 @@
+"""Ways out for alerts: e-mail and Microsoft Teams. Each only carries a message; ``alerts`` decides what it says."""
+
+from __future__ import annotations
+
+import smtplib
+import ssl
+from collections.abc import Mapping
+from email.message import EmailMessage
+from email.utils import formatdate, make_msgid
+from typing import Any, Protocol
+
+from patient_flow.alerts.texts import Message
+from patient_flow.settings import AlertSettings
+
+SECONDS = 10.0
+"""Patience with a channel: two of them that are down must leave the tick its time."""
+
+
+class ChannelError(RuntimeError):
+    """The message did not get out; the text says why, without secrets. It is tried again at the next look."""
+
+
+class Channel(Protocol):
+    """Sends one message or raises :class:`ChannelError`."""
+
+    def send(self, message: Message) -> None:
+        """Returns when the other side has taken it."""
+
+
+def channels(settings: AlertSettings) -> Mapping[str, Channel]:
+    """The channels that are configured, by name."""
+    found: dict[str, Channel] = {}
+    if settings.email_to:
+        found["e-mail"] = Email(settings)
+    if settings.teams_webhook:
+        found["Teams"] = Teams(settings.teams_webhook)
+    return found
+
+
+class Email:
+    """One message to all addresses, through an SMTP server whose certificate is checked."""
+
+    def __init__(self, settings: AlertSettings) -> None:
+        self._settings = settings
+
+    def send(self, message: Message) -> None:
+        """Hands the message to the server."""
+        settings = self._settings
+        try:
+            with self._connected() as server:
+                if settings.smtp_password:
+                    server.login(settings.smtp_user, settings.smtp_password)
+                refused = server.send_message(self._mail(message))
+        except (OSError, smtplib.SMTPException) as error:
+            reason = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+            raise ChannelError(f"e-mail through {settings.smtp_host}:{settings.smtp_port}: {reason}") from error
+        if refused:
+            raise ChannelError(
+                f"{settings.smtp_host} refused {', '.join(refused)}: correct PATIENT_FLOW_ALERT_EMAIL_TO"
+            )
+
+    def _connected(self) -> smtplib.SMTP:
+        settings, context = self._settings, ssl.create_default_context()
+        if settings.smtp_security == "tls":
+            return smtplib.SMTP_SSL(settings.smtp_host, settings.smtp_port, timeout=SECONDS, context=context)
+        server = smtplib.SMTP(settings.smtp_host, settings.smtp_port, timeout=SECONDS)
+        if settings.smtp_security == "starttls":
+            try:
+                server.starttls(context=context)
+            except BaseException:
+                server.close()
+                raise
+        return server
+
+    def _mail(self, message: Message) -> EmailMessage:
+        mail = EmailMessage()
+        mail["From"] = self._settings.email_from
+        mail["To"] = ", ".join(self._settings.email_to)
+        mail["Subject"] = message.subject
+        mail["Date"] = formatdate()
+        mail["Message-ID"] = make_msgid(domain=self._settings.email_from.rpartition("@")[2])
+        mail.set_content(message.body)
+        return mail
+
+
+class Teams:
+    """A card in a Teams channel, through the address of a workflow or of an older incoming webhook."""
+
+    def __init__(self, webhook: str) -> None:
+        self._webhook = webhook
+
+    def send(self, message: Message) -> None:
+        """Posts the card."""
+        try:
+            from dagster_msteams.adaptive_card import AdaptiveCard
+            from dagster_msteams.card import Card
+            from dagster_msteams.client import TeamsClient
+        except ImportError:
+            raise ChannelError("Teams: the package is not installed; install patient-flow[teams]") from None
+        from requests import RequestException
+
+        client = TeamsClient(self._webhook, timeout=SECONDS)
+        card: Any = Card() if client.is_legacy_webhook() else AdaptiveCard()  # type: ignore[no-untyped-call]
+        for paragraph in (message.subject, *message.body.split("\n\n")):
+            # Markdown, in which a single line break is none
+            card.add_attachment(paragraph.replace("\n", "\n\n"))
+        try:
+            client.post_message(card.payload)
+        except RequestException as error:  # its text may hold the address, which is a secret
+            status = getattr(getattr(error, "response", None), "status_code", None)
+            raise ChannelError(f"Teams: {type(error).__name__}{f' {status}' if status else ''}") from None

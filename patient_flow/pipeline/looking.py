@@ -1,0 +1,94 @@
+"""A look at the hub that always comes back: what waits there, or what is the matter with it, within a few seconds.
+
+A sensor has a deadline; the hub's client, in front of a network that swallows packets, has none that can be relied on.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from patient_flow.contracts.tables import BRONZE_EVENTS
+from patient_flow.pipeline.backlog import Backlog, HubRefused, plan, source
+from patient_flow.stores.hub import Hub, HubError, HubState
+from patient_flow.stores.lake import Lake, LakeError
+
+SECONDS = 20.0
+"""Patience of one look: well within the 60 seconds that Dagster gives a tick."""
+SLOW_SECONDS = 8.0
+
+DOWN, SLOW, REFUSED, LAKE = "down", "slow", "refused", "lake"
+
+
+@dataclass(frozen=True)
+class Look:
+    """``backlog`` when it is known; else ``trouble`` (a constant above) and the ``sentence`` for the operator.
+
+    A hub that answered, but took long, has both. ``ends`` are the partitions' last sequence numbers, ``read`` those in
+    bronze.
+    """
+
+    backlog: Backlog | None = None
+    trouble: str | None = None
+    sentence: str = ""
+    ends: Mapping[str, int] = field(default_factory=dict)
+    read: Mapping[str, int] = field(default_factory=dict)
+    newest: datetime | None = None
+
+
+def look(hub: Hub, lake: Lake, max_events: int, *, seconds: float = SECONDS) -> Look:
+    """Compares the hub with bronze. Never raises for a system that is away, and never takes much over ``seconds``."""
+    began = time.monotonic()
+    state = _peek(hub, seconds)
+    if isinstance(state, Look):
+        return state
+    took = time.monotonic() - began
+    try:
+        bronze = lake.open(BRONZE_EVENTS)
+        backlog = plan(state, bronze.progress, max_events)
+    except HubRefused as error:
+        return Look(trouble=REFUSED, sentence=str(error))
+    except LakeError as error:
+        return Look(trouble=LAKE, sentence=str(error))
+    positions = {
+        part.partition_id: bronze.progress(source(backlog.hub, backlog.created_at_ms, part.partition_id))
+        for part in state.partitions
+    }
+    is_slow = took > SLOW_SECONDS
+    return Look(
+        backlog,
+        SLOW if is_slow else None,
+        f"Event Hub {hub.name} took {took:.0f} s to say what it holds" if is_slow else "",
+        {part.partition_id: part.last_sequence_number for part in state.partitions if not part.is_empty},
+        {part: position for part, position in positions.items() if position is not None},
+        max((part.last_enqueued_at for part in state.partitions if part.last_enqueued_at), default=None),
+    )
+
+
+def _peek(hub: Hub, seconds: float) -> HubState | Look:
+    found: list[HubState | Exception] = []
+
+    def peek() -> None:
+        try:
+            found.append(hub.peek())
+        except Exception as error:  # noqa: BLE001  (raised again in the caller's thread)
+            found.append(error)
+
+    thread = threading.Thread(target=peek, name="hub-peek", daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if not found:
+        return Look(
+            trouble=SLOW,
+            sentence=f"Event Hub {hub.name} at {hub.host} does not answer within {seconds:.0f} s; "
+            "the next tick tries again",
+        )
+    (result,) = found
+    if isinstance(result, HubError):
+        return Look(trouble=DOWN, sentence=str(result))
+    if isinstance(result, Exception):
+        raise result
+    return result

@@ -1,0 +1,1 @@
+"""Alerts without Dagster: findings, ledger, texts, runbook."""

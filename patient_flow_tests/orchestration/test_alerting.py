@@ -1,0 +1,317 @@
+"""The sensor with real receivers on loopback: an SMTP server, and an HTTP server that plays Teams."""
+
+from __future__ import annotations
+
+import http.server
+import json
+import ssl
+import threading
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from email import message_from_bytes
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+from aiosmtpd.controller import Controller
+from aiosmtpd.smtp import SMTP, AuthResult, Envelope, Session
+
+from patient_flow.alerts.texts import Message
+from patient_flow.definitions import build_defs
+from patient_flow.local_hub.testing import HubThread
+from patient_flow.orchestration.alerting import alerts
+from patient_flow.orchestration.automation import micro_batch
+from patient_flow.orchestration.channels import ChannelError, Email, Teams
+from patient_flow.orchestration.resources import PatientFlow
+from patient_flow.settings import AlertSettings
+from patient_flow_tests.e2e.processes import free_port
+from patient_flow_tests.infra.services import make_certificate
+
+pytestmark = pytest.mark.filterwarnings("ignore::dagster.BetaWarning", "ignore:.*auth.*:UserWarning")
+
+NOTICE = Message("[patient_flow] critical: hub down", "CRITICAL: hub down\nIt is down – really.\n\nDagster: http://ui")
+
+
+class Inbox:
+    """What an SMTP server was given."""
+
+    def __init__(self) -> None:
+        self.mails: list[tuple[list[str], Any]] = []
+
+    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:
+        assert isinstance(envelope.content, bytes)
+        self.mails.append((envelope.rcpt_tos, message_from_bytes(envelope.content)))
+        return "250 taken"
+
+    @property
+    def subjects(self) -> list[str]:
+        return [" ".join(mail["Subject"].split()) for _, mail in self.mails]
+
+
+@contextmanager
+def smtp(**options: Any) -> Iterator[tuple[Inbox, int]]:
+    inbox, port = Inbox(), free_port()
+    controller = Controller(inbox, hostname="127.0.0.1", port=port, **options)
+    controller.start()
+    try:
+        yield inbox, port
+    finally:
+        controller.stop()
+
+
+@contextmanager
+def teams(status: int = 202) -> Iterator[tuple[list[Any], str]]:
+    cards: list[Any] = []
+
+    class Receiver(http.server.BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            cards.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(status)
+            self.end_headers()
+
+        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Receiver) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield cards, f"http://127.0.0.1:{server.server_address[1]}/secret-path"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def mail_settings(port: int, **more: Any) -> AlertSettings:
+    return AlertSettings(
+        **{
+            "email_to": ("oncall@hospital.example", "chief@hospital.example"),
+            "email_from": "flow@hospital.example",
+            "smtp_host": "127.0.0.1",
+            "smtp_port": port,
+            "smtp_security": "none",
+            **more,
+        }
+    )
+
+
+# --- channels -------------------------------------------------------------------------------------------------------
+
+
+def test_a_mail_reaches_everybody_with_its_text() -> None:
+    with smtp() as (inbox, port):
+        Email(mail_settings(port)).send(NOTICE)
+    ((recipients, mail),) = inbox.mails
+    assert recipients == ["oncall@hospital.example", "chief@hospital.example"]
+    assert mail["Subject"] == NOTICE.subject
+    assert "It is down – really." in mail.get_payload(decode=True).decode()
+
+
+@pytest.mark.parametrize("security", ["starttls", "tls"])
+def test_mail_goes_over_tls_with_a_password(security: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    certificate = make_certificate(tmp_path)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate.certificate, certificate.key)
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate.certificate))
+    seen: list[bytes] = []
+
+    def authenticator(server: Any, session: Any, envelope: Any, mechanism: str, data: Any) -> AuthResult:
+        seen.append(data.password)
+        return AuthResult(success=True)
+
+    options: dict[str, Any] = {"authenticator": authenticator, "auth_required": True}
+    if security == "starttls":
+        options |= {"tls_context": context, "require_starttls": True}
+    else:
+        options |= {"ssl_context": context, "auth_require_tls": False}
+    with smtp(**options) as (inbox, port):
+        Email(mail_settings(port, smtp_security=security, smtp_user="flow", smtp_password="secret")).send(NOTICE)
+    assert inbox.subjects == [NOTICE.subject]
+    assert seen == [b"secret"]
+
+
+def test_a_certificate_that_nobody_knows_is_refused(tmp_path: Path) -> None:
+    certificate = make_certificate(tmp_path)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate.certificate, certificate.key)
+    with smtp(tls_context=context) as (inbox, port), pytest.raises(ChannelError, match="CERTIFICATE"):
+        Email(mail_settings(port, smtp_security="starttls")).send(NOTICE)
+    assert inbox.mails == []
+
+
+def test_a_card_reaches_teams() -> None:
+    with teams() as (cards, address):
+        Teams(address).send(NOTICE)
+    (card,) = cards
+    said = [block["text"] for block in card["attachments"][0]["content"]["body"]]
+    assert said[0] == NOTICE.subject
+    assert "It is down – really." in said[1]
+
+
+def test_what_teams_refuses_is_said_without_the_secret_address() -> None:
+    with teams(status=429) as (_, address), pytest.raises(ChannelError) as refused:
+        Teams(address).send(NOTICE)
+    assert "secret-path" not in str(refused.value)
+    assert refused.value.__cause__ is None
+
+
+# --- the sensor -----------------------------------------------------------------------------------------------------
+
+
+class Watch:
+    """Ticks of the sensor, one after the other, with the cursor in between as the daemon keeps it."""
+
+    def __init__(self, folder: Path, hub: HubThread, **settings: str) -> None:
+        self.resource = PatientFlow(
+            overrides={
+                "PATIENT_FLOW_LAKE_URI": f"{folder}/{{layer}}",
+                "PATIENT_FLOW_WAREHOUSE_URL": f"sqlite:///{folder}/warehouse.db",
+                "PATIENT_FLOW_EVENTHUB_CONNECTION": hub.connection,
+                **settings,
+            }
+        )
+        self.instance = dg.DagsterInstance.ephemeral()
+        self.cursor: str | None = None
+
+    def tick(self) -> str:
+        context = dg.build_sensor_context(
+            instance=self.instance,
+            cursor=self.cursor,
+            repository_def=build_defs(self.resource).get_repository_def(),
+        )
+        result = alerts(context, patient_flow=self.resource)
+        assert isinstance(result, dg.SensorResult)
+        self.cursor = result.cursor
+        return str(result.skip_reason.skip_message) if result.skip_reason else ""
+
+
+@pytest.fixture
+def both(tmp_path: Path, hub_thread: HubThread) -> Iterator[tuple[Watch, Inbox, list[Any]]]:
+    with smtp() as (inbox, port), teams() as (cards, address):
+        watch = (
+            Watch(
+                tmp_path,
+                hub_thread,
+                PATIENT_FLOW_ALERT_EMAIL_TO="oncall@hospital.example",
+                PATIENT_FLOW_ALERT_EMAIL_FROM="flow@hospital.example",
+                PATIENT_FLOW_ALERT_SMTP_HOST="127.0.0.1",
+                PATIENT_FLOW_ALERT_SMTP_PORT=str(port),
+                PATIENT_FLOW_ALERT_SMTP_SECURITY="none",
+                PATIENT_FLOW_ALERT_TEAMS_WEBHOOK=address,
+            ),
+            inbox,
+            cards,
+        )
+        yield watch
+        watch[0].instance.dispose()
+
+
+def test_a_hub_that_is_down_is_told_once_to_both_and_once_when_it_is_back(
+    both: tuple[Watch, Inbox, list[Any]], hub_thread: HubThread
+) -> None:
+    watch, inbox, cards = both
+    assert watch.tick() == "no alert is open"
+    hub_thread.stop()
+    for _ in range(3):
+        assert "1 open: hub down since" in watch.tick()
+    hub_thread.start()
+    for _ in range(2):
+        assert watch.tick() == "no alert is open"
+    assert inbox.subjects == ["[patient_flow] critical: hub down", "[patient_flow] over: hub down"]
+    assert len(cards) == 2
+
+
+def test_a_channel_that_is_down_blocks_neither_the_other_nor_its_own_later_message(
+    tmp_path: Path, hub_thread: HubThread
+) -> None:
+    port = free_port()
+    with teams() as (cards, address):
+        watch = Watch(
+            tmp_path,
+            hub_thread,
+            PATIENT_FLOW_ALERT_EMAIL_TO="oncall@hospital.example",
+            PATIENT_FLOW_ALERT_EMAIL_FROM="flow@hospital.example",
+            PATIENT_FLOW_ALERT_SMTP_HOST="127.0.0.1",
+            PATIENT_FLOW_ALERT_SMTP_PORT=str(port),
+            PATIENT_FLOW_ALERT_SMTP_SECURITY="none",
+            PATIENT_FLOW_ALERT_TEAMS_WEBHOOK=address,
+        )
+        hub_thread.stop()
+        assert "not told yet: e-mail through 127.0.0.1" in watch.tick()
+        assert len(cards) == 1
+        inbox = Inbox()
+        controller = Controller(inbox, hostname="127.0.0.1", port=port)
+        controller.start()
+        try:
+            watch.tick()
+        finally:
+            controller.stop()
+        assert len(cards) == 1
+    assert inbox.subjects == ["[patient_flow] critical: hub down"]
+
+
+def test_without_a_channel_open_alerts_stand_in_the_tick(tmp_path: Path, hub_thread: HubThread) -> None:
+    hub_thread.stop()
+    said = Watch(tmp_path, hub_thread).tick()
+    assert "hub down" in said
+    assert "no channel is set" in said
+
+
+def test_a_failed_run_is_told_with_its_step_and_over_with_the_next_good_one(
+    both: tuple[Watch, Inbox, list[Any]], hub_thread: HubThread
+) -> None:
+    watch, inbox, _ = both
+    defs = build_defs(watch.resource)
+    hub_thread.stop()
+    watch.tick()
+    job = defs.resolve_job_def(micro_batch.name)
+    asked = [dg.AssetKey(["bronze", "patient_events"])]
+    options: dict[str, Any] = {"instance": watch.instance, "asset_selection": asked, "raise_on_error": False}
+    assert not job.execute_in_process(**options).success
+    assert "bronze__patient_events ended with HubError" in watch.tick()
+    hub_thread.start()
+    assert job.execute_in_process(**options).success
+    assert watch.tick() == "no alert is open"
+    assert "[patient_flow] critical: run failed: micro_batch" in inbox.subjects
+
+
+def test_a_check_that_fails_becomes_an_alert_by_itself(both: tuple[Watch, Inbox, list[Any]]) -> None:
+    watch, inbox, _ = both
+    for passed in (False, True):
+        check = dg.AssetCheckKey(dg.AssetKey(["gold", "data_quality_day"]), "few_events_are_quarantined")
+        watch.instance.report_runless_asset_event(
+            dg.AssetCheckEvaluation(
+                asset_key=check.asset_key,
+                check_name=check.name,
+                passed=passed,
+                metadata={},
+                severity=dg.AssetCheckSeverity.WARN,
+                description="Ask the sender about the rules below.",
+            )
+        )
+        watch.tick()
+    subject = "check failed: gold/data_quality_day/few_events_are_quarantined"
+    assert inbox.subjects == [f"[patient_flow] warning: {subject}", f"[patient_flow] over: {subject}"]
+    assert "Ask the sender" in inbox.mails[0][1].get_payload(decode=True).decode()
+
+
+def test_what_the_hubs_sensor_noticed_is_told(both: tuple[Watch, Inbox, list[Any]]) -> None:
+    watch, inbox, _ = both
+    watch.instance.add_run(
+        dg.DagsterRun(
+            job_name=micro_batch.name,
+            run_id=uuid.uuid4().hex,
+            tags={"notices": "partition 1: retention dropped 3 events before they could be read; partition 4 is new"},
+        )
+    )
+    said = watch.tick()
+    assert "retention overtook us" in said
+    assert "new partition" in said
+    assert inbox.subjects == ["[patient_flow] critical: retention overtook us (and 1 more)"]
+
+
+def test_settings_that_make_no_sense_are_said_in_the_tick(tmp_path: Path, hub_thread: HubThread) -> None:
+    watch = Watch(tmp_path, hub_thread, PATIENT_FLOW_ALERT_EMAIL_TO="oncall@hospital.example")
+    assert "PATIENT_FLOW_ALERT_SMTP_HOST" in watch.tick()

@@ -1,0 +1,68 @@
+"""Old runs go with everything they left on disk; what runs, what failed lately and what is newest stays."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from patient_flow.orchestration import housekeeping
+from patient_flow.orchestration.housekeeping import prune
+
+DAY = timedelta(days=1)
+
+
+@dg.op
+def says_something() -> None:
+    print("hello")  # noqa: T201
+
+
+@dg.job(executor_def=dg.in_process_executor)
+def one_op() -> None:
+    says_something()
+
+
+@pytest.fixture
+def instance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dg.DagsterInstance:
+    monkeypatch.setattr(housekeeping, "ALWAYS_KEPT", 1)
+    (tmp_path / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
+    return dg.DagsterInstance.from_config(str(tmp_path))
+
+
+def files_of(folder: Path, run_id: str) -> list[Path]:
+    return [path for path in folder.rglob("*") if run_id in str(path) and path.is_file()]
+
+
+def test_an_old_run_goes_with_its_events_and_logs_and_the_newest_stays(
+    tmp_path: Path, instance: dg.DagsterInstance
+) -> None:
+    with instance:
+        old, new = (one_op.execute_in_process(instance=instance).run_id for _ in range(2))
+        assert files_of(tmp_path, old)
+        done = prune(instance, datetime.now(UTC) + 10 * DAY, DAY, DAY)
+        assert (done.runs, done.bytes > 0) == (1, True)
+        assert files_of(tmp_path, old) == []
+        assert [run.run_id for run in instance.get_runs()] == [new]
+        assert instance.all_logs(new)
+
+
+def test_what_is_young_or_still_runs_stays(tmp_path: Path, instance: dg.DagsterInstance) -> None:
+    with instance:
+        for status in (dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.SUCCESS):
+            instance.add_run(dg.DagsterRun(job_name="one_op", run_id=str(uuid.uuid4()), status=status))
+        assert prune(instance, datetime.now(UTC), DAY, DAY).runs == 0
+        prune(instance, datetime.now(UTC) + 2 * DAY, DAY, DAY)
+        left = {run.status for run in instance.get_runs()}
+        assert {dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING} <= left
+
+
+def test_a_failed_run_is_kept_longer(instance: dg.DagsterInstance) -> None:
+    with instance:
+        failed = str(uuid.uuid4())
+        instance.add_run(dg.DagsterRun(job_name="one_op", run_id=failed, status=dg.DagsterRunStatus.FAILURE))
+        one_op.execute_in_process(instance=instance)
+        assert prune(instance, datetime.now(UTC) + 2 * DAY, DAY, 30 * DAY).runs == 0
+        assert prune(instance, datetime.now(UTC) + 31 * DAY, DAY, 30 * DAY).runs == 1
