@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 
@@ -14,6 +13,7 @@ from patient_flow.contracts.tables import BRONZE_EVENTS, LAKE_TABLES, QUARANTINE
 from patient_flow_tests.e2e.processes import Machine, Outcome, micro_batch
 from patient_flow_tests.e2e.visits import Visit, send, visits
 from patient_flow_tests.e2e.warehouse import ask, everything
+from patient_flow_tests.stacks import Stack
 
 EVENTS = 20_000
 
@@ -33,15 +33,15 @@ class Story:
         return [visit for visit in self.sent if visit.admission <= self.sent_at]
 
     @property
-    def warehouse(self) -> Path:
-        """The database file."""
-        return self.machine.warehouse
+    def warehouse(self) -> str:
+        """URL of the database."""
+        return self.machine.warehouse_url
 
 
 @pytest.fixture(scope="module")
-def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
+def story(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
     """20,000 events of a foreign producer, and one micro-batch from the command line."""
-    with Machine(tmp_path_factory.mktemp("foreign") / "machine") as machine:
+    with Machine(tmp_path_factory.mktemp("foreign") / "machine", stack=stack) as machine:
         machine.start_hub()
         sent_at = datetime.now(UTC)
         sent = visits(EVENTS, sent_at)
@@ -77,7 +77,7 @@ def test_impossible_ages_are_flagged_and_no_age_is_invented(story: Story) -> Non
 
 def test_every_accepted_visit_is_one_fact_with_its_patient(story: Story) -> None:
     (facts, patients, visits_) = ask(
-        story.warehouse, "SELECT COUNT(*), COUNT(DISTINCT patient_key), COUNT(DISTINCT visit_id) FROM FactPatientFlow"
+        story.warehouse, 'SELECT COUNT(*), COUNT(DISTINCT patient_key), COUNT(DISTINCT visit_id) FROM "FactPatientFlow"'
     )[0]
     assert (facts, patients, visits_) == (len(story.accepted),) * 3
 
@@ -87,9 +87,9 @@ def test_admissions_by_department_and_gender_are_what_was_sent(story: Story) -> 
         story.warehouse,
         """
         SELECT d.hospital_id, d.department, p.gender, COUNT(*)
-        FROM FactPatientFlow f
-        JOIN DimDepartment d ON d.department_key = f.department_key
-        JOIN DimPatient p ON p.patient_key = f.patient_key
+        FROM "FactPatientFlow" f
+        JOIN "DimDepartment" d ON d.department_key = f.department_key
+        JOIN "DimPatient" p ON p.patient_key = f.patient_key
         WHERE f.is_visit_start
         GROUP BY d.hospital_id, d.department, p.gender
         """,
@@ -99,7 +99,7 @@ def test_admissions_by_department_and_gender_are_what_was_sent(story: Story) -> 
 
 
 def test_lengths_of_stay_add_up_to_what_was_sent(story: Story) -> None:
-    [(hours,)] = ask(story.warehouse, "SELECT SUM(length_of_stay_hours) FROM FactPatientFlow")
+    [(hours,)] = ask(story.warehouse, 'SELECT SUM(length_of_stay_hours) FROM "FactPatientFlow"')
     assert hours == pytest.approx(sum(visit.hours for visit in story.accepted), rel=1e-9)
 
 
@@ -109,7 +109,7 @@ def test_yesterdays_census_counts_who_was_in_bed(story: Story) -> None:
         story.warehouse,
         f"""
         SELECT d.department, c.gender, SUM(c.occupied_beds)
-        FROM FactBedCensus c JOIN DimDepartment d ON d.department_key = c.department_key
+        FROM "FactBedCensus" c JOIN "DimDepartment" d ON d.department_key = c.department_key
         WHERE c.time_key = {hour:%Y%m%d%H}
         GROUP BY d.department, c.gender
         """,

@@ -17,8 +17,8 @@ from patient_flow.contracts.tables import BRONZE_EVENTS
 from patient_flow.local_hub.testing import HubThread
 from patient_flow.settings import LAYERS
 from patient_flow.stores.lake import Lake
-from patient_flow_tests.infra import services
-from patient_flow_tests.infra.services import ACCOUNT, AZURITE_KEY
+from patient_flow_tests import servers
+from patient_flow_tests.servers import ACCOUNT, AZURITE_KEY
 
 EVENTS = 300
 DRAIN = """
@@ -47,7 +47,7 @@ print(commits, conflicts)
 def test_two_processes_race_on_blob_storage_and_nothing_is_doubled(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with services.azurite(tmp_path / "azurite") as port, HubThread(tmp_path / "hub", partitions=2) as hub:
+    with servers.azurite(tmp_path / "azurite") as port, HubThread(tmp_path / "hub", partitions=2) as hub:
         with BlobServiceClient(f"http://127.0.0.1:{port}/{ACCOUNT}", credential=AZURITE_KEY) as client:
             for layer in LAYERS:
                 client.create_container(layer)
