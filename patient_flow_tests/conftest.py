@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -47,9 +47,10 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "stack" not in metafunc.fixturenames:
         return
     asked = metafunc.config.getoption("stack")
-    names = STACKS if asked == "both" else (asked,)
-    if metafunc.definition.get_closest_marker("embedded_only"):
-        names = tuple(name for name in names if name == EMBEDDED)
+    names: Sequence[object] = STACKS if asked == "both" else (asked,)
+    if only := metafunc.definition.get_closest_marker("embedded_only"):
+        skip = pytest.mark.skip(reason=f"embedded only: {only.args[0]}")
+        names = [EMBEDDED if EMBEDDED in names else pytest.param(EMBEDDED, marks=skip)]
     metafunc.parametrize("stack", names, indirect=True, scope="session")
 
 
