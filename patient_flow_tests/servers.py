@@ -159,7 +159,7 @@ def azurite(folder: Path, certificate: Certificate | None = None) -> Iterator[in
         command += ["--oauth", "basic", "--cert", str(certificate.certificate), "--key", str(certificate.key)]
     with (folder / "azurite.log").open("wb") as log:
         server = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log)
-        with _ended(server):
+        with _ended(server, signal.SIGKILL):  # asked to, it waits for its clients to hang up
             _wait_for_port(port, server, folder / "azurite.log")
             yield port
 

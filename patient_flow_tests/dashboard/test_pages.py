@@ -171,7 +171,7 @@ def test_numbers_and_dates_follow_the_language_and_the_hospitals_clock() -> None
     ],
 )
 def test_the_badge_says_how_old_the_newest_event_is(group: Hospital, age: timedelta, state: str, said: str) -> None:
-    newest = group.warehouse.query("SELECT MAX(newest_event_at) AS at FROM LoadLog")["at"].item()
+    newest = group.warehouse.query('SELECT MAX(newest_event_at) AS at FROM "LoadLog"')["at"].item()
     now = datetime.fromisoformat(newest).replace(tzinfo=ZoneInfo("UTC")) + age
     with client_of(group.warehouse, lambda: now) as client:
         page = text(client, "/?lang=en")

@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from click.testing import CliRunner
 
+from patient_flow.cli import cli
 from patient_flow.contracts.tables import BRONZE_EVENTS, LAKE_TABLES, QUARANTINE, SILVER_EVENTS, WAREHOUSE_TABLES
 from patient_flow_tests.e2e.processes import Machine, Outcome, micro_batch
 from patient_flow_tests.e2e.visits import Visit, send, visits
-from patient_flow_tests.e2e.warehouse import ask, everything
+from patient_flow_tests.e2e.warehouse import ask, everything, stars
 from patient_flow_tests.stacks import Stack
 
 EVENTS = 20_000
@@ -36,6 +38,13 @@ class Story:
     def warehouse(self) -> str:
         """URL of the database."""
         return self.machine.warehouse_url
+
+
+def command(story: Story, *words: str) -> str:
+    """What a command of an operator says, in this process with the machine's settings; it must succeed."""
+    outcome = CliRunner().invoke(cli, words, env=story.machine.settings)
+    assert outcome.exit_code == 0, outcome.output
+    return outcome.output
 
 
 @pytest.fixture(scope="module")
@@ -122,6 +131,26 @@ def test_lake_and_warehouse_hold_the_same_number_of_rows(story: Story) -> None:
     with story.machine.services() as services:
         in_lake = {table.path: services.lake.open(table).row_count() for table in WAREHOUSE_TABLES}
         assert services.warehouse.row_counts() == in_lake
+
+
+def test_status_tells_the_operator_how_far_everything_is(story: Story) -> None:
+    said = command(story, "status")
+    assert f"{EVENTS:,}" in said
+    assert f"{len(story.accepted):,}" in said
+    assert "admission_is_in_the_future" in said
+
+
+def test_the_warehouse_agrees_with_gold_to_the_last_checksum(story: Story) -> None:
+    command(story, "warehouse", "verify")
+
+
+def test_neither_replaying_the_quarantine_nor_a_rebuild_changes_a_row(story: Story) -> None:
+    """No rule changed in between: what was rejected stays so, and bronze gives the tables that the micro-batch made."""
+    before = stars(story.warehouse, digits=6)
+    assert "0 accepted" in command(story, "replay-quarantine", "--reason", "admission_is_in_the_future")
+    command(story, "rebuild")
+    assert stars(story.warehouse, digits=6) == before
+    command(story, "warehouse", "verify")
 
 
 def test_a_second_run_changes_nothing(story: Story) -> None:
