@@ -330,7 +330,7 @@ def test_corrected_capacity_of_a_department_reaches_the_measures_of_the_past(lak
         assert_same(everything(lake), everything(alone))
 
 
-def test_an_admission_told_before_it_happens_falls_under_the_version_that_another_visit_brings() -> None:
+def test_an_admission_told_before_it_happens_falls_under_the_version_that_another_visit_brings(lakes: Lakes) -> None:
     """The visit passed to another patient, all of its events are earlier than the version, its admission is not."""
     received = deliveries(
         [
