@@ -107,6 +107,8 @@ class Stack(ABC):
     name: str
     warehouse_kind: str
     is_slow = False
+    commands_share_a_home = False
+    """On SQLite each command has a home of its own, as without settings: two that make its tables at once fail."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -190,6 +192,7 @@ class Production(Stack):
     name = PRODUCTION
     warehouse_kind = "postgresql"
     is_slow = True
+    commands_share_a_home = True
 
     def __init__(self, folder: Path, running: Servers) -> None:
         super().__init__(folder)

@@ -149,7 +149,7 @@ class Machine:
                 {
                     **self._stack.environment,
                     "PATIENT_FLOW_PSEUDONYM_KEY": KEY_OF_THE_TESTS,
-                    "DAGSTER_HOME": str(self.dagster_home),
+                    **({"DAGSTER_HOME": str(self.dagster_home)} if self._stack.commands_share_a_home else {}),
                 }
                 if self._stack
                 else {}
