@@ -1,52 +1,118 @@
-"""What many tests share: a lake on disk, a hub in a thread, the shipped departments."""
+"""What many tests share: the stack they run on, a hub in a thread, the shipped departments.
+
+A test that uses ``stack``, or a fixture made from it, runs on each stack that ``--stack`` names (both, by default);
+``@pytest.mark.embedded_only("why")`` keeps it to the one of a single machine. How a stack is made: ``stacks``.
+"""
 
 from __future__ import annotations
 
-import importlib.util
-import os
-import shutil
-from collections.abc import Iterator
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 
+import dagster as dg
 import polars as pl
 import pytest
 from hypothesis import HealthCheck, settings
+from xdist.scheduler import LoadScopeScheduling
 
 from patient_flow.local_hub.testing import HubThread
 from patient_flow.stores.hub import Hub
 from patient_flow.stores.lake import Lake
 from patient_flow.stores.reference import read_departments
+from patient_flow_tests.stacks import EMBEDDED, STACKS, Embedded, Production, Servers, Stack
 
 settings.register_profile(
     "patient_flow", deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
 )
 settings.load_profile("patient_flow")
 
-
-def require_program(name: str, install: str) -> str:
-    """Path of a program; without it the test skips and says how to install it, and fails where CI is set."""
-    found = shutil.which(name)
-    if found is None:
-        missing = f"{name} is not installed: {install}"
-        if os.environ.get("CI"):
-            pytest.fail(missing)
-        pytest.skip(missing)
-    return found
+_RAN_ON = "stack"
 
 
-def require_module(name: str, install: str) -> None:
-    """For the top of a test module: without package ``name`` it is skipped as a whole, and fails where CI is set."""
-    if importlib.util.find_spec(name) is None:
-        missing = f"{name} is not installed: {install}"
-        if os.environ.get("CI"):
-            raise ModuleNotFoundError(missing)
-        pytest.skip(missing, allow_module_level=True)
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """``--stack``."""
+    parser.addoption(
+        "--stack",
+        choices=(*STACKS, "both"),
+        default="both",
+        help="embedded: a folder and SQLite; production: Azurite and PostgreSQL (default: both)",
+    )
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Every test that uses a stack becomes one test per stack."""
+    if "stack" not in metafunc.fixturenames:
+        return
+    asked = metafunc.config.getoption("stack")
+    names: Sequence[object] = STACKS if asked == "both" else (asked,)
+    if only := metafunc.definition.get_closest_marker("embedded_only"):
+        skip = pytest.mark.skip(reason=f"embedded only: {only.args[0]}")
+        names = [EMBEDDED if EMBEDDED in names else pytest.param(EMBEDDED, marks=skip)]
+    metafunc.parametrize("stack", names, indirect=True, scope="session")
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """The stack of a test travels with its report, which xdist's workers send home."""
+    if isinstance(item, pytest.Function):
+        on = item.callspec.params.get("stack", "no stack") if hasattr(item, "callspec") else "no stack"
+        only = " only" if item.get_closest_marker("embedded_only") else ""
+        item.user_properties.append((_RAN_ON, on + only))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """How many tests passed on each stack."""
+    passed = Counter(dict(report.user_properties).get(_RAN_ON) for report in terminalreporter.getreports("passed"))
+    if any(passed.get(name) for name in STACKS):
+        said = ", ".join(f"{name}: {number}" for name, number in sorted(passed.items(), key=str))
+        terminalreporter.write_line(f"passed per stack: {said}")
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> LoadScopeScheduling | None:
+    """``loadfile``, but a file's tests on the one stack and on the other may go to different workers."""
+    return _FileAndStack(config, log) if config.getoption("dist") == "loadfile" else None
+
+
+class _FileAndStack(LoadScopeScheduling):
+    def _split_scope(self, nodeid: str) -> str:
+        stack = re.search(rf"[\[-]({'|'.join(STACKS)})[\]-]", nodeid)
+        return f"{nodeid.split('::', 1)[0]}@{stack[1] if stack else ''}"
+
+
+@pytest.fixture(scope="session")
+def running() -> Iterator[Servers]:
+    """Servers that start when first asked for, one of each kind per worker."""
+    with Servers() as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def stack(request: pytest.FixtureRequest, running: Servers, tmp_path_factory: pytest.TempPathFactory) -> Stack:
+    """The stack of this test; whatever it makes is new and empty."""
+    folder = tmp_path_factory.mktemp(request.param)
+    return Embedded(folder) if request.param == EMBEDDED else Production(folder, running)
 
 
 @pytest.fixture
-def lake(tmp_path: Path) -> Lake:
+def lake(stack: Stack) -> Iterator[Lake]:
     """An empty lake."""
-    return Lake(f"{tmp_path}/lake/{{layer}}")
+    with stack.lakes(1) as (made,):
+        yield made
+
+
+@pytest.fixture
+def lakes(stack: Stack) -> Callable[[int], AbstractContextManager[list[Lake]]]:
+    """Makes so many empty lakes, for as long as a ``with`` block lasts."""
+    return stack.lakes
+
+
+@pytest.fixture
+def instance(stack: Stack) -> Iterator[dg.DagsterInstance]:
+    """A Dagster instance with storage of its own."""
+    with dg.DagsterInstance.from_config(str(stack.dagster_home())) as made:
+        yield made
 
 
 @pytest.fixture(scope="session")

@@ -17,6 +17,7 @@ from patient_flow.cli import cli, main
 from patient_flow.contracts.tables import WAREHOUSE_TABLES
 from patient_flow.contracts.views import VIEWS
 from patient_flow_tests.e2e.processes import Machine, Outcome, free_port, micro_batch
+from patient_flow_tests.stacks import Stack
 
 DIALECTS = ("synapse", "mssql", "fabric", "postgresql", "sqlite")
 
@@ -150,12 +151,12 @@ def test_a_taken_port_is_named_with_the_option_that_gives_another(machine: Machi
     assert words.split()[-1] in outcome.err
 
 
-def test_status_without_a_hub_says_so_and_still_shows_the_rest(tmp_path: Path) -> None:
-    with Machine(tmp_path) as machine:
+def test_status_without_a_hub_says_so_and_still_shows_the_rest(tmp_path: Path, stack: Stack) -> None:
+    with Machine(tmp_path, stack=stack) as machine:
         outcome = machine.run("patient-flow", "status")
         assert "patient-flow hub" in outcome.out
         assert "Lake" in outcome.out
-        assert "Warehouse (sqlite)" in outcome.out
+        assert f"Warehouse ({stack.warehouse_kind})" in outcome.out
         assert "Traceback" not in outcome.said
 
 
@@ -172,12 +173,13 @@ def test_the_ddl_of_every_dialect_has_all_tables_and_views(dialect: str) -> None
     assert [name for name in names if name not in printed.stdout] == []
 
 
-def test_the_warehouse_is_made_once_and_init_may_be_repeated(tmp_path: Path) -> None:
-    with Machine(tmp_path) as machine:
+def test_the_warehouse_is_made_once_and_init_may_be_repeated(tmp_path: Path, stack: Stack) -> None:
+    with Machine(tmp_path, stack=stack) as machine:
         for _ in range(2):
             made = machine.run("patient-flow", "warehouse", "init")
             assert (made.exit_code, made.err) == (0, "")
-        assert machine.warehouse.exists()
+        with machine.services() as services:
+            assert set(services.warehouse.row_counts().values()) == {0}
 
 
 def test_one_asset_can_be_materialised_in_an_empty_folder_without_settings_and_hub(tmp_path: Path) -> None:

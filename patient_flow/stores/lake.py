@@ -40,6 +40,8 @@ SPAN_GAP = timedelta(hours=12)
 STATISTICS_TOLERANCE = timedelta(milliseconds=1)
 SPANS = 50
 """Spans that one look-up reads at most; the nearest ones are joined."""
+EXPORTS = "_exports"
+"""Folder beside gold's tables for what a warehouse copies; deleted by a rule of ``infra/bicep/modules/lake.bicep``."""
 _CHANGE = "_change_type"
 _VERSION = "_commit_version"
 _OPERATION = "_operation"
@@ -454,7 +456,7 @@ class Lake:
         account = re.fullmatch(r"abfss?://([^@/]+)@([^/]+)(/.*)?", self._uri.format(layer="gold").rstrip("/"))
         if account is None:
             raise LakeError("the warehouse copies from the lake: PATIENT_FLOW_LAKE_URI must be an abfss:// address")
-        path = f"_exports/{name}.parquet"
+        path = f"{EXPORTS}/{name}.parquet"
         rows.write_parquet(
             f"{self._uri.format(layer='gold').rstrip('/')}/{path}", storage_options=self._storage_options
         )

@@ -18,18 +18,16 @@ from patient_flow.dashboard.snapshot import Returns, Snapshot, Snapshots
 from patient_flow.stores.warehouse.warehouse import Warehouse
 from patient_flow_tests.builders import ZONE
 from patient_flow_tests.dashboard.hospital import Hospital, hospital
-from patient_flow_tests.stores.warehouse.conftest import postgresql
-
-__all__ = ["postgresql"]  # a fixture of the warehouse's tests
+from patient_flow_tests.stacks import Stack
 
 Clock = Callable[[], datetime]
 
 
 @pytest.fixture(scope="session")
-def group(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hospital]:
+def group(stack: Stack) -> Iterator[Hospital]:
     """The hospital group; its warehouse has been filled by the real pipeline."""
     now = datetime.now(UTC).replace(second=0, microsecond=0)
-    filled = hospital(tmp_path_factory.mktemp("hospital"), now)
+    filled = hospital(stack, now)
     yield filled
     filled.warehouse.dispose()
 

@@ -9,7 +9,6 @@ import random
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import polars as pl
 
@@ -19,6 +18,7 @@ from patient_flow.stores.lake import Lake
 from patient_flow.stores.warehouse.warehouse import Warehouse
 from patient_flow.transforms.dimensions import age_band
 from patient_flow_tests.builders import Body, Delivery, department, department_list, event, run_micro_batches
+from patient_flow_tests.stacks import Stack
 
 DAYS = 42
 """Long enough for readmissions of a whole week whose 30 days have passed."""
@@ -75,8 +75,8 @@ class Hospital:
     now: datetime
 
 
-def hospital(folder: Path, now: datetime, seed: int = 11) -> Hospital:
-    """Random visits up to ``now``, through bronze, silver and gold into a SQLite warehouse in ``folder``."""
+def hospital(stack: Stack, now: datetime, seed: int = 11) -> Hospital:
+    """Random visits up to ``now``, through bronze, silver and gold into a warehouse."""
     chance = random.Random(seed)
     stays: list[Stay] = []
     told: list[tuple[datetime, Body]] = []
@@ -96,10 +96,10 @@ def hospital(folder: Path, now: datetime, seed: int = 11) -> Hospital:
     # A dozen bodies that nobody can read, for the quality panel.
     told += [(now - timedelta(hours=hours), event(visit_id=f"x{hours}", patient_id=None)) for hours in range(1, 13)]
     told.sort(key=lambda said: said[0])
-    lake = Lake(f"{folder}/lake/{{layer}}")
+    lake = Lake(stack.lake_uri())
     deliveries = [Delivery(body, at, "0", number) for number, (at, body) in enumerate(told)]
     run_micro_batches(lake, [deliveries], DEPARTMENTS)
-    warehouse = Warehouse(f"sqlite:///{folder}/warehouse.db", "sqlite")
+    warehouse = Warehouse(stack.warehouse_url(), stack.warehouse_kind)
     load_warehouse(lake, warehouse, WAREHOUSE_TABLES, now=now, run_id="test")
     return Hospital(lake, warehouse, stays, now)
 

@@ -19,9 +19,9 @@ import uvicorn
 
 from patient_flow.dashboard.server import Dashboard
 from patient_flow_tests.builders import ZONE
-from patient_flow_tests.conftest import require_module, require_program
 from patient_flow_tests.dashboard.hospital import Hospital
 from patient_flow_tests.dashboard.test_pages import PANELS
+from patient_flow_tests.required import require_module, require_program
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -38,6 +38,8 @@ SWITCHES = (
     "--disable-sync",
 )
 Open = Callable[..., "Page"]
+
+pytestmark = pytest.mark.embedded_only("it is about the page, whatever database the figures come from")
 
 
 @pytest.fixture(scope="module")

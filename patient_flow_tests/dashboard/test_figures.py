@@ -74,7 +74,7 @@ def test_the_cards_are_sums_over_the_visits(group: Hospital, figures: Make, choi
 
 def test_patients_in_beds_are_those_of_the_view(group: Hospital, figures: Make) -> None:
     made = figures()
-    current = group.warehouse.query("SELECT department, COUNT(*) AS n FROM CurrentPatients GROUP BY department")
+    current = group.warehouse.query('SELECT department, COUNT(*) AS n FROM "CurrentPatients" GROUP BY department')
     assert dict(made.overstays.select("place", "in_beds").iter_rows()) == dict(current.iter_rows())
     assert made.cards[0].value == current["n"].sum()
 
@@ -206,7 +206,7 @@ def test_readmissions_are_those_of_the_view(group: Hospital, figures: Make, retu
     shown = made.readmissions(rows)
     dates = c("date").cast(pl.String).str.to_date().is_between(first, last)
     expected = (
-        group.warehouse.query("SELECT * FROM Readmissions")
+        group.warehouse.query('SELECT * FROM "Readmissions"')
         .filter(dates)
         .group_by("department")
         .agg(c("discharges").sum(), c("readmissions").sum())

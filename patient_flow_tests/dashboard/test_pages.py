@@ -11,12 +11,14 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
+import sqlalchemy as sa
 from starlette.testclient import TestClient
 
 from patient_flow.contracts.rules import RULES
 from patient_flow.dashboard.access import SignIn
 from patient_flow.dashboard.formats import Locale, preferred_language
 from patient_flow.dashboard.texts import NAMES, TEXTS
+from patient_flow.stores.warehouse.schema import LOAD_LOG
 from patient_flow.stores.warehouse.warehouse import Warehouse
 from patient_flow_tests.builders import ZONE
 from patient_flow_tests.dashboard.conftest import client_of
@@ -171,8 +173,9 @@ def test_numbers_and_dates_follow_the_language_and_the_hospitals_clock() -> None
     ],
 )
 def test_the_badge_says_how_old_the_newest_event_is(group: Hospital, age: timedelta, state: str, said: str) -> None:
-    newest = group.warehouse.query("SELECT MAX(newest_event_at) AS at FROM LoadLog")["at"].item()
-    now = datetime.fromisoformat(newest).replace(tzinfo=ZoneInfo("UTC")) + age
+    newest = group.warehouse.query(sa.select(LOAD_LOG.c.newest_event_at))["newest_event_at"].max()
+    assert isinstance(newest, datetime)
+    now = newest + age
     with client_of(group.warehouse, lambda: now) as client:
         page = text(client, "/?lang=en")
         assert f'class="status {state}"' in page

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import shutil
-import sqlite3
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from datetime import date, datetime, timedelta
-from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -24,14 +21,14 @@ from patient_flow.stores.warehouse.warehouse import Warehouse, WarehouseError
 from patient_flow_tests.builders import ZONE
 from patient_flow_tests.dashboard.conftest import settled
 from patient_flow_tests.dashboard.hospital import Hospital
-from patient_flow_tests.stores.warehouse.conftest import new_database
+from patient_flow_tests.stacks import Servers, Stack
 
 
 class Counting(Warehouse):
     """A warehouse that counts what is asked, and can be away."""
 
-    def __init__(self, path: Path) -> None:
-        super().__init__(f"sqlite:///{path}", "sqlite")
+    def __init__(self, url: str, kind: str) -> None:
+        super().__init__(url, kind)
         self.asked: Counter[str] = Counter()
         self.is_away = False
 
@@ -43,25 +40,19 @@ class Counting(Warehouse):
 
 
 @pytest.fixture
-def warehouse(tmp_path: Path, group: Hospital, monkeypatch: pytest.MonkeyPatch) -> Iterator[Counting]:
+def warehouse(stack: Stack, group: Hospital, monkeypatch: pytest.MonkeyPatch) -> Iterator[Counting]:
     monkeypatch.setattr(module, "LOOK_SECONDS", 0.0)
-    source = sqlite3.connect(str(group.warehouse._url).removeprefix("sqlite:///"))
-    copy = sqlite3.connect(tmp_path / "copy.db")
-    source.backup(copy)
-    source.close()
-    copy.close()
-    made = Counting(tmp_path / "copy.db")
+    made = Counting(stack.warehouse_url(), stack.warehouse_kind)
+    load_warehouse(group.lake, made, WAREHOUSE_TABLES, now=group.now, run_id="test")
     yield made
     made.dispose()
-    shutil.rmtree(tmp_path)
 
 
 def change(warehouse: Warehouse, *statements: str) -> None:
     """A load as another process makes it."""
-    with sqlite3.connect(warehouse._url.removeprefix("sqlite:///")) as connection:
-        for statement in (*statements, "UPDATE LoadLog SET gold_version = gold_version + 1"):
-            connection.execute(statement)
-    connection.close()
+    with warehouse._engine.begin() as connection:
+        for statement in (*statements, 'UPDATE "LoadLog" SET gold_version = gold_version + 1'):
+            connection.exec_driver_sql(statement)
 
 
 def test_any_number_of_viewers_costs_one_set_of_queries(warehouse: Counting, group: Hospital) -> None:
@@ -85,8 +76,8 @@ def test_a_load_reads_the_running_day_and_the_days_it_changed(
     place = f"date = '{late['date'][0]}' AND department_key = {late['department_key'][0]}"
     change(
         warehouse,
-        f"UPDATE FactPatientFlow SET wait_minutes = 999 WHERE admission_at = '{_text(late['admission_at'][0])}'",
-        f"UPDATE KpiDepartmentDay SET wait_minutes_sum = 999 WHERE {place}",
+        f"UPDATE \"FactPatientFlow\" SET wait_minutes = 999 WHERE admission_at = '{_text(late['admission_at'][0])}'",
+        f'UPDATE "KpiDepartmentDay" SET wait_minutes_sum = 999 WHERE {place}',
     )
     after = settled(snapshots, 28)
     zone = ZoneInfo(ZONE)
@@ -143,8 +134,9 @@ def answer_first(group: Hospital) -> object:
     return group.now.astimezone(ZoneInfo(ZONE)).date() - timedelta(days=27)
 
 
-def test_postgresql_gives_the_same_rows(postgresql: str, group: Hospital) -> None:
-    warehouse = Warehouse(new_database(postgresql), "postgresql")
+@pytest.mark.embedded_only("it compares the two databases")
+def test_postgresql_gives_the_same_rows(running: Servers, group: Hospital) -> None:
+    warehouse = Warehouse(running.new_url(), "postgresql")
     load_warehouse(group.lake, warehouse, WAREHOUSE_TABLES, now=group.now, run_id="test")
     theirs, ours = (
         settled(Snapshots(made, ZoneInfo(ZONE), lambda: group.now), 28) for made in (warehouse, group.warehouse)

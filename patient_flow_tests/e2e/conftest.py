@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from patient_flow_tests.e2e.processes import Machine
+from patient_flow_tests.stacks import Stack
 
 
 @pytest.fixture
-def machine(tmp_path: Path) -> Iterator[Machine]:
-    """An empty folder with settings that point into it; all processes started in it end with the test."""
-    with Machine(tmp_path / "machine") as running:
+def machine(tmp_path: Path, stack: Stack) -> Iterator[Machine]:
+    """An empty folder with settings that point to an empty stack; all processes started in it end with the test."""
+    with Machine(tmp_path / "machine", stack=stack) as running:
         yield running

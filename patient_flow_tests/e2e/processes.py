@@ -24,6 +24,7 @@ import patient_flow
 from patient_flow.orchestration.local import prepare_home
 from patient_flow.services import Services
 from patient_flow.settings import load, local_hub_connection
+from patient_flow_tests.stacks import KEY_OF_THE_TESTS, Stack
 
 ROOT = Path(patient_flow.__file__).parents[1]
 """The checkout."""
@@ -105,15 +106,18 @@ class Program:
 class Machine:
     """A folder in which commands run. When the ``with`` block ends, so has every process.
 
-    Without ``has_settings`` the commands find no setting at all and take their defaults, as on a fresh machine.
+    Without ``has_settings`` the commands find no setting at all and take their defaults, as on a fresh machine. With a
+    ``stack`` lake, warehouse and Dagster's storage are that stack's; without one everything is in the folder.
     """
 
-    def __init__(self, folder: Path, *, has_settings: bool = True) -> None:
+    def __init__(self, folder: Path, *, has_settings: bool = True, stack: Stack | None = None) -> None:
         self.folder = folder
         self.hub_port = free_port()
-        self.lake_uri = f"{folder}/data/{{layer}}"
-        self.warehouse = folder / "data" / "warehouse.db"
+        self.lake_uri = stack.lake_uri() if stack else f"{folder}/data/{{layer}}"
+        self.warehouse_url = stack.warehouse_url() if stack else f"sqlite:///{folder}/data/warehouse.db"
+        self.dagster_home = stack.dagster_home() if stack else prepare_home(folder / "dagster")
         self._has_settings = has_settings
+        self._stack = stack
         self._started: list[Program] = []
         folder.mkdir(parents=True, exist_ok=True)
 
@@ -136,11 +140,20 @@ class Machine:
 
     @property
     def settings(self) -> dict[str, str]:
-        """Settings that keep everything on this machine."""
+        """Settings that keep everything on this machine, or on its stack."""
         return {
             "PATIENT_FLOW_LAKE_URI": self.lake_uri,
             "PATIENT_FLOW_EVENTHUB_CONNECTION": self.connection,
-            "PATIENT_FLOW_WAREHOUSE_URL": f"sqlite:///{self.warehouse}",
+            "PATIENT_FLOW_WAREHOUSE_URL": self.warehouse_url,
+            **(
+                {
+                    **self._stack.environment,
+                    "PATIENT_FLOW_PSEUDONYM_KEY": KEY_OF_THE_TESTS,
+                    **({"DAGSTER_HOME": str(self.dagster_home)} if self._stack.commands_share_a_home else {}),
+                }
+                if self._stack
+                else {}
+            ),
         }
 
     @contextlib.contextmanager
@@ -196,8 +209,7 @@ class Machine:
         """Starts the Dagster UI and its daemon as the README does, and gives the UI's port."""
         port = free_port()
         command = ("dagster", "dev", "-h", "127.0.0.1", "-p", str(port), "-w", ROOT / "workspace.yaml")
-        home = prepare_home(self.folder / "dagster")
-        return self.start("dagster", *command, DAGSTER_HOME=str(home)), port
+        return self.start("dagster", *command, DAGSTER_HOME=str(self.dagster_home)), port
 
     def processes(self) -> list[int]:
         """Ids of all living processes of this machine."""

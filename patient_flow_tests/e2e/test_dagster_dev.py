@@ -27,6 +27,7 @@ def dagster_dev(machine: Machine, *others: Program) -> Iterator[Webserver]:
     machine.wait_for_silence(*others)
 
 
+@pytest.mark.embedded_only("nothing is stored")
 def test_without_a_hub_the_tick_says_so_and_nothing_fails(machine: Machine) -> None:
     with dagster_dev(machine) as server:
         [location] = server.locations()

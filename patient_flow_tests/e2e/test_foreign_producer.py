@@ -6,14 +6,16 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from patient_flow.cli import cli
 from patient_flow.contracts.tables import BRONZE_EVENTS, LAKE_TABLES, QUARANTINE, SILVER_EVENTS, WAREHOUSE_TABLES
 from patient_flow_tests.e2e.processes import Machine, Outcome, micro_batch
 from patient_flow_tests.e2e.visits import Visit, send, visits
-from patient_flow_tests.e2e.warehouse import ask, everything
+from patient_flow_tests.e2e.warehouse import ask, everything, stars
+from patient_flow_tests.stacks import Stack
 
 EVENTS = 20_000
 
@@ -33,15 +35,22 @@ class Story:
         return [visit for visit in self.sent if visit.admission <= self.sent_at]
 
     @property
-    def warehouse(self) -> Path:
-        """The database file."""
-        return self.machine.warehouse
+    def warehouse(self) -> str:
+        """URL of the database."""
+        return self.machine.warehouse_url
+
+
+def command(story: Story, *words: str) -> str:
+    """What a command of an operator says, in this process with the machine's settings; it must succeed."""
+    outcome = CliRunner().invoke(cli, words, env=story.machine.settings)
+    assert outcome.exit_code == 0, outcome.output
+    return outcome.output
 
 
 @pytest.fixture(scope="module")
-def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
+def story(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
     """20,000 events of a foreign producer, and one micro-batch from the command line."""
-    with Machine(tmp_path_factory.mktemp("foreign") / "machine") as machine:
+    with Machine(tmp_path_factory.mktemp("foreign") / "machine", stack=stack) as machine:
         machine.start_hub()
         sent_at = datetime.now(UTC)
         sent = visits(EVENTS, sent_at)
@@ -77,7 +86,7 @@ def test_impossible_ages_are_flagged_and_no_age_is_invented(story: Story) -> Non
 
 def test_every_accepted_visit_is_one_fact_with_its_patient(story: Story) -> None:
     (facts, patients, visits_) = ask(
-        story.warehouse, "SELECT COUNT(*), COUNT(DISTINCT patient_key), COUNT(DISTINCT visit_id) FROM FactPatientFlow"
+        story.warehouse, 'SELECT COUNT(*), COUNT(DISTINCT patient_key), COUNT(DISTINCT visit_id) FROM "FactPatientFlow"'
     )[0]
     assert (facts, patients, visits_) == (len(story.accepted),) * 3
 
@@ -87,9 +96,9 @@ def test_admissions_by_department_and_gender_are_what_was_sent(story: Story) -> 
         story.warehouse,
         """
         SELECT d.hospital_id, d.department, p.gender, COUNT(*)
-        FROM FactPatientFlow f
-        JOIN DimDepartment d ON d.department_key = f.department_key
-        JOIN DimPatient p ON p.patient_key = f.patient_key
+        FROM "FactPatientFlow" f
+        JOIN "DimDepartment" d ON d.department_key = f.department_key
+        JOIN "DimPatient" p ON p.patient_key = f.patient_key
         WHERE f.is_visit_start
         GROUP BY d.hospital_id, d.department, p.gender
         """,
@@ -99,7 +108,7 @@ def test_admissions_by_department_and_gender_are_what_was_sent(story: Story) -> 
 
 
 def test_lengths_of_stay_add_up_to_what_was_sent(story: Story) -> None:
-    [(hours,)] = ask(story.warehouse, "SELECT SUM(length_of_stay_hours) FROM FactPatientFlow")
+    [(hours,)] = ask(story.warehouse, 'SELECT SUM(length_of_stay_hours) FROM "FactPatientFlow"')
     assert hours == pytest.approx(sum(visit.hours for visit in story.accepted), rel=1e-9)
 
 
@@ -109,7 +118,7 @@ def test_yesterdays_census_counts_who_was_in_bed(story: Story) -> None:
         story.warehouse,
         f"""
         SELECT d.department, c.gender, SUM(c.occupied_beds)
-        FROM FactBedCensus c JOIN DimDepartment d ON d.department_key = c.department_key
+        FROM "FactBedCensus" c JOIN "DimDepartment" d ON d.department_key = c.department_key
         WHERE c.time_key = {hour:%Y%m%d%H}
         GROUP BY d.department, c.gender
         """,
@@ -122,6 +131,26 @@ def test_lake_and_warehouse_hold_the_same_number_of_rows(story: Story) -> None:
     with story.machine.services() as services:
         in_lake = {table.path: services.lake.open(table).row_count() for table in WAREHOUSE_TABLES}
         assert services.warehouse.row_counts() == in_lake
+
+
+def test_status_tells_the_operator_how_far_everything_is(story: Story) -> None:
+    said = command(story, "status")
+    assert f"{EVENTS:,}" in said
+    assert f"{len(story.accepted):,}" in said
+    assert "admission_is_in_the_future" in said
+
+
+def test_the_warehouse_agrees_with_gold_to_the_last_checksum(story: Story) -> None:
+    command(story, "warehouse", "verify")
+
+
+def test_neither_replaying_the_quarantine_nor_a_rebuild_changes_a_row(story: Story) -> None:
+    """No rule changed in between: what was rejected stays so, and bronze gives the tables that the micro-batch made."""
+    before = stars(story.warehouse, digits=6)
+    assert "0 accepted" in command(story, "replay-quarantine", "--reason", "admission_is_in_the_future")
+    command(story, "rebuild")
+    assert stars(story.warehouse, digits=6) == before
+    command(story, "warehouse", "verify")
 
 
 def test_a_second_run_changes_nothing(story: Story) -> None:

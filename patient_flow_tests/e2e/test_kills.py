@@ -36,6 +36,7 @@ HUB_KILLS = DRAIN_KILLS = 10
 pytestmark = pytest.mark.slow
 
 
+@pytest.mark.embedded_only("twenty kills a second or so apart: what it costs on the slower stack buys little")
 def test_an_acknowledged_event_is_in_bronze_once_whatever_dies(machine: Machine) -> None:
     """Hub and drain are killed twenty times in all while a producer sends."""
     rng = Random(20_261_123)
@@ -110,7 +111,7 @@ def test_a_pipeline_that_dies_at_any_step_ends_as_one_that_never_did(twins: Twin
 
 
 def test_its_warehouse_ends_the_same_too(twins: Twins) -> None:
-    killed, expected = (stars(machine.warehouse, digits=6) for machine in twins.each())
+    killed, expected = (stars(machine.warehouse_url, digits=6) for machine in twins.each())
     assert killed == expected
 
 
@@ -124,7 +125,9 @@ def test_nothing_is_lost_on_the_way_through_a_dying_pipeline(twins: Twins) -> No
     lake = Lake(twins.killed.lake_uri)
     rows = {table.path: lake.open(table).row_count() for table in LAKE_TABLES}
     assert rows[BRONZE_EVENTS.path] == rows[SILVER_EVENTS.path] + rows[QUARANTINE.path]
-    assert ask(twins.killed.warehouse, "SELECT COUNT(*) FROM FactPatientFlow") == [(rows[FACT_PATIENT_FLOW.path],)]
+    assert ask(twins.killed.warehouse_url, 'SELECT COUNT(*) FROM "FactPatientFlow"') == [
+        (rows[FACT_PATIENT_FLOW.path],)
+    ]
 
 
 def start_hub(machine: Machine) -> Program:

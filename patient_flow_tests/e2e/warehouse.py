@@ -1,31 +1,41 @@
-"""The warehouse as somebody sees it who has the file and plain SQL, and nothing of this project."""
+"""The warehouse as somebody sees it who has its address and plain SQL, and nothing of this project."""
 
 from __future__ import annotations
 
-import sqlite3
-from contextlib import closing
-from pathlib import Path
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
+
+import sqlalchemy as sa
 
 Rows = list[tuple[Any, ...]]
 
 
-def ask(file: Path, question: str) -> Rows:
+def ask(url: str, question: str) -> Rows:
     """Rows of a query."""
-    with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as connection:
-        return connection.execute(question).fetchall()
+    with _connected(url) as connection:
+        return [tuple(row) for row in connection.exec_driver_sql(question)]
 
 
-def everything(file: Path) -> dict[str, Rows]:
+def everything(url: str) -> dict[str, Rows]:
     """All rows of all tables, sorted."""
-    names = ask(file, "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'")
-    return {name: sorted(ask(file, f'SELECT * FROM "{name}"'), key=repr) for (name,) in names}
+    with _connected(url) as connection:
+        names = sa.inspect(connection).get_table_names()
+    return {name: sorted(ask(url, f'SELECT * FROM "{name}"'), key=repr) for name in names}
 
 
-def stars(file: Path, digits: int) -> dict[str, Rows]:
+def stars(url: str, digits: int) -> dict[str, Rows]:
     """The same, numbers rounded, without the load log, which tells of runs and not of patients."""
     return {
         name: [tuple(round(value, digits) if isinstance(value, float) else value for value in row) for row in rows]
-        for name, rows in everything(file).items()
+        for name, rows in everything(url).items()
         if name != "LoadLog"
     }
+
+
+@contextmanager
+def _connected(url: str) -> Iterator[sa.Connection]:
+    engine = sa.create_engine(url)
+    with engine.connect() as connection:
+        yield connection
+    engine.dispose()

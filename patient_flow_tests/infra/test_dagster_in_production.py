@@ -29,9 +29,9 @@ from azure.storage.blob import BlobServiceClient, ContainerClient
 
 from patient_flow.local_hub.testing import HubThread
 from patient_flow.settings import LAYERS
-from patient_flow_tests.infra import services
+from patient_flow_tests import servers
 from patient_flow_tests.infra.resolving.sitecustomize import resolve
-from patient_flow_tests.infra.services import ACCOUNT, AZURITE_KEY, TokenEndpoint
+from patient_flow_tests.servers import ACCOUNT, AZURITE_KEY, TokenEndpoint
 
 ROOT = Path(__file__).parents[2]
 DAGSTER = ROOT / "infra" / "dagster"
@@ -68,11 +68,11 @@ class Production:
 def production(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Production]:
     """PostgreSQL with the roles of infra/dagster/roles.sql, two Azurites (run logs, lake), identities."""
     folder = tmp_path_factory.mktemp("production")
-    certificate = services.make_certificate(folder)
+    certificate = servers.make_certificate(folder)
     with contextlib.ExitStack() as stack:
-        postgresql = stack.enter_context(services.postgresql(folder / "pg", certificate))
-        logs = stack.enter_context(services.azurite(folder / "logs", certificate))
-        lake = stack.enter_context(services.azurite(folder / "lake"))
+        postgresql = stack.enter_context(servers.postgresql(certificate))
+        logs = stack.enter_context(servers.azurite(folder / "logs", certificate))
+        lake = stack.enter_context(servers.azurite(folder / "lake"))
         tokens = stack.enter_context(TokenEndpoint())
         _create_roles(postgresql)
         with BlobServiceClient(f"http://127.0.0.1:{lake}/{ACCOUNT}", credential=AZURITE_KEY) as client:
@@ -80,7 +80,7 @@ def production(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Production]
                 client.create_container(layer)
         with _log_container(logs, certificate.certificate) as container:
             container.create_container()
-        code_port = services.free_port()
+        code_port = servers.free_port()
         home = _home(folder / "home", postgresql, logs, code_port)
         environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith(("AZURE", "PATIENT_FLOW"))},

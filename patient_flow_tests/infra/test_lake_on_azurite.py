@@ -11,14 +11,15 @@ from pathlib import Path
 import polars as pl
 import pytest
 from azure.eventhub import EventData, EventHubProducerClient
-from azure.storage.blob import BlobServiceClient
+from azure.storage.blob import BlobClient, BlobServiceClient
 
 from patient_flow.contracts.tables import BRONZE_EVENTS
 from patient_flow.local_hub.testing import HubThread
 from patient_flow.settings import LAYERS
-from patient_flow.stores.lake import Lake
-from patient_flow_tests.infra import services
-from patient_flow_tests.infra.services import ACCOUNT, AZURITE_KEY
+from patient_flow.stores.lake import EXPORTS, Lake, LakeError
+from patient_flow_tests import servers
+from patient_flow_tests.servers import ACCOUNT, AZURITE_KEY
+from patient_flow_tests.stacks import Servers
 
 EVENTS = 300
 DRAIN = """
@@ -47,7 +48,7 @@ print(commits, conflicts)
 def test_two_processes_race_on_blob_storage_and_nothing_is_doubled(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with services.azurite(tmp_path / "azurite") as port, HubThread(tmp_path / "hub", partitions=2) as hub:
+    with servers.azurite(tmp_path / "azurite") as port, HubThread(tmp_path / "hub", partitions=2) as hub:
         with BlobServiceClient(f"http://127.0.0.1:{port}/{ACCOUNT}", credential=AZURITE_KEY) as client:
             for layer in LAYERS:
                 client.create_container(layer)
@@ -85,3 +86,20 @@ def test_two_processes_race_on_blob_storage_and_nothing_is_doubled(
             rows=pl.len(), numbers=pl.col("sequence_number").n_unique(), last=pl.col("sequence_number").max()
         )
         assert sorted(counted.rows()) == [(p, EVENTS // 2, EVENTS // 2, EVENTS // 2 - 1) for p in ("0", "1")]
+
+
+def test_a_container_that_is_not_there_is_a_named_error(running: Servers) -> None:
+    assert running.azurite
+    with pytest.raises(LakeError, match="bronze/patient_events"):
+        Lake(f"abfss://{{layer}}-of-nobody@{ACCOUNT}.dfs.core.windows.net").open(BRONZE_EVENTS)
+
+
+def test_what_a_warehouse_is_to_copy_lies_where_it_is_told(running: Servers) -> None:
+    """The address is that of the account in Azure; here Azurite has the same path."""
+    environment = running.azurite
+    rows = pl.DataFrame({"stay_key": [1, 2]})
+    address = Lake(f"abfss://{{layer}}@{ACCOUNT}.dfs.core.windows.net/below").export("FactPatientFlow_1", rows)
+    assert address == f"https://{ACCOUNT}.dfs.core.windows.net/gold/below/{EXPORTS}/FactPatientFlow_1.parquet"
+    url = f"{environment['AZURITE_BLOB_STORAGE_URL']}/{ACCOUNT}/{address.partition('.net/')[2]}"
+    with BlobClient.from_blob_url(url, credential=AZURITE_KEY) as blob:
+        assert pl.read_parquet(blob.download_blob().readall()).equals(rows)

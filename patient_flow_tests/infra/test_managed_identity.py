@@ -10,7 +10,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from patient_flow_tests.infra.services import TokenEndpoint
+from patient_flow_tests.servers import TokenEndpoint
 
 OPEN = (
     "from deltalake import DeltaTable; print(DeltaTable.is_deltatable('abfss://bronze@account.dfs.core.windows.net/t'))"

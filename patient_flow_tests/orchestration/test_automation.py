@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import uuid
-from pathlib import Path
 
 import dagster as dg
 import pytest
@@ -21,6 +20,7 @@ from patient_flow.orchestration.automation import (
 )
 from patient_flow.orchestration.resources import PatientFlow
 from patient_flow.pipeline.backlog import Backlog, PartitionBacklog
+from patient_flow_tests.stacks import Stack
 
 
 def backlog(*events: int, notices: tuple[str, ...] = ()) -> Backlog:
@@ -28,13 +28,12 @@ def backlog(*events: int, notices: tuple[str, ...] = ()) -> Backlog:
     return Backlog("hub/h/patient-flow", 0, parts, len(parts), notices)
 
 
-def tick(instance: dg.DagsterInstance, tmp_path: Path, connection: str) -> object:
-    resource = PatientFlow(
-        overrides={
-            "PATIENT_FLOW_LAKE_URI": f"{tmp_path}/{{layer}}",
-            "PATIENT_FLOW_EVENTHUB_CONNECTION": connection,
-        }
-    )
+@pytest.fixture
+def patient_flow(stack: Stack, hub_thread: HubThread) -> PatientFlow:
+    return PatientFlow(overrides={**stack.settings(), "PATIENT_FLOW_EVENTHUB_CONNECTION": hub_thread.connection})
+
+
+def tick(instance: dg.DagsterInstance, resource: PatientFlow) -> object:
     return event_hub_backlog(dg.build_sensor_context(instance=instance), patient_flow=resource)
 
 
@@ -53,48 +52,46 @@ def test_without_events_there_is_no_run_and_what_is_odd_is_named() -> None:
 
 @pytest.mark.parametrize("status", [status for status in ACTIVE if status is not dg.DagsterRunStatus.QUEUED])
 def test_while_a_micro_batch_is_on_its_way_no_other_is_asked_for(
-    status: dg.DagsterRunStatus, tmp_path: Path, hub_thread: HubThread
+    status: dg.DagsterRunStatus, patient_flow: PatientFlow, instance: dg.DagsterInstance
 ) -> None:
-    with dg.DagsterInstance.ephemeral() as instance:
-        instance.add_run(
-            dg.DagsterRun(job_name=micro_batch.name, run_id=uuid.uuid4().hex, status=status, tags=PIPELINE_TAG)
-        )
-        reason = tick(instance, tmp_path, hub_thread.connection)
+    instance.add_run(
+        dg.DagsterRun(job_name=micro_batch.name, run_id=uuid.uuid4().hex, status=status, tags=PIPELINE_TAG)
+    )
+    reason = tick(instance, patient_flow)
     assert isinstance(reason, dg.SkipReason)
     assert reason.skip_message == "a micro-batch is queued or running"
 
 
-def test_a_hub_that_is_down_is_named_in_the_tick_and_fails_nothing(tmp_path: Path, hub_thread: HubThread) -> None:
+def test_a_hub_that_is_down_is_named_in_the_tick_and_fails_nothing(
+    patient_flow: PatientFlow, hub_thread: HubThread, instance: dg.DagsterInstance
+) -> None:
     hub_thread.stop()
-    with dg.DagsterInstance.ephemeral() as instance:
-        reason = tick(instance, tmp_path, hub_thread.connection)
+    reason = tick(instance, patient_flow)
     assert isinstance(reason, dg.SkipReason)
     assert "patient-flow hub" in str(reason.skip_message)
 
 
-def test_the_sensor_peeks_and_does_not_consume(tmp_path: Path, hub_thread: HubThread) -> None:
+def test_the_sensor_peeks_and_does_not_consume(
+    patient_flow: PatientFlow, hub_thread: HubThread, instance: dg.DagsterInstance
+) -> None:
     with EventHubProducerClient.from_connection_string(hub_thread.connection, eventhub_name="patient-flow") as producer:
         batch = producer.create_batch(partition_id="1")
         batch.add(EventData(b"{}"))
         producer.send_batch(batch)
-    with dg.DagsterInstance.ephemeral() as instance:
-        for _ in range(2):
-            request = tick(instance, tmp_path, hub_thread.connection)
-            assert isinstance(request, dg.RunRequest)
-            assert request.tags["events"] == "1"
+    for _ in range(2):
+        request = tick(instance, patient_flow)
+        assert isinstance(request, dg.RunRequest)
+        assert request.tags["events"] == "1"
 
 
-def test_maintenance_runs_in_the_slot_of_the_micro_batch_and_leaves_the_tables_as_they_are(tmp_path: Path) -> None:
-    resource = PatientFlow(
-        overrides={
-            "PATIENT_FLOW_LAKE_URI": f"{tmp_path}/{{layer}}",
-            "PATIENT_FLOW_WAREHOUSE_URL": f"sqlite:///{tmp_path}/warehouse.db",
-        }
-    )
+def test_maintenance_runs_in_the_slot_of_the_micro_batch_and_leaves_the_tables_as_they_are(
+    stack: Stack, instance: dg.DagsterInstance
+) -> None:
+    resource = PatientFlow(overrides=stack.settings())
     services = resource.services()
     services.warehouse.init()
     before = services.lake.open(DIM_TIME).version
-    result = lake_maintenance.execute_in_process(resources={"patient_flow": resource})
+    result = lake_maintenance.execute_in_process(resources={"patient_flow": resource}, instance=instance)
     assert result.success
     assert lake_maintenance.tags.items() >= PIPELINE_TAG.items()
     assert services.lake.open(DIM_TIME).changes(before).both.is_empty()

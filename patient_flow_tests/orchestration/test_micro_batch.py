@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Sequence
-from pathlib import Path
+from typing import Protocol
 
 import dagster as dg
 import pytest
@@ -15,19 +16,14 @@ from patient_flow.local_hub.testing import HubThread
 from patient_flow.orchestration.resources import PatientFlow
 from patient_flow.services import Services
 from patient_flow.settings import load
+from patient_flow_tests.stacks import Stack
 
 pytestmark = pytest.mark.filterwarnings("ignore::dagster.BetaWarning")
 
 
 @pytest.fixture
-def patient_flow(tmp_path: Path, hub_thread: HubThread) -> PatientFlow:
-    return PatientFlow(
-        overrides={
-            "PATIENT_FLOW_LAKE_URI": f"{tmp_path}/{{layer}}",
-            "PATIENT_FLOW_EVENTHUB_CONNECTION": hub_thread.connection,
-            "PATIENT_FLOW_WAREHOUSE_URL": f"sqlite:///{tmp_path}/warehouse.db",
-        }
-    )
+def patient_flow(stack: Stack, hub_thread: HubThread) -> PatientFlow:
+    return PatientFlow(overrides={**stack.settings(), "PATIENT_FLOW_EVENTHUB_CONNECTION": hub_thread.connection})
 
 
 def send(hub: HubThread, bodies: Sequence[bytes]) -> None:
@@ -51,7 +47,20 @@ def snapshot(patient: str, **changes: object) -> bytes:
     return json.dumps(stated).encode()
 
 
-def materialize(patient_flow: PatientFlow, *selection: str, **options: object) -> dg.ExecuteInProcessResult:
+class Materialize(Protocol):
+    """Runs the chosen assets, or all, in this process."""
+
+    def __call__(self, patient_flow: PatientFlow, *selection: str, **options: object) -> dg.ExecuteInProcessResult: ...
+
+
+@pytest.fixture
+def materialize(instance: dg.DagsterInstance) -> Materialize:
+    return functools.partial(materialize_on, instance)
+
+
+def materialize_on(
+    instance: dg.DagsterInstance, patient_flow: PatientFlow, *selection: str, **options: object
+) -> dg.ExecuteInProcessResult:
     defs = build_defs(patient_flow)
     chosen = (
         dg.AssetSelection.assets(*(dg.AssetKey(key.split("/")) for key in selection))
@@ -62,8 +71,7 @@ def materialize(patient_flow: PatientFlow, *selection: str, **options: object) -
     resolved = dg.Definitions(
         assets=defs.assets, asset_checks=defs.asset_checks, jobs=[job], resources={"patient_flow": patient_flow}
     ).resolve_job_def("chosen")
-    with dg.DagsterInstance.ephemeral() as instance:
-        return resolved.execute_in_process(instance=instance, raise_on_error=False, **options)  # type: ignore[arg-type]
+    return resolved.execute_in_process(instance=instance, raise_on_error=False, **options)  # type: ignore[arg-type]
 
 
 def rows(result: dg.ExecuteInProcessResult) -> dict[str, int]:
@@ -74,7 +82,9 @@ def rows(result: dg.ExecuteInProcessResult) -> dict[str, int]:
     }
 
 
-def test_one_run_takes_events_from_the_hub_to_the_views(patient_flow: PatientFlow, hub_thread: HubThread) -> None:
+def test_one_run_takes_events_from_the_hub_to_the_views(
+    patient_flow: PatientFlow, hub_thread: HubThread, materialize: Materialize
+) -> None:
     send(hub_thread, [snapshot("a"), snapshot("b", gender="Male"), snapshot("b", gender="Male"), b"no JSON"])
     result = materialize(patient_flow)
     assert result.success
@@ -86,12 +96,14 @@ def test_one_run_takes_events_from_the_hub_to_the_views(patient_flow: PatientFlo
     failed = [check.check_name for check in result.get_asset_check_evaluations() if not check.passed]
     assert failed == ["few_events_are_quarantined"]  # half of them are: it warns and stops nothing
     warehouse = Services(load(patient_flow.overrides)).warehouse
-    beds = warehouse.query("SELECT gender, occupied_beds FROM FactBedCensus ORDER BY gender").rows()
+    beds = warehouse.query('SELECT gender, occupied_beds FROM "FactBedCensus" ORDER BY gender').rows()
     warehouse.dispose()
     assert beds == []  # admitted a quarter past ten, and the newest event is of that hour
 
 
-def test_running_again_without_news_changes_nothing(patient_flow: PatientFlow, hub_thread: HubThread) -> None:
+def test_running_again_without_news_changes_nothing(
+    patient_flow: PatientFlow, hub_thread: HubThread, materialize: Materialize
+) -> None:
     send(hub_thread, [snapshot("a")])
     first = rows(materialize(patient_flow))
     assert rows(materialize(patient_flow)) == first
@@ -113,17 +125,13 @@ def test_running_again_without_news_changes_nothing(patient_flow: PatientFlow, h
         "warehouse/FactPatientFlow",
     ],
 )
-def test_every_asset_can_be_made_alone_on_an_empty_lake(asset: str, tmp_path: Path) -> None:
-    alone = PatientFlow(
-        overrides={
-            "PATIENT_FLOW_LAKE_URI": f"{tmp_path}/{{layer}}",
-            "PATIENT_FLOW_WAREHOUSE_URL": f"sqlite:///{tmp_path}/warehouse.db",
-        }
-    )
-    assert materialize(alone, asset).success
+def test_every_asset_can_be_made_alone_on_an_empty_lake(asset: str, stack: Stack, materialize: Materialize) -> None:
+    assert materialize(PatientFlow(overrides=stack.settings()), asset).success
 
 
-def test_a_run_may_be_limited_by_config(patient_flow: PatientFlow, hub_thread: HubThread) -> None:
+def test_a_run_may_be_limited_by_config(
+    patient_flow: PatientFlow, hub_thread: HubThread, materialize: Materialize
+) -> None:
     send(hub_thread, [snapshot(str(number)) for number in range(10)])
     config = {"ops": {"bronze__patient_events": {"config": {"max_events": 4}}}}
     result = materialize(patient_flow, run_config=config)
@@ -132,7 +140,7 @@ def test_a_run_may_be_limited_by_config(patient_flow: PatientFlow, hub_thread: H
     assert "6 events are left" in str(metadata["notices"].value)
 
 
-def test_settings_that_make_no_sense_fail_the_run_with_what_to_do_and_no_retry(tmp_path: Path) -> None:
+def test_settings_that_make_no_sense_fail_the_run_with_what_to_do_and_no_retry(materialize: Materialize) -> None:
     wrong = PatientFlow(overrides={"PATIENT_FLOW_LAKE_URI": "nowhere"})
     result = materialize(wrong, "bronze/patient_events")
     failure = result.failure_data_for_node("bronze__patient_events")
@@ -140,12 +148,14 @@ def test_settings_that_make_no_sense_fail_the_run_with_what_to_do_and_no_retry(t
     assert "{layer}" in str(failure)
 
 
-def test_lake_and_warehouse_that_differ_fail_a_blocking_check(patient_flow: PatientFlow, hub_thread: HubThread) -> None:
+def test_lake_and_warehouse_that_differ_fail_a_blocking_check(
+    patient_flow: PatientFlow, hub_thread: HubThread, materialize: Materialize
+) -> None:
     send(hub_thread, [snapshot("a")])
     materialize(patient_flow)
     warehouse = Services(load(patient_flow.overrides)).warehouse
     with warehouse._engine.begin() as connection:
-        connection.exec_driver_sql("DELETE FROM FactPatientFlow")
+        connection.exec_driver_sql('DELETE FROM "FactPatientFlow"')
     warehouse.dispose()
     result = materialize(patient_flow)
     checks = result.get_asset_check_evaluations()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import polars as pl
 import pytest
@@ -12,6 +11,7 @@ from deltalake import DeltaTable
 from patient_flow.contracts.tables import DIM_PATIENT, SILVER_EVENTS
 from patient_flow.pipeline.maintenance import LEASE, maintain
 from patient_flow.stores.lake import Lake, LakeTable
+from patient_flow_tests.stacks import Stack
 
 NOW = datetime.now(UTC)
 
@@ -27,10 +27,6 @@ def many_commits(lake: Lake) -> LakeTable:
     for number in range(1, 21):
         opened.append(patients(number), {SILVER_EVENTS.path: number})
     return opened
-
-
-def files(opened: LakeTable) -> list[Path]:
-    return list(Path(opened.uri.removeprefix("file://")).glob("*.parquet"))
 
 
 def test_small_files_become_one_and_the_rows_stay(lake: Lake, many_commits: LakeTable) -> None:
@@ -49,18 +45,18 @@ def test_a_consumer_sees_no_change(lake: Lake, many_commits: LakeTable) -> None:
     assert lake.open(DIM_PATIENT).changes(since).both.is_empty()
 
 
-def test_files_that_readers_may_still_need_are_kept(lake: Lake, many_commits: LakeTable) -> None:
+def test_files_that_readers_may_still_need_are_kept(stack: Stack, lake: Lake, many_commits: LakeTable) -> None:
     maintain(lake, DIM_PATIENT, {}, now=NOW)
-    assert len(files(many_commits)) == 21
+    assert len(stack.data_files(many_commits.uri)) == 21
 
 
 def test_files_that_nobody_needs_are_deleted(
-    lake: Lake, many_commits: LakeTable, monkeypatch: pytest.MonkeyPatch
+    stack: Stack, lake: Lake, many_commits: LakeTable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("patient_flow.pipeline.maintenance.KEEP_HOURS", {"gold": 0})
     done = maintain(lake, DIM_PATIENT, {}, now=NOW)
     assert done.files_deleted == 20
-    assert len(files(many_commits)) == 1
+    assert len(stack.data_files(many_commits.uri)) == 1
 
 
 @pytest.mark.parametrize("loaded", [{DIM_PATIENT.path: 19}, {DIM_PATIENT.path: None}, {}])

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import polars as pl
 import pytest
 
@@ -13,6 +11,7 @@ from patient_flow.pipeline import gold, silver
 from patient_flow.stores.lake import Lake
 from patient_flow.transforms.read import Reading
 from patient_flow_tests.builders import NOW, SECRET, ZONE, Body, contents, receive, snapshot
+from patient_flow_tests.stacks import Stack
 
 MAPPING = """
 [[mapping]]
@@ -51,7 +50,7 @@ def reasons(lake: Lake) -> list[list[str]]:
 
 @pytest.mark.parametrize("reason", [None, "department_is_missing"])
 def test_what_a_mapping_makes_acceptable_ends_as_if_it_had_always_been(
-    lake: Lake, tmp_path: Path, departments: pl.DataFrame, before: Reading, after: Reading, reason: str | None
+    stack: Stack, lake: Lake, departments: pl.DataFrame, before: Reading, after: Reading, reason: str | None
 ) -> None:
     receive(lake, EVENTS)
     run(lake, departments, before)
@@ -59,7 +58,7 @@ def test_what_a_mapping_makes_acceptable_ends_as_if_it_had_always_been(
     replayed = silver.replay(lake, after, reason=reason, run_id="test")
     assert replayed.written.inserted == 1
     run(lake, departments, after)
-    from_the_start = Lake(f"{tmp_path}/other/{{layer}}")
+    from_the_start = Lake(stack.lake_uri())
     receive(from_the_start, EVENTS)
     run(from_the_start, departments, after)
     for table in (SILVER_EVENTS, QUARANTINE, FACT_PATIENT_FLOW, KPI_DEPARTMENT_DAY):

@@ -10,9 +10,9 @@ from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from typing import Any
 
-from patient_flow_tests.conftest import require_module
 from patient_flow_tests.powerbi import sample
 from patient_flow_tests.powerbi.star import Star
+from patient_flow_tests.required import require_module
 
 require_module("pbix_mcp", "uv sync --all-groups")
 from pbix_mcp.dax import engine  # noqa: E402

@@ -7,9 +7,8 @@ the comparison. What the tables then hold is the oracle's business: agreement is
 from __future__ import annotations
 
 import random
-import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 import polars as pl
@@ -51,8 +50,12 @@ from patient_flow_tests.scenarios.agreement import (
     everything,
 )
 from patient_flow_tests.scenarios.hospital_days import DEPARTMENTS
+from patient_flow_tests.stacks import Stack
 
 LINES = list(DEPARTMENTS.iter_rows(named=True))
+
+Lakes = Callable[[int], AbstractContextManager[list[Lake]]]
+"""The fixture ``lakes``: so many empty ones, for as long as a ``with`` block lasts."""
 
 DAY: list[dict[str, Any]] = [
     event(event_type="arrival", event_time=at("08:00")),
@@ -72,13 +75,6 @@ DAY: list[dict[str, Any]] = [
     event(event_type="discharge", event_time=at("15:10 +2"), department=None, bed_id="another body"),
 ]
 """One of everything: moves, corrections, a late first observation, a cancel, a restated plan, a redelivery, a reuse."""
-
-
-@contextmanager
-def lakes(number: int) -> Iterator[list[Lake]]:
-    """So many empty lakes, gone afterwards."""
-    with tempfile.TemporaryDirectory(prefix="lakes-") as folder:
-        yield [Lake(f"{folder}/{turn}/{{layer}}") for turn in range(number)]
 
 
 def assert_as_in_one_batch(lake: Lake, received: Sequence[Delivery], alone: Lake) -> None:
@@ -113,18 +109,22 @@ def split(received: Sequence[Delivery], seed: int, number: int = 4) -> list[list
     return [batch for batch in cut if batch]
 
 
-@settings(max_examples=5, phases=(Phase.explicit, Phase.reuse, Phase.generate))  # shrinking lakes takes minutes
-@given(st.data())
-def test_any_split_and_any_pace_of_the_partitions_ends_in_the_same_tables(data: st.DataObject) -> None:
-    day = data.draw(st.sampled_from((hospital_days.consistent_days(), hospital_days.messy_days(most_events=14))))
-    received = data.draw(hospital_days.deliveries(day))
-    batches = data.draw(hospital_days.batches(received))
-    with lakes(2) as (lake, alone):
-        run_micro_batches(lake, batches, DEPARTMENTS, steps=EVENT_STEPS)
-        assert_as_in_one_batch(lake, received, alone)
+def test_any_split_and_any_pace_of_the_partitions_ends_in_the_same_tables(stack: Stack) -> None:
+    # shrinking lakes takes minutes
+    @settings(max_examples=2 if stack.is_slow else 5, phases=(Phase.explicit, Phase.reuse, Phase.generate))
+    @given(st.data())
+    def they_end_the_same(data: st.DataObject) -> None:
+        day = data.draw(st.sampled_from((hospital_days.consistent_days(), hospital_days.messy_days(most_events=14))))
+        received = data.draw(hospital_days.deliveries(day))
+        batches = data.draw(hospital_days.batches(received))
+        with stack.lakes(2) as (lake, alone):
+            run_micro_batches(lake, batches, DEPARTMENTS, steps=EVENT_STEPS)
+            assert_as_in_one_batch(lake, received, alone)
+
+    they_end_the_same()
 
 
-def test_a_day_with_one_of_everything_ends_the_same_in_many_small_batches() -> None:
+def test_a_day_with_one_of_everything_ends_the_same_in_many_small_batches(lakes: Lakes) -> None:
     received = shuffled(0)
     with lakes(2) as (lake, alone):
         run_micro_batches(lake, split(received, 0, number=6), DEPARTMENTS, steps=EVENT_STEPS)
@@ -132,7 +132,7 @@ def test_a_day_with_one_of_everything_ends_the_same_in_many_small_batches() -> N
 
 
 @pytest.mark.parametrize("seed", [0, 3])
-def test_steps_may_run_in_any_order_twice_or_not_at_all(seed: int) -> None:
+def test_steps_may_run_in_any_order_twice_or_not_at_all(lakes: Lakes, seed: int) -> None:
     """Assets are materialised one by one, late, repeatedly: once all have run the tables are those of one batch."""
     dice = random.Random(seed)
     received = shuffled(seed)
@@ -146,7 +146,7 @@ def test_steps_may_run_in_any_order_twice_or_not_at_all(seed: int) -> None:
         assert_as_in_one_batch(lake, received, alone)
 
 
-def test_steps_in_the_opposite_order_catch_up_batch_after_batch() -> None:
+def test_steps_in_the_opposite_order_catch_up_batch_after_batch(lakes: Lakes) -> None:
     received = shuffled(1)
     with lakes(2) as (lake, alone):
         for batch in split(received, 1):
@@ -158,7 +158,7 @@ def test_steps_in_the_opposite_order_catch_up_batch_after_batch() -> None:
         assert_as_in_one_batch(lake, received, alone)
 
 
-def test_a_step_that_has_nothing_new_to_do_writes_nothing() -> None:
+def test_a_step_that_has_nothing_new_to_do_writes_nothing(lakes: Lakes) -> None:
     with lakes(1) as (lake,):
         run_micro_batches(lake, [shuffled(0)], DEPARTMENTS)
         before = {step: run_step(step, lake, DEPARTMENTS).version for step in STEPS}
@@ -169,7 +169,7 @@ def test_a_step_that_has_nothing_new_to_do_writes_nothing() -> None:
         assert all((result.written.inserted, result.written.updated) == (0, 0) for result in again)
 
 
-def test_tables_made_part_by_part_are_the_tables_made_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tables_made_part_by_part_are_the_tables_made_at_once(lakes: Lakes, monkeypatch: pytest.MonkeyPatch) -> None:
     """A rebuild folds a bounded number of events at a time."""
     received = shuffled(3)
     with lakes(2) as (lake, alone):
@@ -184,7 +184,9 @@ class Killed(Exception):
 
 
 @pytest.mark.parametrize("dies", ["before its commit", "after its commit"])
-def test_a_run_killed_at_any_write_and_started_again_ends_the_same(dies: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_killed_at_any_write_and_started_again_ends_the_same(
+    lakes: Lakes, dies: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Every write of two micro-batches dies once, before or after its commit; the run then starts over."""
     received = shuffled(5)
     survived: set[tuple[int, str, str]] = set()
@@ -221,7 +223,7 @@ def test_a_run_killed_at_any_write_and_started_again_ends_the_same(dies: str, mo
         assert_as_in_one_batch(lake, received, alone)
 
 
-def test_a_correction_of_the_wait_alone_reaches_the_measures() -> None:
+def test_a_correction_of_the_wait_alone_reaches_the_measures(lakes: Lakes) -> None:
     """Neither admission nor discharge moves, yet the day's measures are no longer what they were."""
     first = [event(event_type="arrival", event_time=at("08:00")), event(event_time=at("08:40"))]
     late = [event(event_type="update", event_time=at("08:40"), department=None, wait_minutes=5)]
@@ -233,7 +235,7 @@ def test_a_correction_of_the_wait_alone_reaches_the_measures() -> None:
         assert_as_in_one_batch(lake, received, alone)
 
 
-def test_a_second_patient_in_the_middle_of_a_long_stay_counts_on_every_day_of_it() -> None:
+def test_a_second_patient_in_the_middle_of_a_long_stay_counts_on_every_day_of_it(lakes: Lakes) -> None:
     """The census rows of the days in between are there already; they change in nothing but their count."""
     bodies = [
         body
@@ -251,7 +253,7 @@ def test_a_second_patient_in_the_middle_of_a_long_stay_counts_on_every_day_of_it
         assert_as_in_one_batch(lake, received, alone)
 
 
-def test_a_gender_told_by_another_visit_at_the_same_instant_reaches_the_fact() -> None:
+def test_a_gender_told_by_another_visit_at_the_same_instant_reaches_the_fact(lakes: Lakes) -> None:
     """The patient's version keeps its key and its beginning; only what it says of the patient changes."""
     received = deliveries(
         [event(visit_id="v1", gender=None), event(visit_id="v2", event_type="triage", department=None, gender="Male")]
@@ -262,7 +264,7 @@ def test_a_gender_told_by_another_visit_at_the_same_instant_reaches_the_fact() -
         assert_as_in_one_batch(lake, received, alone)
 
 
-def test_a_fact_computed_before_its_department_was_inferred_finds_it_later() -> None:
+def test_a_fact_computed_before_its_department_was_inferred_finds_it_later(lakes: Lakes) -> None:
     received = deliveries([event(), event(visit_id="v2", department="Helipad")])
     with lakes(2) as (lake, alone):
         run_micro_batches(lake, [received[:1]], DEPARTMENTS, steps=EVENT_STEPS)
@@ -274,7 +276,7 @@ def test_a_fact_computed_before_its_department_was_inferred_finds_it_later() -> 
         assert_as_in_one_batch(lake, received, alone)
 
 
-def test_a_fact_computed_before_its_patient_was_known_finds_the_version_later() -> None:
+def test_a_fact_computed_before_its_patient_was_known_finds_the_version_later(lakes: Lakes) -> None:
     received = deliveries([event(), event(visit_id="v2", patient_id="p2")])
     with lakes(2) as (lake, alone):
         run_micro_batches(lake, [received[:1]], DEPARTMENTS, steps=EVENT_STEPS)
@@ -287,7 +289,7 @@ def test_a_fact_computed_before_its_patient_was_known_finds_the_version_later() 
         assert_as_in_one_batch(lake, received, alone)
 
 
-def test_reasons_follow_the_event_that_holds_the_identity_in_the_end() -> None:
+def test_reasons_follow_the_event_that_holds_the_identity_in_the_end(lakes: Lakes) -> None:
     """Three events share an identity; the first at the hub comes last, and differs: no copy is its duplicate."""
     body = event()
     received = [
@@ -300,7 +302,7 @@ def test_reasons_follow_the_event_that_holds_the_identity_in_the_end() -> None:
         assert_as_in_one_batch(lake, received, alone)
 
 
-def test_an_event_that_reached_the_hub_first_displaces_the_one_that_reached_us_first() -> None:
+def test_an_event_that_reached_the_hub_first_displaces_the_one_that_reached_us_first(lakes: Lakes) -> None:
     received = [
         Delivery(event(age=50), at("12:00 +2"), "slow", 0),
         Delivery(event(age=42), at("12:01 +2"), "fast", 0),
@@ -312,7 +314,7 @@ def test_an_event_that_reached_the_hub_first_displaces_the_one_that_reached_us_f
         assert_as_in_one_batch(lake, received, alone)
 
 
-def test_corrected_capacity_of_a_department_reaches_the_measures_of_the_past() -> None:
+def test_corrected_capacity_of_a_department_reaches_the_measures_of_the_past(lakes: Lakes) -> None:
     """The list is edited in place: same department, same valid_from, other beds and expected stay."""
     is_corrected = pl.col("department") == "Surgery"
     reference = DEPARTMENTS.with_columns(
@@ -328,7 +330,7 @@ def test_corrected_capacity_of_a_department_reaches_the_measures_of_the_past() -
         assert_same(everything(lake), everything(alone))
 
 
-def test_an_admission_told_before_it_happens_falls_under_the_version_that_another_visit_brings() -> None:
+def test_an_admission_told_before_it_happens_falls_under_the_version_that_another_visit_brings(lakes: Lakes) -> None:
     """The visit passed to another patient, all of its events are earlier than the version, its admission is not."""
     received = deliveries(
         [

@@ -16,6 +16,7 @@ from patient_flow.contracts.tables import (
 from patient_flow.stores.lake import Lake
 from patient_flow_tests.builders import contents, deliveries, event, run_micro_batches
 from patient_flow_tests.scenarios.hospital_days import DEPARTMENTS
+from patient_flow_tests.stacks import Stack
 
 REFERENCES = (
     (FACT_PATIENT_FLOW, "patient_key", DIM_PATIENT, "patient_key"),
@@ -31,9 +32,9 @@ REFERENCES = (
 
 
 @pytest.fixture(scope="module")
-def filled(tmp_path_factory: pytest.TempPathFactory) -> Lake:
+def filled(stack: Stack) -> Lake:
     """Somebody in bed since long before the calendar begins, somebody in a department nobody listed."""
-    lake = Lake(f"{tmp_path_factory.mktemp('lake')}/{{layer}}")
+    lake = Lake(stack.lake_uri())
     long_ago = event(event_time="2017-11-30T10:00:00")
     helipad = event(visit_id="v2", patient_id="p2", department="Helipad")
     moved = event(visit_id="v2", patient_id="p2", event_type="transfer", event_time="2026-03-20T12:00:00")

@@ -12,6 +12,7 @@ from typing import Any
 
 import polars as pl
 import pytest
+from deltalake import DeltaTable
 
 from patient_flow.contracts import tables
 from patient_flow.contracts.tables import (
@@ -203,7 +204,7 @@ def test_defect_12_every_table_has_exactly_the_columns_and_types_that_are_declar
     """As the files have them, not as a reader casts them."""
     take_in(lake, in_batches(visit(1, "10:00", "12:00")), steps=STEPS)
     for table in LAKE_TABLES:
-        assert pl.scan_delta(lake.uri(table)).collect_schema() == table.schema, table.path
+        assert pl.scan_delta(DeltaTable(lake.uri(table))).collect_schema() == table.schema, table.path
 
 
 @pytest.mark.parametrize("body", [event(), event(event_id=None), snapshot()], ids=["named", "unnamed", "reference"])

@@ -24,6 +24,7 @@ from patient_flow.stores.lake import (
     spans_of,
     within_spans,
 )
+from patient_flow_tests.stacks import Stack
 
 STAYS = Table(
     "gold",
@@ -150,8 +151,9 @@ def test_a_replacement_computed_on_an_old_state_is_refused(lake: Lake, stays: La
     assert lake.open(STAYS).row_count() == 4
 
 
-def test_two_processes_may_create_a_table_at_once(tmp_path: Path) -> None:
-    lakes = [Lake(f"{tmp_path}/{{layer}}") for _ in range(2)]
+def test_two_processes_may_create_a_table_at_once(stack: Stack) -> None:
+    uri = stack.lake_uri()
+    lakes = [Lake(uri) for _ in range(2)]
     assert [lake.open(STAYS).version for lake in lakes] == [0, 0]
 
 

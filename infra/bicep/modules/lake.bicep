@@ -184,6 +184,29 @@ resource lifecycle 'Microsoft.Storage/storageAccounts/managementPolicies@2023-05
           }
         }
         {
+          // Parquet files that a big load hands to the warehouse (COPY INTO): of use for minutes.
+          name: 'forget-exports'
+          type: 'Lifecycle'
+          enabled: true
+          definition: {
+            filters: {
+              blobTypes: [
+                'blockBlob'
+              ]
+              prefixMatch: [
+                'gold/_exports/'
+              ]
+            }
+            actions: {
+              baseBlob: {
+                delete: {
+                  daysAfterModificationGreaterThan: 1
+                }
+              }
+            }
+          }
+        }
+        {
           name: 'forget-run-logs'
           type: 'Lifecycle'
           enabled: true

@@ -8,6 +8,7 @@ once and a replay harmless. Not here: what to load (the change feed of gold) and
 from __future__ import annotations
 
 import contextlib
+import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cached_property
@@ -215,7 +216,10 @@ class Warehouse:
             raise WarehouseError(
                 "PATIENT_FLOW_WAREHOUSE_URL is no SQLAlchemy URL; see the README for its form"
             ) from None
-        return self.target.engine(url)
+        engine = self.target.engine(url)
+        # A micro-batch makes a warehouse per asset and check; none may keep a connection after its own end.
+        weakref.finalize(self, engine.dispose)
+        return engine
 
     def _advice(self, error: sa.exc.DBAPIError) -> str:
         """What to do about a database that answers but has not been set up."""

@@ -253,6 +253,24 @@ def test_what_was_loaded_in_changes_equals_what_is_loaded_at_once(
     assert verify(twin(), {path: frame.lazy() for path, frame in frames.items()}) == []
 
 
+def test_a_warehouse_that_nobody_holds_any_more_has_closed_its_connections(database: str) -> None:
+    """Assets and checks make one each and let it go; a server counts every session that is left open."""
+    watching = sa.create_engine(database.rpartition("/")[0] + "/postgres")
+    sessions = sa.text("SELECT COUNT(*) FROM pg_stat_activity WHERE datname = :name")
+    with watching.connect() as connection:
+        name = {"name": database.rpartition("/")[2]}
+        warehouse = Warehouse(database, "postgresql")
+        warehouse.init()
+        assert connection.execute(sessions, name).scalar() == 1
+        del warehouse
+        deadline = time.monotonic() + 20
+        while connection.execute(sessions, name).scalar() and time.monotonic() < deadline:
+            connection.rollback()  # statistics stand still within a transaction
+            time.sleep(0.02)
+        assert connection.execute(sessions, name).scalar() == 0
+    watching.dispose()
+
+
 def test_batches_need_the_declared_columns(warehouse: Warehouse) -> None:
     lacking = census_of({1: 1}).drop("occupied_beds")
     with pytest.raises(WarehouseError, match="gold/fact_bed_census has no column occupied_beds"):

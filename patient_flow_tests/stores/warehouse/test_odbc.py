@@ -11,8 +11,8 @@ import sqlalchemy as sa
 
 from patient_flow.contracts.views import VIEWS
 from patient_flow.stores.warehouse.warehouse import Warehouse
+from patient_flow_tests.required import require
 from patient_flow_tests.stores.warehouse.builders import everything, hospital
-from patient_flow_tests.stores.warehouse.conftest import require
 
 INSTALL = "apt-get install -y unixodbc odbc-postgresql"
 DRIVER = "PostgreSQL Unicode"

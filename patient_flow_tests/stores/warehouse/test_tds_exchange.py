@@ -28,9 +28,8 @@ from patient_flow.contracts.tables import FACT_BED_CENSUS, WAREHOUSE_TABLES
 from patient_flow.contracts.views import VIEWS
 from patient_flow.stores.warehouse.schema import ALL_TABLES
 from patient_flow.stores.warehouse.warehouse import Conflict, Warehouse
-from patient_flow_tests.conftest import require_module
+from patient_flow_tests.required import require, require_module
 from patient_flow_tests.stores.warehouse.builders import census_of, changed
-from patient_flow_tests.stores.warehouse.conftest import require
 
 require_module("mssql_python_odbc", "uv sync --all-groups")
 

@@ -20,8 +20,8 @@ from patient_flow.stores.warehouse.kinds import target_of
 from patient_flow.stores.warehouse.schema import ALL_TABLES
 from patient_flow.stores.warehouse.views import definition
 from patient_flow.stores.warehouse.warehouse import Batch, Conflict, Warehouse, WarehouseError
+from patient_flow_tests.required import require
 from patient_flow_tests.stores.warehouse.builders import census_of, changed, whole
-from patient_flow_tests.stores.warehouse.conftest import require
 
 NOW = datetime(2026, 11, 20, tzinfo=UTC)
 URL = "mssql+pyodbc://login:s3cret@pool.example/patient_flow?driver=ODBC+Driver+18+for+SQL+Server"

@@ -1,4 +1,4 @@
-"""The views against the same figures counted one by one in plain Python, on every target that runs here."""
+"""The views against the same figures counted one by one in plain Python, on the databases of both stacks."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from patient_flow.contracts.views import VIEWS
 from patient_flow.stores.warehouse.views import TABLES
 from patient_flow.stores.warehouse.warehouse import Warehouse
+from patient_flow_tests.stacks import Stack
 from patient_flow_tests.stores.warehouse.builders import (
     HOUR,
     ZONE,
@@ -26,7 +27,6 @@ from patient_flow_tests.stores.warehouse.builders import (
     patient_id,
     time_key,
 )
-from patient_flow_tests.stores.warehouse.conftest import RUNNING_KINDS, new_url
 
 NOW = datetime.now(UTC)
 THIS_HOUR = NOW.replace(minute=0, second=0, microsecond=0)
@@ -49,12 +49,10 @@ def known(request: pytest.FixtureRequest) -> Hospital:
     return HOSPITALS[request.param]()
 
 
-@pytest.fixture(scope="module", params=RUNNING_KINDS)
-def filled(
-    request: pytest.FixtureRequest, known: Hospital, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Warehouse]:
+@pytest.fixture(scope="module")
+def filled(stack: Stack, known: Hospital) -> Iterator[Warehouse]:
     """A warehouse that holds it; tests only read it."""
-    warehouse = Warehouse(new_url(request, tmp_path_factory.mktemp("filled")), request.param)
+    warehouse = Warehouse(stack.warehouse_url(), stack.warehouse_kind)
     warehouse.init()
     warehouse.load(everything(known.frames()), newest_event_at=known.last, loaded_at=NOW, run_id="test")
     yield warehouse

@@ -1,6 +1,6 @@
 """The services that production uses, each as a program of this machine: PostgreSQL, Azurite, a token endpoint.
 
-Everything listens on loopback at a free port, keeps its files in a folder of the test and ends with its ``with`` block.
+Everything listens on loopback at a free port, keeps its files in a temporary folder and ends with its ``with`` block.
 """
 
 from __future__ import annotations
@@ -13,8 +13,10 @@ import json
 import os
 import pwd
 import shutil
+import signal
 import socket
 import subprocess
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -23,12 +25,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
+import psycopg
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from patient_flow_tests.conftest import require_program
+from patient_flow_tests.required import require_program
 
 ACCOUNT = "devstoreaccount1"
 AZURITE_KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
@@ -85,53 +88,59 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def postgresql(folder: Path, certificate: Certificate) -> Iterator[int]:
-    """A PostgreSQL server with TLS and one administrator, ``postgres``; gives its port."""
+def postgresql(certificate: Certificate | None = None) -> Iterator[int]:
+    """A PostgreSQL server whose administrator ``postgres`` needs no password; gives its port.
+
+    With a certificate all others come over TLS and show a password.
+    """
     initdb = _postgresql_program("initdb")
-    data = folder / "postgresql"
-    data.mkdir(parents=True)
     identity = _unprivileged()
-    for source, name in ((certificate.certificate, "server.crt"), (certificate.key, "server.key")):
-        shutil.copy(source, folder / name)
-    if identity:
-        _hand_over(folder, identity)
-    port = free_port()
-    with (folder / "postgresql.log").open("wb") as log:
+    with contextlib.ExitStack() as stack:
+        # Not below pytest's folders, which other users (the server's) may not enter.
+        folder = Path(tempfile.mkdtemp(prefix="patient-flow-postgresql-"))
+        stack.callback(shutil.rmtree, folder)
+        if identity:
+            os.chown(folder, identity["user"], identity["group"])
+        data = folder / "data"
         subprocess.run(
-            [initdb, "--pgdata", data, "--username", "postgres", "--auth", "trust", "--no-sync"],
+            [initdb, "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-sync"],
             check=True,
-            stdout=log,
-            stderr=log,
+            capture_output=True,
+            cwd=folder,
             **identity,
         )
-        # Local users are trusted, those who come over TLS show a password: Azure's way, where it is a token.
-        (data / "pg_hba.conf").write_text(
-            "host all postgres 127.0.0.1/32 trust\nhostssl all all 127.0.0.1/32 scram-sha-256\n"
-        )
-        for name in ("server.crt", "server.key"):
-            shutil.move(folder / name, data / name)
-        (data / "server.key").chmod(0o600)
+        port = free_port()
         settings = {
             "port": port,
             "listen_addresses": "127.0.0.1",
             "unix_socket_directories": "",
-            "ssl": "on",
+            "max_connections": 200,
             "fsync": "off",
             "synchronous_commit": "off",
         }
-        server = subprocess.Popen(
-            [
-                str(Path(initdb).resolve().with_name("postgres")),
-                *("-D", str(data)),
-                *(part for name, value in settings.items() for part in ("-c", f"{name}={value}")),
-            ],
-            stdout=log,
-            stderr=log,
-            **identity,
-        )
-        with _ended(server):
-            _wait_for_port(port, server, folder / "postgresql.log")
-            yield port
+        if certificate:
+            _demand_tls(data, certificate, identity)
+            settings["ssl"] = "on"
+        options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
+        log = stack.enter_context((folder / "log").open("wb"))
+        program = str(Path(initdb).resolve().with_name("postgres"))
+        server = subprocess.Popen([program, "-D", data, *options], stdout=log, stderr=log, cwd=folder, **identity)
+        stack.enter_context(_ended(server, signal.SIGQUIT))  # at once: nobody needs the data again
+        _wait_for_port(port, server, folder / "log")
+        _wait_for_answers(port)
+        yield port
+
+
+def _demand_tls(data: Path, certificate: Certificate, identity: dict[str, int]) -> None:
+    """The administrator is trusted, all others come over TLS with a password: Azure's way, where it is a token."""
+    (data / "pg_hba.conf").write_text(
+        "host all postgres 127.0.0.1/32 trust\nhostssl all all 127.0.0.1/32 scram-sha-256\n"
+    )
+    for source, name in ((certificate.certificate, "server.crt"), (certificate.key, "server.key")):
+        shutil.copy(source, data / name)
+        (data / name).chmod(0o600)
+        if identity:
+            os.chown(data / name, identity["user"], identity["group"])
 
 
 @contextlib.contextmanager
@@ -150,7 +159,7 @@ def azurite(folder: Path, certificate: Certificate | None = None) -> Iterator[in
         command += ["--oauth", "basic", "--cert", str(certificate.certificate), "--key", str(certificate.key)]
     with (folder / "azurite.log").open("wb") as log:
         server = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log)
-        with _ended(server):
+        with _ended(server, signal.SIGKILL):  # asked to, it waits for its clients to hang up
             _wait_for_port(port, server, folder / "azurite.log")
             yield port
 
@@ -232,6 +241,20 @@ class TokenEndpoint:
         return {"access_token": token, "expires_on": expires, "resource": resource, "token_type": "Bearer"}
 
 
+def _wait_for_answers(port: int) -> None:
+    """A PostgreSQL that has just opened its port still refuses everybody for a moment."""
+    deadline = time.monotonic() + _START_SECONDS
+    while True:
+        try:
+            psycopg.connect(host="127.0.0.1", port=port, user="postgres", dbname="postgres").close()
+        except psycopg.OperationalError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
+        else:
+            return
+
+
 def _base64(data: bytes) -> str:
     return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
 
@@ -244,26 +267,21 @@ def _postgresql_program(name: str) -> str:
 
 def _unprivileged() -> dict[str, int]:
     """PostgreSQL refuses to run as root; Debian's package brings a user for it."""
-    if os.getuid() != 0:
+    if os.geteuid() != 0:
         return {}
-    user = pwd.getpwnam("postgres")
-    return {"user": user.pw_uid, "group": user.pw_gid}
-
-
-def _hand_over(folder: Path, identity: dict[str, int]) -> None:
-    for path in (folder, *folder.rglob("*")):
-        os.chown(path, identity["user"], identity["group"])
-    for parent in (folder, *folder.parents):
-        if parent.stat().st_uid == 0 and not parent.stat().st_mode & 0o001:
-            parent.chmod(parent.stat().st_mode | 0o011)  # pytest's folders are closed to others
+    for name in ("postgres", "nobody"):
+        with contextlib.suppress(KeyError):
+            user = pwd.getpwnam(name)
+            return {"user": user.pw_uid, "group": user.pw_gid}
+    raise LookupError("PostgreSQL does not run as root, and there is no user postgres or nobody")
 
 
 @contextlib.contextmanager
-def _ended(process: subprocess.Popen[bytes]) -> Iterator[None]:
+def _ended(process: subprocess.Popen[bytes], by: signal.Signals = signal.SIGTERM) -> Iterator[None]:
     try:
         yield
     finally:
-        process.terminate()
+        process.send_signal(by)
         try:
             process.wait(10)
         except subprocess.TimeoutExpired:
