@@ -6,7 +6,7 @@ import dagster as dg
 
 from patient_flow.orchestration.alerting import alerts
 from patient_flow.orchestration.assets import ASSETS
-from patient_flow.orchestration.audit import HISTORY, audit, hourly_audit, idle_heartbeat, judge_whole_history
+from patient_flow.orchestration.audit import AUDIT_SCHEDULES, AUDITS, HISTORY, audit, hourly_look, idle_heartbeat
 from patient_flow.orchestration.automation import (
     catch_up,
     event_hub_backlog,
@@ -24,9 +24,9 @@ def build_defs(patient_flow: PatientFlow | None = None) -> dg.Definitions:
     """All definitions; tests pass a resource with settings of their own."""
     return dg.Definitions(
         assets=[*ASSETS, HISTORY],
-        asset_checks=[*CHECKS, judge_whole_history],
-        jobs=[micro_batch, lake_maintenance, audit, housekeeping, backfill],
-        schedules=[hourly_maintenance, hourly_audit, hourly_housekeeping, idle_heartbeat],
+        asset_checks=[*CHECKS, *AUDITS],
+        jobs=[micro_batch, lake_maintenance, hourly_look, audit, housekeeping, backfill],
+        schedules=[hourly_maintenance, *AUDIT_SCHEDULES, hourly_housekeeping, idle_heartbeat],
         sensors=[event_hub_backlog, catch_up, alerts],
         resources={"patient_flow": patient_flow or PatientFlow()},
         # One process per run: a process per step would outlast the minute.

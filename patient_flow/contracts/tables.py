@@ -209,7 +209,7 @@ DIM_PATIENT = Table(
     key=("patient_key",),
     # Who comes back may have come first at any time: rows that a batch changes lie anywhere in a table that only grows.
     sort_by="patient_hash",
-    file_bytes=1024 * 1024,
+    file_bytes=512 * 1024,
     warehouse=True,
 )
 
@@ -289,7 +289,7 @@ FACT_PATIENT_FLOW = Table(
     partition_by=("admission_month",),
     # Corrections reach stays of any age, and each rewrites the file that its stay lies in.
     sort_by="admission_at",
-    file_bytes=2 * 1024 * 1024,
+    file_bytes=512 * 1024,
     warehouse=True,
 )
 

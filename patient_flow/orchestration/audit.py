@@ -1,7 +1,8 @@
-"""What no micro-batch can afford: the rules over the whole history, once an hour. And a sign of life when all is idle.
+"""What no micro-batch can afford: rules over the last hours, each hour, and over the whole history, each night.
 
-The audit's checks belong to an asset of their own that nothing materialises, so neither the micro-batch nor a run of
-all assets by hand ever pays for them. It runs in the slot of the micro-batch.
+These checks belong to an asset of their own that nothing materialises, so neither the micro-batch nor a run of all
+assets by hand ever pays for them. They run in the slot of the micro-batch; what grows with the history at night, when
+few patients move. Besides, a sign of life when all is idle.
 """
 
 from collections.abc import Callable, Iterator
@@ -33,8 +34,8 @@ HISTORY = dg.AssetSpec(
     dg.AssetKey(["audit", "whole_history"]),
     deps=[warehouse_key(table) for table in WAREHOUSE_TABLES],
     group_name="audit",
-    description="Everything the pipeline ever received. The job `audit` judges all of it, once an hour; "
-    "micro-batches judge only what is new.",
+    description="Everything the pipeline ever received. The job `audit` judges all of it each night, "
+    "`hourly_look` the last hours; micro-batches judge only what is new.",
     kinds={"deltalake", "sql"},
     owners=OWNERS,
 )
@@ -75,8 +76,8 @@ def census(services: Services) -> Finding:
 
 
 def stays(services: Services) -> Finding:
-    """The stays of this hour's part of all visits against their events."""
-    stored, again = inspection.stays_again(services.lake, datetime.now(UTC).hour)
+    """The stays of this day's part of all visits against their events."""
+    stored, again = inspection.stays_again(services.lake, datetime.now(UTC).toordinal())
     values = [name for name in tables.FACT_PATIENT_FLOW.schema if name not in ("stay_key", "quality_flags")]
     return reconciliation.same_rows(stored, again, ["stay_key"], values)
 
@@ -123,8 +124,9 @@ def fields(services: Services) -> Finding:
 _WITH_KEYS = [table for table in WAREHOUSE_TABLES if keys.references(table)]
 _WITH_VERSIONS = [table for table in WAREHOUSE_TABLES if table.path in keys.MEMBER]
 
-AUDITED: tuple[tuple[Check, Callable[[Services], Finding]], ...] = (
-    (catalogue.SCHEMAS, schemas),
+Judged = tuple[tuple[Check, Callable[[Services], Finding]], ...]
+
+AUDITED: Judged = (
     (catalogue.ARRIVE_ONCE, _of_table(checks.arrive_once, tables.BRONZE_EVENTS)),
     (catalogue.ACCEPTED_ONCE, _of_table(checks.accepted_once, tables.SILVER_EVENTS)),
     (catalogue.ACCOUNTED_FOR, _of_table(checks.accounted_for, tables.QUARANTINE)),
@@ -135,34 +137,28 @@ AUDITED: tuple[tuple[Check, Callable[[Services], Finding]], ...] = (
     (catalogue.STAYS, stays),
     (catalogue.CENSUS, census),
     (catalogue.OCCUPANCY, _of_table(checks.occupancy_plausible, tables.FACT_BED_CENSUS)),
-    (catalogue.DEPARTMENTS_CURRENT, _of_table(checks.departments_current, tables.DIM_DEPARTMENT)),
     (catalogue.VERIFIED, warehouse),
+)
+"""Rules whose cost grows with the history."""
+
+LOOKED_AT: Judged = (
+    (catalogue.SCHEMAS, schemas),
+    (catalogue.DEPARTMENTS_CURRENT, _of_table(checks.departments_current, tables.DIM_DEPARTMENT)),
     (catalogue.VOLUME, volume),
     (catalogue.HOSPITALS_SEND, hospitals),
     (catalogue.FIELDS_KNOWN, fields),
 )
+"""Rules on the last hours and weeks; besides, the age of the data."""
 
 
-@dg.multi_asset_check(
-    name="judge_whole_history",
-    specs=[
-        spec_of(check, HISTORY.key, may_stop=False)
-        for check in (*(check for check, _ in AUDITED), catalogue.DATA_RECENT)
-    ],
-    can_subset=True,
-)
-def judge_whole_history(
-    context: dg.AssetCheckExecutionContext, patient_flow: PatientFlow
+def _judge(
+    context: dg.AssetCheckExecutionContext, patient_flow: PatientFlow, judged: Judged
 ) -> Iterator[dg.AssetCheckResult]:
     """Each rule in turn; one that cannot be judged hides no other. What is grave fails the run."""
     services = patient_flow.services()
     asked = {key.name for key in context.selected_asset_check_keys}
     grave_ones: list[str] = []
-
-    def age(services: Services) -> Finding:
-        return age_of_data(services, context.instance, context.run.run_id)
-
-    for check, judge in (*AUDITED, (catalogue.DATA_RECENT, age)):
+    for check, judge in judged:
         if check.name not in asked:
             continue
         try:
@@ -178,20 +174,66 @@ def judge_whole_history(
         raise dg.Failure(f"The audit found what is grave: {', '.join(grave_ones)}", allow_retries=False)
 
 
+def _specs(judged: list[Check]) -> list[dg.AssetCheckSpec]:
+    return [spec_of(check, HISTORY.key, may_stop=False) for check in judged]
+
+
+@dg.multi_asset_check(name="judge_whole_history", specs=_specs([check for check, _ in AUDITED]), can_subset=True)
+def judge_whole_history(
+    context: dg.AssetCheckExecutionContext, patient_flow: PatientFlow
+) -> Iterator[dg.AssetCheckResult]:
+    """What grows with the history."""
+    yield from _judge(context, patient_flow, AUDITED)
+
+
+@dg.multi_asset_check(
+    name="judge_last_hours",
+    specs=_specs([*(check for check, _ in LOOKED_AT), catalogue.DATA_RECENT]),
+    can_subset=True,
+)
+def judge_last_hours(
+    context: dg.AssetCheckExecutionContext, patient_flow: PatientFlow
+) -> Iterator[dg.AssetCheckResult]:
+    """What looks only at the last hours and weeks."""
+
+    def age(services: Services) -> Finding:
+        return age_of_data(services, context.instance, context.run.run_id)
+
+    yield from _judge(context, patient_flow, (*LOOKED_AT, (catalogue.DATA_RECENT, age)))
+
+
+AUDITS = [judge_last_hours, judge_whole_history]
+
 audit = dg.define_asset_job(
     "audit",
-    selection=dg.AssetSelection.checks(judge_whole_history),
+    selection=dg.AssetSelection.checks(*AUDITS),
     description="Judges the whole history by every rule, in the slot of the micro-batch: they never run side by side.",
     executor_def=dg.in_process_executor,
     run_tags=PIPELINE_TAG,
 )
-
-hourly_audit = dg.ScheduleDefinition(
-    job=audit,
-    cron_schedule="41 * * * *",
-    default_status=dg.DefaultScheduleStatus.RUNNING,
-    description="Hourly, away from the upkeep.",
+hourly_look = dg.define_asset_job(
+    "hourly_look",
+    selection=dg.AssetSelection.checks(judge_last_hours),
+    description="Judges the last hours: volume, hospitals that fell silent, new fields, schemas, age of the data.",
+    executor_def=dg.in_process_executor,
+    run_tags=PIPELINE_TAG,
 )
+
+AUDIT_SCHEDULES = [
+    dg.ScheduleDefinition(
+        job=audit,
+        cron_schedule="41 3 * * *",
+        execution_timezone="UTC",
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+        description="At night: it takes the longer the more history there is, and micro-batches wait for it.",
+    ),
+    dg.ScheduleDefinition(
+        job=hourly_look,
+        cron_schedule="41 * * * *",
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+        description="Hourly, away from the upkeep.",
+    ),
+]
 
 PAUSE = timedelta(minutes=4)
 """An idle hospital's tables are looked at again after so long."""
