@@ -162,8 +162,18 @@ def verify() -> None:
     for difference in differences:
         click.echo(str(difference))
     if differences:
-        raise operations.OperatorError("lake and warehouse differ: run `patient-flow rebuild`")
+        raise operations.OperatorError("lake and warehouse differ: run `patient-flow warehouse mend`")
     click.echo("lake and warehouse agree")
+
+
+@warehouse.command(epilog=f"{_EXAMPLE}patient-flow warehouse mend")
+def mend() -> None:
+    """Load tables that differ from gold anew, after somebody changed rows in the warehouse."""
+    from patient_flow import operations
+    from patient_flow.services import Services
+
+    lines = list(operations.mend_warehouse(Services(load())))
+    click.echo("\n".join(lines) if lines else "lake and warehouse agree: nothing to do")
 
 
 @cli.command(epilog=f"{_EXAMPLE}patient-flow status")

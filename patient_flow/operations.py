@@ -6,7 +6,7 @@ Not here: how a step works (``pipeline``). Each function yields one line per ste
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -25,12 +25,16 @@ class OperatorError(ValueError):
 
 
 def rebuild(services: Services) -> Iterator[str]:
-    """Makes silver and gold again from bronze and loads what differs into the warehouse."""
+    """Makes silver and gold again from bronze and loads what differs into the warehouse.
+
+    A table of the warehouse that still is not what gold is (somebody changed its rows) is loaded anew as a whole.
+    """
     run_id, now = _run("rebuild"), datetime.now(UTC)
     lake, zone = services.lake, services.settings.timezone
     for result in rebuild_lake(lake, services.reading, services.departments, zone, now=now, run_id=run_id):
         yield _said(result)
     yield from _load(services, run_id)
+    yield from mend_warehouse(services)
 
 
 def replay_quarantine(services: Services, reason: str | None = None) -> Iterator[str]:
@@ -108,9 +112,25 @@ def verify_warehouse(services: Services) -> list[reconciliation.Difference]:
     return reconciliation.verify(services.warehouse, frames)
 
 
-def _load(services: Services, run_id: str) -> Iterator[str]:
+def mend_warehouse(services: Services) -> Iterator[str]:
+    """Loads the tables of the warehouse that differ from gold anew, each as a whole, all in one transaction."""
+    different = {difference.table for difference in verify_warehouse(services)}
+    anew = [table for table in tables.WAREHOUSE_TABLES if table.path in different]
+    if anew:
+        yield from _load(services, _run("mend"), anew, as_a_whole=True)
+
+
+def _load(
+    services: Services,
+    run_id: str,
+    selected: Sequence[tables.Table] = tables.WAREHOUSE_TABLES,
+    *,
+    as_a_whole: bool = False,
+) -> Iterator[str]:
     now = datetime.now(UTC)
-    results = load.load_warehouse(services.lake, services.warehouse, tables.WAREHOUSE_TABLES, now=now, run_id=run_id)
+    results = load.load_warehouse(
+        services.lake, services.warehouse, selected, now=now, run_id=run_id, as_a_whole=as_a_whole
+    )
     for result in results.values():
         yield _said(result, f"warehouse {result.table.warehouse_name}")
 

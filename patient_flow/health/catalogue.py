@@ -78,8 +78,7 @@ EVENTS_COUNTED = Check(
 ROWS_EQUAL = Check(
     "rows_equal_gold",
     "The table has as many rows in the warehouse as in the lake.",
-    "Find out who else writes to the warehouse; then set the table's gold_version in LoadLog to null and materialize "
-    "it: it is loaded anew as a whole.",
+    "Find out who else writes to the warehouse; then run `patient-flow warehouse mend`.",
     stops=True,
 )
 OCCUPANCY = Check(
@@ -140,8 +139,7 @@ STAYS = Check(
 VERIFIED = Check(
     "warehouse_equals_gold",
     "Rows, sums and checksums of the warehouse are those of the gold versions that it holds.",
-    "Find out who else writes to the warehouse; then set the tables' gold_version in LoadLog to null and materialize "
-    "them: they are loaded anew as a whole.",
+    "Find out who else writes to the warehouse; then run `patient-flow warehouse mend`.",
 )
 
 ALL_CHECKS = (

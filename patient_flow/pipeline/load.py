@@ -13,10 +13,17 @@ from patient_flow.stores.warehouse.warehouse import Warehouse
 
 
 def load_warehouse(
-    lake: Lake, warehouse: Warehouse, tables: Sequence[Table], *, now: datetime, run_id: str
+    lake: Lake,
+    warehouse: Warehouse,
+    tables: Sequence[Table],
+    *,
+    now: datetime,
+    run_id: str,
+    as_a_whole: bool = False,
 ) -> dict[str, StepResult]:
     """Brings ``tables`` of the warehouse to the newest gold versions; results by table path.
 
+    ``as_a_whole`` replaces all their rows, whatever the warehouse says it holds.
     Raises ``WarehouseError`` when the warehouse cannot be reached, and its ``Conflict`` when another loader was
     faster: then a new try finds less to do.
     """
@@ -24,7 +31,9 @@ def load_warehouse(
     loaded = warehouse.loaded_versions()
     opened = [lake.open(table) for table in tables]
     batches = [
-        _batch(gold, loaded.get(gold.table.path)) for gold in opened if loaded.get(gold.table.path) != gold.version
+        _batch(gold, loaded.get(gold.table.path), as_a_whole=as_a_whole)
+        for gold in opened
+        if as_a_whole or loaded.get(gold.table.path) != gold.version
     ]
     newest = lake.open(SILVER_EVENTS).newest("enqueued_at")
     written = warehouse.load(batches, newest_event_at=newest, loaded_at=now, run_id=run_id) if batches else {}
@@ -44,9 +53,9 @@ def _rows_written(written: Written | None) -> RowsWritten:
     return RowsWritten() if written is None else RowsWritten(inserted=written.inserted, deleted=written.deleted)
 
 
-def _batch(gold: LakeTable, since: int | None) -> Batch:
+def _batch(gold: LakeTable, since: int | None, *, as_a_whole: bool) -> Batch:
     try:
-        changes: Changes = gold.changes(since)
+        changes: Changes = gold.changes(None if as_a_whole else since)
     except HistoryGone:
         changes = gold.changes(None)
     return Batch(gold.table, since, gold.version, changes.before, changes.after, changes.is_whole_table)

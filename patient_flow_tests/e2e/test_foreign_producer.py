@@ -14,7 +14,7 @@ from patient_flow.cli import cli
 from patient_flow.contracts.tables import BRONZE_EVENTS, LAKE_TABLES, QUARANTINE, SILVER_EVENTS, WAREHOUSE_TABLES
 from patient_flow_tests.e2e.processes import Machine, Outcome, micro_batch
 from patient_flow_tests.e2e.visits import Visit, send, visits
-from patient_flow_tests.e2e.warehouse import ask, everything, stars
+from patient_flow_tests.e2e.warehouse import ask, change, everything, stars
 from patient_flow_tests.stacks import Stack
 
 EVENTS = 20_000
@@ -151,6 +151,27 @@ def test_neither_replaying_the_quarantine_nor_a_rebuild_changes_a_row(story: Sto
     command(story, "rebuild")
     assert stars(story.warehouse, digits=6) == before
     command(story, "warehouse", "verify")
+
+
+def test_a_rebuild_mends_rows_that_somebody_changed_in_the_warehouse(story: Story) -> None:
+    before = stars(story.warehouse, digits=6)
+    change(story.warehouse, "DELETE FROM \"FactBedCensus\" WHERE gender = 'Female'")
+    change(story.warehouse, 'UPDATE "DimPatient" SET age = 7 WHERE age = 42')
+    said = command(story, "rebuild")
+    assert said.count("warehouse FactBedCensus") == said.count("warehouse DimPatient") == 2
+    assert said.count("warehouse FactPatientFlow") == 1
+    assert stars(story.warehouse, digits=6) == before
+
+
+def test_mending_loads_only_the_tables_that_differ(story: Story) -> None:
+    before = stars(story.warehouse, digits=6)
+    change(story.warehouse, 'DELETE FROM "DataQualityDay"')
+    said = command(story, "warehouse", "mend")
+    assert [line for line in said.splitlines() if line.startswith("warehouse ")] == said.splitlines()
+    assert "DataQualityDay" in said
+    assert "DimPatient" not in said
+    assert stars(story.warehouse, digits=6) == before
+    assert "nothing to do" in command(story, "warehouse", "mend")
 
 
 def test_a_second_run_changes_nothing(story: Story) -> None:

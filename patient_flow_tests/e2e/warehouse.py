@@ -17,6 +17,13 @@ def ask(url: str, question: str) -> Rows:
         return [tuple(row) for row in connection.exec_driver_sql(question)]
 
 
+def change(url: str, statement: str) -> None:
+    """Changes rows behind everybody's back."""
+    with _connected(url) as connection:
+        connection.exec_driver_sql(statement)
+        connection.commit()
+
+
 def everything(url: str) -> dict[str, Rows]:
     """All rows of all tables, sorted."""
     with _connected(url) as connection:
