@@ -22,7 +22,7 @@ from patient_flow.orchestration.reports import (
     warehouse_spec,
 )
 from patient_flow.orchestration.resources import PatientFlow
-from patient_flow.pipeline import bronze, gold, load, silver
+from patient_flow.pipeline import aggregates, bronze, dimensions, flow, load, silver
 from patient_flow.pipeline.backlog import HubRefused
 from patient_flow.pipeline.steps import StepResult
 from patient_flow.services import Services
@@ -122,7 +122,9 @@ def gold_dim_time(context: dg.AssetExecutionContext, patient_flow: PatientFlow) 
     """Hours with the hospital's calendar."""
     services = patient_flow.services()
     return _materialized(
-        services, context, lambda: gold.dim_time(services.lake, services.settings.timezone, run_id=context.run.run_id)
+        services,
+        context,
+        lambda: dimensions.dim_time(services.lake, services.settings.timezone, run_id=context.run.run_id),
     )
 
 
@@ -131,7 +133,9 @@ def gold_dim_department(context: dg.AssetExecutionContext, patient_flow: Patient
     """Departments over time."""
     services = patient_flow.services()
     return _materialized(
-        services, context, lambda: gold.dim_department(services.lake, services.departments, run_id=context.run.run_id)
+        services,
+        context,
+        lambda: dimensions.dim_department(services.lake, services.departments, run_id=context.run.run_id),
     )
 
 
@@ -139,7 +143,7 @@ def gold_dim_department(context: dg.AssetExecutionContext, patient_flow: Patient
 def gold_dim_patient(context: dg.AssetExecutionContext, patient_flow: PatientFlow) -> dg.MaterializeResult[Any]:
     """Patients over time."""
     services = patient_flow.services()
-    return _materialized(services, context, lambda: gold.dim_patient(services.lake, run_id=context.run.run_id))
+    return _materialized(services, context, lambda: dimensions.dim_patient(services.lake, run_id=context.run.run_id))
 
 
 @dg.asset(
@@ -151,7 +155,7 @@ def gold_dim_patient(context: dg.AssetExecutionContext, patient_flow: PatientFlo
 def gold_fact_patient_flow(context: dg.AssetExecutionContext, patient_flow: PatientFlow) -> dg.MaterializeResult[Any]:
     """Stays of visits in departments."""
     services = patient_flow.services()
-    return _materialized(services, context, lambda: gold.fact_patient_flow(services.lake, run_id=context.run.run_id))
+    return _materialized(services, context, lambda: flow.fact_patient_flow(services.lake, run_id=context.run.run_id))
 
 
 @dg.asset(
@@ -163,7 +167,9 @@ def gold_fact_patient_flow(context: dg.AssetExecutionContext, patient_flow: Pati
 def gold_fact_bed_census(context: dg.AssetExecutionContext, patient_flow: PatientFlow) -> dg.MaterializeResult[Any]:
     """Occupied beds, hour by hour."""
     services = patient_flow.services()
-    return _materialized(services, context, lambda: gold.fact_bed_census(services.lake, run_id=context.run.run_id))
+    return _materialized(
+        services, context, lambda: aggregates.fact_bed_census(services.lake, run_id=context.run.run_id)
+    )
 
 
 @dg.asset(
@@ -178,7 +184,7 @@ def gold_kpi_department_day(context: dg.AssetExecutionContext, patient_flow: Pat
     return _materialized(
         services,
         context,
-        lambda: gold.kpi_department_day(services.lake, services.settings.timezone, run_id=context.run.run_id),
+        lambda: aggregates.kpi_department_day(services.lake, services.settings.timezone, run_id=context.run.run_id),
     )
 
 
@@ -189,7 +195,7 @@ def gold_data_quality_day(context: dg.AssetExecutionContext, patient_flow: Patie
     return _materialized(
         services,
         context,
-        lambda: gold.data_quality_day(services.lake, services.settings.timezone, run_id=context.run.run_id),
+        lambda: aggregates.data_quality_day(services.lake, services.settings.timezone, run_id=context.run.run_id),
     )
 
 

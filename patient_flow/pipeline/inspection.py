@@ -14,7 +14,8 @@ import polars as pl
 
 from patient_flow.contracts import measures, tables
 from patient_flow.contracts.tables import BRONZE_EVENTS, COORDINATES, DATA_QUALITY_DAY, QUARANTINE, SILVER_EVENTS, Table
-from patient_flow.pipeline.gold import CENSUS_UNTIL, instant
+from patient_flow.pipeline.aggregates import CENSUS_UNTIL
+from patient_flow.pipeline.incremental import instant
 from patient_flow.stores.lake import Changes, HistoryGone, Lake, LakeTable
 from patient_flow.transforms import census, facts, visits
 

@@ -14,7 +14,7 @@ from typing import Any
 import polars as pl
 
 from patient_flow.contracts import tables
-from patient_flow.pipeline.gold import CENSUS_UNTIL
+from patient_flow.pipeline.aggregates import CENSUS_UNTIL
 from patient_flow.stores.lake import Lake
 from patient_flow.transforms import calendar, census, dimensions, facts, kpis, quality, visits
 from patient_flow_tests import oracle

@@ -24,7 +24,7 @@ from patient_flow.contracts.tables import (
     KPI_DEPARTMENT_DAY,
     SILVER_EVENTS,
 )
-from patient_flow.pipeline import gold
+from patient_flow.pipeline import incremental
 from patient_flow.stores.lake import Lake, LakeTable
 from patient_flow_tests import oracle
 from patient_flow_tests.builders import (
@@ -174,7 +174,7 @@ def test_tables_made_part_by_part_are_the_tables_made_at_once(lakes: Lakes, monk
     received = shuffled(3)
     with lakes(2) as (lake, alone):
         with monkeypatch.context() as patch:
-            patch.setattr(gold, "EVENTS_AT_ONCE", 4)
+            patch.setattr(incremental, "EVENTS_AT_ONCE", 4)
             run_micro_batches(lake, [received], DEPARTMENTS, steps=EVENT_STEPS)
         assert_as_in_one_batch(lake, received, alone)
 

@@ -1,0 +1,231 @@
+"""Facts, silver, quarantine → what is counted of them: the census of beds, the measures of days, data quality."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, date, datetime, time, timedelta
+from zoneinfo import ZoneInfo
+
+import polars as pl
+
+from patient_flow.contracts.tables import (
+    BRONZE_EVENTS,
+    DATA_QUALITY_DAY,
+    DIM_DEPARTMENT,
+    FACT_BED_CENSUS,
+    FACT_PATIENT_FLOW,
+    KPI_DEPARTMENT_DAY,
+    QUARANTINE,
+    SILVER_EVENTS,
+)
+from patient_flow.pipeline.incremental import (
+    changes_of,
+    instant,
+    microseconds,
+    nothing_to_do,
+    replace,
+    versions_changed,
+)
+from patient_flow.pipeline.steps import StepResult, is_up_to_date, starts_over
+from patient_flow.stores.lake import (
+    NOTHING_CONSUMED,
+    Lake,
+    LakeTable,
+)
+from patient_flow.transforms import calendar, census, kpis, quality
+
+c = pl.col
+
+CENSUS_UNTIL = "until"
+"""Progress of the census: the newest event (epoch microseconds), up to which it counts."""
+
+
+@starts_over
+def fact_bed_census(lake: Lake, *, run_id: str) -> StepResult:
+    """FactBedCensus counts the hours that changed stays occupy, and the hours since, for those still in bed."""
+    target, flow = lake.open(FACT_BED_CENSUS), lake.open(FACT_PATIENT_FLOW)
+    departments, silver = lake.open(DIM_DEPARTMENT), lake.open(SILVER_EVENTS)
+    sources = (flow, departments, silver)
+    if is_up_to_date(target, *sources):
+        return StepResult(FACT_BED_CENSUS, target.version)
+    until = silver.newest("event_time")
+    if until is None:
+        return nothing_to_do(target, *sources, run_id=run_id)
+    progress = {CENSUS_UNTIL: microseconds(until)}
+    versions = departments.scan().collect()
+    changes = changes_of(target, flow, census.STAY_COLUMNS)
+    counted_until = target.progress(CENSUS_UNTIL)
+    if changes.is_whole_table or counted_until is None or versions_changed(target, departments):
+        everything = census.bed_hours(census.spans(flow.scan(), until=until), versions)
+        return replace(target, target.scan().collect(), everything, sources, progress, run_id=run_id)
+    counted = instant(counted_until)
+    still_in_bed = flow.scan().filter(
+        c("discharge_at").is_null() | (c("discharge_at") > counted),
+        ~c("stay_key").is_in(changes.both["stay_key"].implode()),
+    )
+    change = census.bed_hours(
+        pl.concat(
+            [
+                census.spans(changes.before, until=counted, weight=-1),
+                census.spans(changes.after, until=until),
+                census.spans(still_in_bed, until=until, after=counted),
+            ]
+        ),
+        versions,
+    )
+    before = (
+        target.scan()
+        .filter(
+            c("census_month").is_in(change["census_month"].unique().implode()),
+            c("time_key").is_in(change["time_key"].unique().implode()),
+        )
+        .collect()
+        .join(change, on=list(FACT_BED_CENSUS.key), how="semi")
+    )
+    return replace(target, before, census.add(before, change), sources, progress, run_id=run_id)
+
+
+@starts_over
+def kpi_department_day(lake: Lake, zone: str, *, run_id: str) -> StepResult:
+    """KpiDepartmentDay is computed again for the local dates that changed stays and census hours touch."""
+    target, flow = lake.open(KPI_DEPARTMENT_DAY), lake.open(FACT_PATIENT_FLOW)
+    hourly, departments = lake.open(FACT_BED_CENSUS), lake.open(DIM_DEPARTMENT)
+    sources = (flow, hourly, departments)
+    if is_up_to_date(target, *sources):
+        return StepResult(KPI_DEPARTMENT_DAY, target.version)
+    first, until = _census_bounds(hourly)
+    bounds = {"first": microseconds(first), "last": microseconds(until)}
+    versions = departments.scan().collect()
+    wanted = _touched_days(target, flow, hourly, departments, bounds, zone)
+    stays, hours, before = flow.scan().select(kpis.FACT_COLUMNS), hourly.scan(), target.scan()
+    if wanted is None:
+        wanted = _all_days(flow, versions, first, until, zone)
+    else:
+        spans = list(_instants(set(wanted["date"].unique()), zone))
+        is_there = c("department_key").is_in(wanted["department_key"].unique().implode())
+        stays = stays.filter(is_there, _within("admission_at", spans) | _within("discharge_at", spans))
+        hours = hours.filter(
+            is_there,
+            pl.any_horizontal(
+                pl.lit(False), *(c("time_key").is_between(_key(start), _key(end)) for start, end in spans)
+            ),
+        )
+        before = before.filter(c("date").is_in(wanted["date"].unique().implode())).join(
+            wanted.lazy(), on=kpis.DAY, how="semi"
+        )
+    after = kpis.kpi_department_day(
+        stays.collect(), hours.collect(), versions, wanted=wanted, first_hour=first, until=until, zone=zone
+    )
+    return replace(target, before.collect(), after, sources, bounds, run_id=run_id)
+
+
+@starts_over
+def data_quality_day(lake: Lake, zone: str, *, run_id: str) -> StepResult:
+    """DataQualityDay adds what changed in silver and quarantine to its counts."""
+    target, silver, rejected = lake.open(DATA_QUALITY_DAY), lake.open(SILVER_EVENTS), lake.open(QUARANTINE)
+    # How far the counts rest on bronze, if the versions belong together: the check on received events goes on there.
+    received = rejected.progress(BRONZE_EVENTS.path)
+    belong_together = received is not None and rejected.progress(SILVER_EVENTS.path) == silver.version
+    bronze = {BRONZE_EVENTS.path: received if belong_together and received is not None else NOTHING_CONSUMED}
+    if is_up_to_date(target, silver, rejected):
+        return StepResult(DATA_QUALITY_DAY, target.version)
+    accepted_changes = changes_of(target, silver, quality.SILVER_COLUMNS)
+    rejected_changes = changes_of(target, rejected, quality.QUARANTINE_COLUMNS)
+    if accepted_changes.is_whole_table or rejected_changes.is_whole_table:
+        after = quality.data_quality_day(
+            silver.scan().select(quality.SILVER_COLUMNS).collect(),
+            rejected.scan().select(quality.QUARANTINE_COLUMNS).collect(),
+            zone,
+        )
+        return replace(target, target.scan().collect(), after, (silver, rejected), bronze, run_id=run_id)
+    change = quality.total(
+        quality.data_quality_day(accepted_changes.after, rejected_changes.after, zone),
+        quality.negative(quality.data_quality_day(accepted_changes.before, rejected_changes.before, zone)),
+    )
+    before = (
+        target.scan()
+        .filter(c("date").is_in(change["date"].unique().implode()))
+        .collect()
+        .join(change, on=list(DATA_QUALITY_DAY.key), how="semi")
+    )
+    return replace(target, before, quality.total(before, change), (silver, rejected), bronze, run_id=run_id)
+
+
+def _census_bounds(hourly: LakeTable) -> tuple[datetime | None, datetime | None]:
+    """First hour with somebody in bed, and the newest event, up to which the census counts."""
+    first = (
+        hourly.scan().select(calendar.hour_start(c("time_key").min())).collect().item() if hourly.row_count() else None
+    )
+    until = hourly.progress(CENSUS_UNTIL)
+    return first, None if until is None else instant(until)
+
+
+def _touched_days(
+    target: LakeTable,
+    flow: LakeTable,
+    hourly: LakeTable,
+    departments: LakeTable,
+    bounds: dict[str, int],
+    zone: str,
+) -> pl.DataFrame | None:
+    """Days of departments whose measures to compute again; None for all."""
+    stays = changes_of(target, flow, ("department_key", "admission_at", "discharge_at"))
+    hours = changes_of(target, hourly, ("department_key", "time_key"))
+    if stays.is_whole_table or hours.is_whole_table or versions_changed(target, departments):
+        return None
+    touched = [
+        kpis.days(stays.both, "admission_at", zone),
+        kpis.days(stays.both, "discharge_at", zone),
+        kpis.days(hours.both.with_columns(hour_at=calendar.hour_start(c("time_key"))), "hour_at", zone),
+    ]
+    for name, bound in bounds.items():  # staffed beds count from the first hour to the newest event: both may move
+        former = target.progress(name)
+        if former is None and bound != microseconds(None):  # nothing was counted: all of it is new
+            former = bounds["first" if name == "last" else "last"]
+        if former is not None and former != bound:
+            moved = _dates_between(instant(min(former, bound)), instant(max(former, bound)), zone)
+            touched.append(kpis.every_department(moved, departments.scan().collect()))
+    return pl.concat(touched).unique()
+
+
+def _dates_between(first: datetime, last: datetime, zone: str) -> Iterable[date]:
+    start, end = first.astimezone(ZoneInfo(zone)).date(), last.astimezone(ZoneInfo(zone)).date()
+    return (start + timedelta(days=number) for number in range((end - start).days + 1))
+
+
+def _all_days(
+    flow: LakeTable, versions: pl.DataFrame, first: datetime | None, until: datetime | None, zone: str
+) -> pl.DataFrame:
+    stays = flow.scan().select("department_key", "admission_at", "discharge_at").collect()
+    counted = [] if first is None or until is None else list(_dates_between(first, until, zone))
+    return pl.concat(
+        [
+            kpis.days(stays, "admission_at", zone),
+            kpis.days(stays, "discharge_at", zone),
+            kpis.every_department(counted, versions),
+        ]
+    ).unique()
+
+
+def _instants(dates: set[date], zone: str) -> Iterable[tuple[datetime, datetime]]:
+    """Half-open UTC spans that cover ``dates``, runs of days joined."""
+    ordered = sorted(dates)
+    start = 0
+    for index in range(1, len(ordered) + 1):
+        if index == len(ordered) or ordered[index] - ordered[index - 1] > timedelta(days=1):
+            yield _midnight(ordered[start], zone), _midnight(ordered[index - 1] + timedelta(days=1), zone)
+            start = index
+
+
+def _midnight(day: date, zone: str) -> datetime:
+    return datetime.combine(day, time(), ZoneInfo(zone)).astimezone(UTC)
+
+
+def _within(column: str, spans: list[tuple[datetime, datetime]]) -> pl.Expr:
+    return pl.any_horizontal(
+        pl.lit(False), *((c(column) >= pl.lit(start)) & (c(column) < pl.lit(end)) for start, end in spans)
+    )
+
+
+def _key(instant: datetime) -> int:
+    return int(instant.strftime("%Y%m%d%H"))

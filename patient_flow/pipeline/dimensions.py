@@ -1,0 +1,115 @@
+"""Silver → the dimensions: hours, departments, patients."""
+
+from __future__ import annotations
+
+import polars as pl
+
+from patient_flow.contracts.events import UNKNOWN_KEY
+from patient_flow.contracts.tables import (
+    DIM_DEPARTMENT,
+    DIM_PATIENT,
+    DIM_TIME,
+    SILVER_EVENTS,
+)
+from patient_flow.pipeline.incremental import (
+    LATE,
+    PART,
+    changes_of,
+    earliest,
+    is_one_of,
+    nothing_to_do,
+    parts_of,
+    progress_of,
+    replace,
+)
+from patient_flow.pipeline.steps import StepResult, is_up_to_date, starts_over
+from patient_flow.stores.lake import (
+    Lake,
+    LakeTable,
+    RowsWritten,
+)
+from patient_flow.transforms import calendar, dimensions
+
+c = pl.col
+
+_SILVER_TIMES = ("event_time", "arrival_time", "admission_time", "discharge_time")
+
+
+@starts_over
+def dim_time(lake: Lake, zone: str, *, run_id: str) -> StepResult:
+    """DimTime covers the calendar's years and every year that an accepted event mentions."""
+    target, silver = lake.open(DIM_TIME), lake.open(SILVER_EVENTS)
+    changes = changes_of(target, silver, _SILVER_TIMES)
+    is_first = target.progress(SILVER_EVENTS.path) is None
+    touched = calendar.years_outside_calendar(changes.both, _SILVER_TIMES)
+    if not touched and not is_first:
+        return nothing_to_do(target, silver, run_id=run_id)
+    mentioned = calendar.years_outside_calendar(silver.scan().select(_SILVER_TIMES).collect(), _SILVER_TIMES)
+    newest = silver.newest("event_time")
+    years = calendar.years_to_add(mentioned, newest.year) if newest else mentioned
+    return replace(target, target.scan().collect(), calendar.dim_time(years, zone), (silver,), run_id=run_id)
+
+
+@starts_over
+def dim_department(lake: Lake, reference: pl.DataFrame, *, run_id: str) -> StepResult:
+    """DimDepartment follows the reference list, and infers a member for each department that only events name."""
+    target, silver = lake.open(DIM_DEPARTMENT), lake.open(SILVER_EVENTS)
+    pair = ("hospital_id", "department")
+    changes = changes_of(target, silver, pair)
+    before = target.scan().collect()
+    if changes.before.is_empty() and not changes.is_whole_table:
+        mentioned = pl.concat(
+            [changes.after.select(pair), before.filter("is_inferred", c("department_key") != UNKNOWN_KEY).select(pair)]
+        )
+    else:  # an event that was taken back may have been the only one to name its department
+        mentioned = silver.scan().select(pair).unique().collect()
+    after = dimensions.department_versions(reference, mentioned)
+    return replace(target, before, after, (silver,), run_id=run_id)
+
+
+@starts_over
+def dim_patient(lake: Lake, *, run_id: str) -> StepResult:
+    """DimPatient is rebuilt for the patients that changed events observe, from the earliest of these events on."""
+    target, silver = lake.open(DIM_PATIENT), lake.open(SILVER_EVENTS)
+    if is_up_to_date(target, silver):
+        return StepResult(DIM_PATIENT, target.version)
+    changes = changes_of(target, silver, ("patient_hash", "event_time"))
+    if changes.is_whole_table:
+        return _all_patients(target, silver, run_id=run_id)
+    touched = changes.both.group_by("patient_hash").agg(since=c("event_time").min())
+    versions = target.scan().filter(is_one_of("patient_hash", touched["patient_hash"])).collect(engine="streaming")
+    # What was observed earlier did not change, and the version then valid says all that matters of it.
+    dated = versions.join(touched, on="patient_hash").with_columns(earlier=c("valid_from") < c("since"))
+    last_earlier = c("valid_from").filter("earlier").max().over("patient_hash")
+    before = dated.filter(last_earlier.is_null() | (c("valid_from") >= last_earlier))
+    observed = _observed_since(silver, touched)
+    after = dimensions.patient_versions(observed, before.filter("earlier"))
+    return replace(target, before.select(versions.columns), after, (silver,), run_id=run_id)
+
+
+def _observed_since(silver: LakeTable, touched: pl.DataFrame) -> pl.DataFrame:
+    """Events of the ``touched`` patients (patient_hash) from the instant ``since`` on."""
+    columns = ("patient_hash", *dimensions.OBSERVATION_COLUMNS)
+    is_late = c("since") < c("since").median() - LATE
+    found = [
+        # A few late ones must not make the search for all others go as far back.
+        silver.find("patient_hash", some["patient_hash"], "event_time", columns, since=earliest(some["since"]))
+        for some in (touched.filter(is_late), touched.filter(~is_late))
+    ]
+    return pl.concat(found).join(touched, on="patient_hash").filter(c("event_time") >= c("since"))
+
+
+def _all_patients(target: LakeTable, silver: LakeTable, *, run_id: str) -> StepResult:
+    written = RowsWritten()
+    parts = parts_of(silver, "patient_hash")
+    for number, part in enumerate(parts):
+        observed = silver.scan().filter(part).select(dimensions.OBSERVATION_COLUMNS).collect()
+        after = dimensions.patient_versions(observed)
+        is_here = part
+        if number == 0:
+            after = pl.concat([dimensions.unknown_patient(), after])
+            is_here = part | (c("patient_key") == UNKNOWN_KEY)
+        before = target.scan().filter(is_here).collect()
+        progress = progress_of((silver,)) if number == len(parts) - 1 else {PART: number}
+        written += target.replace(before, after, progress, run_id=run_id)
+    return StepResult(DIM_PATIENT, target.version, written, consumed=progress_of((silver,)))

@@ -1,0 +1,147 @@
+"""Silver and dimensions → FactPatientFlow: the stays of the visits that changes touch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import polars as pl
+
+from patient_flow.contracts.events import UNKNOWN_KEY
+from patient_flow.contracts.tables import (
+    DIM_DEPARTMENT,
+    DIM_PATIENT,
+    FACT_PATIENT_FLOW,
+    SILVER_EVENTS,
+)
+from patient_flow.pipeline.incremental import (
+    LATE,
+    PART,
+    changes_of,
+    earliest,
+    is_one_of,
+    parts_of,
+    progress_of,
+    versions_changed,
+)
+from patient_flow.pipeline.steps import StepResult, is_up_to_date, starts_over
+from patient_flow.stores.lake import (
+    Changes,
+    Lake,
+    LakeTable,
+    RowsWritten,
+    spans_of,
+    within_spans,
+)
+from patient_flow.transforms import facts, visits
+
+c = pl.col
+
+
+@starts_over
+def fact_patient_flow(lake: Lake, *, run_id: str) -> StepResult:
+    """FactPatientFlow is rebuilt for the visits that changed events, patients or departments touch."""
+    target, silver = lake.open(FACT_PATIENT_FLOW), lake.open(SILVER_EVENTS)
+    patients, departments = lake.open(DIM_PATIENT), lake.open(DIM_DEPARTMENT)
+    sources = (silver, patients, departments)
+    if is_up_to_date(target, *sources):
+        return StepResult(FACT_PATIENT_FLOW, target.version)
+    touched = _touched_visits(target, silver, patients, departments)
+    wards = departments.scan().collect()
+    written, seen, waiting = RowsWritten(), 0, 0
+    for history, before, progress in _visits_in_parts(target, silver, touched, progress_of(sources)):
+        is_known = is_one_of("patient_hash", history["patient_hash"])
+        known = patients.scan().filter(is_known).collect(engine="streaming")
+        stays = visits.stays(history)
+        after = facts.fact_patient_flow(stays, known, wards)
+        written += target.replace(before, after, progress, run_id=run_id)
+        seen += history["visit_id"].n_unique()
+        waiting += visits.waiting(history, stays).height
+    return StepResult(
+        FACT_PATIENT_FLOW,
+        target.version,
+        written,
+        consumed=progress_of(sources),
+        figures={"visits": seen, "waiting": waiting},
+    )
+
+
+def _visits_in_parts(
+    target: LakeTable, silver: LakeTable, touched: pl.DataFrame | None, progress: dict[str, int]
+) -> Iterator[tuple[pl.DataFrame, pl.DataFrame, dict[str, int]]]:
+    """Events and present stays of the touched visits (None: of all, part by part), and what to record with them."""
+    if touched is not None:
+        history = silver.find("visit_hash", touched["visit_hash"], "event_time", visits.VISIT_COLUMNS)
+        # A stay begins when one of the visit's events happened or says that the patient was admitted.
+        begins = pl.concat([frame[name] for frame in (history, touched) for name in ("event_time", "admission_time")])
+        months = begins.dt.strftime("%Y-%m")
+        stays = target.scan().filter(
+            is_one_of("admission_month", months),
+            within_spans("admission_at", spans_of(begins)),
+            is_one_of("visit_hash", touched["visit_hash"]),
+        )
+        yield history, stays.collect(engine="streaming"), progress
+        return
+    parts = parts_of(silver, "visit_hash")
+    for number, part in enumerate(parts, start=1):
+        history = silver.scan().filter(part).select(visits.VISIT_COLUMNS).collect()
+        yield history, target.scan().filter(part).collect(), progress if number == len(parts) else {PART: number}
+
+
+_TOUCHED_COLUMNS = ("visit_hash", "event_time", "admission_time")
+
+
+def _touched_visits(
+    target: LakeTable, silver: LakeTable, patients: LakeTable, departments: LakeTable
+) -> pl.DataFrame | None:
+    """Visits to compute again, by events of theirs, also such as silver no longer has; None for all.
+
+    Columns: visit_hash, event_time, admission_time.
+    """
+    if versions_changed(target, departments):
+        return None
+    named = changes_of(target, silver, _TOUCHED_COLUMNS)
+    versions = changes_of(target, patients, ("patient_hash", "gender", "valid_from"))
+    if named.is_whole_table or versions.is_whole_table:
+        return None
+    touched = [named.both.select(_TOUCHED_COLUMNS), _visits_under(target, silver, versions)]
+    if not changes_of(target, departments, ("is_inferred",)).after.is_empty():
+        # Stays that found no department because this step was faster than the dimension's.
+        unknown = (c("department_key") == UNKNOWN_KEY) | (
+            (c("from_department_key") == UNKNOWN_KEY) & (c("stay_number") > 1)
+        )
+        stays = target.scan().filter(unknown).select("visit_hash", event_time="admission_at").collect()
+        touched.append(stays.with_columns(admission_time="event_time"))
+    return pl.concat(touched)
+
+
+def _visits_under(target: LakeTable, silver: LakeTable, versions: Changes) -> pl.DataFrame:
+    """Visits whose stays may fall under other ``versions`` of their patient than before (see :func:`_touched_visits`).
+
+    A stay falls under the last version that begins by its admission, so only beginnings matter, and the gender that the
+    fact repeats. Where such a version is new or gone, either an event of the visit is not earlier than it, or the fact
+    carries the version before it, and that one changed too: it ends elsewhere now.
+    """
+    facts_know = ["patient_key", "patient_hash", "gender", "valid_from"]
+    before, after = versions.before.select(facts_know), versions.after.select(facts_know)
+    others = pl.concat(
+        [
+            before.join(after, on=facts_know, how="anti", nulls_equal=True),
+            after.join(before, on=facts_know, how="anti", nulls_equal=True),
+        ]
+    )
+    if others.is_empty():
+        return SILVER_EVENTS.empty().select(_TOUCHED_COLUMNS)
+    is_late = c("valid_from") < c("valid_from").median() - LATE
+    found = [
+        silver.scan()
+        .filter(c("event_time") >= earliest(some["valid_from"]), is_one_of("patient_hash", some["patient_hash"]))
+        .select(_TOUCHED_COLUMNS)
+        for some in (others.filter(is_late), others.filter(~is_late))
+        if not some.is_empty()
+    ]
+    since = earliest(others["valid_from"])
+    carried = target.scan().filter(c("admission_at") >= since, is_one_of("patient_key", before["patient_key"]))
+    if since is not None:
+        carried = carried.filter(c("admission_month") >= since.strftime("%Y-%m"))
+    found.append(carried.select("visit_hash", event_time="admission_at", admission_time="admission_at"))
+    return pl.concat(frame.collect(engine="streaming") for frame in found)

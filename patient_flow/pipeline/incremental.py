@@ -1,0 +1,102 @@
+"""What the steps of gold share: what changed in their sources, which keys that touches, and the commit of what differs.
+
+Every step reads the net changes of its sources since the versions it consumed last, finds the keys they touch, computes
+these keys' rows from everything that is known of them, and commits what differs together with its progress. When the
+changes are no longer kept, or nothing was consumed yet, every key counts as touched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+
+import polars as pl
+
+from patient_flow.pipeline.steps import StepResult, is_up_to_date
+from patient_flow.stores.lake import (
+    Changes,
+    HistoryGone,
+    LakeTable,
+)
+
+c = pl.col
+
+PART = "part"
+"""Progress of a table that is made as a whole, part by part: a second writer is refused, as with any other source."""
+
+EVENTS_AT_ONCE = 1_000_000
+"""Silver events that are folded at once when a whole table is made: bounds memory."""
+
+LATE = timedelta(days=1)
+"""Events that happened so much earlier than most others of their batch are looked up apart."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def changes_of(target: LakeTable, source: LakeTable, columns: Iterable[str]) -> Changes:
+    """What changed in ``source`` since ``target`` consumed it; all of it if that is not known any more."""
+    try:
+        return source.changes(target.progress(source.table.path), list(columns))
+    except HistoryGone:
+        return source.changes(None, list(columns))
+
+
+def replace(
+    target: LakeTable,
+    before: pl.DataFrame,
+    after: pl.DataFrame,
+    sources: Iterable[LakeTable],
+    progress: dict[str, int] | None = None,
+    *,
+    run_id: str,
+) -> StepResult:
+    """Makes ``before`` into ``after`` in one commit with what was consumed of ``sources``, and ``progress`` besides."""
+    consumed = progress_of(sources)
+    written = target.replace(before, after, {**consumed, **(progress or {})}, run_id=run_id)
+    return StepResult(target.table, target.version, written, consumed=consumed)
+
+
+def progress_of(sources: Iterable[LakeTable]) -> dict[str, int]:
+    """The versions at which ``sources`` were opened, as progress."""
+    return {source.table.path: source.version for source in sources}
+
+
+def nothing_to_do(target: LakeTable, *sources: LakeTable, run_id: str) -> StepResult:
+    """Records, where it is new, that ``sources`` were consumed without a change."""
+    if is_up_to_date(target, *sources):
+        return StepResult(target.table, target.version)
+    empty = target.table.empty()
+    return replace(target, empty, empty, sources, run_id=run_id)
+
+
+def parts_of(silver: LakeTable, hashed: str) -> list[pl.Expr]:
+    """Filters that cut everything into parts of about :data:`EVENTS_AT_ONCE` events; a hash keeps each key whole."""
+    count = max(1, -(-silver.row_count() // EVENTS_AT_ONCE))
+    return [c(hashed) % count == number for number in range(count)]
+
+
+def versions_changed(target: LakeTable, departments: LakeTable) -> bool:
+    """True when department versions that rows refer to may have changed; of new inferred members none can be."""
+    changes = changes_of(target, departments, ("is_inferred",))
+    return changes.is_whole_table or not changes.before.is_empty() or not changes.after["is_inferred"].all()
+
+
+def is_one_of(column: str, values: pl.Series) -> pl.Expr:
+    """True where ``column`` is one of ``values``."""
+    return c(column).is_in(values.unique().implode())
+
+
+def earliest(instants: pl.Series) -> datetime | None:
+    """The first of ``instants``; None where there is none."""
+    first = instants.min()
+    return first if isinstance(first, datetime) else None
+
+
+def microseconds(instant: datetime | None) -> int:
+    """Progress can only hold numbers; -1 for none."""
+    return -1 if instant is None else round((instant - _EPOCH) / timedelta(microseconds=1))
+
+
+def instant(microseconds: int) -> datetime:
+    """The instant that a progress in microseconds stands for."""
+    return _EPOCH + timedelta(microseconds=microseconds)
