@@ -300,6 +300,7 @@ class LakeTable:
         """
         removed = 0
         with self._refused():
+            self._adopt_file_size()
             for partition in self._out_of_order():
                 done = self._handle.optimize.z_order(
                     [self.table.sort_by], partition_filters=partition, writer_properties=_WRITER
@@ -309,6 +310,13 @@ class LakeTable:
             removed += int(self._handle.optimize.compact(writer_properties=_WRITER)["numFilesRemoved"])
         self._refresh()
         return removed
+
+    def _adopt_file_size(self) -> None:
+        """A table that an earlier version of this package made may not know yet how large its files should be."""
+        wanted = _file_size(self.table)
+        if wanted.items() - self._handle.metadata().configuration.items():
+            self._handle.alter.set_table_properties(wanted)
+            self._refresh()
 
     def _out_of_order(self) -> list[list[tuple[str, str, str]] | None]:
         """Partitions with many rows in files that are too large, or span much more of ``sort_by`` than their share."""
@@ -482,11 +490,16 @@ class Lake:
                     "delta.enableChangeDataFeed": "true",
                     "delta.checkpointInterval": CHECKPOINT_EVERY,
                     "delta.logRetentionDuration": LOG_RETENTION,
-                    **({"delta.targetFileSize": str(table.file_bytes)} if table.file_bytes else {}),
+                    **_file_size(table),
                     **table.configuration,
                 },
                 storage_options=self._storage_options,
             )
+
+
+def _file_size(table: Table) -> dict[str, str]:
+    """The property that tells delta-rs how large the files of ``table`` should be, where it is declared."""
+    return {"delta.targetFileSize": str(table.file_bytes)} if table.file_bytes else {}
 
 
 def _one_line(error: Exception) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -224,6 +225,21 @@ def test_maintenance_sorts_a_table_that_is_out_of_order(sorted_beds: LakeTable) 
     assert lying.height > 3
     assert (lying["last"].shift() < lying["first"]).drop_nulls().all()
     assert sorted_beds.scan().sort("key").collect().equals(beds(0, 10_000))
+
+
+def test_a_table_of_an_earlier_version_takes_up_order_and_file_size(lake: Lake) -> None:
+    opened = lake.open(replace(BEDS, sort_by="", file_bytes=0))
+    for number in range(3):
+        opened.append(beds(10_000 * number, 10_000 * (number + 1)), {"source": number})
+    opened.compact()
+    assert files(opened).height == 1
+    today = lake.open(BEDS)
+    today.compact()
+    lying = files(today)
+    assert lying.height > 3
+    assert (lying["last"].shift() <= lying["first"]).drop_nulls().all()
+    assert today.compact() == 0
+    assert today.progress("source") == 2
 
 
 def test_a_table_in_order_is_not_sorted_again(sorted_beds: LakeTable) -> None:
