@@ -7,8 +7,8 @@ import json
 import ssl
 import threading
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from email import message_from_bytes
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ from patient_flow.orchestration.channels import ChannelError, Email, Teams
 from patient_flow.orchestration.resources import PatientFlow
 from patient_flow.settings import AlertSettings
 from patient_flow_tests.e2e.processes import free_port
-from patient_flow_tests.infra.services import make_certificate
+from patient_flow_tests.servers import make_certificate
 
 pytestmark = pytest.mark.filterwarnings("ignore::dagster.BetaWarning", "ignore:.*auth.*:UserWarning")
 
@@ -163,7 +163,7 @@ def test_what_teams_refuses_is_said_without_the_secret_address() -> None:
 class Watch:
     """Ticks of the sensor, one after the other, with the cursor in between as the daemon keeps it."""
 
-    def __init__(self, folder: Path, hub: HubThread, **settings: str) -> None:
+    def __init__(self, folder: Path, hub: HubThread, instance: dg.DagsterInstance, **settings: str) -> None:
         self.resource = PatientFlow(
             overrides={
                 "PATIENT_FLOW_LAKE_URI": f"{folder}/{{layer}}",
@@ -172,7 +172,7 @@ class Watch:
                 **settings,
             }
         )
-        self.instance = dg.DagsterInstance.ephemeral()
+        self.instance = instance
         self.cursor: str | None = None
 
     def tick(self) -> str:
@@ -187,13 +187,23 @@ class Watch:
         return str(result.skip_reason.skip_message) if result.skip_reason else ""
 
 
+Watching = Callable[..., Watch]
+
+
 @pytest.fixture
-def both(tmp_path: Path, hub_thread: HubThread) -> Iterator[tuple[Watch, Inbox, list[Any]]]:
+def watching(tmp_path: Path, hub_thread: HubThread) -> Iterator[Watching]:
+    """Makes a watch with the settings it is given."""
+    with ExitStack() as stack:
+        yield lambda **settings: Watch(
+            tmp_path, hub_thread, stack.enter_context(dg.DagsterInstance.ephemeral()), **settings
+        )
+
+
+@pytest.fixture
+def both(watching: Watching) -> Iterator[tuple[Watch, Inbox, list[Any]]]:
     with smtp() as (inbox, port), teams() as (cards, address):
         watch = (
-            Watch(
-                tmp_path,
-                hub_thread,
+            watching(
                 PATIENT_FLOW_ALERT_EMAIL_TO="oncall@hospital.example",
                 PATIENT_FLOW_ALERT_EMAIL_FROM="flow@hospital.example",
                 PATIENT_FLOW_ALERT_SMTP_HOST="127.0.0.1",
@@ -205,7 +215,6 @@ def both(tmp_path: Path, hub_thread: HubThread) -> Iterator[tuple[Watch, Inbox, 
             cards,
         )
         yield watch
-        watch[0].instance.dispose()
 
 
 def test_a_hub_that_is_down_is_told_once_to_both_and_once_when_it_is_back(
@@ -224,13 +233,11 @@ def test_a_hub_that_is_down_is_told_once_to_both_and_once_when_it_is_back(
 
 
 def test_a_channel_that_is_down_blocks_neither_the_other_nor_its_own_later_message(
-    tmp_path: Path, hub_thread: HubThread
+    watching: Watching, hub_thread: HubThread
 ) -> None:
     port = free_port()
     with teams() as (cards, address):
-        watch = Watch(
-            tmp_path,
-            hub_thread,
+        watch = watching(
             PATIENT_FLOW_ALERT_EMAIL_TO="oncall@hospital.example",
             PATIENT_FLOW_ALERT_EMAIL_FROM="flow@hospital.example",
             PATIENT_FLOW_ALERT_SMTP_HOST="127.0.0.1",
@@ -252,9 +259,9 @@ def test_a_channel_that_is_down_blocks_neither_the_other_nor_its_own_later_messa
     assert inbox.subjects == ["[patient_flow] critical: hub down"]
 
 
-def test_without_a_channel_open_alerts_stand_in_the_tick(tmp_path: Path, hub_thread: HubThread) -> None:
+def test_without_a_channel_open_alerts_stand_in_the_tick(watching: Watching, hub_thread: HubThread) -> None:
     hub_thread.stop()
-    said = Watch(tmp_path, hub_thread).tick()
+    said = watching().tick()
     assert "hub down" in said
     assert "no channel is set" in said
 
@@ -312,6 +319,6 @@ def test_what_the_hubs_sensor_noticed_is_told(both: tuple[Watch, Inbox, list[Any
     assert inbox.subjects == ["[patient_flow] critical: retention overtook us (and 1 more)"]
 
 
-def test_settings_that_make_no_sense_are_said_in_the_tick(tmp_path: Path, hub_thread: HubThread) -> None:
-    watch = Watch(tmp_path, hub_thread, PATIENT_FLOW_ALERT_EMAIL_TO="oncall@hospital.example")
+def test_settings_that_make_no_sense_are_said_in_the_tick(watching: Watching) -> None:
+    watch = watching(PATIENT_FLOW_ALERT_EMAIL_TO="oncall@hospital.example")
     assert "PATIENT_FLOW_ALERT_SMTP_HOST" in watch.tick()

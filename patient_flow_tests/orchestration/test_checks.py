@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -95,16 +95,16 @@ class Findings:
 
 
 @pytest.fixture
-def hospital(tmp_path: Path, hub_thread: HubThread) -> Hospital:
+def hospital(tmp_path: Path, hub_thread: HubThread) -> Iterator[Hospital]:
     """After a first micro-batch: two patients who have been in bed for hours, and one who came then."""
-    instance = dg.DagsterInstance.ephemeral()
-    opened = Hospital(tmp_path, hub_thread, instance)
-    opened.send("a", "b")
-    opened.send("z", admission_time=(TODAY + timedelta(hours=2)).isoformat())
-    first = opened.run()
-    assert first.result.success
-    assert first.failed == set()
-    return opened
+    with dg.DagsterInstance.ephemeral() as instance:
+        opened = Hospital(tmp_path, hub_thread, instance)
+        opened.send("a", "b")
+        opened.send("z", admission_time=(TODAY + timedelta(hours=2)).isoformat())
+        first = opened.run()
+        assert first.result.success
+        assert first.failed == set()
+        yield opened
 
 
 def again(table: LakeTable, **changes: pl.Expr) -> None:

@@ -59,7 +59,7 @@ def test_a_reader_sees_the_rows_of_their_scope_only(guarded: str, view: str) -> 
 
 
 def test_a_reader_sees_only_the_patients_of_their_departments(guarded: str) -> None:
-    everyone, nina = of("tester", guarded), of("nina", guarded)
+    everyone, nina = of("postgres", guarded), of("nina", guarded)
     count = 'SELECT COUNT(*) AS n FROM "DimPatient"'
     assert 0 < nina.query(count).item() < everyone.query(count).item()
     everyone.dispose()
