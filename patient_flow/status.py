@@ -10,6 +10,7 @@ import polars as pl
 
 from patient_flow.contracts import tables
 from patient_flow.pipeline.backlog import HubRefused, plan
+from patient_flow.pipeline.flow import waiting_visits
 from patient_flow.services import Services
 from patient_flow.stores.hub import HubError
 from patient_flow.stores.lake import Lake, LakeError
@@ -96,6 +97,8 @@ def _report_lake(lake: Lake) -> None:
     if not lake.exists(tables.QUARANTINE):
         click.echo("  nothing yet: run a micro-batch (dagster dev, or dagster asset materialize --select '*')")
         return
+    if lake.exists(tables.FACT_PATIENT_FLOW):
+        click.echo(f"  visits that wait for a department {waiting_visits(lake):>6,}")
     reasons = lake.open(tables.QUARANTINE).scan().select(pl.col("reasons").explode()).collect()
     for reason, count in reasons.to_series().value_counts(sort=True).iter_rows():
         click.echo(f"  quarantined: {reason:<29} {count:>9,}")

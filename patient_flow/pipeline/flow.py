@@ -145,3 +145,11 @@ def _visits_under(target: LakeTable, silver: LakeTable, versions: Changes) -> pl
         carried = carried.filter(c("admission_month") >= since.strftime("%Y-%m"))
     found.append(carried.select("visit_hash", event_time="admission_at", admission_time="admission_at"))
     return pl.concat(frame.collect(engine="streaming") for frame in found)
+
+
+def waiting_visits(lake: Lake) -> int:
+    """Visits that have no stay yet: of all their events none that stands places the patient in a department."""
+    known, placed = (
+        lake.open(table).scan().select("visit_hash").unique() for table in (SILVER_EVENTS, FACT_PATIENT_FLOW)
+    )
+    return int(known.join(placed, on="visit_hash", how="anti").select(pl.len()).collect(engine="streaming").item())

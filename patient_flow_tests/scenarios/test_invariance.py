@@ -25,6 +25,7 @@ from patient_flow.contracts.tables import (
     SILVER_EVENTS,
 )
 from patient_flow.pipeline import incremental
+from patient_flow.pipeline.flow import waiting_visits
 from patient_flow.stores.lake import Lake, LakeTable
 from patient_flow_tests import oracle
 from patient_flow_tests.builders import (
@@ -221,6 +222,15 @@ def test_a_run_killed_at_any_write_and_started_again_ends_the_same(
         assert len(survived) > len(EVENT_STEPS)
         monkeypatch.undo()
         assert_as_in_one_batch(lake, received, alone)
+
+
+def test_visits_without_a_placement_are_counted_until_they_have_one(lake: Lake) -> None:
+    arrived = [event(visit_id=visit, event_type="arrival") for visit in ("v1", "v2")]
+    received = deliveries([*arrived, event(visit_id="v2", event_time=at("10:30"))])
+    run_micro_batches(lake, [received[:2]], DEPARTMENTS, steps=EVENT_STEPS)
+    assert waiting_visits(lake) == 2
+    run_micro_batches(lake, [received[2:]], DEPARTMENTS, steps=EVENT_STEPS)
+    assert waiting_visits(lake) == 1
 
 
 def test_a_correction_of_the_wait_alone_reaches_the_measures(lakes: Lakes) -> None:
