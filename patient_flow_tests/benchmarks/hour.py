@@ -38,7 +38,6 @@ import polars as pl
 
 from patient_flow.contracts.tables import BRONZE_EVENTS, FACT_PATIENT_FLOW, SILVER_EVENTS
 from patient_flow.stores.warehouse.schema import LOAD_LOG
-from patient_flow.stores.warehouse.warehouse import WarehouseError
 from patient_flow_tests.benchmarks.watching import every, program_of, pss_mib, size_mib
 from patient_flow_tests.e2e.processes import Machine, free_port
 from patient_flow_tests.e2e.webserver import Webserver, wait_for
