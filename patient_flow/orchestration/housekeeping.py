@@ -46,7 +46,7 @@ def prune(
         # before the runs: a pass that is killed in between finds these runs again
         _delete_check_results(instance, old[start : start + _PAGE])
     for run_id in old:
-        instance.delete_run(run_id)
+        _delete_run(instance, run_id)
         with contextlib.suppress(FileNotFoundError, NotImplementedError):
             instance.compute_log_manager.delete_logs(prefix=[run_id])
         deleted, freed = _delete_event_file(instance, run_id)
@@ -75,6 +75,19 @@ def _pages(instance: dg.DagsterInstance, filters: dg.RunsFilter) -> Iterator[str
         for record in page:
             yield record.dagster_run.run_id
         cursor = page[-1].dagster_run.run_id
+
+
+def _delete_run(instance: dg.DagsterInstance, run_id: str) -> None:
+    """As ``instance.delete_run``; but a file that is deleted as a whole is not opened and emptied first: 0.3 s each."""
+    from dagster._core.storage.event_log import SqliteEventLogStorage
+
+    storage = instance.event_log_storage
+    if not isinstance(storage, SqliteEventLogStorage):
+        instance.delete_run(run_id)
+        return
+    instance.run_storage.delete_run(run_id)
+    with storage.index_connection() as connection:
+        storage.delete_events_for_run(connection, run_id)
 
 
 def _delete_check_results(instance: dg.DagsterInstance, run_ids: Sequence[str]) -> None:
