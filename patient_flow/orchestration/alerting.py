@@ -127,7 +127,7 @@ def _of_hub(hub: looking.Look, services: Services, now: datetime, gathered: Gath
         page = _STORE_PAGE[hub.trouble]
         subject = "lake" if page == found.STORE_DOWN else ""
         hold = found.FLICKER if page == found.HUB_SLOW else timedelta()
-        gathered.findings.append(Finding(page, subject, CRITICAL, f"{hub.sentence.rstrip('.')}.", hold))
+        gathered.findings.append(Finding(page, subject, CRITICAL, _ended(hub.sentence), hold))
     if hub.backlog is None:
         gathered.unknown |= {found.SILENCE, found.STALE}
         return
@@ -263,6 +263,10 @@ def rows_added(instance: dg.DagsterInstance, path: str, now: datetime) -> int:
         if value is not None and isinstance(value.value, int):
             added += value.value
     return added
+
+
+def _ended(sentence: str) -> str:
+    return sentence if sentence.endswith((".", "?", "!")) else f"{sentence}."
 
 
 def _links(context: dg.SensorEvaluationContext, settings: AlertSettings) -> texts.Links:

@@ -112,7 +112,8 @@ def _ask(instance: dg.DagsterInstance, patient_flow: PatientFlow) -> dg.RunReque
     hub = look(services.hub, services.lake, services.settings.max_events_per_run)
     if hub.backlog is None:
         return dg.SkipReason(hub.sentence)
-    return decide(hub.backlog, is_active=False)
+    # Looked at again: the look takes up to 20 seconds, in which the other sensor may have asked.
+    return decide(hub.backlog, is_active=is_at_work(instance))
 
 
 def is_at_work(instance: dg.DagsterInstance) -> bool:

@@ -9,12 +9,13 @@ INSTANCE = """\
 telemetry: {enabled: false}
 nux: {enabled: false}
 freshness: {enabled: true}
+run_launcher: {module: patient_flow.orchestration.launching, class: WatchfulRunLauncher}
 run_queue: {dequeue_interval_seconds: 1}
 concurrency:
   runs:
     max_concurrent_runs: 4
     tag_concurrency_limits: [{key: pipeline, value: patient_flow, limit: 1}]
-run_monitoring: {enabled: true, start_timeout_seconds: 120, max_runtime_seconds: 3600}
+run_monitoring: {enabled: true, start_timeout_seconds: 120, max_runtime_seconds: 3600, poll_interval_seconds: 30}
 run_retries: {enabled: true, max_retries: 2, retry_on_asset_or_op_failure: false}
 retention:
   schedule: {purge_after_days: 30}

@@ -247,4 +247,5 @@ def _utc(instant: datetime | None) -> datetime:
 
 
 def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:300]
+    """The client says everything twice: what follows "Error condition" is the first sentence again."""
+    return " ".join(str(error).partition("\nError condition:")[0].split())[:300]

@@ -21,7 +21,6 @@ import argparse
 import contextlib
 import itertools
 import json
-import os
 import statistics
 import sys
 import tempfile
@@ -29,7 +28,7 @@ import threading
 import time
 import urllib.request
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -39,7 +38,7 @@ import polars as pl
 
 from patient_flow.contracts.tables import BRONZE_EVENTS, FACT_PATIENT_FLOW, SILVER_EVENTS
 from patient_flow.stores.warehouse.schema import LOAD_LOG
-from patient_flow.stores.warehouse.warehouse import WarehouseError
+from patient_flow_tests.benchmarks.watching import every, program_of, pss_mib, size_mib
 from patient_flow_tests.e2e.processes import Machine, free_port
 from patient_flow_tests.e2e.webserver import Webserver, wait_for
 
@@ -95,7 +94,7 @@ def _run(machine: Machine, options: argparse.Namespace) -> bool:
     print(f"running for {options.minutes:g} minutes at {options.rate:g} events a second", flush=True)
     seen, over = Seen(), threading.Event()
     watchers = [
-        threading.Thread(target=_every, args=(seconds, over, look))
+        threading.Thread(target=every, args=(seconds, over, look))
         for seconds, look in (
             (0.5, lambda: _look_at_loads(machine, seen)),
             (1.0, lambda: _look_at_dashboard(dashboard_port, seen)),
@@ -130,12 +129,6 @@ def _wait(until: float, seen: Seen) -> None:
             print(f"  {datetime.now(UTC):%H:%M:%S} {said} micro-batches in the warehouse", flush=True)
 
 
-def _every(seconds: float, over: threading.Event, look: Callable[[], None]) -> None:
-    while not over.wait(seconds):
-        with contextlib.suppress(OSError, WarehouseError, ValueError):
-            look()
-
-
 def _look_at_loads(machine: Machine, seen: Seen) -> None:
     with machine.services() as services:
         log = services.warehouse.query(LOAD_LOG.select().where(LOAD_LOG.c.table_name == _FACT))
@@ -160,50 +153,13 @@ def _look_at_machine(machine: Machine, seen: Seen) -> None:
     used: dict[str, float] = defaultdict(float)
     for pid in machine.processes():
         with contextlib.suppress(OSError, ProcessLookupError):
-            used[_name(pid)] += _pss_mib(pid)
+            used[program_of(pid)] += pss_mib(pid)
     seen.memory.append((time.time(), dict(used)))
     places = {"hub": "data/hub", "bronze": "data/bronze", "silver": "data/silver", "gold": "data/gold"}
-    sizes = {name: _size_mib(machine.folder / place) for name, place in places.items()}
-    sizes["warehouse"] = sum(_size_mib(path) for path in (machine.folder / "data").glob("warehouse.db*"))
-    sizes["dagster"] = _size_mib(machine.folder / "dagster")
+    sizes = {name: size_mib(machine.folder / place) for name, place in places.items()}
+    sizes["warehouse"] = sum(size_mib(path) for path in (machine.folder / "data").glob("warehouse.db*"))
+    sizes["dagster"] = size_mib(machine.folder / "dagster")
     seen.disk.append((time.time(), sizes))
-
-
-def _name(pid: int) -> str:
-    command = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
-    joined = " ".join(command)
-    for word, name in (
-        ("multiprocessing.spawn", "run"),
-        ("resource_tracker", "run"),
-        ("dagster._daemon", "daemon"),
-        ("daemon run", "daemon"),
-        ("webserver", "webserver"),
-        ("api grpc", "code server"),
-        ("code-server", "code server"),
-        (" dev", "dagster dev"),
-        (" hub", "hub"),
-        (" simulate", "simulator"),
-        (" dashboard", "dashboard"),
-    ):
-        if word in joined:
-            return name
-    return "other"
-
-
-def _pss_mib(pid: int) -> float:
-    text = Path(f"/proc/{pid}/smaps_rollup").read_text()
-    return int(text.split("\nPss:")[1].split()[0]) / 1024
-
-
-def _size_mib(path: Path) -> float:
-    if path.is_file():
-        return path.stat().st_blocks * 512 / 2**20
-    total = 0
-    for folder, _, files in os.walk(path):
-        for name in files:
-            with contextlib.suppress(OSError):
-                total += Path(folder, name).stat().st_blocks * 512
-    return total / 2**20
 
 
 def _runs(server: Webserver) -> list[dict[str, Any]]:

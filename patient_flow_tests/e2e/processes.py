@@ -205,11 +205,11 @@ class Machine:
         hub.wait_for("^ready: ")
         return hub
 
-    def start_dagster_dev(self) -> tuple[Program, int]:
+    def start_dagster_dev(self, **settings: str) -> tuple[Program, int]:
         """Starts the Dagster UI and its daemon as the README does, and gives the UI's port."""
         port = free_port()
         command = ("dagster", "dev", "-h", "127.0.0.1", "-p", str(port), "-w", ROOT / "workspace.yaml")
-        return self.start("dagster", *command, DAGSTER_HOME=str(self.dagster_home)), port
+        return self.start("dagster", *command, DAGSTER_HOME=str(self.dagster_home), **settings), port
 
     def processes(self) -> list[int]:
         """Ids of all living processes of this machine."""

@@ -43,12 +43,12 @@ class Webserver:
         )
         return answer["workspaceOrError"]["locationEntries"]
 
-    def ticks(self) -> list[dict[str, Any]]:
-        """Finished ticks of the sensor, newest first."""
+    def ticks(self, sensor: str = SENSOR, limit: int = 20) -> list[dict[str, Any]]:
+        """Finished ticks of a sensor, newest first."""
         answer = self.ask(
-            f"""{{ sensorOrError(sensorSelector: {{ {_REPOSITORY}, sensorName: "{SENSOR}" }}) {{
-                ... on Sensor {{ sensorState {{ status ticks(limit: 20) {{
-                    status skipReason runIds error {{ message }} }} }} }} }} }}"""
+            f"""{{ sensorOrError(sensorSelector: {{ {_REPOSITORY}, sensorName: "{sensor}" }}) {{
+                ... on Sensor {{ sensorState {{ status ticks(limit: {limit}) {{
+                    timestamp status skipReason runIds error {{ message }} }} }} }} }} }}"""
         )
         ticks = answer["sensorOrError"]["sensorState"]["ticks"]
         return [tick for tick in ticks if tick["status"] != "STARTED"]

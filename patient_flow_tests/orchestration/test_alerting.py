@@ -224,7 +224,10 @@ def test_a_hub_that_is_down_is_told_once_to_both_and_once_when_it_is_back(
     assert watch.tick() == "no alert is open"
     hub_thread.stop()
     for _ in range(3):
-        assert "1 open: hub down since" in watch.tick()
+        said = watch.tick()
+        assert "1 open: hub down since" in said
+        assert said.count("Connection refused") == 1  # the client says it twice
+        assert said.endswith("connection fit?")
     hub_thread.start()
     for _ in range(2):
         assert watch.tick() == "no alert is open"

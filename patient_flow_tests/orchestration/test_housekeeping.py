@@ -25,6 +25,19 @@ def one_op() -> None:
     says_something()
 
 
+@dg.asset
+def table() -> None:
+    pass
+
+
+@dg.asset_check(asset=table)
+def holds() -> dg.AssetCheckResult:
+    return dg.AssetCheckResult(passed=True)
+
+
+CHECK = dg.AssetCheckKey(dg.AssetKey("table"), "holds")
+
+
 @pytest.fixture
 def instance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dg.DagsterInstance:
     monkeypatch.setattr(housekeeping, "ALWAYS_KEPT", 1)
@@ -66,3 +79,37 @@ def test_a_failed_run_is_kept_longer(instance: dg.DagsterInstance) -> None:
         one_op.execute_in_process(instance=instance)
         assert prune(instance, datetime.now(UTC) + 2 * DAY, DAY, 30 * DAY).runs == 0
         assert prune(instance, datetime.now(UTC) + 31 * DAY, DAY, 30 * DAY).runs == 1
+
+
+@pytest.mark.parametrize(("most", "deleted"), [(5000, 9), (7, 7)])
+def test_more_runs_than_a_page_holds_go_in_one_pass_the_oldest_first(
+    most: int, deleted: int, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(housekeeping, "_PAGE", 2)
+    with instance:
+        ids = [str(uuid.uuid4()) for _ in range(10)]
+        for number, run_id in enumerate(ids):
+            # runs that stay lie between those that go, also at the edge of a page
+            status = dg.DagsterRunStatus.SUCCESS if number % 3 else dg.DagsterRunStatus.CANCELED
+            instance.add_run(dg.DagsterRun(job_name="one_op", run_id=run_id, status=status))
+            instance.add_run(
+                dg.DagsterRun(job_name="one_op", run_id=str(uuid.uuid4()), status=dg.DagsterRunStatus.FAILURE)
+            )
+        monkeypatch.setattr(housekeeping, "ALWAYS_KEPT", 2)
+        assert prune(instance, datetime.now(UTC) + 2 * DAY, DAY, 30 * DAY, most=most).runs == deleted
+        left = [run.run_id for run in instance.get_runs() if run.status is not dg.DagsterRunStatus.FAILURE]
+        assert left == list(reversed(ids[deleted:]))
+        assert instance.get_runs_count(dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE])) == 10
+
+
+def test_the_results_of_a_check_go_with_their_runs_and_the_newest_stays(
+    instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(housekeeping, "_PAGE", 2)
+    with instance:
+        runs = [dg.materialize([table, holds], instance=instance).run_id for _ in range(4)]
+        one_op.execute_in_process(instance=instance)  # the newest run of all, so that those of the checks are old
+        history = instance.event_log_storage.get_asset_check_execution_history
+        assert len(history(CHECK, limit=10)) == 4
+        assert prune(instance, datetime.now(UTC) + 2 * DAY, DAY, DAY).runs == 4
+        assert [record.run_id for record in history(CHECK, limit=10)] == [runs[-1]]

@@ -239,7 +239,7 @@ var alertEnvironment = empty(alertSecretUris) ? [] : [
   }
 ]
 
-// Runs are executed inside the code location (DefaultRunLauncher): a run a minute in a container of its own would spend
+// Runs are executed inside the code location (WatchfulRunLauncher): a run a minute in a container of its own would spend
 // most of its minute starting. Exactly one replica, since runs are children of this process.
 module code 'app.bicep' = {
   name: 'app-code'

@@ -1,0 +1,5 @@
+"""A code location that executes nothing."""
+
+import dagster as dg
+
+defs = dg.Definitions()
