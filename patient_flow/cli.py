@@ -274,6 +274,7 @@ def _is_for_the_operator(error: Exception) -> bool:
     from patient_flow.stores.hub import HubError
     from patient_flow.stores.lake import LakeError
     from patient_flow.stores.reference import DepartmentsError
+    from patient_flow.stores.staging import StagingGone
     from patient_flow.stores.warehouse.warehouse import WarehouseError
 
     expected = (
@@ -289,6 +290,7 @@ def _is_for_the_operator(error: Exception) -> bool:
         ClusterError,
         LakeError,
         DepartmentsError,
+        StagingGone,
         WarehouseError,
     )
     return isinstance(error, expected)

@@ -101,7 +101,7 @@ def _take_in_accepted(lake: Lake, staged: Staged, bronze_version: int, secret: s
     silver = lake.open(SILVER_EVENTS)
     progress = {BRONZE_EVENTS.path: bronze_version}
     days = (pseudonymise(day, secret).sort("event_time") for day in _days(staged, ACCEPTED))
-    silver.overwrite_from(clusters.stream(days, SILVER_EVENTS.schema), progress, run_id=run_id)
+    _overwrite(silver, days, progress, run_id)
     written = RowsWritten(inserted=staged.row_count(outcome=ACCEPTED))
     return StepResult(SILVER_EVENTS, silver.version, written, consumed=progress)
 
@@ -113,9 +113,27 @@ def _take_in_rejected(
     quarantine = lake.open(QUARANTINE)
     progress = {BRONZE_EVENTS.path: bronze_version, SILVER_EVENTS.path: silver_version}
     days = (accept.quarantined(day, now) for day in _days(staged, REJECTED))
-    quarantine.overwrite_from(clusters.stream(days, QUARANTINE.schema), progress, run_id=run_id)
+    _overwrite(quarantine, days, progress, run_id)
     written = RowsWritten(inserted=staged.row_count(outcome=REJECTED))
     return StepResult(QUARANTINE, quarantine.version, written, consumed=progress)
+
+
+def _overwrite(target: LakeTable, frames: Iterator[pl.DataFrame], progress: dict[str, int], run_id: str) -> None:
+    failures: list[Exception] = []
+
+    def watched() -> Iterator[pl.DataFrame]:
+        try:
+            yield from frames
+        except Exception as error:
+            failures.append(error)
+            raise
+
+    try:
+        target.overwrite_from(clusters.stream(watched(), target.table.schema), progress, run_id=run_id)
+    except Exception:
+        if failures:  # the writer would tell it in its own words
+            raise failures[0] from None
+        raise
 
 
 def _days(staged: Staged, outcome: str) -> Iterator[pl.DataFrame]:

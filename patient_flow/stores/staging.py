@@ -8,15 +8,20 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import polars as pl
 from deltalake import DeltaTable
 from deltalake._internal import DeltaFileSystemHandler
+from deltalake.exceptions import DeltaError
 
 FOLDER = "_rebuild"
+
+
+class StagingGone(RuntimeError):
+    """What was staged is no longer there; the message says what to do."""
 
 
 class Staging:
@@ -34,7 +39,8 @@ class Staging:
 
     def open(self, name: str) -> Staged:
         """The result ``name``, which has been written."""
-        return Staged(DeltaTable(self.uri(name), storage_options=self._storage_options))
+        with _expected():
+            return Staged(DeltaTable(self.uri(name), storage_options=self._storage_options))
 
     def clear(self) -> None:
         """Removes the results of this run and of all others, which have died or are refused from now on."""
@@ -53,20 +59,32 @@ class Staged:
 
     def parts(self, column: str, **where: str) -> list[int]:
         """The values of the partition ``column``, in order; of those parts only ``where`` others are as given."""
-        files = pl.DataFrame(self._handle.get_add_actions(flatten=True))
-        if files.is_empty():
-            return []
-        found = files.filter(pl.col(f"partition.{name}") == value for name, value in where.items())
-        return sorted(int(part) for part in found[f"partition.{column}"].unique())
+        files = self._files(where)
+        return [] if files.is_empty() else sorted(int(part) for part in files[f"partition.{column}"].unique())
 
     def part(self, column: str, value: int, schema: pl.Schema, **where: str) -> pl.DataFrame:
         """All rows of one part, as ``schema`` says."""
         wanted = [pl.col(name) == other for name, other in where.items()]
         rows = pl.scan_delta(self._handle).filter(pl.col(column) == value, *wanted)
-        return rows.select(pl.col(name).cast(dtype) for name, dtype in schema.items()).collect()
+        with _expected():
+            return rows.select(pl.col(name).cast(dtype) for name, dtype in schema.items()).collect()
 
     def row_count(self, **where: str) -> int:
         """Rows of all parts."""
+        files = self._files(where)
+        return 0 if files.is_empty() else int(files["num_records"].sum())
+
+    def _files(self, where: Mapping[str, str]) -> pl.DataFrame:
         files = pl.DataFrame(self._handle.get_add_actions(flatten=True))
-        found = files.filter(pl.col(f"partition.{name}") == value for name, value in where.items())
-        return int(found["num_records"].sum())
+        wanted = [pl.col(f"partition.{name}") == value for name, value in where.items()]
+        return files if files.is_empty() else files.filter(pl.all_horizontal(pl.lit(True), *wanted))
+
+
+@contextlib.contextmanager
+def _expected() -> Iterator[None]:
+    try:
+        yield
+    except (DeltaError, OSError) as error:
+        raise StagingGone(
+            "what the cluster had made is gone: another rebuild has begun since; start this one again when it has ended"
+        ) from error

@@ -19,6 +19,7 @@ from patient_flow.contracts import tables
 from patient_flow.pipeline import distributed, gold, workers
 from patient_flow.stores.cluster import Cluster, ClusterError
 from patient_flow.stores.lake import Lake, LakeTable
+from patient_flow.stores.staging import Staged, Staging, StagingGone
 from patient_flow.transforms.read import Reading
 from patient_flow_tests.builders import (
     EVENT_STEPS,
@@ -306,6 +307,26 @@ def test_workers_with_another_version_are_refused_before_anything_is_done(
     monkeypatch.setattr(metadata, "version", lambda package: "0.0.7")
     with pytest.raises(ClusterError, match=r"here it is 0\.0\.7: install the same on the cluster"):
         Cluster(remote)
+
+
+@pytest.mark.parametrize("table", [tables.SILVER_EVENTS, tables.DIM_PATIENT], ids=lambda table: table.path)
+def test_of_two_rebuilds_at_once_the_earlier_one_is_told(
+    table: tables.Table, remote: str, lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    receive(lake, days())
+    opened = Staging.open
+
+    def overtaken(staging: Staging, name: str) -> Staged:
+        staged = opened(staging, name)
+        if name == ("judged" if table is tables.SILVER_EVENTS else table.name):
+            lake.staging(table.layer if table.layer == "gold" else "bronze", "later").clear()
+        return staged
+
+    monkeypatch.setattr(Staging, "open", overtaken)
+    before = contents(lake, table)
+    with pytest.raises(StagingGone, match="another rebuild has begun"):
+        rebuilt(lake, remote)
+    assert contents(lake, table).equals(before)
 
 
 @pytest.mark.parametrize(
