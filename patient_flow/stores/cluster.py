@@ -94,9 +94,10 @@ class Cluster:
 
     def rows(self, table: Pinned, columns: Iterable[str]) -> Rows:
         """``columns`` of a Delta table as it was at its pinned version. The cluster has its own right to read it."""
-        read = self._session.read.format("delta").option("versionAsOf", str(table.version)).load(table.uri)
         schema = pl.Schema({name: table.table.schema[name] for name in columns})
-        return Rows(read.select(*schema.names()), schema, self)
+        with self._complaints():
+            read = self._session.read.format("delta").option("versionAsOf", str(table.version)).load(table.uri)
+            return Rows(read.select(*schema.names()), schema, self)
 
     def _connect(self, remote: str) -> Any:
         try:
@@ -208,12 +209,14 @@ class Rows:
 
     def each(self, function: Fold, schema: pl.Schema) -> Rows:
         """``function`` of the rows, a number of them at a time, as they come: it must not look from row to row."""
-        made = self._frame.mapInArrow(lambda batches: _each(function, schema, batches), _ddl(schema))
+        with self._cluster._complaints():  # the client asks the server for columns even before anything runs
+            made = self._frame.mapInArrow(lambda batches: _each(function, schema, batches), _ddl(schema))
         return Rows(made, schema, self._cluster)
 
     def per(self, key: str, function: Fold, schema: pl.Schema) -> Rows:
         """``function`` of all rows that share their ``key``; they must fit into the memory of one worker."""
-        made = self._frame.groupBy(key).applyInArrow(lambda table: _per(function, schema, table), _ddl(schema))
+        with self._cluster._complaints():
+            made = self._frame.groupBy(key).applyInArrow(lambda table: _per(function, schema, table), _ddl(schema))
         return Rows(made, schema, self._cluster)
 
     def per_both(self, others: Rows, key: str, function: FoldOfTwo, schema: pl.Schema) -> Rows:
@@ -240,7 +243,8 @@ class Rows:
         """The rows once for each value of ``name`` that ``others`` have with the same ``column``."""
         pairs = others._frame.select(column, name).distinct()
         schema = pl.Schema({**self._schema, name: others._schema[name]})
-        return Rows(self._frame.join(pairs, column).select(*schema.names()), schema, self._cluster)
+        with self._cluster._complaints():
+            return Rows(self._frame.join(pairs, column).select(*schema.names()), schema, self._cluster)
 
     def write(self, uri: str, partition_by: Iterable[str]) -> None:
         """Makes the rows and writes them as a Delta table of their own: a reader sees all of them or none."""

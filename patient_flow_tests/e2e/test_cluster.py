@@ -35,11 +35,12 @@ from patient_flow_tests.builders import (
     run_micro_batches,
     run_step,
 )
-from patient_flow_tests.conftest import require_module
 from patient_flow_tests.e2e.processes import Machine, free_port
+from patient_flow_tests.required import require_module
 from patient_flow_tests.scenarios.agreement import assert_same, everything
 from patient_flow_tests.scenarios.hospital_days import DEPARTMENTS
 from patient_flow_tests.scenarios.test_invariance import DAY, shuffled, split
+from patient_flow_tests.stacks import Stack
 
 require_module("pysail", "uv sync --all-groups")
 
@@ -53,11 +54,13 @@ def _as_a_program(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="module")
-def remote(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Address of a running Sail server."""
+def remote(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Address of a running Sail server that reads and writes the lakes of the stack."""
     port = free_port()
     with Machine(tmp_path_factory.mktemp("sail") / "machine") as machine:
-        server = machine.start("sail", "sail", "spark", "server", "--ip", "127.0.0.1", "--port", str(port))
+        server = machine.start(
+            "sail", "sail", "spark", "server", "--ip", "127.0.0.1", "--port", str(port), **stack.environment
+        )
         wait_until(lambda: server.has_ended or answers(port))
         assert not server.has_ended, server.output
         yield f"sc://127.0.0.1:{port}"
@@ -118,6 +121,7 @@ def command(remote: str) -> tuple[str, ...]:
 
 
 def staged(lake_uri: str) -> list[Path]:
+    """Staging places in a folder; those on Blob Storage are looked at in ``infra/test_lake_on_azurite``."""
     return list(Path(lake_uri.format(layer="x")).parent.glob("*/_rebuild"))
 
 
@@ -337,8 +341,9 @@ def test_of_two_rebuilds_at_once_the_earlier_one_is_told(
         ("sc://127.0.0.1:1/path?token=hush", "is no address of Spark Connect: write sc://HOST"),
     ],
 )
-def test_a_wrong_address_is_one_line(machine: Machine, address: str, says: str) -> None:
-    outcome = machine.run(*command(address))
+def test_a_wrong_address_is_one_line(tmp_path: Path, address: str, says: str) -> None:
+    with Machine(tmp_path) as machine:
+        outcome = machine.run(*command(address))
     assert outcome.exit_code == 1
     [line] = outcome.err.splitlines()
     assert line.startswith("patient-flow: ")
