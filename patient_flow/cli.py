@@ -187,13 +187,23 @@ def status() -> None:
     report(Services(settings))
 
 
-@cli.command(epilog=f"{_EXAMPLE}patient-flow rebuild")
-def rebuild() -> None:
+@cli.command(epilog=f"{_EXAMPLE}patient-flow rebuild --engine spark --remote sc://cluster.example.org:15002")
+@click.option(
+    "--engine",
+    type=click.Choice(["local", "spark"]),
+    default="local",
+    show_default=True,
+    help="Who does the work: this process, or a cluster.",
+)
+@click.option("--remote", metavar="URL", help="The cluster's Spark Connect address, sc://HOST[:PORT][/;PARAMETERS].")
+def rebuild(engine: str, remote: str | None) -> None:
     """Make silver, gold and warehouse again from bronze. The result equals what the micro-batches made."""
     from patient_flow import operations
     from patient_flow.services import Services
 
-    for line in operations.rebuild(Services(load())):
+    if (engine == "spark") != bool(remote):
+        raise click.UsageError("--engine spark and --remote sc://HOST[:PORT] go together")
+    for line in operations.rebuild(Services(load()), remote):
         click.echo(line)
 
 
@@ -260,9 +270,11 @@ def _is_for_the_operator(error: Exception) -> bool:
     from patient_flow.operations import OperatorError
     from patient_flow.pipeline.backlog import HubRefused
     from patient_flow.simulator.sending import SimulatorError
+    from patient_flow.stores.cluster import ClusterError
     from patient_flow.stores.hub import HubError
     from patient_flow.stores.lake import LakeError
     from patient_flow.stores.reference import DepartmentsError
+    from patient_flow.stores.staging import StagingGone
     from patient_flow.stores.warehouse.warehouse import WarehouseError
 
     expected = (
@@ -275,8 +287,10 @@ def _is_for_the_operator(error: Exception) -> bool:
         HubRefused,
         SimulatorError,
         HubError,
+        ClusterError,
         LakeError,
         DepartmentsError,
+        StagingGone,
         WarehouseError,
     )
     return isinstance(error, expected)

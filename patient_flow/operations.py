@@ -13,10 +13,11 @@ from datetime import UTC, datetime
 import polars as pl
 
 from patient_flow.contracts import rules, tables
-from patient_flow.pipeline import gold, load, silver
+from patient_flow.pipeline import distributed, gold, load, silver
 from patient_flow.pipeline.rebuild import rebuild as rebuild_lake
 from patient_flow.pipeline.steps import StepResult
 from patient_flow.services import Services
+from patient_flow.stores.cluster import Cluster
 from patient_flow.stores.warehouse import reconciliation
 
 
@@ -24,15 +25,22 @@ class OperatorError(ValueError):
     """What was asked for makes no sense; the message says what would."""
 
 
-def rebuild(services: Services) -> Iterator[str]:
+def rebuild(services: Services, remote: str | None = None) -> Iterator[str]:
     """Makes silver and gold again from bronze and loads what differs into the warehouse.
 
     A table of the warehouse that still is not what gold is (somebody changed its rows) is loaded anew as a whole.
+    With ``remote`` (``sc://HOST:PORT``) the cluster there does the work per row and per key.
     """
     run_id, now = _run("rebuild"), datetime.now(UTC)
-    lake, zone = services.lake, services.settings.timezone
-    for result in rebuild_lake(lake, services.reading, services.departments, zone, now=now, run_id=run_id):
-        yield _said(result)
+    lake, reading, departments = services.lake, services.reading, services.departments
+    zone = services.settings.timezone
+    if remote is None:
+        for result in rebuild_lake(lake, reading, departments, zone, now=now, run_id=run_id):
+            yield _said(result)
+    else:
+        with Cluster(remote) as cluster:
+            for result in distributed.rebuild(lake, cluster, reading, departments, zone, now=now, run_id=run_id):
+                yield _said(result)
     yield from _load(services, run_id)
     yield from mend_warehouse(services)
 

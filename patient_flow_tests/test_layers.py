@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -63,6 +65,9 @@ ONLY_PLACE_FOR = {
     "dagster_msteams": {"orchestration"},
     "smtplib": {"orchestration"},
     "deltalake": {"stores"},
+    "pyspark": {"stores"},
+    "pyarrow": {"stores"},
+    "grpc": {"stores"},
     "sqlalchemy": {"stores"},
     "pyodbc": {"stores"},
     "azure": {"stores", "simulator"},
@@ -131,3 +136,40 @@ def reads(module: Path) -> set[str]:
         for node in ast.walk(ast.parse(module.read_text()))
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name)
     }
+
+
+LIGHT = (
+    "patient_flow.stores.cluster",
+    "patient_flow.pipeline.workers",
+    "patient_flow.dialects.hl7",
+    "patient_flow.dialects.fhir",
+    "patient_flow.dialects.mapping",
+)
+"""What a cluster's workers import."""
+
+WORKERS_HAVE = {"polars", "_polars_runtime_32", "msgspec", "hl7", "typing_extensions", "_distutils_hack"}
+"""What infra/docs/cluster.md says, and what is used where it happens to be there."""
+
+
+def test_workers_of_a_cluster_need_few_packages() -> None:
+    loaded, packages = loaded_by(*LIGHT)
+    ours = {name for name in loaded if name.startswith(("patient_flow.pipeline.", "patient_flow.stores."))}
+    assert ours == {"patient_flow.pipeline.workers", "patient_flow.stores.cluster"}
+    assert packages - {"patient_flow"} <= WORKERS_HAVE
+
+
+def test_the_client_of_a_cluster_is_loaded_where_it_is_asked_for() -> None:
+    loaded, _ = loaded_by("patient_flow.cli", "patient_flow.operations")
+    assert not loaded & {"pyspark", "pyarrow", "grpc", "pandas"}
+
+
+def loaded_by(*modules: str) -> tuple[set[str], set[str]]:
+    """All modules that a fresh Python has loaded after importing these, and the installed packages among them."""
+    program = (
+        f"import {', '.join(modules)}\nimport sys\nloaded = set(sys.modules)\n"
+        "from importlib.metadata import packages_distributions as known\n"
+        "print(*loaded)\nprint(*{name.partition('.')[0] for name in loaded} & set(known()))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    loaded, packages = (set(line.split()) for line in done.stdout.splitlines())
+    return loaded, packages

@@ -14,7 +14,7 @@ from patient_flow.contracts import rules
 from patient_flow.contracts.tables import BRONZE_EVENTS, COORDINATES, QUARANTINE, SILVER_EVENTS
 from patient_flow.pipeline.steps import StepResult, starts_over
 from patient_flow.stores.lake import Lake, LakeTable, RowsWritten, spans_of, within_spans
-from patient_flow.transforms.accept import IDENTITY, accept, candidates, identity_reasons, judge
+from patient_flow.transforms.accept import IDENTITY, accept, candidates, identity_reasons, judge, quarantined
 from patient_flow.transforms.read import Reading, read_events
 
 ROWS_AT_ONCE = 500_000
@@ -144,7 +144,7 @@ def _with_reasons(rows: pl.DataFrame, silver: LakeTable, reading: Reading, now: 
     judged = judge(read_events(rows.select(_BODY_COLUMNS), reading))
     losers = candidates(judged, reading.secret)
     taken = identity_reasons(losers, _same_identity(silver, losers))
-    return (
+    rejected = (
         rows.select(_BODY_COLUMNS)
         .join(judged.select(*COORDINATES, "hospital_id", broken="reasons"), on=COORDINATES, how="left")
         .join(taken, on=COORDINATES, how="left")
@@ -152,12 +152,10 @@ def _with_reasons(rows: pl.DataFrame, silver: LakeTable, reading: Reading, now: 
         .with_columns(
             reasons=pl.when(c("broken").list.len() > 0)
             .then("broken")
-            .otherwise(c("reasons").fill_null(pl.lit([rules.RULES_CHANGED]))),
-            rejected_at=pl.lit(now),
-            enqueued_month=c("enqueued_at").dt.strftime("%Y-%m"),
+            .otherwise(c("reasons").fill_null(pl.lit([rules.RULES_CHANGED])))
         )
-        .select(QUARANTINE.schema.names())
     )
+    return quarantined(rejected, now)
 
 
 def _same_identity(silver: LakeTable, candidate: pl.DataFrame) -> pl.DataFrame:

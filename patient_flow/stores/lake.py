@@ -13,12 +13,14 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from typing import Protocol
 
 import polars as pl
 from deltalake import CommitProperties, DeltaTable, Field, Schema, Transaction, WriterProperties, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError
 
 from patient_flow.contracts.tables import Table
+from patient_flow.stores.staging import Staging
 
 Progress = Mapping[str, int]
 """Source → its version (a Delta version, a sequence number) up to which a table has consumed it."""
@@ -42,6 +44,8 @@ SPANS = 50
 """Spans that one look-up reads at most; the nearest ones are joined."""
 EXPORTS = "_exports"
 """Folder beside gold's tables for what a warehouse copies; deleted by a rule of ``infra/bicep/modules/lake.bicep``."""
+STREAMED_FILE_BYTES = 32 * 1024 * 1024
+"""A file is held in memory until it has this size, one for each partition that a stream has touched."""
 _CHANGE = "_change_type"
 _VERSION = "_commit_version"
 _OPERATION = "_operation"
@@ -92,6 +96,13 @@ class RowsWritten:
 
     def __add__(self, other: RowsWritten) -> RowsWritten:
         return RowsWritten(self.inserted + other.inserted, self.updated + other.updated, self.deleted + other.deleted)
+
+
+class ArrowStream(Protocol):
+    """Rows by way of Arrow's stream interface."""
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+        """A capsule with the stream."""
 
 
 class LakeTable:
@@ -253,6 +264,22 @@ class LakeTable:
                 self._handle,
                 self._conform(rows),
                 mode="overwrite",
+                writer_properties=_WRITER,
+                commit_properties=_commit(progress, metadata, retries=0),
+            )
+        return self._refresh()
+
+    def overwrite_from(self, rows: ArrowStream, progress: Progress, **metadata: str) -> int:
+        """Like :meth:`overwrite`, with rows that are written while they come: no more than some are in memory.
+
+        The stream must have the declared columns. Readers see the old rows until all new ones are there.
+        """
+        with self._refused():
+            write_deltalake(
+                self._handle,
+                rows,
+                mode="overwrite",
+                target_file_size=STREAMED_FILE_BYTES,
                 writer_properties=_WRITER,
                 commit_properties=_commit(progress, metadata, retries=0),
             )
@@ -470,6 +497,10 @@ class Lake:
         )
         container, host, folder = account.groups()
         return f"https://{host}/{container}{folder or ''}/{path}"
+
+    def staging(self, layer: str, run_id: str) -> Staging:
+        """Where a run may leave results beside the tables of ``layer`` until they are taken in."""
+        return Staging(self._uri.format(layer=layer), run_id, self._storage_options)
 
     def open_all(self, tables: Iterable[Table]) -> dict[str, LakeTable]:
         """Each of ``tables`` that exists, by path."""

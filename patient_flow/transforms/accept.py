@@ -7,11 +7,12 @@ the one accepted, whichever batch brought it: an earlier one that arrives here l
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 
 import polars as pl
 
 from patient_flow.contracts import rules
-from patient_flow.contracts.tables import COORDINATES, SILVER_EVENTS
+from patient_flow.contracts.tables import COORDINATES, QUARANTINE, SILVER_EVENTS
 from patient_flow.transforms.keys import surrogate_key
 from patient_flow.transforms.read import pseudonymise
 
@@ -38,15 +39,18 @@ def judge(read: pl.DataFrame) -> pl.DataFrame:
 
 def candidates(judged: pl.DataFrame, secret: str) -> pl.DataFrame:
     """The events of ``judged`` that break no quarantine rule, as silver rows (identity not yet looked at)."""
+    return pseudonymise(identified(judged), secret)
+
+
+def identified(judged: pl.DataFrame) -> pl.DataFrame:
+    """:func:`candidates` before they get their pseudonyms: under their own identifiers, short hashes null."""
     valid = judged.filter(pl.col("reasons").list.len() == 0)
-    return (
-        pseudonymise(valid, secret)
-        .with_columns(
-            event_key=surrogate_key([pl.col("event_id"), pl.col("event_time").dt.epoch("us")]),
-            event_month=pl.col("event_time").dt.strftime("%Y-%m"),
-        )
-        .select(pl.col(name).cast(dtype) for name, dtype in SILVER_EVENTS.schema.items())
-    )
+    return valid.with_columns(
+        event_key=surrogate_key([pl.col("event_id"), pl.col("event_time").dt.epoch("us")]),
+        event_month=pl.col("event_time").dt.strftime("%Y-%m"),
+        visit_hash=pl.lit(None),
+        patient_hash=pl.lit(None),
+    ).select(pl.col(name).cast(dtype) for name, dtype in SILVER_EVENTS.schema.items())
 
 
 def accept(candidate: pl.DataFrame, known: pl.DataFrame) -> Accepted:
@@ -66,6 +70,13 @@ def identity_reasons(losers: pl.DataFrame, winners: pl.DataFrame) -> pl.DataFram
         .then(pl.lit([rules.DUPLICATE]))
         .otherwise(pl.lit([rules.REUSED_ID])),
     )
+
+
+def quarantined(rejected: pl.DataFrame, now: datetime) -> pl.DataFrame:
+    """Quarantine rows of ``rejected``: coordinates, enqueued_at, body, reasons, hospital_id, event_key."""
+    return rejected.with_columns(
+        rejected_at=pl.lit(now), enqueued_month=pl.col("enqueued_at").dt.strftime("%Y-%m")
+    ).select(QUARANTINE.schema.names())
 
 
 def _broken(read: pl.DataFrame, of: tuple[rules.Rule, ...]) -> pl.Series:

@@ -17,6 +17,7 @@ import pytest
 import yaml
 
 from patient_flow.stores.lake import EXPORTS
+from patient_flow.stores.staging import FOLDER
 
 ROOT = Path(__file__).parents[2]
 BICEP = ROOT / "infra" / "bicep"
@@ -165,10 +166,13 @@ def test_lifecycle_rules_delete_what_is_of_passing_use_and_nothing_that_delta_ow
     text = (BICEP / "modules/lake.bicep").read_text()
     deleted = set()
     for rule in text.split("type: 'Lifecycle'")[1:]:
-        (prefix,) = re.findall(r"prefixMatch: \[\s*'([\w/-]+/)'", rule)
+        (listed,) = re.findall(r"prefixMatch: \[([^]]+)\]", rule)
+        prefixes = set(re.findall(r"'([\w/-]+/)'", listed))
+        assert prefixes
         if re.search(r"\bdelete: \{", rule):
-            deleted.add(prefix)
-    assert deleted == {"capture/", "dagster-logs/", f"gold/{EXPORTS}/"}
+            deleted |= prefixes
+    staging = {f"{layer}/{FOLDER}/" for layer in ("bronze", "gold")}
+    assert deleted == {"capture/", "dagster-logs/", f"gold/{EXPORTS}/", *staging}
 
 
 def test_every_service_that_holds_data_is_audited() -> None:

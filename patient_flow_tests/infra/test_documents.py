@@ -11,7 +11,7 @@ import pytest
 from patient_flow.contracts import rules
 
 DOCS = Path(__file__).parents[2] / "infra" / "docs"
-OURS = ["architecture", "cost", "deploy", "disaster-recovery", "resume-fr", "threat-model", "upgrade"]
+OURS = ["architecture", "cluster", "cost", "deploy", "disaster-recovery", "resume-fr", "threat-model", "upgrade"]
 
 
 def _generated() -> dict[str, str]:

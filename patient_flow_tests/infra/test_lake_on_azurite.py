@@ -12,11 +12,13 @@ import polars as pl
 import pytest
 from azure.eventhub import EventData, EventHubProducerClient
 from azure.storage.blob import BlobClient, BlobServiceClient
+from deltalake import write_deltalake
 
-from patient_flow.contracts.tables import BRONZE_EVENTS
+from patient_flow.contracts.tables import BRONZE_EVENTS, DIM_DEPARTMENT
 from patient_flow.local_hub.testing import HubThread
 from patient_flow.settings import LAYERS
 from patient_flow.stores.lake import EXPORTS, Lake, LakeError
+from patient_flow.stores.staging import StagingGone
 from patient_flow_tests import servers
 from patient_flow_tests.servers import ACCOUNT, AZURITE_KEY
 from patient_flow_tests.stacks import Servers
@@ -103,3 +105,23 @@ def test_what_a_warehouse_is_to_copy_lies_where_it_is_told(running: Servers) -> 
     url = f"{environment['AZURITE_BLOB_STORAGE_URL']}/{ACCOUNT}/{address.partition('.net/')[2]}"
     with BlobClient.from_blob_url(url, credential=AZURITE_KEY) as blob:
         assert pl.read_parquet(blob.download_blob().readall()).equals(rows)
+
+
+def test_what_a_cluster_stages_is_read_and_removed_on_blob_storage(running: Servers) -> None:
+    assert running.azurite
+    lake = Lake(f"abfss://{{layer}}@{ACCOUNT}.dfs.core.windows.net/staged")
+    kept = lake.open(DIM_DEPARTMENT)
+    staging = lake.staging("gold", "run")
+    staging.clear()  # there is nothing yet
+    rows = pl.DataFrame({"part": [1, 2, 2], "name": ["a", "b", "c"]})
+    write_deltalake(staging.uri("names"), rows, partition_by=["part"])
+    staged = staging.open("names")
+    assert staged.parts("part") == [1, 2]
+    assert sorted(staged.part("part", 2, pl.Schema({"name": pl.String()}))["name"]) == ["b", "c"]
+    assert staged.row_count() == 3
+    lake.staging("gold", "a later run").clear()
+    with pytest.raises(StagingGone):
+        staging.open("names")
+    with pytest.raises(StagingGone):
+        staged.part("part", 2, pl.Schema({"name": pl.String()}))
+    assert lake.open(DIM_DEPARTMENT).version == kept.version

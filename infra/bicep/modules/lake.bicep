@@ -184,6 +184,30 @@ resource lifecycle 'Microsoft.Storage/storageAccounts/managementPolicies@2023-05
           }
         }
         {
+          // What a rebuild on a cluster stages and deletes again, unless it died: beside the Delta tables, not in them.
+          name: 'forget-dead-rebuilds'
+          type: 'Lifecycle'
+          enabled: true
+          definition: {
+            filters: {
+              blobTypes: [
+                'blockBlob'
+              ]
+              prefixMatch: [
+                'bronze/_rebuild/'
+                'gold/_rebuild/'
+              ]
+            }
+            actions: {
+              baseBlob: {
+                delete: {
+                  daysAfterModificationGreaterThan: 3
+                }
+              }
+            }
+          }
+        }
+        {
           // Parquet files that a big load hands to the warehouse (COPY INTO): of use for minutes.
           name: 'forget-exports'
           type: 'Lifecycle'

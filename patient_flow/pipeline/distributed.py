@@ -1,0 +1,204 @@
+"""The rebuild with a cluster: workers make what takes work per row and per key, this process takes it in.
+
+On the cluster (``workers``): bodies are read and judged, the first of each identity is chosen, patients are folded
+into versions, visits into stays and facts. Here: pseudonyms, all commits to the lake with their progress, and the steps
+of the small tables as they always are. Results come by way of ``stores.staging`` and are taken in part by part, so the
+memory this takes does not follow the history. Progress is only ever committed here and with the rows, as in every step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+
+import polars as pl
+
+from patient_flow.contracts import tables
+from patient_flow.contracts.events import UNKNOWN_KEY
+from patient_flow.contracts.tables import (
+    BRONZE_EVENTS,
+    COORDINATES,
+    DIM_DEPARTMENT,
+    DIM_PATIENT,
+    FACT_PATIENT_FLOW,
+    QUARANTINE,
+    SILVER_EVENTS,
+)
+from patient_flow.pipeline import gold, workers
+from patient_flow.pipeline.rebuild import GOLD, reset
+from patient_flow.pipeline.steps import StepResult, starts_over
+from patient_flow.pipeline.workers import ACCEPTED, DAY, OUTCOME, REJECTED
+from patient_flow.stores import cluster as clusters
+from patient_flow.stores.cluster import Cluster
+from patient_flow.stores.lake import NOTHING_CONSUMED, Lake, LakeTable, RowsWritten
+from patient_flow.stores.staging import Staged, Staging
+from patient_flow.transforms import accept, dimensions, visits
+from patient_flow.transforms.read import Reading, pseudonymise
+
+GROUPS_PER_PART = 4
+"""Groups of keys that workers fold, for each part that is taken in at once."""
+
+_PART, _GROUP = "part", "key_group"
+_BODY_COLUMNS = (*COORDINATES, "enqueued_at", "body")
+c = pl.col
+
+
+def rebuild(
+    lake: Lake,
+    cluster: Cluster,
+    reading: Reading,
+    departments: pl.DataFrame,
+    zone: str,
+    *,
+    now: datetime,
+    run_id: str,
+) -> Iterator[StepResult]:
+    """Makes silver and gold again from bronze, as ``pipeline.rebuild`` does; yields what each step did."""
+    raw, pseudonymous = lake.staging("bronze", run_id), lake.staging("gold", run_id)
+    _clear(raw, pseudonymous)  # what dead runs left
+    try:
+        yield from _silver(lake, cluster, raw, reading, now, run_id)
+        raw.clear()
+        for table in GOLD:
+            if table not in (DIM_PATIENT, FACT_PATIENT_FLOW):
+                reset(lake, table)
+        yield gold.dim_time(lake, zone, run_id=run_id)
+        yield gold.dim_department(lake, departments, run_id=run_id)
+        yield _patients(lake, cluster, pseudonymous, run_id)
+        yield _flow(lake, cluster, pseudonymous, run_id)
+        yield gold.fact_bed_census(lake, run_id=run_id)
+        yield gold.kpi_department_day(lake, zone, run_id=run_id)
+        yield gold.data_quality_day(lake, zone, run_id=run_id)
+    finally:
+        _clear(raw, pseudonymous)
+
+
+def _clear(*places: Staging) -> None:
+    for place in places:
+        place.clear()
+
+
+def _silver(
+    lake: Lake, cluster: Cluster, staging: Staging, reading: Reading, now: datetime, run_id: str
+) -> Iterator[StepResult]:
+    """Every bronze row judged on the cluster; silver, then quarantine change from old to new in one commit each."""
+    bronze = lake.open(BRONZE_EVENTS)
+    judge = workers.Judge(reading.departments, reading.mappings, reading.formats)
+    (
+        cluster.rows(bronze, _BODY_COLUMNS)
+        .each(judge, workers.JUDGED)
+        .per(DAY, workers.choose_first, workers.JUDGED)
+        .write(staging.uri("judged"), (OUTCOME, DAY))
+    )
+    staged = staging.open("judged")
+    accepted = _take_in_accepted(lake, staged, bronze.version, reading.secret, run_id)
+    yield accepted
+    yield _take_in_rejected(lake, staged, bronze.version, accepted.version, now, run_id)
+
+
+@starts_over
+def _take_in_accepted(lake: Lake, staged: Staged, bronze_version: int, secret: str, run_id: str) -> StepResult:
+    silver = lake.open(SILVER_EVENTS)
+    progress = {BRONZE_EVENTS.path: bronze_version}
+    days = (pseudonymise(day, secret).sort("event_time") for day in _days(staged, ACCEPTED))
+    _overwrite(silver, days, progress, run_id)
+    written = RowsWritten(inserted=staged.row_count(outcome=ACCEPTED))
+    return StepResult(SILVER_EVENTS, silver.version, written, consumed=progress)
+
+
+@starts_over
+def _take_in_rejected(
+    lake: Lake, staged: Staged, bronze_version: int, silver_version: int, now: datetime, run_id: str
+) -> StepResult:
+    quarantine = lake.open(QUARANTINE)
+    progress = {BRONZE_EVENTS.path: bronze_version, SILVER_EVENTS.path: silver_version}
+    days = (accept.quarantined(day, now) for day in _days(staged, REJECTED))
+    _overwrite(quarantine, days, progress, run_id)
+    written = RowsWritten(inserted=staged.row_count(outcome=REJECTED))
+    return StepResult(QUARANTINE, quarantine.version, written, consumed=progress)
+
+
+def _overwrite(target: LakeTable, frames: Iterator[pl.DataFrame], progress: dict[str, int], run_id: str) -> None:
+    failures: list[Exception] = []
+
+    def watched() -> Iterator[pl.DataFrame]:
+        try:
+            yield from frames
+        except Exception as error:
+            failures.append(error)
+            raise
+
+    try:
+        target.overwrite_from(clusters.stream(watched(), target.table.schema), progress, run_id=run_id)
+    except Exception:
+        if failures:  # the writer would tell it in its own words
+            raise failures[0] from None
+        raise
+
+
+def _days(staged: Staged, outcome: str) -> Iterator[pl.DataFrame]:
+    return (staged.part(DAY, day, workers.JUDGED, outcome=outcome) for day in staged.parts(DAY, outcome=outcome))
+
+
+def _patients(lake: Lake, cluster: Cluster, staging: Staging, run_id: str) -> StepResult:
+    silver = lake.open(SILVER_EVENTS)
+    count = _number_of_parts(silver)
+    (
+        cluster.rows(silver, (*dimensions.OBSERVATION_COLUMNS, "patient_hash"))
+        .numbered(_GROUP, f"patient_hash % {count * GROUPS_PER_PART}")
+        .per(_GROUP, workers.patient_versions, DIM_PATIENT.schema)
+        .numbered(_PART, f"patient_hash % {count}")
+        .write(staging.uri(DIM_PATIENT.name), (_PART,))
+    )
+    staged = staging.open(DIM_PATIENT.name)
+    return _take_in(lake, DIM_PATIENT, staged, "patient_hash", count, (silver,), run_id=run_id)
+
+
+def _flow(lake: Lake, cluster: Cluster, staging: Staging, run_id: str) -> StepResult:
+    silver, patients, departments = (lake.open(table) for table in (SILVER_EVENTS, DIM_PATIENT, DIM_DEPARTMENT))
+    count = _number_of_parts(silver)
+    events = cluster.rows(silver, visits.VISIT_COLUMNS).numbered(_GROUP, f"visit_hash % {count * GROUPS_PER_PART}")
+    versions = cluster.rows(patients, ("patient_hash", "patient_id", "valid_from", "patient_key", "gender"))
+    fold = workers.Flow(departments.scan().collect())
+    (
+        events.per_both(versions.beside(events, "patient_hash", _GROUP), _GROUP, fold, FACT_PATIENT_FLOW.schema)
+        .numbered(_PART, f"visit_hash % {count}")
+        .write(staging.uri(FACT_PATIENT_FLOW.name), (_PART,))
+    )
+    staged = staging.open(FACT_PATIENT_FLOW.name)
+    sources = (silver, patients, departments)
+    return _take_in(lake, FACT_PATIENT_FLOW, staged, "visit_hash", count, sources, run_id=run_id)
+
+
+@starts_over
+def _take_in(
+    lake: Lake,
+    table: tables.Table,
+    staged: Staged,
+    hashed: str,
+    count: int,
+    sources: Iterable[LakeTable],
+    *,
+    run_id: str,
+) -> StepResult:
+    """What differs in ``table`` from what is staged, part by part; with the last one what it was made from."""
+    reset(lake, table)
+    target = lake.open(table)
+    consumed = {source.table.path: source.version for source in sources}
+    # The sources are stated with every part: a micro-batch that commits meanwhile makes this a conflict.
+    not_yet = dict.fromkeys(consumed, NOTHING_CONSUMED)
+    written = RowsWritten()
+    for number in range(count):
+        is_here = c(hashed) % count == number
+        after = staged.part(_PART, number, table.schema)
+        if table is DIM_PATIENT and number == 0:
+            after = pl.concat([dimensions.unknown_patient(), after])
+            is_here |= c("patient_key") == UNKNOWN_KEY
+        before = target.scan().filter(is_here).collect()
+        progress = consumed if number == count - 1 else {**not_yet, gold.PART: number}
+        written += target.replace(before, after, progress, run_id=run_id)
+    return StepResult(table, target.version, written, consumed=consumed)
+
+
+def _number_of_parts(silver: LakeTable) -> int:
+    return max(1, -(-silver.row_count() // gold.EVENTS_AT_ONCE))
