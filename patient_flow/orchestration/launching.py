@@ -49,7 +49,7 @@ class WatchfulRunLauncher(DefaultRunLauncher):
         from dagster._core.errors import DagsterUserCodeUnreachableError
         from dagster._grpc.types import CanCancelExecutionRequest, CanCancelExecutionResult
         from dagster._serdes import deserialize_value
-        from grpc import RpcError, StatusCode  # type: ignore[import-untyped]
+        from grpc import RpcError, StatusCode
 
         client = self._get_grpc_client_for_termination(run_id)  # type: ignore[no-untyped-call]
         if client is None:  # it has ended meanwhile

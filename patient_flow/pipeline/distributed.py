@@ -24,7 +24,8 @@ from patient_flow.contracts.tables import (
     QUARANTINE,
     SILVER_EVENTS,
 )
-from patient_flow.pipeline import gold, workers
+from patient_flow.pipeline import aggregates, incremental, workers
+from patient_flow.pipeline.dimensions import dim_department, dim_time
 from patient_flow.pipeline.rebuild import GOLD, reset
 from patient_flow.pipeline.steps import StepResult, starts_over
 from patient_flow.pipeline.workers import ACCEPTED, DAY, OUTCOME, REJECTED
@@ -62,13 +63,13 @@ def rebuild(
         for table in GOLD:
             if table not in (DIM_PATIENT, FACT_PATIENT_FLOW):
                 reset(lake, table)
-        yield gold.dim_time(lake, zone, run_id=run_id)
-        yield gold.dim_department(lake, departments, run_id=run_id)
+        yield dim_time(lake, zone, run_id=run_id)
+        yield dim_department(lake, departments, run_id=run_id)
         yield _patients(lake, cluster, pseudonymous, run_id)
         yield _flow(lake, cluster, pseudonymous, run_id)
-        yield gold.fact_bed_census(lake, run_id=run_id)
-        yield gold.kpi_department_day(lake, zone, run_id=run_id)
-        yield gold.data_quality_day(lake, zone, run_id=run_id)
+        yield aggregates.fact_bed_census(lake, run_id=run_id)
+        yield aggregates.kpi_department_day(lake, zone, run_id=run_id)
+        yield aggregates.data_quality_day(lake, zone, run_id=run_id)
     finally:
         _clear(raw, pseudonymous)
 
@@ -195,10 +196,10 @@ def _take_in(
             after = pl.concat([dimensions.unknown_patient(), after])
             is_here |= c("patient_key") == UNKNOWN_KEY
         before = target.scan().filter(is_here).collect()
-        progress = consumed if number == count - 1 else {**not_yet, gold.PART: number}
+        progress = consumed if number == count - 1 else {**not_yet, incremental.PART: number}
         written += target.replace(before, after, progress, run_id=run_id)
     return StepResult(table, target.version, written, consumed=consumed)
 
 
 def _number_of_parts(silver: LakeTable) -> int:
-    return max(1, -(-silver.row_count() // gold.EVENTS_AT_ONCE))
+    return max(1, -(-silver.row_count() // incremental.EVENTS_AT_ONCE))
