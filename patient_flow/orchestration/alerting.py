@@ -56,7 +56,8 @@ class Gathered:
     minimum_interval_seconds=60,
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Looks once a minute for what is wrong and tells each alert once, and once when it is over: by e-mail "
-    "and Teams where PATIENT_FLOW_ALERT_… is set. The open ones stand in the newest tick.",
+    "and Teams where PATIENT_FLOW_ALERT_… is set. The open ones stand in the newest tick: "
+    "click its result.",
 )
 def alerts(context: dg.SensorEvaluationContext, patient_flow: PatientFlow) -> dg.SensorResult:
     """Facts → findings → ledger → messages → cursor."""

@@ -57,9 +57,12 @@ def make_again(context: dg.OpExecutionContext, config: BackfillConfig, patient_f
 
 @dg.job(
     description="Back-fill: silver, gold and warehouse again from bronze, or the quarantine judged again. Open the "
-    "launchpad: every field is described there; dry_run is on until you turn it off. It waits for the micro-batch "
+    "launchpad, where every field is described (point at it): say why, and what if it is not REBUILD; dry_run is on "
+    "until you turn it off. It waits for the micro-batch "
     "that is at work, and the next one waits for it.",
     executor_def=dg.in_process_executor,
+    # What the launchpad shows at first; without it, the resource's settings, which nobody is to change there.
+    config={"ops": {"make_again": {"config": {"what": What.REBUILD.name, "why": "", "dry_run": True}}}},
     tags={**PIPELINE_TAG, "dagster/retry_on_asset_or_op_failure": "false"},
 )
 def backfill() -> None:

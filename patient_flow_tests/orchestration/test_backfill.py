@@ -41,6 +41,10 @@ def test_every_field_of_the_form_is_explained() -> None:
     assert all(field.description for field in BackfillConfig.model_fields.values())
 
 
+def test_the_launchpad_opens_with_what_is_to_be_filled_in_and_nothing_else() -> None:
+    assert backfill.run_config == {"ops": {"make_again": {"config": {"what": "REBUILD", "why": "", "dry_run": True}}}}
+
+
 def test_it_is_dry_until_told_otherwise(tmp_path: Path) -> None:
     success, said = run(tmp_path, what="REBUILD", why="a rule changed")
     assert success
