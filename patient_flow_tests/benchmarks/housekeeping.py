@@ -1,11 +1,11 @@
 """Size of Dagster's own records over a simulated month, with and without housekeeping.
 
-    python -m patient_flow_tests.benchmarks.housekeeping --days 30 --runs-a-day 48
+    python -m patient_flow_tests.benchmarks.housekeeping --days 30 --runs-a-day 24
 
 A month of one-minute runs is 43,200: too many to execute. One real micro-batch is executed, and everything that it left
 in a SQLite home (its run, the file of its events, its rows in the index, the results of its checks, its compute logs)
 is copied under new ids and times, file by file and row by row: through Dagster's own classes, which open and close a
-database for each of some hundred events, a copy would take as long as the run. By default 48 runs stand for a day of
+database for each of some hundred events, a copy would take as long as the run. By default 24 runs stand for a day of
 1,440 (sizes are linear in runs: the last column says what a real day's number would make of it). ``prune`` is the real
 one, once a day.
 """
@@ -57,7 +57,7 @@ def main() -> None:
     """Prints a line per day."""
     asked = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     asked.add_argument("--days", type=int, default=30)
-    asked.add_argument("--runs-a-day", type=int, default=48)
+    asked.add_argument("--runs-a-day", type=int, default=24)
     asked.add_argument("--keep-days", type=int, default=3)
     options = asked.parse_args()
     housekeeping.ALWAYS_KEPT = min(housekeeping.ALWAYS_KEPT, options.runs_a_day)
