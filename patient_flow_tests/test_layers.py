@@ -67,8 +67,8 @@ ONLY_PLACE_FOR = {
     "deltalake": {"stores"},
     "pyspark": {"stores"},
     "pyarrow": {"stores"},
-    "grpc": {"stores"},
-    "sqlalchemy": {"stores"},
+    "grpc": {"stores", "orchestration"},  # there: of Dagster's own processes
+    "sqlalchemy": {"stores", "orchestration"},  # there: Dagster's own tables
     "pyodbc": {"stores"},
     "azure": {"stores", "simulator"},
     "click": {"cli", "status", "demo"},

@@ -16,7 +16,7 @@ import polars as pl
 import pytest
 
 from patient_flow.contracts import tables
-from patient_flow.pipeline import distributed, gold, workers
+from patient_flow.pipeline import distributed, incremental, workers
 from patient_flow.stores.cluster import Cluster, ClusterError
 from patient_flow.stores.lake import Lake, LakeTable
 from patient_flow.stores.staging import Staged, Staging, StagingGone
@@ -190,7 +190,7 @@ def test_tables_taken_in_part_by_part_are_the_same(
 ) -> None:
     expected = taken_in_by_micro_batches(Lake(f"{tmp_path}/other/{{layer}}"), days())
     receive(lake, days())
-    monkeypatch.setattr(gold, "EVENTS_AT_ONCE", 4)
+    monkeypatch.setattr(incremental, "EVENTS_AT_ONCE", 4)
     rebuilt(lake, remote)
     assert_same(held(lake), expected)
 
@@ -233,7 +233,7 @@ def test_whichever_write_it_dies_at_the_next_run_ends_the_same(
         monkeypatch.setattr(LakeTable, name, wrapped)
 
     deadly("overwrite_from")
-    monkeypatch.setattr(gold, "EVENTS_AT_ONCE", 10)
+    monkeypatch.setattr(incremental, "EVENTS_AT_ONCE", 10)
     dice = random.Random(1)
     for name in ("first", "second"):
         is_rebuilding = True
