@@ -12,7 +12,6 @@ from itertools import islice
 from pathlib import Path
 
 import dagster as dg
-import sqlalchemy as sa
 
 from patient_flow.orchestration.resources import PatientFlow
 
@@ -93,11 +92,13 @@ def _delete_run(instance: dg.DagsterInstance, run_id: str) -> None:
 def _delete_check_results(instance: dg.DagsterInstance, run_ids: Sequence[str]) -> None:
     """A row per check and run, in a table that Dagster never shortens: at a run a minute 39,000 a day."""
     from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable as Results
+    from dagster._core.storage.event_log.schema import db  # type: ignore[attr-defined]
+    from dagster._core.storage.sqlalchemy_compat import db_select
 
     connect = getattr(instance.event_log_storage, "index_connection", None)
     if connect is None:
         return
-    newest = sa.select(sa.func.max(Results.c.id)).group_by(
+    newest = db_select([db.func.max(Results.c.id)]).group_by(
         Results.c.asset_key, Results.c.check_name, Results.c.execution_status
     )
     with connect() as connection:

@@ -49,7 +49,6 @@ class WatchfulRunLauncher(DefaultRunLauncher):
         from dagster._core.errors import DagsterUserCodeUnreachableError
         from dagster._grpc.types import CanCancelExecutionRequest, CanCancelExecutionResult
         from dagster._serdes import deserialize_value
-        from grpc import RpcError, StatusCode
 
         client = self._get_grpc_client_for_termination(run_id)  # type: ignore[no-untyped-call]
         if client is None:  # it has ended meanwhile
@@ -57,7 +56,6 @@ class WatchfulRunLauncher(DefaultRunLauncher):
         try:
             answer = client.can_cancel_execution(CanCancelExecutionRequest(run_id=run_id), timeout=ANSWER_SECONDS)
         except DagsterUserCodeUnreachableError as error:
-            cause = error.__cause__
-            nobody = isinstance(cause, RpcError) and cause.code() == StatusCode.UNAVAILABLE
-            return False if nobody else None
+            code = getattr(error.__cause__, "code", None)
+            return False if code is not None and code().name == "UNAVAILABLE" else None
         return deserialize_value(answer, CanCancelExecutionResult).can_cancel
