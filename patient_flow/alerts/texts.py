@@ -8,6 +8,9 @@ from datetime import UTC, datetime
 
 from patient_flow.alerts.ledger import CLOSED, CRITICAL, WORSE, Alert, Note
 
+MOST_NAMED = 8
+"""Open alerts that a tick names: more than somebody reads at once would hide the worst."""
+
 DEFAULT_RUNBOOK = "infra/docs/runbook"
 
 
@@ -46,13 +49,14 @@ def message(notes: Sequence[Note], links: Links) -> Message:
 
 
 def open_alerts(alerts: Mapping[str, Alert]) -> str:
-    """One line for the tick, which the UI shows."""
+    """One line for the tick, which the UI shows: how many, and the worst of them."""
     if not alerts:
         return "no alert is open"
-    said = "; ".join(
-        f"{_title(alert)} since {_clock(alert.opened_at)}: {alert.sentence}" for alert in _worst(alerts.values())
-    )
-    return f"{len(alerts)} open: {said}"
+    worst = _worst(alerts.values())
+    said = [f"{_title(alert)} since {_clock(alert.opened_at)}: {alert.sentence}" for alert in worst[:MOST_NAMED]]
+    if len(worst) > MOST_NAMED:
+        said.append(f"and {len(worst) - MOST_NAMED} more")
+    return f"{len(alerts)} open: {'; '.join(said)}"
 
 
 def _worst(alerts: Iterable[Alert]) -> list[Alert]:

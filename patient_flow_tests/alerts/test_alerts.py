@@ -208,6 +208,14 @@ def test_one_message_holds_all_news_the_worst_first_each_with_its_page() -> None
     assert "https://wiki/runbook/no-events.md" in message.body
 
 
+def test_a_tick_names_the_worst_and_counts_the_others() -> None:
+    full = [Finding(found.OCCUPANCY, f"ward {number}", WARNING, f"Ward {number} is full.") for number in range(50)]
+    said = texts.open_alerts(look(Ledger(), minute(0), *full, DOWN).open)
+    assert said.startswith("51 open: hub down since")
+    assert said.endswith("and 43 more")
+    assert len(said) < 1_000
+
+
 def test_the_end_says_how_long_it_was() -> None:
     ledger = look(told(look(Ledger(), minute(0), DOWN), "e-mail"), minute(90))
     message = texts.message(ledger.untold["e-mail"], texts.Links())
