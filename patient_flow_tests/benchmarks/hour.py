@@ -23,12 +23,11 @@ import itertools
 import json
 import statistics
 import sys
-import tempfile
 import threading
 import time
 import urllib.request
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -38,7 +37,7 @@ import polars as pl
 
 from patient_flow.contracts.tables import BRONZE_EVENTS, FACT_PATIENT_FLOW, SILVER_EVENTS
 from patient_flow.stores.warehouse.schema import LOAD_LOG
-from patient_flow_tests.benchmarks.watching import every, program_of, pss_mib, size_mib
+from patient_flow_tests.benchmarks.watching import every, folder_for, program_of, pss_mib, size_mib
 from patient_flow_tests.e2e.processes import Machine, free_port
 from patient_flow_tests.e2e.webserver import Webserver, wait_for
 
@@ -68,18 +67,9 @@ def main() -> None:
     asked.add_argument("--folder", type=Path, help="keep everything there (default: a folder that is deleted)")
     asked.add_argument("--json", type=Path, help="write the raw figures there as well")
     options = asked.parse_args()
-    with _folder(options.folder) as folder, Machine(folder) as machine:
+    with folder_for(options.folder) as folder, Machine(folder) as machine:
         ok = _run(machine, options)
     sys.exit(0 if ok else 1)
-
-
-@contextlib.contextmanager
-def _folder(kept: Path | None) -> Iterator[Path]:
-    if kept is not None:
-        yield kept.resolve()
-        return
-    with tempfile.TemporaryDirectory(prefix="patient-flow-hour-") as folder:
-        yield Path(folder)
 
 
 def _run(machine: Machine, options: argparse.Namespace) -> bool:

@@ -21,7 +21,6 @@ import argparse
 import contextlib
 import itertools
 import sys
-import tempfile
 import threading
 import time
 from collections import Counter, defaultdict
@@ -39,7 +38,7 @@ from patient_flow.simulator.feed import Message, Plan, messages
 from patient_flow.simulator.sending import CHUNK, hub_sink
 from patient_flow.stores.hub import HubState
 from patient_flow.stores.lake import Lake
-from patient_flow_tests.benchmarks.watching import every, peak_mib, program_of
+from patient_flow_tests.benchmarks.watching import every, folder_for, peak_mib, program_of
 from patient_flow_tests.e2e.processes import Machine
 from patient_flow_tests.e2e.webserver import Webserver, wait_for
 
@@ -68,18 +67,9 @@ def main() -> None:
     asked.add_argument("--max-events", type=int, default=500_000, help="PATIENT_FLOW_MAX_EVENTS_PER_RUN")
     asked.add_argument("--folder", type=Path, help="keep everything there (default: a folder that is deleted)")
     options = asked.parse_args()
-    with _folder(options.folder) as folder, Machine(folder) as machine:
+    with folder_for(options.folder) as folder, Machine(folder) as machine:
         ok = _Drill(machine, options).run()
     sys.exit(0 if ok else 1)
-
-
-@contextlib.contextmanager
-def _folder(kept: Path | None) -> Iterator[Path]:
-    if kept is not None:
-        yield kept.resolve()
-        return
-    with tempfile.TemporaryDirectory(prefix="patient-flow-outage-") as folder:
-        yield Path(folder)
 
 
 class _Drill:

@@ -4,11 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import os
+import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from patient_flow.stores.warehouse.warehouse import WarehouseError
+
+
+@contextlib.contextmanager
+def folder_for(kept: Path | None) -> Iterator[Path]:
+    """The folder asked for, which stays, or one that is deleted afterwards."""
+    if kept is not None:
+        yield kept.resolve()
+        return
+    with tempfile.TemporaryDirectory(prefix="patient-flow-") as folder:
+        yield Path(folder)
 
 
 def every(seconds: float, over: threading.Event, look: Callable[[], None]) -> None:
