@@ -37,6 +37,8 @@ SWITCHES = (
     "--disable-component-update",
     "--disable-sync",
 )
+FILLED = "#quality :is(.bars, .nothing)"
+"""The last panel has what it shows. Just after midnight its day may have no events yet: then it says so."""
 Open = Callable[..., "Page"]
 
 pytestmark = pytest.mark.embedded_only("it is about the page, whatever database the figures come from")
@@ -102,7 +104,7 @@ def opened(browser: Browser, address: str) -> Iterator[Open]:
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.on("request", lambda sent: None if sent.url.startswith(address) else complaints.append(sent.url))
         page.goto(address + query)
-        page.wait_for_selector("#quality .bars")
+        page.wait_for_selector(FILLED)
         return page
 
     yield open_page
