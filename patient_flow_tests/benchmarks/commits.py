@@ -2,13 +2,15 @@
 
     python -m patient_flow_tests.benchmarks.commits --commits 50000
 
-Each commit appends a few rows and records progress, as a quiet minute does; every 60 commits maintenance runs. Prints
+Each commit appends a few rows and records progress, as a quiet minute does; every 60 commits maintenance runs. Before
+it the log's files are made as old as if every commit had taken its minute, so that logs expire as they would. Prints
 the median cost of a commit (open, append) per stretch of the history, and the size of folder and log.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import tempfile
 import time
 from datetime import UTC, datetime, timedelta
@@ -36,6 +38,16 @@ def rows(number: int) -> pl.DataFrame:
     )
 
 
+def age(log: Path, newest: int) -> None:
+    """Gives each file of a Delta log the time it would have if ``newest`` were just written, a minute after another."""
+    now = time.time()
+    for file in os.scandir(log):
+        version = file.name[:20]
+        if version.isdecimal():
+            written = now - 60 * (newest - int(version))
+            os.utime(file.path, (written, written))
+
+
 def main() -> None:
     """Commits, maintains, measures."""
     options = argparse.ArgumentParser(description=__doc__)
@@ -45,6 +57,7 @@ def main() -> None:
     maintenance.KEEP_HOURS = {"gold": 0}  # hours pass in seconds here
     with tempfile.TemporaryDirectory() as folder:
         lake = Lake(f"{folder}/{{layer}}")
+        table = Path(folder) / "gold" / DIM_PATIENT.name
         stretch = asked.commits // asked.stretches
         seconds: list[float] = []
         upkeep: list[float] = []
@@ -54,11 +67,11 @@ def main() -> None:
             lake.open(DIM_PATIENT).append(rows(number), {SILVER_EVENTS.path: number})
             seconds.append(time.perf_counter() - began)
             if number % COMMITS_AN_HOUR == 0:
+                age(table / "_delta_log", lake.open(DIM_PATIENT).version)
                 began = time.perf_counter()
                 maintenance.maintain(lake, DIM_PATIENT, {}, now=NOW + timedelta(hours=3 * number))
                 upkeep.append(time.perf_counter() - began)
             if number % stretch == 0:
-                table = Path(folder) / "gold" / DIM_PATIENT.name
                 size = sum(path.stat().st_size for path in table.rglob("*") if path.is_file()) / 2**20
                 files, logs = len(list(table.glob("*.parquet"))), len(list((table / "_delta_log").iterdir()))
                 figures = f"{1000 * median(seconds):>9.1f}  {1000 * median(upkeep):>9.0f}  {files:>6}  {logs:>9}"
