@@ -197,7 +197,11 @@ def status() -> None:
 )
 @click.option("--remote", metavar="URL", help="The cluster's Spark Connect address, sc://HOST[:PORT][/;PARAMETERS].")
 def rebuild(engine: str, remote: str | None) -> None:
-    """Make silver, gold and warehouse again from bronze. The result equals what the micro-batches made."""
+    """Make silver, gold and warehouse again from bronze. The result equals what the micro-batches made.
+
+    Where the sensor runs, the job "backfill" in the UI does the same in its turn. Beside this command micro-batches are
+    safe, but make nothing of new events until silver is whole again.
+    """
     from patient_flow import operations
     from patient_flow.services import Services
 

@@ -26,7 +26,7 @@ from patient_flow.pipeline.incremental import (
     replace,
     versions_changed,
 )
-from patient_flow.pipeline.steps import StepResult, is_up_to_date, starts_over
+from patient_flow.pipeline.steps import StepResult, is_up_to_date, starts_over, whole_silver
 from patient_flow.stores.lake import (
     NOTHING_CONSUMED,
     Lake,
@@ -44,7 +44,7 @@ CENSUS_UNTIL = "until"
 def fact_bed_census(lake: Lake, *, run_id: str) -> StepResult:
     """FactBedCensus counts the hours that changed stays occupy, and the hours since, for those still in bed."""
     target, flow = lake.open(FACT_BED_CENSUS), lake.open(FACT_PATIENT_FLOW)
-    departments, silver = lake.open(DIM_DEPARTMENT), lake.open(SILVER_EVENTS)
+    departments, silver = lake.open(DIM_DEPARTMENT), whole_silver(lake)
     sources = (flow, departments, silver)
     if is_up_to_date(target, *sources):
         return StepResult(FACT_BED_CENSUS, target.version)
@@ -122,7 +122,7 @@ def kpi_department_day(lake: Lake, zone: str, *, run_id: str) -> StepResult:
 @starts_over
 def data_quality_day(lake: Lake, zone: str, *, run_id: str) -> StepResult:
     """DataQualityDay adds what changed in silver and quarantine to its counts."""
-    target, silver, rejected = lake.open(DATA_QUALITY_DAY), lake.open(SILVER_EVENTS), lake.open(QUARANTINE)
+    target, silver, rejected = lake.open(DATA_QUALITY_DAY), whole_silver(lake), lake.open(QUARANTINE)
     # How far the counts rest on bronze, if the versions belong together: the check on received events goes on there.
     received = rejected.progress(BRONZE_EVENTS.path)
     belong_together = received is not None and rejected.progress(SILVER_EVENTS.path) == silver.version

@@ -22,7 +22,7 @@ from patient_flow.pipeline.incremental import (
     progress_of,
     replace,
 )
-from patient_flow.pipeline.steps import StepResult, is_up_to_date, starts_over
+from patient_flow.pipeline.steps import StepResult, is_up_to_date, starts_over, whole_silver
 from patient_flow.stores.lake import (
     Lake,
     LakeTable,
@@ -38,7 +38,7 @@ _SILVER_TIMES = ("event_time", "arrival_time", "admission_time", "discharge_time
 @starts_over
 def dim_time(lake: Lake, zone: str, *, run_id: str) -> StepResult:
     """DimTime covers the calendar's years and every year that an accepted event mentions."""
-    target, silver = lake.open(DIM_TIME), lake.open(SILVER_EVENTS)
+    target, silver = lake.open(DIM_TIME), whole_silver(lake)
     changes = changes_of(target, silver, _SILVER_TIMES)
     is_first = target.progress(SILVER_EVENTS.path) is None
     touched = calendar.years_outside_calendar(changes.both, _SILVER_TIMES)
@@ -53,7 +53,7 @@ def dim_time(lake: Lake, zone: str, *, run_id: str) -> StepResult:
 @starts_over
 def dim_department(lake: Lake, reference: pl.DataFrame, *, run_id: str) -> StepResult:
     """DimDepartment follows the reference list, and infers a member for each department that only events name."""
-    target, silver = lake.open(DIM_DEPARTMENT), lake.open(SILVER_EVENTS)
+    target, silver = lake.open(DIM_DEPARTMENT), whole_silver(lake)
     pair = ("hospital_id", "department")
     changes = changes_of(target, silver, pair)
     before = target.scan().collect()
@@ -70,7 +70,7 @@ def dim_department(lake: Lake, reference: pl.DataFrame, *, run_id: str) -> StepR
 @starts_over
 def dim_patient(lake: Lake, *, run_id: str) -> StepResult:
     """DimPatient is rebuilt for the patients that changed events observe, from the earliest of these events on."""
-    target, silver = lake.open(DIM_PATIENT), lake.open(SILVER_EVENTS)
+    target, silver = lake.open(DIM_PATIENT), whole_silver(lake)
     if is_up_to_date(target, silver):
         return StepResult(DIM_PATIENT, target.version)
     changes = changes_of(target, silver, ("patient_hash", "event_time"))

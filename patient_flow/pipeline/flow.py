@@ -23,7 +23,7 @@ from patient_flow.pipeline.incremental import (
     progress_of,
     versions_changed,
 )
-from patient_flow.pipeline.steps import StepResult, is_up_to_date, starts_over
+from patient_flow.pipeline.steps import StepResult, is_up_to_date, starts_over, whole_silver
 from patient_flow.stores.lake import (
     Changes,
     Lake,
@@ -40,7 +40,7 @@ c = pl.col
 @starts_over
 def fact_patient_flow(lake: Lake, *, run_id: str) -> StepResult:
     """FactPatientFlow is rebuilt for the visits that changed events, patients or departments touch."""
-    target, silver = lake.open(FACT_PATIENT_FLOW), lake.open(SILVER_EVENTS)
+    target, silver = lake.open(FACT_PATIENT_FLOW), whole_silver(lake)
     patients, departments = lake.open(DIM_PATIENT), lake.open(DIM_DEPARTMENT)
     sources = (silver, patients, departments)
     if is_up_to_date(target, *sources):

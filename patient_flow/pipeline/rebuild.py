@@ -1,7 +1,8 @@
 """Everything after bronze, made again: the same steps as a micro-batch, with their progress forgotten.
 
-Silver starts from nothing. Gold and warehouse keep what they have until the result is there, and then only what
-differs is written, so readers never see half. A rebuild that dies goes on where it is when it is started again.
+Silver and quarantine start from nothing. Gold and warehouse keep what they have until the result is there, and then
+only what differs is written, so their readers never see half: other writers take nothing from silver until it is whole.
+What a rebuild that died left to do, the next micro-batch does.
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ import polars as pl
 
 from patient_flow.contracts import tables
 from patient_flow.pipeline import gold, silver
-from patient_flow.pipeline.steps import StepResult
-from patient_flow.stores.lake import NOTHING_CONSUMED, Lake
+from patient_flow.pipeline.steps import REBUILT_UNTIL, StepResult, starts_over
+from patient_flow.stores.lake import NOTHING_CONSUMED, Lake, Progress
 from patient_flow.transforms.read import Reading
 
 GOLD = [table for table in tables.LAKE_TABLES if table.layer == "gold"]
@@ -24,21 +25,24 @@ def rebuild(
     lake: Lake, reading: Reading, departments: pl.DataFrame, zone: str, *, now: datetime, run_id: str
 ) -> Iterator[StepResult]:
     """Makes silver and gold again from bronze, table by table; yields what each step did."""
-    reset(lake, tables.SILVER_EVENTS, empty=True)
-    yield silver.accept_events(lake, reading, run_id=run_id)
+    # All at once, while nobody takes anything from silver: whoever read its changes later would read all of it twice.
+    reset(lake, tables.SILVER_EVENTS, {REBUILT_UNTIL: lake.open(tables.BRONZE_EVENTS).version}, empty=True)
     reset(lake, tables.QUARANTINE, empty=True)
-    yield silver.quarantine_events(lake, reading, now=now, run_id=run_id)
     for table in GOLD:
         reset(lake, table)
+    yield silver.accept_events(lake, reading, run_id=run_id)
+    yield silver.quarantine_events(lake, reading, now=now, run_id=run_id)
     yield from gold.all_steps(lake, departments, zone, run_id=run_id)
 
 
-def reset(lake: Lake, table: tables.Table, *, empty: bool = False) -> None:
+@starts_over
+def reset(lake: Lake, table: tables.Table, progress: Progress | None = None, *, empty: bool = False) -> StepResult:
     """Forgets what ``table`` has consumed, and with ``empty`` its rows too: its next step starts from the beginning."""
     opened = lake.open(table)
     sources = (source.path for source in tables.LAKE_TABLES if opened.progress(source.path) is not None)
-    progress = dict.fromkeys(sources, NOTHING_CONSUMED)
+    progress = {**dict.fromkeys(sources, NOTHING_CONSUMED), **(progress or {})}
     if empty:
         opened.overwrite(table.empty(), progress)
     elif progress:
         opened.append(table.empty(), progress)
+    return StepResult(table, opened.version)

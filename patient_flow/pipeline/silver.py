@@ -6,14 +6,15 @@ not. So both can be materialised alone and die anywhere, and still every bronze 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 
 import polars as pl
 
 from patient_flow.contracts import rules
 from patient_flow.contracts.tables import BRONZE_EVENTS, COORDINATES, QUARANTINE, SILVER_EVENTS
-from patient_flow.pipeline.steps import StepResult, starts_over
-from patient_flow.stores.lake import Lake, LakeTable, RowsWritten, spans_of, within_spans
+from patient_flow.pipeline.steps import StepResult, starts_over, whole_silver
+from patient_flow.stores.lake import Conflict, Lake, LakeTable, RowsWritten, spans_of, within_spans
 from patient_flow.transforms.accept import IDENTITY, accept, candidates, identity_reasons, judge, quarantined
 from patient_flow.transforms.read import Reading, read_events
 
@@ -29,26 +30,40 @@ def accept_events(lake: Lake, reading: Reading, *, run_id: str) -> StepResult:
     """New bronze rows that are acceptable, and the first of their identity at the hub, enter silver."""
     silver, bronze = lake.open(SILVER_EVENTS), lake.open(BRONZE_EVENTS)
     since = silver.progress(BRONZE_EVENTS.path)
-    written = RowsWritten()
+    done = StepResult(SILVER_EVENTS, silver.version)
     received = 0
     if since != bronze.version:
         for upto in bronze.versions_in_steps(since, ROWS_AT_ONCE):
-            rows = bronze.changes(since, _BODY_COLUMNS, upto=upto).after
-            judged = judge(read_events(rows, reading))
-            written += take_in(silver, candidates(judged, reading.secret), {BRONZE_EVENTS.path: upto}, run_id=run_id)
-            received, since = received + rows.height, upto
-    return StepResult(
-        SILVER_EVENTS,
-        silver.version,
-        written,
+            taken = _accept_upto(lake, bronze, since, upto, reading, run_id=run_id)
+            done = replace(taken, written=done.written + taken.written)
+            received, since = received + int(taken.figures["received"]), upto
+    return replace(
+        done,
         consumed={BRONZE_EVENTS.path: bronze.version},
         figures={
             "received": received,
-            "accepted": written.inserted,
-            "displaced": written.deleted,
-            "accepted_pct": 100.0 * written.inserted / received if received else 100.0,
+            "accepted": done.written.inserted,
+            "displaced": done.written.deleted,
+            "accepted_pct": 100.0 * done.written.inserted / received if received else 100.0,
         },
     )
+
+
+@starts_over
+def _accept_upto(
+    lake: Lake, bronze: LakeTable, since: int | None, upto: int, reading: Reading, *, run_id: str
+) -> StepResult:
+    """Takes in what bronze got after version ``since`` up to ``upto``; nothing where another writer already did."""
+    silver = lake.open(SILVER_EVENTS)
+    consumed = silver.progress(BRONZE_EVENTS.path)
+    if consumed is not None and consumed >= upto:
+        return StepResult(SILVER_EVENTS, silver.version, figures={"received": 0})
+    if consumed != since:
+        raise Conflict(f"{SILVER_EVENTS.path} was at version {since} of bronze and is at {consumed}: it was reset")
+    rows = bronze.changes(since, _BODY_COLUMNS, upto=upto).after
+    candidate = candidates(judge(read_events(rows, reading)), reading.secret)
+    written = take_in(silver, candidate, {BRONZE_EVENTS.path: upto}, run_id=run_id)
+    return StepResult(SILVER_EVENTS, silver.version, written, figures={"received": rows.height})
 
 
 @starts_over
@@ -95,7 +110,7 @@ def take_in(silver: LakeTable, candidate: pl.DataFrame, progress: dict[str, int]
 @starts_over
 def quarantine_events(lake: Lake, reading: Reading, *, now: datetime, run_id: str) -> StepResult:
     """Bronze rows that silver did not accept enter quarantine; rows it has accepted since leave it."""
-    quarantine, silver, bronze = lake.open(QUARANTINE), lake.open(SILVER_EVENTS), lake.open(BRONZE_EVENTS)
+    quarantine, silver, bronze = lake.open(QUARANTINE), whole_silver(lake), lake.open(BRONZE_EVENTS)
     consumed = silver.progress(BRONZE_EVENTS.path)
     since = quarantine.progress(BRONZE_EVENTS.path)
     since_silver = quarantine.progress(SILVER_EVENTS.path)

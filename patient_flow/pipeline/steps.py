@@ -9,12 +9,15 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import ParamSpec
 
-from patient_flow.contracts.tables import Table
-from patient_flow.stores.lake import Conflict, LakeTable, RowsWritten
+from patient_flow.contracts.tables import BRONZE_EVENTS, SILVER_EVENTS, Table
+from patient_flow.stores.lake import Conflict, Lake, LakeTable, RowsWritten
 
 P = ParamSpec("P")
 
 ATTEMPTS = 5
+
+REBUILT_UNTIL = "rebuilt_until"
+"""Progress of silver, when a rebuild has emptied it: the version of bronze with which it is whole again."""
 
 
 @dataclass(frozen=True)
@@ -53,3 +56,18 @@ def starts_over(step: Callable[P, StepResult]) -> Callable[P, StepResult]:
 def is_up_to_date(target: LakeTable, *sources: LakeTable) -> bool:
     """True when ``target`` has consumed each of ``sources`` up to its pinned version."""
     return all(target.progress(source.table.path) == source.version for source in sources)
+
+
+def whole_silver(lake: Lake) -> LakeTable:
+    """Silver, for the steps that read it.
+
+    Raises ``Conflict`` while a rebuild has not filled it again: what is made of half of it would replace what is there.
+    """
+    silver = lake.open(SILVER_EVENTS)
+    until, consumed = silver.progress(REBUILT_UNTIL), silver.progress(BRONZE_EVENTS.path)
+    if until is not None and (consumed is None or consumed < until):
+        raise Conflict(
+            f"{SILVER_EVENTS.path} is being made again and is not complete, so nothing was made of it. "
+            "Try again when the rebuild has ended; if it died, the next micro-batch completes it"
+        )
+    return silver
