@@ -73,32 +73,36 @@ def alerts(context: dg.SensorEvaluationContext, patient_flow: PatientFlow) -> dg
     changed = changes(ledger.open, gathered.findings, now, gathered.unknown)
     ledger = replace(reconcile(ledger, changed, ways, now), watch=gathered.watch)
     links = _links(context, services.settings.alerts)
-    ledger, failures = deliver(ledger, ways, links)
-    for failure in failures:
-        context.log.warning(failure)
-    said = [texts.open_alerts(ledger.open)]
-    said += [f"not told yet: {failure}" for failure in failures]
+    ledger, troubles = deliver(ledger, ways, links)
+    for trouble in troubles:
+        context.log.warning(trouble)
+    said = [texts.open_alerts(ledger.open), *troubles]
     if not ways:
         said.append("no channel is set (PATIENT_FLOW_ALERT_EMAIL_TO, PATIENT_FLOW_ALERT_TEAMS_WEBHOOK)")
     return dg.SensorResult(skip_reason="; ".join(said), cursor=ledger.to_json())
 
 
 def deliver(ledger: Ledger, ways: Mapping[str, Channel], links: texts.Links) -> tuple[Ledger, list[str]]:
-    """Tells every channel what it has not been told yet; what failed stays in the ledger. Never raises."""
-    failures = []
+    """Tells every channel what it has not been told yet; what failed stays in the ledger. Never raises.
+
+    Besides, what an operator should know: what is not told yet, and who was left out.
+    """
+    troubles = []
     for name, channel in ways.items():
         notes = ledger.untold.get(name, ())
         if not notes:
             continue
         try:
-            channel.send(texts.message(notes, links))
+            left_out = channel.send(texts.message(notes, links))
         except ChannelError as error:
-            failures.append(str(error))
+            troubles.append(f"not told yet: {error}")
         except Exception as error:  # noqa: BLE001  (a bug in one channel must not silence the other)
-            failures.append(f"{name}: {type(error).__name__}")
+            troubles.append(f"not told yet: {name}: {type(error).__name__}")
         else:
             ledger = told(ledger, name)
-    return ledger, failures
+            if left_out:
+                troubles.append(f"not told to all: {left_out}")
+    return ledger, troubles
 
 
 def gather(context: dg.SensorEvaluationContext, services: Services, ledger: Ledger, now: datetime) -> Gathered:

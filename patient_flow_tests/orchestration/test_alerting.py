@@ -7,7 +7,7 @@ import json
 import ssl
 import threading
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from email import message_from_bytes
 from pathlib import Path
@@ -35,10 +35,19 @@ NOTICE = Message("[patient_flow] critical: hub down", "CRITICAL: hub down\nIt is
 
 
 class Inbox:
-    """What an SMTP server was given."""
+    """What an SMTP server was given; it takes nothing for addresses that are ``unknown``."""
 
-    def __init__(self) -> None:
+    def __init__(self, unknown: Collection[str] = ()) -> None:
         self.mails: list[tuple[list[str], Any]] = []
+        self._unknown = unknown
+
+    async def handle_RCPT(
+        self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
+    ) -> str:
+        if address in self._unknown:
+            return "550 no such mailbox"
+        envelope.rcpt_tos.append(address)
+        return "250 known"
 
     async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:
         assert isinstance(envelope.content, bytes)
@@ -51,8 +60,8 @@ class Inbox:
 
 
 @contextmanager
-def smtp(**options: Any) -> Iterator[tuple[Inbox, int]]:
-    inbox, port = Inbox(), free_port()
+def smtp(unknown: Collection[str] = (), **options: Any) -> Iterator[tuple[Inbox, int]]:
+    inbox, port = Inbox(unknown), free_port()
     controller = Controller(inbox, hostname="127.0.0.1", port=port, **options)
     controller.start()
     try:
@@ -138,6 +147,21 @@ def test_a_certificate_that_nobody_knows_is_refused(tmp_path: Path) -> None:
     context.load_cert_chain(certificate.certificate, certificate.key)
     with smtp(tls_context=context) as (inbox, port), pytest.raises(ChannelError, match="CERTIFICATE"):
         Email(mail_settings(port, smtp_security="starttls")).send(NOTICE)
+    assert inbox.mails == []
+
+
+def test_a_mailbox_that_is_refused_is_named_and_the_others_have_the_mail() -> None:
+    with smtp(unknown={"chief@hospital.example"}) as (inbox, port):
+        left_out = Email(mail_settings(port)).send(NOTICE)
+    assert [recipients for recipients, _ in inbox.mails] == [["oncall@hospital.example"]]
+    assert "chief@hospital.example" in left_out
+    assert "oncall@hospital.example" not in left_out
+
+
+def test_a_mail_that_no_mailbox_takes_is_not_out() -> None:
+    everybody = {"oncall@hospital.example", "chief@hospital.example"}
+    with smtp(unknown=everybody) as (inbox, port), pytest.raises(ChannelError, match="no such mailbox"):
+        Email(mail_settings(port)).send(NOTICE)
     assert inbox.mails == []
 
 
@@ -259,6 +283,23 @@ def test_a_channel_that_is_down_blocks_neither_the_other_nor_its_own_later_messa
         finally:
             controller.stop()
         assert len(cards) == 1
+    assert inbox.subjects == ["[patient_flow] critical: hub down"]
+
+
+def test_a_mailbox_that_is_refused_makes_no_others_hear_the_same_again(
+    watching: Watching, hub_thread: HubThread
+) -> None:
+    with smtp(unknown={"left@hospital.example"}) as (inbox, port):
+        watch = watching(
+            PATIENT_FLOW_ALERT_EMAIL_TO="oncall@hospital.example, left@hospital.example",
+            PATIENT_FLOW_ALERT_EMAIL_FROM="flow@hospital.example",
+            PATIENT_FLOW_ALERT_SMTP_HOST="127.0.0.1",
+            PATIENT_FLOW_ALERT_SMTP_PORT=str(port),
+            PATIENT_FLOW_ALERT_SMTP_SECURITY="none",
+        )
+        hub_thread.stop()
+        assert "not told to all: 127.0.0.1 refused left@hospital.example" in watch.tick()
+        watch.tick()
     assert inbox.subjects == ["[patient_flow] critical: hub down"]
 
 
