@@ -23,6 +23,7 @@ from patient_flow.alerts import findings as found
 from patient_flow.alerts import texts
 from patient_flow.alerts.ledger import CRITICAL, Finding, Ledger, changes, reconcile, told
 from patient_flow.contracts.tables import QUARANTINE, SILVER_EVENTS
+from patient_flow.orchestration.automation import SINGLE_ASSETS
 from patient_flow.orchestration.channels import Channel, ChannelError, channels
 from patient_flow.orchestration.resources import PatientFlow
 from patient_flow.pipeline import looking
@@ -33,6 +34,7 @@ from patient_flow.stores.warehouse.schema import LOAD_LOG
 from patient_flow.stores.warehouse.views import TABLES as VIEWS
 
 RECENTLY = timedelta(minutes=15)
+FINISHED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE]
 _WRAPPERS = {"DagsterExecutionStepExecutionError", "RetryRequestedFromPolicy"}
 MICRO_BATCH = "micro_batch"
 _STORE_PAGE = {
@@ -116,10 +118,10 @@ def gather(context: dg.SensorEvaluationContext, services: Services, ledger: Ledg
 
 
 def _of_dagster(context: dg.SensorEvaluationContext, services: Services, now: datetime, gathered: Gathered) -> None:
-    gathered.findings += found.of_runs(finished_runs(context.instance))
     gathered.findings += found.of_notices(run_notices(context.instance, now))
     repository = context.repository_def
     if repository is not None:
+        gathered.findings += found.of_runs(finished_runs(context.instance, repository.job_names))
         gathered.findings += found.of_checks(
             check_results(context.instance, sorted(repository.asset_graph.asset_check_keys))
         )
@@ -182,21 +184,23 @@ def department_hours(services: Services, since: datetime) -> list[found.Departme
     ]
 
 
-def finished_runs(instance: dg.DagsterInstance) -> list[found.FinishedRun]:
-    """The newest finished run of each job. Runs of single assets count as micro-batches: each heals the other."""
-    done = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE]
-    newest: dict[str, dg.DagsterRun] = {}
-    for run in instance.get_runs(dg.RunsFilter(statuses=done), limit=50):
-        newest.setdefault(MICRO_BATCH if run.job_name.startswith("__") else run.job_name, run)
-    return [
-        found.FinishedRun(
-            job,
-            run.run_id,
-            run.status == dg.DagsterRunStatus.SUCCESS,
-            "" if run.status == dg.DagsterRunStatus.SUCCESS else cause(instance, run.run_id),
-        )
-        for job, run in newest.items()
-    ]
+def finished_runs(instance: dg.DagsterInstance, jobs: Sequence[str]) -> list[found.FinishedRun]:
+    """The newest finished run of each job, however many runs of other jobs came since.
+
+    Runs of single assets count as micro-batches: each heals the other.
+    """
+    newest: dict[str, dg.RunRecord] = {}
+    for name in jobs:
+        wanted = dg.RunsFilter(job_name=name, statuses=FINISHED)
+        job = MICRO_BATCH if name == SINGLE_ASSETS else name
+        for record in instance.get_run_records(wanted, limit=1):
+            newest[job] = max(record, newest.get(job, record), key=lambda found: found.storage_id)
+    return [_finished(instance, job, record.dagster_run) for job, record in newest.items()]
+
+
+def _finished(instance: dg.DagsterInstance, job: str, run: dg.DagsterRun) -> found.FinishedRun:
+    succeeded = run.status == dg.DagsterRunStatus.SUCCESS
+    return found.FinishedRun(job, run.run_id, succeeded, "" if succeeded else cause(instance, run.run_id))
 
 
 def cause(instance: dg.DagsterInstance, run_id: str) -> str:

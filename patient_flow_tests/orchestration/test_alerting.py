@@ -22,7 +22,7 @@ from patient_flow.alerts.texts import Message
 from patient_flow.definitions import build_defs
 from patient_flow.local_hub.testing import HubThread
 from patient_flow.orchestration.alerting import alerts
-from patient_flow.orchestration.automation import micro_batch
+from patient_flow.orchestration.automation import SINGLE_ASSETS, micro_batch
 from patient_flow.orchestration.channels import ChannelError, Email, Teams
 from patient_flow.orchestration.resources import PatientFlow
 from patient_flow.settings import AlertSettings
@@ -31,6 +31,7 @@ from patient_flow_tests.servers import make_certificate
 
 pytestmark = pytest.mark.filterwarnings("ignore::dagster.BetaWarning", "ignore:.*auth.*:UserWarning")
 
+SUCCESS, FAILURE = dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE
 NOTICE = Message("[patient_flow] critical: hub down", "CRITICAL: hub down\nIt is down – really.\n\nDagster: http://ui")
 
 
@@ -326,6 +327,29 @@ def test_a_failed_run_is_told_with_its_step_and_over_with_the_next_good_one(
     assert job.execute_in_process(**options).success
     assert watch.tick() == "no alert is open"
     assert "[patient_flow] critical: run failed: micro_batch" in inbox.subjects
+
+
+def test_a_failed_run_is_not_over_because_other_jobs_ran_since(watching: Watching) -> None:
+    watch = watching()
+    add_run(watch, "lake_maintenance", FAILURE)
+    for _ in range(60):
+        add_run(watch, micro_batch.name, SUCCESS)
+    assert "1 open: run failed: lake_maintenance" in watch.tick()
+    add_run(watch, "lake_maintenance", SUCCESS)
+    assert watch.tick().startswith("no alert is open")
+
+
+@pytest.mark.parametrize(("failed", "healed"), [(micro_batch.name, SINGLE_ASSETS), (SINGLE_ASSETS, micro_batch.name)])
+def test_micro_batches_and_runs_of_single_assets_heal_each_other(failed: str, healed: str, watching: Watching) -> None:
+    watch = watching()
+    add_run(watch, failed, FAILURE)
+    assert "run failed: micro_batch" in watch.tick()
+    add_run(watch, healed, SUCCESS)
+    assert watch.tick().startswith("no alert is open")
+
+
+def add_run(watch: Watch, job: str, status: dg.DagsterRunStatus) -> None:
+    watch.instance.add_run(dg.DagsterRun(job_name=job, run_id=str(uuid.uuid4()), status=status))
 
 
 def test_a_check_that_fails_becomes_an_alert_by_itself(both: tuple[Watch, Inbox, list[Any]]) -> None:
