@@ -37,8 +37,10 @@ RECENTLY = timedelta(minutes=15)
 FINISHED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE]
 _WRAPPERS = {"DagsterExecutionStepExecutionError", "RetryRequestedFromPolicy"}
 MICRO_BATCH = "micro_batch"
+LAKE = "lake"
 _STORE_PAGE = {
     looking.DOWN: found.HUB_DOWN,
+    looking.SILENT: found.HUB_DOWN,
     looking.SLOW: found.HUB_SLOW,
     looking.REFUSED: found.HUB_REFUSED,
     looking.LAKE: found.STORE_DOWN,
@@ -47,7 +49,7 @@ _STORE_PAGE = {
 
 @dataclass
 class Gathered:
-    """What a look found; ``unknown`` are pages about which nothing can be said now."""
+    """What a look found; ``unknown`` are pages, and keys of alerts, about which nothing can be said now."""
 
     findings: list[Finding] = field(default_factory=list)
     unknown: set[str] = field(default_factory=set)
@@ -132,11 +134,13 @@ def _of_dagster(context: dg.SensorEvaluationContext, services: Services, now: da
 def _of_hub(hub: looking.Look, services: Services, now: datetime, gathered: Gathered) -> None:
     if hub.trouble is not None:
         page = _STORE_PAGE[hub.trouble]
-        subject = "lake" if page == found.STORE_DOWN else ""
-        hold = found.FLICKER if page == found.HUB_SLOW else timedelta()
+        subject = LAKE if page == found.STORE_DOWN else ""
+        hold = found.FLICKER if hub.trouble in {looking.SILENT, looking.SLOW} else timedelta()
         gathered.findings.append(Finding(page, subject, CRITICAL, _ended(hub.sentence), hold))
+    if hub.trouble in looking.NO_ANSWER:
+        gathered.unknown.add(f"{found.STORE_DOWN}/{LAKE}")
     if hub.backlog is None:
-        gathered.unknown |= {found.SILENCE, found.STALE}
+        gathered.unknown |= {found.SILENCE, found.STALE, found.HUB_REFUSED, found.HUB_SLOW}
         return
     gathered.findings += found.of_notices(hub.backlog.notices)
     limit = timedelta(hours=services.settings.alerts.silence_hours)

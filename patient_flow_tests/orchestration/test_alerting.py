@@ -25,6 +25,9 @@ from patient_flow.orchestration.alerting import alerts
 from patient_flow.orchestration.automation import SINGLE_ASSETS, micro_batch
 from patient_flow.orchestration.channels import ChannelError, Email, Teams
 from patient_flow.orchestration.resources import PatientFlow
+from patient_flow.pipeline import looking
+from patient_flow.pipeline.backlog import Backlog
+from patient_flow.pipeline.looking import Look
 from patient_flow.settings import AlertSettings
 from patient_flow_tests.e2e.processes import free_port
 from patient_flow_tests.servers import make_certificate
@@ -327,6 +330,48 @@ def test_a_failed_run_is_told_with_its_step_and_over_with_the_next_good_one(
     assert job.execute_in_process(**options).success
     assert watch.tick() == "no alert is open"
     assert "[patient_flow] critical: run failed: micro_batch" in inbox.subjects
+
+
+LAKE_DOWN = Look(trouble=looking.LAKE, sentence="The lake is away.")
+REFUSED = Look(trouble=looking.REFUSED, sentence="The lake was filled from another hub.")
+SLOW = Look(Backlog("hub/h/patient-flow", 0, (), 1, ()), looking.SLOW, "The hub took 9 s.")
+FINE = Look(Backlog("hub/h/patient-flow", 0, (), 1, ()))
+DOWN = Look(trouble=looking.DOWN, sentence="Connection refused.")
+SILENT = Look(trouble=looking.SILENT, sentence="The hub does not answer within 20 s.")
+
+
+@pytest.mark.parametrize("away", [DOWN, SILENT], ids=["down", "silent"])
+@pytest.mark.parametrize("before", [LAKE_DOWN, REFUSED, SLOW], ids=["lake", "refused", "slow"])
+def test_what_was_wrong_before_the_hub_went_away_is_not_over_and_not_told_again(
+    before: Look, away: Look, both: tuple[Watch, Inbox, list[Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watch, inbox, _ = both
+    for look in (before, away, before):
+        monkeypatch.setattr(looking, "look", lambda *_, look=look: look)
+        watch.tick()
+    opened = [subject for subject in inbox.subjects if "over" not in subject]
+    assert len(opened) == 2  # what was wrong before, and the hub that is away
+    assert [subject for subject in inbox.subjects if "over" in subject] in ([], ["[patient_flow] over: hub down"])
+
+
+def test_a_hub_that_refuses_and_then_says_nothing_at_all_is_one_alert(
+    both: tuple[Watch, Inbox, list[Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watch, inbox, _ = both
+    for look in (DOWN, SILENT, DOWN, SILENT, DOWN, FINE):
+        monkeypatch.setattr(looking, "look", lambda *_, look=look: look)
+        watch.tick()
+    assert inbox.subjects == ["[patient_flow] critical: hub down", "[patient_flow] over: hub down"]
+
+
+def test_a_store_that_answers_again_is_over_although_the_hub_is_refused(
+    both: tuple[Watch, Inbox, list[Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watch, inbox, _ = both
+    for look in (LAKE_DOWN, REFUSED):
+        monkeypatch.setattr(looking, "look", lambda *_, look=look: look)
+        watch.tick()
+    assert "OVER: store down: lake" in inbox.mails[-1][1].get_payload(decode=True).decode()
 
 
 def test_a_failed_run_is_not_over_because_other_jobs_ran_since(watching: Watching) -> None:
