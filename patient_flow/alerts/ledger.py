@@ -111,7 +111,8 @@ def changes(
 ) -> Changes:
     """Open alerts and findings now → what opens, gets worse, closes and stays.
 
-    ``unknown`` are pages that nothing can be said of now (their system did not answer): their alerts stay as they are.
+    ``unknown`` are pages, and keys of single alerts, that nothing can be said of now (their system did not answer):
+    these alerts stay as they are.
     """
     at = now.timestamp()
     found = {finding.key: finding for finding in findings}
@@ -131,7 +132,8 @@ def changes(
     for key, alert in open_alerts.items():
         if key in found:
             continue
-        is_over = alert.page not in unknown and at - alert.seen_at >= alert.hold_seconds
+        is_known = alert.page not in unknown and key not in unknown
+        is_over = is_known and at - alert.seen_at >= alert.hold_seconds
         (to_close if is_over else still).append(alert)
     return Changes(tuple(to_open), tuple(worse), tuple(to_close), tuple(still))
 

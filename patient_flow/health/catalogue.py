@@ -133,7 +133,7 @@ CENSUS = Check(
 STAYS = Check(
     "stays_match_events",
     "The stays of a part of all visits, made again from their events, are the ones in FactPatientFlow; another part "
-    "every hour.",
+    "every night.",
     "Run `patient-flow rebuild`.",
 )
 VERIFIED = Check(

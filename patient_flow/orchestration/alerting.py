@@ -23,6 +23,7 @@ from patient_flow.alerts import findings as found
 from patient_flow.alerts import texts
 from patient_flow.alerts.ledger import CRITICAL, Finding, Ledger, changes, reconcile, told
 from patient_flow.contracts.tables import QUARANTINE, SILVER_EVENTS
+from patient_flow.orchestration.automation import SINGLE_ASSETS
 from patient_flow.orchestration.channels import Channel, ChannelError, channels
 from patient_flow.orchestration.resources import PatientFlow
 from patient_flow.pipeline import looking
@@ -33,10 +34,13 @@ from patient_flow.stores.warehouse.schema import LOAD_LOG
 from patient_flow.stores.warehouse.views import TABLES as VIEWS
 
 RECENTLY = timedelta(minutes=15)
+FINISHED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE]
 _WRAPPERS = {"DagsterExecutionStepExecutionError", "RetryRequestedFromPolicy"}
 MICRO_BATCH = "micro_batch"
+LAKE = "lake"
 _STORE_PAGE = {
     looking.DOWN: found.HUB_DOWN,
+    looking.SILENT: found.HUB_DOWN,
     looking.SLOW: found.HUB_SLOW,
     looking.REFUSED: found.HUB_REFUSED,
     looking.LAKE: found.STORE_DOWN,
@@ -45,7 +49,7 @@ _STORE_PAGE = {
 
 @dataclass
 class Gathered:
-    """What a look found; ``unknown`` are pages about which nothing can be said now."""
+    """What a look found; ``unknown`` are pages, and keys of alerts, about which nothing can be said now."""
 
     findings: list[Finding] = field(default_factory=list)
     unknown: set[str] = field(default_factory=set)
@@ -73,32 +77,36 @@ def alerts(context: dg.SensorEvaluationContext, patient_flow: PatientFlow) -> dg
     changed = changes(ledger.open, gathered.findings, now, gathered.unknown)
     ledger = replace(reconcile(ledger, changed, ways, now), watch=gathered.watch)
     links = _links(context, services.settings.alerts)
-    ledger, failures = deliver(ledger, ways, links)
-    for failure in failures:
-        context.log.warning(failure)
-    said = [texts.open_alerts(ledger.open)]
-    said += [f"not told yet: {failure}" for failure in failures]
+    ledger, troubles = deliver(ledger, ways, links)
+    for trouble in troubles:
+        context.log.warning(trouble)
+    said = [texts.open_alerts(ledger.open), *troubles]
     if not ways:
         said.append("no channel is set (PATIENT_FLOW_ALERT_EMAIL_TO, PATIENT_FLOW_ALERT_TEAMS_WEBHOOK)")
     return dg.SensorResult(skip_reason="; ".join(said), cursor=ledger.to_json())
 
 
 def deliver(ledger: Ledger, ways: Mapping[str, Channel], links: texts.Links) -> tuple[Ledger, list[str]]:
-    """Tells every channel what it has not been told yet; what failed stays in the ledger. Never raises."""
-    failures = []
+    """Tells every channel what it has not been told yet; what failed stays in the ledger. Never raises.
+
+    Besides, what an operator should know: what is not told yet, and who was left out.
+    """
+    troubles = []
     for name, channel in ways.items():
         notes = ledger.untold.get(name, ())
         if not notes:
             continue
         try:
-            channel.send(texts.message(notes, links))
+            left_out = channel.send(texts.message(notes, links))
         except ChannelError as error:
-            failures.append(str(error))
+            troubles.append(f"not told yet: {error}")
         except Exception as error:  # noqa: BLE001  (a bug in one channel must not silence the other)
-            failures.append(f"{name}: {type(error).__name__}")
+            troubles.append(f"not told yet: {name}: {type(error).__name__}")
         else:
             ledger = told(ledger, name)
-    return ledger, failures
+            if left_out:
+                troubles.append(f"not told to all: {left_out}")
+    return ledger, troubles
 
 
 def gather(context: dg.SensorEvaluationContext, services: Services, ledger: Ledger, now: datetime) -> Gathered:
@@ -112,10 +120,10 @@ def gather(context: dg.SensorEvaluationContext, services: Services, ledger: Ledg
 
 
 def _of_dagster(context: dg.SensorEvaluationContext, services: Services, now: datetime, gathered: Gathered) -> None:
-    gathered.findings += found.of_runs(finished_runs(context.instance))
     gathered.findings += found.of_notices(run_notices(context.instance, now))
     repository = context.repository_def
     if repository is not None:
+        gathered.findings += found.of_runs(finished_runs(context.instance, repository.job_names))
         gathered.findings += found.of_checks(
             check_results(context.instance, sorted(repository.asset_graph.asset_check_keys))
         )
@@ -126,11 +134,13 @@ def _of_dagster(context: dg.SensorEvaluationContext, services: Services, now: da
 def _of_hub(hub: looking.Look, services: Services, now: datetime, gathered: Gathered) -> None:
     if hub.trouble is not None:
         page = _STORE_PAGE[hub.trouble]
-        subject = "lake" if page == found.STORE_DOWN else ""
-        hold = found.FLICKER if page == found.HUB_SLOW else timedelta()
+        subject = LAKE if page == found.STORE_DOWN else ""
+        hold = found.FLICKER if hub.trouble in {looking.SILENT, looking.SLOW} else timedelta()
         gathered.findings.append(Finding(page, subject, CRITICAL, _ended(hub.sentence), hold))
+    if hub.trouble in looking.NO_ANSWER:
+        gathered.unknown.add(f"{found.STORE_DOWN}/{LAKE}")
     if hub.backlog is None:
-        gathered.unknown |= {found.SILENCE, found.STALE}
+        gathered.unknown |= {found.SILENCE, found.STALE, found.HUB_REFUSED, found.HUB_SLOW}
         return
     gathered.findings += found.of_notices(hub.backlog.notices)
     limit = timedelta(hours=services.settings.alerts.silence_hours)
@@ -178,21 +188,23 @@ def department_hours(services: Services, since: datetime) -> list[found.Departme
     ]
 
 
-def finished_runs(instance: dg.DagsterInstance) -> list[found.FinishedRun]:
-    """The newest finished run of each job. Runs of single assets count as micro-batches: each heals the other."""
-    done = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE]
-    newest: dict[str, dg.DagsterRun] = {}
-    for run in instance.get_runs(dg.RunsFilter(statuses=done), limit=50):
-        newest.setdefault(MICRO_BATCH if run.job_name.startswith("__") else run.job_name, run)
-    return [
-        found.FinishedRun(
-            job,
-            run.run_id,
-            run.status == dg.DagsterRunStatus.SUCCESS,
-            "" if run.status == dg.DagsterRunStatus.SUCCESS else cause(instance, run.run_id),
-        )
-        for job, run in newest.items()
-    ]
+def finished_runs(instance: dg.DagsterInstance, jobs: Sequence[str]) -> list[found.FinishedRun]:
+    """The newest finished run of each job, however many runs of other jobs came since.
+
+    Runs of single assets count as micro-batches: each heals the other.
+    """
+    newest: dict[str, dg.RunRecord] = {}
+    for name in jobs:
+        wanted = dg.RunsFilter(job_name=name, statuses=FINISHED)
+        job = MICRO_BATCH if name == SINGLE_ASSETS else name
+        for record in instance.get_run_records(wanted, limit=1):
+            newest[job] = max(record, newest.get(job, record), key=lambda found: found.storage_id)
+    return [_finished(instance, job, record.dagster_run) for job, record in newest.items()]
+
+
+def _finished(instance: dg.DagsterInstance, job: str, run: dg.DagsterRun) -> found.FinishedRun:
+    succeeded = run.status == dg.DagsterRunStatus.SUCCESS
+    return found.FinishedRun(job, run.run_id, succeeded, "" if succeeded else cause(instance, run.run_id))
 
 
 def cause(instance: dg.DagsterInstance, run_id: str) -> str:

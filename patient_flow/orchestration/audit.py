@@ -17,15 +17,14 @@ from patient_flow.health import catalogue, feed, keys, reconciliation
 from patient_flow.health.catalogue import Check
 from patient_flow.health.findings import Finding, Row, combined, fine, grave, warning
 from patient_flow.orchestration import checks
-from patient_flow.orchestration.automation import ACTIVE, PIPELINE_TAG, micro_batch
+from patient_flow.orchestration.automation import PIPELINE_TAG, decide, is_at_work, micro_batch
 from patient_flow.orchestration.checks import Look, age_of_data
 from patient_flow.orchestration.findings import result_of, spec_of
 from patient_flow.orchestration.reports import OWNERS, warehouse_key
 from patient_flow.orchestration.resources import PatientFlow
 from patient_flow.pipeline import inspection
-from patient_flow.pipeline.backlog import HubRefused
+from patient_flow.pipeline.looking import look
 from patient_flow.services import Services
-from patient_flow.stores.hub import HubError
 from patient_flow.stores.lake import HistoryGone, LakeError, SchemaDrift
 from patient_flow.stores.warehouse import reconciliation as comparison
 from patient_flow.stores.warehouse.batch import WarehouseError
@@ -252,15 +251,15 @@ def idle_heartbeat(context: dg.ScheduleEvaluationContext, patient_flow: PatientF
 
 def heartbeat(instance: dg.DagsterInstance, patient_flow: PatientFlow) -> dg.RunRequest | dg.SkipReason:
     """Nothing while micro-batches run anyway, before the first one, or when no hub answers: then it *is* late."""
-    if instance.get_runs_count(dg.RunsFilter(tags=PIPELINE_TAG, statuses=ACTIVE)):
-        return dg.SkipReason("a micro-batch is queued or running")
+    if is_at_work(instance):
+        return decide(None, is_active=True)
     last = instance.get_latest_materialization_event(warehouse_key(tables.FACT_PATIENT_FLOW))
     if last is None:
         return dg.SkipReason("nothing was ever loaded")
     if datetime.now(UTC).timestamp() - last.timestamp < PAUSE.total_seconds():
         return dg.SkipReason("a micro-batch ended a moment ago")
-    try:
-        patient_flow.services().hub.peek()
-    except (HubError, HubRefused) as error:
-        return dg.SkipReason(str(error))
+    services = patient_flow.services()
+    hub = look(services.hub, services.lake, services.settings.max_events_per_run)
+    if hub.backlog is None:
+        return dg.SkipReason(hub.sentence)
     return dg.RunRequest(tags={"heartbeat": "idle"})

@@ -9,15 +9,18 @@ What may heal is tried again: a step of the job three times within the run, and 
 lake's own progress. What will not heal (another hub, wrong settings) fails at once, and asks for no run.
 """
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
 import dagster as dg
 
-from patient_flow.contracts.tables import LAKE_TABLES
+from patient_flow.contracts.tables import LAKE_TABLES, WAREHOUSE_TABLES
 from patient_flow.orchestration.resources import PatientFlow
 from patient_flow.pipeline.backlog import Backlog
 from patient_flow.pipeline.looking import look
 from patient_flow.pipeline.maintenance import maintain
+from patient_flow.stores.lake import NOTHING_CONSUMED
+from patient_flow.stores.warehouse.batch import WarehouseError
 
 PIPELINE_TAG = {"pipeline": "patient_flow"}
 RUN_TAGS = {
@@ -51,9 +54,17 @@ micro_batch = dg.define_asset_job(
 
 @dg.op(description="Joins small files, deletes what no reader needs, and keeps the logs short.")
 def maintain_lake(context: dg.OpExecutionContext, patient_flow: PatientFlow) -> None:
-    """Every table in turn; what could not be done now is done next time."""
+    """Every table in turn; what could not be done now is done next time.
+
+    A warehouse that is paused holds up no compaction. Only files are kept then that it may still have to read.
+    """
     services = patient_flow.services()
-    loaded = services.warehouse.loaded_versions()
+    loaded: Mapping[str, int | None]
+    try:
+        loaded = services.warehouse.loaded_versions()
+    except WarehouseError as error:
+        context.log.warning(f"the warehouse does not say what it has read, so its tables are not vacuumed: {error}")
+        loaded = dict.fromkeys((table.path for table in WAREHOUSE_TABLES), NOTHING_CONSUMED)
     for table in LAKE_TABLES:
         done = maintain(services.lake, table, loaded, now=datetime.now(UTC))
         note = f"; {done.left_alone}" if done.left_alone else ""

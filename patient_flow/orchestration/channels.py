@@ -23,8 +23,8 @@ class ChannelError(RuntimeError):
 class Channel(Protocol):
     """Sends one message or raises :class:`ChannelError`."""
 
-    def send(self, message: Message) -> None:
-        """Returns when the other side has taken it."""
+    def send(self, message: Message) -> str:
+        """Returns when the other side has taken it: whom it does not reach all the same, in a sentence, or nothing."""
 
 
 def channels(settings: AlertSettings) -> Mapping[str, Channel]:
@@ -43,8 +43,12 @@ class Email:
     def __init__(self, settings: AlertSettings) -> None:
         self._settings = settings
 
-    def send(self, message: Message) -> None:
-        """Hands the message to the server."""
+    def send(self, message: Message) -> str:
+        """Hands the message to the server; names the addresses that it refused.
+
+        When it refused them all, ``smtplib`` raises. While it took one, the message is out: sent again for the sake of
+        the others, it would come to that one every minute.
+        """
         settings = self._settings
         try:
             with self._connected() as server:
@@ -54,10 +58,9 @@ class Email:
         except (OSError, smtplib.SMTPException) as error:
             reason = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
             raise ChannelError(f"e-mail through {settings.smtp_host}:{settings.smtp_port}: {reason}") from error
-        if refused:
-            raise ChannelError(
-                f"{settings.smtp_host} refused {', '.join(refused)}: correct PATIENT_FLOW_ALERT_EMAIL_TO"
-            )
+        if not refused:
+            return ""
+        return f"{settings.smtp_host} refused {', '.join(refused)}: correct PATIENT_FLOW_ALERT_EMAIL_TO"
 
     def _connected(self) -> smtplib.SMTP:
         settings, context = self._settings, ssl.create_default_context()
@@ -89,7 +92,7 @@ class Teams:
     def __init__(self, webhook: str) -> None:
         self._webhook = webhook
 
-    def send(self, message: Message) -> None:
+    def send(self, message: Message) -> str:
         """Posts the card."""
         try:
             from dagster_msteams.adaptive_card import AdaptiveCard
@@ -109,3 +112,4 @@ class Teams:
         except RequestException as error:  # its text may hold the address, which is a secret
             status = getattr(getattr(error, "response", None), "status_code", None)
             raise ChannelError(f"Teams: {type(error).__name__}{f' {status}' if status else ''}") from None
+        return ""

@@ -20,7 +20,9 @@ SECONDS = 20.0
 """Patience of one look: well within the 60 seconds that Dagster gives a tick."""
 SLOW_SECONDS = 8.0
 
-DOWN, SLOW, REFUSED, LAKE = "down", "slow", "refused", "lake"
+DOWN, SILENT, SLOW, REFUSED, LAKE = "down", "silent", "slow", "refused", "lake"
+NO_ANSWER = {DOWN, SILENT}
+"""The hub said nothing, so nobody compared it with the lake, nor looked at the lake."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,7 @@ def _peek(hub: Hub, seconds: float) -> HubState | Look:
     thread.join(seconds)
     if not found:
         return Look(
-            trouble=SLOW,
+            trouble=SILENT,
             sentence=f"Event Hub {hub.name} at {hub.host} does not answer within {seconds:.0f} s; "
             "the next tick tries again",
         )

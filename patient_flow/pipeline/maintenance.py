@@ -39,16 +39,29 @@ def maintain(lake: Lake, table: Table, loaded: Mapping[str, int | None], *, now:
     seconds = int(now.timestamp())
     if (opened.progress(LEASE) or 0) > seconds:
         return Upkeep(table, left_alone="another maintenance is at work")
+    until = seconds + LEASE_SECONDS
     try:
         behind = _behind(lake, opened, loaded)
-        opened.lease(LEASE, seconds + LEASE_SECONDS)
-        joined = opened.compact()
-        deleted = 0 if behind else opened.vacuum(KEEP_HOURS[table.layer])
-        opened.checkpoint()
-        opened.lease(LEASE, 0)
+        opened.lease(LEASE, until)
+        try:
+            joined = opened.compact()
+            deleted = 0 if behind else opened.vacuum(KEEP_HOURS[table.layer])
+            opened.checkpoint()
+        finally:
+            _give_back(lake, table, until)
     except Conflict as error:
         return Upkeep(table, left_alone=f"a writer was at work: {error}")
     return Upkeep(table, joined, deleted, f"not vacuumed: {behind} has not read all of it yet" if behind else None)
+
+
+def _give_back(lake: Lake, table: Table, until: int) -> None:
+    """Ends our claim, else the next maintenance would wait for it in vain; one made since is another's.
+
+    Through a new handle: with the old one delta-rs refuses every commit after a writer deleted rows.
+    """
+    opened = lake.open(table)
+    if opened.progress(LEASE) == until:
+        opened.lease(LEASE, 0)
 
 
 def _behind(lake: Lake, opened: LakeTable, loaded: Mapping[str, int | None]) -> str | None:

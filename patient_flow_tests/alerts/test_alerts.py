@@ -88,6 +88,12 @@ def test_what_nobody_could_look_at_stays_as_it_is() -> None:
     assert list(ledger.open) == ["data-is-stale"]
 
 
+def test_of_two_stores_only_the_one_nobody_could_look_at_stays_as_it_is() -> None:
+    stores = [Finding(found.STORE_DOWN, store, CRITICAL, "away") for store in ("lake", "warehouse")]
+    ledger = look(Ledger(), minute(0), *stores)
+    assert list(look(ledger, minute(1), unknown={"store-down/lake"}).open) == ["store-down/lake"]
+
+
 def test_what_happened_once_is_an_alert_for_an_hour() -> None:
     (recreated,) = found.of_notices(["hub patient-flow was deleted and created again at 2026-11-20 10:00:00 UTC"])
     ledger = look(Ledger(), minute(0), recreated)

@@ -7,7 +7,7 @@ import json
 import ssl
 import threading
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from email import message_from_bytes
 from pathlib import Path
@@ -22,23 +22,36 @@ from patient_flow.alerts.texts import Message
 from patient_flow.definitions import build_defs
 from patient_flow.local_hub.testing import HubThread
 from patient_flow.orchestration.alerting import alerts
-from patient_flow.orchestration.automation import micro_batch
+from patient_flow.orchestration.automation import SINGLE_ASSETS, micro_batch
 from patient_flow.orchestration.channels import ChannelError, Email, Teams
 from patient_flow.orchestration.resources import PatientFlow
+from patient_flow.pipeline import looking
+from patient_flow.pipeline.backlog import Backlog
+from patient_flow.pipeline.looking import Look
 from patient_flow.settings import AlertSettings
 from patient_flow_tests.e2e.processes import free_port
 from patient_flow_tests.servers import make_certificate
 
 pytestmark = pytest.mark.filterwarnings("ignore::dagster.BetaWarning", "ignore:.*auth.*:UserWarning")
 
+SUCCESS, FAILURE = dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE
 NOTICE = Message("[patient_flow] critical: hub down", "CRITICAL: hub down\nIt is down – really.\n\nDagster: http://ui")
 
 
 class Inbox:
-    """What an SMTP server was given."""
+    """What an SMTP server was given; it takes nothing for addresses that are ``unknown``."""
 
-    def __init__(self) -> None:
+    def __init__(self, unknown: Collection[str] = ()) -> None:
         self.mails: list[tuple[list[str], Any]] = []
+        self._unknown = unknown
+
+    async def handle_RCPT(
+        self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
+    ) -> str:
+        if address in self._unknown:
+            return "550 no such mailbox"
+        envelope.rcpt_tos.append(address)
+        return "250 known"
 
     async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:
         assert isinstance(envelope.content, bytes)
@@ -51,8 +64,8 @@ class Inbox:
 
 
 @contextmanager
-def smtp(**options: Any) -> Iterator[tuple[Inbox, int]]:
-    inbox, port = Inbox(), free_port()
+def smtp(unknown: Collection[str] = (), **options: Any) -> Iterator[tuple[Inbox, int]]:
+    inbox, port = Inbox(unknown), free_port()
     controller = Controller(inbox, hostname="127.0.0.1", port=port, **options)
     controller.start()
     try:
@@ -138,6 +151,21 @@ def test_a_certificate_that_nobody_knows_is_refused(tmp_path: Path) -> None:
     context.load_cert_chain(certificate.certificate, certificate.key)
     with smtp(tls_context=context) as (inbox, port), pytest.raises(ChannelError, match="CERTIFICATE"):
         Email(mail_settings(port, smtp_security="starttls")).send(NOTICE)
+    assert inbox.mails == []
+
+
+def test_a_mailbox_that_is_refused_is_named_and_the_others_have_the_mail() -> None:
+    with smtp(unknown={"chief@hospital.example"}) as (inbox, port):
+        left_out = Email(mail_settings(port)).send(NOTICE)
+    assert [recipients for recipients, _ in inbox.mails] == [["oncall@hospital.example"]]
+    assert "chief@hospital.example" in left_out
+    assert "oncall@hospital.example" not in left_out
+
+
+def test_a_mail_that_no_mailbox_takes_is_not_out() -> None:
+    everybody = {"oncall@hospital.example", "chief@hospital.example"}
+    with smtp(unknown=everybody) as (inbox, port), pytest.raises(ChannelError, match="no such mailbox"):
+        Email(mail_settings(port)).send(NOTICE)
     assert inbox.mails == []
 
 
@@ -262,6 +290,23 @@ def test_a_channel_that_is_down_blocks_neither_the_other_nor_its_own_later_messa
     assert inbox.subjects == ["[patient_flow] critical: hub down"]
 
 
+def test_a_mailbox_that_is_refused_makes_no_others_hear_the_same_again(
+    watching: Watching, hub_thread: HubThread
+) -> None:
+    with smtp(unknown={"left@hospital.example"}) as (inbox, port):
+        watch = watching(
+            PATIENT_FLOW_ALERT_EMAIL_TO="oncall@hospital.example, left@hospital.example",
+            PATIENT_FLOW_ALERT_EMAIL_FROM="flow@hospital.example",
+            PATIENT_FLOW_ALERT_SMTP_HOST="127.0.0.1",
+            PATIENT_FLOW_ALERT_SMTP_PORT=str(port),
+            PATIENT_FLOW_ALERT_SMTP_SECURITY="none",
+        )
+        hub_thread.stop()
+        assert "not told to all: 127.0.0.1 refused left@hospital.example" in watch.tick()
+        watch.tick()
+    assert inbox.subjects == ["[patient_flow] critical: hub down"]
+
+
 def test_without_a_channel_open_alerts_stand_in_the_tick(watching: Watching, hub_thread: HubThread) -> None:
     hub_thread.stop()
     said = watching().tick()
@@ -285,6 +330,71 @@ def test_a_failed_run_is_told_with_its_step_and_over_with_the_next_good_one(
     assert job.execute_in_process(**options).success
     assert watch.tick() == "no alert is open"
     assert "[patient_flow] critical: run failed: micro_batch" in inbox.subjects
+
+
+LAKE_DOWN = Look(trouble=looking.LAKE, sentence="The lake is away.")
+REFUSED = Look(trouble=looking.REFUSED, sentence="The lake was filled from another hub.")
+SLOW = Look(Backlog("hub/h/patient-flow", 0, (), 1, ()), looking.SLOW, "The hub took 9 s.")
+FINE = Look(Backlog("hub/h/patient-flow", 0, (), 1, ()))
+DOWN = Look(trouble=looking.DOWN, sentence="Connection refused.")
+SILENT = Look(trouble=looking.SILENT, sentence="The hub does not answer within 20 s.")
+
+
+@pytest.mark.parametrize("away", [DOWN, SILENT], ids=["down", "silent"])
+@pytest.mark.parametrize("before", [LAKE_DOWN, REFUSED, SLOW], ids=["lake", "refused", "slow"])
+def test_what_was_wrong_before_the_hub_went_away_is_not_over_and_not_told_again(
+    before: Look, away: Look, both: tuple[Watch, Inbox, list[Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watch, inbox, _ = both
+    for look in (before, away, before):
+        monkeypatch.setattr(looking, "look", lambda *_, look=look: look)
+        watch.tick()
+    opened = [subject for subject in inbox.subjects if "over" not in subject]
+    assert len(opened) == 2  # what was wrong before, and the hub that is away
+    assert [subject for subject in inbox.subjects if "over" in subject] in ([], ["[patient_flow] over: hub down"])
+
+
+def test_a_hub_that_refuses_and_then_says_nothing_at_all_is_one_alert(
+    both: tuple[Watch, Inbox, list[Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watch, inbox, _ = both
+    for look in (DOWN, SILENT, DOWN, SILENT, DOWN, FINE):
+        monkeypatch.setattr(looking, "look", lambda *_, look=look: look)
+        watch.tick()
+    assert inbox.subjects == ["[patient_flow] critical: hub down", "[patient_flow] over: hub down"]
+
+
+def test_a_store_that_answers_again_is_over_although_the_hub_is_refused(
+    both: tuple[Watch, Inbox, list[Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watch, inbox, _ = both
+    for look in (LAKE_DOWN, REFUSED):
+        monkeypatch.setattr(looking, "look", lambda *_, look=look: look)
+        watch.tick()
+    assert "OVER: store down: lake" in inbox.mails[-1][1].get_payload(decode=True).decode()
+
+
+def test_a_failed_run_is_not_over_because_other_jobs_ran_since(watching: Watching) -> None:
+    watch = watching()
+    add_run(watch, "lake_maintenance", FAILURE)
+    for _ in range(60):
+        add_run(watch, micro_batch.name, SUCCESS)
+    assert "1 open: run failed: lake_maintenance" in watch.tick()
+    add_run(watch, "lake_maintenance", SUCCESS)
+    assert watch.tick().startswith("no alert is open")
+
+
+@pytest.mark.parametrize(("failed", "healed"), [(micro_batch.name, SINGLE_ASSETS), (SINGLE_ASSETS, micro_batch.name)])
+def test_micro_batches_and_runs_of_single_assets_heal_each_other(failed: str, healed: str, watching: Watching) -> None:
+    watch = watching()
+    add_run(watch, failed, FAILURE)
+    assert "run failed: micro_batch" in watch.tick()
+    add_run(watch, healed, SUCCESS)
+    assert watch.tick().startswith("no alert is open")
+
+
+def add_run(watch: Watch, job: str, status: dg.DagsterRunStatus) -> None:
+    watch.instance.add_run(dg.DagsterRun(job_name=job, run_id=str(uuid.uuid4()), status=status))
 
 
 def test_a_check_that_fails_becomes_an_alert_by_itself(both: tuple[Watch, Inbox, list[Any]]) -> None:

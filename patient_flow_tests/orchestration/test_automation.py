@@ -8,7 +8,7 @@ import dagster as dg
 import pytest
 from azure.eventhub import EventData, EventHubProducerClient
 
-from patient_flow.contracts.tables import DIM_TIME
+from patient_flow.contracts.tables import DIM_PATIENT, DIM_TIME, QUARANTINE
 from patient_flow.local_hub.testing import HubThread
 from patient_flow.orchestration.automation import (
     ACTIVE,
@@ -20,6 +20,7 @@ from patient_flow.orchestration.automation import (
 )
 from patient_flow.orchestration.resources import PatientFlow
 from patient_flow.pipeline.backlog import Backlog, PartitionBacklog
+from patient_flow.pipeline.maintenance import KEEP_HOURS
 from patient_flow_tests.stacks import Stack
 
 
@@ -95,4 +96,23 @@ def test_maintenance_runs_in_the_slot_of_the_micro_batch_and_leaves_the_tables_a
     assert result.success
     assert lake_maintenance.tags.items() >= PIPELINE_TAG.items()
     assert services.lake.open(DIM_TIME).changes(before).both.is_empty()
+    services.warehouse.dispose()
+
+
+def test_a_warehouse_that_does_not_answer_holds_up_no_upkeep_and_loses_no_file(
+    stack: Stack, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("patient_flow.pipeline.maintenance.KEEP_HOURS", dict.fromkeys(KEEP_HOURS, 0))
+    resource = PatientFlow(overrides=stack.settings())  # its warehouse has no table yet
+    services = resource.services()
+    in_gold, in_silver = services.lake.open(DIM_PATIENT), services.lake.open(QUARANTINE)
+    for version in range(3):
+        for opened in (in_gold, in_silver):
+            opened.append(opened.table.empty().clear(n=1), {"source": version})
+    result = lake_maintenance.execute_in_process(resources={"patient_flow": resource}, instance=instance)
+    assert result.success
+    said = [entry.message for entry in instance.all_logs(result.run_id)]
+    assert any("its tables are not vacuumed" in message for message in said)
+    assert len(stack.data_files(in_gold.uri)) == 3 + 1  # joined, and what was joined is still there
+    assert f"{QUARANTINE.path}: 3 files joined, 3 deleted" in said
     services.warehouse.dispose()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+import threading
+import uuid
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,11 +17,14 @@ from patient_flow.contracts import tables
 from patient_flow.definitions import build_defs
 from patient_flow.local_hub.testing import HubThread
 from patient_flow.operations import mend_warehouse
+from patient_flow.orchestration import audit as audits
 from patient_flow.orchestration.audit import HISTORY, audit, heartbeat
-from patient_flow.orchestration.automation import micro_batch
+from patient_flow.orchestration.automation import SINGLE_ASSETS, micro_batch
 from patient_flow.orchestration.resources import PatientFlow
+from patient_flow.pipeline.looking import look
 from patient_flow.services import Services
 from patient_flow.settings import load
+from patient_flow.stores.hub import Hub
 from patient_flow.stores.lake import LakeTable
 from patient_flow_tests.orchestration.test_micro_batch import send, snapshot
 
@@ -380,6 +386,26 @@ def test_an_idle_hospital_is_looked_at_again_unless_the_hub_is_silent(
     assert isinstance(tick(), dg.RunRequest)
     hospital.hub.stop()
     assert "patient-flow hub" in str(tick())
+
+
+def test_an_idle_run_is_not_asked_for_beside_one_of_single_assets(hospital: Hospital) -> None:
+    hospital.instance.add_run(
+        dg.DagsterRun(job_name=SINGLE_ASSETS, run_id=str(uuid.uuid4()), status=dg.DagsterRunStatus.STARTED)
+    )
+    assert "queued or running" in str(heartbeat(hospital.instance, hospital.resource))
+
+
+def test_a_hub_that_never_answers_does_not_hold_the_idle_tick_up(
+    hospital: Hospital, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(audits, "PAUSE", timedelta(0))
+    monkeypatch.setattr(audits, "look", functools.partial(look, seconds=0.1))
+    released = threading.Event()
+    monkeypatch.setattr(Hub, "peek", lambda hub: released.wait())
+    try:
+        assert "does not answer" in str(heartbeat(hospital.instance, hospital.resource))
+    finally:
+        released.set()
 
 
 def test_before_anything_was_loaded_no_idle_run_is_asked_for(tmp_path: Path, hub_thread: HubThread) -> None:

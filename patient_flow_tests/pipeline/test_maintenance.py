@@ -86,3 +86,18 @@ def test_a_lease_claimed_by_another_at_the_same_moment_is_respected(lake: Lake, 
     finally:
         Lake.open = opened  # type: ignore[method-assign]
     assert "a writer was at work" in (done.left_alone or "")
+
+
+def test_after_a_writer_that_was_faster_the_next_maintenance_does_not_wait(
+    lake: Lake, many_commits: LakeTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compact = LakeTable.compact
+
+    def overtaken(table: LakeTable) -> int:
+        lake.open(DIM_PATIENT).replace(patients(1), patients(1).with_columns(gender=pl.lit("Male")), {})
+        return compact(table)
+
+    monkeypatch.setattr(LakeTable, "compact", overtaken)
+    assert "a writer was at work" in (maintain(lake, DIM_PATIENT, {}, now=NOW).left_alone or "")
+    monkeypatch.undo()
+    assert maintain(lake, DIM_PATIENT, {}, now=NOW).left_alone is None
