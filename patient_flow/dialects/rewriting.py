@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from patient_flow.contracts.events import MAX_ID_LENGTH
+from patient_flow.contracts.events import FIELDS, MAX_ID_LENGTH
 from patient_flow.dialects import paths, times
 from patient_flow.dialects.message import JSON
 
@@ -82,8 +82,9 @@ class SourceMapping:
     def _kept(self, stated: Mapping[str, object]) -> dict[str, object]:
         """Without what a field takes over: an identifier must not stay among the extras, in clear, beside it."""
         taken = [path for candidates in self.rename.values() for path in candidates]
+        joined = [path for parts in self.join.values() for path in parts if path not in FIELDS]
         birth_date = [self.age_from] if self.age_from else []
-        return paths.without(stated, (*taken, *birth_date, *self.drop))
+        return paths.without(stated, (*taken, *joined, *birth_date, *self.drop))
 
     def _renamed(self, stated: Mapping[str, object]) -> dict[str, object]:
         """The first candidate of each field that says something."""

@@ -113,7 +113,7 @@ def _take_in_rejected(
 ) -> StepResult:
     quarantine = lake.open(QUARANTINE)
     progress = {BRONZE_EVENTS.path: bronze_version, SILVER_EVENTS.path: silver_version}
-    days = (accept.quarantined(day, now) for day in _days(staged, REJECTED))
+    days = (accept.quarantined(day.with_columns(rejected_at=pl.lit(now))) for day in _days(staged, REJECTED))
     _overwrite(quarantine, days, progress, run_id)
     written = RowsWritten(inserted=staged.row_count(outcome=REJECTED))
     return StepResult(QUARANTINE, quarantine.version, written, consumed=progress)

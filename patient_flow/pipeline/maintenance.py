@@ -65,9 +65,13 @@ def _give_back(lake: Lake, table: Table, until: int) -> None:
 
 
 def _behind(lake: Lake, opened: LakeTable, loaded: Mapping[str, int | None]) -> str | None:
-    """A consumer that has not read up to the present version."""
+    """A consumer that has not read up to the present version.
+
+    Consumers are written after what they read. A table before it that knows a version of it took something back once
+    (silver, when the quarantine was replayed) and will not read on.
+    """
     path = opened.table.path
-    for consumer in lake.open_all(LAKE_TABLES).values():
+    for consumer in lake.open_all(LAKE_TABLES[LAKE_TABLES.index(opened.table) + 1 :]).values():
         consumed = consumer.progress(path)
         if consumed is not None and consumed < opened.version:
             return consumer.table.path

@@ -70,21 +70,22 @@ def _accept_upto(
 def replay(lake: Lake, reading: Reading, *, reason: str | None, run_id: str) -> StepResult:
     """Judges quarantined rows (those rejected for ``reason``, else all) again; what is acceptable now enters silver.
 
-    :func:`quarantine_events` then lets go of it. Rows that stay rejected for other reasons get these.
+    :func:`quarantine_events` then lets go of it. Rows that stay rejected are restated as a rebuild would find them.
     """
     silver, quarantine = lake.open(SILVER_EVENTS), lake.open(QUARANTINE)
     held = quarantine.scan()
     if reason is not None:
         held = held.filter(c("reasons").list.contains(reason))
     rows = held.collect()
-    judged = judge(read_events(rows.select(_BODY_COLUMNS), reading))
+    candidate = candidates(judge(read_events(rows.select(_BODY_COLUMNS), reading)), reading.secret)
     # Bronze's progress is stated again as it is: a micro-batch that commits meanwhile makes this commit a conflict.
     progress = {QUARANTINE.path: quarantine.version}
     consumed = silver.progress(BRONZE_EVENTS.path)
     if consumed is not None:
         progress[BRONZE_EVENTS.path] = consumed
-    written = take_in(silver, candidates(judged, reading.secret), progress, run_id=run_id)
-    _restate_reasons(quarantine, rows, judged, run_id=run_id)
+    written = take_in(silver, candidate, progress, run_id=run_id)
+    rejected = rows.join(_same_identity(silver, candidate), on=COORDINATES, how="anti")
+    quarantine.replace(rejected, _with_reasons(rejected, silver, reading), {}, run_id=run_id)
     return StepResult(
         SILVER_EVENTS,
         silver.version,
@@ -92,13 +93,6 @@ def replay(lake: Lake, reading: Reading, *, reason: str | None, run_id: str) -> 
         consumed=progress,
         figures={"judged_again": rows.height, "accepted": written.inserted, "displaced": written.deleted},
     )
-
-
-def _restate_reasons(quarantine: LakeTable, rows: pl.DataFrame, judged: pl.DataFrame, *, run_id: str) -> None:
-    broken = judged.filter(c("reasons").list.len() > 0).select(*COORDINATES, now_broken="reasons")
-    restated = rows.join(broken, on=COORDINATES, how="inner").with_columns(reasons="now_broken").drop("now_broken")
-    before = rows.join(restated, on=COORDINATES, how="semi")
-    quarantine.replace(before, restated, {}, run_id=run_id)
 
 
 def take_in(silver: LakeTable, candidate: pl.DataFrame, progress: dict[str, int], *, run_id: str) -> RowsWritten:
@@ -125,19 +119,14 @@ def quarantine_events(lake: Lake, reading: Reading, *, now: datetime, run_id: st
         received = arrived.height
         rejected.append(arrived.join(moved.after, on=COORDINATES, how="anti"))
         returned = moved.after.join(arrived, on=COORDINATES, how="anti")
-    rows = _with_reasons(pl.concat(rejected), silver, reading, now)
+    rows = _with_reasons(pl.concat(rejected).with_columns(rejected_at=pl.lit(now)), silver, reading)
     leaving = _held(quarantine, c("sequence_number").is_in(returned["sequence_number"].implode()), returned)
     # whoever lost its identity to the displaced event has lost it to another one now
     losers = _held(quarantine, c("event_key").is_in(displaced["event_key"].implode())).join(
         leaving, on=COORDINATES, how="anti"
     )
-    restated = (
-        _with_reasons(losers, silver, reading, now)
-        .drop("rejected_at")
-        .join(losers.select(*COORDINATES, "rejected_at"), on=COORDINATES)
-    )
     progress = {BRONZE_EVENTS.path: consumed, SILVER_EVENTS.path: silver.version}
-    before, after = pl.concat([leaving, losers]), pl.concat([rows, restated.select(rows.columns)])
+    before, after = pl.concat([leaving, losers]), pl.concat([rows, _with_reasons(losers, silver, reading)])
     written = quarantine.replace(before, after, progress, run_id=run_id)
     reasons = rows.select(c("reasons").explode()).to_series().value_counts()
     return StepResult(
@@ -154,13 +143,16 @@ def quarantine_events(lake: Lake, reading: Reading, *, now: datetime, run_id: st
     )
 
 
-def _with_reasons(rows: pl.DataFrame, silver: LakeTable, reading: Reading, now: datetime) -> pl.DataFrame:
-    """Quarantine rows with the rules they break; where they break none, it is their identity that is taken."""
+def _with_reasons(rows: pl.DataFrame, silver: LakeTable, reading: Reading) -> pl.DataFrame:
+    """Quarantine rows of ``rows`` (bodies and ``rejected_at``), with the rules they break today.
+
+    Where they break none, it is their identity that is taken.
+    """
     judged = judge(read_events(rows.select(_BODY_COLUMNS), reading))
     losers = candidates(judged, reading.secret)
     taken = identity_reasons(losers, _same_identity(silver, losers))
     rejected = (
-        rows.select(_BODY_COLUMNS)
+        rows.select(*_BODY_COLUMNS, "rejected_at")
         .join(judged.select(*COORDINATES, "hospital_id", broken="reasons"), on=COORDINATES, how="left")
         .join(taken, on=COORDINATES, how="left")
         .join(losers.select(*COORDINATES, "event_key"), on=COORDINATES, how="left")
@@ -170,7 +162,7 @@ def _with_reasons(rows: pl.DataFrame, silver: LakeTable, reading: Reading, now: 
             .otherwise(c("reasons").fill_null(pl.lit([rules.RULES_CHANGED])))
         )
     )
-    return quarantined(rejected, now)
+    return quarantined(rejected)
 
 
 def _same_identity(silver: LakeTable, candidate: pl.DataFrame) -> pl.DataFrame:

@@ -7,7 +7,6 @@ the one accepted, whichever batch brought it: an earlier one that arrives here l
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
 
 import polars as pl
 
@@ -72,11 +71,11 @@ def identity_reasons(losers: pl.DataFrame, winners: pl.DataFrame) -> pl.DataFram
     )
 
 
-def quarantined(rejected: pl.DataFrame, now: datetime) -> pl.DataFrame:
-    """Quarantine rows of ``rejected``: coordinates, enqueued_at, body, reasons, hospital_id, event_key."""
-    return rejected.with_columns(
-        rejected_at=pl.lit(now), enqueued_month=pl.col("enqueued_at").dt.strftime("%Y-%m")
-    ).select(QUARANTINE.schema.names())
+def quarantined(rejected: pl.DataFrame) -> pl.DataFrame:
+    """Quarantine rows of ``rejected``, which has all their columns but the partition's."""
+    return rejected.with_columns(enqueued_month=pl.col("enqueued_at").dt.strftime("%Y-%m")).select(
+        QUARANTINE.schema.names()
+    )
 
 
 def _broken(read: pl.DataFrame, of: tuple[rules.Rule, ...]) -> pl.Series:

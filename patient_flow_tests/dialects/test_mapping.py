@@ -210,6 +210,15 @@ def test_a_joined_identifier_needs_all_its_parts() -> None:
     assert "visit_id" not in mapped({**event, "ward": {}}, body)
 
 
+def test_the_parts_of_a_joined_identifier_do_not_stay_beside_it_in_clear() -> None:
+    body = 'join = { patient_id = ["site", "p.mrn"], visit_id = ["site", "bed_id"] }'
+    event = {"src": 1, "site": "S1", "p": {"mrn": "0815", "room": 4}, "bed_id": 7}
+    rest = {"src": 1, "p": {"room": 4}, "bed_id": 7, "visit_id": "S1/7"}
+    assert mapped(event, body) == {**rest, "patient_id": "S1/0815"}
+    assert mapped({**event, "p": {"mrn": " ", "room": 4}}, body) == rest
+    assert mapped({**event, "site": None}, body) == {"src": 1, "p": {"room": 4}, "bed_id": 7}
+
+
 def test_a_joined_identifier_that_is_too_long_becomes_a_hash_of_itself() -> None:
     body = 'join.visit_id = ["a", "b"]'
     first, second = (mapped({"src": 1, "a": "a" * 60, "b": tail}, body)["visit_id"] for tail in ("12345", "12346"))

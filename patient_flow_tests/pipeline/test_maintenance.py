@@ -8,9 +8,12 @@ import polars as pl
 import pytest
 from deltalake import DeltaTable
 
-from patient_flow.contracts.tables import DIM_PATIENT, SILVER_EVENTS
+from patient_flow.contracts.tables import DIM_PATIENT, LAKE_TABLES, QUARANTINE, SILVER_EVENTS
+from patient_flow.pipeline import silver
 from patient_flow.pipeline.maintenance import LEASE, maintain
 from patient_flow.stores.lake import Lake, LakeTable
+from patient_flow.transforms.read import Reading
+from patient_flow_tests.builders import SECRET, deliveries, event, run_micro_batches
 from patient_flow_tests.stacks import Stack
 
 NOW = datetime.now(UTC)
@@ -68,6 +71,22 @@ def test_nothing_is_deleted_that_a_consumer_has_not_read(
     is_behind = loaded.get(DIM_PATIENT.path) == 19
     assert (done.files_deleted == 0) == is_behind
     assert ("warehouse" in (done.left_alone or "")) == is_behind
+
+
+def test_every_consumer_is_written_after_what_it_reads(lake: Lake, departments: pl.DataFrame) -> None:
+    """So maintenance knows where to look for those that a table must wait for."""
+    run_micro_batches(lake, [deliveries([event(), b"rubbish"])], departments)
+    opened = lake.open_all(LAKE_TABLES).values()
+    for place, consumer in enumerate(opened):
+        assert not [source for source in LAKE_TABLES[place:] if consumer.progress(source.path) is not None]
+
+
+def test_a_quarantine_that_was_replayed_once_is_still_vacuumed(lake: Lake, departments: pl.DataFrame) -> None:
+    first, second = deliveries([b"rubbish", b"more rubbish"])
+    run_micro_batches(lake, [[first]], departments)
+    silver.replay(lake, Reading(departments, SECRET), reason=None, run_id="test")
+    run_micro_batches(lake, [[second]], departments)
+    assert maintain(lake, QUARANTINE, {}, now=NOW).left_alone is None
 
 
 def test_two_maintenances_never_run_side_by_side(lake: Lake, many_commits: LakeTable) -> None:

@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import polars as pl
 import pytest
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
 
-from patient_flow.contracts.tables import FACT_PATIENT_FLOW, KPI_DEPARTMENT_DAY, QUARANTINE, SILVER_EVENTS
+from patient_flow.contracts.tables import (
+    DATA_QUALITY_DAY,
+    FACT_PATIENT_FLOW,
+    KPI_DEPARTMENT_DAY,
+    QUARANTINE,
+    SILVER_EVENTS,
+)
 from patient_flow.dialects.mapping import parse_mappings
 from patient_flow.pipeline import gold, silver
 from patient_flow.stores.lake import Lake
 from patient_flow.transforms.read import Reading
 from patient_flow_tests.builders import NOW, SECRET, ZONE, Body, contents, receive, snapshot
+from patient_flow_tests.scenarios import hospital_days
 from patient_flow_tests.stacks import Stack
 
 MAPPING = """
@@ -92,3 +101,63 @@ def test_a_replay_without_a_change_changes_nothing(lake: Lake, departments: pl.D
     assert silver.replay(lake, before, reason=None, run_id="test").written.inserted == 0
     run(lake, departments, before)
     assert contents(lake, QUARANTINE).equals(rows)
+
+
+NAMELESS = """
+[[mapping]]
+name = "the hospital that does not name itself"
+match = { hospital_id = { exists = false } }
+constant = { hospital_id = 3 }
+"""
+"""Of what was accepted before it changes nothing, so a replay can make up for all of it."""
+
+
+def test_a_replay_leaves_the_quarantine_that_a_rebuild_would_make(stack: Stack, departments: pl.DataFrame) -> None:
+    """Few identities: what becomes acceptable meets others that hold it, lose it in the replay, or later."""
+    before = Reading(departments, SECRET)
+    after = Reading(departments, SECRET, parse_mappings(NAMELESS, "nameless.toml"))
+    bodies = st.builds(
+        snapshot,
+        event_id=st.sampled_from(("a", "a", "b")),
+        age=st.sampled_from((41, 42)),
+        hospital_id=st.sampled_from((1, None, None)),
+        department=st.sampled_from(("ICU", "ICU", None)),
+    )
+
+    def take_in(lake: Lake, reading: Reading) -> None:
+        silver.accept_events(lake, reading, run_id="test")
+        silver.quarantine_events(lake, reading, now=NOW, run_id="test")
+
+    # shrinking lakes takes minutes
+    @settings(max_examples=2 if stack.is_slow else 10, phases=(Phase.explicit, Phase.reuse, Phase.generate))
+    @given(st.lists(bodies, min_size=3, max_size=8), st.data())
+    def they_are_the_same(sent: list[Body], data: st.DataObject) -> None:
+        partitions = [data.draw(st.integers(0, 1)) for _ in sent]
+        batches = data.draw(hospital_days.batches(hospital_days.at_the_hub(sent, partitions)))
+        replayed_after = data.draw(st.integers(1, len(batches)))
+        with stack.lakes(2) as (lake, anew):
+            for number, batch in enumerate(batches, start=1):
+                receive(lake, batch)
+                take_in(lake, before if number <= replayed_after else after)
+                if number == replayed_after:
+                    gold.data_quality_day(lake, ZONE, run_id="test")
+                    silver.replay(lake, after, reason=None, run_id="test")
+                    take_in(lake, after)
+            for batch in batches:
+                receive(anew, batch)
+            take_in(anew, after)
+            for either in (lake, anew):
+                gold.data_quality_day(either, ZONE, run_id="test")
+            for table in (SILVER_EVENTS, QUARANTINE, DATA_QUALITY_DAY):
+                assert contents(lake, table).to_dicts() == contents(anew, table).to_dicts(), table.path
+
+    they_are_the_same()
+
+
+def test_what_is_judged_again_was_rejected_when_it_was(
+    lake: Lake, departments: pl.DataFrame, before: Reading, after: Reading
+) -> None:
+    receive(lake, EVENTS)
+    run(lake, departments, before)
+    silver.replay(lake, after, reason=None, run_id="test")
+    assert set(lake.open(QUARANTINE).scan().collect()["rejected_at"]) == {NOW}
