@@ -33,6 +33,8 @@ GENDERS = {"female": "Female", "male": "Male", "other": "Other", "unknown": "Unk
 STATUSES = ("home", "transferred", "deceased", "left_against_advice", "left_without_being_seen", "other")
 TIMES = ("event_time", "arrival_time", "triage_time", "admission_time", "discharge_time")
 TOLERANCE = timedelta(minutes=5)
+EARLIEST = datetime(1990, 1, 1, tzinfo=UTC)
+LONGEST_PLAN = timedelta(days=3653)
 HOUR = timedelta(hours=1)
 BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 CONFLICT = "stay_times_conflict"
@@ -120,6 +122,8 @@ def _understand(item: Received, reference: Reference) -> tuple[Event, list[str]]
     kind = str(said.get("event_type", SNAPSHOT)).lower()
     is_snapshot = kind == SNAPSHOT
     times = {name: _instant(said.get(name)) for name in TIMES}
+    if kind != "discharge" and times["discharge_time"] and times["discharge_time"] > item.enqueued_at + LONGEST_PLAN:
+        times["discharge_time"] = None
     patient, hospital = _text(said.get("patient_id")), _text(said.get("hospital_id"))
     department = _spelling(_text(said.get("department")), reference)
     event_time = times["event_time"] or (times["admission_time"] if is_snapshot else None)
@@ -159,6 +163,7 @@ def _understand(item: Received, reference: Reference) -> tuple[Event, list[str]]
         "wait_is_out_of_range": not wait_is_usable,
         "department_is_not_listed": department is not None and not _is_listed(hospital, department, reference),
         "discharge_status_is_unknown": status is not None and status not in STATUSES,
+        "optional_time_is_unusable": any(said.get(name) is not None and times[name] is None for name in TIMES),
     }
     statement = json.dumps(said, sort_keys=True)
     event = Event(
@@ -189,7 +194,11 @@ def _instant(said: Any) -> datetime | None:
     if said is None:
         return None
     instant = datetime.fromisoformat(said)
-    return (instant if instant.tzinfo else instant.replace(tzinfo=UTC)).astimezone(UTC)
+    try:
+        instant = (instant if instant.tzinfo else instant.replace(tzinfo=UTC)).astimezone(UTC)
+    except OverflowError:
+        return None
+    return instant if instant >= EARLIEST else None
 
 
 def _text(said: Any) -> str | None:

@@ -187,6 +187,17 @@ def _parse_times(frame: pl.DataFrame) -> pl.DataFrame:
             .then(pl.coalesce("event_time", "admission_time"))
             .otherwise("event_time")
         )
+        .pipe(_drop_open_ends)
+    )
+
+
+def _drop_open_ends(frame: pl.DataFrame) -> pl.DataFrame:
+    """A plan too far ahead is none. What a discharge event says has happened is left to the rules on the future."""
+    too_far = pl.col("discharge_time") > pl.col("enqueued_at") + events.LONGEST_PLAN
+    is_open_end = (too_far & (pl.col("event_type") != "discharge")).fill_null(False)
+    return frame.with_columns(
+        discharge_time=pl.when(~is_open_end).then("discharge_time"),
+        discharge_time_unusable=pl.col("discharge_time_unusable") | is_open_end,
     )
 
 

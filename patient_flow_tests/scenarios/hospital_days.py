@@ -27,6 +27,8 @@ NEXT_MORNING = timedelta(hours=9)
 ENQUEUED = datetime(2026, 11, 20, tzinfo=UTC)
 """The hub gets everything later: what it refuses as future is stated as such."""
 FUTURE = ENQUEUED + timedelta(days=3)
+OPEN_END = datetime(9999, 12, 31, tzinfo=UTC)
+"""How some senders write that they know of no end."""
 
 DEPARTMENTS: pl.DataFrame = department_list(
     department(),
@@ -114,7 +116,7 @@ def _correction(visit: _Visit, draw: Draw) -> None:
         "wait_minutes": draw(_waits),
         "admission_time": hour_ago,
         "arrival_time": hour_ago,
-        "discharge_time": soon,
+        "discharge_time": draw(st.sampled_from((soon, soon, OPEN_END))),
         "discharge_status": draw(_statuses),
         "gender": draw(_genders),
         "age": draw(_ages),
@@ -146,7 +148,7 @@ def snapshot_visits(draw: Draw, number: int, start: datetime) -> list[Body]:
         "hospital_id": draw(_hospitals),
         "admission_time": admission,
     }
-    ends = st.sampled_from((None, FUTURE, *(admission + timedelta(minutes=minutes) for minutes in MINUTES)))
+    ends = st.sampled_from((None, FUTURE, OPEN_END, *(admission + timedelta(minutes=minutes) for minutes in MINUTES)))
     return [
         snapshot(
             **fields,
