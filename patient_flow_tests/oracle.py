@@ -125,7 +125,7 @@ def _understand(item: Received, reference: Reference) -> tuple[Event, list[str]]
     if kind != "discharge" and times["discharge_time"] and times["discharge_time"] > item.enqueued_at + LONGEST_PLAN:
         times["discharge_time"] = None
     patient, hospital = _text(said.get("patient_id")), _text(said.get("hospital_id"))
-    department = _spelling(_text(said.get("department")), reference)
+    department = _spelling(hospital, _text(said.get("department")), reference)
     event_time = times["event_time"] or (times["admission_time"] if is_snapshot else None)
     visit: Any = _text(said.get("visit_id"))
     if is_snapshot and visit is None:
@@ -205,12 +205,13 @@ def _text(said: Any) -> str | None:
     return None if said is None or not str(said).strip() else str(said).strip()
 
 
-def _spelling(department: str | None, reference: Reference) -> str | None:
+def _spelling(hospital: str | None, department: str | None, reference: Reference) -> str | None:
+    """As the hospital's own line spells it, else as the first line of any hospital, else as it is."""
     if department is None:
         return None
-    return next(
-        (line["department"] for line in reference if line["department"].lower() == department.lower()), department
-    )
+    alike = [line for line in reference if line["department"].lower() == department.lower()]
+    own = [line for line in alike if line["hospital_id"] == hospital]
+    return next((line["department"] for line in [*own, *alike]), department)
 
 
 def _is_listed(hospital: str | None, department: str, reference: Reference) -> bool:

@@ -36,12 +36,14 @@ DEPARTMENTS: pl.DataFrame = department_list(
     *(department(staffed_beds=8, expected_los_hours=5.0, valid_from=day + NEXT_MORNING) for day in DAYS[1:2]),
     department(department="Surgery", staffed_beds=4, expected_los_hours=20.0),
     department(hospital_id="2", hospital_name="Lariboisière", staffed_beds=3, expected_los_hours=1.5),
+    department(hospital_id="1", department="Maternity", staffed_beds=2),
+    department(hospital_id="2", hospital_name="Lariboisière", department="MATERNITY", staffed_beds=2),
 )
-"""One department changes in the middle of two of the days."""
+"""One department changes in the middle of two of the days; another is spelled differently in each hospital."""
 
 PATIENTS = ("p1", "p2", "p3")
-PLACES = ("ICU", "Surgery", " surgery", "Helipad")
-"""Listed everywhere, listed in one hospital, spelled differently, listed nowhere."""
+PLACES = ("ICU", "Surgery", " surgery", "maternity", "Helipad")
+"""Listed everywhere, listed in one hospital, spelled differently there or here, listed nowhere."""
 GENDERS = (None, "Female", "M", "Other", "it depends")
 AGES = (None, 0, 42, 43, 120, 137)
 BEDS = (None, "7", "W-12", 311)

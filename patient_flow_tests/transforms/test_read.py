@@ -170,6 +170,21 @@ def test_repairs_are_flagged_and_nothing_is_invented(
     assert (row["reasons"], row["quality_flags"], row[field]) == ([], flags, value)
 
 
+@pytest.mark.parametrize("said", ["cardiology", "Cardiology", "CARDIOLOGY"])
+@pytest.mark.parametrize(
+    ("hospital", "spelling", "is_listed"),
+    [("1", "Cardiology", True), ("2", "CARDIOLOGY", True), ("3", "Cardiology", False)],
+)
+def test_a_department_is_spelled_as_its_own_hospital_lists_it(
+    said: str, hospital: str, spelling: str, is_listed: bool
+) -> None:
+    """And as the first that lists it where its own does not."""
+    listed = pl.DataFrame({"hospital_id": ["1", "2"], "department": ["Cardiology", "CARDIOLOGY"]})
+    body = json.dumps({**SNAPSHOT, "hospital_id": hospital, "department": said}).encode()
+    row = read_events(bronze(body), Reading(listed, secret="a key")).row(0, named=True)
+    assert (row["department"], row["department_is_listed"]) == (spelling, is_listed)
+
+
 @pytest.mark.parametrize(
     ("text", "instant"),
     [
