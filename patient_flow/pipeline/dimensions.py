@@ -57,11 +57,12 @@ def dim_department(lake: Lake, reference: pl.DataFrame, *, run_id: str) -> StepR
     pair = ("hospital_id", "department")
     changes = changes_of(target, silver, pair)
     before = target.scan().collect()
-    if changes.before.is_empty() and not changes.is_whole_table:
+    dropped = before.filter(~c("is_inferred")).join(reference, on=pair, how="anti")
+    if changes.before.is_empty() and not changes.is_whole_table and dropped.is_empty():
         mentioned = pl.concat(
             [changes.after.select(pair), before.filter("is_inferred", c("department_key") != UNKNOWN_KEY).select(pair)]
         )
-    else:  # an event that was taken back may have been the only one to name its department
+    else:  # who names a department that the list dropped, or whose event was taken back, only silver knows
         mentioned = silver.scan().select(pair).unique().collect()
     after = dimensions.department_versions(reference, mentioned)
     return replace(target, before, after, (silver,), run_id=run_id)
