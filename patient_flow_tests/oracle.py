@@ -398,6 +398,10 @@ class Version:
     attributes: tuple[Any, ...]
 
 
+UNKNOWN = Version(("Unknown", "Unknown"), BEGINNING, None, ("Unknown", None, None, None, True))
+"""The department that nobody knows: whoever names it so means it."""
+
+
 def patient_versions(accepted: Iterable[Event]) -> list[Version]:
     """(gender, age) of every patient over time, from what each event observes."""
     versions: list[Version] = []
@@ -422,7 +426,7 @@ def department_versions(accepted: Iterable[Event], reference: Reference) -> list
         names[line["hospital_id"]] = line["hospital_name"]
     versions = [version for pair, known in listed.items() for version in _versions(pair, known)]
     mentioned = {(event.hospital, event.department) for event in accepted if event.department is not None}
-    for hospital, department in mentioned - listed.keys():
+    for hospital, department in mentioned - listed.keys() - {UNKNOWN.of}:
         inferred = (names.get(hospital), None, None, None, True)
         versions.append(Version((hospital, department), BEGINNING, None, inferred))
     return versions
@@ -480,7 +484,11 @@ class Gold:
     def _flow(self, stay: Stay) -> Flow:
         patient = version_at(self._patients[stay.patient], stay.admission_at)
         department = self._department(stay.hospital, stay.department, stay.admission_at)
-        origin = stay.came_from and self._department(*stay.came_from, stay.admission_at)
+        origin = (
+            self._department(*stay.came_from, stay.admission_at)
+            if stay.came_from and stay.came_from != UNKNOWN.of
+            else None
+        )
         assert patient is not None
         return Flow(
             stay,
@@ -492,6 +500,8 @@ class Gold:
         )
 
     def _department(self, hospital: str, department: str, instant: datetime) -> Version:
+        if (hospital, department) == UNKNOWN.of:
+            return UNKNOWN
         version = version_at(self._departments[hospital, department], instant)
         assert version is not None
         return version
