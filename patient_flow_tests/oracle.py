@@ -33,6 +33,8 @@ GENDERS = {"female": "Female", "male": "Male", "other": "Other", "unknown": "Unk
 STATUSES = ("home", "transferred", "deceased", "left_against_advice", "left_without_being_seen", "other")
 TIMES = ("event_time", "arrival_time", "triage_time", "admission_time", "discharge_time")
 TOLERANCE = timedelta(minutes=5)
+EARLIEST = datetime(1990, 1, 1, tzinfo=UTC)
+LONGEST_PLAN = timedelta(days=3653)
 HOUR = timedelta(hours=1)
 BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 CONFLICT = "stay_times_conflict"
@@ -120,8 +122,10 @@ def _understand(item: Received, reference: Reference) -> tuple[Event, list[str]]
     kind = str(said.get("event_type", SNAPSHOT)).lower()
     is_snapshot = kind == SNAPSHOT
     times = {name: _instant(said.get(name)) for name in TIMES}
+    if kind != "discharge" and times["discharge_time"] and times["discharge_time"] > item.enqueued_at + LONGEST_PLAN:
+        times["discharge_time"] = None
     patient, hospital = _text(said.get("patient_id")), _text(said.get("hospital_id"))
-    department = _spelling(_text(said.get("department")), reference)
+    department = _spelling(hospital, _text(said.get("department")), reference)
     event_time = times["event_time"] or (times["admission_time"] if is_snapshot else None)
     visit: Any = _text(said.get("visit_id"))
     if is_snapshot and visit is None:
@@ -159,6 +163,7 @@ def _understand(item: Received, reference: Reference) -> tuple[Event, list[str]]
         "wait_is_out_of_range": not wait_is_usable,
         "department_is_not_listed": department is not None and not _is_listed(hospital, department, reference),
         "discharge_status_is_unknown": status is not None and status not in STATUSES,
+        "optional_time_is_unusable": any(said.get(name) is not None and times[name] is None for name in TIMES),
     }
     statement = json.dumps(said, sort_keys=True)
     event = Event(
@@ -189,19 +194,24 @@ def _instant(said: Any) -> datetime | None:
     if said is None:
         return None
     instant = datetime.fromisoformat(said)
-    return (instant if instant.tzinfo else instant.replace(tzinfo=UTC)).astimezone(UTC)
+    try:
+        instant = (instant if instant.tzinfo else instant.replace(tzinfo=UTC)).astimezone(UTC)
+    except OverflowError:
+        return None
+    return instant if instant >= EARLIEST else None
 
 
 def _text(said: Any) -> str | None:
     return None if said is None or not str(said).strip() else str(said).strip()
 
 
-def _spelling(department: str | None, reference: Reference) -> str | None:
+def _spelling(hospital: str | None, department: str | None, reference: Reference) -> str | None:
+    """As the hospital's own line spells it, else as the first line of any hospital, else as it is."""
     if department is None:
         return None
-    return next(
-        (line["department"] for line in reference if line["department"].lower() == department.lower()), department
-    )
+    alike = [line for line in reference if line["department"].lower() == department.lower()]
+    own = [line for line in alike if line["hospital_id"] == hospital]
+    return next((line["department"] for line in [*own, *alike]), department)
 
 
 def _is_listed(hospital: str | None, department: str, reference: Reference) -> bool:
@@ -388,6 +398,10 @@ class Version:
     attributes: tuple[Any, ...]
 
 
+UNKNOWN = Version(("Unknown", "Unknown"), BEGINNING, None, ("Unknown", None, None, None, True))
+"""The department that nobody knows: whoever names it so means it."""
+
+
 def patient_versions(accepted: Iterable[Event]) -> list[Version]:
     """(gender, age) of every patient over time, from what each event observes."""
     versions: list[Version] = []
@@ -412,7 +426,7 @@ def department_versions(accepted: Iterable[Event], reference: Reference) -> list
         names[line["hospital_id"]] = line["hospital_name"]
     versions = [version for pair, known in listed.items() for version in _versions(pair, known)]
     mentioned = {(event.hospital, event.department) for event in accepted if event.department is not None}
-    for hospital, department in mentioned - listed.keys():
+    for hospital, department in mentioned - listed.keys() - {UNKNOWN.of}:
         inferred = (names.get(hospital), None, None, None, True)
         versions.append(Version((hospital, department), BEGINNING, None, inferred))
     return versions
@@ -470,7 +484,11 @@ class Gold:
     def _flow(self, stay: Stay) -> Flow:
         patient = version_at(self._patients[stay.patient], stay.admission_at)
         department = self._department(stay.hospital, stay.department, stay.admission_at)
-        origin = stay.came_from and self._department(*stay.came_from, stay.admission_at)
+        origin = (
+            self._department(*stay.came_from, stay.admission_at)
+            if stay.came_from and stay.came_from != UNKNOWN.of
+            else None
+        )
         assert patient is not None
         return Flow(
             stay,
@@ -482,6 +500,8 @@ class Gold:
         )
 
     def _department(self, hospital: str, department: str, instant: datetime) -> Version:
+        if (hospital, department) == UNKNOWN.of:
+            return UNKNOWN
         version = version_at(self._departments[hospital, department], instant)
         assert version is not None
         return version

@@ -17,6 +17,10 @@ CLOCK_TOLERANCE = timedelta(minutes=5)
 EARLIEST_TIME = datetime(1990, 1, 1, tzinfo=UTC)
 """A time before this is taken for a default that nobody filled in: it is no usable time."""
 
+LONGEST_PLAN = timedelta(days=3653)
+"""A discharge planned further ahead of the event's arrival at the hub (9999-12-31, 2099-12-31) is a sender's way to
+write "open": it is no usable time."""
+
 EVENT_TYPES = (
     "arrival",
     "triage",

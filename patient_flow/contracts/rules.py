@@ -184,7 +184,8 @@ RULES: tuple[Rule, ...] = (
     _flag(
         "optional_time_is_unusable",
         "arrival_time, triage_time, admission_time, discharge_time or a snapshot's event_time is given but not a "
-        "readable timestamp; stored as null.",
+        f"readable timestamp, is before {events.EARLIEST_TIME:%Y}, or plans a discharge more than ten years ahead "
+        "(9999-12-31 for an open end); stored as null.",
         pl.any_horizontal(c(f"{field}_unusable") for field in events.TIME_FIELDS),
     ),
 )

@@ -33,6 +33,7 @@ from patient_flow.transforms import calendar, dimensions
 c = pl.col
 
 _SILVER_TIMES = ("event_time", "arrival_time", "admission_time", "discharge_time")
+_HOUR = "hour_start_at"
 
 
 @starts_over
@@ -40,13 +41,19 @@ def dim_time(lake: Lake, zone: str, *, run_id: str) -> StepResult:
     """DimTime covers the calendar's years and every year that an accepted event mentions."""
     target, silver = lake.open(DIM_TIME), whole_silver(lake)
     changes = changes_of(target, silver, _SILVER_TIMES)
-    is_first = target.progress(SILVER_EVENTS.path) is None
-    touched = calendar.years_outside_calendar(changes.both, _SILVER_TIMES)
-    if not touched and not is_first:
+    mentioned = calendar.years_outside_calendar(changes.both, _SILVER_TIMES)
+    if not mentioned and not changes.is_whole_table:
         return nothing_to_do(target, silver, run_id=run_id)
-    mentioned = calendar.years_outside_calendar(silver.scan().select(_SILVER_TIMES).collect(), _SILVER_TIMES)
+    known = calendar.years_outside_calendar(target.scan().select(_HOUR).collect(), (_HOUR,))
+    if calendar.years_outside_calendar(changes.before, _SILVER_TIMES):
+        # an event that was taken back may have been the only one to name its year
+        mentioned = calendar.years_outside_calendar(silver.scan().select(_SILVER_TIMES).collect(), _SILVER_TIMES)
+    elif not changes.is_whole_table:
+        mentioned |= known
     newest = silver.newest("event_time")
     years = calendar.years_to_add(mentioned, newest.year) if newest else mentioned
+    if years == known and not changes.is_whole_table:
+        return nothing_to_do(target, silver, run_id=run_id)
     return replace(target, target.scan().collect(), calendar.dim_time(years, zone), (silver,), run_id=run_id)
 
 
@@ -57,11 +64,12 @@ def dim_department(lake: Lake, reference: pl.DataFrame, *, run_id: str) -> StepR
     pair = ("hospital_id", "department")
     changes = changes_of(target, silver, pair)
     before = target.scan().collect()
-    if changes.before.is_empty() and not changes.is_whole_table:
+    dropped = before.filter(~c("is_inferred")).join(reference, on=pair, how="anti")
+    if changes.before.is_empty() and not changes.is_whole_table and dropped.is_empty():
         mentioned = pl.concat(
             [changes.after.select(pair), before.filter("is_inferred", c("department_key") != UNKNOWN_KEY).select(pair)]
         )
-    else:  # an event that was taken back may have been the only one to name its department
+    else:  # who names a department that the list dropped, or whose event was taken back, only silver knows
         mentioned = silver.scan().select(pair).unique().collect()
     after = dimensions.department_versions(reference, mentioned)
     return replace(target, before, after, (silver,), run_id=run_id)

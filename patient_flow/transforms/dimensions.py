@@ -71,7 +71,7 @@ def department_versions(reference: pl.DataFrame, mentioned: pl.DataFrame) -> pl.
     """DimDepartment: versions of the reference list, inferred members for ``mentioned`` others, the unknown member.
 
     ``reference`` has the columns of the departments file (``valid_from`` as an instant); ``mentioned`` has
-    hospital_id and department as events name them.
+    hospital_id and department as events name them. An event that names both as the unknown member does means it.
     """
     pair = ["hospital_id", "department"]
     listed = (
@@ -85,6 +85,7 @@ def department_versions(reference: pl.DataFrame, mentioned: pl.DataFrame) -> pl.
         mentioned.select(pair)
         .drop_nulls()
         .unique()
+        .filter(~((c("hospital_id") == events.UNKNOWN) & (c("department") == events.UNKNOWN)))
         .join(reference.select(pair).unique(), on=pair, how="anti")
         .join(names, on="hospital_id", how="left")
         .with_columns(is_inferred=pl.lit(True), valid_from=pl.lit(BEGINNING, dtype=DIM_DEPARTMENT.schema["valid_from"]))

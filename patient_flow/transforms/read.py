@@ -187,6 +187,17 @@ def _parse_times(frame: pl.DataFrame) -> pl.DataFrame:
             .then(pl.coalesce("event_time", "admission_time"))
             .otherwise("event_time")
         )
+        .pipe(_drop_open_ends)
+    )
+
+
+def _drop_open_ends(frame: pl.DataFrame) -> pl.DataFrame:
+    """A plan too far ahead is none. What a discharge event says has happened is left to the rules on the future."""
+    too_far = pl.col("discharge_time") > pl.col("enqueued_at") + events.LONGEST_PLAN
+    is_open_end = (too_far & (pl.col("event_type") != "discharge")).fill_null(False)
+    return frame.with_columns(
+        discharge_time=pl.when(~is_open_end).then("discharge_time"),
+        discharge_time_unusable=pl.col("discharge_time_unusable") | is_open_end,
     )
 
 
@@ -232,18 +243,20 @@ def _recognise_values(frame: pl.DataFrame) -> pl.DataFrame:
 
 
 def _spell_departments(frame: pl.DataFrame, departments: pl.DataFrame) -> pl.DataFrame:
+    """As the hospital's own line of the list spells it, else as another hospital's does, else as the event does."""
     folded = pl.col("department").str.to_lowercase()
-    spelling = departments.select(folded.alias("folded"), spelling="department").unique("folded", keep="first")
-    listed = departments.select("hospital_id", spelling="department", department_is_listed=pl.lit(True)).unique()
+    spelled = departments.select("hospital_id", folded.alias("folded"), spelling="department")
+    own = spelled.unique(["hospital_id", "folded"], keep="first")
+    others = spelled.select("folded", other_spelling="spelling").unique("folded", keep="first")
     return (
         frame.with_columns(folded.alias("folded"))
-        .join(spelling, on="folded", how="left", maintain_order="left")
-        .join(listed, on=["hospital_id", "spelling"], how="left", maintain_order="left")
+        .join(own, on=["hospital_id", "folded"], how="left", maintain_order="left")
+        .join(others, on="folded", how="left", maintain_order="left")
         .with_columns(
-            department=pl.coalesce("spelling", "department"),
-            department_is_listed=pl.col("department_is_listed").fill_null(False),
+            department=pl.coalesce("spelling", "other_spelling", "department"),
+            department_is_listed=pl.col("spelling").is_not_null(),
         )
-        .drop("folded", "spelling")
+        .drop("folded", "spelling", "other_spelling")
     )
 
 

@@ -27,6 +27,8 @@ NEXT_MORNING = timedelta(hours=9)
 ENQUEUED = datetime(2026, 11, 20, tzinfo=UTC)
 """The hub gets everything later: what it refuses as future is stated as such."""
 FUTURE = ENQUEUED + timedelta(days=3)
+OPEN_END = datetime(9999, 12, 31, tzinfo=UTC)
+"""How some senders write that they know of no end."""
 
 DEPARTMENTS: pl.DataFrame = department_list(
     department(),
@@ -34,12 +36,14 @@ DEPARTMENTS: pl.DataFrame = department_list(
     *(department(staffed_beds=8, expected_los_hours=5.0, valid_from=day + NEXT_MORNING) for day in DAYS[1:2]),
     department(department="Surgery", staffed_beds=4, expected_los_hours=20.0),
     department(hospital_id="2", hospital_name="Lariboisière", staffed_beds=3, expected_los_hours=1.5),
+    department(hospital_id="1", department="Maternity", staffed_beds=2),
+    department(hospital_id="2", hospital_name="Lariboisière", department="MATERNITY", staffed_beds=2),
 )
-"""One department changes in the middle of two of the days."""
+"""One department changes in the middle of two of the days; another is spelled differently in each hospital."""
 
 PATIENTS = ("p1", "p2", "p3")
-PLACES = ("ICU", "Surgery", " surgery", "Helipad")
-"""Listed everywhere, listed in one hospital, spelled differently, listed nowhere."""
+PLACES = ("ICU", "Surgery", " surgery", "maternity", "Helipad")
+"""Listed everywhere, listed in one hospital, spelled differently there or here, listed nowhere."""
 GENDERS = (None, "Female", "M", "Other", "it depends")
 AGES = (None, 0, 42, 43, 120, 137)
 BEDS = (None, "7", "W-12", 311)
@@ -114,7 +118,7 @@ def _correction(visit: _Visit, draw: Draw) -> None:
         "wait_minutes": draw(_waits),
         "admission_time": hour_ago,
         "arrival_time": hour_ago,
-        "discharge_time": soon,
+        "discharge_time": draw(st.sampled_from((soon, soon, OPEN_END))),
         "discharge_status": draw(_statuses),
         "gender": draw(_genders),
         "age": draw(_ages),
@@ -146,7 +150,7 @@ def snapshot_visits(draw: Draw, number: int, start: datetime) -> list[Body]:
         "hospital_id": draw(_hospitals),
         "admission_time": admission,
     }
-    ends = st.sampled_from((None, FUTURE, *(admission + timedelta(minutes=minutes) for minutes in MINUTES)))
+    ends = st.sampled_from((None, FUTURE, OPEN_END, *(admission + timedelta(minutes=minutes) for minutes in MINUTES)))
     return [
         snapshot(
             **fields,

@@ -20,17 +20,23 @@ from patient_flow.contracts.tables import (
     BRONZE_EVENTS,
     DIM_DEPARTMENT,
     DIM_PATIENT,
+    FACT_BED_CENSUS,
     FACT_PATIENT_FLOW,
     KPI_DEPARTMENT_DAY,
     SILVER_EVENTS,
 )
 from patient_flow.pipeline import incremental
 from patient_flow.pipeline.flow import waiting_visits
+from patient_flow.pipeline.rebuild import rebuild
 from patient_flow.stores.lake import Lake, LakeTable
+from patient_flow.transforms.read import Reading
 from patient_flow_tests import oracle
 from patient_flow_tests.builders import (
     EVENT_STEPS,
+    NOW,
+    SECRET,
     STEPS,
+    ZONE,
     Delivery,
     at,
     contents,
@@ -52,6 +58,9 @@ from patient_flow_tests.scenarios.agreement import (
 )
 from patient_flow_tests.scenarios.hospital_days import DEPARTMENTS
 from patient_flow_tests.stacks import Stack
+
+MEASURED = (DIM_DEPARTMENT, FACT_PATIENT_FLOW, FACT_BED_CENSUS, KPI_DEPARTMENT_DAY)
+"""What depends on the department list."""
 
 LINES = list(DEPARTMENTS.iter_rows(named=True))
 
@@ -338,6 +347,23 @@ def test_corrected_capacity_of_a_department_reaches_the_measures_of_the_past(lak
             run_step(step, lake, reference)
         run_micro_batches(alone, [received], reference, steps=EVENT_STEPS)
         assert_same(everything(lake), everything(alone))
+
+
+def test_a_department_taken_off_the_list_keeps_its_patients(lake: Lake) -> None:
+    """It is a department that only events name from then on, as a rebuild says; what events were flagged for stays."""
+    received = deliveries([event(department="Surgery"), event(visit_id="v2", patient_id="p2", event_time=at("12:00"))])
+    shorter = DEPARTMENTS.filter(pl.col("department") != "Surgery")
+    run_micro_batches(lake, [received[:1]], DEPARTMENTS, steps=EVENT_STEPS)
+    run_micro_batches(lake, [received[1:]], shorter, steps=EVENT_STEPS)
+
+    surgery = contents(lake, DIM_DEPARTMENT).filter(hospital_id="1", department="Surgery")
+    assert surgery["is_inferred"].to_list() == [True]
+    assert surgery["department_key"].item() in contents(lake, FACT_PATIENT_FLOW)["department_key"]
+    measured = {table.path: contents(lake, table) for table in MEASURED}
+    list(rebuild(lake, Reading(shorter, SECRET), shorter, ZONE, now=NOW, run_id="test"))
+    for table in MEASURED:
+        flags = [name for name in table.schema if name == "quality_flags"]
+        assert measured[table.path].drop(flags).to_dicts() == contents(lake, table).drop(flags).to_dicts(), table.path
 
 
 def test_an_admission_told_before_it_happens_falls_under_the_version_that_another_visit_brings(lakes: Lakes) -> None:

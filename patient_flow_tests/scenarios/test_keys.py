@@ -1,7 +1,13 @@
-"""Every key of a fact finds its row: no fact points into nothing, whenever its events happened."""
+"""Every key of a fact finds its row: no fact points into nothing, whenever its events happened.
+
+Nearly all of them happen in the calendar's years; the rest tests when DimTime grows beyond, and what that costs.
+"""
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
+import polars as pl
 import pytest
 
 from patient_flow.contracts.tables import (
@@ -14,7 +20,8 @@ from patient_flow.contracts.tables import (
     Table,
 )
 from patient_flow.stores.lake import Lake
-from patient_flow_tests.builders import contents, deliveries, event, run_micro_batches
+from patient_flow.transforms import calendar
+from patient_flow_tests.builders import contents, deliveries, event, run_micro_batches, snapshot
 from patient_flow_tests.scenarios.hospital_days import DEPARTMENTS
 from patient_flow_tests.stacks import Stack
 
@@ -49,3 +56,56 @@ def test_every_key_is_in_its_dimension(table: Table, column: str, dimension: Tab
     pointing, known = contents(filled, table)[column], contents(filled, dimension)[key]
     assert set(pointing) - set(known) == set()
     assert known.n_unique() == len(known)
+
+
+HOURS = ("accept_events", "dim_time")
+ENQUEUED = (datetime(2033, 5, 2, tzinfo=UTC), datetime(2039, 4, 2, tzinfo=UTC))
+
+
+def years(lake: Lake) -> list[int]:
+    """The UTC years whose hours DimTime has."""
+    hours = contents(lake, DIM_TIME)["hour_start_at"].drop_nulls()
+    return hours.dt.year().unique().sort().to_list()
+
+
+def test_a_year_that_is_there_already_costs_no_look_at_the_history(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Plans for the year after the calendar's last one, in one micro-batch after the other."""
+    received = deliveries(
+        snapshot(patient_id=f"p{number}", discharge_time="2036-02-01T00:00:00") for number in range(6)
+    )
+    run_micro_batches(lake, [received[:5]], DEPARTMENTS, steps=HOURS)
+    version = lake.open(DIM_TIME).version
+    looked_at = []
+    look = calendar.years_outside_calendar
+
+    def looking(frame: pl.DataFrame, columns: tuple[str, ...]) -> set[int]:
+        looked_at.append(frame.height if "event_time" in columns else 0)
+        return look(frame, columns)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(calendar, "years_outside_calendar", looking)
+        run_micro_batches(lake, [received[5:]], DEPARTMENTS, steps=HOURS)
+    assert max(looked_at) == 1
+    assert lake.open(DIM_TIME).version == version + 1, "the progress"
+    assert years(lake) == list(range(2020, 2037))
+
+
+def test_years_between_a_plan_and_the_calendar_come_when_the_time_has_come(lake: Lake) -> None:
+    """The plan's year is there long before; an open stay spans those in between once events are as late as that."""
+    planned = snapshot(admission_time="2033-05-01T10:00:00", discharge_time="2039-05-01T10:00:00")
+    seen = event(event_time="2039-04-01T10:00:00")
+    batches = [deliveries([body], start=at) for body, at in zip((planned, seen), ENQUEUED, strict=True)]
+    run_micro_batches(lake, batches[:1], DEPARTMENTS, steps=HOURS)
+    assert years(lake) == [*range(2020, 2036), 2039]
+    run_micro_batches(lake, [[batches[1][0]._replace(number=1)]], DEPARTMENTS, steps=HOURS)
+    assert years(lake) == list(range(2020, 2040))
+
+
+def test_a_year_goes_with_the_only_event_that_named_it(lake: Lake) -> None:
+    """The event loses its identity to one that reached the hub before it."""
+    first, second = (event(admission_time=time) for time in ("2026-03-20T09:00:00", "2017-03-20T09:00:00"))
+    received = deliveries([first, second, event(visit_id="v2", admission_time="2018-01-01T00:00:00")], partitions=2)
+    run_micro_batches(lake, [received[1:]], DEPARTMENTS, steps=HOURS)
+    assert years(lake) == list(range(2017, 2036))
+    run_micro_batches(lake, [received[:1]], DEPARTMENTS, steps=HOURS)
+    assert years(lake) == list(range(2018, 2036))

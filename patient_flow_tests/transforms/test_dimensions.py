@@ -10,10 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from patient_flow.health.keys import versions_chained
 from patient_flow.transforms import dimensions
 from patient_flow_tests import oracle
-from patient_flow_tests.builders import accepted, at, department, department_list, event
+from patient_flow_tests.builders import accepted, at, deliveries, department, department_list, event
 from patient_flow_tests.scenarios import hospital_days
+from patient_flow_tests.scenarios.agreement import assert_agreement, computed
 from patient_flow_tests.scenarios.hospital_days import DEPARTMENTS
 
 BEDS_ADDED = datetime(2026, 3, 1, tzinfo=UTC)
@@ -150,6 +152,26 @@ def test_a_listed_department_is_never_inferred() -> None:
     listed = department_list(department())
     versions = dimensions.department_versions(listed, listed.select("hospital_id", "department"))
     assert versions.filter(pl.col("department_key") != 0)["is_inferred"].to_list() == [False]
+
+
+def test_an_unknown_department_of_an_unknown_hospital_is_the_unknown_member() -> None:
+    """A sender may write so; it is no second member of that name, and its stays have the key 0."""
+    received = deliveries(
+        [
+            event(hospital_id="Unknown", department="Unknown"),
+            event(hospital_id="Unknown", event_type="transfer", event_time=at("12:00")),
+            event(hospital_id="Unknown", visit_id="v2", patient_id="p2"),
+        ]
+    )
+    frames = computed(received, DEPARTMENTS)
+    departments = frames["gold/dim_department"]
+    assert departments.filter(hospital_id="Unknown").select("department", "is_inferred").rows() == [
+        ("Unknown", True),
+        ("ICU", True),
+    ]
+    assert versions_chained(departments.clear(), departments, ("hospital_id", "department")).is_fine
+    assert frames["gold/fact_patient_flow"].filter(department_key=0).height == 1
+    assert_agreement(frames, oracle.judge(received, list(DEPARTMENTS.iter_rows(named=True))), DEPARTMENTS)
 
 
 def test_every_dimension_has_its_unknown_member_with_key_0() -> None:

@@ -11,11 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from patient_flow.contracts import rules
+from patient_flow.contracts.events import LONGEST_PLAN
 from patient_flow.contracts.tables import COORDINATES, INSTANT, SILVER_EVENTS
 from patient_flow.transforms.accept import candidates, judge
 from patient_flow.transforms.read import Reading, parse_timestamps, read_events
 
 ENQUEUED = datetime(2026, 11, 20, 12, tzinfo=UTC)
+LONGEST = ENQUEUED + LONGEST_PLAN
 READING = Reading(
     pl.DataFrame({"hospital_id": ["3", "4"], "department": ["ICU", "Surgery"]}),
     secret="a key",
@@ -97,6 +99,12 @@ def test_a_snapshot_needs_no_more_than_the_reference_format_has() -> None:
             ["discharge_is_in_the_future"],
         ),
         (
+            ADMISSION,
+            {"event_type": "discharge", "discharge_time": "9999-12-31T00:00:00"},
+            ["discharge_is_in_the_future"],
+        ),
+        (SNAPSHOT, {"admission_time": "9999-12-31T00:00:00"}, ["admission_is_in_the_future"]),
+        (
             SNAPSHOT,
             {"patient_id": None, "hospital_id": None, "schema_version": "7"},
             ["schema_version_is_unsupported", "patient_is_missing", "hospital_is_missing"],
@@ -112,6 +120,7 @@ def test_every_reason_is_named(base: dict[str, object], changes: dict[str, objec
     [
         (SNAPSHOT, {"admission_time": "2026-11-20T12:05:00"}),  # exactly five minutes ahead
         (SNAPSHOT, {"discharge_time": "2027-01-01T00:00:00"}),  # a planned discharge
+        (SNAPSHOT, {"discharge_time": "9999-12-31T00:00:00"}),  # none that anybody planned
         (SNAPSHOT, {"discharge_time": "2026-11-20T10:15:00.123456"}),  # a stay of no length
         (SNAPSHOT, {"schema_version": "1.7"}),
         (ADMISSION, {"event_type": "ADMISSION"}),
@@ -141,6 +150,16 @@ def test_what_the_contract_allows_is_accepted(base: dict[str, object], changes: 
         ({"discharge_status": "moon"}, ["discharge_status_is_unknown"], "discharge_status", None),
         ({"bed_id": [1]}, ["bed_is_unusable"], "bed_id", None),
         ({"discharge_time": "never"}, ["optional_time_is_unusable"], "discharge_time", None),
+        ({"discharge_time": "9999-12-31T23:59:59Z"}, ["optional_time_is_unusable"], "discharge_time", None),
+        ({"discharge_time": LONGEST.isoformat()}, [], "discharge_time", LONGEST),
+        (
+            {"discharge_time": (LONGEST + timedelta(microseconds=1)).isoformat()},
+            ["optional_time_is_unusable"],
+            "discharge_time",
+            None,
+        ),
+        ({"discharge_time": "1900-01-01T00:00:00"}, ["optional_time_is_unusable"], "discharge_time", None),
+        ({"arrival_time": "0001-01-01T00:00:00+02:00"}, ["optional_time_is_unusable"], "arrival_time", None),
         ({"bed_id": 17}, [], "bed_id", "17"),
     ],
 )
@@ -149,6 +168,21 @@ def test_repairs_are_flagged_and_nothing_is_invented(
 ) -> None:
     row = one(SNAPSHOT, **changes)
     assert (row["reasons"], row["quality_flags"], row[field]) == ([], flags, value)
+
+
+@pytest.mark.parametrize("said", ["cardiology", "Cardiology", "CARDIOLOGY"])
+@pytest.mark.parametrize(
+    ("hospital", "spelling", "is_listed"),
+    [("1", "Cardiology", True), ("2", "CARDIOLOGY", True), ("3", "Cardiology", False)],
+)
+def test_a_department_is_spelled_as_its_own_hospital_lists_it(
+    said: str, hospital: str, spelling: str, is_listed: bool
+) -> None:
+    """And as the first that lists it where its own does not."""
+    listed = pl.DataFrame({"hospital_id": ["1", "2"], "department": ["Cardiology", "CARDIOLOGY"]})
+    body = json.dumps({**SNAPSHOT, "hospital_id": hospital, "department": said}).encode()
+    row = read_events(bronze(body), Reading(listed, secret="a key")).row(0, named=True)
+    assert (row["department"], row["department_is_listed"]) == (spelling, is_listed)
 
 
 @pytest.mark.parametrize(
