@@ -96,6 +96,15 @@ def test_what_is_used_is_declared(path: Path) -> None:
     assert used - declared - BUILT_IN == set()
 
 
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_names_and_conditions_are_known_before_anything_is_deployed(path: Path) -> None:
+    """The compiler refuses what only a deployed resource knows in a name, a scope or a condition (BCP120)."""
+    code = _code(path)
+    decided = re.findall(r"^  (?:name|scope): (.*)$", code, re.MULTILINE) + re.findall(r"= if \((.*)\) \{", code)
+    assert decided or not re.search(r"^(?:resource|module) ", code, re.MULTILINE)
+    assert [value for value in decided if re.search(r"\.(?:properties|outputs|identity)\b", value)] == []
+
+
 @pytest.mark.parametrize("path", PARAMETER_FILES, ids=lambda path: path.name)
 def test_parameter_files_fit_main(path: Path) -> None:
     text = path.read_text()

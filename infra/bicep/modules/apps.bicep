@@ -183,36 +183,14 @@ resource logs 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' = {
   }
 }
 
-// An internal environment has no public name: this zone makes its apps' names resolve inside the network.
-resource internalZone 'Microsoft.Network/privateDnsZones@2020-06-01' = if (isInternal) {
-  name: environment.properties.defaultDomain
-  location: 'global'
-  tags: tags
-}
-
-resource internalLink 'Microsoft.Network/privateDnsZones/virtualNetworkLinks@2020-06-01' = if (isInternal) {
-  parent: internalZone
-  name: 'link-${stem}'
-  location: 'global'
-  tags: tags
-  properties: {
-    registrationEnabled: false
-    virtualNetwork: {
-      id: networkId
-    }
-  }
-}
-
-resource internalNames 'Microsoft.Network/privateDnsZones/A@2020-06-01' = if (isInternal) {
-  parent: internalZone
-  name: '*'
-  properties: {
-    ttl: 3600
-    aRecords: [
-      {
-        ipv4Address: environment.properties.staticIp
-      }
-    ]
+module internalDns 'internal-dns.bicep' = if (isInternal) {
+  name: 'internal-dns'
+  params: {
+    zoneName: environment.properties.defaultDomain
+    ipAddress: environment.properties.staticIp
+    networkId: networkId
+    stem: stem
+    tags: tags
   }
 }
 
