@@ -284,7 +284,7 @@ var zones = {
   vault: 'privatelink.vaultcore.azure.net'
   registry: 'privatelink.azurecr.io'
   postgresqlServer: 'privatelink.postgres.database.azure.com'
-  sqlServer: 'privatelink.database.windows.net'
+  sqlServer: 'privatelink${az.environment().suffixes.sqlServerHostname}'
   Sql: 'privatelink.sql.azuresynapse.net'
 }
 var warehouseZones = warehouseKind == 'synapse' ? [
@@ -468,10 +468,10 @@ module sql 'modules/warehouse-sql.bicep' = if (warehouseKind == 'mssql') {
   }
 }
 
-var warehouseHost = warehouseKind == 'synapse' ? synapse.outputs.host : (warehouseKind == 'mssql' ? sql.outputs.host : fabricHost)
+var warehouseHost = warehouseKind == 'synapse' ? synapse!.outputs.host : (warehouseKind == 'mssql' ? sql!.outputs.host : fabricHost)
 var warehouseDatabase = warehouseKind == 'fabric' ? fabricDatabase : 'patient_flow'
-var warehouseServerId = warehouseKind == 'synapse' ? synapse.outputs.serverId : (warehouseKind == 'mssql' ? sql.outputs.serverId : '')
-var warehouseDatabaseId = warehouseKind == 'synapse' ? synapse.outputs.databaseId : (warehouseKind == 'mssql' ? sql.outputs.databaseId : '')
+var warehouseServerId = warehouseKind == 'synapse' ? synapse!.outputs.serverId : (warehouseKind == 'mssql' ? sql!.outputs.serverId : '')
+var warehouseDatabaseId = warehouseKind == 'synapse' ? synapse!.outputs.databaseId : (warehouseKind == 'mssql' ? sql!.outputs.databaseId : '')
 
 // The lake has two faces: delta-rs and Dagster's run logs speak to blob, Synapse and Spark to dfs.
 module blobEndpoint 'modules/private-endpoint.bicep' = {
@@ -807,6 +807,6 @@ output pipelineIdentityName string = identities.outputs.pipeline.name
 output controlIdentityName string = identities.outputs.control.name
 output dashboardIdentityName string = identities.outputs.dashboard.name
 output migrationIdentityName string = identities.outputs.migration.name
-output uiUrl string = appsReady ? apps.outputs.uiUrl : ''
-output viewerUrl string = appsReady ? apps.outputs.viewerUrl : ''
-output dashboardUrl string = appsReady ? apps.outputs.dashboardUrl : ''
+output uiUrl string = appsReady ? apps!.outputs.uiUrl : ''
+output viewerUrl string = appsReady ? apps!.outputs.viewerUrl : ''
+output dashboardUrl string = appsReady ? apps!.outputs.dashboardUrl : ''

@@ -71,10 +71,26 @@ def test_modules_get_the_parameters_that_they_declare(name: str, path: Path, giv
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
 def test_outputs_that_are_read_exist(path: Path) -> None:
     modules = _parsed(path).get("modules", {})
-    for module, output in re.findall(r"\b(\w+)\.outputs\.(\w+)", _code(path)):
+    for module, output in re.findall(r"\b(\w+)!?\.outputs\.(\w+)", _code(path)):
         assert module in modules
         declared = (path.parent / modules[module]["detail"]["path"]).read_text()
         assert re.search(rf"^output {output} ", declared, re.MULTILINE), f"{module} has no output {output}"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_whoever_reads_a_conditional_declaration_says_that_it_is_there(path: Path) -> None:
+    """With `!`: without it the compiler warns that it may not be deployed (BCP318), and a warning fails the check."""
+    code = _code(path)
+    for name in re.findall(r"^(?:resource|module) (\w+) .*= if \(", code, re.MULTILINE):
+        assert re.findall(rf"(?<![\w.]){name}\.(?!id\b|name\b)\w+", code) == []
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_no_address_of_one_azure_cloud_is_written_out(path: Path) -> None:
+    """Hosts that `az.environment()` knows; the linter lets nothing but descriptions and comments name them."""
+    text = re.sub(r"^(?:@description|//).*$", "", path.read_text(), flags=re.MULTILINE)
+    hosts = r"\b(?:core|database|graph)\.windows\.net|login\.microsoftonline\.com|vault\.azure\.net|management\.azure\.com"
+    assert re.findall(hosts, text) == []
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
