@@ -27,6 +27,9 @@ param extraTags object = {}
 @description('True once secrets are set and the image is pushed.')
 param appsReady bool
 
+@description('True once the pseudonym key and the sign-in secret are set. On Kubernetes before the apps, which are never ready here.')
+param secretsExist bool = appsReady
+
 @description('Image repository and tag in the registry, as in patient-flow:4f2a9c1.')
 param imageName string = 'patient-flow:none'
 
@@ -388,7 +391,7 @@ module vault 'modules/keyvault.bicep' = {
       identities.outputs.control.principalId
       identities.outputs.dashboard.principalId
     ]
-    secretsExist: appsReady
+    secretsExist: secretsExist
     alertSecretsExist: alertSecretsExist
     operatorIps: operatorIps
     publicNetworkAccess: accessForOperators
