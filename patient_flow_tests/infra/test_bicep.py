@@ -170,6 +170,19 @@ def test_secrets_may_be_read_before_the_apps_are_ready() -> None:
     assert "secretsExist=true" in (ROOT / "infra/kubernetes/README.md").read_text()
 
 
+def test_jobs_that_pages_and_pipelines_start_exist_and_keep_their_settings() -> None:
+    """A job that is started with an image or arguments of its own loses its environment."""
+    declared = set(re.findall(r"name: '(warehouse-\w+)'", (BICEP / "modules/apps.bicep").read_text()))
+    places = [*(ROOT / "infra/docs").glob("*.md"), *(ROOT / "infra/pipelines").iterdir()]
+    started = [
+        (job, options)
+        for place in places
+        for job, options in re.findall(r"job start (?:-n|--name) ([\w-]+)([^`)\n]*)", place.read_text())
+    ]
+    assert {job for job, _ in started} == declared
+    assert [options for _, options in started if re.search(r"--(?:image|args|command|env-vars)", options)] == []
+
+
 def test_nobody_signs_in_with_a_key_or_password() -> None:
     everything = "\n".join(path.read_text() for path in FILES)
     for refused in ("allowSharedKeyAccess: false", "adminUserEnabled: false", "passwordAuth: 'Disabled'"):

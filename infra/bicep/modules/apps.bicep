@@ -1,5 +1,5 @@
 // The processes: Dagster's code location, daemon and web UI (for operators, and read-only for viewers), the dashboard,
-// and the job that creates the warehouse's tables. One image, five commands.
+// and the jobs that create and change the warehouse's tables. One image for all.
 
 @description('Region of all resources.')
 param location string
@@ -446,9 +446,32 @@ module dashboard 'app.bicep' = {
   }
 }
 
-// Started by the deployment pipeline before the new apps take over: creates and migrates tables and views.
-resource warehouseInit 'Microsoft.App/jobs@2025-01-01' = {
-  name: 'warehouse-init'
+// What changes tables and views of the warehouse: started by the deployment pipeline (init) or by hand (upgrade.md). One
+// job per command, since a job that is started with other arguments loses the settings it was declared with.
+var warehouseJobs = [
+  {
+    name: 'warehouse-init'
+    arguments: [
+      'init'
+    ]
+  }
+  {
+    name: 'warehouse-preview'
+    arguments: [
+      'migrate'
+      '--dry-run'
+    ]
+  }
+  {
+    name: 'warehouse-migrate'
+    arguments: [
+      'migrate'
+    ]
+  }
+]
+
+resource warehouseJob 'Microsoft.App/jobs@2025-01-01' = [for job in warehouseJobs: {
+  name: job.name
   location: location
   tags: tags
   identity: {
@@ -478,13 +501,12 @@ resource warehouseInit 'Microsoft.App/jobs@2025-01-01' = {
     template: {
       containers: [
         {
-          name: 'warehouse-init'
+          name: job.name
           image: image
-          args: [
+          args: concat([
             'patient-flow'
             'warehouse'
-            'init'
-          ]
+          ], job.arguments)
           env: concat(warehouseSettings, [
             {
               name: 'AZURE_CLIENT_ID'
@@ -499,7 +521,7 @@ resource warehouseInit 'Microsoft.App/jobs@2025-01-01' = {
       ]
     }
   }
-}
+}]
 
 output environmentId string = environment.id
 output codeId string = resourceId('Microsoft.App/containerApps', 'code')
