@@ -227,6 +227,15 @@ def test_every_service_that_holds_data_is_audited() -> None:
         assert "Microsoft.Insights/diagnosticSettings" in text, name
 
 
+def test_audit_of_the_sql_server_is_taken_from_its_master_database() -> None:
+    """The one place where the diagnostic setting of server auditing is looked for."""
+    resources = _parsed(BICEP / "modules/warehouse-sql.bicep")["resources"]
+    audit = resources["audit"]["config"]
+    assert audit["scope"] == "master"
+    assert [log["category"] for log in audit["properties"]["logs"]] == ["SQLSecurityAuditEvents"]
+    assert resources["master"]["config"]["name"] == "master"
+
+
 def test_what_checkov_leaves_out_has_a_reason() -> None:
     lines = (BICEP / ".checkov.yaml").read_text().splitlines()
     skipped = [line for line in lines if line.lstrip().startswith("- CKV")]
