@@ -236,6 +236,12 @@ def test_audit_of_the_sql_server_is_taken_from_its_master_database() -> None:
     assert resources["master"]["config"]["name"] == "master"
 
 
+def test_status_codes_of_storage_are_compared_as_text() -> None:
+    """The column is one of text: a comparison with a number is an error, and the alert would never come."""
+    alerts = (BICEP / "modules/alerts.bicep").read_text()
+    assert re.findall(r"\bStatusCode\S* == (\S+)", alerts) == ['"403"']
+
+
 def test_what_checkov_leaves_out_has_a_reason() -> None:
     lines = (BICEP / ".checkov.yaml").read_text().splitlines()
     skipped = [line for line in lines if line.lstrip().startswith("- CKV")]

@@ -221,7 +221,7 @@ var logAlerts = [
     name: 'lake-refused'
     description: 'Somebody or something was refused by the lake: a missing right, or a probe.'
     severity: 3
-    query: 'StorageBlobLogs | where StatusCode == 403 | where AuthenticationType != "Anonymous"'
+    query: 'StorageBlobLogs | where tostring(StatusCode) == "403" | where AuthenticationType != "Anonymous"'
     operator: 'GreaterThan'
     threshold: 10
     window: 'PT15M'
