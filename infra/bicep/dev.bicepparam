@@ -12,9 +12,8 @@ param addressPrefix = '10.60.0.0/22'
 param appsPrefix = '10.60.0.0/24'
 param endpointsPrefix = '10.60.1.0/24'
 param isPrivate = false
-// The team's office and build agents, as in ["203.0.113.7"].
+// The team's office and build agents, as in ["203.0.113.7"]: they alone open the pages.
 param operatorIps = json(readEnvironmentVariable('OPERATOR_IPS', '[]'))
-param clientIpRanges = json(readEnvironmentVariable('OPERATOR_IPS', '[]'))
 
 param databaseAdminsGroupId = readEnvironmentVariable('DATABASE_ADMINS_GROUP_ID', '')
 param databaseAdminsGroupName = readEnvironmentVariable('DATABASE_ADMINS_GROUP_NAME', '')

@@ -47,13 +47,13 @@ param endpointsPrefix string
 @description('True: web pages open inside the network only, and the hub and the lake never open for operatorIps.')
 param isPrivate bool
 
-@description('Single addresses of operators and build agents outside the network; while not empty, firewalls let them in.')
+@description('Single addresses (no CIDR) of operators and build agents outside the network; while not empty, firewalls let them in.')
 param operatorIps array = []
 
 @description('Addresses from which hospitals send without VPN or ExpressRoute (CIDR).')
 param producerIpRanges array = []
 
-@description('Addresses that may open web pages when the environment is not internal (CIDR); empty for all.')
+@description('Addresses that may open web pages when the environment is not internal (CIDR), besides operatorIps.')
 param clientIpRanges array = []
 
 @description('Resource group that already holds the private DNS zones; empty to create them here.')
@@ -276,6 +276,8 @@ var tags = union({
   'data-classification': 'health'
 }, extraTags)
 var allowedRanges = isPrivate ? [] : operatorIps
+// Container Apps ask for CIDR, which the firewall of storage refuses for a single address.
+var operatorRanges = [for address in operatorIps: '${address}/32']
 // A service has a public address only while somebody outside the network is let in.
 var accessForOperators = empty(operatorIps) ? 'Disabled' : 'Enabled'
 var accessForProducers = empty(concat(producerIpRanges, allowedRanges)) ? 'Disabled' : 'Enabled'
@@ -733,7 +735,7 @@ module apps 'modules/apps.bicep' = if (appsReady) {
     networkId: network.outputs.networkId
     isInternal: isPrivate
     isZoneRedundant: isPrivate
-    clientIpRanges: clientIpRanges
+    clientIpRanges: isPrivate ? clientIpRanges : concat(clientIpRanges, operatorRanges)
     image: '${registry.outputs.loginServer}/${imageName}'
     registryServer: registry.outputs.loginServer
     identities: {

@@ -183,6 +183,14 @@ def test_jobs_that_pages_and_pipelines_start_exist_and_keep_their_settings() -> 
     assert [options for _, options in started if re.search(r"--(?:image|args|command|env-vars)", options)] == []
 
 
+def test_an_empty_list_of_clients_opens_no_page_to_the_internet() -> None:
+    """Container Apps let everybody in where there is no rule."""
+    apps = (BICEP / "modules/apps.bicep").read_text()
+    assert re.search(r"var allowedClients = isInternal \|\| !empty\(clientIpRanges\) \? clientIpRanges : \[\s+'127", apps)
+    assert "var ipRestrictions = [for (range, i) in allowedClients: {" in apps
+    assert apps.count("ipSecurityRestrictions: ipRestrictions") == apps.count("external: true")
+
+
 def test_nobody_signs_in_with_a_key_or_password() -> None:
     everything = "\n".join(path.read_text() for path in FILES)
     for refused in ("allowSharedKeyAccess: false", "adminUserEnabled: false", "passwordAuth: 'Disabled'"):

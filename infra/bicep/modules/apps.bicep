@@ -22,7 +22,7 @@ param isInternal bool
 @description('True spreads replicas over zones; cannot be changed later.')
 param isZoneRedundant bool
 
-@description('Addresses that may open pages when the environment is not internal; empty for all.')
+@description('Addresses that may open pages (CIDR); empty for the whole network, or for nobody when the environment is not internal.')
 param clientIpRanges array
 
 @description('Image with tag or digest.')
@@ -87,7 +87,11 @@ var ports = {
   ui: 3000
   dashboard: 8050
 }
-var ipRestrictions = [for (range, i) in clientIpRanges: {
+// No rule at all lets everybody in. Outside a network of its own, an empty list therefore allows what nobody comes from.
+var allowedClients = isInternal || !empty(clientIpRanges) ? clientIpRanges : [
+  '127.0.0.1/32'
+]
+var ipRestrictions = [for (range, i) in allowedClients: {
   name: 'clients-${i}'
   action: 'Allow'
   ipAddressRange: range
