@@ -45,7 +45,8 @@ param pipelineCpu = '1'
 param pipelineMemory = '2Gi'
 
 param logRetentionDays = 30
-param logDailyQuotaGb = 1
+// Three times what a day writes (cost.md): beyond it audit and heartbeats are dropped too, and no-tick alerts.
+param logDailyQuotaGb = 3
 param monthlyBudget = 400
 param budgetStartDate = '2026-12-01'
 

@@ -52,7 +52,8 @@ param pipelineMemory = '8Gi'
 
 // Access to health data: a year, searchable.
 param logRetentionDays = 365
-param logDailyQuotaGb = 10
+// A cap would drop the audit trail and, with the daemon's lines, raise the alert no-tick: log-volume tells instead.
+param logDailyQuotaGb = -1
 param monthlyBudget = 5000
 param budgetStartDate = '2026-12-01'
 

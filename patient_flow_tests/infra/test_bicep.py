@@ -191,6 +191,12 @@ def test_an_empty_list_of_clients_opens_no_page_to_the_internet() -> None:
     assert apps.count("ipSecurityRestrictions: ipRestrictions") == apps.count("external: true")
 
 
+def test_no_cap_drops_the_audit_trail_of_production() -> None:
+    """An alert on the volume stands in its place."""
+    assert "param logDailyQuotaGb = -1\n" in (BICEP / "prod.bicepparam").read_text()
+    assert "Usage | where IsBillable" in (BICEP / "modules/alerts.bicep").read_text()
+
+
 def test_nobody_signs_in_with_a_key_or_password() -> None:
     everything = "\n".join(path.read_text() for path in FILES)
     for refused in ("allowSharedKeyAccess: false", "adminUserEnabled: false", "passwordAuth: 'Disabled'"):
