@@ -47,8 +47,10 @@ param pipelineMemory = '2Gi'
 param logRetentionDays = 30
 // Three times what a day writes (cost.md): beyond it audit and heartbeats are dropped too, and no-tick alerts.
 param logDailyQuotaGb = 3
-param monthlyBudget = 400
-param budgetStartDate = '2026-12-01'
+// Some more than the estimate of cost.md.
+param monthlyBudget = 650
+// Asked for at the first deployment only, when it must not lie before the current month; it cannot be changed later.
+param budgetStartDate = readEnvironmentVariable('BUDGET_START_DATE', '2026-12-01')
 
 // The demo's 7 hospitals × 7 departments.
 param departments = ''

@@ -197,6 +197,20 @@ def test_no_cap_drops_the_audit_trail_of_production() -> None:
     assert "Usage | where IsBillable" in (BICEP / "modules/alerts.bicep").read_text()
 
 
+@pytest.mark.parametrize("path", PARAMETER_FILES, ids=lambda path: path.name)
+def test_budgets_are_above_the_estimate_and_start_when_the_first_deployment_says(path: Path) -> None:
+    """Azure refuses a budget whose first month is over."""
+    text = path.read_text()
+    page = (ROOT / "infra/docs/cost.md").read_text()
+    (total,) = re.findall(r"^\| \*\*a month, about\*\* \|(.*)\|$", page, re.MULTILINE)
+    heads = re.findall(r"^\| service \|(.*)\|$", page, re.MULTILINE)[0].split("|")
+    sums = [int(re.sub(r"\D", "", cell)) for cell in total.split("|")]
+    estimates = [amount for head, amount in zip(heads, sums, strict=True) if path.name in head]
+    assert len(estimates) == 1
+    assert int(re.findall(r"^param monthlyBudget = (\d+)$", text, re.MULTILINE)[0]) > estimates[0]
+    assert "param budgetStartDate = readEnvironmentVariable('BUDGET_START_DATE'," in text
+
+
 def test_nobody_signs_in_with_a_key_or_password() -> None:
     everything = "\n".join(path.read_text() for path in FILES)
     for refused in ("allowSharedKeyAccess: false", "adminUserEnabled: false", "passwordAuth: 'Disabled'"):
