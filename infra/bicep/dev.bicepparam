@@ -25,7 +25,6 @@ param producerPrincipalIds = json(readEnvironmentVariable('PRODUCER_PRINCIPAL_ID
 param alertEmails = json(readEnvironmentVariable('ALERT_EMAILS', '[]'))
 
 param lakeSku = 'Standard_LRS'
-param softDeleteDays = 7
 param captureRetentionDays = 7
 
 param throughputUnits = 1

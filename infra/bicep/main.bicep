@@ -96,8 +96,8 @@ param alertEmails array
 @description('Replication of the lake.')
 param lakeSku string = 'Standard_ZRS'
 
-@description('Days in which deleted files can be brought back.')
-param softDeleteDays int = 14
+@description('Days in which deleted files can be brought back; those that the pipeline replaced are billed as long (cost.md).')
+param softDeleteDays int = 7
 
 @description('Days that Capture keeps raw bodies.')
 param captureRetentionDays int = 30
@@ -158,8 +158,11 @@ param isPostgresGeoRedundant bool = false
 @description('Cores of the code location, where runs are executed.')
 param pipelineCpu string = '2'
 
-@description('Memory of the code location: twice its cores.')
+@description('Memory of the code location: on Consumption exactly twice its cores in GiB.')
 param pipelineMemory string = '4Gi'
+
+@description('Workload profile of the code location: Consumption up to 4 cores, beyond that a dedicated size as in D8.')
+param pipelineProfile string = 'Consumption'
 
 @description('Days that logs stay searchable.')
 param logRetentionDays int = 90
@@ -759,6 +762,7 @@ module apps 'modules/apps.bicep' = if (appsReady) {
     dashboardGroupId: dashboardGroupId
     pipelineCpu: pipelineCpu
     pipelineMemory: pipelineMemory
+    pipelineProfile: pipelineProfile
     workspaceId: logs.outputs.workspaceId
   }
   // Names must resolve to private addresses before an app asks for the first time.

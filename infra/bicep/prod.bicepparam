@@ -30,7 +30,6 @@ param alertEmails = json(readEnvironmentVariable('ALERT_EMAILS', '[]'))
 
 // Zones and the paired region: health data that cannot be measured again.
 param lakeSku = 'Standard_GZRS'
-param softDeleteDays = 30
 param captureRetentionDays = 90
 
 param throughputUnits = 2

@@ -249,6 +249,20 @@ def test_lifecycle_rules_delete_what_is_of_passing_use_and_nothing_that_delta_ow
     assert deleted == {"capture/", "dagster-logs/", f"gold/{EXPORTS}/", *staging}
 
 
+def test_what_is_kept_for_a_week_does_not_pay_for_a_month_in_the_cool_tier() -> None:
+    lake = (BICEP / "modules/lake.bicep").read_text()
+    assert re.search(r"tierToCool: captureRetentionDays > 30 \? \{\s+daysAfterModificationGreaterThan: 1\s+\} : null", lake)
+
+
+def test_the_code_location_may_have_more_cores_than_consumption_has() -> None:
+    for path in PARAMETER_FILES:
+        text = path.read_text()
+        (cores,) = re.findall(r"^param pipelineCpu = '([\d.]+)'$", text, re.MULTILINE)
+        assert float(cores) <= 4 or "param pipelineProfile = 'D" in text
+    code = _body(_parsed(BICEP / "modules/apps.bicep")["modules"]["code"]["config"])["params"]
+    assert code["workloadProfileName"] == "pipelineProfile"
+
+
 def test_every_service_that_holds_data_is_audited() -> None:
     for name in ("lake", "eventhub", "keyvault", "registry", "postgres", "warehouse-synapse", "warehouse-sql", "apps"):
         text = (BICEP / f"modules/{name}.bicep").read_text()

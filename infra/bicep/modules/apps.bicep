@@ -79,6 +79,9 @@ param pipelineCpu string
 @description('Memory of the code location.')
 param pipelineMemory string
 
+@description('Workload profile of the code location: Consumption (4 cores at most), or a dedicated size as in D8.')
+param pipelineProfile string
+
 @description('Log Analytics workspace.')
 param workspaceId string
 
@@ -138,6 +141,16 @@ var controlSettings = concat(dagsterSettings, [
   }
 ])
 
+// The second node is there while a new revision starts beside the old one.
+var dedicatedProfiles = pipelineProfile == 'Consumption' ? [] : [
+  {
+    name: pipelineProfile
+    workloadProfileType: pipelineProfile
+    minimumCount: 1
+    maximumCount: 2
+  }
+]
+
 resource environment 'Microsoft.App/managedEnvironments@2025-01-01' = {
   name: 'cae-${stem}'
   location: location
@@ -148,12 +161,12 @@ resource environment 'Microsoft.App/managedEnvironments@2025-01-01' = {
       internal: isInternal
     }
     zoneRedundant: isZoneRedundant
-    workloadProfiles: [
+    workloadProfiles: concat([
       {
         name: 'Consumption'
         workloadProfileType: 'Consumption'
       }
-    ]
+    ], dedicatedProfiles)
     // Through a diagnostic setting: no workspace key, and tables with proper columns.
     appLogsConfiguration: {
       destination: 'azure-monitor'
@@ -253,6 +266,7 @@ module code 'app.bicep' = {
         secretRef: 'pseudonym-key'
       }
     ])
+    workloadProfileName: pipelineProfile
     cpu: pipelineCpu
     memory: pipelineMemory
     ingress: {
