@@ -12,9 +12,8 @@ param addressPrefix = '10.60.0.0/22'
 param appsPrefix = '10.60.0.0/24'
 param endpointsPrefix = '10.60.1.0/24'
 param isPrivate = false
-// The team's office and build agents, as in ["203.0.113.7"].
+// The team's office and build agents, as in ["203.0.113.7"]: they alone open the pages.
 param operatorIps = json(readEnvironmentVariable('OPERATOR_IPS', '[]'))
-param clientIpRanges = json(readEnvironmentVariable('OPERATOR_IPS', '[]'))
 
 param databaseAdminsGroupId = readEnvironmentVariable('DATABASE_ADMINS_GROUP_ID', '')
 param databaseAdminsGroupName = readEnvironmentVariable('DATABASE_ADMINS_GROUP_NAME', '')
@@ -26,7 +25,6 @@ param producerPrincipalIds = json(readEnvironmentVariable('PRODUCER_PRINCIPAL_ID
 param alertEmails = json(readEnvironmentVariable('ALERT_EMAILS', '[]'))
 
 param lakeSku = 'Standard_LRS'
-param softDeleteDays = 7
 param captureRetentionDays = 7
 
 param throughputUnits = 1
@@ -46,9 +44,12 @@ param pipelineCpu = '1'
 param pipelineMemory = '2Gi'
 
 param logRetentionDays = 30
-param logDailyQuotaGb = 1
-param monthlyBudget = 400
-param budgetStartDate = '2026-12-01'
+// Three times what a day writes (cost.md): beyond it audit and heartbeats are dropped too, and no-tick alerts.
+param logDailyQuotaGb = 3
+// Some more than the estimate of cost.md.
+param monthlyBudget = 650
+// Asked for at the first deployment only, when it must not lie before the current month; it cannot be changed later.
+param budgetStartDate = readEnvironmentVariable('BUDGET_START_DATE', '2026-12-01')
 
 // The demo's 7 hospitals × 7 departments.
 param departments = ''

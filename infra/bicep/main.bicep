@@ -27,6 +27,9 @@ param extraTags object = {}
 @description('True once secrets are set and the image is pushed.')
 param appsReady bool
 
+@description('True once the pseudonym key and the sign-in secret are set. On Kubernetes before the apps, which are never ready here.')
+param secretsExist bool = appsReady
+
 @description('Image repository and tag in the registry, as in patient-flow:4f2a9c1.')
 param imageName string = 'patient-flow:none'
 
@@ -44,13 +47,13 @@ param endpointsPrefix string
 @description('True: web pages open inside the network only, and the hub and the lake never open for operatorIps.')
 param isPrivate bool
 
-@description('Single addresses of operators and build agents outside the network; while not empty, firewalls let them in.')
+@description('Single addresses (no CIDR) of operators and build agents outside the network; while not empty, firewalls let them in.')
 param operatorIps array = []
 
 @description('Addresses from which hospitals send without VPN or ExpressRoute (CIDR).')
 param producerIpRanges array = []
 
-@description('Addresses that may open web pages when the environment is not internal (CIDR); empty for all.')
+@description('Addresses that may open web pages when the environment is not internal (CIDR), besides operatorIps.')
 param clientIpRanges array = []
 
 @description('Resource group that already holds the private DNS zones; empty to create them here.')
@@ -93,8 +96,8 @@ param alertEmails array
 @description('Replication of the lake.')
 param lakeSku string = 'Standard_ZRS'
 
-@description('Days in which deleted files can be brought back.')
-param softDeleteDays int = 14
+@description('Days in which deleted files can be brought back; those that the pipeline replaced are billed as long (cost.md).')
+param softDeleteDays int = 7
 
 @description('Days that Capture keeps raw bodies.')
 param captureRetentionDays int = 30
@@ -155,8 +158,11 @@ param isPostgresGeoRedundant bool = false
 @description('Cores of the code location, where runs are executed.')
 param pipelineCpu string = '2'
 
-@description('Memory of the code location: twice its cores.')
+@description('Memory of the code location: on Consumption exactly twice its cores in GiB.')
 param pipelineMemory string = '4Gi'
+
+@description('Workload profile of the code location: Consumption up to 4 cores, beyond that a dedicated size as in D8.')
+param pipelineProfile string = 'Consumption'
 
 @description('Days that logs stay searchable.')
 param logRetentionDays int = 90
@@ -273,6 +279,8 @@ var tags = union({
   'data-classification': 'health'
 }, extraTags)
 var allowedRanges = isPrivate ? [] : operatorIps
+// Container Apps ask for CIDR, which the firewall of storage refuses for a single address.
+var operatorRanges = [for address in operatorIps: '${address}/32']
 // A service has a public address only while somebody outside the network is let in.
 var accessForOperators = empty(operatorIps) ? 'Disabled' : 'Enabled'
 var accessForProducers = empty(concat(producerIpRanges, allowedRanges)) ? 'Disabled' : 'Enabled'
@@ -284,7 +292,7 @@ var zones = {
   vault: 'privatelink.vaultcore.azure.net'
   registry: 'privatelink.azurecr.io'
   postgresqlServer: 'privatelink.postgres.database.azure.com'
-  sqlServer: 'privatelink.database.windows.net'
+  sqlServer: 'privatelink${az.environment().suffixes.sqlServerHostname}'
   Sql: 'privatelink.sql.azuresynapse.net'
 }
 var warehouseZones = warehouseKind == 'synapse' ? [
@@ -388,7 +396,7 @@ module vault 'modules/keyvault.bicep' = {
       identities.outputs.control.principalId
       identities.outputs.dashboard.principalId
     ]
-    secretsExist: appsReady
+    secretsExist: secretsExist
     alertSecretsExist: alertSecretsExist
     operatorIps: operatorIps
     publicNetworkAccess: accessForOperators
@@ -468,10 +476,10 @@ module sql 'modules/warehouse-sql.bicep' = if (warehouseKind == 'mssql') {
   }
 }
 
-var warehouseHost = warehouseKind == 'synapse' ? synapse.outputs.host : (warehouseKind == 'mssql' ? sql.outputs.host : fabricHost)
+var warehouseHost = warehouseKind == 'synapse' ? synapse!.outputs.host : (warehouseKind == 'mssql' ? sql!.outputs.host : fabricHost)
 var warehouseDatabase = warehouseKind == 'fabric' ? fabricDatabase : 'patient_flow'
-var warehouseServerId = warehouseKind == 'synapse' ? synapse.outputs.serverId : (warehouseKind == 'mssql' ? sql.outputs.serverId : '')
-var warehouseDatabaseId = warehouseKind == 'synapse' ? synapse.outputs.databaseId : (warehouseKind == 'mssql' ? sql.outputs.databaseId : '')
+var warehouseServerId = warehouseKind == 'synapse' ? synapse!.outputs.serverId : (warehouseKind == 'mssql' ? sql!.outputs.serverId : '')
+var warehouseDatabaseId = warehouseKind == 'synapse' ? synapse!.outputs.databaseId : (warehouseKind == 'mssql' ? sql!.outputs.databaseId : '')
 
 // The lake has two faces: delta-rs and Dagster's run logs speak to blob, Synapse and Spark to dfs.
 module blobEndpoint 'modules/private-endpoint.bicep' = {
@@ -730,7 +738,7 @@ module apps 'modules/apps.bicep' = if (appsReady) {
     networkId: network.outputs.networkId
     isInternal: isPrivate
     isZoneRedundant: isPrivate
-    clientIpRanges: clientIpRanges
+    clientIpRanges: isPrivate ? clientIpRanges : concat(clientIpRanges, operatorRanges)
     image: '${registry.outputs.loginServer}/${imageName}'
     registryServer: registry.outputs.loginServer
     identities: {
@@ -754,6 +762,7 @@ module apps 'modules/apps.bicep' = if (appsReady) {
     dashboardGroupId: dashboardGroupId
     pipelineCpu: pipelineCpu
     pipelineMemory: pipelineMemory
+    pipelineProfile: pipelineProfile
     workspaceId: logs.outputs.workspaceId
   }
   // Names must resolve to private addresses before an app asks for the first time.
@@ -807,6 +816,6 @@ output pipelineIdentityName string = identities.outputs.pipeline.name
 output controlIdentityName string = identities.outputs.control.name
 output dashboardIdentityName string = identities.outputs.dashboard.name
 output migrationIdentityName string = identities.outputs.migration.name
-output uiUrl string = appsReady ? apps.outputs.uiUrl : ''
-output viewerUrl string = appsReady ? apps.outputs.viewerUrl : ''
-output dashboardUrl string = appsReady ? apps.outputs.dashboardUrl : ''
+output uiUrl string = appsReady ? apps!.outputs.uiUrl : ''
+output viewerUrl string = appsReady ? apps!.outputs.viewerUrl : ''
+output dashboardUrl string = appsReady ? apps!.outputs.dashboardUrl : ''

@@ -30,7 +30,6 @@ param alertEmails = json(readEnvironmentVariable('ALERT_EMAILS', '[]'))
 
 // Zones and the paired region: health data that cannot be measured again.
 param lakeSku = 'Standard_GZRS'
-param softDeleteDays = 30
 param captureRetentionDays = 90
 
 param throughputUnits = 2
@@ -52,9 +51,11 @@ param pipelineMemory = '8Gi'
 
 // Access to health data: a year, searchable.
 param logRetentionDays = 365
-param logDailyQuotaGb = 10
+// A cap would drop the audit trail and, with the daemon's lines, raise the alert no-tick: log-volume tells instead.
+param logDailyQuotaGb = -1
 param monthlyBudget = 5000
-param budgetStartDate = '2026-12-01'
+// Asked for at the first deployment only, when it must not lie before the current month; it cannot be changed later.
+param budgetStartDate = readEnvironmentVariable('BUDGET_START_DATE', '2026-12-01')
 
 // The hospitals' own list, written by the step "departments" of deploy.md.
 param departments = 'abfss://bronze@{lake}.dfs.core.windows.net/reference/departments'

@@ -71,10 +71,26 @@ def test_modules_get_the_parameters_that_they_declare(name: str, path: Path, giv
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
 def test_outputs_that_are_read_exist(path: Path) -> None:
     modules = _parsed(path).get("modules", {})
-    for module, output in re.findall(r"\b(\w+)\.outputs\.(\w+)", _code(path)):
+    for module, output in re.findall(r"\b(\w+)!?\.outputs\.(\w+)", _code(path)):
         assert module in modules
         declared = (path.parent / modules[module]["detail"]["path"]).read_text()
         assert re.search(rf"^output {output} ", declared, re.MULTILINE), f"{module} has no output {output}"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_whoever_reads_a_conditional_declaration_says_that_it_is_there(path: Path) -> None:
+    """With `!`: without it the compiler warns that it may not be deployed (BCP318), and a warning fails the check."""
+    code = _code(path)
+    for name in re.findall(r"^(?:resource|module) (\w+) .*= if \(", code, re.MULTILINE):
+        assert re.findall(rf"(?<![\w.]){name}\.(?!id\b|name\b)\w+", code) == []
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_no_address_of_one_azure_cloud_is_written_out(path: Path) -> None:
+    """Hosts that `az.environment()` knows; the linter lets nothing but descriptions and comments name them."""
+    text = re.sub(r"^(?:@description|//).*$", "", path.read_text(), flags=re.MULTILINE)
+    hosts = r"\b(?:core|database|graph)\.windows\.net|login\.microsoftonline\.com|vault\.azure\.net|management\.azure\.com"
+    assert re.findall(hosts, text) == []
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
@@ -94,6 +110,15 @@ def test_what_is_used_is_declared(path: Path) -> None:
         re.findall(r"\$\{([a-z]\w*)\b(?!\()", code)
     )
     assert used - declared - BUILT_IN == set()
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_names_and_conditions_are_known_before_anything_is_deployed(path: Path) -> None:
+    """The compiler refuses what only a deployed resource knows in a name, a scope or a condition (BCP120)."""
+    code = _code(path)
+    decided = re.findall(r"^  (?:name|scope): (.*)$", code, re.MULTILINE) + re.findall(r"= if \((.*)\) \{", code)
+    assert decided or not re.search(r"^(?:resource|module) ", code, re.MULTILINE)
+    assert [value for value in decided if re.search(r"\.(?:properties|outputs|identity)\b", value)] == []
 
 
 @pytest.mark.parametrize("path", PARAMETER_FILES, ids=lambda path: path.name)
@@ -137,6 +162,55 @@ def test_production_is_private() -> None:
     assert "defaultAction: 'Deny'" in lake
 
 
+def test_secrets_may_be_read_before_the_apps_are_ready() -> None:
+    """On Kubernetes the apps never are, and the pipeline needs its key all the same."""
+    vault = _body(_parsed(MAIN)["modules"]["vault"]["config"])["params"]
+    assert vault["secretsExist"] == "secretsExist"
+    assert "param secretsExist bool = appsReady" in MAIN.read_text()
+    assert "secretsExist=true" in (ROOT / "infra/kubernetes/README.md").read_text()
+
+
+def test_jobs_that_pages_and_pipelines_start_exist_and_keep_their_settings() -> None:
+    """A job that is started with an image or arguments of its own loses its environment."""
+    declared = set(re.findall(r"name: '(warehouse-\w+)'", (BICEP / "modules/apps.bicep").read_text()))
+    places = [*(ROOT / "infra/docs").glob("*.md"), *(ROOT / "infra/pipelines").iterdir()]
+    started = [
+        (job, options)
+        for place in places
+        for job, options in re.findall(r"job start (?:-n|--name) ([\w-]+)([^`)\n]*)", place.read_text())
+    ]
+    assert {job for job, _ in started} == declared
+    assert [options for _, options in started if re.search(r"--(?:image|args|command|env-vars)", options)] == []
+
+
+def test_an_empty_list_of_clients_opens_no_page_to_the_internet() -> None:
+    """Container Apps let everybody in where there is no rule."""
+    apps = (BICEP / "modules/apps.bicep").read_text()
+    assert re.search(r"var allowedClients = isInternal \|\| !empty\(clientIpRanges\) \? clientIpRanges : \[\s+'127", apps)
+    assert "var ipRestrictions = [for (range, i) in allowedClients: {" in apps
+    assert apps.count("ipSecurityRestrictions: ipRestrictions") == apps.count("external: true")
+
+
+def test_no_cap_drops_the_audit_trail_of_production() -> None:
+    """An alert on the volume stands in its place."""
+    assert "param logDailyQuotaGb = -1\n" in (BICEP / "prod.bicepparam").read_text()
+    assert "Usage | where IsBillable" in (BICEP / "modules/alerts.bicep").read_text()
+
+
+@pytest.mark.parametrize("path", PARAMETER_FILES, ids=lambda path: path.name)
+def test_budgets_are_above_the_estimate_and_start_when_the_first_deployment_says(path: Path) -> None:
+    """Azure refuses a budget whose first month is over."""
+    text = path.read_text()
+    page = (ROOT / "infra/docs/cost.md").read_text()
+    (total,) = re.findall(r"^\| \*\*a month, about\*\* \|(.*)\|$", page, re.MULTILINE)
+    heads = re.findall(r"^\| service \|(.*)\|$", page, re.MULTILINE)[0].split("|")
+    sums = [int(re.sub(r"\D", "", cell)) for cell in total.split("|")]
+    estimates = [amount for head, amount in zip(heads, sums, strict=True) if path.name in head]
+    assert len(estimates) == 1
+    assert int(re.findall(r"^param monthlyBudget = (\d+)$", text, re.MULTILINE)[0]) > estimates[0]
+    assert "param budgetStartDate = readEnvironmentVariable('BUDGET_START_DATE'," in text
+
+
 def test_nobody_signs_in_with_a_key_or_password() -> None:
     everything = "\n".join(path.read_text() for path in FILES)
     for refused in ("allowSharedKeyAccess: false", "adminUserEnabled: false", "passwordAuth: 'Disabled'"):
@@ -175,10 +249,39 @@ def test_lifecycle_rules_delete_what_is_of_passing_use_and_nothing_that_delta_ow
     assert deleted == {"capture/", "dagster-logs/", f"gold/{EXPORTS}/", *staging}
 
 
+def test_what_is_kept_for_a_week_does_not_pay_for_a_month_in_the_cool_tier() -> None:
+    lake = (BICEP / "modules/lake.bicep").read_text()
+    assert re.search(r"tierToCool: captureRetentionDays > 30 \? \{\s+daysAfterModificationGreaterThan: 1\s+\} : null", lake)
+
+
+def test_the_code_location_may_have_more_cores_than_consumption_has() -> None:
+    for path in PARAMETER_FILES:
+        text = path.read_text()
+        (cores,) = re.findall(r"^param pipelineCpu = '([\d.]+)'$", text, re.MULTILINE)
+        assert float(cores) <= 4 or "param pipelineProfile = 'D" in text
+    code = _body(_parsed(BICEP / "modules/apps.bicep")["modules"]["code"]["config"])["params"]
+    assert code["workloadProfileName"] == "pipelineProfile"
+
+
 def test_every_service_that_holds_data_is_audited() -> None:
     for name in ("lake", "eventhub", "keyvault", "registry", "postgres", "warehouse-synapse", "warehouse-sql", "apps"):
         text = (BICEP / f"modules/{name}.bicep").read_text()
         assert "Microsoft.Insights/diagnosticSettings" in text, name
+
+
+def test_audit_of_the_sql_server_is_taken_from_its_master_database() -> None:
+    """The one place where the diagnostic setting of server auditing is looked for."""
+    resources = _parsed(BICEP / "modules/warehouse-sql.bicep")["resources"]
+    audit = resources["audit"]["config"]
+    assert audit["scope"] == "master"
+    assert [log["category"] for log in audit["properties"]["logs"]] == ["SQLSecurityAuditEvents"]
+    assert resources["master"]["config"]["name"] == "master"
+
+
+def test_status_codes_of_storage_are_compared_as_text() -> None:
+    """The column is one of text: a comparison with a number is an error, and the alert would never come."""
+    alerts = (BICEP / "modules/alerts.bicep").read_text()
+    assert re.findall(r"\bStatusCode\S* == (\S+)", alerts) == ['"403"']
 
 
 def test_what_checkov_leaves_out_has_a_reason() -> None:

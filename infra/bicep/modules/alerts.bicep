@@ -206,6 +206,7 @@ var logAlerts = [
     query: 'ContainerAppConsoleLogs | where ContainerAppName == "daemon" | where Log has "event_hub_backlog"'
     operator: 'LessThan'
     threshold: 1
+    frequency: 'PT5M'
     window: 'PT10M'
   }
   {
@@ -215,15 +216,17 @@ var logAlerts = [
     query: 'ContainerAppConsoleLogs | where ContainerAppName == "code" | where Log has "RUN_FAILURE"'
     operator: 'GreaterThan'
     threshold: 2
+    frequency: 'PT5M'
     window: 'PT30M'
   }
   {
     name: 'lake-refused'
     description: 'Somebody or something was refused by the lake: a missing right, or a probe.'
     severity: 3
-    query: 'StorageBlobLogs | where StatusCode == 403 | where AuthenticationType != "Anonymous"'
+    query: 'StorageBlobLogs | where tostring(StatusCode) == "403" | where AuthenticationType != "Anonymous"'
     operator: 'GreaterThan'
     threshold: 10
+    frequency: 'PT5M'
     window: 'PT15M'
   }
   {
@@ -233,7 +236,18 @@ var logAlerts = [
     query: 'AzureDiagnostics | where ResourceType == "VAULTS" and OperationName == "SecretGet" | where id_s has "pseudonym-key" | where identity_claim_appid_g != "${pipelineClientId}"'
     operator: 'GreaterThan'
     threshold: 0
+    frequency: 'PT5M'
     window: 'PT15M'
+  }
+  {
+    name: 'log-volume'
+    description: 'More than 10 GB of logs within a day: what writes them? The table Usage says, by DataType.'
+    severity: 3
+    query: 'Usage | where IsBillable | summarize megabytes = sum(Quantity) | where megabytes > 10000'
+    operator: 'GreaterThan'
+    threshold: 0
+    frequency: 'PT1H'
+    window: 'P1D'
   }
 ]
 
@@ -250,7 +264,7 @@ resource fromLogs 'Microsoft.Insights/scheduledQueryRules@2022-06-15' = [for ale
     scopes: [
       workspaceId
     ]
-    evaluationFrequency: 'PT5M'
+    evaluationFrequency: alert.frequency
     windowSize: alert.window
     autoMitigate: true
     // Tables appear with their first row: a new workspace has none yet.

@@ -30,7 +30,10 @@ param environment array
 @description('Secrets: name, keyVaultUrl and identity.')
 param secrets array = []
 
-@description('Cores, as text because Bicep has no decimals: 0.25 to 4, memory is twice as many GiB.')
+@description('Workload profile of the environment that the app runs on.')
+param workloadProfileName string = 'Consumption'
+
+@description('Cores, as text because Bicep has no decimals. On Consumption 0.25 to 4, memory is twice as many GiB.')
 param cpu string
 
 @description('Memory, as in 2Gi.')
@@ -66,7 +69,7 @@ resource app 'Microsoft.App/containerApps@2025-01-01' = {
   }
   properties: {
     environmentId: environmentId
-    workloadProfileName: 'Consumption'
+    workloadProfileName: workloadProfileName
     configuration: {
       // A new revision replaces the old one once it is ready; both run side by side for some seconds, which the
       // pipeline stands (one run at a time by queue limit, writers that refuse each other).

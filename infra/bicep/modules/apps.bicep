@@ -1,5 +1,5 @@
 // The processes: Dagster's code location, daemon and web UI (for operators, and read-only for viewers), the dashboard,
-// and the job that creates the warehouse's tables. One image, five commands.
+// and the jobs that create and change the warehouse's tables. One image for all.
 
 @description('Region of all resources.')
 param location string
@@ -22,7 +22,7 @@ param isInternal bool
 @description('True spreads replicas over zones; cannot be changed later.')
 param isZoneRedundant bool
 
-@description('Addresses that may open pages when the environment is not internal; empty for all.')
+@description('Addresses that may open pages (CIDR); empty for the whole network, or for nobody when the environment is not internal.')
 param clientIpRanges array
 
 @description('Image with tag or digest.')
@@ -79,6 +79,9 @@ param pipelineCpu string
 @description('Memory of the code location.')
 param pipelineMemory string
 
+@description('Workload profile of the code location: Consumption (4 cores at most), or a dedicated size as in D8.')
+param pipelineProfile string
+
 @description('Log Analytics workspace.')
 param workspaceId string
 
@@ -87,7 +90,11 @@ var ports = {
   ui: 3000
   dashboard: 8050
 }
-var ipRestrictions = [for (range, i) in clientIpRanges: {
+// No rule at all lets everybody in. Outside a network of its own, an empty list therefore allows what nobody comes from.
+var allowedClients = isInternal || !empty(clientIpRanges) ? clientIpRanges : [
+  '127.0.0.1/32'
+]
+var ipRestrictions = [for (range, i) in allowedClients: {
   name: 'clients-${i}'
   action: 'Allow'
   ipAddressRange: range
@@ -134,6 +141,16 @@ var controlSettings = concat(dagsterSettings, [
   }
 ])
 
+// The second node is there while a new revision starts beside the old one.
+var dedicatedProfiles = pipelineProfile == 'Consumption' ? [] : [
+  {
+    name: pipelineProfile
+    workloadProfileType: pipelineProfile
+    minimumCount: 1
+    maximumCount: 2
+  }
+]
+
 resource environment 'Microsoft.App/managedEnvironments@2025-01-01' = {
   name: 'cae-${stem}'
   location: location
@@ -144,12 +161,12 @@ resource environment 'Microsoft.App/managedEnvironments@2025-01-01' = {
       internal: isInternal
     }
     zoneRedundant: isZoneRedundant
-    workloadProfiles: [
+    workloadProfiles: concat([
       {
         name: 'Consumption'
         workloadProfileType: 'Consumption'
       }
-    ]
+    ], dedicatedProfiles)
     // Through a diagnostic setting: no workspace key, and tables with proper columns.
     appLogsConfiguration: {
       destination: 'azure-monitor'
@@ -183,36 +200,14 @@ resource logs 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' = {
   }
 }
 
-// An internal environment has no public name: this zone makes its apps' names resolve inside the network.
-resource internalZone 'Microsoft.Network/privateDnsZones@2020-06-01' = if (isInternal) {
-  name: environment.properties.defaultDomain
-  location: 'global'
-  tags: tags
-}
-
-resource internalLink 'Microsoft.Network/privateDnsZones/virtualNetworkLinks@2020-06-01' = if (isInternal) {
-  parent: internalZone
-  name: 'link-${stem}'
-  location: 'global'
-  tags: tags
-  properties: {
-    registrationEnabled: false
-    virtualNetwork: {
-      id: networkId
-    }
-  }
-}
-
-resource internalNames 'Microsoft.Network/privateDnsZones/A@2020-06-01' = if (isInternal) {
-  parent: internalZone
-  name: '*'
-  properties: {
-    ttl: 3600
-    aRecords: [
-      {
-        ipv4Address: environment.properties.staticIp
-      }
-    ]
+module internalDns 'internal-dns.bicep' = if (isInternal) {
+  name: 'internal-dns'
+  params: {
+    zoneName: environment.properties.defaultDomain
+    ipAddress: environment.properties.staticIp
+    networkId: networkId
+    stem: stem
+    tags: tags
   }
 }
 
@@ -271,6 +266,7 @@ module code 'app.bicep' = {
         secretRef: 'pseudonym-key'
       }
     ])
+    workloadProfileName: pipelineProfile
     cpu: pipelineCpu
     memory: pipelineMemory
     ingress: {
@@ -468,9 +464,32 @@ module dashboard 'app.bicep' = {
   }
 }
 
-// Started by the deployment pipeline before the new apps take over: creates and migrates tables and views.
-resource warehouseInit 'Microsoft.App/jobs@2025-01-01' = {
-  name: 'warehouse-init'
+// What changes tables and views of the warehouse: started by the deployment pipeline (init) or by hand (upgrade.md). One
+// job per command, since a job that is started with other arguments loses the settings it was declared with.
+var warehouseJobs = [
+  {
+    name: 'warehouse-init'
+    arguments: [
+      'init'
+    ]
+  }
+  {
+    name: 'warehouse-preview'
+    arguments: [
+      'migrate'
+      '--dry-run'
+    ]
+  }
+  {
+    name: 'warehouse-migrate'
+    arguments: [
+      'migrate'
+    ]
+  }
+]
+
+resource warehouseJob 'Microsoft.App/jobs@2025-01-01' = [for job in warehouseJobs: {
+  name: job.name
   location: location
   tags: tags
   identity: {
@@ -500,13 +519,12 @@ resource warehouseInit 'Microsoft.App/jobs@2025-01-01' = {
     template: {
       containers: [
         {
-          name: 'warehouse-init'
+          name: job.name
           image: image
-          args: [
+          args: concat([
             'patient-flow'
             'warehouse'
-            'init'
-          ]
+          ], job.arguments)
           env: concat(warehouseSettings, [
             {
               name: 'AZURE_CLIENT_ID'
@@ -521,7 +539,7 @@ resource warehouseInit 'Microsoft.App/jobs@2025-01-01' = {
       ]
     }
   }
-}
+}]
 
 output environmentId string = environment.id
 output codeId string = resourceId('Microsoft.App/containerApps', 'code')

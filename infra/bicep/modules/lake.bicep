@@ -18,7 +18,7 @@ param name string
 ])
 param sku string = 'Standard_ZRS'
 
-@description('Days in which a deleted file or container can be brought back.')
+@description('Days in which a deleted file can be brought back. Files that VACUUM deleted are billed as long.')
 param softDeleteDays int
 
 @description('Days that Capture keeps raw bodies: the window in which bronze itself can be rebuilt.')
@@ -107,15 +107,17 @@ resource blobs 'Microsoft.Storage/storageAccounts/blobServices@2023-05-01' = {
   parent: account
   name: 'default'
   properties: {
-    // Versioning and point-in-time restore do not exist with a hierarchical namespace; soft delete does, and Delta
-    // keeps versions of its own.
+    // Versioning and point-in-time restore do not exist with a hierarchical namespace; soft delete does, for all
+    // containers alike, and Delta keeps versions of its own. Gold is rewritten every minute: each MB a minute is 10 GB
+    // of deleted files a week.
     deleteRetentionPolicy: {
       enabled: true
       days: softDeleteDays
     }
     containerDeleteRetentionPolicy: {
       enabled: true
-      days: softDeleteDays
+      // Nobody deletes containers in daily life: longer costs nothing.
+      days: 30
     }
   }
 }
@@ -173,9 +175,10 @@ resource lifecycle 'Microsoft.Storage/storageAccounts/managementPolicies@2023-05
             }
             actions: {
               baseBlob: {
-                tierToCool: {
+                // Cool bills 30 days at least.
+                tierToCool: captureRetentionDays > 30 ? {
                   daysAfterModificationGreaterThan: 1
-                }
+                } : null
                 delete: {
                   daysAfterModificationGreaterThan: captureRetentionDays
                 }

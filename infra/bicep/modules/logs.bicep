@@ -12,7 +12,7 @@ param stem string
 @description('Days that logs stay searchable. Audit logs of health data are usually kept for a year or more.')
 param retentionInDays int
 
-@description('Gigabytes a day after which ingestion stops; -1 for no limit. A runaway log must not eat the budget.')
+@description('Gigabytes a day after which everything else is dropped, audit events and heartbeats included; -1 for no limit.')
 param dailyQuotaGb int
 
 @description('Who gets alerts and budget warnings.')

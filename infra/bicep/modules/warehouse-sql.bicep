@@ -119,18 +119,32 @@ resource threats 'Microsoft.Sql/servers/securityAlertPolicies@2023-08-01' = {
   }
 }
 
+// Auditing of a server goes where the diagnostic setting of its database master says; one on another database is not asked.
+resource master 'Microsoft.Sql/servers/databases@2023-08-01' existing = {
+  parent: server
+  name: 'master'
+}
+
 resource audit 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' = {
   name: 'to-log-analytics'
-  scope: database
+  scope: master
   properties: {
     workspaceId: workspaceId
     logs: [
       {
-        // SQLSecurityAuditEvents: who queried what. Server auditing writes them through this setting.
-        categoryGroup: 'audit'
+        // Who queried what, in all databases of the server.
+        category: 'SQLSecurityAuditEvents'
         enabled: true
       }
     ]
+  }
+}
+
+resource metrics 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' = {
+  name: 'to-log-analytics'
+  scope: database
+  properties: {
+    workspaceId: workspaceId
     metrics: [
       {
         category: 'Basic'
