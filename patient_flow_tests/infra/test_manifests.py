@@ -77,6 +77,21 @@ def test_workflows_grant_nothing_by_default() -> None:
         assert set(permissions) <= {"contents", "id-token"}
 
 
+def test_only_what_was_pushed_to_main_is_deployed() -> None:
+    """`check` runs for pull requests too, and a fork's branch may be called main: its code never gets our identity."""
+    jobs = yaml.safe_load((ROOT / ".github/workflows/deploy.yml").read_text())["jobs"]
+    first = [job for job in jobs.values() if "needs" not in job]
+    assert first
+    for job in first:
+        by_hand, after_check = " ".join(job["if"].split()).split(" || ")
+        assert by_hand == "(github.event_name == 'workflow_dispatch' && github.ref == 'refs/heads/main')"
+        assert set(after_check.strip("()").split(" && ")) == {
+            "github.event.workflow_run.conclusion == 'success'",
+            "github.event.workflow_run.event == 'push'",
+            "github.event.workflow_run.head_repository.full_name == github.repository",
+        }
+
+
 def test_compose_listens_on_loopback_only() -> None:
     services = yaml.safe_load(COMPOSE.read_text())["services"]
     ports = [port for service in services.values() for port in service.get("ports", [])]
