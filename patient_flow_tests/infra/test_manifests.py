@@ -186,3 +186,25 @@ def test_one_code_location_and_one_daemon() -> None:
 def test_everything_is_denied_unless_named() -> None:
     policies = {each["metadata"]["name"]: each["spec"] for each in _manifests() if each["kind"] == "NetworkPolicy"}
     assert policies["deny-all"] == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
+
+
+def _leaves(manifests: dict[tuple[str, str], dict[str, Any]], name: str, port: int) -> bool:
+    """True when the pods of ``name`` may open ``port`` somewhere outside the cluster."""
+    policies = [each["spec"] for (kind, _), each in manifests.items() if kind == "NetworkPolicy"]
+    return any(
+        allowed["port"] == port
+        for policy in policies
+        if policy["podSelector"].get("matchLabels", {"app.kubernetes.io/name": name})
+        == {"app.kubernetes.io/name": name}
+        for rule in policy.get("egress", [])
+        if any("ipBlock" in target for target in rule["to"])
+        for allowed in rule["ports"]
+    )
+
+
+def test_alerts_by_mail_leave_the_cluster_and_come_from_the_code_location_alone() -> None:
+    manifests = _overlay()
+    port = int(manifests["ConfigMap", "pipeline"]["data"]["PATIENT_FLOW_ALERT_SMTP_PORT"])
+    senders = {name for name, _ in _pods() if _leaves(manifests, name, port)}
+    assert senders == {"code"}
+    assert {name for name, _ in _pods() if _leaves(manifests, name, 443)} == {name for name, _ in _pods()}
