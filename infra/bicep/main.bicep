@@ -591,7 +591,7 @@ module warehouseEndpoint 'modules/private-endpoint.bicep' = if (warehouseKind !=
 var warehouseSettings = [
   {
     name: 'PATIENT_FLOW_WAREHOUSE_URL'
-    value: 'mssql+pyodbc://@${warehouseHost}:1433/${warehouseDatabase}?driver=ODBC+Driver+18+for+SQL+Server&Encrypt=yes&LoginTimeout=10'
+    value: 'mssql+pyodbc://${warehouseHost}:1433/${warehouseDatabase}?driver=ODBC+Driver+18+for+SQL+Server&Encrypt=yes&LoginTimeout=10'
   }
   {
     name: 'PATIENT_FLOW_WAREHOUSE_KIND'

@@ -1,6 +1,6 @@
--- Run once by a member of the database administrators group, connected to database "dagster" (deploy.md, step 5):
+-- Run once by a member of the database administrators group, connected to database "postgres" (deploy.md, step 5):
 --
---   psql "host=HOST dbname=dagster sslmode=require user=GROUP" -v pipeline=id-pf-prod-pipeline \
+--   psql "host=HOST dbname=postgres sslmode=require user=GROUP" -v pipeline=id-pf-prod-pipeline \
 --        -v control=id-pf-prod-control -f roles.sql
 --
 -- Two identities use Dagster's tables: the code location (runs write events) and the UI with the daemon. Both act as
@@ -8,11 +8,12 @@
 
 \set ON_ERROR_STOP on
 
--- Entra identities as database users; this function only exists in Azure Database for PostgreSQL.
+-- Entra identities as database users; Azure Database for PostgreSQL has this function, in database "postgres" alone.
 SELECT pgaadauth_create_principal(:'pipeline', false, false);
 SELECT pgaadauth_create_principal(:'control', false, false);
 
--- roles: everything below is plain PostgreSQL
+-- Everything below is plain PostgreSQL, and is about schema "public" of this database.
+\connect dagster
 CREATE ROLE dagster NOLOGIN;
 GRANT CONNECT ON DATABASE dagster TO dagster;
 REVOKE ALL ON SCHEMA public FROM PUBLIC;

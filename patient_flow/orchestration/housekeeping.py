@@ -12,6 +12,7 @@ from itertools import islice
 from pathlib import Path
 
 import dagster as dg
+from dagster._core.storage.cloud_storage_compute_log_manager import CloudStorageComputeLogManager
 
 from patient_flow.orchestration.resources import PatientFlow
 
@@ -36,8 +37,8 @@ def prune(
     """Deletes finished runs older than ``keep`` (failed ones: ``keep_failed``) with events, logs and ticks of that age.
 
     What is still running is never touched. ``delete_run`` leaves the file of a run's events (SQLite), its compute logs
-    and the results of its checks: they are deleted here, by run id; other storages have no such file, and their log
-    manager deletes blobs. What each check found last stays, whatever became of its run.
+    and the results of its checks: they are deleted here, by run id; other storages have no such file. What each check
+    found last stays, whatever became of its run.
     """
     runs = files = size = 0
     old = _old_runs(instance, now, keep, keep_failed, most)
@@ -46,8 +47,7 @@ def prune(
         _delete_check_results(instance, old[start : start + _PAGE])
     for run_id in old:
         _delete_run(instance, run_id)
-        with contextlib.suppress(FileNotFoundError, NotImplementedError):
-            instance.compute_log_manager.delete_logs(prefix=[run_id])
+        _delete_compute_logs(instance, run_id)
         deleted, freed = _delete_event_file(instance, run_id)
         runs, files, size = runs + 1, files + deleted, size + freed
     for state in instance.all_instigator_state():
@@ -87,6 +87,19 @@ def _delete_run(instance: dg.DagsterInstance, run_id: str) -> None:
     instance.run_storage.delete_run(run_id)
     with storage.index_connection() as connection:
         storage.delete_events_for_run(connection, run_id)
+
+
+def _delete_compute_logs(instance: dg.DagsterInstance, run_id: str) -> None:
+    """Those on this machine; blobs go by age, by the lake's lifecycle rule for run logs (lake.bicep).
+
+    In an account with a hierarchical namespace the log manager cannot delete a run's blobs: what it lists holds the
+    run's directory too, and the Blob API deletes no directory that is not empty. Files that stay are no reason to stop:
+    their run is gone already, and runs are what fills the database.
+    """
+    manager = instance.compute_log_manager
+    local = manager.local_manager if isinstance(manager, CloudStorageComputeLogManager) else manager
+    with contextlib.suppress(OSError, NotImplementedError):
+        local.delete_logs(prefix=[run_id])
 
 
 def _delete_check_results(instance: dg.DagsterInstance, run_ids: Sequence[str]) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import re
 import socket
 import subprocess
 import sys
@@ -31,6 +30,7 @@ from patient_flow.local_hub.testing import HubThread
 from patient_flow.settings import LAYERS
 from patient_flow_tests import servers
 from patient_flow_tests.infra.resolving.sitecustomize import resolve
+from patient_flow_tests.required import require_program
 from patient_flow_tests.servers import ACCOUNT, AZURITE_KEY, TokenEndpoint
 
 ROOT = Path(__file__).parents[2]
@@ -99,18 +99,26 @@ def production(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Production]
 
 
 def _create_roles(port: int) -> None:
-    """The plain part of roles.sql; Azure's function is played by CREATE ROLE with the token as password."""
-    identities = {"pipeline": "id-pf-test-pipeline", "control": "id-pf-test-control"}
-    plain = (DAGSTER / "roles.sql").read_text().partition("-- roles:")[2]
-    statements = re.sub(r':"(\w+)"', lambda name: f'"{identities[name[1]]}"', plain.partition("\n")[2])
-    address = f"host=127.0.0.1 port={port} user=postgres"
-    with psycopg.connect(f"{address} dbname=postgres", autocommit=True) as connection:
+    """roles.sql as an administrator runs it. Azure's function is played by one that gives the role its token as
+    password; as on Azure, only the database "postgres" has it.
+    """
+    password = TokenEndpoint.token(POSTGRESQL_RESOURCE)
+    address = f"host=127.0.0.1 port={port} user=postgres dbname=postgres"
+    with psycopg.connect(address, autocommit=True) as connection:
         connection.execute("CREATE DATABASE dagster")
-        for name in identities.values():
-            token = TokenEndpoint.token(POSTGRESQL_RESOURCE)
-            connection.execute(f"CREATE ROLE \"{name}\" LOGIN PASSWORD '{token}'")  # type: ignore[call-overload]
-    with psycopg.connect(f"{address} dbname=dagster", autocommit=True) as connection:
-        connection.execute(statements)  # type: ignore[call-overload]
+        connection.execute(
+            f"""CREATE FUNCTION pgaadauth_create_principal(name text, is_admin boolean, is_mfa boolean) RETURNS text
+            LANGUAGE plpgsql AS $$ BEGIN
+                EXECUTE format('CREATE ROLE %I LOGIN PASSWORD %L', name, '{password}');
+                RETURN name;
+            END $$"""
+        )
+    psql = require_program("psql", servers.INSTALL_POSTGRESQL)
+    identities = ("-v", "pipeline=id-pf-test-pipeline", "-v", "control=id-pf-test-control")
+    done = subprocess.run(
+        [psql, address, *identities, "-f", DAGSTER / "roles.sql"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
 
 
 class _StorageToken:

@@ -77,6 +77,21 @@ def test_workflows_grant_nothing_by_default() -> None:
         assert set(permissions) <= {"contents", "id-token"}
 
 
+def test_only_what_was_pushed_to_main_is_deployed() -> None:
+    """`check` runs for pull requests too, and a fork's branch may be called main: its code never gets our identity."""
+    jobs = yaml.safe_load((ROOT / ".github/workflows/deploy.yml").read_text())["jobs"]
+    first = [job for job in jobs.values() if "needs" not in job]
+    assert first
+    for job in first:
+        by_hand, after_check = " ".join(job["if"].split()).split(" || ")
+        assert by_hand == "(github.event_name == 'workflow_dispatch' && github.ref == 'refs/heads/main')"
+        assert set(after_check.strip("()").split(" && ")) == {
+            "github.event.workflow_run.conclusion == 'success'",
+            "github.event.workflow_run.event == 'push'",
+            "github.event.workflow_run.head_repository.full_name == github.repository",
+        }
+
+
 def test_compose_listens_on_loopback_only() -> None:
     services = yaml.safe_load(COMPOSE.read_text())["services"]
     ports = [port for service in services.values() for port in service.get("ports", [])]
@@ -171,3 +186,25 @@ def test_one_code_location_and_one_daemon() -> None:
 def test_everything_is_denied_unless_named() -> None:
     policies = {each["metadata"]["name"]: each["spec"] for each in _manifests() if each["kind"] == "NetworkPolicy"}
     assert policies["deny-all"] == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
+
+
+def _leaves(manifests: dict[tuple[str, str], dict[str, Any]], name: str, port: int) -> bool:
+    """True when the pods of ``name`` may open ``port`` somewhere outside the cluster."""
+    policies = [each["spec"] for (kind, _), each in manifests.items() if kind == "NetworkPolicy"]
+    return any(
+        allowed["port"] == port
+        for policy in policies
+        if policy["podSelector"].get("matchLabels", {"app.kubernetes.io/name": name})
+        == {"app.kubernetes.io/name": name}
+        for rule in policy.get("egress", [])
+        if any("ipBlock" in target for target in rule["to"])
+        for allowed in rule["ports"]
+    )
+
+
+def test_alerts_by_mail_leave_the_cluster_and_come_from_the_code_location_alone() -> None:
+    manifests = _overlay()
+    port = int(manifests["ConfigMap", "pipeline"]["data"]["PATIENT_FLOW_ALERT_SMTP_PORT"])
+    senders = {name for name, _ in _pods() if _leaves(manifests, name, port)}
+    assert senders == {"code"}
+    assert {name for name, _ in _pods() if _leaves(manifests, name, 443)} == {name for name, _ in _pods()}

@@ -6,9 +6,11 @@ import re
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 import yaml
 
 from patient_flow.settings import SettingsError, load
+from patient_flow.stores.warehouse import entra
 
 ROOT = Path(__file__).parents[2]
 INFRA = ROOT / "infra"
@@ -86,6 +88,17 @@ def test_kubernetes_settings_are_accepted(tmp_path: Path, monkeypatch: pytest.Mo
     assert settings.hub_host.endswith(".servicebus.windows.net")
     assert settings.warehouse_kind == "synapse"
     assert not settings.lake_is_local
+
+
+@pytest.mark.parametrize("file", ["bicep/main.bicep", "compose/.env.example", "kubernetes/overlays/prod/settings.yaml"])
+def test_the_warehouse_of_azure_is_opened_with_an_identity(file: str) -> None:
+    """Its URL holds no login and has no place for one, so the container's identity signs in."""
+    (text,) = re.findall(r"mssql\+pyodbc://[^\s']+", (INFRA / file).read_text())
+    url = sa.make_url(re.sub(r"\$\{(\w+)\}", r"\1", text))
+    assert url.host
+    assert url.database
+    assert url.username is None
+    assert entra.is_wanted(url)
 
 
 def test_the_hub_of_compose_has_the_group_that_the_example_names() -> None:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import uuid
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
 import dagster as dg
 import pytest
+from azure.storage.blob import PartialBatchErrorException
+from dagster_azure.blob import AzureBlobComputeLogManager
 
 from patient_flow.orchestration import housekeeping
 from patient_flow.orchestration.housekeeping import prune
@@ -113,3 +116,56 @@ def test_the_results_of_a_check_go_with_their_runs_and_the_newest_stays(
         assert len(history(CHECK, limit=10)) == 4
         assert prune(instance, datetime.now(UTC) + 2 * DAY, DAY, DAY).runs == 4
         assert [record.run_id for record in history(CHECK, limit=10)] == [runs[-1]]
+
+
+class HierarchicalContainer:
+    """A container as an account with a hierarchical namespace shows it: directories are listed, and not deleted."""
+
+    def list_blobs(self, name_starts_with: str) -> list[SimpleNamespace]:
+        directory = name_starts_with + "compute_logs"
+        return [SimpleNamespace(name=name) for name in (directory, f"{directory}/says_something.out")]
+
+    def delete_blobs(self, *names: str) -> None:
+        raise PartialBatchErrorException("There is a partial failure in the batch operation.", None, [*names])
+
+
+@pytest.fixture
+def run_logs_in_blobs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Production's log manager; the folder in which it keeps what is not uploaded yet."""
+    folder = tmp_path / "waiting"
+    manager = AzureBlobComputeLogManager("account", "logs", access_key_or_sas_token="a2V5", local_dir=str(folder))
+    monkeypatch.setattr(manager, "_container_client", HierarchicalContainer())
+    monkeypatch.setattr(dg.DagsterInstance, "compute_log_manager", manager)
+    return folder
+
+
+def finished_runs(instance: dg.DagsterInstance, count: int) -> list[str]:
+    ids = [str(uuid.uuid4()) for _ in range(count)]
+    for run_id in ids:
+        instance.add_run(dg.DagsterRun(job_name="one_op", run_id=run_id, status=dg.DagsterRunStatus.SUCCESS))
+    return ids
+
+
+def test_run_logs_in_a_lake_that_refuses_to_delete_directories_stop_nothing(
+    instance: dg.DagsterInstance, run_logs_in_blobs: Path
+) -> None:
+    with instance:
+        ids = finished_runs(instance, 4)
+        for run_id in ids:
+            (run_logs_in_blobs / run_id).mkdir(parents=True)
+            (run_logs_in_blobs / run_id / "says_something.out").touch()
+        assert prune(instance, datetime.now(UTC) + 2 * DAY, DAY, DAY).runs == 3
+        assert [run.run_id for run in instance.get_runs()] == ids[-1:]
+        assert [path.name for path in run_logs_in_blobs.iterdir()] == ids[-1:]
+
+
+def test_a_log_file_that_cannot_be_deleted_stops_nothing(
+    instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_arguments: object, **_options: object) -> None:
+        raise PermissionError("somebody else's file")
+
+    monkeypatch.setattr(instance.compute_log_manager, "delete_logs", refuse)
+    with instance:
+        finished_runs(instance, 4)
+        assert prune(instance, datetime.now(UTC) + 2 * DAY, DAY, DAY).runs == 3

@@ -16,9 +16,9 @@ _TRUSTED = ";Trusted_Connection=Yes"
 
 
 def is_wanted(url: sa.URL) -> bool:
-    """True when ``url`` names neither a login nor another way to sign in."""
+    """True when ``url`` names neither a login (``//@HOST`` is an empty one) nor another way to sign in."""
     said = {name.lower() for name in url.query}
-    return url.username is None and not said & {"authentication", "trusted_connection", "odbc_connect"}
+    return not url.username and not said & {"authentication", "trusted_connection", "odbc_connect"}
 
 
 def sign_in(engine: sa.Engine) -> None:

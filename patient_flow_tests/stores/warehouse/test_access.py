@@ -90,6 +90,7 @@ def test_a_reader_cannot_write_and_a_loader_can(guarded: str) -> None:
 def test_entra_is_asked_where_the_url_names_no_other_way(query: dict[str, str], is_wanted: bool) -> None:
     url = sa.URL.create("mssql+pyodbc", host="pool.sql.azuresynapse.net", database="patient_flow", query=query)
     assert entra.is_wanted(url) is is_wanted
+    assert entra.is_wanted(url.set(username="")) is is_wanted
     assert not entra.is_wanted(url.set(username="login"))
 
 

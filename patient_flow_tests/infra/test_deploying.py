@@ -1,0 +1,64 @@
+"""What deploys and who may: the script of every deployment against an Azure that only takes notes, and the guide."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+DEPLOY = ROOT / "infra" / "pipelines" / "deploy.sh"
+
+# Says what the script asks for: one registry with the image, the number of jobs, how an execution ended.
+AZ = """#!/bin/sh
+echo "$*" >> "$CALLS"
+case "$*" in
+    "acr list"*) echo registry ;;
+    "acr show"*) echo registry.azurecr.io ;;
+    "containerapp job list"*) echo "$JOBS" ;;
+    "containerapp job start"*) echo warehouse-init-1 ;;
+    "containerapp job execution show"*) echo "$STATE" ;;
+esac
+"""
+
+
+def deploy(folder: Path, *, jobs: int, state: str = "Succeeded") -> tuple[int, list[str]]:
+    """Exit code of a deployment and what changed, in order: the first words of each command."""
+    (folder / "az").write_text(AZ)
+    (folder / "az").chmod(0o755)
+    calls = folder / "calls"
+    environment = {
+        **os.environ,
+        "PATH": f"{folder}:{os.environ['PATH']}",
+        "IMAGE_NAME": "patient-flow:new",
+        "CALLS": str(calls),
+        "JOBS": str(jobs),
+        "STATE": state,
+    }
+    done = subprocess.run([DEPLOY, "rg", "prod"], env=environment, capture_output=True, text=True, check=False)
+    changes = ("containerapp job update", "containerapp job start", "deployment group create")
+    said = calls.read_text().splitlines()
+    return done.returncode, [change for call in said for change in changes if call.startswith(change)]
+
+
+def test_tables_are_there_before_the_code_that_writes_them(tmp_path: Path) -> None:
+    code, changes = deploy(tmp_path, jobs=1)
+    assert code == 0
+    assert changes == ["containerapp job update", "containerapp job start", "deployment group create"]
+    (update,) = [call for call in (tmp_path / "calls").read_text().splitlines() if "job update" in call]
+    assert "--image registry.azurecr.io/patient-flow:new" in update
+
+
+def test_the_first_deployment_makes_the_job_that_makes_the_tables(tmp_path: Path) -> None:
+    code, changes = deploy(tmp_path, jobs=0)
+    assert code == 0
+    assert changes == ["deployment group create", "containerapp job start"]
+
+
+@pytest.mark.parametrize("state", ["Failed", "Stopped"])
+def test_new_code_stays_out_when_its_tables_could_not_be_made(tmp_path: Path, state: str) -> None:
+    code, changes = deploy(tmp_path, jobs=1, state=state)
+    assert code == 1
+    assert "deployment group create" not in changes
