@@ -9,7 +9,6 @@ from patient_flow.contracts.tables import (
     DIM_DEPARTMENT,
     DIM_PATIENT,
     DIM_TIME,
-    SILVER_EVENTS,
 )
 from patient_flow.pipeline.incremental import (
     LATE,

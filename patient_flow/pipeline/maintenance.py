@@ -33,7 +33,8 @@ class Upkeep:
 def maintain(lake: Lake, table: Table, loaded: Mapping[str, int | None], *, now: datetime) -> Upkeep:
     """Compacts, vacuums and checkpoints ``table``; ``loaded`` are the versions that the warehouse holds.
 
-    Files are deleted only when every consumer has read up to the present version: retention never overtakes one.
+    Files and logs are deleted only when every consumer has read up to the present version: retention never overtakes
+    one.
     """
     opened = lake.open(table)
     seconds = int(now.timestamp())
@@ -47,6 +48,8 @@ def maintain(lake: Lake, table: Table, loaded: Mapping[str, int | None], *, now:
             joined = opened.compact()
             deleted = 0 if behind else opened.vacuum(KEEP_HOURS[table.layer])
             opened.checkpoint()
+            if not behind:
+                opened.forget_old_log()
         finally:
             _give_back(lake, table, until)
     except Conflict as error:

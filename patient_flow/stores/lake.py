@@ -29,7 +29,8 @@ NOTHING_CONSUMED = -1
 """Recorded to forget progress: delta-rs can overwrite a recorded version but not remove it."""
 
 CHECKPOINT_EVERY = "50"
-LOG_RETENTION = "interval 7 days"
+LOG_RETENTION = "interval 1 day"
+"""A commit lists the log: a week of one-minute commits makes it three times as dear as a day does."""
 ROWS_PER_GROUP = 131_072
 """Rows that a reader can skip at once within a file; delta-rs would write a million."""
 _WRITER = WriterProperties(max_row_group_size=ROWS_PER_GROUP)
@@ -327,7 +328,7 @@ class LakeTable:
         """
         removed = 0
         with self._refused():
-            self._adopt_file_size()
+            self._adopt_properties()
             for partition in self._out_of_order():
                 done = self._handle.optimize.z_order(
                     [self.table.sort_by], partition_filters=partition, writer_properties=_WRITER
@@ -338,9 +339,9 @@ class LakeTable:
         self._refresh()
         return removed
 
-    def _adopt_file_size(self) -> None:
-        """A table that an earlier version of this package made may not know yet how large its files should be."""
-        wanted = _file_size(self.table)
+    def _adopt_properties(self) -> None:
+        """A table that an earlier version of this package made may have kept larger files, or its log for longer."""
+        wanted = _properties(self.table)
         if wanted.items() - self._handle.metadata().configuration.items():
             self._handle.alter.set_table_properties(wanted)
             self._refresh()
@@ -372,8 +373,11 @@ class LakeTable:
         return len(deleted)
 
     def checkpoint(self) -> None:
-        """Writes a checkpoint, from which the next open starts, and drops logs older than their retention."""
+        """Writes a checkpoint, from which the next open starts."""
         self._handle.create_checkpoint()
+
+    def forget_old_log(self) -> None:
+        """Deletes logs older than their retention: the changes in them can no longer be read."""
         self._handle.cleanup_metadata()
 
     def _merge(
@@ -520,17 +524,20 @@ class Lake:
                 configuration={
                     "delta.enableChangeDataFeed": "true",
                     "delta.checkpointInterval": CHECKPOINT_EVERY,
-                    "delta.logRetentionDuration": LOG_RETENTION,
-                    **_file_size(table),
+                    **_properties(table),
                     **table.configuration,
                 },
                 storage_options=self._storage_options,
             )
 
 
-def _file_size(table: Table) -> dict[str, str]:
-    """The property that tells delta-rs how large the files of ``table`` should be, where it is declared."""
-    return {"delta.targetFileSize": str(table.file_bytes)} if table.file_bytes else {}
+def _properties(table: Table) -> dict[str, str]:
+    """Table properties that maintenance may change: how large files should be, and how long the log is kept."""
+    return {
+        "delta.logRetentionDuration": LOG_RETENTION,
+        "delta.enableExpiredLogCleanup": "false",  # any commit would do it; maintenance knows who still needs the log
+        **({"delta.targetFileSize": str(table.file_bytes)} if table.file_bytes else {}),
+    }
 
 
 def _one_line(error: Exception) -> str:

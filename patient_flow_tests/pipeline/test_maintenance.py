@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import polars as pl
 import pytest
@@ -71,6 +73,24 @@ def test_nothing_is_deleted_that_a_consumer_has_not_read(
     is_behind = loaded.get(DIM_PATIENT.path) == 19
     assert (done.files_deleted == 0) == is_behind
     assert ("warehouse" in (done.left_alone or "")) == is_behind
+
+
+@pytest.mark.embedded_only("files are made older than they are")
+@pytest.mark.parametrize("behind", [True, False])
+def test_the_log_is_kept_for_a_day_and_until_every_consumer_has_read_it(
+    lake: Lake, many_commits: LakeTable, behind: bool
+) -> None:
+    since = many_commits.version
+    for number in range(21, 81):  # delta-rs writes a checkpoint of its own on the way, in which all before it rest
+        many_commits.append(patients(number), {SILVER_EVENTS.path: number})
+    two_days_ago = (NOW - timedelta(days=2)).timestamp()
+    log = Path(DeltaTable(many_commits.uri).table_uri.removeprefix("file://")) / "_delta_log"
+    for file in log.iterdir():
+        os.utime(file, (two_days_ago, two_days_ago))
+    maintain(lake, DIM_PATIENT, {DIM_PATIENT.path: since} if behind else {}, now=NOW)
+    assert (log / f"{1:020}.json").exists() == behind
+    if behind:
+        assert lake.open(DIM_PATIENT).changes(since).after.height == 60
 
 
 def test_every_consumer_is_written_after_what_it_reads(lake: Lake, departments: pl.DataFrame) -> None:
