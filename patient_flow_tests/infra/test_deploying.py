@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "infra" / "pipelines" / "deploy.sh"
@@ -62,3 +63,11 @@ def test_new_code_stays_out_when_its_tables_could_not_be_made(tmp_path: Path, st
     code, changes = deploy(tmp_path, jobs=1, state=state)
     assert code == 1
     assert "deployment group create" not in changes
+
+
+def test_a_what_if_needs_no_right_to_write() -> None:
+    workflow = yaml.safe_load((ROOT / ".github/workflows/deploy-environment.yml").read_text())
+    commands = [step["run"] for step in workflow["jobs"]["what-if"]["steps"] if "what-if" in step.get("run", "")]
+    assert commands
+    for command in commands:
+        assert command.count("az deployment group what-if") == command.count("--validation-level ProviderNoRbac")
