@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import yaml
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "infra" / "pipelines" / "deploy.sh"
+GUIDE = ROOT / "infra" / "docs" / "deploy.md"
 
 # Says what the script asks for: one registry with the image, the number of jobs, how an execution ended.
 AZ = """#!/bin/sh
@@ -71,3 +73,14 @@ def test_a_what_if_needs_no_right_to_write() -> None:
     assert commands
     for command in commands:
         assert command.count("az deployment group what-if") == command.count("--validation-level ProviderNoRbac")
+
+
+def test_every_store_is_locked_and_every_firewall_rule_for_operators_is_taken_back() -> None:
+    """Incremental deployments delete neither; the guide's last step names each kind of resource that needs it."""
+    templates = {path.stem: path.read_text() for path in (ROOT / "infra/bicep/modules").glob("*.bicep")}
+    stores = ("lake", "eventhub", "keyvault", "postgres", "warehouse-sql", "warehouse-synapse")
+    outermost = [re.search(r"^resource \w+ '([\w.]+/\w+)@", templates[name], re.MULTILINE) for name in stores]
+    opened = {kind for text in templates.values() for kind in re.findall(r"'([\w.]+/\w+)/firewallRules@", text)}
+    taken_back, locked = re.findall(r"contains\(\[([^]]+)\], type\)", GUIDE.read_text())
+    assert set(re.findall(r"'([^']+)'", taken_back)) == opened
+    assert set(re.findall(r"'([^']+)'", locked)) == {found[1] for found in outermost if found}
