@@ -84,3 +84,10 @@ def test_every_store_is_locked_and_every_firewall_rule_for_operators_is_taken_ba
     taken_back, locked = re.findall(r"contains\(\[([^]]+)\], type\)", GUIDE.read_text())
     assert set(re.findall(r"'([^']+)'", taken_back)) == opened
     assert set(re.findall(r"'([^']+)'", locked)) == {found[1] for found in outermost if found}
+
+
+def test_the_deployments_identity_may_give_the_roles_of_the_templates_and_no_other() -> None:
+    templates = "\n".join(path.read_text() for path in (ROOT / "infra/bicep").rglob("*.bicep"))
+    given = set(re.findall(r"roleDefinitions', '([0-9a-f-]{36})'", templates))
+    assert given
+    assert set(re.findall(r"^\| `([0-9a-f-]{36})` \|", GUIDE.read_text(), re.MULTILINE)) == given
