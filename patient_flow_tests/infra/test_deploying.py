@@ -91,3 +91,14 @@ def test_the_deployments_identity_may_give_the_roles_of_the_templates_and_no_oth
     given = set(re.findall(r"roleDefinitions', '([0-9a-f-]{36})'", templates))
     assert given
     assert set(re.findall(r"^\| `([0-9a-f-]{36})` \|", GUIDE.read_text(), re.MULTILINE)) == given
+
+
+def test_the_warehouses_scripts_run_where_they_belong_over_a_connection_that_is_checked() -> None:
+    """``-C`` would trust any certificate; without ``-b`` sqlcmd goes on after an error and reports success."""
+    commands = re.findall(r"^sqlcmd .*", GUIDE.read_text(), re.MULTILINE)
+    assert all(" -b " in command and " -C " not in command for command in commands)
+    places = dict(
+        found.groups()[::-1] for command in commands if (found := re.search(r"-d (\w+) .* -i (\S+)", command))
+    )
+    scripts = {path.name for path in (ROOT / "infra/sql/synapse").glob("*.sql")}
+    assert places == dict.fromkeys(scripts, "patient_flow") | {"master.sql": "master"}
