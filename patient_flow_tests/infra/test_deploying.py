@@ -102,3 +102,16 @@ def test_the_warehouses_scripts_run_where_they_belong_over_a_connection_that_is_
     )
     scripts = {path.name for path in (ROOT / "infra/sql/synapse").glob("*.sql")}
     assert places == dict.fromkeys(scripts, "patient_flow") | {"master.sql": "master"}
+
+
+def test_rights_that_an_operator_takes_for_an_hour_are_given_back() -> None:
+    text = GUIDE.read_text()
+    taken = re.findall(r"assignment create --role (\"[^\"]+\") --assignee-object-id \$ME .* --scope (\$\w+)", text)
+    assert len(taken) == 3
+    assert re.findall(r"assignment delete --role (\"[^\"]+\") --assignee \$ME --scope (\$\w+)", text) == taken
+
+
+def test_an_acl_that_is_set_is_a_whole_one() -> None:
+    """``set`` replaces the list; one without owner, owning group and others is refused."""
+    (acl,) = re.findall(r'fs access set --acl "([^"]+)"', GUIDE.read_text())
+    assert {"user:", "group:", "other:"} <= {entry.rpartition(":")[0] for entry in acl.split(",")}
