@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 from pathlib import Path
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "infra" / "pipelines" / "deploy.sh"
+GUIDE = ROOT / "infra" / "docs" / "deploy.md"
 
 # Says what the script asks for: one registry with the image, the number of jobs, how an execution ended.
 AZ = """#!/bin/sh
@@ -62,3 +65,53 @@ def test_new_code_stays_out_when_its_tables_could_not_be_made(tmp_path: Path, st
     code, changes = deploy(tmp_path, jobs=1, state=state)
     assert code == 1
     assert "deployment group create" not in changes
+
+
+def test_a_what_if_needs_no_right_to_write() -> None:
+    workflow = yaml.safe_load((ROOT / ".github/workflows/deploy-environment.yml").read_text())
+    commands = [step["run"] for step in workflow["jobs"]["what-if"]["steps"] if "what-if" in step.get("run", "")]
+    assert commands
+    for command in commands:
+        assert command.count("az deployment group what-if") == command.count("--validation-level ProviderNoRbac")
+
+
+def test_every_store_is_locked_and_every_firewall_rule_for_operators_is_taken_back() -> None:
+    """Incremental deployments delete neither; the guide's last step names each kind of resource that needs it."""
+    templates = {path.stem: path.read_text() for path in (ROOT / "infra/bicep/modules").glob("*.bicep")}
+    stores = ("lake", "eventhub", "keyvault", "postgres", "warehouse-sql", "warehouse-synapse")
+    outermost = [re.search(r"^resource \w+ '([\w.]+/\w+)@", templates[name], re.MULTILINE) for name in stores]
+    opened = {kind for text in templates.values() for kind in re.findall(r"'([\w.]+/\w+)/firewallRules@", text)}
+    taken_back, locked = re.findall(r"contains\(\[([^]]+)\], type\)", GUIDE.read_text())
+    assert set(re.findall(r"'([^']+)'", taken_back)) == opened
+    assert set(re.findall(r"'([^']+)'", locked)) == {found[1] for found in outermost if found}
+
+
+def test_the_deployments_identity_may_give_the_roles_of_the_templates_and_no_other() -> None:
+    templates = "\n".join(path.read_text() for path in (ROOT / "infra/bicep").rglob("*.bicep"))
+    given = set(re.findall(r"roleDefinitions', '([0-9a-f-]{36})'", templates))
+    assert given
+    assert set(re.findall(r"^\| `([0-9a-f-]{36})` \|", GUIDE.read_text(), re.MULTILINE)) == given
+
+
+def test_the_warehouses_scripts_run_where_they_belong_over_a_connection_that_is_checked() -> None:
+    """``-C`` would trust any certificate; without ``-b`` sqlcmd goes on after an error and reports success."""
+    commands = re.findall(r"^sqlcmd .*", GUIDE.read_text(), re.MULTILINE)
+    assert all(" -b " in command and " -C " not in command for command in commands)
+    places = dict(
+        found.groups()[::-1] for command in commands if (found := re.search(r"-d (\w+) .* -i (\S+)", command))
+    )
+    scripts = {path.name for path in (ROOT / "infra/sql/synapse").glob("*.sql")}
+    assert places == dict.fromkeys(scripts, "patient_flow") | {"master.sql": "master"}
+
+
+def test_rights_that_an_operator_takes_for_an_hour_are_given_back() -> None:
+    text = GUIDE.read_text()
+    taken = re.findall(r"assignment create --role (\"[^\"]+\") --assignee-object-id \$ME .* --scope (\$\w+)", text)
+    assert len(taken) == 3
+    assert re.findall(r"assignment delete --role (\"[^\"]+\") --assignee \$ME --scope (\$\w+)", text) == taken
+
+
+def test_an_acl_that_is_set_is_a_whole_one() -> None:
+    """``set`` replaces the list; one without owner, owning group and others is refused."""
+    (acl,) = re.findall(r'fs access set --acl "([^"]+)"', GUIDE.read_text())
+    assert {"user:", "group:", "other:"} <= {entry.rpartition(":")[0] for entry in acl.split(",")}

@@ -61,6 +61,18 @@ def test_azure_devops_pipeline_is_valid() -> None:
     _check_schema("azure-pipelines", pipeline, options=options)
 
 
+def test_production_is_deployed_from_inside_its_network() -> None:
+    """Its registry answers nowhere else, so an agent of the pipeline's vendor could not push the image."""
+    azure_devops = yaml.safe_load((ROOT / "infra/pipelines/azure-devops.yml").read_text())
+    (stages,) = (stage for stage in azure_devops["stages"] if "stage" not in stage)
+    ((stage,),) = stages.values()
+    (deployment,) = (job for job in stage["jobs"] if "deployment" in job)
+    assert "pool" not in deployment
+    assert deployment["${{ if eq(environment, 'prod') }}"] == {"pool": {"name": "patient-flow-prod"}}
+    github = yaml.safe_load((ROOT / ".github/workflows/deploy.yml").read_text())
+    assert "vars.PROD_RUNNER" in github["jobs"]["prod"]["with"]["runner"]
+
+
 def test_compose_is_valid() -> None:
     _check_schema("compose-spec", COMPOSE)
 

@@ -1,12 +1,7 @@
--- Readers see the last committed load, whole, while the next one is under way; without it a dashboard can see
--- the gap between delete and insert. Run in master, when nobody else is connected.
-ALTER DATABASE [patient_flow] SET READ_COMMITTED_SNAPSHOT ON
-GO
-
 ALTER DATABASE [patient_flow] SET AUTO_CREATE_STATISTICS ON
 GO
 
--- The load has its own share of the pool, whatever the dashboards ask. Run in the pool's database.
+-- The load has its own share of the pool, whatever the dashboards ask.
 CREATE WORKLOAD GROUP patient_flow_load WITH (
     MIN_PERCENTAGE_RESOURCE = 20,
     CAP_PERCENTAGE_RESOURCE = 40,

@@ -16,22 +16,23 @@ from patient_flow.stores.warehouse.views import definition
 
 _READ_COMMITTED_SNAPSHOT = (
     "-- Readers see the last committed load, whole, while the next one is under way; without it a dashboard can see\n"
-    "-- the gap between delete and insert. Run in master, when nobody else is connected.\n"
+    "-- the gap between delete and insert. Run connected to master, when nobody else is connected to the database.\n"
     "ALTER DATABASE [patient_flow] SET READ_COMMITTED_SNAPSHOT ON"
 )
 
+MASTER: Mapping[str, tuple[str, ...]] = {"synapse": (_READ_COMMITTED_SNAPSHOT,), "mssql": (_READ_COMMITTED_SNAPSHOT,)}
+"""Settings of the database that a pool takes from a connection to master only."""
+
 DATABASE: Mapping[str, tuple[str, ...]] = {
     "synapse": (
-        _READ_COMMITTED_SNAPSHOT,
         "ALTER DATABASE [patient_flow] SET AUTO_CREATE_STATISTICS ON",
-        "-- The load has its own share of the pool, whatever the dashboards ask. Run in the pool's database.\n"
+        "-- The load has its own share of the pool, whatever the dashboards ask.\n"
         "CREATE WORKLOAD GROUP patient_flow_load WITH (\n"
         "    MIN_PERCENTAGE_RESOURCE = 20,\n    CAP_PERCENTAGE_RESOURCE = 40,\n"
         "    REQUEST_MIN_RESOURCE_GRANT_PERCENT = 10,\n    IMPORTANCE = ABOVE_NORMAL\n)",
         "CREATE WORKLOAD CLASSIFIER patient_flow_loader WITH (\n"
         f"    WORKLOAD_GROUP = 'patient_flow_load',\n    MEMBERNAME = '{access.LOADER}'\n)",
     ),
-    "mssql": (_READ_COMMITTED_SNAPSHOT,),
 }
 """Settings of the database itself, where the defaults would not do."""
 
@@ -73,7 +74,11 @@ def ddl(kind: str) -> str:
 def scripts(kind: str) -> dict[str, str]:
     """All scripts for ``kind``: file name → text."""
     target = target_of(kind)
-    settings = {"database.sql": _script(target, DATABASE[kind])} if kind in DATABASE else {}
+    settings = {
+        f"{name}.sql": _script(target, statements[kind])
+        for name, statements in (("master", MASTER), ("database", DATABASE))
+        if kind in statements
+    }
     return {**settings, "schema.sql": ddl(kind), "access.sql": _script(target, ACCESS[kind]())}
 
 

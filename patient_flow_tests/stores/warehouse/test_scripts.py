@@ -88,6 +88,14 @@ def test_fabric_declares_keys_by_alter_and_has_no_physical_options() -> None:
     assert text.count("PRIMARY KEY NONCLUSTERED") == text.count("ALTER TABLE") == len(WAREHOUSE_TABLES) + 1
 
 
+@pytest.mark.parametrize("kind", ["synapse", "mssql"])
+def test_what_must_be_run_in_master_stands_in_a_file_of_its_own(kind: str) -> None:
+    """sqlcmd runs a whole file in one database, and a pool takes this setting from a connection to master only."""
+    setting = "SET READ_COMMITTED_SNAPSHOT ON"
+    assert [name for name, text in scripts(kind).items() if setting in text] == ["master.sql"]
+    assert scripts(kind)["master.sql"].count("\nGO\n") == 1
+
+
 def test_the_sqlite_script_runs_and_init_finds_nothing_missing(tmp_path: Path) -> None:
     file = tmp_path / "warehouse.db"
     connection = sqlite3.connect(file)
