@@ -263,6 +263,27 @@ def test_the_code_location_may_have_more_cores_than_consumption_has() -> None:
     assert code["workloadProfileName"] == "pipelineProfile"
 
 
+def test_a_region_without_zones_is_asked_for_none() -> None:
+    """Where the paired region has none, a deployment that spreads over them is refused."""
+    written = re.compile(r"\b(?:zoneRedundant|isZoneRedundant|isHighlyAvailable|zoneRedundancy): (\S.*)$", re.MULTILINE)
+    assert all("hasZones" in value for value in written.findall(MAIN.read_text()))
+    for path in (BICEP / "modules").glob("*.bicep"):
+        assert not re.search(r"^ +zone(?:Redundant|Redundancy): (?:true|'Enabled')", path.read_text(), re.MULTILINE)
+
+
+def test_options_that_pages_give_to_a_deployment_are_parameters() -> None:
+    declared = set(_parsed(MAIN)["parameters"])
+    pages = [*(ROOT / "infra/docs").glob("*.md"), ROOT / "infra/kubernetes/README.md"]
+    given = {
+        option
+        for page in pages
+        for options in re.findall(r"--parameters \S+\.bicepparam((?:\s+\\?\s*\w+=\S+)+)", page.read_text())
+        for option in re.findall(r"(\w+)=", options)
+    }
+    assert {"hasZones", "secretsExist"} <= given
+    assert given <= declared
+
+
 def test_every_service_that_holds_data_is_audited() -> None:
     for name in ("lake", "eventhub", "keyvault", "registry", "postgres", "warehouse-synapse", "warehouse-sql", "apps"):
         text = (BICEP / f"modules/{name}.bicep").read_text()
