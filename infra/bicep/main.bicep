@@ -21,6 +21,9 @@ param environmentName string
 @description('Region. Health data: one that is certified for it where the hospital is (HDS in France: francecentral).')
 param location string = resourceGroup().location
 
+@description('False in a region without availability zones (France South): nothing is then asked to spread over them.')
+param hasZones bool = true
+
 @description('Tags of all resources, besides workload and environment.')
 param extraTags object = {}
 
@@ -373,6 +376,7 @@ module eventHub 'modules/eventhub.bicep' = {
     hubName: 'patient-flow'
     partitionCount: partitionCount
     retentionHours: hubRetentionHours
+    isZoneRedundant: hasZones
     consumerGroupName: 'pipeline'
     pipelinePrincipalId: identities.outputs.pipeline.principalId
     producerPrincipalIds: producerPrincipalIds
@@ -411,6 +415,7 @@ module registry 'modules/registry.bicep' = {
     tags: tags
     name: registryName
     sku: registrySku
+    isZoneRedundant: hasZones
     pullPrincipalIds: [
       identities.outputs.pipeline.principalId
       identities.outputs.control.principalId
@@ -432,7 +437,7 @@ module postgres 'modules/postgres.bicep' = {
     skuName: postgresSkuName
     skuTier: postgresSkuTier
     storageSizeGB: 32
-    isHighlyAvailable: isPostgresHighlyAvailable
+    isHighlyAvailable: isPostgresHighlyAvailable && hasZones
     isGeoRedundantBackup: isPostgresGeoRedundant
     adminGroupId: databaseAdminsGroupId
     adminGroupName: databaseAdminsGroupName
@@ -467,7 +472,7 @@ module sql 'modules/warehouse-sql.bicep' = if (warehouseKind == 'mssql') {
     tags: tags
     name: 'sql-${stem}-${unique}'
     databaseSku: sqlDatabaseSku
-    isZoneRedundant: isSqlZoneRedundant
+    isZoneRedundant: isSqlZoneRedundant && hasZones
     adminGroupId: databaseAdminsGroupId
     adminGroupName: databaseAdminsGroupName
     operatorIps: operatorIps
@@ -737,7 +742,7 @@ module apps 'modules/apps.bicep' = if (appsReady) {
     subnetId: network.outputs.appsSubnetId
     networkId: network.outputs.networkId
     isInternal: isPrivate
-    isZoneRedundant: isPrivate
+    isZoneRedundant: isPrivate && hasZones
     clientIpRanges: isPrivate ? clientIpRanges : concat(clientIpRanges, operatorRanges)
     image: '${registry.outputs.loginServer}/${imageName}'
     registryServer: registry.outputs.loginServer

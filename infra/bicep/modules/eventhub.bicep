@@ -22,6 +22,9 @@ param throughputUnits int
 @description('Throughput units that the namespace may grow to by itself; it never shrinks by itself.')
 param maxThroughputUnits int
 
+@description('True where the region has availability zones.')
+param isZoneRedundant bool
+
 @description('Name of the hub (PATIENT_FLOW_EVENTHUB_NAME).')
 param hubName string
 
@@ -87,7 +90,7 @@ resource namespace 'Microsoft.EventHub/namespaces@2024-01-01' = {
     publicNetworkAccess: publicNetworkAccess
     isAutoInflateEnabled: sku == 'Standard' && maxThroughputUnits > throughputUnits
     maximumThroughputUnits: sku == 'Standard' && maxThroughputUnits > throughputUnits ? maxThroughputUnits : 0
-    zoneRedundant: true
+    zoneRedundant: isZoneRedundant
   }
 }
 

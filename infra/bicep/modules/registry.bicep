@@ -17,6 +17,9 @@ param name string
 ])
 param sku string
 
+@description('True where the region has availability zones; only Premium spreads over them.')
+param isZoneRedundant bool
+
 @description('Object ids of the identities whose apps pull the image.')
 param pullPrincipalIds array
 
@@ -56,7 +59,7 @@ resource registry 'Microsoft.ContainerRegistry/registries@2023-07-01' = {
       defaultAction: 'Deny'
       ipRules: ipRules
     } : null
-    zoneRedundancy: isPremium ? 'Enabled' : 'Disabled'
+    zoneRedundancy: isPremium && isZoneRedundant ? 'Enabled' : 'Disabled'
     policies: {
       retentionPolicy: {
         // Untagged manifests only; released images are tagged with their commit.
