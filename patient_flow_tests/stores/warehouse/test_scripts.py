@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import re
 import sqlite3
+from collections.abc import Mapping
+from datetime import date
 from pathlib import Path
+from typing import Any
 
+import polars as pl
 import pytest
 import sqlalchemy as sa
+from sqlalchemy.sql import visitors
 
 from patient_flow.contracts.tables import FACT_BED_CENSUS, WAREHOUSE_TABLES
 from patient_flow.contracts.views import VIEWS
+from patient_flow.dashboard import queries
 from patient_flow.settings import WAREHOUSE_KINDS
 from patient_flow.stores.warehouse.batch import WarehouseError
 from patient_flow.stores.warehouse.kinds import KINDS, target_of
@@ -21,6 +27,18 @@ from patient_flow.stores.warehouse.warehouse import Warehouse
 
 INFRA = Path(__file__).parents[3] / "infra" / "sql"
 NAMES = [*(table.warehouse_name for table in WAREHOUSE_TABLES), "LoadLog", *(view.name for view in VIEWS)]
+
+
+class Asked(Warehouse):
+    """Notes the tables that are asked for."""
+
+    def __init__(self) -> None:
+        super().__init__("sqlite://", "sqlite")
+        self.tables: set[str] = set()
+
+    def query(self, statement: Any, params: Mapping[str, object] | None = None) -> pl.DataFrame:
+        self.tables |= {part.name for part in visitors.iterate(statement) if isinstance(part, sa.Table)}
+        return pl.DataFrame()
 
 
 @pytest.mark.parametrize("kind", WAREHOUSE_KINDS)
@@ -108,6 +126,54 @@ def test_the_postgresql_script_runs_and_init_finds_nothing_missing(database: str
     warehouse.init()
     assert warehouse.migrate(dry_run=True) == []
     warehouse.dispose()
+
+
+@pytest.fixture(params=["synapse", "mssql", "fabric"])
+def access(request: pytest.FixtureRequest) -> str:
+    return scripts(request.param)["access.sql"]
+
+
+def granted(access: str, right: str, role: str) -> set[str]:
+    """Objects on which ``role`` has ``right``."""
+    grants = re.findall(rf"^GRANT ([A-Z, ]+) ON OBJECT::dbo\.(\w+) TO patient_flow_{role}$", access, re.MULTILINE)
+    return {name for rights, name in grants if right in rights.split(", ")}
+
+
+def test_on_transact_sql_a_loader_may_all_that_a_load_and_its_checks_ask(access: str) -> None:
+    """Without a right on it, a view is not even listed; without that on its definition, it looks like another one."""
+    views = {view.name for view in VIEWS}
+    assert granted(access, "SELECT", "loader") == {*NAMES}
+    assert granted(access, "VIEW DEFINITION", "loader") == views
+    assert granted(access, "INSERT", "loader") == granted(access, "DELETE", "loader") == {*NAMES} - views - {"LoadLog"}
+    assert granted(access, "UPDATE", "loader") == {"LoadLog"}
+
+
+def test_on_transact_sql_the_dashboard_may_read_what_it_asks(access: str) -> None:
+    asked = Asked()
+    day, hours = date(2026, 11, 20), queries.Hours(1, 2)
+    for query in (queries.loads, queries.departments):
+        query(asked)
+    for query in (queries.begun, queries.ended, queries.census, queries.returns):
+        query(asked, hours)
+    for query in (queries.daily, queries.quality):
+        query(asked, day, day)
+    queries.present(asked, 1)
+    assert asked.tables <= granted(access, "SELECT", "dashboard")
+    assert not granted(access, "INSERT", "dashboard") | granted(access, "UPDATE", "dashboard")
+
+
+def test_on_transact_sql_whatever_names_a_place_is_filtered(access: str) -> None:
+    """The dashboard reads tables: nothing but these filters stands between it and the rows."""
+    filtered = set(re.findall(r"ADD FILTER PREDICATE \S+\(.*\) ON dbo\.(\w+)", access))
+    assert granted(access, "SELECT", "dashboard") - filtered == {"DimTime", "DimPatient", "LoadLog"}
+    assert granted(access, "SELECT", "reader") == {*(view.name for view in VIEWS), "DimTime"}
+
+
+def test_the_guide_gives_roles_that_the_script_makes(access: str) -> None:
+    guide = (INFRA.parent / "docs" / "deploy.md").read_text()
+    given = re.findall(r"sp_addrolemember 'patient_flow_(\w+)', 'id-pf-prod-(\w+)'", guide)
+    assert dict(given) == {"loader": "pipeline", "dashboard": "dashboard"}
+    assert set(re.findall(r"^CREATE ROLE patient_flow_(\w+)$", access, re.MULTILINE)) == {*dict(given), "reader"}
 
 
 def test_copy_into_reads_a_parquet_file_with_the_managed_identity() -> None:
