@@ -20,7 +20,7 @@ from patient_flow.dashboard import queries
 from patient_flow.settings import WAREHOUSE_KINDS
 from patient_flow.stores.warehouse.batch import WarehouseError
 from patient_flow.stores.warehouse.kinds import KINDS, target_of
-from patient_flow.stores.warehouse.schema import TABLES
+from patient_flow.stores.warehouse.schema import INDEXES, TABLES
 from patient_flow.stores.warehouse.scripts import ddl, scripts
 from patient_flow.stores.warehouse.targets.synapse import Synapse
 from patient_flow.stores.warehouse.warehouse import Warehouse
@@ -83,6 +83,13 @@ def test_synapse_distributes_every_table_and_enforces_no_key() -> None:
         assert "FOREIGN KEY" not in table
     assert "CREATE INDEX" not in ddl("synapse")
     assert "CREATE STATISTICS [st_FactBedCensus_time_key] ON [FactBedCensus] (time_key)" in ddl("synapse")
+
+
+def test_synapse_has_statistics_of_every_column_that_is_looked_up() -> None:
+    made = set(re.findall(r"^CREATE STATISTICS \[st_\w+\] ON \[(\w+)\] \(\[?(\w+)\]?\)", ddl("synapse"), re.MULTILINE))
+    looked_up = {(table, columns[0]) for table, indexes in INDEXES.items() for columns in indexes}
+    assert looked_up | {(t.name, key.name) for t in TABLES.values() for key in t.primary_key.columns} <= made
+    assert {("FactPatientFlow", "visit_id"), ("FactPatientFlow", "discharge_at"), ("DimPatient", "patient_id")} <= made
 
 
 def test_synapse_hash_columns_are_not_null_and_never_updated() -> None:
