@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from patient_flow.settings import Settings, SettingsError, load
+from patient_flow.settings import WAREHOUSE_KINDS, Settings, SettingsError, load
 
 _EXAMPLE = "\b\nExample:\n  "
 
@@ -119,7 +119,7 @@ def warehouse() -> None:
 @warehouse.command(epilog=f"{_EXAMPLE}patient-flow warehouse ddl --dialect synapse > star.sql")
 @click.option(
     "--dialect",
-    type=click.Choice(["synapse", "mssql", "fabric", "postgresql", "sqlite"]),
+    type=click.Choice(WAREHOUSE_KINDS),
     required=True,
     help="Which database the DDL is for.",
 )

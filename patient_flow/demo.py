@@ -85,7 +85,7 @@ def run(options: Options) -> None:
         click.echo(f"Event Hub     {connection}")
         click.echo(f"Dashboard     http://127.0.0.1:{options.dashboard_port}")
         click.echo(f"Dagster UI    http://127.0.0.1:{options.ui_port}")
-        click.echo(f"Warehouse     {settings.local_root / 'warehouse.db'}")
+        click.echo(f"Warehouse     {Services(settings).warehouse.address}")
         click.echo("One line per micro-batch follows; Ctrl-C stops everything and keeps the data.")
         _watch(replace(settings, eventhub_connection=connection), parts)
 

@@ -30,21 +30,26 @@ MADE_BY = {
         "dialects.hl7",
         "dialects.fhir",
     ),
-    tables.DIM_TIME.path: ("transforms.calendar",),
-    tables.DIM_DEPARTMENT.path: ("transforms.dimensions",),
-    tables.DIM_PATIENT.path: ("transforms.dimensions",),
-    tables.FACT_PATIENT_FLOW.path: ("transforms.facts", "transforms.visits"),
-    tables.FACT_BED_CENSUS.path: ("transforms.census",),
-    tables.KPI_DEPARTMENT_DAY.path: ("transforms.kpis",),
-    tables.DATA_QUALITY_DAY.path: ("transforms.quality",),
+    tables.DIM_TIME.path: ("pipeline.dimensions", "transforms.calendar"),
+    tables.DIM_DEPARTMENT.path: ("pipeline.dimensions", "transforms.dimensions"),
+    tables.DIM_PATIENT.path: ("pipeline.dimensions", "transforms.dimensions"),
+    tables.FACT_PATIENT_FLOW.path: ("pipeline.flow", "transforms.facts", "transforms.visits"),
+    tables.FACT_BED_CENSUS.path: ("pipeline.aggregates", "transforms.census"),
+    tables.KPI_DEPARTMENT_DAY.path: ("pipeline.aggregates", "transforms.kpis"),
+    tables.DATA_QUALITY_DAY.path: ("pipeline.aggregates", "transforms.quality"),
 }
-"""Table → the modules that make it. What these import of the pure parts counts too."""
+"""Table → the modules that make it: that of its step, and the pure ones that the step calls.
+
+What pure modules import counts too. Of what a step's module imports only declarations do: it holds the steps of other
+tables as well, and imports what those call.
+"""
 
 WAREHOUSE = ("pipeline.load", "stores.warehouse.changes", "stores.warehouse.schema")
 """What makes the tables of the warehouse, besides gold."""
 
 _PACKAGE = "patient_flow"
-_FOLLOWED = ("transforms.", "dialects.", "contracts.")
+_PURE = ("transforms.", "dialects.", "contracts.")
+_DECLARATIONS = ("contracts.",)
 
 
 def code_version(table: Table) -> str:
@@ -54,7 +59,7 @@ def code_version(table: Table) -> str:
 
 @functools.cache
 def fingerprint(modules: tuple[str, ...]) -> str:
-    """12 hexadecimal digits; they change with the code of ``modules`` and of the pure modules that they import."""
+    """12 hexadecimal digits; they change with the code of ``modules`` and of what counts of their imports."""
     waiting, seen = list(modules), set(modules)
     digests = []
     while waiting:
@@ -68,14 +73,15 @@ def fingerprint(modules: tuple[str, ...]) -> str:
 
 @functools.cache
 def _read(module: str) -> tuple[str, frozenset[str]]:
-    """Digest of a module's code, and the modules to follow that it imports."""
+    """Digest of a module's code, and the modules that count of those it imports."""
     tree = ast.parse(_source(module))
+    followed = _PURE if module.startswith(_PURE) else _DECLARATIONS
     imported = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith(f"{_PACKAGE}."):
             base = node.module.removeprefix(f"{_PACKAGE}.")
             names = {f"{base}.{alias.name}" for alias in node.names}
-            imported |= {name for name in {base, *names} if name.startswith(_FOLLOWED) and _place(name) is not None}
+            imported |= {name for name in {base, *names} if name.startswith(followed) and _place(name) is not None}
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
             node.value = ast.Constant("")  # a docstring
     return hashlib.sha256(ast.dump(tree).encode()).hexdigest(), frozenset(imported)

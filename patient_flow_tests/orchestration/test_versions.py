@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 
 from patient_flow.contracts import tables
 from patient_flow.orchestration import versions
+from patient_flow.pipeline import gold
 
 
 @pytest.fixture
@@ -57,6 +59,39 @@ def test_every_table_of_the_lake_has_one() -> None:
 
 def test_a_change_of_a_transform_changes_what_it_makes(code: Path) -> None:
     assert changed(code, "transforms/kpis.py", "wait_minutes", "weight_minutes") == {"gold/kpi_department_day"}
+
+
+@pytest.mark.parametrize(
+    "table", [table for table in tables.LAKE_TABLES if table.layer == "gold"], ids=lambda t: t.path
+)
+def test_the_step_that_makes_a_table_counts(table: tables.Table) -> None:
+    step = getattr(gold, table.name)
+    assert step.__module__.removeprefix("patient_flow.") in versions.MADE_BY[table.path]
+
+
+def test_a_change_of_a_step_changes_what_its_module_makes_and_nothing_else(code: Path) -> None:
+    assert changed(code, "pipeline/flow.py", "waiting = RowsWritten(), 0, 0", "waiting = RowsWritten(), 0, 1") == {
+        "gold/fact_patient_flow"
+    }
+    assert changed(code, "pipeline/dimensions.py", "not touched and not is_first", "not touched or not is_first") == {
+        "gold/dim_time",
+        "gold/dim_department",
+        "gold/dim_patient",
+    }
+
+
+STEPS = sorted({name for modules in versions.MADE_BY.values() for name in modules if name.startswith("pipeline.")})
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_transform_that_a_step_imports_counts_for_a_table_of_it(code: Path, step: str) -> None:
+    text = (code / f"{step.replace('.', '/')}.py").read_text()
+    imported = set(re.findall(r"^from patient_flow\.transforms\.(\w+) import", text, re.MULTILINE))
+    for names in re.findall(r"^from patient_flow\.transforms import (.+)$", text, re.MULTILINE):
+        imported |= set(names.split(", "))
+    made = {path for path, modules in versions.MADE_BY.items() if step in modules}
+    for name in sorted(imported):
+        assert changed(code, f"transforms/{name}.py", "\nimport polars as pl\n", "\nimport polars\n") & made, name
 
 
 def test_a_change_of_what_transforms_share_changes_all_that_use_it(code: Path) -> None:

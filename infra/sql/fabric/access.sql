@@ -4,6 +4,9 @@ GO
 CREATE ROLE patient_flow_reader
 GO
 
+CREATE ROLE patient_flow_dashboard
+GO
+
 GRANT SELECT, INSERT, DELETE ON OBJECT::dbo.DimTime TO patient_flow_loader
 GO
 
@@ -26,6 +29,39 @@ GRANT SELECT, INSERT, DELETE ON OBJECT::dbo.DataQualityDay TO patient_flow_loade
 GO
 
 GRANT SELECT, UPDATE ON OBJECT::dbo.LoadLog TO patient_flow_loader
+GO
+
+GRANT SELECT, VIEW DEFINITION ON OBJECT::dbo.BedOccupancyHourly TO patient_flow_loader
+GO
+
+GRANT SELECT, VIEW DEFINITION ON OBJECT::dbo.BedOccupancyByGender TO patient_flow_loader
+GO
+
+GRANT SELECT, VIEW DEFINITION ON OBJECT::dbo.AdmissionsDaily TO patient_flow_loader
+GO
+
+GRANT SELECT, VIEW DEFINITION ON OBJECT::dbo.WaitingTimes TO patient_flow_loader
+GO
+
+GRANT SELECT, VIEW DEFINITION ON OBJECT::dbo.LengthOfStay TO patient_flow_loader
+GO
+
+GRANT SELECT, VIEW DEFINITION ON OBJECT::dbo.CurrentPatients TO patient_flow_loader
+GO
+
+GRANT SELECT, VIEW DEFINITION ON OBJECT::dbo.DepartmentInflow TO patient_flow_loader
+GO
+
+GRANT SELECT, VIEW DEFINITION ON OBJECT::dbo.Overstays TO patient_flow_loader
+GO
+
+GRANT SELECT, VIEW DEFINITION ON OBJECT::dbo.BedTurnover TO patient_flow_loader
+GO
+
+GRANT SELECT, VIEW DEFINITION ON OBJECT::dbo.Readmissions TO patient_flow_loader
+GO
+
+GRANT SELECT, VIEW DEFINITION ON OBJECT::dbo.DataFreshness TO patient_flow_loader
 GO
 
 GRANT CREATE TABLE TO patient_flow_loader
@@ -71,6 +107,30 @@ GRANT SELECT ON OBJECT::dbo.DataFreshness TO patient_flow_reader
 GO
 
 GRANT SELECT ON OBJECT::dbo.DimTime TO patient_flow_reader
+GO
+
+GRANT SELECT ON OBJECT::dbo.DimTime TO patient_flow_dashboard
+GO
+
+GRANT SELECT ON OBJECT::dbo.DimDepartment TO patient_flow_dashboard
+GO
+
+GRANT SELECT ON OBJECT::dbo.DimPatient TO patient_flow_dashboard
+GO
+
+GRANT SELECT ON OBJECT::dbo.FactPatientFlow TO patient_flow_dashboard
+GO
+
+GRANT SELECT ON OBJECT::dbo.FactBedCensus TO patient_flow_dashboard
+GO
+
+GRANT SELECT ON OBJECT::dbo.KpiDepartmentDay TO patient_flow_dashboard
+GO
+
+GRANT SELECT ON OBJECT::dbo.DataQualityDay TO patient_flow_dashboard
+GO
+
+GRANT SELECT ON OBJECT::dbo.LoadLog TO patient_flow_dashboard
 GO
 
 CREATE SCHEMA security

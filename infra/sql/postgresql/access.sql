@@ -2,11 +2,15 @@ DO $$ BEGIN CREATE ROLE patient_flow_loader NOLOGIN; EXCEPTION WHEN duplicate_ob
 
 DO $$ BEGIN CREATE ROLE patient_flow_reader NOLOGIN; EXCEPTION WHEN duplicate_object THEN NULL; END $$;
 
+DO $$ BEGIN CREATE ROLE patient_flow_dashboard NOLOGIN; EXCEPTION WHEN duplicate_object THEN NULL; END $$;
+
 GRANT SELECT, INSERT, DELETE ON "DimTime", "DimDepartment", "DimPatient", "FactPatientFlow", "FactBedCensus", "KpiDepartmentDay", "DataQualityDay" TO patient_flow_loader;
 
 GRANT SELECT, UPDATE ON "LoadLog" TO patient_flow_loader;
 
 GRANT SELECT ON "DimTime", "DimDepartment", "DimPatient", "FactPatientFlow", "FactBedCensus", "KpiDepartmentDay", "DataQualityDay", "BedOccupancyHourly", "BedOccupancyByGender", "AdmissionsDaily", "WaitingTimes", "LengthOfStay", "CurrentPatients", "DepartmentInflow", "Overstays", "BedTurnover", "Readmissions", "DataFreshness", "LoadLog" TO patient_flow_reader, patient_flow_loader;
+
+GRANT SELECT ON "DimTime", "DimDepartment", "DimPatient", "FactPatientFlow", "FactBedCensus", "KpiDepartmentDay", "DataQualityDay", "LoadLog" TO patient_flow_dashboard;
 
 CREATE TABLE "ReaderScope" (
     principal_name NAME NOT NULL,
@@ -26,38 +30,48 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path FROM CURRENT AS $$
     WHERE pg_has_role(session_user, s.principal_name, 'member')
 $$;
 
+CREATE FUNCTION sees_everything() RETURNS BOOLEAN
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path FROM CURRENT AS $$
+    SELECT EXISTS (
+        SELECT 1
+        FROM "ReaderScope"
+        WHERE hospital_id IS NULL AND department IS NULL
+            AND pg_has_role(session_user, principal_name, 'member')
+    )
+$$;
+
 ALTER TABLE "FactPatientFlow" ENABLE ROW LEVEL SECURITY;
 
 CREATE POLICY loads ON "FactPatientFlow" TO patient_flow_loader USING (TRUE) WITH CHECK (TRUE);
 
-CREATE POLICY reads ON "FactPatientFlow" FOR SELECT TO patient_flow_reader USING (department_key IN (SELECT visible_departments()));
+CREATE POLICY reads ON "FactPatientFlow" FOR SELECT TO patient_flow_reader, patient_flow_dashboard USING (department_key IN (SELECT visible_departments()));
 
 ALTER TABLE "FactBedCensus" ENABLE ROW LEVEL SECURITY;
 
 CREATE POLICY loads ON "FactBedCensus" TO patient_flow_loader USING (TRUE) WITH CHECK (TRUE);
 
-CREATE POLICY reads ON "FactBedCensus" FOR SELECT TO patient_flow_reader USING (department_key IN (SELECT visible_departments()));
+CREATE POLICY reads ON "FactBedCensus" FOR SELECT TO patient_flow_reader, patient_flow_dashboard USING (department_key IN (SELECT visible_departments()));
 
 ALTER TABLE "KpiDepartmentDay" ENABLE ROW LEVEL SECURITY;
 
 CREATE POLICY loads ON "KpiDepartmentDay" TO patient_flow_loader USING (TRUE) WITH CHECK (TRUE);
 
-CREATE POLICY reads ON "KpiDepartmentDay" FOR SELECT TO patient_flow_reader USING (department_key IN (SELECT visible_departments()));
+CREATE POLICY reads ON "KpiDepartmentDay" FOR SELECT TO patient_flow_reader, patient_flow_dashboard USING (department_key IN (SELECT visible_departments()));
 
 ALTER TABLE "DimDepartment" ENABLE ROW LEVEL SECURITY;
 
 CREATE POLICY loads ON "DimDepartment" TO patient_flow_loader USING (TRUE) WITH CHECK (TRUE);
 
-CREATE POLICY reads ON "DimDepartment" FOR SELECT TO patient_flow_reader USING (department_key IN (SELECT visible_departments()));
+CREATE POLICY reads ON "DimDepartment" FOR SELECT TO patient_flow_reader, patient_flow_dashboard USING (department_key IN (SELECT visible_departments()));
 
 ALTER TABLE "DataQualityDay" ENABLE ROW LEVEL SECURITY;
 
 CREATE POLICY loads ON "DataQualityDay" TO patient_flow_loader USING (TRUE) WITH CHECK (TRUE);
 
-CREATE POLICY reads ON "DataQualityDay" FOR SELECT TO patient_flow_reader USING (hospital_id IN (SELECT d.hospital_id FROM "DimDepartment" d));
+CREATE POLICY reads ON "DataQualityDay" FOR SELECT TO patient_flow_reader, patient_flow_dashboard USING ((SELECT sees_everything()) OR hospital_id IN (SELECT d.hospital_id FROM "DimDepartment" d));
 
 ALTER TABLE "DimPatient" ENABLE ROW LEVEL SECURITY;
 
 CREATE POLICY loads ON "DimPatient" TO patient_flow_loader USING (TRUE) WITH CHECK (TRUE);
 
-CREATE POLICY reads ON "DimPatient" FOR SELECT TO patient_flow_reader USING (EXISTS (SELECT 1 FROM "FactPatientFlow" f WHERE f.patient_key = "DimPatient".patient_key));
+CREATE POLICY reads ON "DimPatient" FOR SELECT TO patient_flow_reader, patient_flow_dashboard USING (EXISTS (SELECT 1 FROM "FactPatientFlow" f WHERE f.patient_key = "DimPatient".patient_key));

@@ -71,6 +71,9 @@ GO
 CREATE STATISTICS [st_DimPatient_patient_key] ON [DimPatient] (patient_key)
 GO
 
+CREATE STATISTICS [st_DimPatient_patient_id] ON [DimPatient] (patient_id)
+GO
+
 CREATE STATISTICS [st_DimPatient_gender] ON [DimPatient] (gender)
 GO
 
@@ -109,6 +112,9 @@ GO
 CREATE STATISTICS [st_FactPatientFlow_stay_key] ON [FactPatientFlow] (stay_key)
 GO
 
+CREATE STATISTICS [st_FactPatientFlow_visit_id] ON [FactPatientFlow] (visit_id)
+GO
+
 CREATE STATISTICS [st_FactPatientFlow_patient_key] ON [FactPatientFlow] (patient_key)
 GO
 
@@ -131,6 +137,9 @@ CREATE STATISTICS [st_FactPatientFlow_discharge_time_key] ON [FactPatientFlow] (
 GO
 
 CREATE STATISTICS [st_FactPatientFlow_admission_at] ON [FactPatientFlow] (admission_at)
+GO
+
+CREATE STATISTICS [st_FactPatientFlow_discharge_at] ON [FactPatientFlow] (discharge_at)
 GO
 
 CREATE TABLE [FactBedCensus] (

@@ -1,8 +1,11 @@
-"""Who may do what, as a script per target: a role that loads, a role that reads, and rows by hospital and department.
+"""Who may do what, as a script per target: roles that load, read and show, and rows by hospital and department.
 
 ``ReaderScope`` names, for a database user, role or group, the hospital and department whose rows it sees; NULL stands
 for all. Who is not named sees nothing. The loader sees everything. Run the script once, as an administrator, after the
 tables are there; add people with ``GRANT`` of the role and a row in ``ReaderScope``.
+
+Readers are people: they get the views. The dashboard is a program that reads tables and limits its viewers itself; its
+own limits are its rows in ``ReaderScope``.
 """
 
 from __future__ import annotations
@@ -13,7 +16,7 @@ from patient_flow.contracts.tables import DATA_QUALITY_DAY, DIM_DEPARTMENT, DIM_
 from patient_flow.contracts.views import VIEWS
 from patient_flow.stores.warehouse.schema import LOAD_LOG
 
-LOADER, READER = "patient_flow_loader", "patient_flow_reader"
+LOADER, READER, DASHBOARD = "patient_flow_loader", "patient_flow_reader", "patient_flow_dashboard"
 
 _TABLE_NAMES = tuple(table.warehouse_name for table in WAREHOUSE_TABLES)
 _VIEW_NAMES = tuple(view.name for view in VIEWS)
@@ -34,29 +37,36 @@ def postgresql() -> list[str]:
         # Roles belong to the whole server: another database of it may have them already.
         *(
             f"DO $$ BEGIN CREATE ROLE {role} NOLOGIN; EXCEPTION WHEN duplicate_object THEN NULL; END $$"
-            for role in (LOADER, READER)
+            for role in (LOADER, READER, DASHBOARD)
         ),
         f"GRANT SELECT, INSERT, DELETE ON {', '.join(tables)} TO {LOADER}",
         f'GRANT SELECT, UPDATE ON "{LOAD_LOG.name}" TO {LOADER}',
         f'GRANT SELECT ON {", ".join([*tables, *views])}, "{LOAD_LOG.name}" TO {READER}, {LOADER}',
+        f'GRANT SELECT ON {", ".join(tables)}, "{LOAD_LOG.name}" TO {DASHBOARD}',
         'CREATE TABLE "ReaderScope" (\n'
         "    principal_name NAME NOT NULL,\n    hospital_id VARCHAR(64),\n    department VARCHAR(64)\n)",
         "COMMENT ON TABLE \"ReaderScope\" IS 'Whose rows a user or role sees; NULL stands for all.'",
-        # Runs with the owner's rights, so that nobody needs to read ReaderScope; asked once per query, not per row.
+        # They run with the owner's rights, so that nobody needs to read ReaderScope; asked once per query, not per row.
         "CREATE FUNCTION visible_departments() RETURNS SETOF BIGINT\n"
         "LANGUAGE sql STABLE SECURITY DEFINER SET search_path FROM CURRENT AS $$\n"
         '    SELECT d.department_key\n    FROM "DimDepartment" d\n    JOIN "ReaderScope" s\n'
         "        ON (s.hospital_id IS NULL OR s.hospital_id = d.hospital_id)\n"
         "        AND (s.department IS NULL OR s.department = d.department)\n"
         "    WHERE pg_has_role(session_user, s.principal_name, 'member')\n$$",
+        "CREATE FUNCTION sees_everything() RETURNS BOOLEAN\n"
+        "LANGUAGE sql STABLE SECURITY DEFINER SET search_path FROM CURRENT AS $$\n"
+        '    SELECT EXISTS (\n        SELECT 1\n        FROM "ReaderScope"\n'
+        "        WHERE hospital_id IS NULL AND department IS NULL\n"
+        "            AND pg_has_role(session_user, principal_name, 'member')\n    )\n$$",
         *(
             statement
             for name in [*_BY_DEPARTMENT, DIM_DEPARTMENT.warehouse_name]
             for statement in _policies(name, "department_key IN (SELECT visible_departments())")
         ),
+        # A hospital of which nothing was accepted yet has no department, and its quality is looked at most of all.
         *_policies(
             DATA_QUALITY_DAY.warehouse_name,
-            'hospital_id IN (SELECT d.hospital_id FROM "DimDepartment" d)',
+            '(SELECT sees_everything()) OR hospital_id IN (SELECT d.hospital_id FROM "DimDepartment" d)',
         ),
         # The policy of the facts applies inside this one: patients are seen by their visible stays.
         *_policies(
@@ -70,7 +80,7 @@ def _policies(name: str, condition: str) -> list[str]:
     return [
         f'ALTER TABLE "{name}" ENABLE ROW LEVEL SECURITY',
         f'CREATE POLICY loads ON "{name}" TO {LOADER} USING (TRUE) WITH CHECK (TRUE)',
-        f'CREATE POLICY reads ON "{name}" FOR SELECT TO {READER} USING ({condition})',
+        f'CREATE POLICY reads ON "{name}" FOR SELECT TO {READER}, {DASHBOARD} USING ({condition})',
     ]
 
 
@@ -110,6 +120,8 @@ AS RETURN
 def transact_sql(text_type: str, loader_grants: Iterable[str]) -> list[str]:
     """Roles and a security policy. Readers get the views and no table: ownership chaining opens what a view needs.
 
+    The dashboard gets the tables. DimPatient has no filter (it names no place): that role is not for people.
+
     ``text_type`` is the type of the three columns of ``ReaderScope``.
     """
     filters = [
@@ -120,14 +132,18 @@ def transact_sql(text_type: str, loader_grants: Iterable[str]) -> list[str]:
     return [
         f"CREATE ROLE {LOADER}",
         f"CREATE ROLE {READER}",
+        f"CREATE ROLE {DASHBOARD}",
         *(f"GRANT SELECT, INSERT, DELETE ON OBJECT::dbo.{name} TO {LOADER}" for name in _TABLE_NAMES),
         f"GRANT SELECT, UPDATE ON OBJECT::dbo.{LOAD_LOG.name} TO {LOADER}",
+        # Checks ask the views, and compare their definitions with the declared ones.
+        *(f"GRANT SELECT, VIEW DEFINITION ON OBJECT::dbo.{name} TO {LOADER}" for name in _VIEW_NAMES),
         # Staging tables are made and dropped by each load, in a schema of their own.
         f"GRANT CREATE TABLE TO {LOADER}",
         f"GRANT ALTER, SELECT, INSERT ON SCHEMA::staging TO {LOADER}",
         *(f"{grant} TO {LOADER}" for grant in loader_grants),
         *(f"GRANT SELECT ON OBJECT::dbo.{name} TO {READER}" for name in _VIEW_NAMES),
         f"GRANT SELECT ON OBJECT::dbo.DimTime TO {READER}",
+        *(f"GRANT SELECT ON OBJECT::dbo.{name} TO {DASHBOARD}" for name in (*_TABLE_NAMES, LOAD_LOG.name)),
         "CREATE SCHEMA security",
         "CREATE TABLE security.ReaderScope (\n"
         f"    principal_name {text_type} NOT NULL,\n"

@@ -11,8 +11,6 @@ from patient_flow.stores.warehouse.targets.sqlite import SQLite
 from patient_flow.stores.warehouse.targets.sqlserver import SQLServer
 from patient_flow.stores.warehouse.targets.synapse import Synapse
 
-KINDS = ("synapse", "mssql", "fabric", "postgresql", "sqlite")
-
 
 def target_of(kind: str, export: Exporter | None = None) -> Target:
     """The target called ``kind``. Raises :class:`WarehouseError` for a name there is none of."""
@@ -20,5 +18,5 @@ def target_of(kind: str, export: Exporter | None = None) -> Target:
         target.kind: target for target in (Synapse(export), SQLServer(), Fabric(export), PostgreSQL(), SQLite())
     }
     if kind not in targets:
-        raise WarehouseError(f"there is no warehouse kind {kind!r}: use one of {', '.join(KINDS)}")
+        raise WarehouseError(f"there is no warehouse kind {kind!r}: use one of {', '.join(targets)}")
     return targets[kind]

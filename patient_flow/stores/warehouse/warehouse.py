@@ -46,7 +46,12 @@ class Warehouse:
         self._is_complete = False
 
     def __repr__(self) -> str:
-        return f"Warehouse({masked(self._url)!r}, {self.kind!r})"
+        return f"Warehouse({self.address!r}, {self.kind!r})"
+
+    @property
+    def address(self) -> str:
+        """Its URL, fit to be shown."""
+        return masked(self._url)
 
     # --- schema -------------------------------------------------------------------------------------------------
 
@@ -62,8 +67,11 @@ class Warehouse:
             for table in ALL_TABLES:
                 if table not in existing:
                     self._run(connection, self.target.table_statements(table))
+            # Looked for first: a loader may not insert lines, and is refused even where none would be.
+            logged = set(connection.scalars(sa.select(LOAD_LOG.c.table_name)))
             for table in TABLES.values():
-                connection.execute(seed(table))
+                if table.name not in logged:
+                    connection.execute(seed(table))
             if migration.missing_columns_of(connection, existing):
                 return  # views may need those columns: the migration makes both
             views = self.target.view_definitions(connection)
@@ -239,9 +247,9 @@ class Warehouse:
         except sa.exc.DBAPIError as error:
             if self.target.is_conflict(error):
                 raise Conflict(f"another loader was in the way: {readable(error)}") from error
-            raise WarehouseError(f"{masked(self._url)}: {readable(error)}{self._advice(error)}") from error
+            raise WarehouseError(f"{self.address}: {readable(error)}{self._advice(error)}") from error
         except (sa.exc.SQLAlchemyError, ImportError) as error:
-            raise WarehouseError(f"{masked(self._url)}: {readable(error)}") from error
+            raise WarehouseError(f"{self.address}: {readable(error)}") from error
 
 
 def _conflict(batch: Batch) -> Conflict:

@@ -12,37 +12,42 @@ import polars as pl
 import pytest
 import sqlalchemy as sa
 
-from patient_flow.contracts.tables import FACT_BED_CENSUS
+from patient_flow.contracts.tables import DATA_QUALITY_DAY, FACT_BED_CENSUS
 from patient_flow.stores.warehouse import entra
 from patient_flow.stores.warehouse.connection import masked, readable
-from patient_flow.stores.warehouse.scripts import scripts
+from patient_flow.stores.warehouse.schema import LOAD_LOG, TABLES
 from patient_flow.stores.warehouse.warehouse import Warehouse, WarehouseError
 from patient_flow_tests.stores.warehouse.builders import census_of, changed, everything, hospital
+from patient_flow_tests.stores.warehouse.roles import guard, url_of
 
 NOW = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
+
+USERS = {
+    **dict.fromkeys(("nina", "carl", "dora", "nobody_yet"), "reader"),
+    **dict.fromkeys(("screen_of_h1", "screen_of_nobody"), "dashboard"),
+    "lora": "loader",
+}
+SCOPES = "('nina', 'H1', NULL), ('carl', 'H2', 'ICU'), ('dora', NULL, NULL), ('screen_of_h1', 'H1', NULL)"
 
 
 @pytest.fixture
 def guarded(database: str) -> Iterator[str]:
-    """URL of a loaded PostgreSQL warehouse under its access script, with a loader and two readers."""
+    """URL of a PostgreSQL warehouse under its access script, loaded by a loader, with readers and dashboards."""
     owner = Warehouse(database, "postgresql")
-    owner.init()
-    frames = hospital(NOW - timedelta(days=10), NOW, visits=60).frames()
-    owner.load(everything(frames), newest_event_at=None, loaded_at=NOW, run_id="test")
+    guard(owner, USERS)
     with owner._engine.begin() as connection:
-        connection.exec_driver_sql(scripts("postgresql")["access.sql"])
-        for user, role in {"nina": "reader", "carl": "reader", "nobody_yet": "reader", "lora": "loader"}.items():
-            connection.exec_driver_sql(
-                f"DO $$ BEGIN CREATE ROLE {user} LOGIN; EXCEPTION WHEN duplicate_object THEN NULL; END $$"
-            )
-            connection.exec_driver_sql(f"GRANT patient_flow_{role} TO {user}")
-        connection.exec_driver_sql("INSERT INTO \"ReaderScope\" VALUES ('nina', 'H1', NULL), ('carl', 'H2', 'ICU')")
+        connection.exec_driver_sql(f'INSERT INTO "ReaderScope" VALUES {SCOPES}')
+    frames = hospital(NOW - timedelta(days=10), NOW, visits=60).frames()
+    loader = of("lora", database)
+    loader.init()
+    loader.load(everything(frames), newest_event_at=None, loaded_at=NOW, run_id="test")
+    loader.dispose()
     yield database
     owner.dispose()
 
 
 def of(user: str, url: str) -> Warehouse:
-    return Warehouse(sa.make_url(url).set(username=user).render_as_string(), "postgresql")
+    return Warehouse(url_of(user, url), "postgresql")
 
 
 def places(warehouse: Warehouse, view: str) -> set[tuple[str, ...]]:
@@ -76,6 +81,47 @@ def test_a_reader_cannot_write_and_a_loader_can(guarded: str) -> None:
         loader.query('DELETE FROM "LoadLog" RETURNING table_name')
     reader.dispose()
     loader.dispose()
+
+
+def test_a_dashboard_sees_the_rows_of_its_scope_only_whatever_table_it_asks(guarded: str) -> None:
+    everyone, screen, nobody = (of(user, guarded) for user in ("postgres", "screen_of_h1", "screen_of_nobody"))
+    assert set(screen.query('SELECT DISTINCT hospital_id FROM "DimDepartment"')["hospital_id"]) == {"H1"}
+    for table in TABLES.values():
+        count = sa.select(sa.func.count()).select_from(table)
+        seen, all_rows, none = (warehouse.query(count).item() for warehouse in (screen, everyone, nobody))
+        assert seen <= all_rows
+        if table.name not in ("DimTime", "KpiDepartmentDay"):  # hours are no secret; this hospital has no daily figures
+            assert none == 0 < seen
+    stays = 'SELECT COUNT(*) FROM "FactPatientFlow" f JOIN "DimDepartment" d ON d.department_key = f.department_key'
+    assert (
+        screen.query('SELECT COUNT(*) FROM "FactPatientFlow"').item()
+        == everyone.query(f"{stays} WHERE d.hospital_id = 'H1'").item()
+    )
+    assert screen.query(LOAD_LOG.select()).height == len(TABLES)
+    for warehouse in (everyone, screen, nobody):
+        warehouse.dispose()
+
+
+def test_a_dashboard_cannot_write(guarded: str) -> None:
+    batch = changed(FACT_BED_CENSUS, census_of({}), census_of({1: 1}), since=0, version=1)
+    screen = of("screen_of_h1", guarded)
+    with pytest.raises(WarehouseError, match="permission denied"):
+        screen.load([batch], newest_event_at=None, loaded_at=NOW, run_id="test")
+    screen.dispose()
+
+
+def test_a_reader_of_everything_sees_the_quality_of_hospitals_that_have_no_department_yet(guarded: str) -> None:
+    """All that such a hospital sent was quarantined: just what its reader has to see."""
+    row = [[NOW.date(), "H9", "all", 0, 0, 4]]
+    sent = pl.DataFrame(row, schema=DATA_QUALITY_DAY.schema, orient="row")
+    dora, nina, lora = (of(user, guarded) for user in ("dora", "nina", "lora"))
+    batch = changed(DATA_QUALITY_DAY, DATA_QUALITY_DAY.empty(), sent, since=0, version=1)
+    lora.load([batch], newest_event_at=None, loaded_at=NOW, run_id="test")
+    asked = 'SELECT DISTINCT hospital_id FROM "DataQualityDay"'
+    assert set(dora.query(asked)["hospital_id"]) == {"H1", "H9"}
+    assert set(nina.query(asked)["hospital_id"]) == {"H1"}
+    for warehouse in (dora, nina, lora):
+        warehouse.dispose()
 
 
 @pytest.mark.parametrize(

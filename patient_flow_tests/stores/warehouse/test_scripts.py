@@ -4,23 +4,41 @@ from __future__ import annotations
 
 import re
 import sqlite3
+from collections.abc import Mapping
+from datetime import date
 from pathlib import Path
+from typing import Any
 
+import polars as pl
 import pytest
 import sqlalchemy as sa
+from sqlalchemy.sql import visitors
 
 from patient_flow.contracts.tables import FACT_BED_CENSUS, WAREHOUSE_TABLES
 from patient_flow.contracts.views import VIEWS
+from patient_flow.dashboard import queries
 from patient_flow.settings import WAREHOUSE_KINDS
 from patient_flow.stores.warehouse.batch import WarehouseError
-from patient_flow.stores.warehouse.kinds import KINDS, target_of
-from patient_flow.stores.warehouse.schema import TABLES
+from patient_flow.stores.warehouse.kinds import target_of
+from patient_flow.stores.warehouse.schema import INDEXES, TABLES
 from patient_flow.stores.warehouse.scripts import ddl, scripts
 from patient_flow.stores.warehouse.targets.synapse import Synapse
 from patient_flow.stores.warehouse.warehouse import Warehouse
 
 INFRA = Path(__file__).parents[3] / "infra" / "sql"
 NAMES = [*(table.warehouse_name for table in WAREHOUSE_TABLES), "LoadLog", *(view.name for view in VIEWS)]
+
+
+class Asked(Warehouse):
+    """Notes the tables that are asked for."""
+
+    def __init__(self) -> None:
+        super().__init__("sqlite://", "sqlite")
+        self.tables: set[str] = set()
+
+    def query(self, statement: Any, params: Mapping[str, object] | None = None) -> pl.DataFrame:
+        self.tables |= {part.name for part in visitors.iterate(statement) if isinstance(part, sa.Table)}
+        return pl.DataFrame()
 
 
 @pytest.mark.parametrize("kind", WAREHOUSE_KINDS)
@@ -30,13 +48,13 @@ def test_the_scripts_in_infra_are_the_generated_ones(kind: str) -> None:
     assert on_disk == scripts(kind)
 
 
-def test_there_is_a_target_for_every_kind_the_settings_know() -> None:
-    assert sorted(KINDS) == sorted(WAREHOUSE_KINDS)
-    with pytest.raises(WarehouseError, match="oracle"):
+def test_there_is_a_target_for_every_kind_the_settings_know_and_no_other() -> None:
+    assert tuple(target_of(kind).kind for kind in WAREHOUSE_KINDS) == WAREHOUSE_KINDS
+    with pytest.raises(WarehouseError, match=f"'oracle': use one of {', '.join(WAREHOUSE_KINDS)}$"):
         target_of("oracle")
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", WAREHOUSE_KINDS)
 def test_every_table_and_view_is_created_once(kind: str) -> None:
     created = re.findall(r"CREATE (?:TABLE|VIEW) [\[\"]?(\w+)", ddl(kind))
     assert created == NAMES
@@ -65,6 +83,13 @@ def test_synapse_distributes_every_table_and_enforces_no_key() -> None:
         assert "FOREIGN KEY" not in table
     assert "CREATE INDEX" not in ddl("synapse")
     assert "CREATE STATISTICS [st_FactBedCensus_time_key] ON [FactBedCensus] (time_key)" in ddl("synapse")
+
+
+def test_synapse_has_statistics_of_every_column_that_is_looked_up() -> None:
+    made = set(re.findall(r"^CREATE STATISTICS \[st_\w+\] ON \[(\w+)\] \(\[?(\w+)\]?\)", ddl("synapse"), re.MULTILINE))
+    looked_up = {(table, columns[0]) for table, indexes in INDEXES.items() for columns in indexes}
+    assert looked_up | {(t.name, key.name) for t in TABLES.values() for key in t.primary_key.columns} <= made
+    assert {("FactPatientFlow", "visit_id"), ("FactPatientFlow", "discharge_at"), ("DimPatient", "patient_id")} <= made
 
 
 def test_synapse_hash_columns_are_not_null_and_never_updated() -> None:
@@ -116,6 +141,54 @@ def test_the_postgresql_script_runs_and_init_finds_nothing_missing(database: str
     warehouse.init()
     assert warehouse.migrate(dry_run=True) == []
     warehouse.dispose()
+
+
+@pytest.fixture(params=["synapse", "mssql", "fabric"])
+def access(request: pytest.FixtureRequest) -> str:
+    return scripts(request.param)["access.sql"]
+
+
+def granted(access: str, right: str, role: str) -> set[str]:
+    """Objects on which ``role`` has ``right``."""
+    grants = re.findall(rf"^GRANT ([A-Z, ]+) ON OBJECT::dbo\.(\w+) TO patient_flow_{role}$", access, re.MULTILINE)
+    return {name for rights, name in grants if right in rights.split(", ")}
+
+
+def test_on_transact_sql_a_loader_may_all_that_a_load_and_its_checks_ask(access: str) -> None:
+    """Without a right on it, a view is not even listed; without that on its definition, it looks like another one."""
+    views = {view.name for view in VIEWS}
+    assert granted(access, "SELECT", "loader") == {*NAMES}
+    assert granted(access, "VIEW DEFINITION", "loader") == views
+    assert granted(access, "INSERT", "loader") == granted(access, "DELETE", "loader") == {*NAMES} - views - {"LoadLog"}
+    assert granted(access, "UPDATE", "loader") == {"LoadLog"}
+
+
+def test_on_transact_sql_the_dashboard_may_read_what_it_asks(access: str) -> None:
+    asked = Asked()
+    day, hours = date(2026, 11, 20), queries.Hours(1, 2)
+    for query in (queries.loads, queries.departments):
+        query(asked)
+    for query in (queries.begun, queries.ended, queries.census, queries.returns):
+        query(asked, hours)
+    for query in (queries.daily, queries.quality):
+        query(asked, day, day)
+    queries.present(asked, 1)
+    assert asked.tables <= granted(access, "SELECT", "dashboard")
+    assert not granted(access, "INSERT", "dashboard") | granted(access, "UPDATE", "dashboard")
+
+
+def test_on_transact_sql_whatever_names_a_place_is_filtered(access: str) -> None:
+    """The dashboard reads tables: nothing but these filters stands between it and the rows."""
+    filtered = set(re.findall(r"ADD FILTER PREDICATE \S+\(.*\) ON dbo\.(\w+)", access))
+    assert granted(access, "SELECT", "dashboard") - filtered == {"DimTime", "DimPatient", "LoadLog"}
+    assert granted(access, "SELECT", "reader") == {*(view.name for view in VIEWS), "DimTime"}
+
+
+def test_the_guide_gives_roles_that_the_script_makes(access: str) -> None:
+    guide = (INFRA.parent / "docs" / "deploy.md").read_text()
+    given = re.findall(r"sp_addrolemember 'patient_flow_(\w+)', 'id-pf-prod-(\w+)'", guide)
+    assert dict(given) == {"loader": "pipeline", "dashboard": "dashboard"}
+    assert set(re.findall(r"^CREATE ROLE patient_flow_(\w+)$", access, re.MULTILINE)) == {*dict(given), "reader"}
 
 
 def test_copy_into_reads_a_parquet_file_with_the_managed_identity() -> None:

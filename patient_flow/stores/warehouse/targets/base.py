@@ -186,10 +186,8 @@ class StagingInside(Target):
             yield Loading(connection, partial(self._apply, connection))
 
     def _apply(self, connection: sa.Connection, change: Change) -> Written:
-        if change.is_whole_table:
-            return self.replace_all(connection, change)
         stage = self.stage(connection, change)
-        written = self.replace_staged(connection, change.table, stage, everything=False)
+        written = self.replace_staged(connection, change.table, stage, everything=change.is_whole_table)
         stage.drop(connection)
         return written
 
@@ -199,13 +197,6 @@ class StagingInside(Target):
         stage.create(connection)
         self.fill(connection, stage, change.staged)
         return stage
-
-    def replace_all(self, connection: sa.Connection, change: Change) -> Written:
-        """Deletes all rows and adds the new ones; readers see the old ones until the commit."""
-        gone = connection.execute(sa.delete(change.table))
-        rows = change.rows
-        self.fill(connection, change.table, rows)
-        return Written(gone.rowcount, rows.height)
 
 
 def temporary_table(table: sa.Table, **options: Any) -> sa.Table:

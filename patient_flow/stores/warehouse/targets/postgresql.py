@@ -80,7 +80,7 @@ class PostgreSQL(StagingInside):
         return temporary_table(table, postgresql_on_commit="DROP")
 
     def fill(self, connection: sa.Connection, table: sa.Table, rows: pl.DataFrame) -> None:
-        """COPY."""
+        """COPY: into staging only, for a table with row-level security takes it from nobody but its owner."""
         columns = ", ".join(self.quoted(name) for name in rows.columns)
         name = self.quoted(table.name)
         driver: Any = connection.connection.driver_connection

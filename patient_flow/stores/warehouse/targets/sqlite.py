@@ -98,15 +98,20 @@ class SQLite(StagingInside):
         cursor.executemany(insert, _texts(rows).iter_rows())  # type: ignore[arg-type]
         cursor.close()
 
-    def replace_all(self, connection: sa.Connection, change: Change) -> Written:
-        """As everywhere, with the indexes made anew at the end: sorted once instead of searched per row."""
+    def _apply(self, connection: sa.Connection, change: Change) -> Written:
+        return self._replace_all(connection, change) if change.is_whole_table else super()._apply(connection, change)
+
+    def _replace_all(self, connection: sa.Connection, change: Change) -> Written:
+        """Without staging, and with the indexes made anew at the end: sorted once instead of searched per row."""
         indexes = sorted(change.table.indexes, key=lambda index: str(index.name))
         for index in indexes:
             connection.execute(DropIndex(index, if_exists=True))
-        written = super().replace_all(connection, change)
+        gone = connection.execute(sa.delete(change.table))
+        rows = change.rows
+        self.fill(connection, change.table, rows)
         for index in indexes:
             connection.execute(CreateIndex(index))
-        return written
+        return Written(gone.rowcount, rows.height)
 
     def is_conflict(self, error: sa.exc.DBAPIError) -> bool:
         """The file stayed locked by another writer."""

@@ -97,8 +97,9 @@ class Synapse(CopyInto):
 
 
 def statistics_columns(table: sa.Table) -> list[str]:
-    """Columns that joins, filters and loads look at."""
-    wanted = {*INDEXES.get(table.name, ()), "date", "hospital_id", "department", "gender", "valid_from", "admission_at"}
+    """Columns that joins, filters and loads look at: of an index elsewhere, the one that it is searched by."""
+    searched = {columns[0] for columns in INDEXES.get(table.name, ())}
+    wanted = {*searched, "date", "hospital_id", "department", "gender", "valid_from", "admission_at"}
     return [
         column.name
         for column in table.columns
