@@ -535,7 +535,7 @@ class Gold:
         for (hour, place, gender), beds in self.census.items():
             row = rows[self._date(hour), place, gender]
             row["occupied_bed_hours"] += beds
-            row["midnight_beds"] += beds if hour.astimezone(self.zone).hour == 0 else 0
+            row["midnight_beds"] += beds if self._date(hour) != self._date(hour - HOUR) else 0
         self._staff(rows)
         return {key: _measured(row) for key, row in rows.items()}
 
@@ -618,6 +618,7 @@ def calendar(hour: datetime, zone: str) -> dict[str, Any]:
         "hour_start_at": hour,
         "date": local.date(),
         "hour": local.hour,
+        "is_day_start": local.date() != (hour - HOUR).astimezone(ZoneInfo(zone)).date(),
         "day_name": days[local.weekday()],
         "is_weekend": local.weekday() in (5, 6),
         "week": local.isocalendar().week,

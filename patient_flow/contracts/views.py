@@ -61,6 +61,7 @@ AND v.visit_id = f.visit_id AND v.stay_number = 1
 AND d.department_key = f.department_key""",
     "of_a_cell": "PARTITION BY date, hospital_id, department, gender",
     "genders": "(" + " UNION ALL ".join(f"SELECT '{gender}' AS gender" for gender in events.GENDERS) + ")",
+    "is_midnight": "t.is_day_start = {true}",
     "has_ended": "f.discharge_at <= {now}",
     "wait_standard": str(measures.WAIT_STANDARD_MINUTES),
 }
@@ -129,12 +130,13 @@ SELECT
     CAST(COALESCE(SUM(c.occupied_beds), 0) AS BIGINT) AS occupied_beds,
     d.staffed_beds,
     100 * CAST(COALESCE(SUM(c.occupied_beds), 0) AS FLOAT) / NULLIF(d.staffed_beds, 0) AS occupancy_pct,
-    CASE WHEN t.hour = 0 THEN CAST(COALESCE(SUM(c.occupied_beds), 0) AS BIGINT) END AS midnight_occupied_beds,
-    CASE WHEN t.hour = 0 THEN d.staffed_beds END AS midnight_staffed_beds
+    CASE WHEN {is_midnight} THEN CAST(COALESCE(SUM(c.occupied_beds), 0) AS BIGINT) END AS midnight_occupied_beds,
+    CASE WHEN {is_midnight} THEN d.staffed_beds END AS midnight_staffed_beds
 FROM {department_hours}
 LEFT JOIN {FactBedCensus} c ON c.time_key = t.time_key AND c.department_key = d.department_key
 GROUP BY
-    t.time_key, t.hour_start_at, t.date, t.hour, d.hospital_id, d.hospital_name, d.department, d.staffed_beds
+    t.time_key, t.hour_start_at, t.date, t.hour, t.is_day_start,
+    d.hospital_id, d.hospital_name, d.department, d.staffed_beds
 HAVING d.staffed_beds IS NOT NULL OR COUNT(c.occupied_beds) > 0
 """,
 )
@@ -164,10 +166,10 @@ SELECT
     CAST(COALESCE(SUM(c.occupied_beds), 0) AS BIGINT) AS occupied_bed_hours,
     CAST(SUM(d.staffed_beds) AS BIGINT) AS staffed_bed_hours,
     100 * CAST(COALESCE(SUM(c.occupied_beds), 0) AS FLOAT) / NULLIF(SUM(d.staffed_beds), 0) AS occupancy_pct,
-    CAST(SUM(CASE WHEN t.hour = 0 THEN COALESCE(c.occupied_beds, 0) END) AS BIGINT) AS midnight_occupied_beds,
-    CAST(SUM(CASE WHEN t.hour = 0 THEN d.staffed_beds END) AS BIGINT) AS midnight_staffed_beds,
-    100 * CAST(SUM(CASE WHEN t.hour = 0 THEN COALESCE(c.occupied_beds, 0) END) AS FLOAT)
-        / NULLIF(SUM(CASE WHEN t.hour = 0 THEN d.staffed_beds END), 0) AS midnight_occupancy_pct
+    CAST(SUM(CASE WHEN {is_midnight} THEN COALESCE(c.occupied_beds, 0) END) AS BIGINT) AS midnight_occupied_beds,
+    CAST(SUM(CASE WHEN {is_midnight} THEN d.staffed_beds END) AS BIGINT) AS midnight_staffed_beds,
+    100 * CAST(SUM(CASE WHEN {is_midnight} THEN COALESCE(c.occupied_beds, 0) END) AS FLOAT)
+        / NULLIF(SUM(CASE WHEN {is_midnight} THEN d.staffed_beds END), 0) AS midnight_occupancy_pct
 FROM {department_hours}
 CROSS JOIN {genders} g
 LEFT JOIN {FactBedCensus} c

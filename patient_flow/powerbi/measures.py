@@ -75,7 +75,7 @@ _OCCUPANCY = _home(
         "Midnight bed occupancy %",
         SHARE,
         "Bed occupancy at local midnight.",
-        "CALCULATE([Bed occupancy %], KEEPFILTERS(DimTime[hour] = 0))",
+        "CALCULATE([Bed occupancy %], KEEPFILTERS(DimTime[is_day_start] = TRUE()))",
     ),
     (
         "Occupied bed hours",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import polars as pl
 
@@ -35,6 +35,11 @@ def hour_start(key: pl.Expr) -> pl.Expr:
 def local_date(instant: pl.Expr, zone: str) -> pl.Expr:
     """Date on the hospital's wall clock."""
     return instant.dt.convert_time_zone(zone).dt.date()
+
+
+def is_day_start(hour: pl.Expr, zone: str) -> pl.Expr:
+    """True for the first full UTC hour of a local date. Hour 0 would not do: some zones skip or repeat it."""
+    return local_date(hour, zone) != local_date(hour - timedelta(hours=1), zone)
 
 
 def years_outside_calendar(frame: pl.DataFrame, columns: Iterable[str]) -> set[int]:
@@ -72,6 +77,7 @@ def dim_time(extra_years: Iterable[int], zone: str) -> pl.DataFrame:
         .with_columns(
             date=local.date(),
             hour=local.hour(),
+            is_day_start=is_day_start(c("hour_start_at"), zone),
             day_name=local.strftime("%A"),
             is_weekend=local.weekday() >= 6,
             week=local.week(),

@@ -12,7 +12,7 @@ import polars as pl
 
 from patient_flow.contracts import events, measures
 from patient_flow.contracts.tables import INSTANT, KPI_DEPARTMENT_DAY
-from patient_flow.transforms.calendar import local_date
+from patient_flow.transforms.calendar import is_day_start, local_date
 from patient_flow.transforms.census import hours_of
 
 c = pl.col
@@ -112,7 +112,6 @@ def _sum(values: pl.Expr) -> pl.Expr:
 
 
 def _occupied(census: pl.DataFrame, zone: str, wanted: pl.DataFrame) -> pl.DataFrame:
-    is_midnight = c("hour_at").dt.convert_time_zone(zone).dt.hour() == 0
     return (
         hours_of(census)
         .with_columns(date=local_date(c("hour_at"), zone))
@@ -120,7 +119,7 @@ def _occupied(census: pl.DataFrame, zone: str, wanted: pl.DataFrame) -> pl.DataF
         .group_by(_KEY)
         .agg(
             occupied_bed_hours=c("occupied_beds").sum(),
-            midnight_beds=c("occupied_beds").filter(is_midnight).sum(),
+            midnight_beds=c("occupied_beds").filter(is_day_start(c("hour_at"), zone)).sum(),
         )
     )
 

@@ -117,6 +117,30 @@ def test_beds_are_staffed_for_as_many_hours_as_the_local_day_has(day: datetime, 
     assert rows["midnight_beds"].to_list() == [1]
 
 
+@pytest.mark.parametrize(
+    ("zone", "day"), [("Atlantic/Azores", date(2026, 10, 25)), ("America/Havana", date(2026, 3, 8)), (ZONE, DAY)]
+)
+def test_a_day_has_one_midnight_also_when_the_clocks_have_two_or_none(zone: str, day: date) -> None:
+    """The first hour of the local date counts."""
+    noon = datetime(day.year, day.month, day.day, 12, tzinfo=UTC)
+    lying = [
+        event(event_time=noon - timedelta(days=2)),
+        event(event_type="discharge", event_time=noon + timedelta(days=2), department=None),
+    ]
+    frames = computed(deliveries(lying, start=datetime(2026, 11, 20, tzinfo=UTC)), LISTED)
+    departments = frames["gold/dim_department"]
+    rows = kpis.kpi_department_day(
+        frames["gold/fact_patient_flow"].select(kpis.FACT_COLUMNS),
+        frames["gold/fact_bed_census"],
+        departments,
+        wanted=kpis.every_department([day - timedelta(days=1), day, day + timedelta(days=1)], departments),
+        first_hour=None,
+        until=None,
+        zone=zone,
+    )
+    assert rows["midnight_beds"].to_list() == [1, 1, 1]
+
+
 def test_beds_are_staffed_where_nobody_lies_too() -> None:
     row = measured(visit(1, ("admission", "06:00", "ICU"), ("discharge", "09:30", None)), department="Surgery")
     assert (row["occupied_bed_hours"], row["staffed_bed_hours"]) == (0, 4 * 4)

@@ -6,6 +6,7 @@ CREATE TABLE [DimTime] (
     hour_start_at DATETIME2(6) NULL,
     date DATE NULL,
     hour SMALLINT NULL,
+    is_day_start BIT NULL,
     day_name VARCHAR(48) NULL,
     is_weekend BIT NULL,
     week SMALLINT NULL,
@@ -199,8 +200,8 @@ SELECT
     CAST(COALESCE(SUM(c.occupied_beds), 0) AS BIGINT) AS occupied_beds,
     d.staffed_beds,
     100 * CAST(COALESCE(SUM(c.occupied_beds), 0) AS FLOAT) / NULLIF(d.staffed_beds, 0) AS occupancy_pct,
-    CASE WHEN t.hour = 0 THEN CAST(COALESCE(SUM(c.occupied_beds), 0) AS BIGINT) END AS midnight_occupied_beds,
-    CASE WHEN t.hour = 0 THEN d.staffed_beds END AS midnight_staffed_beds
+    CASE WHEN t.is_day_start = 1 THEN CAST(COALESCE(SUM(c.occupied_beds), 0) AS BIGINT) END AS midnight_occupied_beds,
+    CASE WHEN t.is_day_start = 1 THEN d.staffed_beds END AS midnight_staffed_beds
 FROM (SELECT MIN(time_key) AS time_key FROM [FactBedCensus]) first_hour
 CROSS JOIN (SELECT MAX(time_key) AS time_key FROM [FactBedCensus]) last_hour
 JOIN [DimTime] t ON t.time_key BETWEEN first_hour.time_key AND last_hour.time_key
@@ -208,9 +209,10 @@ JOIN [DimDepartment] d
     ON t.hour_start_at >= d.valid_from AND (d.valid_to IS NULL OR t.hour_start_at < d.valid_to)
 LEFT JOIN [FactBedCensus] c ON c.time_key = t.time_key AND c.department_key = d.department_key
 GROUP BY
-    t.time_key, t.hour_start_at, t.date, t.hour, d.hospital_id, d.hospital_name, d.department, d.staffed_beds
+    t.time_key, t.hour_start_at, t.date, t.hour, t.is_day_start,
+    d.hospital_id, d.hospital_name, d.department, d.staffed_beds
 HAVING d.staffed_beds IS NOT NULL OR COUNT(c.occupied_beds) > 0
-/* definition 5400b9439782 */
+/* definition 8aeb39fef068 */
 GO
 
 CREATE VIEW [BedOccupancyByGender] AS
@@ -223,10 +225,10 @@ SELECT
     CAST(COALESCE(SUM(c.occupied_beds), 0) AS BIGINT) AS occupied_bed_hours,
     CAST(SUM(d.staffed_beds) AS BIGINT) AS staffed_bed_hours,
     100 * CAST(COALESCE(SUM(c.occupied_beds), 0) AS FLOAT) / NULLIF(SUM(d.staffed_beds), 0) AS occupancy_pct,
-    CAST(SUM(CASE WHEN t.hour = 0 THEN COALESCE(c.occupied_beds, 0) END) AS BIGINT) AS midnight_occupied_beds,
-    CAST(SUM(CASE WHEN t.hour = 0 THEN d.staffed_beds END) AS BIGINT) AS midnight_staffed_beds,
-    100 * CAST(SUM(CASE WHEN t.hour = 0 THEN COALESCE(c.occupied_beds, 0) END) AS FLOAT)
-        / NULLIF(SUM(CASE WHEN t.hour = 0 THEN d.staffed_beds END), 0) AS midnight_occupancy_pct
+    CAST(SUM(CASE WHEN t.is_day_start = 1 THEN COALESCE(c.occupied_beds, 0) END) AS BIGINT) AS midnight_occupied_beds,
+    CAST(SUM(CASE WHEN t.is_day_start = 1 THEN d.staffed_beds END) AS BIGINT) AS midnight_staffed_beds,
+    100 * CAST(SUM(CASE WHEN t.is_day_start = 1 THEN COALESCE(c.occupied_beds, 0) END) AS FLOAT)
+        / NULLIF(SUM(CASE WHEN t.is_day_start = 1 THEN d.staffed_beds END), 0) AS midnight_occupancy_pct
 FROM (SELECT MIN(time_key) AS time_key FROM [FactBedCensus]) first_hour
 CROSS JOIN (SELECT MAX(time_key) AS time_key FROM [FactBedCensus]) last_hour
 JOIN [DimTime] t ON t.time_key BETWEEN first_hour.time_key AND last_hour.time_key
@@ -237,7 +239,7 @@ LEFT JOIN [FactBedCensus] c
     ON c.time_key = t.time_key AND c.department_key = d.department_key AND c.gender = g.gender
 GROUP BY t.date, d.hospital_id, d.department, g.gender
 HAVING COUNT(d.staffed_beds) > 0 OR COUNT(c.occupied_beds) > 0
-/* definition b6c647517d9c */
+/* definition b8d919a50773 */
 GO
 
 CREATE VIEW [AdmissionsDaily] AS

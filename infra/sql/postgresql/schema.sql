@@ -3,6 +3,7 @@ CREATE TABLE "DimTime" (
     hour_start_at TIMESTAMP(6) WITHOUT TIME ZONE,
     date DATE,
     hour SMALLINT,
+    is_day_start BOOLEAN,
     day_name VARCHAR(16),
     is_weekend BOOLEAN,
     week SMALLINT,
@@ -181,8 +182,8 @@ SELECT
     CAST(COALESCE(SUM(c.occupied_beds), 0) AS BIGINT) AS occupied_beds,
     d.staffed_beds,
     100 * CAST(COALESCE(SUM(c.occupied_beds), 0) AS FLOAT) / NULLIF(d.staffed_beds, 0) AS occupancy_pct,
-    CASE WHEN t.hour = 0 THEN CAST(COALESCE(SUM(c.occupied_beds), 0) AS BIGINT) END AS midnight_occupied_beds,
-    CASE WHEN t.hour = 0 THEN d.staffed_beds END AS midnight_staffed_beds
+    CASE WHEN t.is_day_start = TRUE THEN CAST(COALESCE(SUM(c.occupied_beds), 0) AS BIGINT) END AS midnight_occupied_beds,
+    CASE WHEN t.is_day_start = TRUE THEN d.staffed_beds END AS midnight_staffed_beds
 FROM (SELECT MIN(time_key) AS time_key FROM "FactBedCensus") first_hour
 CROSS JOIN (SELECT MAX(time_key) AS time_key FROM "FactBedCensus") last_hour
 JOIN "DimTime" t ON t.time_key BETWEEN first_hour.time_key AND last_hour.time_key
@@ -190,10 +191,11 @@ JOIN "DimDepartment" d
     ON t.hour_start_at >= d.valid_from AND (d.valid_to IS NULL OR t.hour_start_at < d.valid_to)
 LEFT JOIN "FactBedCensus" c ON c.time_key = t.time_key AND c.department_key = d.department_key
 GROUP BY
-    t.time_key, t.hour_start_at, t.date, t.hour, d.hospital_id, d.hospital_name, d.department, d.staffed_beds
+    t.time_key, t.hour_start_at, t.date, t.hour, t.is_day_start,
+    d.hospital_id, d.hospital_name, d.department, d.staffed_beds
 HAVING d.staffed_beds IS NOT NULL OR COUNT(c.occupied_beds) > 0;
 
-COMMENT ON VIEW "BedOccupancyHourly" IS 'Beds occupied at the start of each hour, by department; occupancy = sum of occupied / sum of staffed beds. /* definition 1784178a478f */';
+COMMENT ON VIEW "BedOccupancyHourly" IS 'Beds occupied at the start of each hour, by department; occupancy = sum of occupied / sum of staffed beds. /* definition 097f62d5b7e6 */';
 
 CREATE VIEW "BedOccupancyByGender" WITH (security_invoker = true) AS
 SELECT
@@ -205,10 +207,10 @@ SELECT
     CAST(COALESCE(SUM(c.occupied_beds), 0) AS BIGINT) AS occupied_bed_hours,
     CAST(SUM(d.staffed_beds) AS BIGINT) AS staffed_bed_hours,
     100 * CAST(COALESCE(SUM(c.occupied_beds), 0) AS FLOAT) / NULLIF(SUM(d.staffed_beds), 0) AS occupancy_pct,
-    CAST(SUM(CASE WHEN t.hour = 0 THEN COALESCE(c.occupied_beds, 0) END) AS BIGINT) AS midnight_occupied_beds,
-    CAST(SUM(CASE WHEN t.hour = 0 THEN d.staffed_beds END) AS BIGINT) AS midnight_staffed_beds,
-    100 * CAST(SUM(CASE WHEN t.hour = 0 THEN COALESCE(c.occupied_beds, 0) END) AS FLOAT)
-        / NULLIF(SUM(CASE WHEN t.hour = 0 THEN d.staffed_beds END), 0) AS midnight_occupancy_pct
+    CAST(SUM(CASE WHEN t.is_day_start = TRUE THEN COALESCE(c.occupied_beds, 0) END) AS BIGINT) AS midnight_occupied_beds,
+    CAST(SUM(CASE WHEN t.is_day_start = TRUE THEN d.staffed_beds END) AS BIGINT) AS midnight_staffed_beds,
+    100 * CAST(SUM(CASE WHEN t.is_day_start = TRUE THEN COALESCE(c.occupied_beds, 0) END) AS FLOAT)
+        / NULLIF(SUM(CASE WHEN t.is_day_start = TRUE THEN d.staffed_beds END), 0) AS midnight_occupancy_pct
 FROM (SELECT MIN(time_key) AS time_key FROM "FactBedCensus") first_hour
 CROSS JOIN (SELECT MAX(time_key) AS time_key FROM "FactBedCensus") last_hour
 JOIN "DimTime" t ON t.time_key BETWEEN first_hour.time_key AND last_hour.time_key
@@ -220,7 +222,7 @@ LEFT JOIN "FactBedCensus" c
 GROUP BY t.date, d.hospital_id, d.department, g.gender
 HAVING COUNT(d.staffed_beds) > 0 OR COUNT(c.occupied_beds) > 0;
 
-COMMENT ON VIEW "BedOccupancyByGender" IS 'Bed hours by local date, department and gender. The staffed beds are the department''s for every gender, so that the genders'' percentages add up to the department''s: add staffed_bed_hours up for one gender only. /* definition ca2c4b605265 */';
+COMMENT ON VIEW "BedOccupancyByGender" IS 'Bed hours by local date, department and gender. The staffed beds are the department''s for every gender, so that the genders'' percentages add up to the department''s: add staffed_bed_hours up for one gender only. /* definition ecf512c4c9f3 */';
 
 CREATE VIEW "AdmissionsDaily" WITH (security_invoker = true) AS
 SELECT date, hospital_id, hospital_name, department, gender, admissions, transfers_in, discharges, visits

@@ -81,6 +81,7 @@ class Hospital:
     last: datetime
     versions: list[Version]
     stays: list[Stay] = field(default_factory=list)
+    zone: str = ZONE
 
     def frames(self) -> dict[str, pl.DataFrame]:
         """Gold tables by path."""
@@ -114,7 +115,7 @@ class Hospital:
     def _hours(self) -> pl.DataFrame:
         wanted = pl.col("hour_start_at").is_between(self.first - timedelta(days=40), self.last + timedelta(days=40))
         years = range(self.first.year, self.last.year + 1)
-        return dim_time(years, ZONE).filter((pl.col("time_key") == 0) | wanted)
+        return dim_time(years, self.zone).filter((pl.col("time_key") == 0) | wanted)
 
     def _departments(self) -> pl.DataFrame:
         unknown = Version(0, "Unknown", "Unknown", None, None)

@@ -321,6 +321,31 @@ def _comes_back(stay: Stay, stays: Iterable[Stay]) -> bool:
     )
 
 
+@pytest.mark.parametrize(
+    ("zone", "day"),
+    [
+        ("Atlantic/Azores", date(2026, 10, 25)),  # has midnight twice
+        ("America/Havana", date(2026, 3, 8)),  # begins at one o'clock
+        ("Asia/Kolkata", date(2026, 3, 8)),  # has its first full UTC hour at half past midnight
+    ],
+)
+def test_every_day_has_one_midnight_whatever_the_clocks_do(warehouse: Warehouse, zone: str, day: date) -> None:
+    noon = datetime(day.year, day.month, day.day, 12, tzinfo=UTC)
+    first, last = noon - timedelta(days=2), noon + timedelta(days=2)
+    version = Version(1, "H1", "Surgery", 5, None)
+    lying = Stay(1, "v1", 1, 2, "Male", version, None, first, last, first, is_end=True)
+    made = Hospital(first, last, [version], [lying], zone)
+    warehouse.load(everything(made.frames()), newest_event_at=None, loaded_at=NOW, run_id="test")
+    hours = rows_of(warehouse, "BedOccupancyHourly", "time_key").values()
+    daily = rows_of(warehouse, "BedOccupancyByGender", "date", "gender")
+    for whole_day in (day - timedelta(days=1), day, day + timedelta(days=1)):
+        at_midnight = [row for row in hours if row["date"] == whole_day and row["midnight_staffed_beds"] is not None]
+        assert [(row["midnight_occupied_beds"], row["midnight_staffed_beds"]) for row in at_midnight] == [(1, 5)]
+        row = daily[whole_day, "Male"]
+        assert (row["midnight_occupied_beds"], row["midnight_staffed_beds"]) == (1, 5)
+        assert row["midnight_occupancy_pct"] == pytest.approx(20)
+
+
 def test_freshness_tells_versions_and_age(warehouse: Warehouse) -> None:
     newest = NOW - timedelta(minutes=10)
     frames = HOSPITALS["spring_forward"]().frames()
