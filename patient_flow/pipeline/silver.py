@@ -6,7 +6,9 @@ not. So both can be materialised alone and die anywhere, and still every bronze 
 
 from __future__ import annotations
 
-from dataclasses import replace
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import polars as pl
@@ -14,12 +16,21 @@ import polars as pl
 from patient_flow.contracts import rules
 from patient_flow.contracts.tables import BRONZE_EVENTS, COORDINATES, QUARANTINE, SILVER_EVENTS
 from patient_flow.pipeline.steps import StepResult, starts_over, whole_silver
-from patient_flow.stores.lake import Conflict, Lake, LakeTable, RowsWritten, spans_of, within_spans
+from patient_flow.stores.lake import (
+    NOTHING_CONSUMED,
+    Conflict,
+    HistoryGone,
+    Lake,
+    LakeTable,
+    RowsWritten,
+    spans_of,
+    within_spans,
+)
 from patient_flow.transforms.accept import IDENTITY, accept, candidates, identity_reasons, judge, quarantined
 from patient_flow.transforms.read import Reading, read_events
 
 ROWS_AT_ONCE = 500_000
-"""Bronze rows that one commit of silver takes in: bounds memory when a backlog is long."""
+"""Bronze rows that are read and judged at once: bounds memory when a backlog is long."""
 
 _BODY_COLUMNS = (*COORDINATES, "enqueued_at", "body")
 c = pl.col
@@ -29,14 +40,13 @@ c = pl.col
 def accept_events(lake: Lake, reading: Reading, *, run_id: str) -> StepResult:
     """New bronze rows that are acceptable, and the first of their identity at the hub, enter silver."""
     silver, bronze = lake.open(SILVER_EVENTS), lake.open(BRONZE_EVENTS)
-    since = silver.progress(BRONZE_EVENTS.path)
     done = StepResult(SILVER_EVENTS, silver.version)
-    received = 0
-    if since != bronze.version:
-        for upto in bronze.versions_in_steps(since, ROWS_AT_ONCE):
-            taken = _accept_upto(lake, bronze, since, upto, reading, run_id=run_id)
-            done = replace(taken, written=done.written + taken.written)
-            received, since = received + int(taken.figures["received"]), upto
+    since, received = silver.progress(BRONZE_EVENTS.path), 0
+    for upto, rows in _not_consumed(silver, bronze):
+        candidate = candidates(judge(read_events(rows, reading)), reading.secret)
+        taken = _take_in_after(lake, since, candidate, upto, run_id=run_id)
+        done = replace(taken, written=done.written + taken.written)
+        received, since = received + rows.height, None if upto == NOTHING_CONSUMED else upto
     return replace(
         done,
         consumed={BRONZE_EVENTS.path: bronze.version},
@@ -50,20 +60,50 @@ def accept_events(lake: Lake, reading: Reading, *, run_id: str) -> StepResult:
 
 
 @starts_over
-def _accept_upto(
-    lake: Lake, bronze: LakeTable, since: int | None, upto: int, reading: Reading, *, run_id: str
-) -> StepResult:
-    """Takes in what bronze got after version ``since`` up to ``upto``; nothing where another writer already did."""
+def _take_in_after(lake: Lake, since: int | None, candidate: pl.DataFrame, upto: int, *, run_id: str) -> StepResult:
+    """Takes in ``candidate`` where silver has consumed bronze as far as version ``since``, which makes it ``upto``.
+
+    Of two that take in the same rows side by side (a rebuild and a micro-batch), each finds what the other has done.
+    """
     silver = lake.open(SILVER_EVENTS)
     consumed = silver.progress(BRONZE_EVENTS.path)
-    if consumed is not None and consumed >= upto:
-        return StepResult(SILVER_EVENTS, silver.version, figures={"received": 0})
+    if consumed is not None and consumed >= upto > NOTHING_CONSUMED:
+        return StepResult(SILVER_EVENTS, silver.version)
     if consumed != since:
-        raise Conflict(f"{SILVER_EVENTS.path} was at version {since} of bronze and is at {consumed}: it was reset")
-    rows = bronze.changes(since, _BODY_COLUMNS, upto=upto).after
-    candidate = candidates(judge(read_events(rows, reading)), reading.secret)
+        raise Conflict(f"{SILVER_EVENTS.path} had consumed bronze up to version {since}; now it is {consumed}")
     written = take_in(silver, candidate, {BRONZE_EVENTS.path: upto}, run_id=run_id)
-    return StepResult(SILVER_EVENTS, silver.version, written, figures={"received": rows.height})
+    return StepResult(SILVER_EVENTS, silver.version, written)
+
+
+def _not_consumed(silver: LakeTable, bronze: LakeTable) -> Iterator[tuple[int, pl.DataFrame]]:
+    """Bronze rows that silver has not consumed, some at once, each time with the progress to commit with them.
+
+    When the changes are no longer kept, or nothing was consumed yet, these are all rows that silver does not hold, and
+    only the last commit counts as progress: what dies before goes over all of them again.
+    """
+    since = silver.progress(BRONZE_EVENTS.path)
+    if since is not None:
+        with contextlib.suppress(HistoryGone):
+            yield from _arrived(bronze, since, bronze.version)
+            return
+    was_empty = silver.row_count() == 0
+    for rows in bronze.batches(_BODY_COLUMNS, ROWS_AT_ONCE):
+        yield NOTHING_CONSUMED if since is None else since, rows if was_empty else _without(rows, silver)
+    yield bronze.version, BRONZE_EVENTS.empty().select(_BODY_COLUMNS)
+
+
+def _arrived(bronze: LakeTable, since: int, upto: int) -> Iterator[tuple[int, pl.DataFrame]]:
+    """Bronze rows that came after version ``since`` up to ``upto``, some at once, each time with their last version."""
+    for stop in bronze.versions_in_steps(since, ROWS_AT_ONCE, upto=upto):
+        yield stop, bronze.changes(since, _BODY_COLUMNS, upto=stop).after
+        since = stop
+
+
+def _without(rows: pl.DataFrame, table: LakeTable) -> pl.DataFrame:
+    """``rows`` whose coordinates ``table`` does not hold."""
+    numbers = rows["sequence_number"].implode()
+    held = table.scan().filter(c("sequence_number").is_in(numbers)).select(COORDINATES).collect(engine="streaming")
+    return rows.join(held, on=COORDINATES, how="anti")
 
 
 @starts_over
@@ -106,27 +146,14 @@ def quarantine_events(lake: Lake, reading: Reading, *, now: datetime, run_id: st
     """Bronze rows that silver did not accept enter quarantine; rows it has accepted since leave it."""
     quarantine, silver, bronze = lake.open(QUARANTINE), whole_silver(lake), lake.open(BRONZE_EVENTS)
     consumed = silver.progress(BRONZE_EVENTS.path)
-    since = quarantine.progress(BRONZE_EVENTS.path)
-    since_silver = quarantine.progress(SILVER_EVENTS.path)
-    if consumed is None or (since, since_silver) == (consumed, silver.version):
+    followed = (quarantine.progress(BRONZE_EVENTS.path), quarantine.progress(SILVER_EVENTS.path))
+    if consumed is None or followed == (consumed, silver.version):
         return StepResult(QUARANTINE, quarantine.version)
-    moved = silver.changes(since_silver, (*COORDINATES, "event_key"))
-    displaced = moved.before.join(moved.after, on=COORDINATES, how="anti")
-    rejected = [_fetch(bronze, displaced)]
-    returned, received = moved.after, 0
-    if since != consumed:
-        arrived = bronze.changes(since, _BODY_COLUMNS, upto=consumed).after
-        received = arrived.height
-        rejected.append(arrived.join(moved.after, on=COORDINATES, how="anti"))
-        returned = moved.after.join(arrived, on=COORDINATES, how="anti")
-    rows = _with_reasons(pl.concat(rejected).with_columns(rejected_at=pl.lit(now)), silver, reading)
-    leaving = _held(quarantine, c("sequence_number").is_in(returned["sequence_number"].implode()), returned)
-    # whoever lost its identity to the displaced event has lost it to another one now
-    losers = _held(quarantine, c("event_key").is_in(displaced["event_key"].implode())).join(
-        leaving, on=COORDINATES, how="anti"
-    )
+    moves = _moves(quarantine, silver, bronze, consumed)
+    rows = _with_reasons(moves.entering.with_columns(rejected_at=pl.lit(now)), silver, reading)
     progress = {BRONZE_EVENTS.path: consumed, SILVER_EVENTS.path: silver.version}
-    before, after = pl.concat([leaving, losers]), pl.concat([rows, _with_reasons(losers, silver, reading)])
+    before = pl.concat([moves.leaving, moves.affected])
+    after = pl.concat([rows, _with_reasons(moves.affected, silver, reading)])
     written = quarantine.replace(before, after, progress, run_id=run_id)
     reasons = rows.select(c("reasons").explode()).to_series().value_counts()
     return StepResult(
@@ -137,10 +164,63 @@ def quarantine_events(lake: Lake, reading: Reading, *, now: datetime, run_id: st
         figures={
             "quarantined": written.inserted,
             "released": written.deleted,
-            "quarantined_pct": 100.0 * rows.height / received if received else 0.0,
+            "quarantined_pct": 100.0 * rows.height / moves.received if moves.received else 0.0,
         },
         counts={"reasons": dict(reasons.sort("count", descending=True).iter_rows())},
     )
+
+
+@dataclass(frozen=True)
+class _Moves:
+    """Bronze rows that enter quarantine, rows of it that leave, and others whose reasons may not hold any more.
+
+    ``received`` counts the bronze rows that were looked at; bodies of those that do not enter are not kept in memory.
+    """
+
+    entering: pl.DataFrame
+    leaving: pl.DataFrame
+    affected: pl.DataFrame
+    received: int
+
+
+def _moves(quarantine: LakeTable, silver: LakeTable, bronze: LakeTable, consumed: int) -> _Moves:
+    """What follows from the changes of silver, and of bronze up to ``consumed``; if they are gone, from all rows."""
+    since, since_silver = quarantine.progress(BRONZE_EVENTS.path), quarantine.progress(SILVER_EVENTS.path)
+    if since is not None and since_silver is not None:
+        with contextlib.suppress(HistoryGone):
+            return _moves_since(quarantine, silver, bronze, since, since_silver, consumed)
+    return _moves_of_all(quarantine, silver, bronze, consumed)
+
+
+def _moves_since(
+    quarantine: LakeTable, silver: LakeTable, bronze: LakeTable, since: int, since_silver: int, consumed: int
+) -> _Moves:
+    moved = silver.changes(since_silver, (*COORDINATES, "event_key"))
+    displaced = moved.before.join(moved.after, on=COORDINATES, how="anti")
+    entering = [_fetch(bronze, displaced)]
+    returned, received = moved.after, 0
+    for _, arrived in _arrived(bronze, since, consumed):
+        received += arrived.height
+        entering.append(arrived.join(moved.after, on=COORDINATES, how="anti"))
+        returned = returned.join(arrived, on=COORDINATES, how="anti")
+    leaving = _held(quarantine, c("sequence_number").is_in(returned["sequence_number"].implode()), returned)
+    # whoever lost its identity to the displaced event has lost it to another one now
+    losers = _held(quarantine, c("event_key").is_in(displaced["event_key"].implode())).join(
+        leaving, on=COORDINATES, how="anti"
+    )
+    return _Moves(pl.concat(entering), leaving, losers, received)
+
+
+def _moves_of_all(quarantine: LakeTable, silver: LakeTable, bronze: LakeTable, consumed: int) -> _Moves:
+    accepted = silver.scan().select(COORDINATES).collect()
+    held = quarantine.scan().collect()
+    in_its_place = pl.concat([accepted, held.select(COORDINATES)])
+    entering, received = [BRONZE_EVENTS.empty().select(_BODY_COLUMNS)], 0
+    for rows in bronze.batches(_BODY_COLUMNS, ROWS_AT_ONCE, version=consumed):
+        received += rows.height
+        entering.append(rows.join(in_its_place, on=COORDINATES, how="anti"))
+    leaving, staying = (held.join(accepted, on=COORDINATES, how=how) for how in ("semi", "anti"))
+    return _Moves(pl.concat(entering), leaving, staying, received)
 
 
 def _with_reasons(rows: pl.DataFrame, silver: LakeTable, reading: Reading) -> pl.DataFrame:
@@ -148,6 +228,11 @@ def _with_reasons(rows: pl.DataFrame, silver: LakeTable, reading: Reading) -> pl
 
     Where they break none, it is their identity that is taken.
     """
+    parts = (_judged(part, silver, reading) for part in rows.iter_slices(ROWS_AT_ONCE))
+    return pl.concat([QUARANTINE.empty(), *parts])
+
+
+def _judged(rows: pl.DataFrame, silver: LakeTable, reading: Reading) -> pl.DataFrame:
     judged = judge(read_events(rows.select(_BODY_COLUMNS), reading))
     losers = candidates(judged, reading.secret)
     taken = identity_reasons(losers, _same_identity(silver, losers))

@@ -73,7 +73,7 @@ def test_nothing_is_made_of_half_a_silver_and_the_next_micro_batch_completes_it(
     die_after(monkeypatch, commits)
     with pytest.raises(Died):
         list(rebuild(filled, reading, departments, ZONE, now=NOW, run_id="test"))
-    assert filled.open(SILVER_EVENTS).row_count() == 3 * commits
+    assert filled.open(SILVER_EVENTS).row_count() < expected[SILVER_EVENTS].height
     for step in STEPS[STEPS.index("quarantine_events") :]:
         if step != "kpi_department_day":  # it reads gold alone
             with pytest.raises(Conflict, match="next micro-batch completes it"):
