@@ -20,15 +20,16 @@ DRAIN_SECONDS = 300.0
 def ingest(lake: Lake, hub: Hub, *, now: datetime, run_id: str, max_events: int, adopt_hub: bool = False) -> StepResult:
     """Everything the hub holds at this moment (at most ``max_events``) enters bronze, once.
 
+    What is to be noticed of the hub is recorded also when there is nothing to read, else it would be noticed for ever.
     Raises ``HubError`` when the hub cannot be read and ``HubRefused`` when it is another hub.
     """
     bronze = lake.open(BRONZE_EVENTS)
     state = hub.peek()
     backlog = plan(state, bronze.progress, max_events, adopt=adopt_hub)
     slices = [_slice(bronze, backlog, part) for part in backlog.partitions]
-    if not slices:
+    if not slices and not backlog.notices:
         nothing = {"backlog": 0, "events_received": 0}
-        return StepResult(BRONZE_EVENTS, bronze.version, figures={**nothing}, notices=backlog.notices)
+        return StepResult(BRONZE_EVENTS, bronze.version, figures={**nothing})
     events = hub.drain(slices, time.monotonic() + DRAIN_SECONDS)
     last_read = dict(events.group_by("partition_id").agg(pl.col("sequence_number").max()).iter_rows())
     rows = events.with_columns(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 
 import polars as pl
 import pytest
@@ -90,6 +91,46 @@ def test_events_that_retention_dropped_are_counted(lake: Lake, hub: Hub, hub_thr
     result = ingest(lake, hub)
     assert "retention dropped 5 events" in result.notices[0]
     assert stored(lake)["body"].to_list() == [b"seen"] * 2 + [b"kept"]
+
+
+def test_a_partition_whose_events_all_expired_unread_is_named_once_and_read_on(
+    lake: Lake, hub: Hub, hub_thread: HubThread
+) -> None:
+    send(hub_thread, [b"lost"] * 5, partition=2)
+    hub_thread.truncate("patient-flow", "2")
+    assert [ingest(lake, hub).notices for _ in range(2)] == [
+        ("partition 2: retention dropped 5 events before the first read",),
+        (),
+    ]
+    assert stored(lake).is_empty()
+    send(hub_thread, [b"kept"] * 2, partition=2)
+    assert ingest(lake, hub).notices == ()
+    assert stored(lake)["sequence_number"].to_list() == [5, 6]
+
+
+def test_a_hub_created_again_is_named_once_also_while_it_is_empty(lake: Lake, hub: Hub, hub_thread: HubThread) -> None:
+    send(hub_thread, [b"old"])
+    ingest(lake, hub)
+    hub_thread.recreate("patient-flow")
+    assert ["created again" in str(ingest(lake, hub).notices) for _ in range(2)] == [True, False]
+
+
+def test_a_partition_that_was_added_is_named_although_the_next_events_come_by_another(
+    lake: Lake, tmp_path: Path
+) -> None:
+    with HubThread(tmp_path, partitions=2) as small:
+        send(small, [b"before"])
+        assert ingest(lake, seen(small)).notices == ()
+    with HubThread(tmp_path, partitions=3) as grown:
+        send(grown, [b"meanwhile"], partition=1)
+        assert ingest(lake, seen(grown)).notices == ("partition 2 is new",)
+        send(grown, [b"after"], partition=2)
+        assert ingest(lake, seen(grown)).notices == ()
+    assert sorted(stored(lake)["body"]) == [b"after", b"before", b"meanwhile"]
+
+
+def seen(running: HubThread) -> Hub:
+    return Hub(connection=running.connection, host="127.0.0.1", name="patient-flow", consumer_group="$Default")
 
 
 def test_a_restarted_hub_goes_on_where_it_was(lake: Lake, hub: Hub, hub_thread: HubThread) -> None:
