@@ -100,6 +100,8 @@ def plan(state: HubState, progress: Progress, max_events: int, *, adopt: bool = 
     created_at_ms = int(state.created_at.timestamp() * 1000)
     incarnation = progress(hub)
     notices = []
+    if followed not in (None, identity(hub)):
+        notices.append(f"hub {state.name} at {state.host} is followed from now on, no longer the one before")
     if incarnation is not None and incarnation != created_at_ms:
         notices.append(f"hub {state.name} was deleted and created again at {state.created_at:%Y-%m-%d %H:%M:%S} UTC")
     positions = {

@@ -13,6 +13,7 @@ from azure.eventhub import EventData, EventHubProducerClient
 from patient_flow.contracts.tables import BRONZE_EVENTS
 from patient_flow.local_hub.testing import HubThread
 from patient_flow.pipeline import bronze
+from patient_flow.pipeline.backlog import HubRefused
 from patient_flow.pipeline.steps import StepResult
 from patient_flow.stores.hub import Hub, HubError
 from patient_flow.stores.lake import Lake
@@ -127,6 +128,16 @@ def test_a_partition_that_was_added_is_named_although_the_next_events_come_by_an
         send(grown, [b"after"], partition=2)
         assert ingest(lake, seen(grown)).notices == ()
     assert sorted(stored(lake)["body"]) == [b"after", b"before", b"meanwhile"]
+
+
+def test_another_hub_that_is_still_empty_is_adopted_once(lake: Lake, hub: Hub, hub_thread: HubThread) -> None:
+    send(hub_thread, [b"old"])
+    ingest(lake, Hub(connection=hub_thread.connection, host="old", name="patient-flow", consumer_group="$Default"))
+    with pytest.raises(HubRefused):
+        ingest(lake, hub)
+    hub_thread.recreate("patient-flow")
+    assert "is followed from now on" in ingest(lake, hub, adopt_hub=True).notices[0]
+    assert ingest(lake, hub).notices == ()
 
 
 def seen(running: HubThread) -> Hub:
