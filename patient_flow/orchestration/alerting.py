@@ -22,7 +22,7 @@ import dagster as dg
 from patient_flow.alerts import findings as found
 from patient_flow.alerts import texts
 from patient_flow.alerts.ledger import CRITICAL, Finding, Ledger, changes, reconcile, told
-from patient_flow.contracts.tables import QUARANTINE, SILVER_EVENTS
+from patient_flow.contracts.tables import BRONZE_EVENTS, QUARANTINE, SILVER_EVENTS
 from patient_flow.orchestration.automation import SINGLE_ASSETS
 from patient_flow.orchestration.channels import Channel, ChannelError, channels
 from patient_flow.orchestration.resources import PatientFlow
@@ -120,7 +120,7 @@ def gather(context: dg.SensorEvaluationContext, services: Services, ledger: Ledg
 
 
 def _of_dagster(context: dg.SensorEvaluationContext, services: Services, now: datetime, gathered: Gathered) -> None:
-    gathered.findings += found.of_notices(run_notices(context.instance, now))
+    gathered.findings += found.of_notices(hub_notices(context.instance, now))
     repository = context.repository_def
     if repository is not None:
         gathered.findings += found.of_runs(finished_runs(context.instance, repository.job_names))
@@ -224,14 +224,16 @@ def cause(instance: dg.DagsterInstance, run_id: str) -> str:
     return "it was interrupted before a step could fail"
 
 
-def run_notices(instance: dg.DagsterInstance, now: datetime) -> list[str]:
-    """What the hub's sensor noticed when it asked for the runs of the last minutes."""
+def hub_notices(instance: dg.DagsterInstance, now: datetime) -> list[str]:
+    """What was noticed of the hub in the last minutes, by its sensor or by a run that somebody else asked for."""
     filters = dg.RunsFilter(job_name=MICRO_BATCH, created_after=now - RECENTLY)
-    return [
-        notice
-        for run in instance.get_runs(filters, limit=20)
-        for notice in filter(None, run.tags.get("notices", "").split("; "))
+    asked = [run.tags.get("notices", "").split("; ") for run in instance.get_runs(filters, limit=20)]
+    recorded = [
+        notices.value.splitlines()
+        for metadata in _materialized(instance, BRONZE_EVENTS.path, now)
+        if isinstance(notices := metadata.get("notices"), dg.MarkdownMetadataValue) and notices.value
     ]
+    return [notice.removeprefix("- ") for notices in (*asked, *recorded) for notice in notices]
 
 
 def check_results(instance: dg.DagsterInstance, keys: Sequence[dg.AssetCheckKey]) -> list[found.CheckResult]:
@@ -265,17 +267,18 @@ def check_results(instance: dg.DagsterInstance, keys: Sequence[dg.AssetCheckKey]
 
 def rows_added(instance: dg.DagsterInstance, path: str, now: datetime) -> int:
     """Rows that the materialisations of an asset added in the last quarter of an hour, by their metadata."""
+    values = [metadata.get("rows_inserted") for metadata in _materialized(instance, path, now)]
+    return sum(value.value for value in values if value is not None and isinstance(value.value, int))
+
+
+def _materialized(instance: dg.DagsterInstance, path: str, now: datetime) -> list[Mapping[str, dg.MetadataValue[Any]]]:
+    """Metadata of an asset's materialisations of the last quarter of an hour, the newest first."""
     records = instance.fetch_materializations(
         dg.AssetRecordsFilter(asset_key=dg.AssetKey(path.split("/")), after_timestamp=(now - RECENTLY).timestamp()),
         limit=30,
     ).records
-    added = 0
-    for record in records:
-        materialization = record.asset_materialization
-        value = materialization.metadata.get("rows_inserted") if materialization is not None else None
-        if value is not None and isinstance(value.value, int):
-            added += value.value
-    return added
+    found = [record.asset_materialization for record in records]
+    return [materialization.metadata for materialization in found if materialization is not None]
 
 
 def _ended(sentence: str) -> str:

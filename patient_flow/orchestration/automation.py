@@ -138,12 +138,12 @@ def is_at_work(instance: dg.DagsterInstance) -> bool:
 
 
 def decide(backlog: Backlog | None, *, is_active: bool) -> dg.RunRequest | dg.SkipReason:
-    """One run when events wait and none is at work; else the reason why not."""
+    """One run when events wait, or something is to be recorded, and none is at work; else the reason why not."""
     if is_active or backlog is None:
         return dg.SkipReason("a micro-batch is queued or running")
     notices = "; ".join(backlog.notices)
-    if not backlog.events:
-        return dg.SkipReason("; ".join(filter(None, ["no new events", notices])))
+    if not backlog.events and not notices:
+        return dg.SkipReason("no new events")
     # No run key: Dagster remembers keys for ever, and a failed run would never be asked for again.
     tags = {"events": str(backlog.next_events), "backlog": str(backlog.events)}
     return dg.RunRequest(tags={**tags, **({"notices": notices} if notices else {})})

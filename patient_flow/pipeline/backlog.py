@@ -1,14 +1,15 @@
 """What is to be read from the hub next: a pure decision, shared by the sensor and the bronze step.
 
-Bronze keeps three kinds of progress: which hub it follows, which incarnation of it (its creation time), and the last
-sequence number per partition.
+Bronze keeps four kinds of progress: which hub it follows, which incarnation of it (its creation time), how many
+partitions that has, and the last sequence number per partition. Whatever a notice says is settled by the progress that
+the next commit records, be it a commit without events: it is noticed until then, and no longer.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 from patient_flow.stores.hub import HubState, PartitionState
 
@@ -38,13 +39,17 @@ class PartitionBacklog:
 
 @dataclass(frozen=True)
 class Backlog:
-    """What the next micro-batch reads, and what an operator should know."""
+    """What the next micro-batch reads, and what an operator should know.
+
+    ``dropped`` are the partitions that retention overtook, each with the number of the last event that it dropped.
+    """
 
     hub: str
     created_at_ms: int
     partitions: tuple[PartitionBacklog, ...]
     partition_count: int
     notices: tuple[str, ...]
+    dropped: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def events(self) -> int:
@@ -62,7 +67,10 @@ class Backlog:
             HUB: identity(self.hub),
             self.hub: self.created_at_ms,
             source(self.hub, self.created_at_ms, COUNT): self.partition_count,
-            **{source(self.hub, self.created_at_ms, part): number for part, number in last_read.items()},
+            **{
+                source(self.hub, self.created_at_ms, part): number
+                for part, number in {**self.dropped, **last_read}.items()
+            },
         }
 
 
@@ -92,6 +100,8 @@ def plan(state: HubState, progress: Progress, max_events: int, *, adopt: bool = 
     created_at_ms = int(state.created_at.timestamp() * 1000)
     incarnation = progress(hub)
     notices = []
+    if followed not in (None, identity(hub)):
+        notices.append(f"hub {state.name} at {state.host} is followed from now on, no longer the one before")
     if incarnation is not None and incarnation != created_at_ms:
         notices.append(f"hub {state.name} was deleted and created again at {state.created_at:%Y-%m-%d %H:%M:%S} UTC")
     positions = {
@@ -105,7 +115,8 @@ def plan(state: HubState, progress: Progress, max_events: int, *, adopt: bool = 
         backlog, notice = _partition(part, position, is_new=is_new)
         behind.append(backlog)
         notices += notice
-    return Backlog(hub, created_at_ms, _limited(behind, max_events), len(state.partitions), tuple(notices))
+    dropped = {part.partition_id: part.after for part in behind if part.lost}
+    return Backlog(hub, created_at_ms, _limited(behind, max_events), len(state.partitions), tuple(notices), dropped)
 
 
 def _partition(part: PartitionState, position: int | None, *, is_new: bool) -> tuple[PartitionBacklog, list[str]]:
@@ -117,13 +128,14 @@ def _partition(part: PartitionState, position: int | None, *, is_new: bool) -> t
             f"{after}: the hub lost events that were acknowledged (a forced failover?). Compare both, then "
             "delete and create the hub again, or restore it"
         )
-    if is_new and position is None and not part.is_empty:
+    if is_new and position is None:
         notices.append(f"partition {part.partition_id} is new")
-    lost = 0 if part.last_sequence_number < 0 else max(0, part.first_sequence_number - after - 1)
-    if lost and part.first_sequence_number <= part.last_sequence_number + 1:
+    is_used = part.last_sequence_number >= 0 and part.first_sequence_number <= part.last_sequence_number + 1
+    lost = max(0, part.first_sequence_number - after - 1) if is_used else 0
+    if lost:
         what = "before they could be read" if position is not None else "before the first read"
         notices.append(f"partition {part.partition_id}: retention dropped {lost} events {what}")
-    after = min(after + lost, part.last_sequence_number)
+    after += lost
     available = 0 if part.is_empty else max(0, part.last_sequence_number - after)
     return PartitionBacklog(part.partition_id, after, part.last_sequence_number, available, lost), notices
 

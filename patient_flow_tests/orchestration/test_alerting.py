@@ -30,6 +30,7 @@ from patient_flow.pipeline.backlog import Backlog
 from patient_flow.pipeline.looking import Look
 from patient_flow.settings import AlertSettings
 from patient_flow_tests.e2e.processes import free_port
+from patient_flow_tests.pipeline.test_bronze import send
 from patient_flow_tests.servers import make_certificate
 
 pytestmark = pytest.mark.filterwarnings("ignore::dagster.BetaWarning", "ignore:.*auth.*:UserWarning")
@@ -430,6 +431,20 @@ def test_what_the_hubs_sensor_noticed_is_told(both: tuple[Watch, Inbox, list[Any
     assert "retention overtook us" in said
     assert "new partition" in said
     assert inbox.subjects == ["[patient_flow] critical: retention overtook us (and 1 more)"]
+
+
+def test_what_a_run_noticed_that_no_sensor_asked_for_is_told(
+    both: tuple[Watch, Inbox, list[Any]], hub_thread: HubThread
+) -> None:
+    watch, inbox, _ = both
+    send(hub_thread, [b"lost"] * 3)
+    hub_thread.truncate("patient-flow", "0")
+    job = build_defs(watch.resource).resolve_job_def(micro_batch.name)
+    asked = [dg.AssetKey(["bronze", "patient_events"])]
+    assert job.execute_in_process(instance=watch.instance, asset_selection=asked).success
+    assert "partition 0: retention dropped 3 events before the first read." in watch.tick()
+    watch.tick()
+    assert inbox.subjects == ["[patient_flow] critical: retention overtook us"]
 
 
 def test_settings_that_make_no_sense_are_said_in_the_tick(watching: Watching) -> None:

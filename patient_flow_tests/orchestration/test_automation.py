@@ -45,10 +45,16 @@ def test_events_that_wait_ask_for_one_run_without_a_run_key() -> None:
     assert request.tags == {"events": "7", "backlog": "7"}
 
 
-def test_without_events_there_is_no_run_and_what_is_odd_is_named() -> None:
-    reason = decide(backlog(notices=("partition 3 is new",)), is_active=False)
+def test_without_events_there_is_no_run() -> None:
+    reason = decide(backlog(), is_active=False)
     assert isinstance(reason, dg.SkipReason)
-    assert reason.skip_message == "no new events; partition 3 is new"
+    assert reason.skip_message == "no new events"
+
+
+def test_what_is_odd_asks_for_a_run_that_records_it_also_without_events() -> None:
+    request = decide(backlog(notices=("partition 3 is new",)), is_active=False)
+    assert isinstance(request, dg.RunRequest)
+    assert request.tags == {"events": "0", "backlog": "0", "notices": "partition 3 is new"}
 
 
 @pytest.mark.parametrize("status", [status for status in ACTIVE if status is not dg.DagsterRunStatus.QUEUED])

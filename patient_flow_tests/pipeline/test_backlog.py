@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from random import Random
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from patient_flow.pipeline.backlog import COUNT, HUB, HubRefused, identity, plan, source
 from patient_flow.stores.hub import HubState, PartitionState
@@ -76,6 +79,56 @@ def test_a_partition_that_was_added_is_read_and_named() -> None:
     backlog = plan(state(partition(0, 9), partition(1, 5)), followed({0: 9}).get, 100)
     assert ranges(backlog) == {"1": (-1, 5)}
     assert backlog.notices == ("partition 1 is new",)
+
+
+def test_a_partition_that_was_added_is_named_while_it_is_empty() -> None:
+    backlog = plan(state(partition(0, 9), partition(1, -1)), followed({0: 4}).get, 100)
+    assert ranges(backlog) == {"0": (4, 9)}
+    assert backlog.notices == ("partition 1 is new",)
+
+
+def test_a_new_lake_calls_no_partition_new() -> None:
+    assert plan(state(partition(0, -1), partition(1, -1)), {}.get, 100).notices == ()
+
+
+@st.composite
+def lakes_and_hubs(draw: st.DrawFn) -> tuple[dict[str, int], HubState]:
+    """What bronze recorded of a hub, if anything, and what became of that hub since: filled, expired, grown, anew."""
+    partitions, recorded = [], {}
+    for number in range(draw(st.integers(1, 4))):
+        last = draw(st.integers(-1, 30))
+        partitions.append(partition(number, last, first=draw(st.integers(0, last + 1))))
+        if (position := draw(st.none() | st.integers(0, 30))) is not None and position <= last:
+            recorded[number] = position
+    count = draw(st.integers(max(recorded, default=0) + 1, len(partitions)))
+    created_ms = draw(st.sampled_from([CREATED_MS, CREATED_MS - 1000]))
+    return draw(st.sampled_from([{}, followed(recorded, created_ms, count)])), state(*partitions)
+
+
+@given(lakes_and_hubs(), st.integers(0, 40), st.randoms(use_true_random=False))
+def test_whatever_is_noticed_is_noticed_until_the_next_commit_and_no_event_is_left_out(
+    lake_and_hub: tuple[dict[str, int], HubState], limit: int, chance: Random
+) -> None:
+    recorded, hub = lake_and_hub
+    waiting, backlog = plan(hub, recorded.get, 1000).events, plan(hub, recorded.get, limit)
+    last_read = {}  # any part of what was to be read
+    for part in backlog.partitions:
+        if (last := chance.randint(part.after, part.upto)) > part.after:
+            last_read[part.partition_id] = last
+    recorded = {**recorded, **backlog.progress(last_read)}
+    assert plan(hub, recorded.get, limit).notices == ()
+    left = plan(hub, recorded.get, 1000)
+    assert ranges(left) == {
+        part.partition_id: (after, part.last_sequence_number)
+        for part in hub.partitions
+        if (after := max(_had(recorded, part), part.first_sequence_number - 1)) < part.last_sequence_number
+    }
+    after = {part.partition_id: part.after for part in backlog.partitions}
+    assert left.events == waiting - sum(last - after[part] for part, last in last_read.items())
+
+
+def _had(recorded: dict[str, int], part: PartitionState) -> int:
+    return recorded.get(source(NAME, CREATED_MS, part.partition_id), -1)
 
 
 def test_a_partition_that_was_only_empty_so_far_is_not_called_new() -> None:
