@@ -67,9 +67,9 @@ def _take_in_after(lake: Lake, since: int | None, candidate: pl.DataFrame, upto:
     """
     silver = lake.open(SILVER_EVENTS)
     consumed = silver.progress(BRONZE_EVENTS.path)
-    if consumed is not None and consumed >= upto > NOTHING_CONSUMED:
-        return StepResult(SILVER_EVENTS, silver.version)
     if consumed != since:
+        if consumed is not None and consumed >= upto > NOTHING_CONSUMED:
+            return StepResult(SILVER_EVENTS, silver.version)
         raise Conflict(f"{SILVER_EVENTS.path} had consumed bronze up to version {since}; now it is {consumed}")
     written = take_in(silver, candidate, {BRONZE_EVENTS.path: upto}, run_id=run_id)
     return StepResult(SILVER_EVENTS, silver.version, written)
