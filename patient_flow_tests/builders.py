@@ -7,16 +7,18 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 import polars as pl
+from deltalake import DeltaTable
 
 from patient_flow.contracts.tables import BRONZE_EVENTS, QUARANTINE, SILVER_EVENTS, Table
 from patient_flow.pipeline import gold, silver
 from patient_flow.pipeline.steps import StepResult
-from patient_flow.stores.lake import Lake
+from patient_flow.stores.lake import Lake, LakeTable
 from patient_flow.stores.reference import COLUMNS as DEPARTMENT_COLUMNS
 from patient_flow.transforms import accept
 from patient_flow.transforms.read import Reading, read_events
@@ -185,6 +187,15 @@ def receive(lake: Lake, batch: Iterable[Delivery | Body | bytes]) -> None:
     rows = bronze(batch)
     last = rows.group_by("partition_id").agg(pl.col("sequence_number").max())
     lake.open(BRONZE_EVENTS).append(rows, {f"hub/{partition}": number for partition, number in last.iter_rows()})
+
+
+def forget_log(table: LakeTable) -> None:
+    """Drops the log of everything before the present version, as maintenance does once it is old enough."""
+    handle = DeltaTable(table.uri)
+    handle.alter.set_table_properties({"delta.logRetentionDuration": "interval 0 days"})
+    time.sleep(1)  # a blob's time of modification is kept in whole seconds
+    handle.create_checkpoint()
+    handle.cleanup_metadata()
 
 
 def run_micro_batches(

@@ -33,7 +33,8 @@ class Upkeep:
 def maintain(lake: Lake, table: Table, loaded: Mapping[str, int | None], *, now: datetime) -> Upkeep:
     """Compacts, vacuums and checkpoints ``table``; ``loaded`` are the versions that the warehouse holds.
 
-    Files are deleted only when every consumer has read up to the present version: retention never overtakes one.
+    Files are deleted only when every consumer has read up to the present version. The log is shortened all the same: a
+    consumer that it does not reach back to reads the whole table again.
     """
     opened = lake.open(table)
     seconds = int(now.timestamp())

@@ -6,6 +6,8 @@ not. So both can be materialised alone and die anywhere, and still every bronze 
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from datetime import datetime
 
 import polars as pl
@@ -13,12 +15,20 @@ import polars as pl
 from patient_flow.contracts import rules
 from patient_flow.contracts.tables import BRONZE_EVENTS, COORDINATES, QUARANTINE, SILVER_EVENTS
 from patient_flow.pipeline.steps import StepResult, starts_over
-from patient_flow.stores.lake import Lake, LakeTable, RowsWritten, spans_of, within_spans
+from patient_flow.stores.lake import (
+    NOTHING_CONSUMED,
+    HistoryGone,
+    Lake,
+    LakeTable,
+    RowsWritten,
+    spans_of,
+    within_spans,
+)
 from patient_flow.transforms.accept import IDENTITY, accept, candidates, identity_reasons, judge, quarantined
 from patient_flow.transforms.read import Reading, read_events
 
 ROWS_AT_ONCE = 500_000
-"""Bronze rows that one commit of silver takes in: bounds memory when a backlog is long."""
+"""Bronze rows that are read and judged at once: bounds memory when a backlog is long."""
 
 _BODY_COLUMNS = (*COORDINATES, "enqueued_at", "body")
 c = pl.col
@@ -28,15 +38,12 @@ c = pl.col
 def accept_events(lake: Lake, reading: Reading, *, run_id: str) -> StepResult:
     """New bronze rows that are acceptable, and the first of their identity at the hub, enter silver."""
     silver, bronze = lake.open(SILVER_EVENTS), lake.open(BRONZE_EVENTS)
-    since = silver.progress(BRONZE_EVENTS.path)
     written = RowsWritten()
     received = 0
-    if since != bronze.version:
-        for upto in bronze.versions_in_steps(since, ROWS_AT_ONCE):
-            rows = bronze.changes(since, _BODY_COLUMNS, upto=upto).after
-            judged = judge(read_events(rows, reading))
-            written += take_in(silver, candidates(judged, reading.secret), {BRONZE_EVENTS.path: upto}, run_id=run_id)
-            received, since = received + rows.height, upto
+    for upto, rows in _not_consumed(silver, bronze):
+        judged = judge(read_events(rows, reading))
+        written += take_in(silver, candidates(judged, reading.secret), {BRONZE_EVENTS.path: upto}, run_id=run_id)
+        received += rows.height
     return StepResult(
         SILVER_EVENTS,
         silver.version,
@@ -49,6 +56,37 @@ def accept_events(lake: Lake, reading: Reading, *, run_id: str) -> StepResult:
             "accepted_pct": 100.0 * written.inserted / received if received else 100.0,
         },
     )
+
+
+def _not_consumed(silver: LakeTable, bronze: LakeTable) -> Iterator[tuple[int, pl.DataFrame]]:
+    """Bronze rows that silver has not consumed, some at once, each time with the progress to commit with them.
+
+    When the changes are no longer kept, or nothing was consumed yet, these are all rows that silver does not hold, and
+    only the last commit counts as progress: what dies before goes over all of them again.
+    """
+    since = silver.progress(BRONZE_EVENTS.path)
+    if since is not None:
+        with contextlib.suppress(HistoryGone):
+            yield from _arrived(bronze, since, bronze.version)
+            return
+    was_empty = silver.row_count() == 0
+    for rows in bronze.batches(_BODY_COLUMNS, ROWS_AT_ONCE):
+        yield NOTHING_CONSUMED if since is None else since, rows if was_empty else _without(rows, silver)
+    yield bronze.version, BRONZE_EVENTS.empty().select(_BODY_COLUMNS)
+
+
+def _arrived(bronze: LakeTable, since: int, upto: int) -> Iterator[tuple[int, pl.DataFrame]]:
+    """Bronze rows that came after version ``since`` up to ``upto``, some at once, each time with their last version."""
+    for stop in bronze.versions_in_steps(since, ROWS_AT_ONCE, upto=upto):
+        yield stop, bronze.changes(since, _BODY_COLUMNS, upto=stop).after
+        since = stop
+
+
+def _without(rows: pl.DataFrame, table: LakeTable) -> pl.DataFrame:
+    """``rows`` whose coordinates ``table`` does not hold."""
+    numbers = rows["sequence_number"].implode()
+    held = table.scan().filter(c("sequence_number").is_in(numbers)).select(COORDINATES).collect(engine="streaming")
+    return rows.join(held, on=COORDINATES, how="anti")
 
 
 @starts_over

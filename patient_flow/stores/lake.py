@@ -46,6 +46,9 @@ EXPORTS = "_exports"
 """Folder beside gold's tables for what a warehouse copies; deleted by a rule of ``infra/bicep/modules/lake.bicep``."""
 STREAMED_FILE_BYTES = 32 * 1024 * 1024
 """A file is held in memory until it has this size, one for each partition that a stream has touched."""
+_GONE = ("Invalid table version", "not found")
+"""What delta-rs says when a log was cleaned up or a file deleted: not of a network that fails, after which a consumer
+must try again and not read the whole table."""
 _CHANGE = "_change_type"
 _VERSION = "_commit_version"
 _OPERATION = "_operation"
@@ -128,6 +131,14 @@ class LakeTable:
         """All rows at the pinned version."""
         return pl.scan_delta(self._handle).select(self.table.schema.names())
 
+    def batches(self, columns: Sequence[str], rows: int, *, version: int | None = None) -> Iterator[pl.DataFrame]:
+        """All rows at the pinned version, or at an earlier one, once each and at most ``rows`` at a time.
+
+        Raises :class:`HistoryGone` when the earlier version is no longer kept.
+        """
+        everything = self.scan() if version is None else self.at(version)
+        yield from everything.select(columns).collect_batches(chunk_size=rows)
+
     def find(
         self,
         column: str,
@@ -204,8 +215,6 @@ class LakeTable:
         if since is None:
             everything = self.at(upto).select(wanted).collect()
             return Changes(nothing, everything, is_whole_table=True, grown_by=everything.height)
-        if since > upto:
-            raise HistoryGone(f"{self.table.path} is at version {upto}, older than {since}: it was replaced")
         if since == upto:
             return Changes(nothing, nothing)
         feed = self._feed(since, upto, [*wanted, _CHANGE, _VERSION]).with_columns(
@@ -217,29 +226,32 @@ class LakeTable:
             before, after = _without_equal(before, after, self.table.key)
         return Changes(before, after, grown_by=grown_by)
 
-    def versions_in_steps(self, since: int | None, rows: int) -> list[int]:
-        """Versions at which to stop on the way from ``since`` to the pinned one, about ``rows`` added rows apart.
+    def versions_in_steps(self, since: int, rows: int, *, upto: int | None = None) -> list[int]:
+        """Versions at which to stop on the way from ``since`` to ``upto`` (else the pinned one).
 
-        For consumers that must not read a long backlog at once. Without a change feed to count in, one step.
+        They are about ``rows`` added rows apart, for consumers that must not read a long backlog at once. Raises
+        :class:`HistoryGone` when the change feed no longer reaches back to ``since``.
         """
-        try:
-            feed = self._feed(-1 if since is None else since, self.version, [self.table.key[-1], _VERSION])
-        except HistoryGone:
-            return [self.version]
-        sizes = feed.group_by(_VERSION).len().sort(_VERSION)
+        upto = self.version if upto is None else upto
+        if since == upto:
+            return []
+        sizes = self._feed(since, upto, [self.table.key[-1], _VERSION]).group_by(_VERSION).len().sort(_VERSION)
         step = (sizes["len"].cum_sum() - 1) // rows
         stops = sizes.with_columns(step=step).group_by("step", maintain_order=True).agg(pl.col(_VERSION).last())
-        return [int(version) for version in stops[_VERSION][:-1]] + [self.version]
+        return [int(version) for version in stops[_VERSION][:-1]] + [upto]
 
     def _feed(self, since: int, upto: int, columns: Sequence[str]) -> pl.DataFrame:
+        if since > upto:
+            raise HistoryGone(f"{self.table.path} is at version {upto}, older than {since}: it was replaced")
         try:
+            # Not ``allow_out_of_range``: it would make an empty feed of one whose log was cleaned up.
             return pl.DataFrame(
-                self._handle.load_cdf(
-                    starting_version=since + 1, ending_version=upto, columns=list(columns), allow_out_of_range=True
-                )
+                self._handle.load_cdf(starting_version=since + 1, ending_version=upto, columns=list(columns))
             )
-        except (DeltaError, OSError) as error:
-            raise HistoryGone(f"{self.table.path} no longer has its changes since version {since}: {error}") from error
+        except (DeltaError, OSError, pl.exceptions.ComputeError) as error:
+            if any(said in str(error) for said in _GONE):
+                raise HistoryGone(f"{self.table.path} no longer has its changes since version {since}") from error
+            raise LakeError(f"cannot read the changes of {self.table.path}: {_one_line(error)}") from error
 
     def append(self, rows: pl.DataFrame, progress: Progress, **metadata: str) -> int:
         """Adds ``rows`` and records ``progress`` in one commit; returns the new version.

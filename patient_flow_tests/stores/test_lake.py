@@ -25,6 +25,7 @@ from patient_flow.stores.lake import (
     spans_of,
     within_spans,
 )
+from patient_flow_tests.builders import forget_log
 from patient_flow_tests.stacks import Stack
 
 STAYS = Table(
@@ -127,12 +128,47 @@ def test_a_long_backlog_is_taken_in_steps_of_about_so_many_rows(lake: Lake, stay
         stays.append(rows((number, "a", number)), {"source": number})
     opened = lake.open(STAYS)
     assert opened.versions_in_steps(1, rows=2) == [3, 5, 7]
-    assert opened.versions_in_steps(None, rows=1000) == [7]
+    assert opened.versions_in_steps(1, rows=2, upto=4) == [3, 4]
+    assert opened.versions_in_steps(1, rows=1000) == [7]
+    assert opened.versions_in_steps(7, rows=2) == []
 
 
 def test_changes_that_are_no_longer_kept_are_a_named_error(stays: LakeTable) -> None:
     with pytest.raises(HistoryGone, match="older than 99"):
         stays.changes(99)
+
+
+def test_changes_whose_log_was_cleaned_up_are_an_error_and_not_nothing(lake: Lake, stays: LakeTable) -> None:
+    stays.append(rows((4, "a", 40)), {"source": 2})
+    forget_log(stays)
+    stays = lake.open(STAYS)
+    stays.append(rows((5, "a", 50)), {"source": 3})
+    assert stays.changes(stays.version - 1).after["key"].to_list() == [5]
+    for look in (lambda: stays.changes(1), lambda: stays.versions_in_steps(1, rows=2)):
+        with pytest.raises(HistoryGone, match="no longer has its changes since version 1"):
+            look()
+
+
+def test_changes_whose_files_were_deleted_are_a_named_error(lake: Lake, stays: LakeTable) -> None:
+    stays.append(rows((4, "a", 40)), {"source": 2})
+    stays.compact()
+    assert stays.vacuum(0)
+    with pytest.raises(HistoryGone, match="no longer has its changes since version 1"):
+        stays.changes(1)
+
+
+def test_a_failure_to_read_changes_does_not_pass_for_their_absence(
+    stays: LakeTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who is told that they are gone reads the whole table instead."""
+
+    def fail(*_args: object, **_options: object) -> None:
+        raise OSError("Generic MicrosoftAzure error: operation timed out")
+
+    monkeypatch.setattr(DeltaTable, "load_cdf", fail)
+    with pytest.raises(LakeError, match="timed out") as raised:
+        stays.changes(0)
+    assert not isinstance(raised.value, HistoryGone)
 
 
 def test_of_two_writers_with_the_same_source_the_second_is_refused(lake: Lake, stays: LakeTable) -> None:
