@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import datetime
 
 import polars as pl
@@ -129,27 +130,14 @@ def quarantine_events(lake: Lake, reading: Reading, *, now: datetime, run_id: st
     """Bronze rows that silver did not accept enter quarantine; rows it has accepted since leave it."""
     quarantine, silver, bronze = lake.open(QUARANTINE), lake.open(SILVER_EVENTS), lake.open(BRONZE_EVENTS)
     consumed = silver.progress(BRONZE_EVENTS.path)
-    since = quarantine.progress(BRONZE_EVENTS.path)
-    since_silver = quarantine.progress(SILVER_EVENTS.path)
-    if consumed is None or (since, since_silver) == (consumed, silver.version):
+    followed = (quarantine.progress(BRONZE_EVENTS.path), quarantine.progress(SILVER_EVENTS.path))
+    if consumed is None or followed == (consumed, silver.version):
         return StepResult(QUARANTINE, quarantine.version)
-    moved = silver.changes(since_silver, (*COORDINATES, "event_key"))
-    displaced = moved.before.join(moved.after, on=COORDINATES, how="anti")
-    rejected = [_fetch(bronze, displaced)]
-    returned, received = moved.after, 0
-    if since != consumed:
-        arrived = bronze.changes(since, _BODY_COLUMNS, upto=consumed).after
-        received = arrived.height
-        rejected.append(arrived.join(moved.after, on=COORDINATES, how="anti"))
-        returned = moved.after.join(arrived, on=COORDINATES, how="anti")
-    rows = _with_reasons(pl.concat(rejected).with_columns(rejected_at=pl.lit(now)), silver, reading)
-    leaving = _held(quarantine, c("sequence_number").is_in(returned["sequence_number"].implode()), returned)
-    # whoever lost its identity to the displaced event has lost it to another one now
-    losers = _held(quarantine, c("event_key").is_in(displaced["event_key"].implode())).join(
-        leaving, on=COORDINATES, how="anti"
-    )
+    moves = _moves(quarantine, silver, bronze, consumed)
+    rows = _with_reasons(moves.entering.with_columns(rejected_at=pl.lit(now)), silver, reading)
     progress = {BRONZE_EVENTS.path: consumed, SILVER_EVENTS.path: silver.version}
-    before, after = pl.concat([leaving, losers]), pl.concat([rows, _with_reasons(losers, silver, reading)])
+    before = pl.concat([moves.leaving, moves.affected])
+    after = pl.concat([rows, _with_reasons(moves.affected, silver, reading)])
     written = quarantine.replace(before, after, progress, run_id=run_id)
     reasons = rows.select(c("reasons").explode()).to_series().value_counts()
     return StepResult(
@@ -160,10 +148,63 @@ def quarantine_events(lake: Lake, reading: Reading, *, now: datetime, run_id: st
         figures={
             "quarantined": written.inserted,
             "released": written.deleted,
-            "quarantined_pct": 100.0 * rows.height / received if received else 0.0,
+            "quarantined_pct": 100.0 * rows.height / moves.received if moves.received else 0.0,
         },
         counts={"reasons": dict(reasons.sort("count", descending=True).iter_rows())},
     )
+
+
+@dataclass(frozen=True)
+class _Moves:
+    """Bronze rows that enter quarantine, rows of it that leave, and others whose reasons may not hold any more.
+
+    ``received`` counts the bronze rows that were looked at; bodies of those that do not enter are not kept in memory.
+    """
+
+    entering: pl.DataFrame
+    leaving: pl.DataFrame
+    affected: pl.DataFrame
+    received: int
+
+
+def _moves(quarantine: LakeTable, silver: LakeTable, bronze: LakeTable, consumed: int) -> _Moves:
+    """What follows from the changes of silver, and of bronze up to ``consumed``; if they are gone, from all rows."""
+    since, since_silver = quarantine.progress(BRONZE_EVENTS.path), quarantine.progress(SILVER_EVENTS.path)
+    if since is not None and since_silver is not None:
+        with contextlib.suppress(HistoryGone):
+            return _moves_since(quarantine, silver, bronze, since, since_silver, consumed)
+    return _moves_of_all(quarantine, silver, bronze, consumed)
+
+
+def _moves_since(
+    quarantine: LakeTable, silver: LakeTable, bronze: LakeTable, since: int, since_silver: int, consumed: int
+) -> _Moves:
+    moved = silver.changes(since_silver, (*COORDINATES, "event_key"))
+    displaced = moved.before.join(moved.after, on=COORDINATES, how="anti")
+    entering = [_fetch(bronze, displaced)]
+    returned, received = moved.after, 0
+    for _, arrived in _arrived(bronze, since, consumed):
+        received += arrived.height
+        entering.append(arrived.join(moved.after, on=COORDINATES, how="anti"))
+        returned = returned.join(arrived, on=COORDINATES, how="anti")
+    leaving = _held(quarantine, c("sequence_number").is_in(returned["sequence_number"].implode()), returned)
+    # whoever lost its identity to the displaced event has lost it to another one now
+    losers = _held(quarantine, c("event_key").is_in(displaced["event_key"].implode())).join(
+        leaving, on=COORDINATES, how="anti"
+    )
+    return _Moves(pl.concat(entering), leaving, losers, received)
+
+
+def _moves_of_all(quarantine: LakeTable, silver: LakeTable, bronze: LakeTable, consumed: int) -> _Moves:
+    accepted = silver.scan().select(COORDINATES).collect()
+    held = quarantine.scan().collect()
+    in_its_place = pl.concat([accepted, held.select(COORDINATES)])
+    entering, received = [BRONZE_EVENTS.empty().select(_BODY_COLUMNS)], 0
+    for rows in bronze.batches(_BODY_COLUMNS, ROWS_AT_ONCE, version=consumed):
+        received += rows.height
+        entering.append(rows.join(in_its_place, on=COORDINATES, how="anti"))
+    leaving, staying = (held.join(accepted, on=COORDINATES, how=how) for how in ("semi", "anti"))
+    return _Moves(pl.concat(entering), leaving, staying, received)
 
 
 def _with_reasons(rows: pl.DataFrame, silver: LakeTable, reading: Reading) -> pl.DataFrame:
@@ -171,6 +212,11 @@ def _with_reasons(rows: pl.DataFrame, silver: LakeTable, reading: Reading) -> pl
 
     Where they break none, it is their identity that is taken.
     """
+    parts = (_judged(part, silver, reading) for part in rows.iter_slices(ROWS_AT_ONCE))
+    return pl.concat([QUARANTINE.empty(), *parts])
+
+
+def _judged(rows: pl.DataFrame, silver: LakeTable, reading: Reading) -> pl.DataFrame:
     judged = judge(read_events(rows.select(_BODY_COLUMNS), reading))
     losers = candidates(judged, reading.secret)
     taken = identity_reasons(losers, _same_identity(silver, losers))
