@@ -36,5 +36,8 @@ VOLUME_LEAST_EVENTS = 50
 NEW_FIELD_HOURS = 24
 """So long an unknown field counts as new after its first event."""
 
+FIELD_KNOWN_DAYS = 30
+"""Days in which an unknown field must have been sent to be known."""
+
 DEPARTMENT_LIST_WARNING_DAYS = 550
 """Age of the newest line of the department list above which beds and staff are probably no longer true."""

@@ -117,7 +117,8 @@ HOSPITALS_SEND = Check(
 )
 FIELDS_KNOWN = Check(
     "senders_send_known_fields",
-    "Senders did not start to send fields that the contract does not know.",
+    "Senders did not start to send fields that the contract does not know and that they did not send in the "
+    f"{measures.FIELD_KNOWN_DAYS} days before.",
     "Nothing is lost (silver keeps them in `extra`); ask the sender what they mean, and map them if they matter.",
 )
 SCHEMAS = Check(

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import re
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 import polars as pl
@@ -103,20 +102,12 @@ def every_hospital_sends(last_sent: pl.DataFrame, now: datetime) -> Finding:
     )
 
 
-def fields_in(extras: Iterable[str]) -> set[str]:
-    """Names of the unknown fields in texts of silver's column ``extra``; never a value."""
-    found: set[str] = set()
-    for text in extras:
-        found |= json.loads(text).keys()
-    return found
-
-
 def fields_known(new: set[str]) -> Finding:
     """``new`` are names of unknown fields that senders started to send. A name that looks like data is not shown."""
     shown = sorted(name for name in new if _FIELD.fullmatch(name))
     figures = {"new_fields": len(new)}
     if not new:
-        return fine("Senders send no field that they did not send before.", figures)
+        return fine("Senders send no field that they did not send in the days before.", figures)
     hidden = f" and {len(new) - len(shown)} whose names look like data" if len(new) > len(shown) else ""
     named = ", ".join(shown[:SHOWN]) + (" …" if len(shown) > SHOWN else "")
     return warning(f"Senders started to send fields that the contract does not know: {named}{hidden}.", figures)

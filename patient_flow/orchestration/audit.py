@@ -115,9 +115,8 @@ def hospitals(services: Services) -> Finding:
 
 
 def fields(services: Services) -> Finding:
-    """Unknown fields of the last hours that were not there before."""
-    recent, before = (feed.fields_in(texts) for texts in inspection.extras(services.lake, datetime.now(UTC)))
-    return feed.fields_known(recent - before)
+    """Unknown fields of the last hours that were not there in the days before."""
+    return feed.fields_known(inspection.new_fields(services.lake, datetime.now(UTC)))
 
 
 _WITH_KEYS = [table for table in WAREHOUSE_TABLES if keys.references(table)]

@@ -5,7 +5,7 @@ Both give the same frames, so that the same rules (``health``) judge them. Not h
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -16,8 +16,8 @@ from patient_flow.contracts import measures, tables
 from patient_flow.contracts.tables import BRONZE_EVENTS, COORDINATES, DATA_QUALITY_DAY, QUARANTINE, SILVER_EVENTS, Table
 from patient_flow.pipeline.aggregates import CENSUS_UNTIL
 from patient_flow.pipeline.incremental import instant
-from patient_flow.stores.lake import Changes, HistoryGone, Lake, LakeTable
-from patient_flow.transforms import census, facts, visits
+from patient_flow.stores.lake import Changes, HistoryGone, Lake, LakeTable, within_spans
+from patient_flow.transforms import census, extras, facts, visits
 
 c = pl.col
 
@@ -193,17 +193,17 @@ class Volume:
 
 def volume(lake: Lake, zone: str, now: datetime) -> Volume:
     """Weeks before the lake's first event do not count."""
-    enqueued = lake.open(BRONZE_EVENTS).scan().select("enqueued_at")
+    bronze = lake.open(BRONZE_EVENTS)
     hour = now.astimezone(ZoneInfo(zone)).replace(minute=0, second=0, microsecond=0) - timedelta(hours=1)
-    first = enqueued.select(c("enqueued_at").min()).collect().item()
-    counts = []
-    for week in range(measures.VOLUME_WEEKS + 1):
-        start = (hour - timedelta(weeks=week)).astimezone(UTC)  # the same time on the wall clock
-        if week and (first is None or first > start):
-            break
-        within = c("enqueued_at").is_between(pl.lit(start), pl.lit(start + timedelta(hours=1)), closed="left")
-        counts.append(int(enqueued.filter(within).select(pl.len()).collect().item()))
-    return Volume(hour, counts[0], counts[1:])
+    # the same time on the wall clock
+    starts = [(hour - timedelta(weeks=week)).astimezone(UTC) for week in range(measures.VOLUME_WEEKS + 1)]
+    hours = [(start, start + timedelta(hours=1)) for start in starts]
+    found = bronze.scan().filter(within_spans("enqueued_at", hours)).select("enqueued_at").collect().to_series()
+    this, *earlier = (int(found.is_between(start, end, closed="left").sum()) for start, end in hours)
+    first = bronze.oldest("enqueued_at")
+    return Volume(
+        hour, this, [count for count, start in zip(earlier, starts[1:], strict=True) if first and first <= start]
+    )
 
 
 def last_sent(lake: Lake, now: datetime) -> pl.DataFrame:
@@ -219,16 +219,29 @@ def last_sent(lake: Lake, now: datetime) -> pl.DataFrame:
     )
 
 
-def extras(lake: Lake, now: datetime) -> Iterator[pl.Series]:
-    """Distinct texts of silver's ``extra``: of the last hours, then of the time before (what was known by then).
+def new_fields(lake: Lake, now: datetime) -> set[str]:
+    """Names of unknown fields that events of the last hours have, and those of the days before had not.
 
-    Both are empty where the lake is younger than that: then every field is new.
+    None where no event of the days before is there to compare with: in a young lake every field is new.
     """
-    kept = lake.open(SILVER_EVENTS).scan().filter(c("extra").is_not_null())
-    border = pl.lit(now - timedelta(hours=measures.NEW_FIELD_HOURS))
-    first = lake.open(SILVER_EVENTS).scan().select(c("enqueued_at").min()).collect().item()
-    if first is None or first > now - timedelta(hours=measures.NEW_FIELD_HOURS):
-        yield from (pl.Series([], dtype=pl.String), pl.Series([], dtype=pl.String))
-        return
-    for side in (c("enqueued_at") >= border, c("enqueued_at") < border):
-        yield kept.filter(side).select(c("extra").unique()).collect().to_series()
+    events = lake.open(SILVER_EVENTS).scan()
+    recent = now - timedelta(hours=measures.NEW_FIELD_HOURS)
+    oldest = now - timedelta(days=measures.FIELD_KNOWN_DAYS)
+    if events.filter(_enqueued(oldest, recent)).select("enqueued_at").head(1).collect().is_empty():
+        return set()
+    fields = _fields(events.filter(c("enqueued_at") >= recent))
+    # The day before nearly always knows them all, and what lies before it need not be read.
+    day_before = recent - timedelta(days=1)
+    for first, end in ((day_before, recent), (oldest, day_before)):
+        if fields:
+            fields -= _fields(events.filter(_enqueued(first, end)))
+    return fields
+
+
+def _enqueued(first: datetime, end: datetime) -> pl.Expr:
+    return c("enqueued_at").is_between(pl.lit(first), pl.lit(end), closed="left")
+
+
+def _fields(events: pl.LazyFrame) -> set[str]:
+    outlines = events.select(extras.outline(c("extra")).drop_nulls().unique())
+    return extras.names_in(outlines.collect(engine="streaming").to_series())

@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from typing import Protocol
+from typing import Literal, Protocol
 
 import polars as pl
 from deltalake import CommitProperties, DeltaTable, Field, Schema, Transaction, WriterProperties, write_deltalake
@@ -133,12 +133,12 @@ class LakeTable:
         return pl.scan_delta(self._handle).select(self.table.schema.names())
 
     def batches(self, columns: Sequence[str], rows: int, *, version: int | None = None) -> Iterator[pl.DataFrame]:
-        """All rows at the pinned version, or at an earlier one, once each and at most ``rows`` at a time, in any order.
+        """All rows at the pinned version, or at an earlier one, once each and at most ``rows`` at a time.
 
         Raises :class:`HistoryGone` when the earlier version is no longer kept.
         """
         everything = self.scan() if version is None else self.at(version)
-        yield from everything.select(columns).collect_batches(chunk_size=rows, maintain_order=False)
+        yield from everything.select(columns).collect_batches(chunk_size=rows)
 
     def find(
         self,
@@ -166,15 +166,24 @@ class LakeTable:
 
     def newest(self, column: str) -> datetime | None:
         """The latest instant in ``column``; the log's statistics say which files can hold it."""
+        return self._outermost(column, "max")
+
+    def oldest(self, column: str) -> datetime | None:
+        """The earliest instant in ``column``, found like :meth:`newest`."""
+        return self._outermost(column, "min")
+
+    def _outermost(self, column: str, end: Literal["min", "max"]) -> datetime | None:
         files = pl.DataFrame(self._handle.get_add_actions(flatten=True))
         if files.is_empty():
             return None
-        rows = self.scan().select(column)
-        known = f"max.{column}"
-        if known in files.columns and (latest := files[known].max()) is not None:
+        rows, value = self.scan().select(column), pl.col(column)
+        known = f"{end}.{column}"
+        if known in files.columns and (stated := getattr(files[known], end)()) is not None:
             # Statistics may be cut to milliseconds, downwards.
-            rows = rows.filter(pl.col(column) >= pl.lit(latest).cast(self.table.schema[column]) - STATISTICS_TOLERANCE)
-        found = rows.select(pl.col(column).max()).collect().item()
+            bound = pl.lit(stated).cast(self.table.schema[column])
+            is_near = value >= bound - STATISTICS_TOLERANCE if end == "max" else value <= bound + STATISTICS_TOLERANCE
+            rows = rows.filter(is_near)
+        found = rows.select(value.max() if end == "max" else value.min()).collect().item()
         return found if isinstance(found, datetime) else None
 
     def at(self, version: int) -> pl.LazyFrame:

@@ -15,7 +15,6 @@ from patient_flow.health.feed import (
     departments_current,
     every_hospital_sends,
     few_quarantined,
-    fields_in,
     fields_known,
     hub_silent,
     volume_usual,
@@ -110,12 +109,10 @@ def test_a_hospital_that_falls_silent_is_named() -> None:
     assert every_hospital_sends(sent.head(1), NOW).is_fine
 
 
-def test_new_fields_are_named_and_their_values_never_seen() -> None:
-    new = fields_in(['{"nurse": "Jane Roe", "ward_phone": 1}', '{"nurse": "Max Mustermann"}'])
-    finding = fields_known(new)
+def test_new_fields_are_named() -> None:
+    finding = fields_known({"ward_phone", "nurse"})
     assert not finding.is_fine
     assert "nurse, ward_phone" in finding.sentence
-    assert "Roe" not in finding.sentence
     assert fields_known(set()).is_fine
 
 

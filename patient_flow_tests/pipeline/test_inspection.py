@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import polars as pl
 import pytest
@@ -100,13 +101,43 @@ def test_a_field_is_new_for_a_day_and_known_afterwards(lake: Lake, departments: 
         delivery(1, at=ENQUEUED + 3 * day, nurse="Jane Roe", ward_phone="123"),
     )
 
-    def new(now: datetime) -> set[str]:
-        recent, before = (feed.fields_in(texts) for texts in inspection.extras(lake, now))
-        return recent - before
+    assert inspection.new_fields(lake, ENQUEUED + timedelta(hours=1)) == set()  # a young lake: every field is new
+    assert inspection.new_fields(lake, ENQUEUED + 3.5 * day) == {"ward_phone"}
+    assert inspection.new_fields(lake, ENQUEUED + 4.5 * day) == set()
 
-    assert new(ENQUEUED + timedelta(hours=1)) == set()  # a young lake: every field is new
-    assert new(ENQUEUED + 3.5 * day) == {"ward_phone"}
-    assert new(ENQUEUED + 4.5 * day) == set()
+
+def test_a_field_that_was_not_sent_for_weeks_is_new_again(lake: Lake, departments: pl.DataFrame) -> None:
+    now = ENQUEUED + timedelta(days=60)
+    batch(
+        lake,
+        departments,
+        delivery(0, at=now - timedelta(days=40), nurse="Jane Roe", ward_phone="123"),
+        delivery(1, at=now - timedelta(days=20), ward_phone="123"),
+        delivery(2, at=now - timedelta(days=1, hours=1)),
+        delivery(3, at=now - timedelta(hours=1), nurse="Jane Roe", ward_phone="456"),
+    )
+    assert inspection.new_fields(lake, now) == {"nurse"}
+
+
+@pytest.mark.embedded_only("it deletes files of the lake's folder")
+def test_the_hourly_look_does_not_read_what_lies_long_before(lake: Lake, departments: pl.DataFrame) -> None:
+    """Its cost does not follow the history: it does not miss files in the midst of it."""
+    now = ENQUEUED + timedelta(days=90)
+    batch(lake, departments, delivery(0, at=ENQUEUED))
+    before = {table: _data_files(lake, table) for table in (tables.BRONZE_EVENTS, tables.SILVER_EVENTS)}
+    batch(lake, departments, delivery(1, at=now - timedelta(days=50), note=1))
+    for table, files in before.items():
+        for file in _data_files(lake, table) - files:
+            file.unlink()
+    batch(lake, departments, delivery(2, at=now - timedelta(days=7, hours=1)), delivery(3, at=now, note=1))
+    assert inspection.new_fields(lake, now) == {"note"}
+    assert inspection.last_sent(lake, now)["last_at"].to_list() == [now]
+    found = inspection.volume(lake, ZONE, now + timedelta(hours=1))
+    assert (found.events, found.earlier) == (1, [0, 0, 0, 0])
+
+
+def _data_files(lake: Lake, table: tables.Table) -> set[Path]:
+    return set(Path(lake.uri(table)).rglob("*.parquet"))
 
 
 def test_hospitals_that_sent_in_the_last_days_are_looked_at(lake: Lake, departments: pl.DataFrame) -> None:

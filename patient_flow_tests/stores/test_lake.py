@@ -318,8 +318,12 @@ def test_spans_cover_every_instant_and_no_gap_that_could_be_left_out(hours: list
     assert all(one[1] < other[0] for one, other in itertools.pairwise(spans))
 
 
-def test_the_newest_instant_is_exact(lake: Lake, sorted_beds: LakeTable) -> None:
+def test_the_newest_and_the_oldest_instant_are_exact(lake: Lake, sorted_beds: LakeTable) -> None:
     assert lake.open(STAYS).newest("key") is None
+    assert lake.open(STAYS).oldest("key") is None
     late = beds(10_000, 10_001).with_columns(pl.col("seen_at") + timedelta(microseconds=7))
     sorted_beds.append(late, {"source": 10})
     assert sorted_beds.newest("seen_at") == START + timedelta(hours=10_000, microseconds=7)
+    early = beds(20_000, 20_001).with_columns(seen_at=pl.lit(START - timedelta(microseconds=7)))
+    sorted_beds.append(early, {"source": 11})
+    assert sorted_beds.oldest("seen_at") == START - timedelta(microseconds=7)
