@@ -21,7 +21,8 @@ def ingest(lake: Lake, hub: Hub, *, now: datetime, run_id: str, max_events: int,
     """Everything the hub holds at this moment (at most ``max_events``) enters bronze, once.
 
     What is to be noticed of the hub is recorded also when there is nothing to read, else it would be noticed for ever.
-    Raises ``HubError`` when the hub cannot be read and ``HubRefused`` when it is another hub.
+    Raises ``HubError`` when the hub cannot be read and ``HubRefused`` when it is another hub. When only a part can
+    be read, it is committed first: one partition in trouble must not keep the others' events until they expire.
     """
     bronze = lake.open(BRONZE_EVENTS)
     state = hub.peek()
@@ -30,7 +31,10 @@ def ingest(lake: Lake, hub: Hub, *, now: datetime, run_id: str, max_events: int,
     if not slices and not backlog.notices:
         nothing = {"backlog": 0, "events_received": 0}
         return StepResult(BRONZE_EVENTS, bronze.version, figures={**nothing})
-    events = hub.drain(slices, time.monotonic() + DRAIN_SECONDS)
+    drained = hub.drain(slices, time.monotonic() + DRAIN_SECONDS)
+    events = drained.events
+    if drained.error is not None and events.is_empty():
+        raise drained.error
     last_read = dict(events.group_by("partition_id").agg(pl.col("sequence_number").max()).iter_rows())
     rows = events.with_columns(
         hub_created_at=pl.lit(state.created_at),
@@ -39,6 +43,8 @@ def ingest(lake: Lake, hub: Hub, *, now: datetime, run_id: str, max_events: int,
         run_id=pl.lit(run_id),
     )
     version = bronze.append(rows, backlog.progress(last_read), run_id=run_id)
+    if drained.error is not None:
+        raise drained.error
     left = backlog.events - events.height
     notices = list(backlog.notices)
     if left:

@@ -2,7 +2,7 @@
 
 Not here: where to resume (the lake knows) and what the bodies mean. The read goes through a private method of the
 pinned ``azure-eventhub`` client: it is about twice as fast as the public one, raises errors instead of retrying in
-silence, and stops exactly where it is told to. ``patient_flow_tests/stores/test_hub.py`` guards that contract.
+silence, and stops exactly where it is told to. ``patient_flow_tests/pipeline/test_bronze.py`` guards that contract.
 """
 
 from __future__ import annotations
@@ -80,6 +80,14 @@ class Slice:
     offset: str | None
 
 
+@dataclass(frozen=True)
+class Drained:
+    """What was read: of each slice a prefix (:data:`EVENT_SCHEMA`); ``error`` says why not all of it, if it failed."""
+
+    events: pl.DataFrame
+    error: HubError | None = None
+
+
 class Hub:
     """One Event Hub, seen by one consumer group."""
 
@@ -102,24 +110,28 @@ class Hub:
             )
             return HubState(self.host, properties["eventhub_name"], _utc(properties["created_at"]), tuple(partitions))
 
-    def drain(self, slices: list[Slice], deadline: float) -> pl.DataFrame:
-        """The events of ``slices``, one after another (:data:`EVENT_SCHEMA`), until ``deadline`` (``time.monotonic``).
+    def drain(self, slices: list[Slice], deadline: float) -> Drained:
+        """The events of ``slices``, one after another, until ``deadline`` (``time.monotonic``).
 
-        What comes back of each slice is a prefix of it. Raises :class:`HubError` when events are there, but none
-        arrives for 5 seconds.
+        A slice that cannot be read holds up no other: what there is of it is kept, and the error comes with the events.
         """
-        rows: list[tuple[Any, ...]] = []
+        received = [_Received(part, part.after) for part in slices]
+        errors: list[HubError] = []
         with self._client() as client:
-            for part in slices:
-                if time.monotonic() < deadline:
-                    rows += _drain_partition(client, self.consumer_group, part, deadline)
-        return pl.DataFrame(rows, schema=EVENT_SCHEMA, orient="row")
+            for part in received:
+                if time.monotonic() >= deadline:
+                    break
+                try:
+                    with self._said(f"partition {part.part.partition_id} of "):
+                        _drain_partition(client, self.consumer_group, part, deadline)
+                except HubError as error:
+                    errors.append(error)
+        rows = [row for part in received for row in part.rows]
+        return Drained(pl.DataFrame(rows, schema=EVENT_SCHEMA, orient="row"), _one_error(errors))
 
     @contextmanager
     def _client(self) -> Iterator[EventHubConsumerClient]:
-        from azure.core.exceptions import AzureError
         from azure.eventhub import EventHubConsumerClient
-        from azure.eventhub.exceptions import EventHubError
 
         options: dict[str, Any] = {
             "consumer_group": self.consumer_group,
@@ -128,7 +140,7 @@ class Hub:
             "socket_timeout": 0.05,
             "auth_timeout": self._timeout,
         }
-        try:
+        with self._said():
             if self._connection:
                 client = EventHubConsumerClient.from_connection_string(self._connection, **options)
             else:
@@ -139,9 +151,18 @@ class Hub:
                 )
             with client:
                 yield client
+
+    @contextmanager
+    def _said(self, what: str = "") -> Iterator[None]:
+        """Errors of the client as :class:`HubError`."""
+        from azure.core.exceptions import AzureError
+        from azure.eventhub.exceptions import EventHubError
+
+        try:
+            yield
         except (EventHubError, AzureError, OSError, ValueError) as error:
             raise HubError(
-                f"Event Hub {self.name} at {self.host} cannot be read: {_one_line(error)}. "
+                f"{what}Event Hub {self.name} at {self.host} cannot be read: {_one_line(error)}. "
                 "Is it running (locally: patient-flow hub), and do name and connection fit?"
             ) from error
 
@@ -162,8 +183,12 @@ class _Received:
                 self.last = number
 
 
-def _drain_partition(client: EventHubConsumerClient, group: str, part: Slice, deadline: float) -> list[tuple[Any, ...]]:
-    received = _Received(part, part.after)
+def _drain_partition(client: EventHubConsumerClient, group: str, received: _Received, deadline: float) -> None:
+    """Receives what is there of a slice; what it got before an error stays in ``received``.
+
+    Raises :class:`HubError` when events are there, but none arrives for 5 seconds.
+    """
+    part = received.part
     private: Any = client  # see the module's docstring
     wanted = min(PREFETCH, part.upto - part.after)
     consumer = private._create_consumer(
@@ -191,7 +216,13 @@ def _drain_partition(client: EventHubConsumerClient, group: str, part: Slice, de
             f"partition {part.partition_id} holds events up to {part.upto} but sent none after {part.after} "
             f"for {NO_PROGRESS_SECONDS:.0f} seconds; the next run tries again"
         )
-    return received.rows
+
+
+def _one_error(errors: list[HubError]) -> HubError | None:
+    """The first one, and how many others there are: when the whole hub went away they all say the same."""
+    if len(errors) < 2:
+        return errors[0] if errors else None
+    return HubError(f"{errors[0]} ({len(errors) - 1} more partitions cannot be read)")
 
 
 def _row(partition_id: str, event: EventData) -> tuple[Any, ...]:

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
 import polars as pl
 import pytest
-from azure.eventhub import EventData, EventHubProducerClient
+from azure.eventhub import EventData, EventHubConsumerClient, EventHubProducerClient
 
 from patient_flow.contracts.tables import BRONZE_EVENTS
 from patient_flow.local_hub.testing import HubThread
 from patient_flow.pipeline import bronze
 from patient_flow.pipeline.backlog import HubRefused
 from patient_flow.pipeline.steps import StepResult
-from patient_flow.stores.hub import Hub, HubError
+from patient_flow.stores.hub import Drained, Hub, HubError, _Received
 from patient_flow.stores.lake import Lake
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -162,6 +164,77 @@ def test_a_hub_that_is_down_is_one_clear_error_and_nothing_is_written(lake: Lake
     assert stored(lake).is_empty()
 
 
+@pytest.mark.parametrize("taken", [0, 1, 3])
+def test_a_partition_that_somebody_else_holds_keeps_no_other_from_being_read(
+    taken: int, lake: Lake, hub: Hub, hub_thread: HubThread
+) -> None:
+    for partition in range(4):
+        send(hub_thread, [b"%d" % partition] * 5, partition)
+    with held(hub_thread, taken), pytest.raises(HubError, match=f"partition {taken} of Event Hub patient-flow"):
+        ingest(lake, hub)
+    arrived = stored(lake).group_by("partition_id").len()
+    assert dict(arrived.iter_rows()) == {str(partition): 5 for partition in range(4) if partition != taken}
+    assert ingest(lake, hub).written.inserted == 5
+    assert stored(lake).height == 20
+
+
+def test_what_a_partition_sent_before_it_failed_is_kept_and_read_on_from_there(
+    lake: Lake, hub: Hub, hub_thread: HubThread, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    send(hub_thread, [b"%d" % number for number in range(10)], partition=2)
+    add = _Received.add
+
+    def torn_off(received: _Received, batch: list[EventData]) -> None:
+        add(received, batch[:3])
+        raise ConnectionResetError("torn off")
+
+    monkeypatch.setattr(_Received, "add", torn_off)
+    with pytest.raises(HubError, match="torn off"):
+        ingest(lake, hub)
+    assert stored(lake)["sequence_number"].to_list() == [0, 1, 2]
+    monkeypatch.undo()
+    assert ingest(lake, hub).written.inserted == 7
+    assert stored(lake)["body"].to_list() == [b"%d" % number for number in range(10)]
+
+
+def test_when_no_partition_can_be_read_nothing_is_written(
+    lake: Lake, hub: Hub, hub_thread: HubThread, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for partition in range(4):
+        send(hub_thread, [b"x"], partition)
+
+    def torn_off(*_: object) -> None:
+        raise ConnectionResetError("torn off")
+
+    monkeypatch.setattr(_Received, "add", torn_off)
+    before = lake.open(BRONZE_EVENTS).version
+    with pytest.raises(HubError, match="3 more partitions"):
+        ingest(lake, hub)
+    assert lake.open(BRONZE_EVENTS).version == before
+
+
+@contextmanager
+def held(hub: HubThread, partition: int) -> Iterator[None]:
+    """Another reader of the same consumer group, with a higher claim to a partition than ours."""
+    with EventHubConsumerClient.from_connection_string(
+        hub.connection, consumer_group="$Default", eventhub_name="patient-flow"
+    ) as client:
+        reads = threading.Event()
+
+        def receive(*_: object) -> None:
+            reads.set()
+
+        options = {"partition_id": str(partition), "starting_position": "-1", "owner_level": 9}
+        thread = threading.Thread(target=client.receive, args=(receive,), kwargs=options)
+        thread.start()
+        assert reads.wait(10)
+        try:
+            yield
+        finally:
+            client.close()
+            thread.join()
+
+
 def test_an_unknown_hub_name_is_one_clear_error(lake: Lake, hub_thread: HubThread) -> None:
     other = Hub(connection=hub_thread.connection, host="127.0.0.1", name="laboratory", consumer_group="$Default")
     with pytest.raises(HubError, match="laboratory"):
@@ -176,7 +249,7 @@ def test_a_run_that_lost_a_race_for_the_same_events_finds_nothing_left(
     drain = Hub.drain
     raced: list[bool] = []
 
-    def drain_and_be_overtaken(self: Hub, *arguments: object) -> pl.DataFrame:
+    def drain_and_be_overtaken(self: Hub, *arguments: object) -> Drained:
         rows = drain(self, *arguments)  # type: ignore[arg-type]
         if not raced:
             raced.append(True)
