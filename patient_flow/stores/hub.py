@@ -2,7 +2,7 @@
 
 Not here: where to resume (the lake knows) and what the bodies mean. The read goes through a private method of the
 pinned ``azure-eventhub`` client: it is about twice as fast as the public one, raises errors instead of retrying in
-silence, and stops exactly where it is told to. ``patient_flow_tests/stores/test_hub.py`` guards that contract.
+silence, and stops exactly where it is told to. ``patient_flow_tests/pipeline/test_bronze.py`` guards that contract.
 """
 
 from __future__ import annotations
@@ -184,7 +184,10 @@ class _Received:
 
 
 def _drain_partition(client: EventHubConsumerClient, group: str, received: _Received, deadline: float) -> None:
-    """Receives what is there of a slice; what it got before an error stays in ``received``."""
+    """Receives what is there of a slice; what it got before an error stays in ``received``.
+
+    Raises :class:`HubError` when events are there, but none arrives for 5 seconds.
+    """
     part = received.part
     private: Any = client  # see the module's docstring
     wanted = min(PREFETCH, part.upto - part.after)
