@@ -31,6 +31,8 @@ NOTHING_CONSUMED = -1
 CHECKPOINT_EVERY = "50"
 LOG_RETENTION = "interval 1 day"
 """A commit lists the log: a week of one-minute commits makes it three times as dear as a day does."""
+TOMBSTONE_RETENTION = "interval 1 day"
+"""Every checkpoint repeats which files were replaced so lately; vacuum looks into the folder and does not need it."""
 ROWS_PER_GROUP = 131_072
 """Rows that a reader can skip at once within a file; delta-rs would write a million."""
 _WRITER = WriterProperties(max_row_group_size=ROWS_PER_GROUP)
@@ -556,6 +558,7 @@ def _properties(table: Table) -> dict[str, str]:
     """Table properties that maintenance may change: how large files should be, and how long the log is kept."""
     return {
         "delta.logRetentionDuration": LOG_RETENTION,
+        "delta.deletedFileRetentionDuration": TOMBSTONE_RETENTION,
         "delta.enableExpiredLogCleanup": "false",  # any commit would do it; maintenance knows who still needs the log
         **({"delta.targetFileSize": str(table.file_bytes)} if table.file_bytes else {}),
     }
