@@ -41,7 +41,8 @@ def dim_time(lake: Lake, zone: str, *, run_id: str) -> StepResult:
     target, silver = lake.open(DIM_TIME), whole_silver(lake)
     changes = changes_of(target, silver, _SILVER_TIMES)
     mentioned = calendar.years_outside_calendar(changes.both, _SILVER_TIMES)
-    if not mentioned and not changes.is_whole_table:
+    is_complete = not changes.is_whole_table and _knows_its_midnights(target)
+    if not mentioned and is_complete:
         return nothing_to_do(target, silver, run_id=run_id)
     known = calendar.years_outside_calendar(target.scan().select(_HOUR).collect(), (_HOUR,))
     if calendar.years_outside_calendar(changes.before, _SILVER_TIMES):
@@ -51,9 +52,15 @@ def dim_time(lake: Lake, zone: str, *, run_id: str) -> StepResult:
         mentioned |= known
     newest = silver.newest("event_time")
     years = calendar.years_to_add(mentioned, newest.year) if newest else mentioned
-    if years == known and not changes.is_whole_table:
+    if years == known and is_complete:
         return nothing_to_do(target, silver, run_id=run_id)
     return replace(target, target.scan().collect(), calendar.dim_time(years, zone), (silver,), run_id=run_id)
+
+
+def _knows_its_midnights(hours: LakeTable) -> bool:
+    """False for a table from before it had this column, which says nothing there: its hours are made again."""
+    unmarked = hours.scan().filter(c(_HOUR).is_not_null() & c("is_day_start").is_null())
+    return bool(unmarked.select(pl.len() == 0).collect().item())
 
 
 @starts_over

@@ -90,6 +90,14 @@ def test_a_year_that_is_there_already_costs_no_look_at_the_history(lake: Lake, m
     assert years(lake) == list(range(2020, 2037))
 
 
+def test_hours_from_before_midnights_were_marked_are_marked_by_the_next_micro_batch(lake: Lake) -> None:
+    run_micro_batches(lake, [deliveries([event()])], DEPARTMENTS)
+    marked, opened = contents(lake, DIM_TIME), lake.open(DIM_TIME)
+    opened.overwrite(marked.with_columns(is_day_start=None), {})
+    run_micro_batches(lake, [deliveries([snapshot()])], DEPARTMENTS)
+    assert contents(lake, DIM_TIME).equals(marked)
+
+
 def test_years_between_a_plan_and_the_calendar_come_when_the_time_has_come(lake: Lake) -> None:
     """The plan's year is there long before; an open stay spans those in between once events are as late as that."""
     planned = snapshot(admission_time="2033-05-01T10:00:00", discharge_time="2039-05-01T10:00:00")
