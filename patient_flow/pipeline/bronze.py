@@ -21,8 +21,8 @@ def ingest(lake: Lake, hub: Hub, *, now: datetime, run_id: str, max_events: int,
     """Everything the hub holds at this moment (at most ``max_events``) enters bronze, once.
 
     What is to be noticed of the hub is recorded also when there is nothing to read, else it would be noticed for ever.
-    Raises ``HubError`` when the hub cannot be read and ``HubRefused`` when it is another hub. When only a part can
-    be read, it is committed first: one partition in trouble must not keep the others' events until they expire.
+    Raises ``HubError`` when nothing of the hub can be read and ``HubRefused`` when it is another hub. What a part that
+    cannot be read says is a notice: one partition in trouble must not hold up the others' events.
     """
     bronze = lake.open(BRONZE_EVENTS)
     state = hub.peek()
@@ -43,10 +43,8 @@ def ingest(lake: Lake, hub: Hub, *, now: datetime, run_id: str, max_events: int,
         run_id=pl.lit(run_id),
     )
     version = bronze.append(rows, backlog.progress(last_read), run_id=run_id)
-    if drained.error is not None:
-        raise drained.error
     left = backlog.events - events.height
-    notices = list(backlog.notices)
+    notices = [*backlog.notices, *([] if drained.error is None else [str(drained.error)])]
     if left:
         notices.append(f"{left} events are left for the next micro-batch")
     return StepResult(

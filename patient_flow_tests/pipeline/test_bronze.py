@@ -170,8 +170,9 @@ def test_a_partition_that_somebody_else_holds_keeps_no_other_from_being_read(
 ) -> None:
     for partition in range(4):
         send(hub_thread, [b"%d" % partition] * 5, partition)
-    with held(hub_thread, taken), pytest.raises(HubError, match=f"partition {taken} of Event Hub patient-flow"):
-        ingest(lake, hub)
+    with held(hub_thread, taken):
+        notices = ingest(lake, hub).notices
+    assert notices[0].startswith(f"partition {taken} of Event Hub patient-flow")
     arrived = stored(lake).group_by("partition_id").len()
     assert dict(arrived.iter_rows()) == {str(partition): 5 for partition in range(4) if partition != taken}
     assert ingest(lake, hub).written.inserted == 5
@@ -189,8 +190,7 @@ def test_what_a_partition_sent_before_it_failed_is_kept_and_read_on_from_there(
         raise ConnectionResetError("torn off")
 
     monkeypatch.setattr(_Received, "add", torn_off)
-    with pytest.raises(HubError, match="torn off"):
-        ingest(lake, hub)
+    assert "torn off" in ingest(lake, hub).notices[0]
     assert stored(lake)["sequence_number"].to_list() == [0, 1, 2]
     monkeypatch.undo()
     assert ingest(lake, hub).written.inserted == 7
