@@ -15,24 +15,40 @@ class Background(Generic[T]):
     """Runs what it is given, in order."""
 
     def __init__(self, name: str) -> None:
-        self._waiting: queue.SimpleQueue[tuple[Callable[[], T], Future[T]]] = queue.SimpleQueue()
+        self._waiting: queue.SimpleQueue[tuple[Callable[[], T], Future[T]] | None] = queue.SimpleQueue()
         self._name = name
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
+        self._is_closed = False
 
     def submit(self, work: Callable[[], T]) -> Future[T]:
-        """The future outcome of ``work``."""
+        """The future outcome of ``work``; cancelled when it has been closed."""
         outcome: Future[T] = Future()
-        self._waiting.put((work, outcome))
         with self._lock:
+            if self._is_closed:
+                outcome.cancel()
+                return outcome
+            self._waiting.put((work, outcome))
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
                 self._thread.start()
         return outcome
 
+    def close(self, patience: float) -> None:
+        """Begins nothing more, and waits ``patience`` seconds for what is being done."""
+        with self._lock:
+            self._is_closed = True
+            thread = self._thread
+        if thread is not None:
+            self._waiting.put(None)
+            thread.join(patience)
+
     def _run(self) -> None:
         while True:
-            work, outcome = self._waiting.get()
+            asked = self._waiting.get()
+            if asked is None or self._is_closed:
+                return
+            work, outcome = asked
             try:
                 outcome.set_result(work())
             except BaseException as error:  # noqa: BLE001  (whoever asks for the outcome gets it)

@@ -51,6 +51,8 @@ REFRESH_SECONDS = 15
 """How often an open page asks for new figures."""
 PENDING_SECONDS = 2
 """How soon it asks again while something is missing."""
+PARTING_SECONDS = 2.0
+"""For what is being read when the server ends: a connection in use cannot be closed."""
 PAGES_AT_ONCE = 8
 """Pages are made by processors, not by waiting: more at once would only take more memory."""
 REFRESH_HEADER = "X-Refresh-Seconds"
@@ -107,6 +109,8 @@ class Dashboard:
         threading.Thread(target=self._snapshots.warm, name="warm", daemon=True).start()
         current_default_thread_limiter().total_tokens = PAGES_AT_ONCE
         yield
+        for readers in (self._snapshots, self._returns):
+            readers.close(PARTING_SECONDS)
 
     # --- routes: plain functions, each in a worker thread -------------------------------------------------------
 

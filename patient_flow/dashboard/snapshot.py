@@ -140,6 +140,10 @@ class Snapshots:
                 for days in (*range(COMPARED_DAYS, PERIODS[-1], 7), PERIODS[-1]):
                     self._reading(today - (days - 1) * DAY, today, load)
 
+    def close(self, patience: float) -> None:
+        """Reads nothing more, and waits ``patience`` seconds for what is being read."""
+        self._reader.close(patience)
+
     def _suffices(self, first: date, today: date, load: Load) -> bool:
         known = self._newest
         return known is not None and known.first <= first and known.is_of(load, today)
@@ -241,6 +245,10 @@ class Returns:
                 hours = queries.hours_of(first, last, self._zone)
                 reading.start(self._reader.submit(lambda: queries.returns(self._warehouse, hours)))
             return reading.rows
+
+    def close(self, patience: float) -> None:
+        """Reads nothing more, and waits ``patience`` seconds for what is being read."""
+        self._reader.close(patience)
 
 
 @dataclass

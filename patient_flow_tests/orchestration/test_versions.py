@@ -73,7 +73,7 @@ def test_a_change_of_a_step_changes_what_its_module_makes_and_nothing_else(code:
     assert changed(code, "pipeline/flow.py", "waiting = RowsWritten(), 0, 0", "waiting = RowsWritten(), 0, 1") == {
         "gold/fact_patient_flow"
     }
-    assert changed(code, "pipeline/dimensions.py", "not touched and not is_first", "not touched or not is_first") == {
+    assert changed(code, "pipeline/dimensions.py", "not mentioned and is_complete", "not mentioned or is_complete") == {
         "gold/dim_time",
         "gold/dim_department",
         "gold/dim_patient",
