@@ -198,7 +198,8 @@ resource warehouseBusy 'Microsoft.Insights/metricAlerts@2018-03-01' = if (!empty
   }
 }
 
-var logAlerts = [
+// Of the apps' own tables, which on Kubernetes do not exist.
+var appAlerts = [
   {
     name: 'no-tick'
     description: 'The sensor has not been evaluated for ten minutes: daemon or code location hang. Restart both apps.'
@@ -219,6 +220,9 @@ var logAlerts = [
     frequency: 'PT5M'
     window: 'PT30M'
   }
+]
+
+var auditAlerts = [
   {
     name: 'lake-refused'
     description: 'Somebody or something was refused by the lake: a missing right, or a probe.'
@@ -251,7 +255,7 @@ var logAlerts = [
   }
 ]
 
-resource fromLogs 'Microsoft.Insights/scheduledQueryRules@2022-06-15' = [for alert in (appsRun ? logAlerts : []): {
+resource fromLogs 'Microsoft.Insights/scheduledQueryRules@2022-06-15' = [for alert in concat(auditAlerts, appsRun ? appAlerts : []): {
   name: 'alert-${stem}-${alert.name}'
   location: location
   tags: tags
