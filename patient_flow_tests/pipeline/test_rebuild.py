@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from patient_flow.contracts.tables import LAKE_TABLES, QUARANTINE, SILVER_EVENTS
-from patient_flow.pipeline import silver
+from patient_flow.pipeline import silver, steps
 from patient_flow.pipeline.rebuild import GOLD, rebuild
 from patient_flow.stores.lake import Conflict, Lake, LakeTable
 from patient_flow.transforms.read import Reading
@@ -20,7 +20,6 @@ from patient_flow_tests.builders import (
     Delivery,
     contents,
     receive,
-    run_micro_batches,
     run_step,
     snapshot,
 )
@@ -49,7 +48,10 @@ def reading(departments: pl.DataFrame) -> Reading:
 
 @pytest.fixture
 def filled(lake: Lake, departments: pl.DataFrame) -> Lake:
-    run_micro_batches(lake, BATCHES, departments)
+    for batch in BATCHES:
+        receive(lake, batch)
+    for step in STEPS:
+        run_step(step, lake, departments)
     return lake
 
 
@@ -70,6 +72,7 @@ def test_nothing_is_made_of_half_a_silver_and_the_next_micro_batch_completes_it(
     filled: Lake, departments: pl.DataFrame, reading: Reading, monkeypatch: pytest.MonkeyPatch, commits: int
 ) -> None:
     expected = {table: contents(filled, table) for table in LAKE_TABLES}
+    monkeypatch.setattr(steps, "ATTEMPTS", 1)  # nobody is at work whom to wait for
     die_after(monkeypatch, commits)
     with pytest.raises(Died):
         list(rebuild(filled, reading, departments, ZONE, now=NOW, run_id="test"))
