@@ -49,8 +49,8 @@ def data_recent(
 def hub_silent(reason: str, *, now: datetime, newest: datetime | None) -> Finding:
     """The hub cannot be asked: nobody knows whether events wait."""
     figures: dict[str, int | float] = {} if newest is None else {"age_minutes": _minutes(now - newest)}
-    since = "" if newest is None else f" The newest event loaded is of {_said(newest)}."
-    return warning(f"{reason}{since}", figures)
+    since = "" if newest is None else f". The newest event loaded is of {_said(newest)}."
+    return warning(f"{reason.rstrip('.')}{since}", figures)
 
 
 def few_quarantined(quality: pl.DataFrame) -> Finding:

@@ -11,12 +11,16 @@ from patient_flow.health.findings import Finding, fine, grave, warning
 c = pl.col
 
 
-def events_arrive_once(arrived: pl.DataFrame) -> Finding:
+def events_arrive_once(arrived: pl.DataFrame, lost: pl.DataFrame | None = None) -> Finding:
     """Hub → bronze. ``arrived`` are the coordinates of bronze rows that nobody has judged yet.
 
-    A number that is there twice is grave: it would be counted twice. A gap cannot be mended by waiting: it warns.
+    A number that is there twice is grave: it would be counted twice. A gap cannot be mended by waiting: it warns,
+    unless it is one of those that were told when retention dropped the events (``lost`` per ``hub_created_at`` and
+    ``partition_id``).
     """
     place = ["hub_created_at", "partition_id"]
+    if lost is None:
+        lost = arrived.select(*place, lost=pl.lit(0, dtype=pl.Int64)).unique()
     partitions = (
         arrived.group_by(place)
         .agg(
@@ -25,17 +29,21 @@ def events_arrive_once(arrived: pl.DataFrame) -> Finding:
             first=c("sequence_number").min(),
             last=c("sequence_number").max(),
         )
-        .with_columns(missing=c("last") - c("first") + 1 - c("numbers"), twice=c("events") - c("numbers"))
+        .join(lost, on=place, how="left")
+        .with_columns(gap=c("last") - c("first") + 1 - c("numbers"), twice=c("events") - c("numbers"))
+        .with_columns(lost=pl.min_horizontal("lost", "gap"))
+        .with_columns(missing=c("gap") - c("lost"))
         .sort(place)
     )
-    rows = partitions.drop("hub_created_at", "numbers").to_dicts()
-    missing, twice = int(partitions["missing"].sum()), int(partitions["twice"].sum())
-    figures = {"events": arrived.height, "missing": missing, "twice": twice}
+    rows = partitions.drop("hub_created_at", "numbers", "gap").to_dicts()
+    missing, twice, told = (int(partitions[name].sum()) for name in ("missing", "twice", "lost"))
+    figures = {"events": arrived.height, "missing": missing, "twice": twice, "lost": told}
     if twice:
         return grave(f"{twice:,} events of the hub are in bronze more than once.", figures, rows)
     if missing:
         return warning(f"{missing:,} sequence numbers between the first and the last were not read.", figures, rows)
-    return fine("Every sequence number of the hub arrived once.", figures, rows)
+    known = f", but for {told:,} that retention dropped before they could be read" if told else ""
+    return fine(f"Every sequence number of the hub arrived once{known}.", figures, rows)
 
 
 def accounted_for(

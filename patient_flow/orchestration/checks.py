@@ -20,10 +20,8 @@ from patient_flow.health.findings import Finding, fine
 from patient_flow.orchestration.findings import result_of, spec_of
 from patient_flow.orchestration.reports import lake_key, warehouse_key
 from patient_flow.orchestration.resources import PatientFlow
-from patient_flow.pipeline import inspection
-from patient_flow.pipeline.backlog import HubRefused, plan
+from patient_flow.pipeline import inspection, looking
 from patient_flow.services import Services
-from patient_flow.stores.hub import HubError
 from patient_flow.stores.lake import Changes
 from patient_flow.stores.warehouse.batch import WarehouseError
 from patient_flow.stores.warehouse.views import TABLES as VIEWS
@@ -52,8 +50,10 @@ class Look:
 
 
 def arrive_once(look: Look) -> Finding:
-    """Hub → bronze."""
-    return reconciliation.events_arrive_once(inspection.arrived(look.services.lake, everything=look.everything))
+    """Hub → bronze. A loss warns with the batch in which it happened; the audit knows it then."""
+    arrived = inspection.arrived(look.services.lake, everything=look.everything)
+    lost = inspection.lost(look.services.lake, arrived) if look.everything else None
+    return reconciliation.events_arrive_once(arrived, lost)
 
 
 def accepted_once(look: Look) -> Finding:
@@ -216,13 +216,10 @@ def age_of_data(services: Services, instance: dg.DagsterInstance, run_id: str) -
     if event is not None and event.run_id == run_id:
         waiting = None if complete_until is not None else _number(left)
         return feed.data_recent(now=now, newest=newest, complete_until=complete_until, waiting=waiting)
-    try:
-        state = services.hub.peek()
-        bronze = services.lake.open(tables.BRONZE_EVENTS)
-        waiting = plan(state, bronze.progress, services.settings.max_events_per_run).events
-    except (HubError, HubRefused) as error:
-        return feed.hub_silent(str(error), now=now, newest=newest)
-    return feed.data_recent(now=now, newest=newest, complete_until=complete_until, waiting=waiting)
+    hub = looking.look(services.hub, services.lake, services.settings.max_events_per_run)
+    if hub.backlog is None:
+        return feed.hub_silent(hub.sentence, now=now, newest=newest)
+    return feed.data_recent(now=now, newest=newest, complete_until=complete_until, waiting=hub.backlog.events)
 
 
 def _number(value: dg.MetadataValue | None) -> int | None:

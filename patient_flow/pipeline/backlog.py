@@ -1,8 +1,9 @@
 """What is to be read from the hub next: a pure decision, shared by the sensor and the bronze step.
 
-Bronze keeps four kinds of progress: which hub it follows, which incarnation of it (its creation time), how many
-partitions that has, and the last sequence number per partition. Whatever a notice says is settled by the progress that
-the next commit records, be it a commit without events: it is noticed until then, and no longer.
+Bronze keeps five kinds of progress: which hub it follows, which incarnation of it (its creation time), how many
+partitions that has, and per partition the last sequence number and how many events were lost. Whatever a notice says
+is settled by the progress that the next commit records, be it a commit without events: it is noticed until then, and
+no longer.
 """
 
 from __future__ import annotations
@@ -41,7 +42,8 @@ class PartitionBacklog:
 class Backlog:
     """What the next micro-batch reads, and what an operator should know.
 
-    ``dropped`` are the partitions that retention overtook, each with the number of the last event that it dropped.
+    ``dropped`` are the partitions that retention overtook, each with the number of the last event that it dropped;
+    ``lost`` how many events each of them has now lost in all, so that the gaps in its numbers stay explained.
     """
 
     hub: str
@@ -50,6 +52,7 @@ class Backlog:
     partition_count: int
     notices: tuple[str, ...]
     dropped: Mapping[str, int] = field(default_factory=dict)
+    lost: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def events(self) -> int:
@@ -71,6 +74,7 @@ class Backlog:
                 source(self.hub, self.created_at_ms, part): number
                 for part, number in {**self.dropped, **last_read}.items()
             },
+            **{losses(self.created_at_ms, part): number for part, number in self.lost.items()},
         }
 
 
@@ -82,6 +86,11 @@ def identity(hub: str) -> int:
 def source(hub: str, created_at_ms: int, partition_id: str) -> str:
     """Name under which progress in one partition is kept."""
     return f"{hub}@{created_at_ms}/{partition_id}"
+
+
+def losses(created_at_ms: int, partition_id: str) -> str:
+    """Name under which is kept how many events of one partition were lost between those that were read."""
+    return f"lost@{created_at_ms}/{partition_id}"
 
 
 def plan(state: HubState, progress: Progress, max_events: int, *, adopt: bool = False) -> Backlog:
@@ -116,7 +125,13 @@ def plan(state: HubState, progress: Progress, max_events: int, *, adopt: bool = 
         behind.append(backlog)
         notices += notice
     dropped = {part.partition_id: part.after for part in behind if part.lost}
-    return Backlog(hub, created_at_ms, _limited(behind, max_events), len(state.partitions), tuple(notices), dropped)
+    lost = {
+        part.partition_id: part.lost + (progress(losses(created_at_ms, part.partition_id)) or 0)
+        for part in behind
+        if part.lost and positions[part.partition_id] is not None
+    }
+    limited = _limited(behind, max_events)
+    return Backlog(hub, created_at_ms, limited, len(state.partitions), tuple(notices), dropped, lost)
 
 
 def _partition(part: PartitionState, position: int | None, *, is_new: bool) -> tuple[PartitionBacklog, list[str]]:

@@ -15,6 +15,7 @@ import polars as pl
 from patient_flow.contracts import measures, tables
 from patient_flow.contracts.tables import BRONZE_EVENTS, COORDINATES, DATA_QUALITY_DAY, QUARANTINE, SILVER_EVENTS, Table
 from patient_flow.pipeline.aggregates import CENSUS_UNTIL
+from patient_flow.pipeline.backlog import losses
 from patient_flow.pipeline.incremental import instant
 from patient_flow.stores.lake import Changes, HistoryGone, Lake, LakeTable, within_spans
 from patient_flow.transforms import census, extras, facts, visits
@@ -38,6 +39,18 @@ def arrived(lake: Lake, *, everything: bool) -> pl.DataFrame:
     bronze = lake.open(BRONZE_EVENTS)
     since = None if everything else lake.open(SILVER_EVENTS).progress(BRONZE_EVENTS.path)
     return changed(bronze, since, COORDINATES).after
+
+
+def lost(lake: Lake, arrived: pl.DataFrame) -> pl.DataFrame:
+    """``hub_created_at``, ``partition_id``, ``lost``: events that retention dropped, as bronze recorded at the time."""
+    progress = lake.open(BRONZE_EVENTS).progress
+    places = arrived.select("hub_created_at", "partition_id").unique()
+    return places.with_columns(
+        lost=pl.Series(
+            [progress(losses(int(at.timestamp() * 1000), part)) or 0 for at, part in places.iter_rows()],
+            dtype=pl.Int64,
+        )
+    )
 
 
 def accepted(lake: Lake, *, everything: bool) -> pl.DataFrame:

@@ -49,9 +49,15 @@ EXPORTS = "_exports"
 """Folder beside gold's tables for what a warehouse copies; deleted by a rule of ``infra/bicep/modules/lake.bicep``."""
 STREAMED_FILE_BYTES = 32 * 1024 * 1024
 """A file is held in memory until it has this size, one for each partition that a stream has touched."""
-_GONE = ("Invalid table version", "not found")
-"""What delta-rs says when a log was cleaned up or a file deleted: not of a network that fails, after which a consumer
-must try again and not read the whole table."""
+_GONE = (
+    "Invalid table version",
+    "not found",
+    "No files in log segment",
+    "No table metadata or protocol found",
+    "not the same as the specified end version",
+)
+"""What delta-rs says when a log was cleaned up, a file deleted or a table replaced: not of a network that fails, after
+which a consumer must try again and not read the whole table."""
 _CHANGE = "_change_type"
 _VERSION = "_commit_version"
 _OPERATION = "_operation"
@@ -198,7 +204,7 @@ class LakeTable:
         try:
             return DeltaTable(self.uri, version=version, storage_options=self._storage_options)
         except (DeltaError, OSError) as error:
-            raise HistoryGone(f"{self.table.path} no longer has version {version}: {error}") from error
+            raise _unread(error, f"version {version} of {self.table.path}") from error
 
     def row_count(self, version: int | None = None) -> int:
         """Rows at the pinned version, or at an earlier one, from the log's statistics.
@@ -261,9 +267,7 @@ class LakeTable:
                 self._handle.load_cdf(starting_version=since + 1, ending_version=upto, columns=list(columns))
             )
         except (DeltaError, OSError, pl.exceptions.ComputeError) as error:
-            if any(said in str(error) for said in _GONE):
-                raise HistoryGone(f"{self.table.path} no longer has its changes since version {since}") from error
-            raise LakeError(f"cannot read the changes of {self.table.path}: {_one_line(error)}") from error
+            raise _unread(error, f"the changes of {self.table.path} since version {since}") from error
 
     def append(self, rows: pl.DataFrame, progress: Progress, **metadata: str) -> int:
         """Adds ``rows`` and records ``progress`` in one commit; returns the new version.
@@ -562,6 +566,13 @@ def _properties(table: Table) -> dict[str, str]:
         "delta.enableExpiredLogCleanup": "false",  # any commit would do it; maintenance knows who still needs the log
         **({"delta.targetFileSize": str(table.file_bytes)} if table.file_bytes else {}),
     }
+
+
+def _unread(error: Exception, what: str) -> LakeError:
+    """:class:`HistoryGone` where a log was cleaned up or a file deleted; not where a network failed."""
+    if any(said in str(error) for said in _GONE):
+        return HistoryGone(f"no longer kept: {what}")
+    return LakeError(f"cannot read {what}: {_one_line(error)}")
 
 
 def _one_line(error: Exception) -> str:

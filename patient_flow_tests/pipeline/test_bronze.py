@@ -13,8 +13,9 @@ import pytest
 from azure.eventhub import EventData, EventHubConsumerClient, EventHubProducerClient
 
 from patient_flow.contracts.tables import BRONZE_EVENTS
+from patient_flow.health.reconciliation import events_arrive_once
 from patient_flow.local_hub.testing import HubThread
-from patient_flow.pipeline import bronze
+from patient_flow.pipeline import bronze, inspection
 from patient_flow.pipeline.backlog import HubRefused
 from patient_flow.pipeline.steps import StepResult
 from patient_flow.stores.hub import Drained, Hub, HubError, _Received
@@ -94,6 +95,30 @@ def test_events_that_retention_dropped_are_counted(lake: Lake, hub: Hub, hub_thr
     result = ingest(lake, hub)
     assert "retention dropped 5 events" in result.notices[0]
     assert stored(lake)["body"].to_list() == [b"seen"] * 2 + [b"kept"]
+
+
+def test_what_retention_dropped_explains_the_gap_in_the_numbers_for_ever(
+    lake: Lake, hub: Hub, hub_thread: HubThread
+) -> None:
+    for lost in (5, 2):
+        send(hub_thread, [b"seen"] * 2)
+        ingest(lake, hub)
+        send(hub_thread, [b"lost"] * lost)
+        hub_thread.truncate("patient-flow", "0")
+    send(hub_thread, [b"kept"])
+    ingest(lake, hub)
+    arrived = inspection.arrived(lake, everything=True)
+    assert events_arrive_once(arrived).figures["missing"] == 7
+    known = events_arrive_once(arrived, inspection.lost(lake, arrived))
+    assert known.is_fine
+    assert "but for 7 that retention dropped" in known.sentence
+    unknown = arrived.filter(pl.col("sequence_number") != 1)
+    assert events_arrive_once(unknown, inspection.lost(lake, unknown)).figures == {
+        "events": 4,
+        "missing": 1,
+        "twice": 0,
+        "lost": 7,
+    }
 
 
 def test_a_partition_whose_events_all_expired_unread_is_named_once_and_read_on(

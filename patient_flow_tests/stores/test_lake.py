@@ -145,7 +145,7 @@ def test_changes_whose_log_was_cleaned_up_are_an_error_and_not_nothing(lake: Lak
     stays.append(rows((5, "a", 50)), {"source": 3})
     assert stays.changes(stays.version - 1).after["key"].to_list() == [5]
     for look in (lambda: stays.changes(1), lambda: stays.versions_in_steps(1, rows=2)):
-        with pytest.raises(HistoryGone, match="no longer has its changes since version 1"):
+        with pytest.raises(HistoryGone, match=r"no longer kept: the changes of .* since version 1"):
             look()
 
 
@@ -153,7 +153,7 @@ def test_changes_whose_files_were_deleted_are_a_named_error(lake: Lake, stays: L
     stays.append(rows((4, "a", 40)), {"source": 2})
     stays.compact()
     assert stays.vacuum(0)
-    with pytest.raises(HistoryGone, match="no longer has its changes since version 1"):
+    with pytest.raises(HistoryGone, match=r"no longer kept: the changes of .* since version 1"):
         stays.changes(1)
 
 
@@ -168,6 +168,26 @@ def test_a_failure_to_read_changes_does_not_pass_for_their_absence(
     monkeypatch.setattr(DeltaTable, "load_cdf", fail)
     with pytest.raises(LakeError, match="timed out") as raised:
         stays.changes(0)
+    assert not isinstance(raised.value, HistoryGone)
+
+
+def test_an_earlier_version_is_gone_when_its_log_is_and_not_when_the_network_fails(
+    lake: Lake, stays: LakeTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who is told that it is gone judges without it."""
+    stays.append(rows((4, "a", 40)), {"source": 2})
+    forget_log(stays)
+    stays = lake.open(STAYS)
+    for version in (*range(stays.version), stays.version + 1):  # before, without and after what is kept
+        with pytest.raises(HistoryGone, match=f"no longer kept: version {version} of"):
+            stays.at(version)
+
+    def fail(*_args: object, **_options: object) -> None:
+        raise OSError("Generic MicrosoftAzure error: operation timed out")
+
+    monkeypatch.setattr("patient_flow.stores.lake.DeltaTable", fail)
+    with pytest.raises(LakeError, match=r"cannot read version 0 of .* timed out") as raised:
+        stays.at(0)
     assert not isinstance(raised.value, HistoryGone)
 
 
