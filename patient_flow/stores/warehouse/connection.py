@@ -21,6 +21,11 @@ def masked(url: str) -> str:
 
 
 def readable(error: Exception) -> str:
-    """What the driver says, on one line, without statement, parameters or secrets."""
+    """What the driver says, on one line, without statement, parameters or secrets.
+
+    Of PostgreSQL only the message proper: its detail and context quote the row that was refused.
+    """
     said = str(error.orig) if isinstance(error, sa.exc.DBAPIError) else str(error)
+    proper = getattr(getattr(getattr(error, "orig", None), "diag", None), "message_primary", None)
+    said = proper or said
     return _SECRET.sub(rf"\1={_HIDDEN}", " ".join(said.split()))

@@ -66,4 +66,5 @@ def _changed_views(target: Target, connection: sa.Connection) -> list[str]:
         wanted = definition(view, target)
         if wanted.mark not in existing.get(view.name, ""):
             changed += target.view_statements(wanted, exists=view.name in existing)
+            changed += target.grants(connection, view.name) if view.name in existing else []
     return changed

@@ -71,6 +71,18 @@ def test_a_reader_sees_only_the_patients_of_their_departments(guarded: str) -> N
     nina.dispose()
 
 
+def test_a_view_that_a_migration_replaces_stays_granted(guarded: str) -> None:
+    owner, reader = Warehouse(guarded, "postgresql"), of("dora", guarded)
+    with owner._engine.begin() as connection:
+        connection.exec_driver_sql("""COMMENT ON VIEW "CurrentPatients" IS 'of another version'""")
+    statements = owner.migrate(dry_run=False)
+    assert statements[-1] == 'GRANT SELECT ON "CurrentPatients" TO patient_flow_reader'
+    assert not reader.query('SELECT * FROM "CurrentPatients"').is_empty()
+    assert owner.migrate(dry_run=True) == []
+    owner.dispose()
+    reader.dispose()
+
+
 def test_a_reader_cannot_write_and_a_loader_can(guarded: str) -> None:
     batch = changed(FACT_BED_CENSUS, census_of({}), census_of({1: 1}), since=0, version=1)
     reader, loader = of("nina", guarded), of("lora", guarded)

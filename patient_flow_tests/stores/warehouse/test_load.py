@@ -294,6 +294,17 @@ def test_texts_with_separators_and_quotes_survive(warehouse: Warehouse) -> None:
     assert set(found["age_band"]) == {""}
 
 
+def test_rows_that_the_database_refuses_are_an_error_of_the_warehouse_that_quotes_none(warehouse: Warehouse) -> None:
+    patients = hospital(NOW - timedelta(days=1), NOW, visits=2).frames()[DIM_PATIENT.path]
+    impossible = {"sqlite": pl.lit(None, pl.Boolean).alias("is_current"), "postgresql": pl.col("patient_id") + "\x00"}
+    for refused in (patients.with_columns(is_current=None), patients.with_columns(impossible[warehouse.kind])):
+        with pytest.raises(WarehouseError) as raised:
+            load(warehouse, whole(DIM_PATIENT, refused))
+        assert not any(str(patient) in str(raised.value) for patient in patients["patient_id"])
+    assert warehouse.row_counts()[DIM_PATIENT.path] == 0
+    load(warehouse, whole(DIM_PATIENT, patients))
+
+
 def test_a_dead_server_is_named_without_the_password() -> None:
     warehouse = Warehouse("postgresql+psycopg://me:s3cret@127.0.0.1:1/nowhere", "postgresql")
     with pytest.raises(WarehouseError) as raised:

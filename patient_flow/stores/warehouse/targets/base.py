@@ -122,6 +122,10 @@ class Target(ABC):
             for name in columns
         ]
 
+    def grants(self, connection: sa.Connection, view: str) -> list[str]:  # noqa: ARG002
+        """Statements that grant again what :meth:`view_statements` takes away from readers of a view that exists."""
+        return []
+
     @abstractmethod
     def changing_schema(self, engine: sa.Engine) -> AbstractContextManager[sa.Connection]:
         """A connection for DDL on which no other process can create the same things in between."""
@@ -197,6 +201,18 @@ class StagingInside(Target):
         stage.create(connection)
         self.fill(connection, stage, change.staged)
         return stage
+
+
+@contextmanager
+def wrapped(connection: sa.Connection, statement: str) -> Iterator[None]:
+    """Errors of the bare driver as SQLAlchemy raises them elsewhere."""
+    driver: Any = connection.dialect.dbapi
+    try:
+        yield
+    except driver.Error as error:
+        raise sa.exc.DBAPIError.instance(
+            statement, None, error, driver.Error, hide_parameters=True, dialect=connection.dialect
+        ) from error
 
 
 def temporary_table(table: sa.Table, **options: Any) -> sa.Table:

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 
 from patient_flow.stores.warehouse.changes import Change
-from patient_flow.stores.warehouse.targets.base import Definition, Idioms, StagingInside, temporary_table
+from patient_flow.stores.warehouse.targets.base import Definition, Idioms, StagingInside, temporary_table, wrapped
 
 SCHEMA_LOCK = 0x70666C6F77
 """Advisory lock that whoever changes the schema holds."""
@@ -60,6 +60,16 @@ class PostgreSQL(StagingInside):
             f"COMMENT ON VIEW {name} IS '{comment}'",
         ]
 
+    def grants(self, connection: sa.Connection, view: str) -> list[str]:
+        """A view that is dropped loses its grants."""
+        found = connection.exec_driver_sql(
+            "SELECT privilege_type, CASE grantee WHEN 0 THEN 'PUBLIC' ELSE CAST(grantee::regrole AS TEXT) END "
+            "FROM pg_class CROSS JOIN aclexplode(relacl) WHERE relname = %(view)s "
+            "AND relnamespace = current_schema()::regnamespace AND grantee <> relowner ORDER BY 2, 1",
+            {"view": view},
+        )
+        return [f"GRANT {privilege} ON {self.quoted(view)} TO {grantee}" for privilege, grantee in found]
+
     @contextmanager
     def changing_schema(self, engine: sa.Engine) -> Iterator[sa.Connection]:
         """A transaction that holds an advisory lock: one process at a time gets past it."""
@@ -82,12 +92,9 @@ class PostgreSQL(StagingInside):
     def fill(self, connection: sa.Connection, table: sa.Table, rows: pl.DataFrame) -> None:
         """COPY: into staging only, for a table with row-level security takes it from nobody but its owner."""
         columns = ", ".join(self.quoted(name) for name in rows.columns)
-        name = self.quoted(table.name)
+        statement = f"COPY {self.quoted(table.name)} ({columns}) FROM STDIN WITH (FORMAT csv)"
         driver: Any = connection.connection.driver_connection
-        with (
-            driver.cursor() as cursor,
-            cursor.copy(f"COPY {name} ({columns}) FROM STDIN WITH (FORMAT csv)") as copy,
-        ):
+        with wrapped(connection, statement), driver.cursor() as cursor, cursor.copy(statement) as copy:
             for chunk in rows.iter_slices(ROWS_PER_WRITE):
                 # Texts in quotes, numbers and nulls without: an empty text stays one.
                 copy.write(chunk.write_csv(include_header=False, quote_style="non_numeric", null_value=""))

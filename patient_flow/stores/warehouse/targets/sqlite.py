@@ -13,7 +13,7 @@ from sqlalchemy.schema import CreateIndex, DropIndex
 
 from patient_flow.stores.warehouse.batch import WarehouseError, Written
 from patient_flow.stores.warehouse.changes import Change
-from patient_flow.stores.warehouse.targets.base import WRITES, Idioms, StagingInside, temporary_table
+from patient_flow.stores.warehouse.targets.base import WRITES, Idioms, StagingInside, temporary_table, wrapped
 
 c = pl.col
 
@@ -94,9 +94,10 @@ class SQLite(StagingInside):
         columns = ", ".join(self.quoted(name) for name in rows.columns)
         marks = ", ".join("?" for _ in rows.columns)
         insert = f"INSERT INTO {self.quoted(table.name)} ({columns}) VALUES ({marks})"  # noqa: S608
-        cursor = connection.connection.cursor()
-        cursor.executemany(insert, _texts(rows).iter_rows())  # type: ignore[arg-type]
-        cursor.close()
+        with wrapped(connection, insert):
+            cursor = connection.connection.cursor()
+            cursor.executemany(insert, _texts(rows).iter_rows())  # type: ignore[arg-type]
+            cursor.close()
 
     def _apply(self, connection: sa.Connection, change: Change) -> Written:
         return self._replace_all(connection, change) if change.is_whole_table else super()._apply(connection, change)
