@@ -24,6 +24,7 @@ from patient_flow.alerts import texts
 from patient_flow.alerts.ledger import CRITICAL, Finding, Ledger, changes, reconcile, told
 from patient_flow.contracts.tables import BRONZE_EVENTS, QUARANTINE, SILVER_EVENTS
 from patient_flow.orchestration.automation import SINGLE_ASSETS
+from patient_flow.orchestration.backfill import backfill
 from patient_flow.orchestration.channels import Channel, ChannelError, channels
 from patient_flow.orchestration.resources import PatientFlow
 from patient_flow.pipeline import looking
@@ -34,6 +35,7 @@ from patient_flow.stores.warehouse.schema import LOAD_LOG
 from patient_flow.stores.warehouse.views import TABLES as VIEWS
 
 RECENTLY = timedelta(minutes=15)
+BY_HAND = timedelta(days=1)
 FINISHED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE]
 _WRAPPERS = {"DagsterExecutionStepExecutionError", "RetryRequestedFromPolicy"}
 MICRO_BATCH = "micro_batch"
@@ -123,7 +125,7 @@ def _of_dagster(context: dg.SensorEvaluationContext, services: Services, now: da
     gathered.findings += found.of_notices(hub_notices(context.instance, now))
     repository = context.repository_def
     if repository is not None:
-        gathered.findings += found.of_runs(finished_runs(context.instance, repository.job_names))
+        gathered.findings += found.of_runs(finished_runs(context.instance, repository.job_names, now))
         gathered.findings += found.of_checks(
             check_results(context.instance, sorted(repository.asset_graph.asset_check_keys))
         )
@@ -188,14 +190,16 @@ def department_hours(services: Services, since: datetime) -> list[found.Departme
     ]
 
 
-def finished_runs(instance: dg.DagsterInstance, jobs: Sequence[str]) -> list[found.FinishedRun]:
+def finished_runs(instance: dg.DagsterInstance, jobs: Sequence[str], now: datetime) -> list[found.FinishedRun]:
     """The newest finished run of each job, however many runs of other jobs came since.
 
-    Runs of single assets count as micro-batches: each heals the other.
+    Runs of single assets count as micro-batches: each heals the other. A run that only a person starts is looked at
+    for a day: nobody may ever start it again.
     """
     newest: dict[str, dg.RunRecord] = {}
     for name in jobs:
-        wanted = dg.RunsFilter(job_name=name, statuses=FINISHED)
+        since = now - BY_HAND if name == backfill.name else None
+        wanted = dg.RunsFilter(job_name=name, statuses=FINISHED, updated_after=since)
         job = MICRO_BATCH if name == SINGLE_ASSETS else name
         for record in instance.get_run_records(wanted, limit=1):
             newest[job] = max(record, newest.get(job, record), key=lambda found: found.storage_id)

@@ -9,6 +9,7 @@ import threading
 import uuid
 from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime, timedelta
 from email import message_from_bytes
 from pathlib import Path
 from typing import Any
@@ -21,8 +22,9 @@ from aiosmtpd.smtp import SMTP, AuthResult, Envelope, Session
 from patient_flow.alerts.texts import Message
 from patient_flow.definitions import build_defs
 from patient_flow.local_hub.testing import HubThread
-from patient_flow.orchestration.alerting import alerts
+from patient_flow.orchestration.alerting import alerts, finished_runs
 from patient_flow.orchestration.automation import SINGLE_ASSETS, micro_batch
+from patient_flow.orchestration.backfill import backfill
 from patient_flow.orchestration.channels import ChannelError, Email, Teams
 from patient_flow.orchestration.resources import PatientFlow
 from patient_flow.pipeline import looking
@@ -392,6 +394,16 @@ def test_micro_batches_and_runs_of_single_assets_heal_each_other(failed: str, he
     assert "run failed: micro_batch" in watch.tick()
     add_run(watch, healed, SUCCESS)
     assert watch.tick().startswith("no alert is open")
+
+
+def test_a_backfill_that_failed_is_over_after_a_day_for_nobody_may_start_it_again(watching: Watching) -> None:
+    watch = watching()
+    add_run(watch, backfill.name, FAILURE)
+    assert "1 open: run failed: backfill" in watch.tick()
+    tomorrow = datetime.now(UTC) + timedelta(hours=24, minutes=1)
+    add_run(watch, micro_batch.name, FAILURE)
+    jobs = [backfill.name, micro_batch.name]
+    assert [run.job for run in finished_runs(watch.instance, jobs, tomorrow)] == [micro_batch.name]
 
 
 def add_run(watch: Watch, job: str, status: dg.DagsterRunStatus) -> None:
