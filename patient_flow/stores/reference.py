@@ -5,7 +5,10 @@ from __future__ import annotations
 from importlib import resources
 
 import polars as pl
+from deltalake import DeltaTable
+from deltalake.exceptions import DeltaError
 
+from patient_flow.contracts.events import UNKNOWN
 from patient_flow.contracts.tables import INSTANT
 
 COLUMNS = pl.Schema(
@@ -28,7 +31,8 @@ class DepartmentsError(ValueError):
 def read_departments(place: str = "") -> pl.DataFrame:
     """The department list at ``place`` (a CSV file or a Delta table); the shipped one when empty.
 
-    Raises :class:`DepartmentsError` for a missing column, an empty name, a bad number or time.
+    Raises :class:`DepartmentsError` for a missing column, an empty name, a bad number or time, and for a line that
+    names the unknown department, which every list has.
     """
     try:
         if not place:
@@ -37,10 +41,12 @@ def read_departments(place: str = "") -> pl.DataFrame:
         elif place.endswith(".csv"):
             raw = pl.read_csv(place, infer_schema=False)
         else:
-            raw = pl.read_delta(place).cast(pl.String)
-    except (OSError, pl.exceptions.PolarsError) as error:
+            # Opened as the lake's own tables are: Polars would look for credentials elsewhere than delta-rs does.
+            raw = pl.scan_delta(DeltaTable(place)).collect().cast(pl.String)
+    except (OSError, DeltaError, pl.exceptions.PolarsError) as error:
+        said = str(error).strip().partition("\n")[0]
         raise DepartmentsError(
-            f"PATIENT_FLOW_DEPARTMENTS: {place} cannot be read ({error}); give a CSV file or a Delta table"
+            f"PATIENT_FLOW_DEPARTMENTS: {place} cannot be read ({said}); give a CSV file or a Delta table"
         ) from error
     missing = [name for name in COLUMNS if name not in raw.columns]
     if missing:
@@ -75,4 +81,9 @@ def _typed(raw: pl.DataFrame, place: str) -> pl.DataFrame:
     negative = typed.filter((pl.col("staffed_beds") < 0) | (pl.col("expected_los_hours") < 0))
     if not negative.is_empty():
         raise DepartmentsError(f"PATIENT_FLOW_DEPARTMENTS: {place} has negative beds or hours: {negative.row(0)}")
+    if typed.select(((pl.col("hospital_id") == UNKNOWN) & (pl.col("department") == UNKNOWN)).any()).item():
+        raise DepartmentsError(
+            f"PATIENT_FLOW_DEPARTMENTS: {place} names {UNKNOWN} in {UNKNOWN}, which stands for events that name no "
+            "department: delete the line"
+        )
     return typed

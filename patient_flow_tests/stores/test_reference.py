@@ -1,0 +1,72 @@
+"""The list of departments: read from where a hospital keeps it, and refused with the line that is wrong."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import polars as pl
+import pytest
+from deltalake import write_deltalake
+
+from patient_flow.stores.reference import COLUMNS, DepartmentsError, read_departments
+from patient_flow_tests.stacks import Stack
+
+HEADER = ",".join(COLUMNS)
+LINE = "H1,Hospital One,ICU,12,20,48,2026-01-01"
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "departments.csv"
+
+
+def test_a_csv_file_is_read_with_its_types(file: Path) -> None:
+    file.write_text(f"{HEADER}\n{LINE}\nH1, Hospital One ,Surgery,,,,2026-01-01T06:30:00+02:00\n")
+    found = read_departments(str(file))
+    assert found.schema == COLUMNS
+    assert found.rows() == [
+        ("H1", "Hospital One", "ICU", 12, 20, 48.0, datetime(2026, 1, 1, tzinfo=UTC)),
+        ("H1", "Hospital One", "Surgery", None, None, None, datetime(2026, 1, 1, 4, 30, tzinfo=UTC)),
+    ]
+
+
+def test_a_delta_table_is_read_where_the_lake_lies(stack: Stack) -> None:
+    place = stack.lake_uri().format(layer="bronze") + "/reference/departments"
+    shipped = read_departments()
+    write_deltalake(place, shipped)
+    assert read_departments(place).equals(shipped)
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("H1,Hospital One,,12,20,48,2026-01-01", "line 3: department is None"),
+        ("H1,Hospital One,ICU,many,20,48,2026-01-01", "line 3: staffed_beds is 'many', which is no Int64"),
+        ("H1,Hospital One,ICU,12,20,48,soon", "line 3: valid_from is 'soon'"),
+        ("H1,Hospital One,ICU,-1,20,48,2026-01-01", "negative beds"),
+        ("Unknown,Hospital One,Unknown,12,20,48,2026-01-01", "names Unknown in Unknown, which stands for"),
+    ],
+)
+def test_a_line_that_cannot_be_used_is_named(line: str, said: str, file: Path) -> None:
+    file.write_text(f"{HEADER}\n{LINE}\n{line}\n")
+    with pytest.raises(DepartmentsError, match=said):
+        read_departments(str(file))
+
+
+def test_a_list_without_a_column_says_which(file: Path) -> None:
+    file.write_text("hospital_id,hospital_name,department,staffed_beds,staff,valid_from\n")
+    with pytest.raises(DepartmentsError, match="lacks the columns expected_los_hours"):
+        read_departments(str(file))
+
+
+def test_a_place_without_a_list_says_what_to_give(tmp_path: Path) -> None:
+    for place in (tmp_path, tmp_path / "nowhere", tmp_path / "nowhere.csv"):
+        with pytest.raises(DepartmentsError, match=r"PATIENT_FLOW_DEPARTMENTS: .*give a CSV file or a Delta table"):
+            read_departments(str(place))
+
+
+def test_the_shipped_list_has_the_declared_columns() -> None:
+    found = read_departments()
+    assert found.schema == COLUMNS
+    assert found.select(pl.struct("hospital_id", "department").n_unique()).item() == 49
