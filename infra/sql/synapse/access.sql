@@ -73,6 +73,9 @@ GO
 GRANT ADMINISTER DATABASE BULK OPERATIONS TO patient_flow_loader
 GO
 
+GRANT VIEW DATABASE STATE TO patient_flow_loader
+GO
+
 GRANT ALTER ON OBJECT::dbo.DimTime TO patient_flow_loader
 GO
 

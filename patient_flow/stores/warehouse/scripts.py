@@ -37,11 +37,13 @@ DATABASE: Mapping[str, tuple[str, ...]] = {
 """Settings of the database itself, where the defaults would not do."""
 
 _BULK = "GRANT ADMINISTER DATABASE BULK OPERATIONS"
+# A session's own isolation level is in a view that asks for it.
+_STATE = "GRANT VIEW DATABASE STATE"
 # UPDATE STATISTICS asks for ALTER on the table; nothing less will do.
 _STATISTICS = tuple(f"GRANT ALTER ON OBJECT::dbo.{table.name}" for table in TABLES.values())
 
 ACCESS: Mapping[str, Callable[[], Sequence[str]]] = {
-    "synapse": lambda: access.transact_sql("NVARCHAR(128)", (_BULK, *_STATISTICS)),
+    "synapse": lambda: access.transact_sql("NVARCHAR(128)", (_BULK, _STATE, *_STATISTICS)),
     "mssql": lambda: access.transact_sql("NVARCHAR(128)", ()),
     "fabric": lambda: access.transact_sql("VARCHAR(384)", (_BULK,)),
     "postgresql": access.postgresql,

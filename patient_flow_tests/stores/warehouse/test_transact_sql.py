@@ -26,6 +26,8 @@ from patient_flow_tests.stores.warehouse.builders import census_of, changed, who
 NOW = datetime(2026, 11, 20, tzinfo=UTC)
 URL = "mssql+pyodbc://login:s3cret@pool.example/patient_flow?driver=ODBC+Driver+18+for+SQL+Server"
 KINDS = ("synapse", "mssql", "fabric")
+LEVELS = {"synapse": "READ UNCOMMITTED", "mssql": "READ COMMITTED", "fabric": "SNAPSHOT"}
+"""What each kind has where nobody asks for another."""
 
 
 class Recorder:
@@ -35,6 +37,7 @@ class Recorder:
         self.log: list[str] = []
         self.fails: dict[str, str] = {}
         self.moved = 1
+        self.levels: set[str] = set()
         self.held: dict[str, int | None] = {table.warehouse_name: None for table in WAREHOUSE_TABLES}
 
     def connect(self, text: str, **options: object) -> Connection:
@@ -102,6 +105,8 @@ class Cursor:
 
         server = self.connection.server
         mode = "auto" if self.connection.autocommit else "tx"
+        if level := re.match(r"SET TRANSACTION ISOLATION LEVEL (.*)", statement):
+            server.levels.add(level[1])
         self.rows = server.answer(statement)
         width = len(self.rows[0]) if self.rows else 1
         self.description = (
@@ -169,6 +174,16 @@ def statements(server: Recorder) -> list[str]:
     """The log with the load's own names made plain, each statement cut after its object."""
     plain = [re.sub(r"_[0-9a-f]{12}", "_LOAD", line) for line in server.log]
     return [re.sub(r" (\(|WITH|SET|FROM \[FactBed|WHERE|FROM 'h).*", "", line) for line in plain]
+
+
+def test_a_loader_that_may_not_ask_for_its_isolation_level_loads_all_the_same(
+    warehouse: Warehouse, server: Recorder
+) -> None:
+    server.fails["transaction_isolation_level"] = "VIEW DATABASE STATE permission denied in database 'flow'. (262)"
+    load(warehouse, changed(FACT_BED_CENSUS, census_of({1: 1}), census_of({2: 2}), since=None, version=1))
+    load(warehouse, changed(FACT_BED_CENSUS, census_of({2: 2}), census_of({3: 3}), since=None, version=2))
+    assert server.log.count("COMMIT") == 2
+    assert server.levels <= {LEVELS[warehouse.kind]}
 
 
 def test_staging_comes_first_and_the_log_and_the_rows_are_one_transaction(

@@ -35,6 +35,7 @@ class Fabric(CopyInto):
     """A Fabric Warehouse."""
 
     kind = "fabric"
+    isolation_level = "SNAPSHOT"
 
     def dialect(self) -> sa.Dialect:
         """SQL Server's dialect without keys in CREATE TABLE and without NVARCHAR."""

@@ -15,6 +15,7 @@ class SQLServer(TransactSQL):
     """SQL Server 2016 or newer, Azure SQL Database, Managed Instance."""
 
     kind = "mssql"
+    isolation_level = "READ COMMITTED"
 
     def dialect(self) -> sa.Dialect:
         """SQLAlchemy's dialect for SQL Server."""

@@ -59,6 +59,7 @@ class Synapse(CopyInto):
     """A dedicated SQL pool."""
 
     kind = "synapse"
+    isolation_level = "READ UNCOMMITTED"
 
     def dialect(self) -> sa.Dialect:
         """SQL Server's dialect with the pool's CREATE TABLE."""

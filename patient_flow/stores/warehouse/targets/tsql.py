@@ -11,10 +11,13 @@ from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
+from typing import Any, ClassVar
 from uuid import uuid4
 
 import polars as pl
 import sqlalchemy as sa
+from sqlalchemy.dialects import registry
+from sqlalchemy.dialects.mssql.pyodbc import MSDialect_pyodbc
 from sqlalchemy.schema import CreateTable
 
 from patient_flow.stores.warehouse import entra
@@ -34,9 +37,38 @@ IN_EACH_OTHERS_WAY = {1205, 1222, 3960, 24556, 24706}
 _NUMBER = re.compile(r"\((\d{3,5})\)")
 
 
+class _Dialect(MSDialect_pyodbc):
+    """SQLAlchemy's dialect for a login that may not read the view with the isolation level of its own session.
+
+    A pool shows it only with VIEW DATABASE STATE; without it SQLAlchemy could not take a connection back that
+    committed by itself.
+    """
+
+    supports_statement_cache = True
+
+    def __init__(self, default_level: str = "READ COMMITTED", **options: Any) -> None:
+        # not keyword-only: SQLAlchemy would not find it
+        super().__init__(**options)  # type: ignore[no-untyped-call]
+        self._default_level = default_level
+
+    def get_default_isolation_level(self, dbapi_conn: Any) -> Any:
+        """What the server says, else what it has where nobody changed it."""
+        try:
+            return super().get_default_isolation_level(dbapi_conn)  # type: ignore[no-untyped-call]
+        except NotImplementedError:
+            return self._default_level
+
+
+PYODBC = ("mssql", "mssql+pyodbc")
+_DRIVER = "patient_flow"
+registry.register(f"mssql.{_DRIVER}", __name__, _Dialect.__name__)
+
+
 class TransactSQL(Target):
     """The family; each member says how tables are shaped and how staging is filled."""
 
+    isolation_level: ClassVar[str]
+    """What a session has that asks for no other."""
     separator = "\nGO\n\n"
     idioms = Idioms(
         now="SYSUTCDATETIME()",
@@ -61,7 +93,13 @@ class TransactSQL(Target):
         """An engine that signs in with Entra ID where the URL names no login."""
         if "LoginTimeout" not in url.query:
             url = url.update_query_dict({"LoginTimeout": LOGIN_TIMEOUT_SECONDS})
-        engine = sa.create_engine(url, hide_parameters=True, pool_pre_ping=True, **self.engine_options())
+        engine = sa.create_engine(
+            url.set(drivername=f"mssql+{_DRIVER}") if url.drivername in PYODBC else url,
+            hide_parameters=True,
+            pool_pre_ping=True,
+            default_level=self.isolation_level,
+            **self.engine_options(),
+        )
         if entra.is_wanted(url):
             entra.sign_in(engine)
         return engine
