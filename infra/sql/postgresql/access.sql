@@ -20,23 +20,25 @@ CREATE TABLE "ReaderScope" (
 
 COMMENT ON TABLE "ReaderScope" IS 'Whose rows a user or role sees; NULL stands for all.';
 
-CREATE FUNCTION visible_departments() RETURNS SETOF BIGINT
+CREATE OR REPLACE FUNCTION visible_departments() RETURNS SETOF BIGINT
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path FROM CURRENT AS $$
     SELECT d.department_key
     FROM "DimDepartment" d
     JOIN "ReaderScope" s
         ON (s.hospital_id IS NULL OR s.hospital_id = d.hospital_id)
         AND (s.department IS NULL OR s.department = d.department)
-    WHERE pg_has_role(session_user, s.principal_name, 'member')
+    JOIN pg_roles r ON r.rolname = s.principal_name
+    WHERE pg_has_role(session_user, r.oid, 'member')
 $$;
 
-CREATE FUNCTION sees_everything() RETURNS BOOLEAN
+CREATE OR REPLACE FUNCTION sees_everything() RETURNS BOOLEAN
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path FROM CURRENT AS $$
     SELECT EXISTS (
         SELECT 1
-        FROM "ReaderScope"
-        WHERE hospital_id IS NULL AND department IS NULL
-            AND pg_has_role(session_user, principal_name, 'member')
+        FROM "ReaderScope" s
+        JOIN pg_roles r ON r.rolname = s.principal_name
+        WHERE s.hospital_id IS NULL AND s.department IS NULL
+            AND pg_has_role(session_user, r.oid, 'member')
     )
 $$;
 

@@ -47,17 +47,20 @@ def postgresql() -> list[str]:
         "    principal_name NAME NOT NULL,\n    hospital_id VARCHAR(64),\n    department VARCHAR(64)\n)",
         "COMMENT ON TABLE \"ReaderScope\" IS 'Whose rows a user or role sees; NULL stands for all.'",
         # They run with the owner's rights, so that nobody needs to read ReaderScope; asked once per query, not per row.
-        "CREATE FUNCTION visible_departments() RETURNS SETOF BIGINT\n"
+        # Roles are looked up first: of a name that no role has any more, pg_has_role would make an error for everybody.
+        "CREATE OR REPLACE FUNCTION visible_departments() RETURNS SETOF BIGINT\n"
         "LANGUAGE sql STABLE SECURITY DEFINER SET search_path FROM CURRENT AS $$\n"
         '    SELECT d.department_key\n    FROM "DimDepartment" d\n    JOIN "ReaderScope" s\n'
         "        ON (s.hospital_id IS NULL OR s.hospital_id = d.hospital_id)\n"
         "        AND (s.department IS NULL OR s.department = d.department)\n"
-        "    WHERE pg_has_role(session_user, s.principal_name, 'member')\n$$",
-        "CREATE FUNCTION sees_everything() RETURNS BOOLEAN\n"
+        "    JOIN pg_roles r ON r.rolname = s.principal_name\n"
+        "    WHERE pg_has_role(session_user, r.oid, 'member')\n$$",
+        "CREATE OR REPLACE FUNCTION sees_everything() RETURNS BOOLEAN\n"
         "LANGUAGE sql STABLE SECURITY DEFINER SET search_path FROM CURRENT AS $$\n"
-        '    SELECT EXISTS (\n        SELECT 1\n        FROM "ReaderScope"\n'
-        "        WHERE hospital_id IS NULL AND department IS NULL\n"
-        "            AND pg_has_role(session_user, principal_name, 'member')\n    )\n$$",
+        '    SELECT EXISTS (\n        SELECT 1\n        FROM "ReaderScope" s\n'
+        "        JOIN pg_roles r ON r.rolname = s.principal_name\n"
+        "        WHERE s.hospital_id IS NULL AND s.department IS NULL\n"
+        "            AND pg_has_role(session_user, r.oid, 'member')\n    )\n$$",
         *(
             statement
             for name in [*_BY_DEPARTMENT, DIM_DEPARTMENT.warehouse_name]

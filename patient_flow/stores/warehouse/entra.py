@@ -10,6 +10,9 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from patient_flow.stores.warehouse.batch import WarehouseError
+from patient_flow.stores.warehouse.connection import readable
+
 SQL_COPT_SS_ACCESS_TOKEN = 1256
 SCOPE = "https://database.windows.net/.default"
 _TRUSTED = ";Trusted_Connection=Yes"
@@ -22,7 +25,11 @@ def is_wanted(url: sa.URL) -> bool:
 
 
 def sign_in(engine: sa.Engine) -> None:
-    """Makes every new connection of ``engine`` carry a token; azure-identity renews it before it expires."""
+    """Makes every new connection of ``engine`` carry a token; azure-identity renews it before it expires.
+
+    Connecting raises :class:`WarehouseError` where there is none to be had.
+    """
+    from azure.core.exceptions import AzureError
     from azure.identity import DefaultAzureCredential  # only who signs in needs it
 
     credential = DefaultAzureCredential()
@@ -30,7 +37,14 @@ def sign_in(engine: sa.Engine) -> None:
     @sa.event.listens_for(engine, "do_connect")
     def _carry_token(_dialect: object, _record: object, arguments: list[str], options: dict[str, Any]) -> None:
         arguments[0] = arguments[0].replace(_TRUSTED, "")
-        options["attrs_before"] = {SQL_COPT_SS_ACCESS_TOKEN: packed(credential.get_token(SCOPE).token)}
+        try:
+            token = credential.get_token(SCOPE).token
+        except AzureError as error:
+            raise WarehouseError(
+                f"Entra ID gave no token for the warehouse: {readable(error)} Sign in with `az login`; in Azure, give "
+                "the container its managed identity"
+            ) from error
+        options["attrs_before"] = {SQL_COPT_SS_ACCESS_TOKEN: packed(token)}
 
 
 def packed(token: str) -> bytes:

@@ -71,6 +71,20 @@ def test_a_reader_sees_only_the_patients_of_their_departments(guarded: str) -> N
     nina.dispose()
 
 
+def test_a_reader_whose_role_was_dropped_locks_nobody_out(guarded: str) -> None:
+    owner = of("postgres", guarded)
+    with owner._engine.begin() as connection:
+        connection.exec_driver_sql("INSERT INTO \"ReaderScope\" VALUES ('left_long_ago', NULL, NULL)")
+    owner.dispose()
+    assert places(of("nina", guarded), "LengthOfStay") == {("H1", "Emergency"), ("H1", "Surgery")}
+    assert places(of("nobody_yet", guarded), "LengthOfStay") == set()
+    quality = "SELECT COUNT(*) FROM \"DataQualityDay\" WHERE hospital_id = 'H1'"
+    for user in ("nina", "dora"):
+        reader = of(user, guarded)
+        assert reader.query(quality).item() > 0
+        reader.dispose()
+
+
 def test_a_view_that_a_migration_replaces_stays_granted(guarded: str) -> None:
     owner, reader = Warehouse(guarded, "postgresql"), of("dora", guarded)
     with owner._engine.begin() as connection:
@@ -180,6 +194,22 @@ def test_a_new_connection_carries_a_token_and_no_trusted_connection(monkeypatch:
     assert "Trusted_Connection" not in text
     assert attributes == {1256: entra.packed("secret-token")}
     assert "hidden" not in str(raised.value)
+
+
+def test_a_sign_in_that_entra_refuses_is_one_line_that_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    from azure.core.exceptions import ClientAuthenticationError
+
+    class Credential:
+        def get_token(self, scope: str) -> object:
+            raise ClientAuthenticationError(f"no token for {scope}.\nAttempted credentials:\n\tnone; secret=s3cret")
+
+    monkeypatch.setattr("azure.identity.DefaultAzureCredential", Credential)
+    pytest.importorskip("pyodbc", exc_type=ImportError)
+    warehouse = Warehouse("mssql+pyodbc://pool.example/db?driver=ODBC+Driver+18+for+SQL+Server", "synapse")
+    with pytest.raises(WarehouseError, match=r"Entra ID gave no token.* Attempted credentials: .*az login") as raised:
+        warehouse.loaded_versions()
+    assert "\n" not in str(raised.value)
+    assert "s3cret" not in str(raised.value)
 
 
 @pytest.mark.parametrize(
