@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -269,6 +270,21 @@ def test_a_warehouse_that_nobody_holds_any_more_has_closed_its_connections(datab
             time.sleep(0.02)
         assert connection.execute(sessions, name).scalar() == 0
     watching.dispose()
+
+
+def test_a_server_that_vanishes_without_a_word_is_given_up_within_a_minute(database: str) -> None:
+    """Else whoever waits for its answer holds the slot of the micro-batch for hours."""
+    warehouse = Warehouse(database, "postgresql")
+    with (
+        warehouse._engine.connect() as connection,
+        socket.socket(fileno=os.dup(connection.connection.driver_connection.fileno())) as wire,
+    ):
+        assert wire.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+        asked = (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT, socket.TCP_USER_TIMEOUT)
+        idle, interval, count, unanswered = (wire.getsockopt(socket.IPPROTO_TCP, option) for option in asked)
+    assert idle + count * interval <= 60
+    assert unanswered == 30_000
+    warehouse.dispose()
 
 
 def test_batches_need_the_declared_columns(warehouse: Warehouse) -> None:

@@ -16,6 +16,13 @@ from patient_flow.stores.warehouse.targets.base import Definition, Idioms, Stagi
 SCHEMA_LOCK = 0x70666C6F77
 """Advisory lock that whoever changes the schema holds."""
 CONNECT_TIMEOUT_SECONDS = 10
+GIVES_UP_A_DEAD_PEER = {
+    "keepalives_idle": 30,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 30_000,  # milliseconds
+}
+"""Of a server that vanished without a word a connection learns after a minute, not after the hours of the defaults."""
 ROWS_PER_WRITE = 100_000
 SERIALIZATION_FAILURE, DEADLOCK = "40001", "40P01"
 
@@ -46,7 +53,7 @@ class PostgreSQL(StagingInside):
         """An engine whose sessions think in UTC."""
         if url.drivername == "postgresql":
             url = url.set(drivername="postgresql+psycopg")
-        options = {"connect_timeout": CONNECT_TIMEOUT_SECONDS, "options": "-c timezone=UTC"}
+        options = {"connect_timeout": CONNECT_TIMEOUT_SECONDS, "options": "-c timezone=UTC", **GIVES_UP_A_DEAD_PEER}
         return sa.create_engine(url, hide_parameters=True, pool_pre_ping=True, connect_args=options)
 
     def view_statements(self, view: Definition, *, exists: bool) -> list[str]:
