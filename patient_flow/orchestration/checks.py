@@ -46,7 +46,7 @@ class Look:
         member = keys.MEMBER.get(self.table.path, ())
         versions = (*member, "valid_from", "valid_to", "is_current") if member else ()
         columns = [*self.table.key, *keys.references(self.table), *versions]
-        return inspection.changed(self.services.lake.open(self.table), self.loaded.get(self.table.path), columns)
+        return self.services.lake.open(self.table).changes_or_all(self.loaded.get(self.table.path), columns)
 
 
 def arrive_once(look: Look) -> Finding:

@@ -13,11 +13,7 @@ from datetime import UTC, datetime, timedelta
 import polars as pl
 
 from patient_flow.pipeline.steps import StepResult, is_up_to_date
-from patient_flow.stores.lake import (
-    Changes,
-    HistoryGone,
-    LakeTable,
-)
+from patient_flow.stores.lake import Changes, LakeTable
 
 c = pl.col
 
@@ -35,10 +31,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 def changes_of(target: LakeTable, source: LakeTable, columns: Iterable[str]) -> Changes:
     """What changed in ``source`` since ``target`` consumed it; all of it if that is not known any more."""
-    try:
-        return source.changes(target.progress(source.table.path), list(columns))
-    except HistoryGone:
-        return source.changes(None, list(columns))
+    return source.changes_or_all(target.progress(source.table.path), list(columns))
 
 
 def replace(

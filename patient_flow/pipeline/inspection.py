@@ -26,19 +26,11 @@ AUDIT_PARTS = 24
 """The audit makes the stays of so many parts of all visits again, one each time."""
 
 
-def changed(table: LakeTable, since: int | None, columns: Sequence[str] | None = None) -> Changes:
-    """What changed in ``table`` after version ``since``; all of it where that is None or no longer kept."""
-    try:
-        return table.changes(since, columns)
-    except HistoryGone:
-        return table.changes(None, columns)
-
-
 def arrived(lake: Lake, *, everything: bool) -> pl.DataFrame:
     """Coordinates of bronze rows, of those that silver has not consumed unless ``everything`` is asked for."""
     bronze = lake.open(BRONZE_EVENTS)
     since = None if everything else lake.open(SILVER_EVENTS).progress(BRONZE_EVENTS.path)
-    return changed(bronze, since, COORDINATES).after
+    return bronze.changes_or_all(since, COORDINATES).after
 
 
 def lost(lake: Lake, arrived: pl.DataFrame) -> pl.DataFrame:
@@ -57,7 +49,7 @@ def accepted(lake: Lake, *, everything: bool) -> pl.DataFrame:
     """Coordinates and identities of silver rows, of those that quarantine has not followed yet unless asked for all."""
     silver = lake.open(SILVER_EVENTS)
     since = None if everything else lake.open(QUARANTINE).progress(SILVER_EVENTS.path)
-    return changed(silver, since, (*COORDINATES, "event_key")).after
+    return silver.changes_or_all(since, (*COORDINATES, "event_key")).after
 
 
 @dataclass(frozen=True)
@@ -118,7 +110,7 @@ def pointing(lake: Lake, changes: Changes, table: Table, references: Mapping[str
         if changes.is_whole_table:
             break
         key = dimension.key[0]
-        moved = changed(dimensions[dimension.path], loaded.get(dimension.path), [key])
+        moved = dimensions[dimension.path].changes_or_all(loaded.get(dimension.path), [key])
         gone = moved.before.join(moved.after, on=key, how="anti")[key]
         if gone.len():
             rows.append(opened.scan().filter(c(column).is_in(gone.implode())).select(list(references)).collect())

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from patient_flow.contracts.tables import SILVER_EVENTS, Table
 from patient_flow.pipeline.steps import StepResult
-from patient_flow.stores.lake import Changes, HistoryGone, Lake, LakeTable, RowsWritten
+from patient_flow.stores.lake import Lake, LakeTable, RowsWritten
 from patient_flow.stores.warehouse.batch import Batch, Written
 from patient_flow.stores.warehouse.warehouse import Warehouse
 
@@ -54,8 +54,5 @@ def _rows_written(written: Written | None) -> RowsWritten:
 
 
 def _batch(gold: LakeTable, since: int | None, *, as_a_whole: bool) -> Batch:
-    try:
-        changes: Changes = gold.changes(None if as_a_whole else since)
-    except HistoryGone:
-        changes = gold.changes(None)
+    changes = gold.changes_or_all(None if as_a_whole else since)
     return Batch(gold.table, since, gold.version, changes.before, changes.after, changes.is_whole_table)

@@ -244,6 +244,13 @@ class LakeTable:
             before, after = _without_equal(before, after, self.table.key)
         return Changes(before, after, grown_by=grown_by)
 
+    def changes_or_all(self, since: int | None, columns: Sequence[str] | None = None) -> Changes:
+        """:meth:`changes` after version ``since``; where they are no longer kept, the whole table counts as added."""
+        try:
+            return self.changes(since, columns)
+        except HistoryGone:
+            return self.changes(None, columns)
+
     def versions_in_steps(self, since: int, rows: int, *, upto: int | None = None) -> list[int]:
         """Versions at which to stop on the way from ``since`` to ``upto`` (else the pinned one).
 

@@ -149,6 +149,15 @@ def test_changes_whose_log_was_cleaned_up_are_an_error_and_not_nothing(lake: Lak
             look()
 
 
+def test_whoever_can_do_with_all_rows_gets_them_where_changes_are_no_longer_kept(lake: Lake, stays: LakeTable) -> None:
+    stays.append(rows((4, "a", 40)), {"source": 2})
+    assert stays.changes_or_all(1).after["key"].to_list() == [4]
+    forget_log(stays)
+    everything = lake.open(STAYS).changes_or_all(1, ["beds"])
+    assert everything.is_whole_table
+    assert sorted(everything.after.rows()) == [(1, 10), (2, 20), (3, 30), (4, 40)]
+
+
 def test_changes_whose_files_were_deleted_are_a_named_error(lake: Lake, stays: LakeTable) -> None:
     stays.append(rows((4, "a", 40)), {"source": 2})
     stays.compact()
