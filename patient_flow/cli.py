@@ -261,7 +261,7 @@ def main() -> None:
     except Exception as error:
         if not _is_for_the_operator(error):
             raise
-        click.echo(f"patient-flow: {error}", err=True)
+        click.echo(f"patient-flow: {' '.join(str(error).split())}", err=True)
         sys.exit(1)
 
 
@@ -276,7 +276,7 @@ def _is_for_the_operator(error: Exception) -> bool:
     from patient_flow.simulator.sending import SimulatorError
     from patient_flow.stores.cluster import ClusterError
     from patient_flow.stores.hub import HubError
-    from patient_flow.stores.lake import LakeError
+    from patient_flow.stores.lake import STORE_ERRORS, LakeError
     from patient_flow.stores.reference import DepartmentsError
     from patient_flow.stores.staging import StagingGone
     from patient_flow.stores.warehouse.warehouse import WarehouseError
@@ -296,5 +296,6 @@ def _is_for_the_operator(error: Exception) -> bool:
         DepartmentsError,
         StagingGone,
         WarehouseError,
+        *STORE_ERRORS,
     )
     return isinstance(error, expected)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -13,7 +14,7 @@ from patient_flow.pipeline.backlog import HubRefused, plan
 from patient_flow.pipeline.flow import waiting_visits
 from patient_flow.services import Services
 from patient_flow.stores.hub import HubError
-from patient_flow.stores.lake import Lake, LakeError
+from patient_flow.stores.lake import STORE_ERRORS, Lake, LakeError
 from patient_flow.stores.warehouse.batch import WarehouseError
 from patient_flow.stores.warehouse.schema import TABLES
 from patient_flow.stores.warehouse.views import TABLES as VIEWS
@@ -92,16 +93,26 @@ def _report_hub(services: Services) -> None:
 
 def _report_lake(lake: Lake) -> None:
     click.echo("Lake")
+    try:
+        for line in _lake_lines(lake):
+            click.echo(f"  {line}")
+    except LakeError as error:
+        click.echo(f"  {error}")
+    except STORE_ERRORS as error:
+        click.echo(f"  cannot read the lake: {' '.join(str(error).split())}")
+
+
+def _lake_lines(lake: Lake) -> Iterator[str]:
     for path, rows in _rows(lake).items():
-        click.echo(f"  {path:<26} {rows:>12,} rows")
+        yield f"{path:<26} {rows:>12,} rows"
     if not lake.exists(tables.QUARANTINE):
-        click.echo("  nothing yet: run a micro-batch (dagster dev, or dagster asset materialize --select '*')")
+        yield "nothing yet: run a micro-batch (dagster dev, or dagster asset materialize --select '*')"
         return
     if lake.exists(tables.FACT_PATIENT_FLOW):
-        click.echo(f"  visits that wait for a department {waiting_visits(lake):>6,}")
+        yield f"visits that wait for a department {waiting_visits(lake):>6,}"
     reasons = lake.open(tables.QUARANTINE).scan().select(pl.col("reasons").explode()).collect()
     for reason, count in reasons.to_series().value_counts(sort=True).iter_rows():
-        click.echo(f"  quarantined: {reason:<29} {count:>9,}")
+        yield f"quarantined: {reason:<29} {count:>9,}"
 
 
 def _report_warehouse(services: Services, now: datetime) -> None:

@@ -12,10 +12,14 @@ from typing import NamedTuple
 import click
 import pytest
 from click.testing import CliRunner
+from deltalake import DeltaTable
 
 from patient_flow.cli import cli, main
-from patient_flow.contracts.tables import WAREHOUSE_TABLES
+from patient_flow.contracts.tables import QUARANTINE, WAREHOUSE_TABLES
 from patient_flow.contracts.views import VIEWS
+from patient_flow.orchestration.resources import PatientFlow
+from patient_flow.status import report
+from patient_flow.stores.lake import Lake
 from patient_flow_tests.e2e.processes import Machine, Outcome, free_port, micro_batch
 from patient_flow_tests.stacks import Stack
 
@@ -161,6 +165,40 @@ def test_status_without_a_hub_says_so_and_still_shows_the_rest(tmp_path: Path, s
         assert "Lake" in outcome.out
         assert f"Warehouse ({stack.warehouse_kind})" in outcome.out
         assert "Traceback" not in outcome.said
+
+
+@pytest.fixture
+def broken(stack: Stack) -> dict[str, str]:
+    """Settings that lead to a lake whose quarantine has lost a file, as a disk or somebody's clean-up may lose it."""
+    settings = stack.settings()
+    quarantine = Lake(settings["PATIENT_FLOW_LAKE_URI"]).open(QUARANTINE)
+    quarantine.append(QUARANTINE.empty().clear(n=1), {"source": 1})
+    Path(DeltaTable(quarantine.uri).file_uris()[0].removeprefix("file://")).unlink()
+    return settings
+
+
+@pytest.mark.embedded_only("a file is deleted")
+def test_a_file_that_the_lake_has_lost_is_one_line(
+    broken: dict[str, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, value in broken.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(sys, "argv", ["patient-flow", "replay-quarantine"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 1
+    captured = capsys.readouterr()
+    assert_one_line(Outcome(1, captured.out, captured.err), "No such file")
+
+
+@pytest.mark.embedded_only("a file is deleted")
+def test_status_of_a_lake_that_cannot_be_read_still_shows_the_warehouse(
+    broken: dict[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    report(PatientFlow(overrides=broken).services())
+    said = capsys.readouterr().out
+    assert re.search(r"^  cannot read the lake: No such file.*$", said, re.MULTILINE)
+    assert "Warehouse (sqlite)" in said
 
 
 def test_the_key_that_everyone_knows_is_warned_of(machine: Machine) -> None:

@@ -11,6 +11,7 @@ import contextlib
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Literal, Protocol
@@ -58,6 +59,9 @@ _GONE = (
 )
 """What delta-rs says when a log was cleaned up, a file deleted or a table replaced: not of a network that fails, after
 which a consumer must try again and not read the whole table."""
+STORE_ERRORS = (DeltaError, OSError)
+"""What delta-rs and Polars raise when a store fails. Everything here makes a :class:`LakeError` of it; who collects a
+LazyFrame of the lake meets it as it is."""
 _CHANGE = "_change_type"
 _VERSION = "_commit_version"
 _OPERATION = "_operation"
@@ -138,7 +142,8 @@ class LakeTable:
 
     def scan(self) -> pl.LazyFrame:
         """All rows at the pinned version."""
-        return pl.scan_delta(self._handle).select(self.table.schema.names())
+        with self._explained("read"):
+            return pl.scan_delta(self._handle).select(self.table.schema.names())
 
     def batches(self, columns: Sequence[str], rows: int, *, version: int | None = None) -> Iterator[pl.DataFrame]:
         """All rows at the pinned version, or at an earlier one, once each and at most ``rows`` at a time.
@@ -146,7 +151,8 @@ class LakeTable:
         Raises :class:`HistoryGone` when the earlier version is no longer kept.
         """
         everything = self.scan() if version is None else self.at(version)
-        yield from everything.select(columns).collect_batches(chunk_size=rows)
+        with self._explained("read"):
+            yield from everything.select(columns).collect_batches(chunk_size=rows)
 
     def find(
         self,
@@ -167,10 +173,11 @@ class LakeTable:
         matching = self.scan().filter(pl.col(column).is_in(values.implode()))
         if since is not None:
             matching = matching.filter(pl.col(within) >= since)
-        spans = spans_of(matching.select(within).collect(engine="streaming")[within])
-        if not spans:
-            return self.table.empty().select(names)
-        return matching.filter(within_spans(within, spans)).select(names).collect(engine="streaming")
+        with self._explained("read"):
+            spans = spans_of(matching.select(within).collect(engine="streaming")[within])
+            if not spans:
+                return self.table.empty().select(names)
+            return matching.filter(within_spans(within, spans)).select(names).collect(engine="streaming")
 
     def newest(self, column: str) -> datetime | None:
         """The latest instant in ``column``; the log's statistics say which files can hold it."""
@@ -181,7 +188,7 @@ class LakeTable:
         return self._outermost(column, "min")
 
     def _outermost(self, column: str, end: Literal["min", "max"]) -> datetime | None:
-        files = pl.DataFrame(self._handle.get_add_actions(flatten=True))
+        files = self._files()
         if files.is_empty():
             return None
         rows, value = self.scan().select(column), pl.col(column)
@@ -191,7 +198,8 @@ class LakeTable:
             bound = pl.lit(stated).cast(self.table.schema[column])
             is_near = value >= bound - STATISTICS_TOLERANCE if end == "max" else value <= bound + STATISTICS_TOLERANCE
             rows = rows.filter(is_near)
-        found = rows.select(value.max() if end == "max" else value.min()).collect().item()
+        with self._explained("read"):
+            found = rows.select(value.max() if end == "max" else value.min()).collect().item()
         return found if isinstance(found, datetime) else None
 
     def at(self, version: int) -> pl.LazyFrame:
@@ -203,7 +211,7 @@ class LakeTable:
     def _older(self, version: int) -> DeltaTable:
         try:
             return DeltaTable(self.uri, version=version, storage_options=self._storage_options)
-        except (DeltaError, OSError) as error:
+        except STORE_ERRORS as error:
             raise _unread(error, f"version {version} of {self.table.path}") from error
 
     def row_count(self, version: int | None = None) -> int:
@@ -212,13 +220,16 @@ class LakeTable:
         Raises :class:`HistoryGone` when the earlier version is no longer kept.
         """
         handle = self._handle if version in (None, self.version) else self._older(int(version or 0))
-        files = pl.DataFrame(handle.get_add_actions(flatten=True))
-        return int(files["num_records"].sum())
+        return int(self._files(handle)["num_records"].sum())
 
     def size_bytes(self) -> int:
         """Bytes of the data files at the pinned version."""
-        files = pl.DataFrame(self._handle.get_add_actions(flatten=True))
-        return int(files["size_bytes"].sum())
+        return int(self._files()["size_bytes"].sum())
+
+    def _files(self, handle: DeltaTable | None = None) -> pl.DataFrame:
+        """What the log knows of each data file."""
+        with self._explained("read"):
+            return pl.DataFrame((handle or self._handle).get_add_actions(flatten=True))
 
     def changes(self, since: int | None, columns: Sequence[str] | None = None, *, upto: int | None = None) -> Changes:
         """Net changes after version ``since`` up to ``upto`` (else the pinned version).
@@ -231,7 +242,8 @@ class LakeTable:
         wanted = list(dict.fromkeys([*self.table.key, *(columns or self.table.schema.names())]))
         nothing = self.table.empty().select(wanted)
         if since is None:
-            everything = self.at(upto).select(wanted).collect()
+            with self._explained("read"):
+                everything = self.at(upto).select(wanted).collect()
             return Changes(nothing, everything, is_whole_table=True, grown_by=everything.height)
         if since == upto:
             return Changes(nothing, nothing)
@@ -273,7 +285,7 @@ class LakeTable:
             return pl.DataFrame(
                 self._handle.load_cdf(starting_version=since + 1, ending_version=upto, columns=list(columns))
             )
-        except (DeltaError, OSError, pl.exceptions.ComputeError) as error:
+        except (*STORE_ERRORS, pl.exceptions.ComputeError) as error:
             raise _unread(error, f"the changes of {self.table.path} since version {since}") from error
 
     def append(self, rows: pl.DataFrame, progress: Progress, **metadata: str) -> int:
@@ -282,7 +294,7 @@ class LakeTable:
         Raises :class:`Conflict` when another writer recorded progress for one of the same sources since this table
         was opened.
         """
-        with self._refused():
+        with self._explained("write"):
             write_deltalake(
                 self._handle,
                 self._conform(rows),
@@ -290,11 +302,11 @@ class LakeTable:
                 writer_properties=_WRITER,
                 commit_properties=_commit(progress, metadata),
             )
-        return self._refresh()
+            return self._refresh()
 
     def overwrite(self, rows: pl.DataFrame, progress: Progress, **metadata: str) -> int:
         """Makes ``rows`` the whole content, in one commit with ``progress``; returns the new version."""
-        with self._refused():
+        with self._explained("write"):
             write_deltalake(
                 self._handle,
                 self._conform(rows),
@@ -302,14 +314,14 @@ class LakeTable:
                 writer_properties=_WRITER,
                 commit_properties=_commit(progress, metadata, retries=0),
             )
-        return self._refresh()
+            return self._refresh()
 
     def overwrite_from(self, rows: ArrowStream, progress: Progress, **metadata: str) -> int:
         """Like :meth:`overwrite`, with rows that are written while they come: no more than some are in memory.
 
         The stream must have the declared columns. Readers see the old rows until all new ones are there.
         """
-        with self._refused():
+        with self._explained("write"):
             write_deltalake(
                 self._handle,
                 rows,
@@ -318,7 +330,7 @@ class LakeTable:
                 writer_properties=_WRITER,
                 commit_properties=_commit(progress, metadata, retries=0),
             )
-        return self._refresh()
+            return self._refresh()
 
     def replace(self, before: pl.DataFrame, after: pl.DataFrame, progress: Progress, **metadata: str) -> RowsWritten:
         """Makes ``before`` (rows that are in the table now) into ``after``, in one commit with ``progress``.
@@ -342,10 +354,10 @@ class LakeTable:
                 removed.with_columns(pl.lit("delete").alias(_OPERATION)),
             ]
         )
-        with self._refused():
+        with self._explained("write"):
             in_table = before.join(source.select(keys), on=keys, how="semi")
             self._merge(source, in_table, keys, _commit(progress, metadata))
-        self._refresh()
+            self._refresh()
         return written
 
     def lease(self, name: str, until: int) -> None:
@@ -361,7 +373,7 @@ class LakeTable:
         Where much of a partition lies out of the order of ``sort_by``, all of it is sorted again.
         """
         removed = 0
-        with self._refused():
+        with self._explained("compact"):
             self._adopt_properties()
             for partition in self._out_of_order():
                 done = self._handle.optimize.z_order(
@@ -370,7 +382,7 @@ class LakeTable:
                 removed += int(done["numFilesRemoved"])
                 self._refresh()
             removed += int(self._handle.optimize.compact(writer_properties=_WRITER)["numFilesRemoved"])
-        self._refresh()
+            self._refresh()
         return removed
 
     def _adopt_properties(self) -> None:
@@ -382,7 +394,7 @@ class LakeTable:
 
     def _out_of_order(self) -> list[list[tuple[str, str, str]] | None]:
         """Partitions with many rows in files that are too large, or span much more of ``sort_by`` than their share."""
-        files = pl.DataFrame(self._handle.get_add_actions(flatten=True))
+        files = self._files()
         first, last = (f"{side}.{self.table.sort_by}" for side in ("min", "max"))
         if not self.table.file_bytes or first not in files.columns or files["num_records"].sum() == 0:
             return []
@@ -401,18 +413,20 @@ class LakeTable:
 
     def vacuum(self, keep_hours: int) -> int:
         """Deletes files that no version of the last ``keep_hours`` needs; how many."""
-        with self._refused():
+        with self._explained("vacuum"):
             deleted = self._handle.vacuum(keep_hours, dry_run=False, enforce_retention_duration=False, full=True)
-        self._refresh()
+            self._refresh()
         return len(deleted)
 
     def checkpoint(self) -> None:
         """Writes a checkpoint, from which the next open starts."""
-        self._handle.create_checkpoint()
+        with self._explained("checkpoint"):
+            self._handle.create_checkpoint()
 
     def forget_old_log(self) -> None:
         """Deletes logs older than their retention: the changes in them can no longer be read."""
-        self._handle.cleanup_metadata()
+        with self._explained("clean up the log of"):
+            self._handle.cleanup_metadata()
 
     def _merge(
         self, source: pl.DataFrame, in_table: pl.DataFrame, keys: Sequence[str], properties: CommitProperties
@@ -452,12 +466,8 @@ class LakeTable:
         self.version = self._handle.version()
         return self.version
 
-    @contextlib.contextmanager
-    def _refused(self) -> Iterator[None]:
-        try:
-            yield
-        except CommitFailedError as error:
-            raise Conflict(f"another writer changed {self.table.path} meanwhile: {error}") from error
+    def _explained(self, doing: str) -> AbstractContextManager[None]:
+        return _explained(doing, f"{self.table.path} at {self.uri}")
 
 
 class Lake:
@@ -473,7 +483,9 @@ class Lake:
 
     def exists(self, table: Table) -> bool:
         """True when ``table`` has been created."""
-        return DeltaTable.is_deltatable(self.uri(table), self._storage_options)
+        uri = self.uri(table)
+        with _explained("look for", f"{table.path} at {uri}"):
+            return DeltaTable.is_deltatable(uri, self._storage_options)
 
     def open(self, table: Table) -> LakeTable:
         """``table`` at its newest version; created, with its final properties, when it is not there yet.
@@ -482,7 +494,7 @@ class Lake:
         reached, and :class:`SchemaDrift` when a column has another type.
         """
         uri = self.uri(table)
-        try:
+        with _explained("open", f"{table.path} at {uri}"):
             if not self.exists(table):
                 self._create(table, uri)
             handle = DeltaTable(uri, storage_options=self._storage_options)
@@ -493,8 +505,6 @@ class Lake:
                 handle.alter.add_columns(missing)
                 handle.update_incremental()
             return LakeTable(table, handle, self._storage_options)
-        except (DeltaError, OSError) as error:
-            raise LakeError(f"cannot open {table.path} at {uri}: {_one_line(error)}") from error
 
     def migrate(self, table: Table) -> str | None:
         """Rewrites ``table`` with the declared types where they differ; what it did, or None.
@@ -503,21 +513,22 @@ class Lake:
         """
         if not self.exists(table):
             return None
-        handle = DeltaTable(self.uri(table), storage_options=self._storage_options)
-        _, drifted = _drift(table, handle)
-        if not drifted:
-            return None
-        stored = pl.scan_delta(handle).collect()
-        try:
-            rows = stored.select(
-                (pl.col(name) if name in stored.columns else pl.lit(None)).cast(dtype).alias(name)
-                for name, dtype in table.schema.items()
+        with _explained("migrate", f"{table.path} at {self.uri(table)}"):
+            handle = DeltaTable(self.uri(table), storage_options=self._storage_options)
+            _, drifted = _drift(table, handle)
+            if not drifted:
+                return None
+            stored = pl.scan_delta(handle).collect()
+            try:
+                rows = stored.select(
+                    (pl.col(name) if name in stored.columns else pl.lit(None)).cast(dtype).alias(name)
+                    for name, dtype in table.schema.items()
+                )
+            except pl.exceptions.PolarsError as error:
+                raise LakeError(f"{table.path} cannot be converted: {error}") from error
+            write_deltalake(
+                handle, rows, mode="overwrite", schema_mode="overwrite", commit_properties=_commit({}, {}, retries=0)
             )
-        except pl.exceptions.PolarsError as error:
-            raise LakeError(f"{table.path} cannot be converted: {error}") from error
-        write_deltalake(
-            handle, rows, mode="overwrite", schema_mode="overwrite", commit_properties=_commit({}, {}, retries=0)
-        )
         return f"{table.path}: {drifted}; {rows.height} rows rewritten"
 
     def export(self, name: str, rows: pl.DataFrame) -> str:
@@ -530,9 +541,9 @@ class Lake:
         if account is None:
             raise LakeError("the warehouse copies from the lake: PATIENT_FLOW_LAKE_URI must be an abfss:// address")
         path = f"{EXPORTS}/{name}.parquet"
-        rows.write_parquet(
-            f"{self._uri.format(layer='gold').rstrip('/')}/{path}", storage_options=self._storage_options
-        )
+        uri = f"{self._uri.format(layer='gold').rstrip('/')}/{path}"
+        with _explained("write", uri):
+            rows.write_parquet(uri, storage_options=self._storage_options)
         container, host, folder = account.groups()
         return f"https://{host}/{container}{folder or ''}/{path}"
 
@@ -573,6 +584,17 @@ def _properties(table: Table) -> dict[str, str]:
         "delta.enableExpiredLogCleanup": "false",  # any commit would do it; maintenance knows who still needs the log
         **({"delta.targetFileSize": str(table.file_bytes)} if table.file_bytes else {}),
     }
+
+
+@contextlib.contextmanager
+def _explained(doing: str, what: str) -> Iterator[None]:
+    """Errors of the store as :class:`LakeError`, on one line that says what could not be done with what."""
+    try:
+        yield
+    except CommitFailedError as error:
+        raise Conflict(f"another writer changed {what} meanwhile: {_one_line(error)}") from error
+    except STORE_ERRORS as error:
+        raise LakeError(f"cannot {doing} {what}: {_one_line(error)}") from error
 
 
 def _unread(error: Exception, what: str) -> LakeError:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import resource
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -227,6 +229,60 @@ def test_a_lake_that_cannot_be_reached_is_a_named_error(tmp_path: Path) -> None:
     (tmp_path / "gold").write_text("a file, not a folder")
     with pytest.raises(LakeError, match="gold/stays"):
         Lake(f"{tmp_path}/{{layer}}").open(STAYS)
+
+
+READS: dict[str, Callable[[LakeTable], object]] = {
+    "changes": lambda stays: stays.changes(None),
+    "find": lambda stays: stays.find("key", pl.Series([1]), "month"),
+    "batches": lambda stays: list(stays.batches(["key"], rows=1)),
+    "compact": lambda stays: stays.compact(),
+    "replace": lambda stays: stays.replace(rows((1, "a", 10)), rows((1, "a", 99)), {"source": 2}),
+}
+
+
+@pytest.mark.embedded_only("a file is deleted")
+@pytest.mark.parametrize("read", READS.values(), ids=READS)
+def test_a_file_that_is_missing_is_a_named_error_whatever_needs_it(
+    lake: Lake, stays: LakeTable, read: Callable[[LakeTable], object]
+) -> None:
+    stays.append(rows((4, "a", 40)), {"source": 2})  # a second file: something to compact
+    for file in DeltaTable(stays.uri).file_uris():
+        Path(file.removeprefix("file://")).unlink()
+    with pytest.raises(LakeError, match=r"cannot \w+ gold/stays at .*: .*No such file") as raised:
+        read(lake.open(STAYS))
+    assert "\n" not in str(raised.value)
+
+
+WRITES: dict[str, Callable[[LakeTable], object]] = {
+    "append": lambda stays: stays.append(rows((4, "a", 40)), {"source": 2}),
+    "overwrite": lambda stays: stays.overwrite(rows((4, "a", 40)), {"source": 2}),
+    "replace": lambda stays: stays.replace(rows((1, "a", 10)), rows((1, "a", 99)), {"source": 2}),
+    "checkpoint": lambda stays: stays.checkpoint(),
+}
+
+
+@pytest.mark.embedded_only("a disk is full")
+@pytest.mark.parametrize("write", WRITES.values(), ids=WRITES)
+def test_a_disk_that_takes_no_more_is_a_named_error_and_the_table_stays_as_it_was(
+    lake: Lake, stays: LakeTable, write: Callable[[LakeTable], object]
+) -> None:
+    _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, hard))
+    try:
+        with pytest.raises(LakeError, match=r"cannot \w+ gold/stays at .*: .*File too large") as raised:
+            write(stays)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+    assert not isinstance(raised.value, Conflict)
+    assert "\n" not in str(raised.value)
+    assert content(lake.open(STAYS)) == [(1, "a", 10), (2, "a", 20), (3, "b", 30)]
+
+
+def test_a_place_that_cannot_be_asked_is_a_named_error() -> None:
+    storage = {"account_key": "AAAA", "azure_storage_endpoint": "http://127.0.0.1:1", "allow_http": "true"}
+    away = Lake("abfss://{layer}@nobody.dfs.core.windows.net", {**storage, "max_retries": "0"})
+    with pytest.raises(LakeError, match="cannot look for gold/stays at abfss://gold@nobody"):
+        away.exists(STAYS)
 
 
 def test_delta_rs_still_corrupts_when_two_compactions_race(lake: Lake, stays: LakeTable) -> None:
