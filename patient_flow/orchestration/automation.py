@@ -19,7 +19,7 @@ from patient_flow.orchestration.resources import PatientFlow
 from patient_flow.pipeline.backlog import Backlog
 from patient_flow.pipeline.looking import look
 from patient_flow.pipeline.maintenance import maintain
-from patient_flow.stores.lake import NOTHING_CONSUMED
+from patient_flow.stores.lake import NOTHING_CONSUMED, LakeError
 from patient_flow.stores.warehouse.batch import WarehouseError
 
 PIPELINE_TAG = {"pipeline": "patient_flow"}
@@ -56,7 +56,8 @@ micro_batch = dg.define_asset_job(
 def maintain_lake(context: dg.OpExecutionContext, patient_flow: PatientFlow) -> None:
     """Every table in turn; what could not be done now is done next time.
 
-    A warehouse that is paused holds up no compaction. Only files are kept then that it may still have to read.
+    A table that cannot be read or written holds up no other; the run fails when all others are done. A warehouse that
+    is paused holds up no compaction. Only files are kept then that it may still have to read.
     """
     services = patient_flow.services()
     loaded: Mapping[str, int | None]
@@ -65,10 +66,18 @@ def maintain_lake(context: dg.OpExecutionContext, patient_flow: PatientFlow) -> 
     except WarehouseError as error:
         context.log.warning(f"the warehouse does not say what it has read, so its tables are not vacuumed: {error}")
         loaded = dict.fromkeys((table.path for table in WAREHOUSE_TABLES), NOTHING_CONSUMED)
+    failed = []
     for table in LAKE_TABLES:
-        done = maintain(services.lake, table, loaded, now=datetime.now(UTC))
+        try:
+            done = maintain(services.lake, table, loaded, now=datetime.now(UTC))
+        except LakeError as error:
+            context.log.warning(f"no upkeep: {error}")
+            failed.append(table.path)
+            continue
         note = f"; {done.left_alone}" if done.left_alone else ""
         context.log.info(f"{table.path}: {done.files_joined} files joined, {done.files_deleted} deleted{note}")
+    if failed:
+        raise dg.Failure(f"no upkeep of {', '.join(failed)}: the log of this run says why; the next one tries again")
 
 
 @dg.job(

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from patient_flow.contracts.tables import LAKE_TABLES, Table
-from patient_flow.stores.lake import Conflict, Lake, LakeTable
+from patient_flow.stores.lake import Conflict, Lake, LakeError, LakeTable
 
 LEASE = "maintenance"
 LEASE_SECONDS = int(timedelta(hours=2).total_seconds())
@@ -74,9 +74,12 @@ def _behind(lake: Lake, opened: LakeTable, loaded: Mapping[str, int | None]) -> 
     (silver, when the quarantine was replayed) and will not read on.
     """
     path = opened.table.path
-    for consumer in lake.open_all(LAKE_TABLES[LAKE_TABLES.index(opened.table) + 1 :]).values():
-        consumed = consumer.progress(path)
+    for consumer in LAKE_TABLES[LAKE_TABLES.index(opened.table) + 1 :]:
+        try:
+            consumed = lake.open(consumer).progress(path) if lake.exists(consumer) else None
+        except LakeError:
+            return consumer.path  # it does not say what it has read, and its own upkeep says why
         if consumed is not None and consumed < opened.version:
-            return consumer.table.path
+            return consumer.path
     in_warehouse = loaded.get(path)
     return "the warehouse" if in_warehouse is not None and in_warehouse < opened.version else None

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import uuid
+from pathlib import Path
 
 import dagster as dg
 import pytest
 from azure.eventhub import EventData, EventHubProducerClient
+from deltalake import DeltaTable
 
-from patient_flow.contracts.tables import DIM_PATIENT, DIM_TIME, QUARANTINE
+from patient_flow.contracts.tables import BRONZE_EVENTS, DIM_PATIENT, DIM_TIME, QUARANTINE
 from patient_flow.local_hub.testing import HubThread
 from patient_flow.orchestration.automation import (
     ACTIVE,
@@ -102,6 +104,31 @@ def test_maintenance_runs_in_the_slot_of_the_micro_batch_and_leaves_the_tables_a
     assert result.success
     assert lake_maintenance.tags.items() >= PIPELINE_TAG.items()
     assert services.lake.open(DIM_TIME).changes(before).both.is_empty()
+    services.warehouse.dispose()
+
+
+@pytest.mark.embedded_only("a file is deleted")
+def test_a_table_that_cannot_be_maintained_holds_up_no_other_and_is_named(
+    stack: Stack, instance: dg.DagsterInstance
+) -> None:
+    resource = PatientFlow(overrides=stack.settings())
+    services = resource.services()
+    services.warehouse.init()
+    opened = [services.lake.open(table) for table in (BRONZE_EVENTS, QUARANTINE)]
+    for version in range(3):
+        for table in opened:
+            table.append(table.table.empty().clear(n=1), {"source": version})
+    Path(DeltaTable(opened[0].uri).file_uris()[0].removeprefix("file://")).unlink()
+    result = lake_maintenance.execute_in_process(
+        resources={"patient_flow": resource}, instance=instance, raise_on_error=False
+    )
+    assert not result.success
+    said = [str(entry.message) for entry in instance.all_logs(result.run_id)]
+    assert f"{QUARANTINE.path}: 3 files joined, 0 deleted" in said
+    assert any(f"cannot compact {BRONZE_EVENTS.path}" in message for message in said)
+    failed = result.failure_data_for_node("maintain_lake")
+    assert failed is not None
+    assert f"no upkeep of {BRONZE_EVENTS.path}:" in failed.user_failure_data.description
     services.warehouse.dispose()
 
 

@@ -10,10 +10,10 @@ import polars as pl
 import pytest
 from deltalake import DeltaTable
 
-from patient_flow.contracts.tables import DIM_PATIENT, LAKE_TABLES, QUARANTINE, SILVER_EVENTS
+from patient_flow.contracts.tables import DIM_PATIENT, FACT_PATIENT_FLOW, LAKE_TABLES, QUARANTINE, SILVER_EVENTS
 from patient_flow.pipeline import silver
 from patient_flow.pipeline.maintenance import LEASE, maintain
-from patient_flow.stores.lake import Lake, LakeTable
+from patient_flow.stores.lake import Lake, LakeError, LakeTable
 from patient_flow.transforms.read import Reading
 from patient_flow_tests.builders import SECRET, deliveries, event, run_micro_batches
 from patient_flow_tests.stacks import Stack
@@ -73,6 +73,22 @@ def test_nothing_is_deleted_that_a_consumer_has_not_read(
     is_behind = loaded.get(DIM_PATIENT.path) == 19
     assert (done.files_deleted == 0) == is_behind
     assert ("warehouse" in (done.left_alone or "")) == is_behind
+
+
+@pytest.mark.embedded_only("a log is spoilt")
+def test_a_consumer_that_cannot_be_opened_holds_up_no_compaction_and_loses_no_file(
+    stack: Stack, lake: Lake, many_commits: LakeTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("patient_flow.pipeline.maintenance.KEEP_HOURS", {"gold": 0})
+    consumer = lake.open(FACT_PATIENT_FLOW)
+    (log,) = Path(consumer.uri.removeprefix("file://")).glob("_delta_log/*.json")
+    log.write_text("rubbish")
+    done = maintain(lake, DIM_PATIENT, {}, now=NOW)
+    assert (done.files_joined, done.files_deleted) == (20, 0)
+    assert FACT_PATIENT_FLOW.path in (done.left_alone or "")
+    assert len(stack.data_files(many_commits.uri)) == 21
+    with pytest.raises(LakeError, match=FACT_PATIENT_FLOW.path):
+        maintain(lake, FACT_PATIENT_FLOW, {}, now=NOW)
 
 
 @pytest.mark.embedded_only("files are made older than they are")
