@@ -7,14 +7,14 @@ CREATE TABLE [DimTime] (
     date DATE NULL,
     hour SMALLINT NULL,
     is_day_start BIT NULL,
-    day_name VARCHAR(48) NULL,
+    day_name VARCHAR(64) NULL,
     is_weekend BIT NULL,
     week SMALLINT NULL,
     month SMALLINT NULL,
-    month_name VARCHAR(48) NULL,
+    month_name VARCHAR(64) NULL,
     quarter SMALLINT NULL,
     year SMALLINT NULL,
-    shift VARCHAR(48) NULL
+    shift VARCHAR(64) NULL
 )
 GO
 
@@ -23,9 +23,9 @@ GO
 
 CREATE TABLE [DimDepartment] (
     department_key BIGINT NOT NULL,
-    hospital_id VARCHAR(192) NOT NULL,
-    hospital_name VARCHAR(384) NULL,
-    department VARCHAR(192) NOT NULL,
+    hospital_id VARCHAR(256) NOT NULL,
+    hospital_name VARCHAR(512) NULL,
+    department VARCHAR(256) NOT NULL,
     staffed_beds BIGINT NULL,
     staff BIGINT NULL,
     expected_los_hours FLOAT(53) NULL,
@@ -41,10 +41,10 @@ GO
 
 CREATE TABLE [DimPatient] (
     patient_key BIGINT NOT NULL,
-    patient_id VARCHAR(192) NOT NULL,
-    gender VARCHAR(48) NULL,
+    patient_id VARCHAR(256) NOT NULL,
+    gender VARCHAR(64) NULL,
     age SMALLINT NULL,
-    age_band VARCHAR(48) NULL,
+    age_band VARCHAR(64) NULL,
     valid_from DATETIME2(6) NOT NULL,
     valid_to DATETIME2(6) NULL,
     is_current BIT NOT NULL
@@ -56,12 +56,12 @@ GO
 
 CREATE TABLE [FactPatientFlow] (
     stay_key BIGINT NOT NULL,
-    visit_id VARCHAR(192) NOT NULL,
+    visit_id VARCHAR(256) NOT NULL,
     stay_number INTEGER NOT NULL,
     patient_key BIGINT NOT NULL,
     department_key BIGINT NOT NULL,
     from_department_key BIGINT NOT NULL,
-    gender VARCHAR(48) NULL,
+    gender VARCHAR(64) NULL,
     arrival_time_key BIGINT NOT NULL,
     admission_time_key BIGINT NOT NULL,
     discharge_time_key BIGINT NOT NULL,
@@ -69,14 +69,14 @@ CREATE TABLE [FactPatientFlow] (
     admission_at DATETIME2(6) NOT NULL,
     discharge_at DATETIME2(6) NULL,
     wait_minutes FLOAT(53) NULL,
-    wait_source VARCHAR(48) NULL,
+    wait_source VARCHAR(64) NULL,
     length_of_stay_hours FLOAT(53) NULL,
     visit_length_of_stay_hours FLOAT(53) NULL,
     is_visit_start BIT NOT NULL,
     is_visit_end BIT NOT NULL,
-    bed_id VARCHAR(192) NULL,
-    discharge_status VARCHAR(96) NULL,
-    quality_flags VARCHAR(3000) NOT NULL,
+    bed_id VARCHAR(256) NULL,
+    discharge_status VARCHAR(128) NULL,
+    quality_flags VARCHAR(4000) NOT NULL,
     last_enqueued_at DATETIME2(6) NOT NULL
 )
 GO
@@ -87,7 +87,7 @@ GO
 CREATE TABLE [FactBedCensus] (
     time_key BIGINT NOT NULL,
     department_key BIGINT NOT NULL,
-    gender VARCHAR(48) NOT NULL,
+    gender VARCHAR(64) NOT NULL,
     occupied_beds BIGINT NOT NULL
 )
 GO
@@ -98,7 +98,7 @@ GO
 CREATE TABLE [KpiDepartmentDay] (
     date DATE NOT NULL,
     department_key BIGINT NOT NULL,
-    gender VARCHAR(48) NOT NULL,
+    gender VARCHAR(64) NOT NULL,
     admissions BIGINT NOT NULL,
     transfers_in BIGINT NOT NULL,
     discharges BIGINT NOT NULL,
@@ -121,8 +121,8 @@ GO
 
 CREATE TABLE [DataQualityDay] (
     date DATE NOT NULL,
-    hospital_id VARCHAR(192) NOT NULL,
-    [rule] VARCHAR(192) NOT NULL,
+    hospital_id VARCHAR(256) NOT NULL,
+    [rule] VARCHAR(256) NOT NULL,
     accepted BIGINT NOT NULL,
     flagged BIGINT NOT NULL,
     quarantined BIGINT NOT NULL
@@ -133,13 +133,13 @@ ALTER TABLE [DataQualityDay] ADD CONSTRAINT [pk_DataQualityDay] PRIMARY KEY NONC
 GO
 
 CREATE TABLE [LoadLog] (
-    table_name VARCHAR(192) NOT NULL,
+    table_name VARCHAR(256) NOT NULL,
     gold_version BIGINT NULL,
     loaded_at DATETIME2(6) NULL,
     newest_event_at DATETIME2(6) NULL,
     lag_seconds FLOAT(53) NULL,
     rows_written BIGINT NULL,
-    run_id VARCHAR(192) NULL
+    run_id VARCHAR(256) NULL
 )
 GO
 

@@ -7,14 +7,14 @@ CREATE TABLE [DimTime] (
     date DATE NULL,
     hour SMALLINT NULL,
     is_day_start BIT NULL,
-    day_name NVARCHAR(16) NULL,
+    day_name NVARCHAR(32) NULL,
     is_weekend BIT NULL,
     week SMALLINT NULL,
     month SMALLINT NULL,
-    month_name NVARCHAR(16) NULL,
+    month_name NVARCHAR(32) NULL,
     quarter SMALLINT NULL,
     year SMALLINT NULL,
-    shift NVARCHAR(16) NULL,
+    shift NVARCHAR(32) NULL,
     PRIMARY KEY (time_key)
 )
 GO
@@ -24,9 +24,9 @@ GO
 
 CREATE TABLE [DimDepartment] (
     department_key BIGINT NOT NULL,
-    hospital_id NVARCHAR(64) NOT NULL,
-    hospital_name NVARCHAR(128) NULL,
-    department NVARCHAR(64) NOT NULL,
+    hospital_id NVARCHAR(128) COLLATE Latin1_General_100_BIN2 NOT NULL,
+    hospital_name NVARCHAR(256) NULL,
+    department NVARCHAR(128) COLLATE Latin1_General_100_BIN2 NOT NULL,
     staffed_beds BIGINT NULL,
     staff BIGINT NULL,
     expected_los_hours FLOAT(53) NULL,
@@ -40,10 +40,10 @@ GO
 
 CREATE TABLE [DimPatient] (
     patient_key BIGINT NOT NULL,
-    patient_id NVARCHAR(64) NOT NULL,
-    gender NVARCHAR(16) NULL,
+    patient_id NVARCHAR(128) NOT NULL,
+    gender NVARCHAR(32) NULL,
     age SMALLINT NULL,
-    age_band NVARCHAR(16) NULL,
+    age_band NVARCHAR(32) NULL,
     valid_from DATETIME2(6) NOT NULL,
     valid_to DATETIME2(6) NULL,
     is_current BIT NOT NULL,
@@ -56,12 +56,12 @@ GO
 
 CREATE TABLE [FactPatientFlow] (
     stay_key BIGINT NOT NULL,
-    visit_id NVARCHAR(64) NOT NULL,
+    visit_id NVARCHAR(128) NOT NULL,
     stay_number INTEGER NOT NULL,
     patient_key BIGINT NOT NULL,
     department_key BIGINT NOT NULL,
     from_department_key BIGINT NOT NULL,
-    gender NVARCHAR(16) NULL,
+    gender NVARCHAR(32) NULL,
     arrival_time_key BIGINT NOT NULL,
     admission_time_key BIGINT NOT NULL,
     discharge_time_key BIGINT NOT NULL,
@@ -69,14 +69,14 @@ CREATE TABLE [FactPatientFlow] (
     admission_at DATETIME2(6) NOT NULL,
     discharge_at DATETIME2(6) NULL,
     wait_minutes FLOAT(53) NULL,
-    wait_source NVARCHAR(16) NULL,
+    wait_source NVARCHAR(32) NULL,
     length_of_stay_hours FLOAT(53) NULL,
     visit_length_of_stay_hours FLOAT(53) NULL,
     is_visit_start BIT NOT NULL,
     is_visit_end BIT NOT NULL,
-    bed_id NVARCHAR(64) NULL,
-    discharge_status NVARCHAR(32) NULL,
-    quality_flags NVARCHAR(1000) NOT NULL,
+    bed_id NVARCHAR(128) NULL,
+    discharge_status NVARCHAR(64) NULL,
+    quality_flags NVARCHAR(2000) NOT NULL,
     last_enqueued_at DATETIME2(6) NOT NULL,
     PRIMARY KEY (stay_key)
 )
@@ -103,7 +103,7 @@ GO
 CREATE TABLE [FactBedCensus] (
     time_key BIGINT NOT NULL,
     department_key BIGINT NOT NULL,
-    gender NVARCHAR(16) NOT NULL,
+    gender NVARCHAR(32) NOT NULL,
     occupied_beds BIGINT NOT NULL,
     PRIMARY KEY (time_key, department_key, gender)
 )
@@ -112,7 +112,7 @@ GO
 CREATE TABLE [KpiDepartmentDay] (
     date DATE NOT NULL,
     department_key BIGINT NOT NULL,
-    gender NVARCHAR(16) NOT NULL,
+    gender NVARCHAR(32) NOT NULL,
     admissions BIGINT NOT NULL,
     transfers_in BIGINT NOT NULL,
     discharges BIGINT NOT NULL,
@@ -133,8 +133,8 @@ GO
 
 CREATE TABLE [DataQualityDay] (
     date DATE NOT NULL,
-    hospital_id NVARCHAR(64) NOT NULL,
-    [rule] NVARCHAR(64) NOT NULL,
+    hospital_id NVARCHAR(128) COLLATE Latin1_General_100_BIN2 NOT NULL,
+    [rule] NVARCHAR(128) NOT NULL,
     accepted BIGINT NOT NULL,
     flagged BIGINT NOT NULL,
     quarantined BIGINT NOT NULL,
@@ -143,13 +143,13 @@ CREATE TABLE [DataQualityDay] (
 GO
 
 CREATE TABLE [LoadLog] (
-    table_name NVARCHAR(64) NOT NULL,
+    table_name NVARCHAR(128) NOT NULL,
     gold_version BIGINT NULL,
     loaded_at DATETIME2(6) NULL,
     newest_event_at DATETIME2(6) NULL,
     lag_seconds FLOAT(53) NULL,
     rows_written BIGINT NULL,
-    run_id NVARCHAR(64) NULL,
+    run_id NVARCHAR(128) NULL,
     PRIMARY KEY (table_name)
 )
 GO

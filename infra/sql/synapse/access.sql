@@ -162,8 +162,8 @@ GO
 
 CREATE TABLE security.ReaderScope (
     principal_name NVARCHAR(128) NOT NULL,
-    hospital_id NVARCHAR(128) NULL,
-    department NVARCHAR(128) NULL
+    hospital_id NVARCHAR(128) COLLATE Latin1_General_100_BIN2 NULL,
+    department NVARCHAR(128) COLLATE Latin1_General_100_BIN2 NULL
 )
 GO
 

@@ -120,13 +120,15 @@ AS RETURN
 """Inline functions of the security policy; dedicated pools know filter predicates only, and these are such."""
 
 
-def transact_sql(text_type: str, loader_grants: Iterable[str]) -> list[str]:
+def transact_sql(text_type: str, loader_grants: Iterable[str], collation: str = "") -> list[str]:
     """Roles and a security policy. Readers get the views and no table: ownership chaining opens what a view needs.
 
     The dashboard gets the tables. DimPatient has no filter (it names no place): that role is not for people.
 
-    ``text_type`` is the type of the three columns of ``ReaderScope``.
+    ``text_type`` is the type of the three columns of ``ReaderScope``. Hospital and department have the ``collation`` of
+    the columns they are compared with: two of different ones cannot be.
     """
+    place_type = f"{text_type} COLLATE {collation}" if collation else text_type
     filters = [
         *(f"security.sees_department(department_key) ON dbo.{name}" for name in _BY_DEPARTMENT),
         f"security.sees_place(hospital_id, department) ON dbo.{DIM_DEPARTMENT.warehouse_name}",
@@ -150,8 +152,8 @@ def transact_sql(text_type: str, loader_grants: Iterable[str]) -> list[str]:
         "CREATE SCHEMA security",
         "CREATE TABLE security.ReaderScope (\n"
         f"    principal_name {text_type} NOT NULL,\n"
-        f"    hospital_id {text_type} NULL,\n"
-        f"    department {text_type} NULL\n)",
+        f"    hospital_id {place_type} NULL,\n"
+        f"    department {place_type} NULL\n)",
         *(function.replace("TEXT", text_type) for function in _PREDICATES),
         "CREATE SECURITY POLICY security.reader_scope\n    "
         + ",\n    ".join(f"ADD FILTER PREDICATE {filter_}" for filter_ in filters)

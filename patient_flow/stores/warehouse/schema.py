@@ -76,14 +76,27 @@ The stays of a day lie scattered (their key is a hash): the two long indexes hol
 STORED_BY: Mapping[str, str] = {"FactPatientFlow": "admission_at"}
 """Column in whose order rows are written, where that is not the key: what happened together is then read together."""
 
+NAMES_AS_GIVEN = ("hospital_id", "department")
+"""Names that hospitals give themselves: "H1" and "h1" are two, also where a database would take them for one."""
+CASE_SENSITIVE = "Latin1_General_100_BIN2"
+"""The collation of these columns on SQL Server and Synapse, whose usual ones compare without regard to case."""
+UNITS_PER_CHARACTER = 2
+"""NVARCHAR counts units of UTF-16, of which a character beyond the Basic Multilingual Plane has two."""
+
 METADATA = sa.MetaData()
 
 
 def sql_type(column: Column) -> sa.types.TypeEngine[Any]:
     """SQL type of ``column``. Texts have their declared length: an unbounded one breaks columnstores."""
     if column.dtype in (pl.String(), pl.List(pl.String())):
-        return sa.Unicode(column.length)
+        return _text(column.length, CASE_SENSITIVE if column.name in NAMES_AS_GIVEN else None)
     return _TYPES[column.dtype if isinstance(column.dtype, pl.DataType) else column.dtype()]
+
+
+def _text(length: int, collation: str | None = None) -> sa.types.TypeEngine[Any]:
+    """A text of ``length`` characters; SQL Server and its family take it in units, and with a ``collation``."""
+    in_units = sa.Unicode(UNITS_PER_CHARACTER * length, collation=collation)
+    return sa.Unicode(length).with_variant(in_units, "mssql")
 
 
 def _table(table: Table) -> sa.Table:
@@ -115,13 +128,13 @@ TABLES: Mapping[str, sa.Table] = {table.path: _table(table) for table in WAREHOU
 LOAD_LOG = sa.Table(
     "LoadLog",
     METADATA,
-    sa.Column("table_name", sa.Unicode(MAX_ID_LENGTH), primary_key=True, comment="Warehouse table"),
+    sa.Column("table_name", _text(MAX_ID_LENGTH), primary_key=True, comment="Warehouse table"),
     sa.Column("gold_version", sa.BigInteger(), comment="Delta version of the gold table; null = nothing loaded"),
     sa.Column("loaded_at", _INSTANT, comment="When it was loaded"),
     sa.Column("newest_event_at", _INSTANT, comment="When the hub accepted the newest event that is loaded"),
     sa.Column("lag_seconds", sa.Float(53), comment="newest_event_at to loaded_at"),
     sa.Column("rows_written", sa.BigInteger(), comment="Rows deleted and inserted by the last load"),
-    sa.Column("run_id", sa.Unicode(MAX_ID_LENGTH), comment="Run that loaded it"),
+    sa.Column("run_id", _text(MAX_ID_LENGTH), comment="Run that loaded it"),
 )
 """One row per table, seeded when the table is created: a load only ever updates its own row."""
 

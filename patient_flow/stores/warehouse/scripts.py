@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from patient_flow.contracts.views import VIEWS
 from patient_flow.stores.warehouse import access
 from patient_flow.stores.warehouse.kinds import target_of
-from patient_flow.stores.warehouse.schema import ALL_TABLES, TABLES, seed
+from patient_flow.stores.warehouse.schema import ALL_TABLES, CASE_SENSITIVE, TABLES, seed
 from patient_flow.stores.warehouse.targets.base import Target
 from patient_flow.stores.warehouse.views import definition
 
@@ -43,8 +43,8 @@ _STATE = "GRANT VIEW DATABASE STATE"
 _STATISTICS = tuple(f"GRANT ALTER ON OBJECT::dbo.{table.name}" for table in TABLES.values())
 
 ACCESS: Mapping[str, Callable[[], Sequence[str]]] = {
-    "synapse": lambda: access.transact_sql("NVARCHAR(128)", (_BULK, _STATE, *_STATISTICS)),
-    "mssql": lambda: access.transact_sql("NVARCHAR(128)", ()),
+    "synapse": lambda: access.transact_sql("NVARCHAR(128)", (_BULK, _STATE, *_STATISTICS), CASE_SENSITIVE),
+    "mssql": lambda: access.transact_sql("NVARCHAR(128)", (), CASE_SENSITIVE),
     "fabric": lambda: access.transact_sql("VARCHAR(384)", (_BULK,)),
     "postgresql": access.postgresql,
     "sqlite": lambda: (

@@ -19,7 +19,13 @@ import polars as pl
 import pytest
 import sqlalchemy as sa
 
-from patient_flow.contracts.tables import DIM_DEPARTMENT, DIM_PATIENT, FACT_BED_CENSUS, FACT_PATIENT_FLOW
+from patient_flow.contracts.tables import (
+    DATA_QUALITY_DAY,
+    DIM_DEPARTMENT,
+    DIM_PATIENT,
+    FACT_BED_CENSUS,
+    FACT_PATIENT_FLOW,
+)
 from patient_flow.stores.warehouse.reconciliation import verify
 from patient_flow.stores.warehouse.schema import LOAD_LOG, TABLES
 from patient_flow.stores.warehouse.warehouse import Batch, Conflict, Warehouse, WarehouseError
@@ -297,6 +303,17 @@ def test_the_last_of_two_rows_with_one_key_counts(warehouse: Warehouse) -> None:
     twice = pl.concat([census_of({1: 1}), census_of({1: 2})])
     load(warehouse, changed(FACT_BED_CENSUS, twice, twice, since=None, version=1))
     assert beds(warehouse) == {1: 2}
+
+
+def test_two_hospitals_whose_names_differ_only_in_case_are_two(warehouse: Warehouse) -> None:
+    def counted(accepted: int, *hospitals: str) -> pl.DataFrame:
+        found = [[NOW.date(), hospital, "all", accepted, 0, 0] for hospital in hospitals]
+        return pl.DataFrame(found, schema=DATA_QUALITY_DAY.schema, orient="row")
+
+    load(warehouse, whole(DATA_QUALITY_DAY, counted(1, "H1", "h1")))
+    load(warehouse, changed(DATA_QUALITY_DAY, counted(1, "h1"), counted(2, "h1"), since=0, version=1))
+    found = warehouse.query(TABLES[DATA_QUALITY_DAY.path].select()).select("hospital_id", "accepted")
+    assert sorted(found.rows()) == [("H1", 1), ("h1", 2)]
 
 
 def test_texts_with_separators_and_quotes_survive(warehouse: Warehouse) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.sql import visitors
 
-from patient_flow.contracts.tables import FACT_BED_CENSUS, WAREHOUSE_TABLES
+from patient_flow.contracts.tables import FACT_BED_CENSUS, TEXTS, WAREHOUSE_TABLES
 from patient_flow.contracts.views import VIEWS
 from patient_flow.dashboard import queries
 from patient_flow.settings import WAREHOUSE_KINDS
@@ -71,6 +71,41 @@ def test_no_column_is_unbounded_or_generated(kind: str) -> None:
 def test_views_use_only_what_transact_sql_knows(kind: str) -> None:
     for word in ("LIMIT", "::", "FILTER (", "INTERVAL", "TRUE", "strftime", "julianday", "||", '"', "{", "}"):
         assert word not in ddl(kind)
+
+
+@pytest.mark.parametrize(("kind", "told_apart"), [("synapse", True), ("mssql", True), ("fabric", False)])
+def test_names_that_differ_only_in_case_are_two_wherever_they_are_compared(kind: str, told_apart: bool) -> None:
+    """Their databases take "H1" and "h1" for one; two columns of different collations could not be compared at all.
+
+    A Fabric Warehouse compares by bytes.
+    """
+    text = "".join(scripts(kind).values())
+    names = re.findall(r"^ +(?:hospital_id|department) \w+\(\d+\)(.*?) (?:NOT )?NULL", text, re.MULTILINE)
+    assert names == [" COLLATE Latin1_General_100_BIN2" if told_apart else ""] * 5
+    assert text.count("COLLATE") == 5 * told_apart
+
+
+@pytest.mark.parametrize(
+    ("kind", "needed"),
+    [
+        ("synapse", lambda text: len(text.encode("utf-16-le")) // 2),
+        ("mssql", lambda text: len(text.encode("utf-16-le")) // 2),
+        ("fabric", lambda text: len(text.encode())),
+        ("postgresql", len),
+    ],
+)
+@pytest.mark.parametrize("character", ["a", "€", "𝄞"])
+def test_a_text_as_long_as_declared_fits_whatever_its_characters(
+    kind: str, needed: Callable[[str], int], character: str
+) -> None:
+    """What counts characters, units of UTF-16 or bytes must all have room for what the load lets pass."""
+    dialect = target_of(kind).dialect()
+    for table in WAREHOUSE_TABLES:
+        for column in table.warehouse_columns:
+            if column.dtype in (pl.String(), TEXTS):
+                declared = TABLES[table.path].c[column.name].type.compile(dialect=dialect)
+                (length,) = re.findall(r"^N?VARCHAR\((\d+)\)", declared)
+                assert needed(character * column.length) <= int(length)
 
 
 def test_synapse_distributes_every_table_and_enforces_no_key() -> None:

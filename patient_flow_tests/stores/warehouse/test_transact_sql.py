@@ -11,10 +11,11 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
+import polars as pl
 import pytest
 import sqlglot
 
-from patient_flow.contracts.tables import FACT_BED_CENSUS, WAREHOUSE_TABLES
+from patient_flow.contracts.tables import DATA_QUALITY_DAY, FACT_BED_CENSUS, WAREHOUSE_TABLES
 from patient_flow.contracts.views import VIEWS
 from patient_flow.stores.warehouse.kinds import target_of
 from patient_flow.stores.warehouse.schema import ALL_TABLES
@@ -204,6 +205,23 @@ def test_staging_comes_first_and_the_log_and_the_rows_are_one_transaction(
     if warehouse.kind == "synapse":
         expected.append("auto: UPDATE STATISTICS [FactBedCensus]")
     assert statements(server) == expected
+
+
+def test_staging_tells_names_apart_by_case_whatever_collation_the_table_has(
+    warehouse: Warehouse, server: Recorder
+) -> None:
+    """A table that an earlier version made has its database's; two implicit ones would be a conflict (468)."""
+    named = pl.DataFrame([[NOW.date(), "h1", "all", 1, 0, 0]], schema=DATA_QUALITY_DAY.schema, orient="row")
+    load(warehouse, changed(DATA_QUALITY_DAY, named, named, since=None, version=1))
+    (made,) = [line for line in server.log if "CREATE TABLE staging" in line]
+    (gone,) = [line for line in server.log if line.startswith("tx: DELETE")]
+    if warehouse.kind == "fabric":
+        assert "COLLATE" not in made + gone
+    else:
+        assert "hospital_id NVARCHAR(128) COLLATE Latin1_General_100_BIN2" in made
+        assert "hospital_id COLLATE Latin1_General_100_BIN2) = [DataQualityDay].hospital_id" in gone
+    load(warehouse, changed(FACT_BED_CENSUS, census_of({1: 1}), census_of({2: 2}), since=None, version=1))
+    assert "COLLATE" not in [line for line in server.log if line.startswith("tx: DELETE")][-1]
 
 
 def test_many_rows_come_from_a_file_where_single_rows_are_slow(warehouse: Warehouse, server: Recorder) -> None:

@@ -11,8 +11,8 @@ from sqlalchemy.schema import CreateTable
 
 from patient_flow.stores.warehouse.targets.copyinto import CopyInto
 
-BYTES_PER_CHARACTER = 3
-"""VARCHAR counts bytes of UTF-8 here; what NVARCHAR(n) holds fits into three times as many."""
+BYTES_PER_UNIT = 2
+"""VARCHAR counts bytes of UTF-8 here: at most four for a character, for which lengths have two units."""
 
 
 class _FabricDDL(MSDDLCompiler):
@@ -21,8 +21,9 @@ class _FabricDDL(MSDDLCompiler):
 
 
 class _FabricTypes(MSTypeCompiler):
+    # Without a collation: a warehouse compares by bytes unless its workspace was set to another way.
     def visit_unicode(self, type_: sa.Unicode, **_: Any) -> str:
-        return f"VARCHAR({(type_.length or 1) * BYTES_PER_CHARACTER})"
+        return f"VARCHAR({(type_.length or 1) * BYTES_PER_UNIT})"
 
 
 class _FabricDialect(MSDialect_pyodbc):
@@ -49,6 +50,10 @@ class Fabric(CopyInto):
             f"PRIMARY KEY NONCLUSTERED ({columns}) NOT ENFORCED"
         )
         return [self.compiled(CreateTable(table)), key]
+
+    def as_given(self, name: sa.Column[Any]) -> sa.ColumnElement[Any]:
+        """Two texts of one warehouse always compare alike."""
+        return name
 
     def copy_options(self) -> str:
         """The warehouse reads OneLake or the lake as whoever loads: no credential of its own."""

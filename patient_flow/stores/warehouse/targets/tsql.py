@@ -23,7 +23,7 @@ from sqlalchemy.schema import CreateTable
 from patient_flow.stores.warehouse import entra
 from patient_flow.stores.warehouse.batch import Written
 from patient_flow.stores.warehouse.changes import Change
-from patient_flow.stores.warehouse.schema import staging_table
+from patient_flow.stores.warehouse.schema import CASE_SENSITIVE, NAMES_AS_GIVEN, staging_table
 from patient_flow.stores.warehouse.targets.base import Definition, Idioms, Loading, Target
 
 STAGING_SCHEMA = "staging"
@@ -142,8 +142,13 @@ class TransactSQL(Target):
 
     def staged_rows(self, table: sa.Table, stage: sa.Table) -> sa.ColumnElement[bool]:
         """A semi-join, for want of row values."""
-        same = sa.and_(*(stage.c[column.name] == table.c[column.name] for column in table.primary_key.columns))
+        keys = [column.name for column in table.primary_key.columns]
+        same = sa.and_(*(self.as_given(stage.c[name]) == table.c[name] for name in keys))
         return sa.exists(sa.select(sa.literal(1)).where(same).select_from(stage).correlate(table))
+
+    def as_given(self, name: sa.Column[Any]) -> sa.ColumnElement[Any]:
+        """``name`` to be compared with case: a table of an earlier version has another collation than its staging."""
+        return name.collate(CASE_SENSITIVE) if name.name in NAMES_AS_GIVEN else name
 
     @contextmanager
     def loading(self, engine: sa.Engine, changes: Sequence[Change]) -> Iterator[Loading]:
