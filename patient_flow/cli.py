@@ -296,6 +296,6 @@ def _is_for_the_operator(error: Exception) -> bool:
         DepartmentsError,
         StagingGone,
         WarehouseError,
-        *STORE_ERRORS,
+        *STORE_ERRORS,  # a file or an account that is away, named by what reads it
     )
     return isinstance(error, expected)

@@ -41,8 +41,8 @@ def sign_in(engine: sa.Engine) -> None:
             token = credential.get_token(SCOPE).token
         except AzureError as error:
             raise WarehouseError(
-                f"Entra ID gave no token for the warehouse: {readable(error)} Sign in with `az login`; in Azure, give "
-                "the container its managed identity"
+                "Entra ID gave no token for the warehouse (sign in with `az login`; in Azure, give the container its "
+                f"managed identity): {readable(error)}"
             ) from error
         options["attrs_before"] = {SQL_COPT_SS_ACCESS_TOKEN: packed(token)}
 
