@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import polars as pl
@@ -101,13 +101,17 @@ def kpi_department_day(lake: Lake, zone: str, *, run_id: str) -> StepResult:
     if wanted is None:
         wanted = _all_days(flow, versions, first, until, zone)
     else:
-        spans = list(_instants(set(wanted["date"].unique()), zone))
+        spans = list(_instants(set(wanted["date"].unique()), ZoneInfo(zone)))
         is_there = c("department_key").is_in(wanted["department_key"].unique().implode())
         stays = stays.filter(is_there, _within("admission_at", spans) | _within("discharge_at", spans))
         hours = hours.filter(
             is_there,
             pl.any_horizontal(
-                pl.lit(False), *(c("time_key").is_between(_key(start), _key(end)) for start, end in spans)
+                pl.lit(False),
+                *(
+                    c("time_key").is_between(calendar.hour_key(start), calendar.hour_key(end), closed="left")
+                    for start, end in spans
+                ),
             ),
         )
         before = before.filter(c("date").is_in(wanted["date"].unique().implode())).join(
@@ -207,25 +211,20 @@ def _all_days(
     ).unique()
 
 
-def _instants(dates: set[date], zone: str) -> Iterable[tuple[datetime, datetime]]:
+def _instants(dates: set[date], zone: ZoneInfo) -> Iterable[tuple[datetime, datetime]]:
     """Half-open UTC spans that cover ``dates``, runs of days joined."""
     ordered = sorted(dates)
     start = 0
     for index in range(1, len(ordered) + 1):
         if index == len(ordered) or ordered[index] - ordered[index - 1] > timedelta(days=1):
-            yield _midnight(ordered[start], zone), _midnight(ordered[index - 1] + timedelta(days=1), zone)
+            yield (
+                calendar.first_hour(ordered[start], zone),
+                calendar.first_hour(ordered[index - 1] + timedelta(days=1), zone),
+            )
             start = index
-
-
-def _midnight(day: date, zone: str) -> datetime:
-    return datetime.combine(day, time(), ZoneInfo(zone)).astimezone(UTC)
 
 
 def _within(column: str, spans: list[tuple[datetime, datetime]]) -> pl.Expr:
     return pl.any_horizontal(
         pl.lit(False), *((c(column) >= pl.lit(start)) & (c(column) < pl.lit(end)) for start, end in spans)
     )
-
-
-def _key(instant: datetime) -> int:
-    return int(instant.strftime("%Y%m%d%H"))
