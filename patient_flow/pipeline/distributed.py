@@ -94,7 +94,7 @@ def _silver(
     staged = staging.open("judged")
     accepted = _take_in_accepted(lake, staged, bronze.version, reading.secret, run_id)
     yield accepted
-    yield _take_in_rejected(lake, staged, bronze.version, accepted.version, now, run_id)
+    yield _take_in_rejected(lake, staged, bronze.version, accepted.version, reading.secret, now, run_id)
 
 
 @starts_over
@@ -109,11 +109,14 @@ def _take_in_accepted(lake: Lake, staged: Staged, bronze_version: int, secret: s
 
 @starts_over
 def _take_in_rejected(
-    lake: Lake, staged: Staged, bronze_version: int, silver_version: int, now: datetime, run_id: str
+    lake: Lake, staged: Staged, bronze_version: int, silver_version: int, secret: str, now: datetime, run_id: str
 ) -> StepResult:
     quarantine = lake.open(QUARANTINE)
     progress = {BRONZE_EVENTS.path: bronze_version, SILVER_EVENTS.path: silver_version}
-    days = (accept.quarantined(day.with_columns(rejected_at=pl.lit(now))) for day in _days(staged, REJECTED))
+    days = (
+        accept.quarantined(pseudonymise(day, secret).with_columns(rejected_at=pl.lit(now)))
+        for day in _days(staged, REJECTED)
+    )
     _overwrite(quarantine, days, progress, run_id)
     written = RowsWritten(inserted=staged.row_count(outcome=REJECTED))
     return StepResult(QUARANTINE, quarantine.version, written, consumed=progress)
