@@ -27,6 +27,7 @@ from patient_flow.contracts.tables import (
 from patient_flow.pipeline import aggregates, incremental, workers
 from patient_flow.pipeline.dimensions import dim_department, dim_time
 from patient_flow.pipeline.rebuild import GOLD, reset
+from patient_flow.pipeline.silver import key_of
 from patient_flow.pipeline.steps import StepResult, starts_over
 from patient_flow.pipeline.workers import ACCEPTED, DAY, OUTCOME, REJECTED
 from patient_flow.stores import cluster as clusters
@@ -100,11 +101,11 @@ def _silver(
 @starts_over
 def _take_in_accepted(lake: Lake, staged: Staged, bronze_version: int, secret: str, run_id: str) -> StepResult:
     silver = lake.open(SILVER_EVENTS)
-    progress = {BRONZE_EVENTS.path: bronze_version}
+    consumed = {BRONZE_EVENTS.path: bronze_version}
     days = (pseudonymise(day, secret).sort("event_time") for day in _days(staged, ACCEPTED))
-    _overwrite(silver, days, progress, run_id)
+    _overwrite(silver, days, {**consumed, **key_of(secret)}, run_id)
     written = RowsWritten(inserted=staged.row_count(outcome=ACCEPTED))
-    return StepResult(SILVER_EVENTS, silver.version, written, consumed=progress)
+    return StepResult(SILVER_EVENTS, silver.version, written, consumed=consumed)
 
 
 @starts_over

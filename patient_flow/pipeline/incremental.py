@@ -17,6 +17,7 @@ from patient_flow.stores.lake import (
     Changes,
     HistoryGone,
     LakeTable,
+    number_of,
 )
 
 c = pl.col
@@ -26,6 +27,9 @@ PART = "part"
 
 EVENTS_AT_ONCE = 1_000_000
 """Silver events that are folded at once when a whole table is made: bounds memory."""
+
+ZONE = "zone"
+"""Progress of a table with local dates: the number of the time zone it was made for."""
 
 LATE = timedelta(days=1)
 """Events that happened so much earlier than most others of their batch are looked up apart."""
@@ -59,6 +63,11 @@ def replace(
 def progress_of(sources: Iterable[LakeTable]) -> dict[str, int]:
     """The versions at which ``sources`` were opened, as progress."""
     return {source.table.path: source.version for source in sources}
+
+
+def zone_changed(target: LakeTable, zone: str) -> bool:
+    """True when the dates of ``target`` are those of another time zone, or nobody recorded of which."""
+    return target.progress(ZONE) != number_of(zone)
 
 
 def nothing_to_do(target: LakeTable, *sources: LakeTable, run_id: str) -> StepResult:
