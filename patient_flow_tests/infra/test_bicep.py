@@ -300,6 +300,17 @@ def test_audit_of_the_sql_server_is_taken_from_its_master_database() -> None:
     assert resources["master"]["config"]["name"] == "master"
 
 
+def test_postgresql_changes_one_thing_at_a_time_and_its_administrators_last() -> None:
+    """It refuses two changes at once, and administrators while it has only just been made."""
+    text = (BICEP / "modules/postgres.bicep").read_text()
+    declared = r"^resource (\w+) 'Microsoft.DBforPostgreSQL/\w+/(.*?)^\}"
+    parts = dict(re.findall(declared, text, re.MULTILINE | re.DOTALL))
+    waits = [re.findall(r"dependsOn: \[\s+(\w+)\s+\]", body) for body in parts.values()]
+    assert waits == [[], *([part] for part in list(parts)[:-1])]
+    assert list(parts)[-1] == "administrators"
+    assert text.count("@batchSize(1)\nresource firewall") == 1
+
+
 def test_status_codes_of_storage_are_compared_as_text() -> None:
     """The column is one of text: a comparison with a number is an error, and the alert would never come."""
     alerts = (BICEP / "modules/alerts.bicep").read_text()
