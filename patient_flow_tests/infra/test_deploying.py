@@ -12,6 +12,7 @@ import yaml
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "infra" / "pipelines" / "deploy.sh"
+SMOKE_TEST = DEPLOY.with_name("smoke-test.sh")
 GUIDE = ROOT / "infra" / "docs" / "deploy.md"
 
 # Says what the script asks for: one registry with the image, the number of jobs, how an execution ended.
@@ -65,6 +66,49 @@ def test_new_code_stays_out_when_its_tables_could_not_be_made(tmp_path: Path, st
     code, changes = deploy(tmp_path, jobs=1, state=state)
     assert code == 1
     assert "deployment group create" not in changes
+
+
+# Everything runs and is closed; the log answers with $TICKS, or refuses.
+AZ_THAT_RUNS = """#!/bin/sh
+case "$*" in
+    *runningStatus*) printf 'Running\\tnewest\\tnewest\\n' ;;
+    *"log-analytics query"*)
+        echo "${AZURE_EXTENSION_USE_DYNAMIC_INSTALL:-asks}" >> "$CALLS"
+        [ -n "$TICKS" ] || { echo "no right to read logs" >&2; exit 1; }
+        echo "$TICKS" ;;
+esac
+"""
+
+
+def smoke_test(folder: Path, *, ticks: str) -> tuple[subprocess.CompletedProcess[str], list[str]]:
+    """The smoke test without waiting, and how the CLI was told to get the extension that reads logs, per attempt."""
+    for name, text in (("az", AZ_THAT_RUNS), ("curl", "#!/bin/sh\necho 401\n"), ("sleep", "#!/bin/sh\n")):
+        (folder / name).write_text(text)
+        (folder / name).chmod(0o755)
+    calls = folder / "calls"
+    environment = {
+        **{name: value for name, value in os.environ.items() if not name.startswith("AZURE")},
+        "PATH": f"{folder}:{os.environ['PATH']}",
+        "CALLS": str(calls),
+        "TICKS": ticks,
+    }
+    done = subprocess.run([SMOKE_TEST, "rg"], env=environment, capture_output=True, text=True, check=False)
+    return done, calls.read_text().splitlines()
+
+
+def test_a_smoke_test_gets_the_extension_that_reads_logs_without_asking(tmp_path: Path) -> None:
+    """Its question would be lost with the errors of attempts, and the test would wait for an answer for ever."""
+    done, told = smoke_test(tmp_path, ticks="3")
+    assert done.returncode == 0, done.stderr
+    assert told == ["yes_without_prompt"]
+
+
+def test_a_smoke_test_that_cannot_read_logs_says_once_why(tmp_path: Path) -> None:
+    done, told = smoke_test(tmp_path, ticks="")
+    assert done.returncode == 1
+    assert len(told) > 1
+    assert done.stderr.count("no right to read logs") == 1
+    assert "no tick of the sensor" in done.stderr
 
 
 def test_a_what_if_needs_no_right_to_write() -> None:
