@@ -117,6 +117,9 @@ def test_a_what_if_needs_no_right_to_write() -> None:
     assert commands
     for command in commands:
         assert command.count("az deployment group what-if") == command.count("--validation-level ProviderNoRbac")
+    (role,) = re.findall(r"^Give `what-if` a custom role with (.*?)\n\n", GUIDE.read_text(), re.MULTILINE | re.DOTALL)
+    actions = {action for action in re.findall(r"`(\S+)`", role) if "/" in action}
+    assert actions == {"*/read", *(f"Microsoft.Resources/deployments/{verb}/action" for verb in ("validate", "whatIf"))}
 
 
 def test_every_store_is_locked_and_every_firewall_rule_for_operators_is_taken_back() -> None:
