@@ -151,6 +151,29 @@ def test_the_warehouses_scripts_run_where_they_belong_over_a_connection_that_is_
     assert places == dict.fromkeys(scripts, "patient_flow") | {"master.sql": "master"}
 
 
+def test_the_loaders_share_of_a_pool_is_set_when_its_role_is_there() -> None:
+    """A classifier names the role, which ``access.sql`` makes."""
+    run = re.findall(r"^sqlcmd .* -i (\S+)", GUIDE.read_text(), re.MULTILINE)
+    assert run == ["master.sql", "schema.sql", "access.sql", "database.sql"]
+
+
+@pytest.mark.parametrize("page", ["deploy.md", "powerbi.md"])
+def test_whom_a_page_makes_a_user_it_grants_something_as_well(page: str) -> None:
+    """Fabric refuses CREATE USER, and makes a user with the first GRANT."""
+    text = (GUIDE.parent / page).read_text()
+    created = set(re.findall(r"CREATE USER \[(\S+)\]", text))
+    assert created
+    assert created <= set(re.findall(r"GRANT SELECT ON \S+ TO \[(\S+?)\]", text))
+
+
+def test_rights_on_secrets_are_given_before_the_apps_need_them() -> None:
+    """A role takes minutes to count: one that comes with the apps comes too late for them."""
+    steps = re.split(r"^## (?=\d)", GUIDE.read_text(), flags=re.MULTILINE)
+    (secrets,) = (step for step in steps if step.startswith("4."))
+    assert re.search(r"az deployment group create .*secretsExist=true", secrets)
+    assert secrets.rindex("keyvault secret set") < secrets.index("secretsExist=true")
+
+
 def test_rights_that_an_operator_takes_for_an_hour_are_given_back() -> None:
     text = GUIDE.read_text()
     taken = re.findall(r"assignment create --role (\"[^\"]+\") --assignee-object-id \$ME .* --scope (\$\w+)", text)
