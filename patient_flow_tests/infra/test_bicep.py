@@ -281,7 +281,7 @@ def test_options_that_pages_give_to_a_deployment_are_parameters() -> None:
         for options in re.findall(r"--parameters \S+\.bicepparam((?:\s+\\?\s*\w+=\S+)+)", page.read_text())
         for option in re.findall(r"(\w+)=", options)
     }
-    assert {"hasZones", "secretsExist"} <= given
+    assert {"hasZones", "secretsExist", "addressPrefix", "appsPrefix", "endpointsPrefix"} <= given
     assert given <= declared
 
 
