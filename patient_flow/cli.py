@@ -273,6 +273,7 @@ def _is_for_the_operator(error: Exception) -> bool:
     from patient_flow.local_hub.errors import HubError as LocalHubError
     from patient_flow.operations import OperatorError
     from patient_flow.pipeline.backlog import HubRefused
+    from patient_flow.pipeline.silver import KeyRefused
     from patient_flow.simulator.sending import SimulatorError
     from patient_flow.stores.cluster import ClusterError
     from patient_flow.stores.hub import HubError
@@ -289,6 +290,7 @@ def _is_for_the_operator(error: Exception) -> bool:
         MappingError,
         LocalHubError,
         HubRefused,
+        KeyRefused,
         SimulatorError,
         HubError,
         ClusterError,

@@ -304,6 +304,10 @@ def fold(events: Sequence[Event]) -> list[Stay]:
             wait, source = reported, "reported"
         elif is_start and arrival is not None and arrival <= first.began_at:
             wait, source = (first.began_at - arrival) / timedelta(minutes=1), "derived"
+        later = [CONFLICT] if stated_end is not None and stated_end < first.began_at else []
+        if source == "derived" and wait is not None and wait > 10_080:
+            wait, source = None, None
+            later.append("wait_is_out_of_range")
         result.append(
             Stay(
                 visit=ordered[0].visit,
@@ -322,7 +326,7 @@ def fold(events: Sequence[Event]) -> list[Stay]:
                 visit_began_at=joined[0][0].began_at if joined[0][0].is_admission else None,
                 bed=last.bed,
                 status=status if is_end else None,
-                flags=(*flags, CONFLICT) if stated_end is not None and stated_end < first.began_at else flags,
+                flags=tuple(sorted({*flags, *later})),
                 last_enqueued_at=max(event.enqueued_at for event in ordered),
             )
         )

@@ -4,7 +4,8 @@
 --        -v control=id-pf-prod-control -f roles.sql
 --
 -- Two identities use Dagster's tables: the code location (runs write events) and the UI with the daemon. Both act as
--- the role "dagster", so that each can use what the other created.
+-- the role "dagster", so that each can use what the other created; they ask for it as they connect (dagster.yaml), since
+-- PostgreSQL 16 lets this administrator change no role that Azure's function has made.
 
 \set ON_ERROR_STOP on
 
@@ -20,5 +21,3 @@ REVOKE ALL ON SCHEMA public FROM PUBLIC;
 GRANT USAGE, CREATE ON SCHEMA public TO dagster;
 
 GRANT dagster TO :"pipeline", :"control";
-ALTER ROLE :"pipeline" IN DATABASE dagster SET role = 'dagster';
-ALTER ROLE :"control" IN DATABASE dagster SET role = 'dagster';

@@ -5,6 +5,8 @@
 #   infra/pipelines/smoke-test.sh RESOURCE_GROUP
 set -euo pipefail
 group=$1
+# Reading logs is an extension of az, which at a desk would ask before it installs one.
+export AZURE_EXTENSION_USE_DYNAMIC_INSTALL=yes_without_prompt
 
 for app in code daemon ui dashboard; do
     for attempt in $(seq 30); do
@@ -34,8 +36,11 @@ done
 # Within five minutes the sensor has looked at the hub at least once.
 workspace=$(az monitor log-analytics workspace list --resource-group "$group" --query '[0].customerId' --output tsv)
 query='ContainerAppConsoleLogs | where TimeGenerated > ago(10m) | where ContainerAppName == "daemon" | where Log has "event_hub_backlog" | count'
-for _ in $(seq 30); do
-    ticks=$(az monitor log-analytics query --workspace "$workspace" --analytics-query "$query" --query '[0].Count' --output tsv 2>/dev/null || echo 0)
+exec 3>/dev/null
+for attempt in $(seq 30); do
+    # Until its first row the table does not exist, which is an error: only the last one is of interest.
+    [ "$attempt" -lt 30 ] || exec 3>&2
+    ticks=$(az monitor log-analytics query --workspace "$workspace" --analytics-query "$query" --query '[0].Count' --output tsv 2>&3 || echo 0)
     if [ "${ticks:-0}" -gt 0 ]; then
         echo "the sensor ticks"
         exit 0

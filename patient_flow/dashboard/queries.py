@@ -7,7 +7,7 @@ is filtered or added up here: ``snapshot`` keeps the rows, ``figures`` turns the
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, timedelta
 from zoneinfo import ZoneInfo
 
 import polars as pl
@@ -23,6 +23,7 @@ from patient_flow.contracts.tables import (
 )
 from patient_flow.stores.warehouse.schema import LOAD_LOG, TABLES
 from patient_flow.stores.warehouse.warehouse import Warehouse
+from patient_flow.transforms import calendar
 
 _DEPARTMENTS = TABLES[DIM_DEPARTMENT.path]
 _PATIENTS = TABLES[DIM_PATIENT.path]
@@ -44,9 +45,9 @@ class Hours:
 
 def hours_of(first: date, last: date, zone: ZoneInfo) -> Hours:
     """The hours that begin on the local dates ``first`` to ``last``: the dates that DimTime gives them."""
-    begin = _first_hour(first, zone)
-    end = _first_hour(last + timedelta(days=1), zone) - timedelta(hours=1)
-    return Hours(_key(begin), _key(end))
+    begin = calendar.first_hour(first, zone)
+    end = calendar.first_hour(last + timedelta(days=1), zone) - timedelta(hours=1)
+    return Hours(calendar.hour_key(begin), calendar.hour_key(end))
 
 
 def loads(warehouse: Warehouse) -> pl.DataFrame:
@@ -151,13 +152,3 @@ def returns(warehouse: Warehouse, hours: Hours) -> pl.DataFrame:
         .where(_STAYS.c.patient_key != events.UNKNOWN_KEY)
         .where(is_alive)
     )
-
-
-def _first_hour(day: date, zone: ZoneInfo) -> datetime:
-    """First full UTC hour of a local date."""
-    midnight = datetime.combine(day, time(), zone).astimezone(UTC)
-    return midnight if midnight.minute == 0 else midnight.replace(minute=0) + timedelta(hours=1)
-
-
-def _key(hour: datetime) -> int:
-    return int(hour.strftime("%Y%m%d%H"))

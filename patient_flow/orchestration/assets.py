@@ -101,9 +101,12 @@ def silver_patient_events(context: dg.AssetExecutionContext, patient_flow: Patie
     services = patient_flow.services()
     if services.settings.uses_demo_key:
         context.log.warning("pseudonyms are made with the demo's key: set PATIENT_FLOW_PSEUDONYM_KEY for real patients")
-    return _materialized(
-        services, context, lambda: silver.accept_events(services.lake, services.reading, run_id=context.run.run_id)
-    )
+    try:
+        return _materialized(
+            services, context, lambda: silver.accept_events(services.lake, services.reading, run_id=context.run.run_id)
+        )
+    except silver.KeyRefused as error:
+        raise dg.Failure(str(error), allow_retries=False) from error
 
 
 @dg.asset(**lake_asset(tables.QUARANTINE, [lake_key(tables.BRONZE_EVENTS), lake_key(tables.SILVER_EVENTS)]))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import polars as pl
@@ -19,18 +19,21 @@ from patient_flow.contracts.tables import (
     SILVER_EVENTS,
 )
 from patient_flow.pipeline.incremental import (
+    ZONE,
     changes_of,
     instant,
     microseconds,
     nothing_to_do,
     replace,
     versions_changed,
+    zone_changed,
 )
 from patient_flow.pipeline.steps import StepResult, is_up_to_date, starts_over, whole_silver
 from patient_flow.stores.lake import (
     NOTHING_CONSUMED,
     Lake,
     LakeTable,
+    number_of,
 )
 from patient_flow.transforms import calendar, census, kpis, quality
 
@@ -91,23 +94,28 @@ def kpi_department_day(lake: Lake, zone: str, *, run_id: str) -> StepResult:
     target, flow = lake.open(KPI_DEPARTMENT_DAY), lake.open(FACT_PATIENT_FLOW)
     hourly, departments = lake.open(FACT_BED_CENSUS), lake.open(DIM_DEPARTMENT)
     sources = (flow, hourly, departments)
-    if is_up_to_date(target, *sources):
+    of_another_zone = zone_changed(target, zone)
+    if is_up_to_date(target, *sources) and not of_another_zone:
         return StepResult(KPI_DEPARTMENT_DAY, target.version)
     first, until = _census_bounds(hourly)
     bounds = {"first": microseconds(first), "last": microseconds(until)}
     versions = departments.scan().collect()
-    wanted = _touched_days(target, flow, hourly, departments, bounds, zone)
+    wanted = None if of_another_zone else _touched_days(target, flow, hourly, departments, bounds, zone)
     stays, hours, before = flow.scan().select(kpis.FACT_COLUMNS), hourly.scan(), target.scan()
     if wanted is None:
         wanted = _all_days(flow, versions, first, until, zone)
     else:
-        spans = list(_instants(set(wanted["date"].unique()), zone))
+        spans = list(_instants(set(wanted["date"].unique()), ZoneInfo(zone)))
         is_there = c("department_key").is_in(wanted["department_key"].unique().implode())
         stays = stays.filter(is_there, _within("admission_at", spans) | _within("discharge_at", spans))
         hours = hours.filter(
             is_there,
             pl.any_horizontal(
-                pl.lit(False), *(c("time_key").is_between(_key(start), _key(end)) for start, end in spans)
+                pl.lit(False),
+                *(
+                    c("time_key").is_between(calendar.hour_key(start), calendar.hour_key(end), closed="left")
+                    for start, end in spans
+                ),
             ),
         )
         before = before.filter(c("date").is_in(wanted["date"].unique().implode())).join(
@@ -116,7 +124,7 @@ def kpi_department_day(lake: Lake, zone: str, *, run_id: str) -> StepResult:
     after = kpis.kpi_department_day(
         stays.collect(), hours.collect(), versions, wanted=wanted, first_hour=first, until=until, zone=zone
     )
-    return replace(target, before.collect(), after, sources, bounds, run_id=run_id)
+    return replace(target, before.collect(), after, sources, {**bounds, ZONE: number_of(zone)}, run_id=run_id)
 
 
 @starts_over
@@ -127,17 +135,19 @@ def data_quality_day(lake: Lake, zone: str, *, run_id: str) -> StepResult:
     received = rejected.progress(BRONZE_EVENTS.path)
     belong_together = received is not None and rejected.progress(SILVER_EVENTS.path) == silver.version
     bronze = {BRONZE_EVENTS.path: received if belong_together and received is not None else NOTHING_CONSUMED}
-    if is_up_to_date(target, silver, rejected):
+    of_another_zone = zone_changed(target, zone)
+    if is_up_to_date(target, silver, rejected) and not of_another_zone:
         return StepResult(DATA_QUALITY_DAY, target.version)
+    progress = {**bronze, ZONE: number_of(zone)}
     accepted_changes = changes_of(target, silver, quality.SILVER_COLUMNS)
     rejected_changes = changes_of(target, rejected, quality.QUARANTINE_COLUMNS)
-    if accepted_changes.is_whole_table or rejected_changes.is_whole_table:
+    if accepted_changes.is_whole_table or rejected_changes.is_whole_table or of_another_zone:
         after = quality.data_quality_day(
             silver.scan().select(quality.SILVER_COLUMNS).collect(),
             rejected.scan().select(quality.QUARANTINE_COLUMNS).collect(),
             zone,
         )
-        return replace(target, target.scan().collect(), after, (silver, rejected), bronze, run_id=run_id)
+        return replace(target, target.scan().collect(), after, (silver, rejected), progress, run_id=run_id)
     change = quality.total(
         quality.data_quality_day(accepted_changes.after, rejected_changes.after, zone),
         quality.negative(quality.data_quality_day(accepted_changes.before, rejected_changes.before, zone)),
@@ -148,7 +158,7 @@ def data_quality_day(lake: Lake, zone: str, *, run_id: str) -> StepResult:
         .collect()
         .join(change, on=list(DATA_QUALITY_DAY.key), how="semi")
     )
-    return replace(target, before, quality.total(before, change), (silver, rejected), bronze, run_id=run_id)
+    return replace(target, before, quality.total(before, change), (silver, rejected), progress, run_id=run_id)
 
 
 def _census_bounds(hourly: LakeTable) -> tuple[datetime | None, datetime | None]:
@@ -207,25 +217,20 @@ def _all_days(
     ).unique()
 
 
-def _instants(dates: set[date], zone: str) -> Iterable[tuple[datetime, datetime]]:
+def _instants(dates: set[date], zone: ZoneInfo) -> Iterable[tuple[datetime, datetime]]:
     """Half-open UTC spans that cover ``dates``, runs of days joined."""
     ordered = sorted(dates)
     start = 0
     for index in range(1, len(ordered) + 1):
         if index == len(ordered) or ordered[index] - ordered[index - 1] > timedelta(days=1):
-            yield _midnight(ordered[start], zone), _midnight(ordered[index - 1] + timedelta(days=1), zone)
+            yield (
+                calendar.first_hour(ordered[start], zone),
+                calendar.first_hour(ordered[index - 1] + timedelta(days=1), zone),
+            )
             start = index
-
-
-def _midnight(day: date, zone: str) -> datetime:
-    return datetime.combine(day, time(), ZoneInfo(zone)).astimezone(UTC)
 
 
 def _within(column: str, spans: list[tuple[datetime, datetime]]) -> pl.Expr:
     return pl.any_horizontal(
         pl.lit(False), *((c(column) >= pl.lit(start)) & (c(column) < pl.lit(end)) for start, end in spans)
     )
-
-
-def _key(instant: datetime) -> int:
-    return int(instant.strftime("%Y%m%d%H"))

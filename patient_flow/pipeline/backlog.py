@@ -8,11 +8,11 @@ no longer.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from patient_flow.stores.hub import HubState, PartitionState
+from patient_flow.stores.lake import number_of
 
 Progress = Callable[[str], int | None]
 HUB = "hub"
@@ -67,7 +67,7 @@ class Backlog:
     def progress(self, last_read: dict[str, int]) -> dict[str, int]:
         """Progress to commit with rows that end, per partition, at the sequence numbers ``last_read``."""
         return {
-            HUB: identity(self.hub),
+            HUB: number_of(self.hub),
             self.hub: self.created_at_ms,
             source(self.hub, self.created_at_ms, COUNT): self.partition_count,
             **{
@@ -76,11 +76,6 @@ class Backlog:
             },
             **{losses(self.created_at_ms, part): number for part, number in self.lost.items()},
         }
-
-
-def identity(hub: str) -> int:
-    """63-bit number of a hub's name: progress can only hold numbers."""
-    return int.from_bytes(hashlib.blake2b(hub.encode(), digest_size=8).digest(), "big") >> 1
 
 
 def source(hub: str, created_at_ms: int, partition_id: str) -> str:
@@ -100,7 +95,7 @@ def plan(state: HubState, progress: Progress, max_events: int, *, adopt: bool = 
     """
     hub = f"{HUB}/{state.host}/{state.name}".lower()
     followed = progress(HUB)
-    if followed not in (None, identity(hub)) and not adopt:
+    if followed not in (None, number_of(hub)) and not adopt:
         raise HubRefused(
             f"the lake was filled from another hub than {state.name} at {state.host}. If the change is meant, "
             "materialize bronze/patient_events once with the config adopt_hub: true; "
@@ -109,7 +104,7 @@ def plan(state: HubState, progress: Progress, max_events: int, *, adopt: bool = 
     created_at_ms = int(state.created_at.timestamp() * 1000)
     incarnation = progress(hub)
     notices = []
-    if followed not in (None, identity(hub)):
+    if followed not in (None, number_of(hub)):
         notices.append(f"hub {state.name} at {state.host} is followed from now on, no longer the one before")
     if incarnation is not None and incarnation != created_at_ms:
         notices.append(f"hub {state.name} was deleted and created again at {state.created_at:%Y-%m-%d %H:%M:%S} UTC")

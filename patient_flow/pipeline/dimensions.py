@@ -13,6 +13,7 @@ from patient_flow.contracts.tables import (
 from patient_flow.pipeline.incremental import (
     LATE,
     PART,
+    ZONE,
     changes_of,
     earliest,
     is_one_of,
@@ -20,12 +21,14 @@ from patient_flow.pipeline.incremental import (
     parts_of,
     progress_of,
     replace,
+    zone_changed,
 )
 from patient_flow.pipeline.steps import StepResult, is_up_to_date, starts_over, whole_silver
 from patient_flow.stores.lake import (
     Lake,
     LakeTable,
     RowsWritten,
+    number_of,
 )
 from patient_flow.transforms import calendar, dimensions
 
@@ -41,7 +44,7 @@ def dim_time(lake: Lake, zone: str, *, run_id: str) -> StepResult:
     target, silver = lake.open(DIM_TIME), whole_silver(lake)
     changes = changes_of(target, silver, _SILVER_TIMES)
     mentioned = calendar.years_outside_calendar(changes.both, _SILVER_TIMES)
-    is_complete = not changes.is_whole_table and _knows_its_midnights(target)
+    is_complete = not changes.is_whole_table and not zone_changed(target, zone) and _knows_its_midnights(target)
     if not mentioned and is_complete:
         return nothing_to_do(target, silver, run_id=run_id)
     known = calendar.years_outside_calendar(target.scan().select(_HOUR).collect(), (_HOUR,))
@@ -54,7 +57,8 @@ def dim_time(lake: Lake, zone: str, *, run_id: str) -> StepResult:
     years = calendar.years_to_add(mentioned, newest.year) if newest else mentioned
     if years == known and is_complete:
         return nothing_to_do(target, silver, run_id=run_id)
-    return replace(target, target.scan().collect(), calendar.dim_time(years, zone), (silver,), run_id=run_id)
+    after, of_zone = calendar.dim_time(years, zone), {ZONE: number_of(zone)}
+    return replace(target, target.scan().collect(), after, (silver,), of_zone, run_id=run_id)
 
 
 def _knows_its_midnights(hours: LakeTable) -> bool:

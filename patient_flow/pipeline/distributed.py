@@ -27,6 +27,7 @@ from patient_flow.contracts.tables import (
 from patient_flow.pipeline import aggregates, incremental, workers
 from patient_flow.pipeline.dimensions import dim_department, dim_time
 from patient_flow.pipeline.rebuild import GOLD, reset
+from patient_flow.pipeline.silver import key_of
 from patient_flow.pipeline.steps import StepResult, starts_over
 from patient_flow.pipeline.workers import ACCEPTED, DAY, OUTCOME, REJECTED
 from patient_flow.stores import cluster as clusters
@@ -94,26 +95,29 @@ def _silver(
     staged = staging.open("judged")
     accepted = _take_in_accepted(lake, staged, bronze.version, reading.secret, run_id)
     yield accepted
-    yield _take_in_rejected(lake, staged, bronze.version, accepted.version, now, run_id)
+    yield _take_in_rejected(lake, staged, bronze.version, accepted.version, reading.secret, now, run_id)
 
 
 @starts_over
 def _take_in_accepted(lake: Lake, staged: Staged, bronze_version: int, secret: str, run_id: str) -> StepResult:
     silver = lake.open(SILVER_EVENTS)
-    progress = {BRONZE_EVENTS.path: bronze_version}
+    consumed = {BRONZE_EVENTS.path: bronze_version}
     days = (pseudonymise(day, secret).sort("event_time") for day in _days(staged, ACCEPTED))
-    _overwrite(silver, days, progress, run_id)
+    _overwrite(silver, days, {**consumed, **key_of(secret)}, run_id)
     written = RowsWritten(inserted=staged.row_count(outcome=ACCEPTED))
-    return StepResult(SILVER_EVENTS, silver.version, written, consumed=progress)
+    return StepResult(SILVER_EVENTS, silver.version, written, consumed=consumed)
 
 
 @starts_over
 def _take_in_rejected(
-    lake: Lake, staged: Staged, bronze_version: int, silver_version: int, now: datetime, run_id: str
+    lake: Lake, staged: Staged, bronze_version: int, silver_version: int, secret: str, now: datetime, run_id: str
 ) -> StepResult:
     quarantine = lake.open(QUARANTINE)
     progress = {BRONZE_EVENTS.path: bronze_version, SILVER_EVENTS.path: silver_version}
-    days = (accept.quarantined(day.with_columns(rejected_at=pl.lit(now))) for day in _days(staged, REJECTED))
+    days = (
+        accept.quarantined(pseudonymise(day, secret).with_columns(rejected_at=pl.lit(now)))
+        for day in _days(staged, REJECTED)
+    )
     _overwrite(quarantine, days, progress, run_id)
     written = RowsWritten(inserted=staged.row_count(outcome=REJECTED))
     return StepResult(QUARANTINE, quarantine.version, written, consumed=progress)

@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 import polars as pl
 
 from patient_flow.pipeline.steps import StepResult, is_up_to_date
-from patient_flow.stores.lake import Changes, LakeTable
+from patient_flow.stores.lake import Changes, LakeTable, number_of
 
 c = pl.col
 
@@ -22,6 +22,9 @@ PART = "part"
 
 EVENTS_AT_ONCE = 1_000_000
 """Silver events that are folded at once when a whole table is made: bounds memory."""
+
+ZONE = "zone"
+"""Progress of a table with local dates: the number of the time zone it was made for."""
 
 LATE = timedelta(days=1)
 """Events that happened so much earlier than most others of their batch are looked up apart."""
@@ -52,6 +55,11 @@ def replace(
 def progress_of(sources: Iterable[LakeTable]) -> dict[str, int]:
     """The versions at which ``sources`` were opened, as progress."""
     return {source.table.path: source.version for source in sources}
+
+
+def zone_changed(target: LakeTable, zone: str) -> bool:
+    """True when the dates of ``target`` are those of another time zone, or nobody recorded of which."""
+    return target.progress(ZONE) != number_of(zone)
 
 
 def nothing_to_do(target: LakeTable, *sources: LakeTable, run_id: str) -> StepResult:

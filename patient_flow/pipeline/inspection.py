@@ -199,8 +199,9 @@ class Volume:
 def volume(lake: Lake, zone: str, now: datetime) -> Volume:
     """Weeks before the lake's first event do not count."""
     bronze = lake.open(BRONZE_EVENTS)
-    hour = now.astimezone(ZoneInfo(zone)).replace(minute=0, second=0, microsecond=0) - timedelta(hours=1)
-    # the same time on the wall clock
+    # Back in UTC, where every hour exists once; the weeks before on the wall clock, where people live.
+    hour = (now.astimezone(UTC) - timedelta(hours=1)).astimezone(ZoneInfo(zone))
+    hour = hour.replace(minute=0, second=0, microsecond=0)
     starts = [(hour - timedelta(weeks=week)).astimezone(UTC) for week in range(measures.VOLUME_WEEKS + 1)]
     hours = [(start, start + timedelta(hours=1)) for start in starts]
     found = bronze.scan().filter(within_spans("enqueued_at", hours)).select("enqueued_at").collect().to_series()

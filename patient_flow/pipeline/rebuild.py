@@ -26,7 +26,8 @@ def rebuild(
 ) -> Iterator[StepResult]:
     """Makes silver and gold again from bronze, table by table; yields what each step did."""
     # All at once, while nobody takes anything from silver: whoever read its changes later would read all of it twice.
-    reset(lake, tables.SILVER_EVENTS, {REBUILT_UNTIL: lake.open(tables.BRONZE_EVENTS).version}, empty=True)
+    until = {REBUILT_UNTIL: lake.open(tables.BRONZE_EVENTS).version}
+    reset(lake, tables.SILVER_EVENTS, {**until, **silver.key_of(reading.secret)}, empty=True)
     reset(lake, tables.QUARANTINE, empty=True)
     for table in GOLD:
         reset(lake, table)

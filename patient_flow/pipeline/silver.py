@@ -27,8 +27,11 @@ from patient_flow.stores.lake import (
     within_spans,
 )
 from patient_flow.transforms.accept import IDENTITY, accept, candidates, identity_reasons, judge, quarantined
+from patient_flow.transforms.keys import pseudonym, short_hash
 from patient_flow.transforms.read import Reading, read_events
 
+PSEUDONYMS = "pseudonyms"
+"""Progress of silver: the number of the key that its pseudonyms were made with."""
 ROWS_AT_ONCE = 500_000
 """Bronze rows that are read and judged at once: bounds memory when a backlog is long."""
 
@@ -36,15 +39,23 @@ _BODY_COLUMNS = (*COORDINATES, "enqueued_at", "body")
 c = pl.col
 
 
+class KeyRefused(RuntimeError):
+    """The key of the pseudonyms is not the one that silver was made with."""
+
+
 @starts_over
 def accept_events(lake: Lake, reading: Reading, *, run_id: str) -> StepResult:
-    """New bronze rows that are acceptable, and the first of their identity at the hub, enter silver."""
+    """New bronze rows that are acceptable, and the first of their identity at the hub, enter silver.
+
+    Raises :class:`KeyRefused` when silver has the pseudonyms of another key.
+    """
     silver, bronze = lake.open(SILVER_EVENTS), lake.open(BRONZE_EVENTS)
+    with_key = _with_key(silver, reading.secret)
     done = StepResult(SILVER_EVENTS, silver.version)
     since, received = silver.progress(BRONZE_EVENTS.path), 0
     for upto, rows in _not_consumed(silver, bronze):
         candidate = candidates(judge(read_events(rows, reading)), reading.secret)
-        taken = _take_in_after(lake, since, candidate, upto, run_id=run_id)
+        taken = _take_in_after(lake, since, candidate, {**with_key, BRONZE_EVENTS.path: upto}, run_id=run_id)
         done = replace(taken, written=done.written + taken.written)
         received, since = received + rows.height, None if upto == NOTHING_CONSUMED else upto
     return replace(
@@ -60,19 +71,39 @@ def accept_events(lake: Lake, reading: Reading, *, run_id: str) -> StepResult:
 
 
 @starts_over
-def _take_in_after(lake: Lake, since: int | None, candidate: pl.DataFrame, upto: int, *, run_id: str) -> StepResult:
-    """Takes in ``candidate`` where silver has consumed bronze as far as version ``since``, which makes it ``upto``.
+def _take_in_after(
+    lake: Lake, since: int | None, candidate: pl.DataFrame, progress: dict[str, int], *, run_id: str
+) -> StepResult:
+    """Takes in ``candidate`` where silver has consumed bronze as far as version ``since``, and records ``progress``.
 
     Of two that take in the same rows side by side (a rebuild and a micro-batch), each finds what the other has done.
     """
     silver = lake.open(SILVER_EVENTS)
-    consumed = silver.progress(BRONZE_EVENTS.path)
+    consumed, upto = silver.progress(BRONZE_EVENTS.path), progress[BRONZE_EVENTS.path]
     if consumed != since:
         if consumed is not None and consumed >= upto > NOTHING_CONSUMED:
             return StepResult(SILVER_EVENTS, silver.version)
         raise Conflict(f"{SILVER_EVENTS.path} had consumed bronze up to version {since}; now it is {consumed}")
-    written = take_in(silver, candidate, {BRONZE_EVENTS.path: upto}, run_id=run_id)
+    written = take_in(silver, candidate, progress, run_id=run_id)
     return StepResult(SILVER_EVENTS, silver.version, written)
+
+
+def key_of(secret: str) -> dict[str, int]:
+    """Progress that says with which key pseudonyms were made, and nothing of the key."""
+    return {PSEUDONYMS: pl.select(short_hash(pseudonym(pl.lit(PSEUDONYMS), secret, "key"))).item()}
+
+
+def _with_key(silver: LakeTable, secret: str) -> dict[str, int]:
+    """The same, where silver does not say it yet. Raises :class:`KeyRefused` where it says another."""
+    mine, recorded = key_of(secret), silver.progress(PSEUDONYMS)
+    if recorded is None:
+        return mine
+    if mine[PSEUDONYMS] != recorded:
+        raise KeyRefused(
+            "PATIENT_FLOW_PSEUDONYM_KEY is not the key that silver was made with: the same patient would be two. "
+            "Set the former key again, or run `patient-flow rebuild`, which makes all pseudonyms anew"
+        )
+    return {}
 
 
 def _not_consumed(silver: LakeTable, bronze: LakeTable) -> Iterator[tuple[int, pl.DataFrame]]:
@@ -113,13 +144,14 @@ def replay(lake: Lake, reading: Reading, *, reason: str | None, run_id: str) -> 
     :func:`quarantine_events` then lets go of it. Rows that stay rejected are restated as a rebuild would find them.
     """
     silver, quarantine = lake.open(SILVER_EVENTS), lake.open(QUARANTINE)
+    with_key = _with_key(silver, reading.secret)
     held = quarantine.scan()
     if reason is not None:
         held = held.filter(c("reasons").list.contains(reason))
     rows = held.collect()
     candidate = candidates(judge(read_events(rows.select(_BODY_COLUMNS), reading)), reading.secret)
     # Bronze's progress is stated again as it is: a micro-batch that commits meanwhile makes this commit a conflict.
-    progress = {QUARANTINE.path: quarantine.version}
+    progress = {**with_key, QUARANTINE.path: quarantine.version}
     consumed = silver.progress(BRONZE_EVENTS.path)
     if consumed is not None:
         progress[BRONZE_EVENTS.path] = consumed
@@ -145,6 +177,7 @@ def take_in(silver: LakeTable, candidate: pl.DataFrame, progress: dict[str, int]
 def quarantine_events(lake: Lake, reading: Reading, *, now: datetime, run_id: str) -> StepResult:
     """Bronze rows that silver did not accept enter quarantine; rows it has accepted since leave it."""
     quarantine, silver, bronze = lake.open(QUARANTINE), whole_silver(lake), lake.open(BRONZE_EVENTS)
+    _with_key(silver, reading.secret)
     consumed = silver.progress(BRONZE_EVENTS.path)
     followed = (quarantine.progress(BRONZE_EVENTS.path), quarantine.progress(SILVER_EVENTS.path))
     if consumed is None or followed == (consumed, silver.version):

@@ -8,6 +8,7 @@ the same source in between (measured for delta-rs 1.6.6; the tests keep watching
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -28,6 +29,12 @@ Progress = Mapping[str, int]
 
 NOTHING_CONSUMED = -1
 """Recorded to forget progress: delta-rs can overwrite a recorded version but not remove it."""
+
+
+def number_of(text: str) -> int:
+    """63-bit number of a text, to be kept as progress, which can only hold numbers."""
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big") >> 1
+
 
 CHECKPOINT_EVERY = "50"
 LOG_RETENTION = "interval 1 day"

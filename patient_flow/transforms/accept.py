@@ -12,7 +12,6 @@ import polars as pl
 
 from patient_flow.contracts import rules
 from patient_flow.contracts.tables import COORDINATES, QUARANTINE, SILVER_EVENTS
-from patient_flow.transforms.keys import surrogate_key
 from patient_flow.transforms.read import pseudonymise
 
 HUB_ORDER = ("enqueued_at", *COORDINATES)
@@ -42,10 +41,10 @@ def candidates(judged: pl.DataFrame, secret: str) -> pl.DataFrame:
 
 
 def identified(judged: pl.DataFrame) -> pl.DataFrame:
-    """:func:`candidates` before they get their pseudonyms: under their own identifiers, short hashes null."""
+    """:func:`candidates` before they get their pseudonyms: under their own identifiers, keys and short hashes null."""
     valid = judged.filter(pl.col("reasons").list.len() == 0)
     return valid.with_columns(
-        event_key=surrogate_key([pl.col("event_id"), pl.col("event_time").dt.epoch("us")]),
+        event_key=pl.lit(None),
         event_month=pl.col("event_time").dt.strftime("%Y-%m"),
         visit_hash=pl.lit(None),
         patient_hash=pl.lit(None),

@@ -166,8 +166,11 @@ def _canonical(value: Mapping[str, object]) -> bytes:
     return _encode({key: item for key, item in value.items() if item is not None})
 
 
+DIGEST_LENGTH = 64
+
+
 def digest(canonical: bytes) -> str:
-    """Hexadecimal SHA-256."""
+    """Hexadecimal SHA-256, of :data:`DIGEST_LENGTH` characters."""
     return hashlib.sha256(canonical).hexdigest()
 
 

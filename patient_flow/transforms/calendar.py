@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
+from zoneinfo import ZoneInfo
 
 import polars as pl
 
@@ -35,6 +36,26 @@ def hour_start(key: pl.Expr) -> pl.Expr:
 def local_date(instant: pl.Expr, zone: str) -> pl.Expr:
     """Date on the hospital's wall clock."""
     return instant.dt.convert_time_zone(zone).dt.date()
+
+
+def date_of_hour(instant: pl.Expr, zone: str) -> pl.Expr:
+    """Date that DimTime gives the hour of ``instant``.
+
+    Not always that of the wall clock: where midnight lies within a UTC hour, the hour counts for the date on which it
+    begins. Whatever counts by dates counts so, to agree with what counts by hours.
+    """
+    return local_date(instant.dt.truncate("1h"), zone)
+
+
+def first_hour(day: date, zone: ZoneInfo) -> datetime:
+    """First full UTC hour of a local date."""
+    midnight = datetime.combine(day, time(), zone).astimezone(UTC)
+    return midnight if midnight.minute == 0 else midnight.replace(minute=0) + timedelta(hours=1)
+
+
+def hour_key(instant: datetime) -> int:
+    """:func:`time_key` of one UTC instant."""
+    return int(instant.strftime("%Y%m%d%H"))
 
 
 def is_day_start(hour: pl.Expr, zone: str) -> pl.Expr:

@@ -19,7 +19,7 @@ _TO_63_BITS = 1
 def surrogate_key(parts: Sequence[pl.Expr]) -> pl.Expr:
     """63-bit key of a natural key: BLAKE2b of its parts, joined; 1 … 2⁶³-1 (0 is the unknown member).
 
-    ``parts`` must not be null; instants count in microseconds.
+    Null where one of the ``parts`` is; instants count in microseconds.
     """
     return pl.concat_str([part.cast(pl.String) for part in parts], separator=SEPARATOR).map_batches(
         _keys, return_dtype=pl.Int64
@@ -61,6 +61,11 @@ def _keys(values: pl.Series) -> pl.Series:
     blake2b, from_bytes = hashlib.blake2b, int.from_bytes
     return pl.Series(
         values.name,
-        [max(1, from_bytes(blake2b(value.encode(), digest_size=8).digest(), "big") >> _TO_63_BITS) for value in values],
+        [
+            None
+            if value is None
+            else max(1, from_bytes(blake2b(value.encode(), digest_size=8).digest(), "big") >> _TO_63_BITS)
+            for value in values
+        ],
         dtype=pl.Int64,
     )

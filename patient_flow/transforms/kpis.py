@@ -12,7 +12,7 @@ import polars as pl
 
 from patient_flow.contracts import events, measures
 from patient_flow.contracts.tables import INSTANT, KPI_DEPARTMENT_DAY
-from patient_flow.transforms.calendar import is_day_start, local_date
+from patient_flow.transforms.calendar import date_of_hour, is_day_start, local_date
 from patient_flow.transforms.census import hours_of
 
 c = pl.col
@@ -53,10 +53,10 @@ def kpi_department_day(
     ``first_hour`` is where the census begins and ``until`` the newest event: in between staffed beds count, also where
     nobody lay in them. Later discharges are plans and count when their time has come.
     """
-    admitted = facts.with_columns(date=local_date(c("admission_at"), zone)).pipe(_only, wanted)
+    admitted = facts.with_columns(date=date_of_hour(c("admission_at"), zone)).pipe(_only, wanted)
     left = (
         facts.filter(c("discharge_at") <= pl.lit(until, dtype=INSTANT))
-        .with_columns(date=local_date(c("discharge_at"), zone))
+        .with_columns(date=date_of_hour(c("discharge_at"), zone))
         .pipe(_only, wanted)
     )
     counted = [
@@ -152,7 +152,7 @@ def _staffed(
 def days(rows: pl.DataFrame, instant: str, zone: str) -> pl.DataFrame:
     """The departments' days (date, department_key) on which the ``instant`` of ``rows`` falls; nulls left out."""
     known = rows.filter(c(instant).is_not_null())
-    return known.select(date=local_date(c(instant), zone), department_key="department_key").unique()
+    return known.select(date=date_of_hour(c(instant), zone), department_key="department_key").unique()
 
 
 def every_department(dates: Iterable[date], departments: pl.DataFrame) -> pl.DataFrame:

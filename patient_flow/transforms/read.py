@@ -14,7 +14,7 @@ import polars as pl
 from patient_flow.contracts import events
 from patient_flow.contracts.tables import COORDINATES, INSTANT
 from patient_flow.transforms import bodies
-from patient_flow.transforms.keys import SEPARATOR, pseudonym, short_hash
+from patient_flow.transforms.keys import SEPARATOR, pseudonym, short_hash, surrogate_key
 
 _MAYBE_WHOLE = ("hospital_id", "bed_id")
 _UNUSABLE = ("event_id", "gender", "bed_id", "discharge_status", *events.TIME_FIELDS, *events.NUMBER_FIELDS)
@@ -72,11 +72,21 @@ def read_events(bronze: pl.DataFrame, reading: Reading) -> pl.DataFrame:
 
 
 def pseudonymise(frame: pl.DataFrame, secret: str) -> pl.DataFrame:
-    """``frame`` with keyed hashes for ``visit_id`` and ``patient_id``, and the short hashes that find them."""
+    """``frame`` with keyed hashes for ``visit_id`` and ``patient_id``, and the short hashes that find them.
+
+    The hash of the body is keyed too, also where it stands in for ``event_id``: all that it hashes but the patient's
+    identifier is in silver, and few identifiers are possible.
+    """
+    stands_in = (pl.col("event_id").str.len_chars() == bodies.DIGEST_LENGTH) & (
+        short_hash(pl.col("event_id")) == pl.col("body_hash")
+    )
     return frame.with_columns(
         visit_id=pseudonym(pl.col("visit_id"), secret, "visit"),
         patient_id=pseudonym(pl.col("patient_id"), secret, "patient"),
+        event_id=pl.coalesce(pseudonym(pl.when(stands_in).then("event_id"), secret, "body"), "event_id"),
+        body_hash=short_hash(pseudonym(pl.col("body_hash").cast(pl.String), secret, "body")),
     ).with_columns(
+        event_key=surrogate_key([pl.col("event_id"), pl.col("event_time").dt.epoch("us")]),
         visit_hash=short_hash(pl.col("visit_id")),
         patient_hash=short_hash(pl.col("patient_id")),
     )

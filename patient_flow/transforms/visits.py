@@ -47,6 +47,8 @@ VISIT_COLUMNS = (
 
 TIMES_CONFLICT = "stay_times_conflict"
 """Flag of a stay whose end is stated earlier than its beginning."""
+WAIT_TOO_LONG = "wait_is_out_of_range"
+"""Flag of a stay that began so long after the arrival that nobody waited for it; as where the sender reports one."""
 
 _CANCELS = {
     "cancel_admission": ("admission", events.SNAPSHOT),
@@ -218,16 +220,25 @@ def _measured(joined: pl.DataFrame) -> pl.DataFrame:
             derived_wait=_minutes(c("admission_at") - c("arrival_at")),
         )
         .with_columns(
+            is_wait_too_long=c("is_visit_start")
+            & c("reported_wait").is_null()
+            & (c("derived_wait") > events.MAX_WAIT_MINUTES)
+        )
+        .with_columns(
             wait_minutes=pl.when("is_visit_start").then(
-                pl.coalesce("reported_wait", pl.when(c("derived_wait") >= 0).then("derived_wait"))
+                pl.coalesce(
+                    "reported_wait",
+                    pl.when(c("derived_wait").is_between(0, events.MAX_WAIT_MINUTES)).then("derived_wait"),
+                )
             ),
             length_of_stay_hours=_hours(c("discharge_at") - c("admission_at")),
             visit_length_of_stay_hours=pl.when(c("is_visit_end") & c("starts_with_admission")).then(
                 _hours(c("discharge_at") - c("first_admission_at"))
             ),
-            quality_flags=pl.when(c("stated_end") < c("admission_at"))
-            .then(c("quality_flags").list.concat(pl.lit([TIMES_CONFLICT])))
-            .otherwise("quality_flags"),
+            quality_flags=c("quality_flags")
+            .list.set_union(_flag(TIMES_CONFLICT, c("stated_end") < c("admission_at")))
+            .list.set_union(_flag(WAIT_TOO_LONG, "is_wait_too_long"))
+            .list.sort(),
             discharge_status=pl.when("is_visit_end").then("status"),
         )
         .select(
@@ -256,6 +267,12 @@ def _measured(joined: pl.DataFrame) -> pl.DataFrame:
             ),
         )
     )
+
+
+def _flag(name: str, is_raised: pl.Expr | str) -> pl.Expr:
+    """A list with the flag or none, to be added to others."""
+    raised = c(is_raised) if isinstance(is_raised, str) else is_raised
+    return pl.when(raised.fill_null(value=False)).then(pl.lit([name])).otherwise(pl.lit([], dtype=pl.List(pl.String)))
 
 
 def _minutes(duration: pl.Expr) -> pl.Expr:

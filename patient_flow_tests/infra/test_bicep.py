@@ -281,7 +281,7 @@ def test_options_that_pages_give_to_a_deployment_are_parameters() -> None:
         for options in re.findall(r"--parameters \S+\.bicepparam((?:\s+\\?\s*\w+=\S+)+)", page.read_text())
         for option in re.findall(r"(\w+)=", options)
     }
-    assert {"hasZones", "secretsExist"} <= given
+    assert {"hasZones", "secretsExist", "addressPrefix", "appsPrefix", "endpointsPrefix"} <= given
     assert given <= declared
 
 
@@ -298,6 +298,17 @@ def test_audit_of_the_sql_server_is_taken_from_its_master_database() -> None:
     assert audit["scope"] == "master"
     assert [log["category"] for log in audit["properties"]["logs"]] == ["SQLSecurityAuditEvents"]
     assert resources["master"]["config"]["name"] == "master"
+
+
+def test_postgresql_changes_one_thing_at_a_time_and_its_administrators_last() -> None:
+    """It refuses two changes at once, and administrators while it has only just been made."""
+    text = (BICEP / "modules/postgres.bicep").read_text()
+    declared = r"^resource (\w+) 'Microsoft.DBforPostgreSQL/\w+/(.*?)^\}"
+    parts = dict(re.findall(declared, text, re.MULTILINE | re.DOTALL))
+    waits = [re.findall(r"dependsOn: \[\s+(\w+)\s+\]", body) for body in parts.values()]
+    assert waits == [[], *([part] for part in list(parts)[:-1])]
+    assert list(parts)[-1] == "administrators"
+    assert text.count("@batchSize(1)\nresource firewall") == 1
 
 
 def test_status_codes_of_storage_are_compared_as_text() -> None:

@@ -12,6 +12,7 @@ import yaml
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "infra" / "pipelines" / "deploy.sh"
+SMOKE_TEST = DEPLOY.with_name("smoke-test.sh")
 GUIDE = ROOT / "infra" / "docs" / "deploy.md"
 
 # Says what the script asks for: one registry with the image, the number of jobs, how an execution ended.
@@ -67,12 +68,58 @@ def test_new_code_stays_out_when_its_tables_could_not_be_made(tmp_path: Path, st
     assert "deployment group create" not in changes
 
 
+# Everything runs and is closed; the log answers with $TICKS, or refuses.
+AZ_THAT_RUNS = """#!/bin/sh
+case "$*" in
+    *runningStatus*) printf 'Running\\tnewest\\tnewest\\n' ;;
+    *"log-analytics query"*)
+        echo "${AZURE_EXTENSION_USE_DYNAMIC_INSTALL:-asks}" >> "$CALLS"
+        [ -n "$TICKS" ] || { echo "no right to read logs" >&2; exit 1; }
+        echo "$TICKS" ;;
+esac
+"""
+
+
+def smoke_test(folder: Path, *, ticks: str) -> tuple[subprocess.CompletedProcess[str], list[str]]:
+    """The smoke test without waiting, and how the CLI was told to get the extension that reads logs, per attempt."""
+    for name, text in (("az", AZ_THAT_RUNS), ("curl", "#!/bin/sh\necho 401\n"), ("sleep", "#!/bin/sh\n")):
+        (folder / name).write_text(text)
+        (folder / name).chmod(0o755)
+    calls = folder / "calls"
+    environment = {
+        **{name: value for name, value in os.environ.items() if not name.startswith("AZURE")},
+        "PATH": f"{folder}:{os.environ['PATH']}",
+        "CALLS": str(calls),
+        "TICKS": ticks,
+    }
+    done = subprocess.run([SMOKE_TEST, "rg"], env=environment, capture_output=True, text=True, check=False)
+    return done, calls.read_text().splitlines()
+
+
+def test_a_smoke_test_gets_the_extension_that_reads_logs_without_asking(tmp_path: Path) -> None:
+    """Its question would be lost with the errors of attempts, and the test would wait for an answer for ever."""
+    done, told = smoke_test(tmp_path, ticks="3")
+    assert done.returncode == 0, done.stderr
+    assert told == ["yes_without_prompt"]
+
+
+def test_a_smoke_test_that_cannot_read_logs_says_once_why(tmp_path: Path) -> None:
+    done, told = smoke_test(tmp_path, ticks="")
+    assert done.returncode == 1
+    assert len(told) > 1
+    assert done.stderr.count("no right to read logs") == 1
+    assert "no tick of the sensor" in done.stderr
+
+
 def test_a_what_if_needs_no_right_to_write() -> None:
     workflow = yaml.safe_load((ROOT / ".github/workflows/deploy-environment.yml").read_text())
     commands = [step["run"] for step in workflow["jobs"]["what-if"]["steps"] if "what-if" in step.get("run", "")]
     assert commands
     for command in commands:
         assert command.count("az deployment group what-if") == command.count("--validation-level ProviderNoRbac")
+    (role,) = re.findall(r"^Give `what-if` a custom role with (.*?)\n\n", GUIDE.read_text(), re.MULTILINE | re.DOTALL)
+    actions = {action for action in re.findall(r"`(\S+)`", role) if "/" in action}
+    assert actions == {"*/read", *(f"Microsoft.Resources/deployments/{verb}/action" for verb in ("validate", "whatIf"))}
 
 
 def test_every_store_is_locked_and_every_firewall_rule_for_operators_is_taken_back() -> None:
@@ -102,6 +149,29 @@ def test_the_warehouses_scripts_run_where_they_belong_over_a_connection_that_is_
     )
     scripts = {path.name for path in (ROOT / "infra/sql/synapse").glob("*.sql")}
     assert places == dict.fromkeys(scripts, "patient_flow") | {"master.sql": "master"}
+
+
+def test_the_loaders_share_of_a_pool_is_set_when_its_role_is_there() -> None:
+    """A classifier names the role, which ``access.sql`` makes."""
+    run = re.findall(r"^sqlcmd .* -i (\S+)", GUIDE.read_text(), re.MULTILINE)
+    assert run == ["master.sql", "schema.sql", "access.sql", "database.sql"]
+
+
+@pytest.mark.parametrize("page", ["deploy.md", "powerbi.md"])
+def test_whom_a_page_makes_a_user_it_grants_something_as_well(page: str) -> None:
+    """Fabric refuses CREATE USER, and makes a user with the first GRANT."""
+    text = (GUIDE.parent / page).read_text()
+    created = set(re.findall(r"CREATE USER \[(\S+)\]", text))
+    assert created
+    assert created <= set(re.findall(r"GRANT SELECT ON \S+ TO \[(\S+?)\]", text))
+
+
+def test_rights_on_secrets_are_given_before_the_apps_need_them() -> None:
+    """A role takes minutes to count: one that comes with the apps comes too late for them."""
+    steps = re.split(r"^## (?=\d)", GUIDE.read_text(), flags=re.MULTILINE)
+    (secrets,) = (step for step in steps if step.startswith("4."))
+    assert re.search(r"az deployment group create .*secretsExist=true", secrets)
+    assert secrets.rindex("keyvault secret set") < secrets.index("secretsExist=true")
 
 
 def test_rights_that_an_operator_takes_for_an_hour_are_given_back() -> None:

@@ -137,6 +137,15 @@ def test_delta_rs_is_told_where_container_apps_hand_out_tokens() -> None:
     assert "msi=\n" in _entrypoint("code").stdout
 
 
+@pytest.mark.parametrize("pipeline", [".github/workflows/check.yml", "infra/pipelines/azure-devops.yml"])
+def test_definitions_are_validated_without_the_database_of_production(pipeline: str) -> None:
+    """The home in the image names a PostgreSQL by variables that only a deployment sets."""
+    assert _of("ENV")[-1].count("DAGSTER_HOME=/opt/dagster") == 1
+    text = (ROOT / pipeline).read_text()
+    (command,) = re.findall(r"^ +run (.*)dagster definitions validate", text, re.MULTILINE)
+    assert "--env DAGSTER_HOME= " in command
+
+
 def test_one_host_differs_from_production_in_password_and_run_logs_only() -> None:
     production = yaml.safe_load((ROOT / "infra" / "dagster" / "dagster.yaml").read_text())
     one_host = yaml.safe_load((ROOT / "infra" / "compose" / "dagster.yaml").read_text())

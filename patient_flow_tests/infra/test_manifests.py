@@ -61,12 +61,28 @@ def test_azure_devops_pipeline_is_valid() -> None:
     _check_schema("azure-pipelines", pipeline, options=options)
 
 
+def _azure_devops_stages() -> list[dict[str, Any]]:
+    """The stages of one environment, in order."""
+    azure_devops = yaml.safe_load((ROOT / "infra/pipelines/azure-devops.yml").read_text())
+    (repeated,) = (stage for stage in azure_devops["stages"] if "stage" not in stage)
+    ((*stages,),) = repeated.values()
+    return stages
+
+
+def test_an_approver_on_azure_devops_sees_what_would_change() -> None:
+    """A stage waits for the approval of its environment before its first job: the what-if is in a stage before."""
+    what_if, deployment = _azure_devops_stages()
+    assert not any("environment" in job for job in what_if["jobs"])
+    assert deployment["dependsOn"] == what_if["stage"]
+    (job,) = deployment["jobs"]
+    assert job["environment"] == "patient-flow-${{ environment }}"
+    assert what_if["condition"] == deployment["condition"]
+
+
 def test_production_is_deployed_from_inside_its_network() -> None:
     """Its registry answers nowhere else, so an agent of the pipeline's vendor could not push the image."""
-    azure_devops = yaml.safe_load((ROOT / "infra/pipelines/azure-devops.yml").read_text())
-    (stages,) = (stage for stage in azure_devops["stages"] if "stage" not in stage)
-    ((stage,),) = stages.values()
-    (deployment,) = (job for job in stage["jobs"] if "deployment" in job)
+    stages = _azure_devops_stages()
+    (deployment,) = (job for stage in stages for job in stage["jobs"] if "deployment" in job)
     assert "pool" not in deployment
     assert deployment["${{ if eq(environment, 'prod') }}"] == {"pool": {"name": "patient-flow-prod"}}
     github = yaml.safe_load((ROOT / ".github/workflows/deploy.yml").read_text())

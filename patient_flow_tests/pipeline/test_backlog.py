@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from patient_flow.pipeline.backlog import COUNT, HUB, HubRefused, identity, plan, source
+from patient_flow.pipeline.backlog import COUNT, HUB, HubRefused, plan, source
 from patient_flow.stores.hub import HubState, PartitionState
+from patient_flow.stores.lake import number_of
 
 CREATED = datetime(2026, 11, 1, tzinfo=UTC)
 CREATED_MS = int(CREATED.timestamp() * 1000)
@@ -27,7 +28,7 @@ def state(*partitions: PartitionState, created_at: datetime = CREATED) -> HubSta
 
 def followed(positions: dict[int, int], created_ms: int = CREATED_MS, count: int | None = None) -> dict[str, int]:
     return {
-        HUB: identity(NAME),
+        HUB: number_of(NAME),
         NAME: created_ms,
         source(NAME, created_ms, COUNT): len(positions) if count is None else count,
         **{source(NAME, created_ms, str(number)): last for number, last in positions.items()},
@@ -138,7 +139,7 @@ def test_a_partition_that_was_only_empty_so_far_is_not_called_new() -> None:
 
 
 def test_another_hub_is_refused_until_it_is_adopted() -> None:
-    other = {**followed({0: 9}), HUB: identity("hub/other/patient-flow")}
+    other = {**followed({0: 9}), HUB: number_of("hub/other/patient-flow")}
     with pytest.raises(HubRefused, match="adopt_hub: true"):
         plan(state(partition(0, 9)), other.get, 100)
     assert plan(state(partition(0, 12)), other.get, 100, adopt=True).events == 3

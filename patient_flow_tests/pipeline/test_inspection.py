@@ -92,6 +92,16 @@ def test_the_same_hour_is_that_of_the_wall_clock_also_over_a_change_of_time(now:
     assert found.hour.hour == local_hour.hour
 
 
+@pytest.mark.parametrize("night", [datetime(2026, 3, 28, 22, tzinfo=UTC), datetime(2026, 10, 24, 22, tzinfo=UTC)])
+def test_every_hour_of_a_night_with_a_change_of_time_is_judged_once_when_it_is_over(
+    night: datetime, lake: Lake
+) -> None:
+    receive(lake, [delivery(0, at=night)])
+    looks = [night + timedelta(hours=number, minutes=41) for number in range(6)]
+    judged = [inspection.volume(lake, ZONE, look).hour.astimezone(UTC) for look in looks]
+    assert judged == [look.replace(minute=0) - timedelta(hours=1) for look in looks]
+
+
 def test_a_field_is_new_for_a_day_and_known_afterwards(lake: Lake, departments: pl.DataFrame) -> None:
     day = timedelta(days=1)
     batch(

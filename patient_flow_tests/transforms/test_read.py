@@ -226,6 +226,15 @@ def test_ids_become_keyed_pseudonyms_and_names_never_do_match() -> None:
     assert "p-1" not in str(row)
 
 
+@pytest.mark.parametrize(("body", "tells_nothing"), [(SNAPSHOT, set()), (ADMISSION, {"event_id", "event_key"})])
+def test_without_the_key_no_hash_in_silver_tells_who_it_is(body: dict[str, object], tells_nothing: set[str]) -> None:
+    """Whoever has silver and a list of all patients could try each of them; an id that the sender gave is no hash."""
+    mine, theirs = (candidates(judged(json.dumps(body).encode()), key) for key in ("a key", "another key"))
+    derived = {"event_id", "visit_id", "patient_id", "event_key", "body_hash", "visit_hash", "patient_hash"}
+    assert {name for name in derived if mine[name].equals(theirs[name])} == tells_nothing
+    assert mine["event_id"].str.len_chars().item() <= 64
+
+
 @given(st.lists(st.binary(max_size=60) | st.sampled_from([json.dumps(SNAPSHOT).encode(), b"{}", b"[]"]), max_size=12))
 def test_no_body_changes_another(bodies: list[bytes]) -> None:
     together = judged(*bodies).drop(*COORDINATES)

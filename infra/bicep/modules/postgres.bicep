@@ -88,16 +88,6 @@ resource server 'Microsoft.DBforPostgreSQL/flexibleServers@2024-08-01' = {
   }
 }
 
-resource administrators 'Microsoft.DBforPostgreSQL/flexibleServers/administrators@2024-08-01' = {
-  parent: server
-  name: adminGroupId
-  properties: {
-    principalName: adminGroupName
-    principalType: 'Group'
-    tenantId: tenant().tenantId
-  }
-}
-
 resource database 'Microsoft.DBforPostgreSQL/flexibleServers/databases@2024-08-01' = {
   parent: server
   name: 'dagster'
@@ -105,11 +95,10 @@ resource database 'Microsoft.DBforPostgreSQL/flexibleServers/databases@2024-08-0
     charset: 'UTF8'
     collation: 'en_US.utf8'
   }
-  dependsOn: [
-    administrators
-  ]
 }
 
+// The service makes one change at a time: each of these waits for the one before.
+@batchSize(1)
 resource firewall 'Microsoft.DBforPostgreSQL/flexibleServers/firewallRules@2024-08-01' = [for (address, i) in operatorIps: {
   parent: server
   name: 'operator-${i}'
@@ -122,7 +111,6 @@ resource firewall 'Microsoft.DBforPostgreSQL/flexibleServers/firewallRules@2024-
   ]
 }]
 
-// The service makes one change at a time: each setting waits for the one before.
 resource requireTls 'Microsoft.DBforPostgreSQL/flexibleServers/configurations@2024-08-01' = {
   parent: server
   name: 'require_secure_transport'
@@ -144,6 +132,20 @@ resource logConnections 'Microsoft.DBforPostgreSQL/flexibleServers/configuration
   }
   dependsOn: [
     requireTls
+  ]
+}
+
+// Last: a server that has only just been made refuses administrators (AadAuthOperationCannotBePerformed…).
+resource administrators 'Microsoft.DBforPostgreSQL/flexibleServers/administrators@2024-08-01' = {
+  parent: server
+  name: adminGroupId
+  properties: {
+    principalName: adminGroupName
+    principalType: 'Group'
+    tenantId: tenant().tenantId
+  }
+  dependsOn: [
+    logConnections
   ]
 }
 

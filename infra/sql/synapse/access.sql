@@ -175,7 +175,7 @@ AS RETURN
     FROM security.ReaderScope AS s
     WHERE (s.hospital_id IS NULL OR s.hospital_id = @hospital_id)
         AND (s.department IS NULL OR @department IS NULL OR s.department = @department)
-        AND (s.principal_name = USER_NAME() OR IS_ROLEMEMBER(s.principal_name) = 1)
+        AND (s.principal_name = USER_NAME() OR IS_MEMBER(s.principal_name) = 1)
     UNION ALL
     SELECT 1 AS is_visible
     WHERE IS_ROLEMEMBER('patient_flow_loader') = 1 OR IS_ROLEMEMBER('db_owner') = 1
@@ -191,7 +191,7 @@ AS RETURN
         ON (s.hospital_id IS NULL OR s.hospital_id = d.hospital_id)
         AND (s.department IS NULL OR s.department = d.department)
     WHERE d.department_key = @department_key
-        AND (s.principal_name = USER_NAME() OR IS_ROLEMEMBER(s.principal_name) = 1)
+        AND (s.principal_name = USER_NAME() OR IS_MEMBER(s.principal_name) = 1)
     UNION ALL
     SELECT 1 AS is_visible
     WHERE IS_ROLEMEMBER('patient_flow_loader') = 1 OR IS_ROLEMEMBER('db_owner') = 1

@@ -97,7 +97,7 @@ AS RETURN
     FROM security.ReaderScope AS s
     WHERE (s.hospital_id IS NULL OR s.hospital_id = @hospital_id)
         AND (s.department IS NULL OR @department IS NULL OR s.department = @department)
-        AND (s.principal_name = USER_NAME() OR IS_ROLEMEMBER(s.principal_name) = 1)
+        AND (s.principal_name = USER_NAME() OR IS_ONE_OF(s.principal_name) = 1)
     UNION ALL
     SELECT 1 AS is_visible
     WHERE IS_ROLEMEMBER('patient_flow_loader') = 1 OR IS_ROLEMEMBER('db_owner') = 1""",
@@ -112,7 +112,7 @@ AS RETURN
         ON (s.hospital_id IS NULL OR s.hospital_id = d.hospital_id)
         AND (s.department IS NULL OR s.department = d.department)
     WHERE d.department_key = @department_key
-        AND (s.principal_name = USER_NAME() OR IS_ROLEMEMBER(s.principal_name) = 1)
+        AND (s.principal_name = USER_NAME() OR IS_ONE_OF(s.principal_name) = 1)
     UNION ALL
     SELECT 1 AS is_visible
     WHERE IS_ROLEMEMBER('patient_flow_loader') = 1 OR IS_ROLEMEMBER('db_owner') = 1""",
@@ -120,13 +120,16 @@ AS RETURN
 """Inline functions of the security policy; dedicated pools know filter predicates only, and these are such."""
 
 
-def transact_sql(text_type: str, loader_grants: Iterable[str], collation: str = "") -> list[str]:
+def transact_sql(
+    text_type: str, loader_grants: Iterable[str], *, collation: str = "", is_one_of: str = "IS_MEMBER"
+) -> list[str]:
     """Roles and a security policy. Readers get the views and no table: ownership chaining opens what a view needs.
 
     The dashboard gets the tables. DimPatient has no filter (it names no place): that role is not for people.
 
     ``text_type`` is the type of the three columns of ``ReaderScope``. Hospital and department have the ``collation`` of
-    the columns they are compared with: two of different ones cannot be.
+    the columns they are compared with: two of different ones cannot be. ``is_one_of`` asks whether the user is a member
+    of what a line of it names: IS_MEMBER knows roles and groups, IS_ROLEMEMBER roles alone.
     """
     place_type = f"{text_type} COLLATE {collation}" if collation else text_type
     filters = [
@@ -154,7 +157,7 @@ def transact_sql(text_type: str, loader_grants: Iterable[str], collation: str = 
         f"    principal_name {text_type} NOT NULL,\n"
         f"    hospital_id {place_type} NULL,\n"
         f"    department {place_type} NULL\n)",
-        *(function.replace("TEXT", text_type) for function in _PREDICATES),
+        *(function.replace("TEXT", text_type).replace("IS_ONE_OF", is_one_of) for function in _PREDICATES),
         "CREATE SECURITY POLICY security.reader_scope\n    "
         + ",\n    ".join(f"ADD FILTER PREDICATE {filter_}" for filter_ in filters)
         + "\nWITH (STATE = ON)",

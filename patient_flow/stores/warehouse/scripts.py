@@ -43,9 +43,10 @@ _STATE = "GRANT VIEW DATABASE STATE"
 _STATISTICS = tuple(f"GRANT ALTER ON OBJECT::dbo.{table.name}" for table in TABLES.values())
 
 ACCESS: Mapping[str, Callable[[], Sequence[str]]] = {
-    "synapse": lambda: access.transact_sql("NVARCHAR(128)", (_BULK, _STATE, *_STATISTICS), CASE_SENSITIVE),
-    "mssql": lambda: access.transact_sql("NVARCHAR(128)", (), CASE_SENSITIVE),
-    "fabric": lambda: access.transact_sql("VARCHAR(384)", (_BULK,)),
+    "synapse": lambda: access.transact_sql("NVARCHAR(128)", (_BULK, _STATE, *_STATISTICS), collation=CASE_SENSITIVE),
+    "mssql": lambda: access.transact_sql("NVARCHAR(128)", (), collation=CASE_SENSITIVE),
+    # No groups: IS_MEMBER is not among the functions that are listed for a Fabric Warehouse.
+    "fabric": lambda: access.transact_sql("VARCHAR(384)", (_BULK,), is_one_of="IS_ROLEMEMBER"),
     "postgresql": access.postgresql,
     "sqlite": lambda: (
         "-- SQLite has no users: whoever may read the file reads everything. Give the loader's account the folder,\n"

@@ -219,6 +219,15 @@ def test_on_transact_sql_whatever_names_a_place_is_filtered(access: str) -> None
     assert granted(access, "SELECT", "reader") == {*(view.name for view in VIEWS), "DimTime"}
 
 
+@pytest.mark.parametrize(
+    ("kind", "asked"), [("synapse", "IS_MEMBER"), ("mssql", "IS_MEMBER"), ("fabric", "IS_ROLEMEMBER")]
+)
+def test_a_line_of_reader_scope_may_name_a_group_where_the_database_knows_groups(kind: str, asked: str) -> None:
+    """IS_ROLEMEMBER says of a group that it is no role, so that its members would see nothing."""
+    text = scripts(kind)["access.sql"]
+    assert re.findall(r"(\w+)\(s\.principal_name\) = 1", text) == [asked, asked]
+
+
 def test_the_guide_gives_roles_that_the_script_makes(access: str) -> None:
     guide = (INFRA.parent / "docs" / "deploy.md").read_text()
     given = re.findall(r"sp_addrolemember 'patient_flow_(\w+)', 'id-pf-prod-(\w+)'", guide)

@@ -1,0 +1,107 @@
+"""Settings that the tables depend on: a new time zone is taken over, another key of the pseudonyms is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+
+import polars as pl
+import pytest
+
+from patient_flow.contracts.tables import DATA_QUALITY_DAY, DIM_TIME, KPI_DEPARTMENT_DAY, SILVER_EVENTS
+from patient_flow.pipeline import gold, silver
+from patient_flow.pipeline.rebuild import rebuild
+from patient_flow.stores.lake import Lake
+from patient_flow.transforms.read import Reading
+from patient_flow_tests import builders
+from patient_flow_tests.builders import (
+    NOW,
+    SECRET,
+    STEPS,
+    ZONE,
+    Delivery,
+    at,
+    contents,
+    event,
+    receive,
+    run_micro_batches,
+    run_step,
+)
+
+WITH_DATES = (DIM_TIME, KPI_DEPARTMENT_DAY, DATA_QUALITY_DAY)
+
+
+def visits(number: int) -> list[Delivery]:
+    """Patients who came around midnight, of Paris and of New York."""
+    hours = ("00:30", "04:30", "22:30", "23:30")
+    return [
+        Delivery(
+            event(event_id=f"e{number}-{hour}", visit_id=f"v{number}-{hour}", event_time=at(hour)),
+            at(hour),
+            "0",
+            10 * number + place,
+        )
+        for place, hour in enumerate(hours)
+    ]
+
+
+def test_tables_with_local_dates_follow_a_new_time_zone_without_a_new_event(
+    lakes: Callable[[int], AbstractContextManager[list[Lake]]],
+    departments: pl.DataFrame,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with lakes(2) as (moved, always_there):
+        run_micro_batches(moved, [visits(1)], departments)
+        monkeypatch.setattr(builders, "ZONE", "America/New_York")
+        for step in STEPS:
+            run_step(step, moved, departments)
+        run_micro_batches(always_there, [visits(1)], departments)
+        for table in WITH_DATES:
+            assert contents(moved, table).equals(contents(always_there, table)), table.path
+        versions = [moved.open(table).version for table in WITH_DATES]
+        for step in STEPS:
+            run_step(step, moved, departments)
+        assert [moved.open(table).version for table in WITH_DATES] == versions
+
+
+@pytest.fixture
+def other(departments: pl.DataFrame) -> Reading:
+    return Reading(departments, "another key")
+
+
+def test_another_key_is_refused_before_a_patient_becomes_two(
+    lake: Lake, departments: pl.DataFrame, other: Reading
+) -> None:
+    run_micro_batches(lake, [visits(1)], departments)
+    before = contents(lake, SILVER_EVENTS)
+    receive(lake, visits(2))
+    for step in (
+        lambda: silver.accept_events(lake, other, run_id="test"),
+        lambda: silver.quarantine_events(lake, other, now=NOW, run_id="test"),
+        lambda: silver.replay(lake, other, reason=None, run_id="test"),
+    ):
+        with pytest.raises(silver.KeyRefused, match="run `patient-flow rebuild`"):
+            step()
+    assert contents(lake, SILVER_EVENTS).equals(before)
+
+
+def test_a_rebuild_takes_over_another_key_and_the_former_one_is_refused_from_then_on(
+    lake: Lake, departments: pl.DataFrame, other: Reading
+) -> None:
+    run_micro_batches(lake, [visits(1)], departments)
+    patients = set(contents(lake, SILVER_EVENTS)["patient_id"])
+    list(rebuild(lake, other, departments, ZONE, now=NOW, run_id="test"))
+    assert patients.isdisjoint(contents(lake, SILVER_EVENTS)["patient_id"])
+    receive(lake, visits(2))
+    with pytest.raises(silver.KeyRefused):
+        silver.accept_events(lake, Reading(departments, SECRET), run_id="test")
+    silver.accept_events(lake, other, run_id="test")
+    list(gold.all_steps(lake, departments, ZONE, run_id="test"))
+    assert contents(lake, SILVER_EVENTS).height == len(visits(1)) + len(visits(2))
+
+
+def test_a_lake_that_records_no_key_yet_takes_the_one_there_is(lake: Lake, departments: pl.DataFrame) -> None:
+    run_micro_batches(lake, [visits(1)], departments)
+    lake.open(SILVER_EVENTS).append(SILVER_EVENTS.empty(), {silver.PSEUDONYMS: -1})
+    run_micro_batches(lake, [visits(2)], departments)
+    assert lake.open(SILVER_EVENTS).progress(silver.PSEUDONYMS) == silver.key_of(SECRET)[silver.PSEUDONYMS]
