@@ -8,6 +8,7 @@ those seen when it was read. Not here: SQL (``queries``), filters and numbers (`
 from __future__ import annotations
 
 import contextlib
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -41,10 +42,12 @@ RETURNS_SECONDS = 900.0
 DAY = timedelta(days=1)
 _NO_TABLES = ("no such table", "does not exist", "Invalid object name")
 
+_LOG = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True)
 class Load:
-    """What the load log says."""
+    """What the load log says of the tables that a page reads: of several loads the oldest, as the page is no newer."""
 
     newest_event_at: datetime | None = None
     loaded_at: datetime | None = None
@@ -79,9 +82,10 @@ class Answer:
     """What can be shown: a snapshot (an older one while a newer cannot be had yet), or why there is none."""
 
     load: Load
+    """That of the snapshot where there is one, whatever has been loaded since: it says how old the figures are."""
     snapshot: Snapshot | None = None
     problem: str = ""
-    """The warehouse's error when it cannot be read."""
+    """Why the warehouse cannot be read, or could not when newer rows were last asked for."""
     is_reading: bool = False
     """True while newer or more days are being read."""
 
@@ -97,6 +101,7 @@ class Snapshots:
         self._looked: tuple[float, Load | WarehouseError] = (float("-inf"), Load())
         self._history = _History(self._days)
         self._newest: Snapshot | None = None
+        self._problem = ""
         self._reader = Background[None]("warehouse reader")
         self._under_way: dict[tuple[date, date, Load], Future[None]] = {}
 
@@ -116,20 +121,23 @@ class Snapshots:
 
     def answer(self, days: int) -> Answer:
         """The newest state of at least the last ``days`` days, as far as it can be had in a moment."""
+        today = self._clock().astimezone(self._zone).date()
+        first = today - (max(days, COMPARED_DAYS) - 1) * DAY
         try:
             load = self.load()
-            if load.is_empty:
-                return Answer(load)
-            today = self._clock().astimezone(self._zone).date()
-            first = today - (max(days, COMPARED_DAYS) - 1) * DAY
-            if not self._suffices(first, today, load):
-                with contextlib.suppress(TimeoutError):
-                    self._reading(first, today, load).result(PATIENCE_SECONDS)
         except WarehouseError as error:
-            known = self._newest
+            known = self._known_since(first)
             return Answer(known.load if known else Load(), known, str(error))
-        known = self._newest if self._newest is not None and self._newest.first <= first else None
-        return Answer(load, known, is_reading=not self._suffices(first, today, load))
+        if load.is_empty:
+            return Answer(load)
+        if not self._suffices(first, today, load):
+            # What goes wrong is noted by the reader, also when it does so after this page has stopped waiting.
+            with contextlib.suppress(Exception):
+                self._reading(first, today, load).result(PATIENCE_SECONDS)
+        is_missing = not self._suffices(first, today, load)
+        problem = self._problem if is_missing else ""
+        known = self._known_since(first)
+        return Answer(known.load if known else load, known, problem, is_reading=is_missing and not problem)
 
     def warm(self) -> None:
         """Reads the longest period ahead of its first viewer, piece by piece so that shorter ones come first."""
@@ -143,6 +151,11 @@ class Snapshots:
     def close(self, patience: float) -> None:
         """Reads nothing more, and waits ``patience`` seconds for what is being read."""
         self._reader.close(patience)
+
+    def _known_since(self, first: date) -> Snapshot | None:
+        """The newest snapshot, unless the page would take the days that it lacks for days without patients."""
+        known = self._newest
+        return known if known is not None and known.first <= first else None
 
     def _suffices(self, first: date, today: date, load: Load) -> bool:
         known = self._newest
@@ -162,7 +175,13 @@ class Snapshots:
             return
         # A period that was asked for once stays in memory: the next viewer of it does not wait.
         length = self._newest.today - self._newest.first if self._newest else timedelta()
-        self._newest = self._read(min(first, today - length), today, load)
+        try:
+            self._newest = self._read(min(first, today - length), today, load)
+        except Exception as error:
+            self._problem = str(error) or type(error).__name__
+            _LOG.warning("the facts cannot be read: %s", self._problem, exc_info=not isinstance(error, WarehouseError))
+            raise
+        self._problem = ""
 
     def _read(self, first: date, today: date, load: Load) -> Snapshot:
         warehouse, zone, yesterday = self._warehouse, self._zone, today - DAY

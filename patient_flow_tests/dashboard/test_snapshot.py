@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -25,17 +27,24 @@ from patient_flow_tests.stacks import Servers, Stack
 
 
 class Counting(Warehouse):
-    """A warehouse that counts what is asked, and can be away."""
+    """A warehouse that counts what is asked, and can be away, refuse a table, or answer about loads only."""
 
     def __init__(self, url: str, kind: str) -> None:
         super().__init__(url, kind)
         self.asked: Counter[str] = Counter()
         self.is_away = False
+        self.refuses = ""
+        self.hangs: threading.Event | None = None
 
     def query(self, statement: Any, params: Mapping[str, object] | None = None) -> pl.DataFrame:
         if self.is_away:
             raise WarehouseError("no route to host")
-        self.asked[str(statement).split("FROM")[1].split()[0].strip('"')] += 1
+        table = str(statement).split("FROM")[1].split()[0].strip('"')
+        self.asked[table] += 1
+        if self.refuses == table:
+            raise WarehouseError(f"no permission to read {table}")
+        if self.hangs and table != "LoadLog":
+            self.hangs.wait(10)
         return super().query(statement, params)
 
 
@@ -110,6 +119,51 @@ def test_while_the_warehouse_is_away_the_last_figures_stay(warehouse: Counting, 
     assert answer.snapshot is seen
     warehouse.is_away = False
     assert snapshots.answer(7).problem == ""
+
+
+def test_figures_that_a_newer_load_cannot_replace_keep_their_own_age(
+    warehouse: Counting, group: Hospital, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The load log answers, the facts do not: the page must not give old figures the age of the new load."""
+    snapshots = Snapshots(warehouse, ZoneInfo(ZONE), lambda: group.now)
+    seen = settled(snapshots, 7)
+    monkeypatch.setattr(module, "PATIENCE_SECONDS", 0.0)
+    warehouse.hangs = threading.Event()
+    change(warehouse, f"UPDATE \"LoadLog\" SET newest_event_at = '{_text(group.now + timedelta(hours=3))}'")
+    answer = snapshots.answer(7)
+    assert snapshots.load().newest_event_at == group.now + timedelta(hours=3)
+    assert answer.snapshot is seen
+    assert answer.load is seen.load
+    assert answer.is_reading
+    warehouse.hangs.set()
+    assert settled(snapshots, 7).load.newest_event_at == group.now + timedelta(hours=3)
+
+
+def test_what_goes_wrong_after_a_page_has_stopped_waiting_is_said_by_the_next_one_and_logged(
+    warehouse: Counting, group: Hospital, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(module, "PATIENCE_SECONDS", 0.0)
+    snapshots = Snapshots(warehouse, ZoneInfo(ZONE), lambda: group.now)
+    seen = settled(snapshots, 7)
+    warehouse.refuses = "FactPatientFlow"
+    change(warehouse)
+    snapshots.answer(7)
+    wait_until(lambda: bool(snapshots.answer(7).problem))
+    answer = snapshots.answer(7)
+    assert answer.problem == "no permission to read FactPatientFlow"
+    assert (answer.snapshot, answer.load, answer.is_reading) == (seen, seen.load, False)
+    assert "no permission to read FactPatientFlow" in caplog.text
+    warehouse.refuses = ""
+    wait_until(lambda: not snapshots.answer(7).problem)
+    assert snapshots.answer(7).load.versions != seen.load.versions
+
+
+def wait_until(holds: Callable[[], bool]) -> None:
+    for _ in range(200):
+        if holds():
+            return
+        time.sleep(0.02)
+    raise AssertionError("it did not come")
 
 
 def test_a_warehouse_that_was_never_there_gives_nothing_but_the_reason(warehouse: Counting, group: Hospital) -> None:
