@@ -11,7 +11,6 @@ from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
 
 import jinja2
-import polars as pl
 
 from patient_flow.contracts import events
 from patient_flow.dashboard.access import Viewer
@@ -20,7 +19,7 @@ from patient_flow.dashboard.formats import LANGUAGES, Locale, preferred_language
 from patient_flow.dashboard.panels import Panels
 from patient_flow.dashboard.parts import Panel, ShownCard, Value
 from patient_flow.dashboard.selection import AGE_BANDS, Selection
-from patient_flow.dashboard.snapshot import PERIODS, Answer, Load
+from patient_flow.dashboard.snapshot import PERIODS, Answer, Load, Readmissions
 from patient_flow.dashboard.texts import Words
 
 CSV_COLUMNS = ("panel", "row", "measure", "value")
@@ -112,10 +111,10 @@ class Filter:
 
 
 class Page:
-    """One answer for one viewer. ``returns`` are the rows of readmissions, None while they are being read."""
+    """One answer for one viewer."""
 
     def __init__(
-        self, request: Request, answer: Answer, returns: pl.DataFrame | None, zone: ZoneInfo, freshness: Freshness
+        self, request: Request, answer: Answer, returns: Readmissions, zone: ZoneInfo, freshness: Freshness
     ) -> None:
         self._request = request
         self._answer = answer

@@ -13,6 +13,7 @@ from patient_flow.dashboard import charts
 from patient_flow.dashboard.figures import ADMISSION, QUALITY_TOTAL, Card, Figures
 from patient_flow.dashboard.formats import Locale
 from patient_flow.dashboard.parts import Column, Legend, Panel, ShownCard, Table, Value
+from patient_flow.dashboard.snapshot import Readmissions
 from patient_flow.dashboard.texts import Words
 
 c = pl.col
@@ -27,7 +28,7 @@ class Panels:
     """All parts of one page; ``link`` gives the address of the same page with other filters."""
 
     def __init__(
-        self, figures: Figures, returns: pl.DataFrame | None, words: Words, locale: Locale, link: Callable[..., str]
+        self, figures: Figures, returns: Readmissions, words: Words, locale: Locale, link: Callable[..., str]
     ) -> None:
         self._figures = figures
         self._returns = returns
@@ -353,17 +354,17 @@ class Panels:
             self._column("readmissions", "count"),
             self._column("readmission_pct", "percent"),
         ]
-        if self._returns is None:
-            pending = words("readmissions_pending")
+        if self._returns.rows is None:
+            missing = words("readmissions_pending" if self._returns.is_pending else "readmissions_unavailable")
             return Panel(
                 "readmissions",
                 words("readmissions_panel"),
-                f"{note} {pending}",
+                f"{note} {missing}",
                 Table(columns, []),
                 width="third",
                 pending=True,
             )
-        frame = self._figures.readmissions(self._returns)
+        frame = self._figures.readmissions(self._returns.rows)
         drawn = [
             charts.Bar(
                 self._name(row["place"]),

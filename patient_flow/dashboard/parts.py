@@ -54,7 +54,7 @@ class Panel:
     more: Table | None = None
     """Rows that stand open below the chart."""
     pending: bool = False
-    """True while the numbers are being read."""
+    """True where there are no numbers and the note says why."""
 
 
 @dataclass(frozen=True)

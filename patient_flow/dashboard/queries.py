@@ -32,6 +32,9 @@ _CENSUS = TABLES[FACT_BED_CENSUS.path]
 _DAILY = TABLES[KPI_DEPARTMENT_DAY.path]
 _QUALITY = TABLES[DATA_QUALITY_DAY.path]
 
+READ = tuple(str(table.name) for table in (_DEPARTMENTS, _PATIENTS, _STAYS, _CENSUS, _DAILY, _QUALITY))
+"""Names of the tables that a page reads."""
+
 _STAYS_OF_PATIENTS = _STAYS.outerjoin(_PATIENTS, _PATIENTS.c.patient_key == _STAYS.c.patient_key)
 
 

@@ -19,7 +19,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-import polars as pl
 import uvicorn
 from anyio.to_thread import current_default_thread_limiter
 from starlette.applications import Starlette
@@ -36,7 +35,7 @@ from patient_flow.dashboard.access import Refused, SignIn, Viewer
 from patient_flow.dashboard.figures import Figures
 from patient_flow.dashboard.formats import preferred_language
 from patient_flow.dashboard.pages import Freshness, Page, Request, refusal
-from patient_flow.dashboard.snapshot import Answer, Returns, Snapshots
+from patient_flow.dashboard.snapshot import Answer, Readmissions, Returns, Snapshots
 from patient_flow.services import Services
 from patient_flow.stores.warehouse.warehouse import Warehouse, WarehouseError
 
@@ -161,11 +160,11 @@ class Dashboard:
             _LOG.warning("the warehouse cannot be read: %s", answer.problem)
         returns = self._returns_for(answer, request)
         page = Page(request, answer, returns, self._zone, self._options.freshness)
-        return page, answer.is_reading or returns is None
+        return page, answer.is_reading or returns.is_pending
 
-    def _returns_for(self, answer: Answer, request: Request) -> pl.DataFrame | None:
-        if answer.snapshot is None or answer.problem:
-            return None
+    def _returns_for(self, answer: Answer, request: Request) -> Readmissions:
+        if answer.snapshot is None:
+            return Readmissions(problem=answer.problem)
         figures = Figures(answer.snapshot, request.selection, request.viewer, request.now)
         return self._returns.between(*figures.returns_between)
 

@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
@@ -39,6 +39,8 @@ PATIENCE_SECONDS = 1.2
 """How long a page waits for rows; then it shows what there is, and asks again."""
 RETURNS_SECONDS = 900.0
 """How long readmissions hold: only late events change them."""
+RETRY_SECONDS = 60.0
+"""How long readmissions rest after they could not be read: the query is the longest of all."""
 DAY = timedelta(days=1)
 _NO_TABLES = ("no such table", "does not exist", "Invalid object name")
 
@@ -244,6 +246,19 @@ def _replaced(days: _Days | None, first: date, last: date, read: _Days) -> _Days
     return _Days(*(pl.concat([known.filter(others), new]) for known, new in zip(days, read, strict=True)))
 
 
+@dataclass(frozen=True)
+class Readmissions:
+    """Rows of ``queries.returns``; None while they are being read, or when ``problem`` says why they cannot be."""
+
+    rows: pl.DataFrame | None = None
+    problem: str = ""
+
+    @property
+    def is_pending(self) -> bool:
+        """True while there is nothing yet but to wait."""
+        return self.rows is None and not self.problem
+
+
 class Returns:
     """Discharges a month back and the admissions that followed them: long to read, and changed by late events only."""
 
@@ -254,16 +269,17 @@ class Returns:
         self._lock = threading.Lock()
         self._known: dict[tuple[date, date], _Reading] = {}
 
-    def between(self, first: date, last: date) -> pl.DataFrame | None:
-        """Rows of ``queries.returns`` for discharges on these dates; None while they are being read."""
+    def between(self, first: date, last: date) -> Readmissions:
+        """What followed discharges on these dates: the last rows read, old ones while newer cannot be had."""
         with self._lock:
             # Windows end 31 days before today: those of yesterday are no longer asked for.
             self._known = {dates: reading for dates, reading in self._known.items() if dates[1] >= last}
             reading = self._known.setdefault((first, last), _Reading())
+            reading.settle()
             if reading.is_due:
                 hours = queries.hours_of(first, last, self._zone)
                 reading.start(self._reader.submit(lambda: queries.returns(self._warehouse, hours)))
-            return reading.rows
+            return reading.found
 
     def close(self, patience: float) -> None:
         """Reads nothing more, and waits ``patience`` seconds for what is being read."""
@@ -274,24 +290,29 @@ class Returns:
 class _Reading:
     """Readmissions of one range of dates: the last rows read, and maybe newer ones under way."""
 
-    _rows: pl.DataFrame | None = None
+    found: Readmissions = field(default_factory=Readmissions)
     _under_way: Future[pl.DataFrame] | None = None
     _started_at: float = float("-inf")
 
-    @property
-    def rows(self) -> pl.DataFrame | None:
-        """The last rows read."""
-        if self._under_way is not None and self._under_way.done():
-            if self._under_way.exception() is None:
-                self._rows = self._under_way.result()
-            self._under_way = None
-        return self._rows
+    def settle(self) -> None:
+        """Takes what has been read by now, or notes why it could not be."""
+        if self._under_way is None or not self._under_way.done():
+            return
+        reading, self._under_way = self._under_way, None
+        if reading.cancelled():
+            return
+        error = reading.exception()
+        if error is None:
+            self.found = Readmissions(reading.result())
+        else:
+            self.found = Readmissions(self.found.rows, str(error) or type(error).__name__)
+            _LOG.warning("readmissions cannot be read: %s", self.found.problem)
 
     @property
     def is_due(self) -> bool:
-        """True when nothing is under way and the rows are old, or a moment has passed since reading them failed."""
-        age = time.monotonic() - self._started_at
-        return self._under_way is None and age > (LOOK_SECONDS if self._rows is None else RETURNS_SECONDS)
+        """True when nothing is under way and the rows are old, or a while has passed since reading them failed."""
+        holds = RETRY_SECONDS if self.found.problem else RETURNS_SECONDS
+        return self._under_way is None and time.monotonic() - self._started_at > holds
 
     def start(self, under_way: Future[pl.DataFrame]) -> None:
         """Notes newer rows that are under way."""
@@ -306,13 +327,15 @@ def _load(warehouse: Warehouse) -> Load:
             return Load()  # nobody has run `warehouse init` or a micro-batch yet
         raise
     facts = log.filter(c("table_name") == TABLES[FACT_PATIENT_FLOW.path].name)
-    newest, loaded, lag = (log[name].max() for name in ("newest_event_at", "loaded_at", "lag_seconds"))
+    read = log.filter(c("table_name").is_in(queries.READ))
+    newest, loaded, lag = read["newest_event_at"].min(), read["loaded_at"].min(), read["lag_seconds"].max()
     return Load(
         newest if isinstance(newest, datetime) else None,
         loaded if isinstance(loaded, datetime) else None,
         timedelta(seconds=lag) if isinstance(lag, float) else None,
         tuple(log["gold_version"]),
-        is_empty=facts["gold_version"].null_count() == facts.height,
+        # Not its version: a migration forgets that, so that the next load brings the whole table.
+        is_empty=facts["loaded_at"].null_count() == facts.height,
     )
 
 

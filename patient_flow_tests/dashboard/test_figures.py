@@ -198,7 +198,7 @@ def test_readmissions_are_those_of_the_view(group: Hospital, figures: Make, retu
     assert last == made.today - timedelta(days=READMISSION_DAYS + 1)
     rows = None
     for _ in range(100):
-        rows = returns.between(first, last)
+        rows = returns.between(first, last).rows
         if rows is not None:
             break
         time.sleep(0.05)

@@ -15,11 +15,12 @@ import sqlalchemy as sa
 from starlette.testclient import TestClient
 
 from patient_flow.contracts.rules import RULES
+from patient_flow.dashboard import queries
 from patient_flow.dashboard.access import SignIn
 from patient_flow.dashboard.formats import Locale, preferred_language
 from patient_flow.dashboard.texts import NAMES, TEXTS
 from patient_flow.stores.warehouse.schema import LOAD_LOG
-from patient_flow.stores.warehouse.warehouse import Warehouse
+from patient_flow.stores.warehouse.warehouse import Warehouse, WarehouseError
 from patient_flow_tests.builders import ZONE
 from patient_flow_tests.dashboard.conftest import client_of
 from patient_flow_tests.dashboard.hospital import Hospital
@@ -184,6 +185,22 @@ def test_the_badge_says_how_old_the_newest_event_is(group: Hospital, age: timede
         health = client.get("/health")
     assert (health.status_code, health.json()["status"]) == (200, state)
     assert health.json()["newest_event_age_seconds"] == pytest.approx(age.total_seconds())
+
+
+@pytest.mark.parametrize(
+    ("language", "said"), [("en", "Not available at the moment."), ("fr", "Indisponible pour le moment.")]
+)
+def test_readmissions_that_cannot_be_read_are_called_unavailable_and_hurry_nobody(
+    group: Hospital, monkeypatch: pytest.MonkeyPatch, language: str, said: str
+) -> None:
+    def refuse(*_: object) -> None:
+        raise WarehouseError("too many rows")
+
+    monkeypatch.setattr(queries, "returns", refuse)
+    with client_of(group.warehouse, lambda: group.now) as client:
+        page = settled(client, f"/figures?lang={language}")
+    assert said in page
+    assert "too many rows" not in page
 
 
 def test_an_empty_warehouse_is_called_empty(tmp_path: Path, group: Hospital) -> None:

@@ -17,7 +17,7 @@ from polars.testing import assert_frame_equal
 from patient_flow.contracts.tables import WAREHOUSE_TABLES
 from patient_flow.dashboard import queries
 from patient_flow.dashboard import snapshot as module
-from patient_flow.dashboard.snapshot import Snapshots
+from patient_flow.dashboard.snapshot import Returns, Snapshots
 from patient_flow.pipeline.load import load_warehouse
 from patient_flow.stores.warehouse.warehouse import Warehouse, WarehouseError
 from patient_flow_tests.builders import ZONE
@@ -96,6 +96,27 @@ def test_a_load_reads_the_running_day_and_the_days_it_changed(
     assert after.begun["wait_minutes"].max() == 999
 
 
+def test_a_page_is_as_old_as_the_oldest_of_its_tables(warehouse: Counting, group: Hospital) -> None:
+    """A load of the quality table alone makes no stay newer."""
+    snapshots = Snapshots(warehouse, ZoneInfo(ZONE), lambda: group.now)
+    before = snapshots.load()
+    later = f"newest_event_at = '{_text(group.now + timedelta(hours=3))}', loaded_at = '{_text(group.now)}'"
+    change(warehouse, f"UPDATE \"LoadLog\" SET {later} WHERE table_name IN ('DataQualityDay', 'DimTime')")
+    assert snapshots.load().newest_event_at == before.newest_event_at
+    change(warehouse, f"UPDATE \"LoadLog\" SET {later} WHERE table_name <> 'DimTime'")
+    assert snapshots.load().newest_event_at == group.now + timedelta(hours=3)
+
+
+def test_a_warehouse_whose_facts_wait_for_a_new_column_is_not_empty(warehouse: Counting, group: Hospital) -> None:
+    """As `warehouse migrate` leaves it: the rows are there, and the next load brings the whole table."""
+    snapshots = Snapshots(warehouse, ZoneInfo(ZONE), lambda: group.now)
+    change(warehouse)
+    with warehouse._engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE \"LoadLog\" SET gold_version = NULL WHERE table_name = 'FactPatientFlow'")
+    assert not snapshots.load().is_empty
+    assert settled(snapshots, 7).begun.height > 0
+
+
 def test_the_next_day_makes_the_running_day_a_past_one(warehouse: Counting, group: Hospital) -> None:
     now = group.now
     snapshots = Snapshots(warehouse, ZoneInfo(ZONE), lambda: now)
@@ -158,6 +179,26 @@ def test_what_goes_wrong_after_a_page_has_stopped_waiting_is_said_by_the_next_on
     assert snapshots.answer(7).load.versions != seen.load.versions
 
 
+def test_readmissions_that_cannot_be_read_are_said_once_and_left_in_peace_for_a_minute(
+    warehouse: Counting, group: Hospital, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    returns = Returns(warehouse, ZoneInfo(ZONE))
+    last = local_date(group.now) - timedelta(days=31)
+    dates = (last - timedelta(days=6), last)
+    warehouse.refuses = "FactPatientFlow"
+    assert returns.between(*dates).is_pending
+    wait_until(lambda: not returns.between(*dates).is_pending)
+    asked = warehouse.asked["FactPatientFlow"]
+    for _ in range(3):
+        assert returns.between(*dates).problem == "no permission to read FactPatientFlow"
+    assert warehouse.asked["FactPatientFlow"] == asked == 1
+    assert caplog.text.count("no permission to read FactPatientFlow") == 1
+    warehouse.refuses = ""
+    monkeypatch.setattr(module, "RETRY_SECONDS", 0.0)
+    wait_until(lambda: returns.between(*dates).rows is not None)
+    assert returns.between(*dates).problem == ""
+
+
 def wait_until(holds: Callable[[], bool]) -> None:
     for _ in range(200):
         if holds():
@@ -185,7 +226,11 @@ def test_no_page_waits_for_a_slow_warehouse(
 
 
 def answer_first(group: Hospital) -> object:
-    return group.now.astimezone(ZoneInfo(ZONE)).date() - timedelta(days=27)
+    return local_date(group.now) - timedelta(days=27)
+
+
+def local_date(instant: datetime) -> date:
+    return instant.astimezone(ZoneInfo(ZONE)).date()
 
 
 @pytest.mark.embedded_only("it compares the two databases")
