@@ -193,7 +193,13 @@ def serve(
     address = f"http://{shown}:{listener.getsockname()[1]}/"
     dashboard = Dashboard(services.warehouse, ZoneInfo(services.settings.timezone), options)
     config = uvicorn.Config(
-        dashboard.application(), log_level="warning", access_log=False, ws="none", timeout_graceful_shutdown=5
+        dashboard.application(),
+        log_level="warning",
+        access_log=False,
+        ws="none",
+        timeout_graceful_shutdown=5,
+        # The sign-in trusts the machine at the other end of the connection, not the one that a header names.
+        proxy_headers=False,
     )
     try:
         _Server(config, lambda: on_ready(address)).run(sockets=[listener])
