@@ -82,6 +82,8 @@ class Badge:
     state: str
     title: str
     lines: Sequence[str]
+    moment: str
+    """When it was made: what a page that loses its server says of its figures."""
 
 
 @dataclass(frozen=True)
@@ -189,9 +191,10 @@ class Page:
             lines.append(words("freshness", age=locale.duration(self._request.now - load.newest_event_at)))
         if load.lag is not None:
             lines.append(words("freshness_load", lag=locale.duration(load.lag)))
-        lines.append(words("as_of", moment=locale.moment(self._request.now)))
+        moment = locale.moment(self._request.now)
+        lines.append(words("as_of", moment=moment))
         lines.append(words("times_in", zone=locale.zone.key))
-        return Badge(state, words(state), lines)
+        return Badge(state, words(state), lines, moment)
 
     def _banner(self, state: str) -> str:
         load, now, locale = self._answer.load, self._request.now, self._locale

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import re
 import shutil
@@ -17,6 +18,7 @@ from zoneinfo import ZoneInfo
 import pytest
 import uvicorn
 
+from patient_flow.dashboard.formats import Locale
 from patient_flow.dashboard.server import Dashboard
 from patient_flow_tests.builders import ZONE
 from patient_flow_tests.dashboard.hospital import Hospital
@@ -44,12 +46,12 @@ Open = Callable[..., "Page"]
 pytestmark = pytest.mark.embedded_only("it is about the page, whatever database the figures come from")
 
 
-@pytest.fixture(scope="module")
-def address(group: Hospital) -> Iterator[str]:
+@contextlib.contextmanager
+def served(group: Hospital, port: int = 0) -> Iterator[str]:
     """A dashboard behind a real port."""
-    listener = socket.create_server(("127.0.0.1", 0))
+    listener = socket.create_server(("127.0.0.1", port))
     app = Dashboard(group.warehouse, ZoneInfo(ZONE), clock=lambda: group.now).application()
-    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", ws="none"))
+    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", ws="none", timeout_graceful_shutdown=1))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     while not server.started:
@@ -58,6 +60,13 @@ def address(group: Hospital) -> Iterator[str]:
     server.should_exit = True
     thread.join()
     listener.close()
+
+
+@pytest.fixture(scope="module")
+def address(group: Hospital) -> Iterator[str]:
+    """The dashboard of most tests."""
+    with served(group) as made:
+        yield made
 
 
 @pytest.fixture(scope="module")
@@ -148,6 +157,46 @@ def test_a_refresh_keeps_open_tables_and_the_focus(opened: Open) -> None:
     wait_until(page, "sources.get('movements') !== 'old'")
     assert page.locator("#movements details").get_attribute("open") is not None
     assert page.evaluate("document.activeElement.closest('.panel')?.id") == "movements"
+
+
+def test_a_page_that_has_lost_its_server_says_so_until_it_is_back(browser: Browser, group: Hospital) -> None:
+    """A screen on a wall must not stay green for hours."""
+    page = browser.new_context().new_page()
+    with served(group) as address:
+        page.goto(address + "?lang=en")
+        page.wait_for_selector(FILLED)
+        page.evaluate("refresh()")
+        before = page.locator("#status").inner_text()
+    page.evaluate("refresh()")
+    assert page.locator("#lost").count() == 0  # once may be chance
+    page.evaluate("refresh()")
+    assert page.locator("#status.unreachable strong").inner_text() == "Unreachable"
+    since = Locale("en", ZoneInfo(ZONE)).moment(group.now)
+    assert since in page.locator("#lost").inner_text()
+    assert page.locator("#cards .figure").count() == 5
+    page.evaluate("refresh()")
+    assert page.locator("#lost").count() == 1
+    with served(group, int(address.rstrip("/").rpartition(":")[2])):
+        wait_until(page, "refresh().then(() => !document.getElementById('lost'))")
+        assert page.locator("#status").inner_text() == before
+        assert page.locator("#status.unreachable").count() == 0
+    page.context.close()
+
+
+@pytest.mark.parametrize(
+    ("status", "body"), [(502, "bad gateway"), (200, "<h1>Please sign in</h1>")], ids=["a proxy", "a sign-in"]
+)
+def test_what_somebody_else_answers_is_no_refresh(browser: Browser, address: str, status: int, body: str) -> None:
+    page = browser.new_context().new_page()
+    page.goto(address + "?lang=fr")
+    page.wait_for_selector(FILLED)
+    page.route("**/figures*", lambda route: route.fulfill(status=status, body=body, content_type="text/html"))
+    for _ in range(2):
+        page.evaluate("refresh()")
+    assert page.locator("#status.unreachable strong").inner_text() == "Injoignable"
+    assert "sans réponse depuis" in page.locator("#lost").inner_text()
+    assert page.locator("#cards .figure").count() == 5
+    page.context.close()
 
 
 def test_everything_is_reached_with_the_keyboard_in_the_order_of_the_page(opened: Open) -> None:

@@ -8,6 +8,10 @@ let shown = location.search;
 let tag = "";
 let timer = 0;
 let asked = 0;
+let failed = 0; // refreshes in a row
+
+const PATIENCE = 10000; // a server that has gone often leaves a connection that says nothing, for minutes
+const FAILURES = 2; // one may be chance
 
 function parts(root) {
   return [...root.querySelectorAll("#status, #banner, #message, #cards, .panel")];
@@ -45,24 +49,55 @@ function replace(old, part) {
   if (focused >= 0) part.querySelectorAll(reachable)[focused]?.focus({ preventScroll: true });
 }
 
+// The page cannot vouch for its figures any more: it says so, and since when, in words that came with them.
+function lose() {
+  if (++failed < FAILURES || document.getElementById("lost")) return;
+  const status = document.getElementById("status");
+  status.className = "status unreachable";
+  status.querySelector("strong").lastChild.textContent = status.dataset.unreachable;
+  const banner = document.createElement("p");
+  banner.id = "lost";
+  banner.className = "banner unreachable";
+  banner.setAttribute("role", "alert");
+  banner.textContent = status.dataset.lost;
+  status.after(banner);
+}
+
+function recover() {
+  const banner = document.getElementById("lost");
+  if (banner) {
+    banner.remove();
+    document.getElementById("status").outerHTML = sources.get("status");
+  }
+  failed = 0;
+}
+
 async function refresh() {
   clearTimeout(timer);
   const number = ++asked;
   let seconds = 15;
   try {
-    const reply = await fetch("figures" + shown, { headers: tag ? { "If-None-Match": tag } : {}, cache: "no-store" });
+    const reply = await fetch("figures" + shown, {
+      headers: tag ? { "If-None-Match": tag } : {},
+      cache: "no-store",
+      signal: AbortSignal.timeout?.(PATIENCE),
+    });
     if (number !== asked) return; // a later choice was faster
-    seconds = Number(reply.headers.get("X-Refresh-Seconds")) || seconds;
+    if (reply.status === 401 || reply.status === 403) return location.reload();
+    const refreshed = Number(reply.headers.get("X-Refresh-Seconds")); // ours; the page of a proxy or a sign-in has none
+    if (!refreshed || !(reply.ok || reply.status === 304)) throw new Error(reply.status);
+    const html = reply.ok ? await reply.text() : "";
+    if (number !== asked) return;
+    seconds = refreshed;
+    recover();
     if (reply.ok) {
       tag = reply.headers.get("ETag") || "";
-      const html = await reply.text();
       if (!form && html.includes('id="cards"')) return location.reload(); // the first figures: the filters come with them
       show(html);
-    } else if (reply.status === 401 || reply.status === 403) {
-      location.reload();
     }
   } catch {
-    // The server is away: what is shown stays, its time with it, and the next try may succeed.
+    // What is shown stays, its time with it, and the next try may succeed.
+    if (number === asked) lose();
   } finally {
     main.removeAttribute("aria-busy");
     if (number === asked) timer = setTimeout(refresh, seconds * 1000);
