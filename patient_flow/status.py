@@ -49,20 +49,23 @@ def progress(services: Services, now: datetime) -> Progress | None:
         loaded = _latest(fresh, "loaded_at")
         if loaded is None:
             return None
-        in_beds = warehouse.query(VIEWS["CurrentPatients"].select()).height
+        patients = warehouse.query(VIEWS["CurrentPatients"].select())
         departments = warehouse.query(TABLES[tables.DIM_DEPARTMENT.path].select())
         rows = _rows(services.lake)
     except (WarehouseError, LakeError):
         return None  # not there yet, or busy: the next look will tell
     newest = _latest(fresh, "newest_event_at")
-    staffed = int(departments.filter("is_current")["staffed_beds"].sum())
+    # Patients in departments without known beds would make others look full.
+    listed = departments.filter("is_current", pl.col("staffed_beds").is_not_null())
+    occupied = patients.join(listed, on=["hospital_id", "department"], how="semi").height
+    staffed = int(listed["staffed_beds"].sum())
     return Progress(
         loaded_at=loaded,
         received=rows.get(tables.BRONZE_EVENTS.path, 0),
         accepted=rows.get(tables.SILVER_EVENTS.path, 0),
         quarantined=rows.get(tables.QUARANTINE.path, 0),
-        in_beds=in_beds,
-        occupancy_pct=100 * in_beds / staffed if staffed else None,
+        in_beds=patients.height,
+        occupancy_pct=100 * occupied / staffed if staffed else None,
         age=None if newest is None else now - newest,
     )
 

@@ -1,8 +1,8 @@
 """Rows of a snapshot → the numbers of one page: pure functions of snapshot, filters, viewer and now.
 
 The definitions are those of the views: occupancy is the sum of occupied over the sum of staffed beds, whatever hours
-are added up; percentiles interpolate linearly; what has not happened yet does not count. Not here: words, formats,
-charts.
+are added up, and counts no patients of departments without known beds; percentiles interpolate linearly; what has not
+happened yet does not count. Not here: words, formats, charts.
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ WEEK = timedelta(days=7)
 ADMISSION = "Admission"
 """Origin of the patients who come from no department, as the view DepartmentInflow has it."""
 QUALITY_TOTAL = "all"
+_DEPARTMENT = ("hospital_id", "department")
+_OF_DEPARTMENT = ("department_key", *_DEPARTMENT, "hospital_name", "place", "staffed_beds", "expected_los_hours")
 
 Unit = Literal["count", "percent", "minutes", "hours"]
 
@@ -107,9 +109,20 @@ class Figures:
         return self._open(at).height
 
     def _occupancy(self, at: datetime) -> float | None:
-        valid = (c("valid_from") <= at) & (c("valid_to").is_null() | (c("valid_to") > at))
-        staffed = int(self._chosen.filter(valid)["staffed_beds"].sum())
-        return 100 * self._in_beds(at) / staffed if staffed else None
+        listed = self._listed(at)
+        staffed = int(listed["staffed_beds"].sum())
+        occupied = self._open(at).join(listed, on=_DEPARTMENT, how="semi").height
+        return 100 * occupied / staffed if staffed else None
+
+    def _listed(self, at: datetime) -> pl.DataFrame:
+        """The chosen departments whose beds are known at that time."""
+        is_valid = (c("valid_from") <= at) & (c("valid_to").is_null() | (c("valid_to") > at))
+        return self._chosen.filter(is_valid, c("staffed_beds").is_not_null())
+
+    @cached_property
+    def in_unknown_beds(self) -> int:
+        """Patients in departments without known beds, now: no occupancy counts them."""
+        return self._open(self.now).join(self._listed(self.now), on=_DEPARTMENT, how="anti").height
 
     def _admitted(self, at: datetime) -> int:
         day = at.astimezone(self._snapshot.zone).date()
@@ -127,8 +140,15 @@ class Figures:
 
     @cached_property
     def occupancy(self) -> pl.DataFrame:
-        """place, gender, occupied_bed_hours, staffed_bed_hours, occupancy_pct: genders add up to the place."""
-        occupied = self._census.group_by("place", "gender").agg(occupied_bed_hours=c("occupied_beds").sum())
+        """place, gender, occupied_bed_hours, unknown_bed_hours, staffed_bed_hours, occupancy_pct.
+
+        Genders add up to the place. ``unknown_bed_hours`` are those of the occupied ones that lie in departments
+        without known beds.
+        """
+        beds, is_unknown = c("occupied_beds"), c("staffed_beds").is_null()
+        occupied = self._census.group_by("place", "gender").agg(
+            occupied_bed_hours=beds.sum(), unknown_bed_hours=beds.filter(is_unknown).sum()
+        )
         staffed = self._staffed.group_by("place").agg(staffed_bed_hours=c("staffed_beds").sum())
         places = pl.concat([occupied.select("place"), staffed.select("place")]).unique()
         genders = occupied.select("gender").unique()
@@ -136,8 +156,10 @@ class Figures:
             places.join(genders, how="cross")
             .join(occupied, on=["place", "gender"], how="left")
             .join(staffed, on="place", how="left")
-            .with_columns(c("occupied_bed_hours").fill_null(0))
-            .with_columns(_percent("occupied_bed_hours", "staffed_bed_hours").alias("occupancy_pct"))
+            .with_columns(c("occupied_bed_hours", "unknown_bed_hours").fill_null(0))
+            .with_columns(
+                occupancy_pct=_percent(c("occupied_bed_hours") - c("unknown_bed_hours"), c("staffed_bed_hours"))
+            )
             .sort("place", "gender")
         )
 
@@ -159,12 +181,14 @@ class Figures:
         return bool(self.selection.department) and listed["hospital_id"].n_unique() == 1
 
     def _by_hour(self, *by: str) -> pl.DataFrame:
-        occupied = self._census.group_by(by).agg(occupied_bed_hours=c("occupied_beds").sum())
+        """Of departments with known beds only: a curve of patients stands beside one of beds."""
+        known = self._census.filter(c("staffed_beds").is_not_null())
+        occupied = known.group_by(by).agg(occupied_bed_hours=c("occupied_beds").sum())
         staffed = self._staffed.group_by(by).agg(staffed_bed_hours=c("staffed_beds").sum())
         return (
             staffed.join(occupied, on=by, how="left")
             .with_columns(c("occupied_bed_hours").fill_null(0))
-            .with_columns(_percent("occupied_bed_hours", "staffed_bed_hours").alias("occupancy_pct"))
+            .with_columns(occupancy_pct=_percent(c("occupied_bed_hours"), c("staffed_bed_hours")))
             .sort(by)
         )
 
@@ -264,7 +288,7 @@ class Figures:
             .agg(returned=returned.any())
             .group_by("place")
             .agg(discharges=pl.len(), readmissions=c("returned").sum())
-            .with_columns(_percent("readmissions", "discharges").alias("readmission_pct"))
+            .with_columns(readmission_pct=_percent(c("readmissions"), c("discharges")))
             .sort("place")
         )
 
@@ -312,8 +336,7 @@ class Figures:
         for column, wanted in (("gender", self.selection.gender), ("age_band", self.selection.age)):
             if wanted and column in rows.columns:
                 rows = rows.filter(c(column) == wanted)
-        known = self._chosen.select("department_key", "place", "hospital_name", "department", "expected_los_hours")
-        return rows.join(known, on="department_key")
+        return rows.join(self._chosen.select(_OF_DEPARTMENT), on="department_key")
 
     @cached_property
     def _begun(self) -> pl.DataFrame:
@@ -388,8 +411,8 @@ class Figures:
         return pl.DataFrame({"step": range(hour + 1)}, schema={"step": pl.Int64})
 
 
-def _percent(part: str, whole: str) -> pl.Expr:
-    return pl.when(c(whole) > 0).then(100 * c(part) / c(whole))
+def _percent(part: pl.Expr, whole: pl.Expr) -> pl.Expr:
+    return pl.when(whole > 0).then(100 * part / whole)
 
 
 def _number(value: object) -> float | None:

@@ -45,9 +45,16 @@ class Panels:
                 self._words(card.name),
                 self._locale.quantity(_rounded(card.value, card.unit), card.unit),
                 self._change(card),
+                self._left_out if card.name == "occupancy" else "",
             )
             for card in self._figures.cards
         ]
+
+    @property
+    def _left_out(self) -> str:
+        """The patients whom no occupancy counts, in words; empty where there are none."""
+        count = self._figures.in_unknown_beds
+        return self._words("in_unknown_beds", count=self._locale.number(count)) if count else ""
 
     def all(self) -> list[Panel]:
         """The panels in the order of the page."""
@@ -80,9 +87,11 @@ class Panels:
         rows, drawn = [], []
         for (place,), part in frame.group_by("place", maintain_order=True):
             by_gender = dict(part.select("gender", "occupancy_pct").iter_rows())
-            hours, staffed = part["occupied_bed_hours"].sum(), part["staffed_bed_hours"][0]
-            total = 100 * hours / staffed if staffed else None
-            rows.append((self._name(place), hours, staffed, total, *(by_gender.get(gender) for gender in genders)))
+            hours, unknown = part["occupied_bed_hours"].sum(), part["unknown_bed_hours"].sum()
+            staffed = part["staffed_bed_hours"][0]
+            total = 100 * (hours - unknown) / staffed if staffed else None
+            shares_of_genders = (by_gender.get(gender) for gender in genders)
+            rows.append((self._name(place), hours, unknown, staffed, total, *shares_of_genders))
             if total is not None:
                 shares = [(by_gender.get(gender) or 0.0, GENDER_CSS[gender]) for gender in genders]
                 hint = "; ".join(
@@ -94,6 +103,7 @@ class Panels:
         columns = [
             self._place,
             self._column("occupied_bed_hours", "count"),
+            self._column("unknown_bed_hours", "count"),
             self._column("staffed_bed_hours", "count"),
             self._column("occupancy_pct", "percent"),
             *(Column(f"{gender.lower()}_pct", self._name(gender), "percent") for gender in genders),

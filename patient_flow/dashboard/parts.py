@@ -64,3 +64,5 @@ class ShownCard:
     name: str
     value: str
     change: str
+    note: str = ""
+    """What the value leaves out."""

@@ -2,7 +2,8 @@
 
 Rules that all keep. Now and open are asked when a visual asks (``UTCNOW``), also of an imported copy. Ratios are made
 of sums, never of percentages, and never clipped. Beds are not split by gender: a gender's occupancy has its own
-patients above and all the department's beds below, so genders add up. Percentiles interpolate (``PERCENTILE.INC``).
+patients above and all the department's beds below, so genders add up; patients in departments without known beds count
+in neither. Percentiles interpolate (``PERCENTILE.INC``).
 DAX takes an empty value for zero, so a comparison that an empty value must not pass says so.
 """
 
@@ -34,6 +35,8 @@ VAR LastHour = CALCULATE(MAX(FactBedCensus[time_key]), REMOVEFILTERS())
 VAR CensusHours = FILTER(DimTime, DimTime[time_key] >= FirstHour && DimTime[time_key] <= LastHour)
 VAR Staffed = FILTER(DimDepartment, NOT ISBLANK(DimDepartment[staffed_beds]))"""
 """The hours of the census and the departments with known beds: also hours in which nobody lay in a bed."""
+
+_KNOWN_BEDS = "KEEPFILTERS(NOT ISBLANK(DimDepartment[staffed_beds]))"
 
 _VALID_THEN = """\
 DimTime[hour_start_at] >= DimDepartment[valid_from]
@@ -67,9 +70,10 @@ _OCCUPANCY = _home(
     (
         "Bed occupancy %",
         SHARE,
-        "Occupied bed hours / staffed bed hours. By gender the beds stay the department's, so genders add up.",
+        "Occupied / staffed bed hours of departments with known beds. By gender the beds stay the department's, so "
+        "genders add up.",
         # + 0: a staffed department without patients is 0 % full, not unknown.
-        "DIVIDE([Occupied bed hours] + 0, [Staffed bed hours])",
+        f"DIVIDE(CALCULATE([Occupied bed hours], {_KNOWN_BEDS}) + 0, [Staffed bed hours])",
     ),
     (
         "Midnight bed occupancy %",
@@ -165,8 +169,8 @@ RETURN
     (
         "Bed occupancy now %",
         SHARE,
-        "Patients in beds now / staffed beds now.",
-        "DIVIDE([Patients in beds now] + 0, [Staffed beds now])",
+        "Patients in beds now / staffed beds now, of departments with known beds.",
+        f"DIVIDE(CALCULATE([Patients in beds now], {_KNOWN_BEDS}) + 0, [Staffed beds now])",
     ),
     (
         "Mean current stay hours",
@@ -462,7 +466,7 @@ SUMX(
         "Bed occupancy % (daily table)",
         SHARE,
         "Bed occupancy from the daily table: must equal Bed occupancy %. Quicker under DirectQuery; not by hour.",
-        "DIVIDE([Occupied bed hours (daily table)] + 0, [Staffed bed hours (daily table)])",
+        f"DIVIDE(CALCULATE([Occupied bed hours (daily table)], {_KNOWN_BEDS}) + 0, [Staffed bed hours (daily table)])",
     ),
 )
 

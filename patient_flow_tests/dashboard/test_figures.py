@@ -6,17 +6,21 @@ import statistics
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import polars as pl
 import pytest
+from polars.testing import assert_frame_equal
 
 from patient_flow.contracts.measures import READMISSION_DAYS
 from patient_flow.dashboard.access import Viewer
 from patient_flow.dashboard.figures import Figures
-from patient_flow.dashboard.snapshot import Returns
+from patient_flow.dashboard.selection import Selection
+from patient_flow.dashboard.snapshot import Returns, Snapshots
 from patient_flow_tests.builders import ZONE
+from patient_flow_tests.dashboard.conftest import settled
 from patient_flow_tests.dashboard.hospital import DEPARTMENTS, Hospital, Stay
 
 Make = Callable[..., Figures]
@@ -103,6 +107,31 @@ def test_occupancy_counts_every_bed_at_every_hour(group: Hospital, figures: Make
     assert beds.height > 24 * (made.selection.days - 2)
     assert dict(beds.iter_rows()) == {at: sum(stay.is_in_bed(at) for stay in stays) for at in beds["hour_at"]}
     assert made.heat["occupied_bed_hours"].sum() == beds["occupied_bed_hours"].sum()
+
+
+@pytest.mark.parametrize("choice", [{}, {"department": "ICU", "days": 14}, {"age": "65-79", "days": 28}], ids=str)
+def test_patients_in_departments_without_known_beds_fill_no_others_beds(
+    figures: Make, group: Hospital, snapshots: Snapshots, choice: dict[str, str | int]
+) -> None:
+    """A hospital without a list lies beside one with a list: the occupancy is that of the latter alone."""
+    listed = figures(hospital="1", **choice)
+    snapshot = settled(snapshots, listed.selection.days)
+    beds = pl.when(c("hospital_id") == "1").then("staffed_beds").alias("staffed_beds")
+    unlisted = replace(snapshot, departments=snapshot.departments.with_columns(beds))
+    made = Figures(unlisted, Selection().but(**choice), Viewer(), group.now)
+    ours, theirs = ({card.name: card for card in one.cards} for one in (made, listed))
+    assert ours["occupancy"] == theirs["occupancy"]
+    assert ours["in_beds"].value == figures(**choice).cards[0].value
+    others = [stay for stay in chosen(group.stays, choice) if stay.hospital == "2" and stay.is_in_bed(group.now)]
+    assert made.in_unknown_beds == len(others)
+    assert (listed.in_unknown_beds, figures(**choice).in_unknown_beds) == (0, 0)
+    figure = ("hour_at", "occupied_bed_hours", "staffed_bed_hours", "occupancy_pct")
+    assert made.hours.select(figure).equals(listed.hours.select(figure))
+    assert made.occupancy["occupied_bed_hours"].sum() == figures(**choice).occupancy["occupied_bed_hours"].sum()
+    known = made.occupancy["occupied_bed_hours"].sum() - made.occupancy["unknown_bed_hours"].sum()
+    assert known == listed.occupancy["occupied_bed_hours"].sum()
+    shares = (one.occupancy.group_by("gender").agg(c("occupancy_pct").sum()).sort("gender") for one in (made, listed))
+    assert_frame_equal(*shares)
 
 
 def test_occupancy_may_exceed_100_percent_and_genders_add_up_to_the_whole(figures: Make) -> None:

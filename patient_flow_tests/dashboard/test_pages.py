@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+import polars as pl
 import pytest
 import sqlalchemy as sa
 from starlette.testclient import TestClient
@@ -201,6 +202,25 @@ def test_readmissions_that_cannot_be_read_are_called_unavailable_and_hurry_nobod
         page = settled(client, f"/figures?lang={language}")
     assert said in page
     assert "too many rows" not in page
+
+
+@pytest.mark.parametrize(
+    ("language", "said"),
+    [
+        ("en", "plus {} in departments without known beds"),
+        ("fr", "plus {} dans des services dont les lits sont inconnus"),
+    ],
+)
+def test_patients_whom_the_occupancy_leaves_out_are_counted_beside_it(
+    client: TestClient, group: Hospital, monkeypatch: pytest.MonkeyPatch, language: str, said: str
+) -> None:
+    assert said.partition("{}")[2] not in text(client, f"/?lang={language}")
+    real = queries.departments
+    beds = pl.when(pl.col("hospital_id") == "1").then("staffed_beds").alias("staffed_beds")
+    monkeypatch.setattr(queries, "departments", lambda warehouse: real(warehouse).with_columns(beds))
+    left_out = sum(stay.is_in_bed(group.now) for stay in group.stays if stay.hospital == "2")
+    with client_of(group.warehouse, lambda: group.now) as other:
+        assert said.format(left_out) in settled(other, f"/figures?lang={language}")
 
 
 def test_an_empty_warehouse_is_called_empty(tmp_path: Path, group: Hospital) -> None:

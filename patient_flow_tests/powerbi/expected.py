@@ -54,7 +54,7 @@ class Choice:
 
     def in_place(self, rows: pl.DataFrame) -> pl.DataFrame:
         """Rows of the chosen hospital, department and gender."""
-        place = DEPARTMENTS.select("department_key", "hospital_id", "department", "expected_los_hours")
+        place = DEPARTMENTS.select("department_key", "hospital_id", "department", "staffed_beds", "expected_los_hours")
         placed = rows.join(place, on="department_key")
         parts = {"department": "department", "hospital": "hospital_id"}
         return placed.filter(self.is_chosen(**parts, **({"gender": "gender"} if "gender" in placed.columns else {})))
@@ -106,10 +106,11 @@ def _staffed(choice: Choice) -> pl.DataFrame:
 def _occupancy(choice: Choice) -> dict[str, Number]:
     occupied, staffed = choice.at(choice.in_place(CENSUS), "hour_at"), _staffed(choice)
     local_hour = c("hour_at").dt.convert_time_zone(ZONE).dt.hour()
-    midnight = occupied.filter(local_hour == 0)["occupied_beds"].sum()
+    known = _in_known_beds(occupied)
+    midnight = known.filter(local_hour == 0)["occupied_beds"].sum()
     beds, hours = staffed["staffed_beds"].sum(), staffed["hour_start_at"].n_unique()
     return {
-        "Bed occupancy %": _ratio(occupied["occupied_beds"].sum(), beds),
+        "Bed occupancy %": _ratio(known["occupied_beds"].sum(), beds),
         "Midnight bed occupancy %": _ratio(midnight, staffed.filter(c("hour") == 0)["staffed_beds"].sum()),
         "Occupied bed hours": _some(occupied["occupied_beds"].sum()),
         "Staffed bed hours": _some(beds),
@@ -117,6 +118,11 @@ def _occupancy(choice: Choice) -> dict[str, Number]:
         "Average staffed beds": _ratio(beds, hours),
         "Bed turnover": _ratio(_ended(choice).height * hours, beds),
     }
+
+
+def _in_known_beds(placed: pl.DataFrame) -> pl.DataFrame:
+    """Rows of departments whose staffed beds are known: no percentage of beds counts the others."""
+    return placed.filter(c("staffed_beds").is_not_null())
 
 
 def _ended(choice: Choice) -> pl.DataFrame:
@@ -135,7 +141,7 @@ def _now(choice: Choice) -> dict[str, Number]:
     return {
         "Patients in beds now": _some(lying.height),
         "Staffed beds now": _some(staffed["staffed_beds"].sum()),
-        "Bed occupancy now %": _ratio(lying.height, staffed["staffed_beds"].sum()),
+        "Bed occupancy now %": _ratio(_in_known_beds(lying).height, staffed["staffed_beds"].sum()),
         "Mean current stay hours": lying.select(current.mean()).item(),
     }
 
@@ -212,7 +218,7 @@ def _daily(choice: Choice) -> dict[str, Number]:
         "Admissions (daily table)": _some(rows["admissions"].sum()),
         "Occupied bed hours (daily table)": _some(rows["occupied_bed_hours"].sum()),
         "Staffed bed hours (daily table)": _some(staffed),
-        "Bed occupancy % (daily table)": _ratio(rows["occupied_bed_hours"].sum(), staffed),
+        "Bed occupancy % (daily table)": _ratio(_in_known_beds(rows)["occupied_bed_hours"].sum(), staffed),
     }
 
 
