@@ -85,6 +85,31 @@ class Figures:
         """True when filters and access leave no department."""
         return self._chosen.is_empty()
 
+    @cached_property
+    def newest_event_at(self) -> datetime | None:
+        """When the hub accepted the newest event of the chosen hospitals; None when that is long ago."""
+        if self._senders.keys() >= self._snapshot.last_sent.keys():
+            return self._snapshot.load.newest_event_at  # knows of visits that wait for a bed, too
+        return max(self._senders.values(), default=None)
+
+    @cached_property
+    def silent(self) -> dict[str, datetime]:
+        """Id → newest event of the chosen hospitals that sent in the last days, but nothing for hours: oldest first."""
+        limit = self.now - timedelta(hours=measures.SENDER_SILENT_HOURS)
+        oldest_first = sorted(self._senders.items(), key=lambda sender: sender[1])
+        return {hospital: last for hospital, last in oldest_first if last < limit}
+
+    @property
+    def somebody_sends(self) -> bool:
+        """False when nothing new comes from the chosen hospitals, while others had patients in the last days."""
+        return len(self._senders) > len(self.silent) or not self._snapshot.last_sent
+
+    @cached_property
+    def _senders(self) -> dict[str, datetime]:
+        """Id → newest event of the chosen hospitals, as far as they had patients in the last days."""
+        chosen = set(self._chosen["hospital_id"]) - {events.UNKNOWN}
+        return {hospital: last for hospital, last in self._snapshot.last_sent.items() if hospital in chosen}
+
     # --- cards --------------------------------------------------------------------------------------------------
 
     @cached_property

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 
 import jinja2
 
-from patient_flow.contracts import events
+from patient_flow.contracts import events, measures
 from patient_flow.dashboard.access import Viewer
 from patient_flow.dashboard.figures import Figures
 from patient_flow.dashboard.formats import LANGUAGES, Locale, preferred_language
@@ -23,6 +23,7 @@ from patient_flow.dashboard.snapshot import PERIODS, Answer, Load, Readmissions
 from patient_flow.dashboard.texts import Words
 
 CSV_COLUMNS = ("panel", "row", "measure", "value")
+SILENT_SHOWN = 6
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 _TEMPLATES = jinja2.Environment(
@@ -185,16 +186,29 @@ class Page:
 
     def _badge(self) -> Badge:
         words, locale, load = self._words, self._locale, self._answer.load
-        state = "unreachable" if self._answer.problem else self._freshness.state(load, self._request.now)
+        state = self._state
+        newest = self._figures.newest_event_at if self._figures and self._panels else load.newest_event_at
         lines = []
-        if load.newest_event_at is not None:
-            lines.append(words("freshness", age=locale.duration(self._request.now - load.newest_event_at)))
+        if newest is not None:
+            lines.append(words("freshness", age=locale.duration(self._request.now - newest)))
         if load.lag is not None:
             lines.append(words("freshness_load", lag=locale.duration(load.lag)))
         moment = locale.moment(self._request.now)
         lines.append(words("as_of", moment=moment))
         lines.append(words("times_in", zone=locale.zone.key))
         return Badge(state, words(state), lines, moment)
+
+    @property
+    def _state(self) -> str:
+        """That of the load or, where it is worse, of the hospitals on the page: others say nothing of their figures."""
+        if self._answer.problem:
+            return "unreachable"
+        state = self._freshness.state(self._answer.load, self._request.now)
+        if self._figures is None or self._panels is None or state not in ("fresh", "behind"):
+            return state
+        if not self._figures.somebody_sends:
+            return "stale"
+        return "behind" if self._figures.silent else state
 
     def _banner(self, state: str) -> str:
         load, now, locale = self._answer.load, self._request.now, self._locale
@@ -204,8 +218,24 @@ class Page:
             loaded_at = load.loaded_at or now
             return self._words("unreachable_banner", moment=locale.moment(loaded_at))
         if state in ("stale", "behind") and load.newest_event_at is not None:
-            return self._words(f"{state}_banner", age=locale.duration(now - load.newest_event_at))
+            age = locale.duration(now - load.newest_event_at)
+            said = "" if self._freshness.state(load, now) == "stale" else self._silence(self._figures)
+            return said or self._words(f"{state}_banner", age=age)
         return ""
+
+    def _silence(self, figures: Figures) -> str:
+        """Which of the hospitals on the page send nothing; empty when all send."""
+        if self._panels is None:
+            return ""
+        if not figures.silent:
+            days = str(measures.SENDER_KNOWN_DAYS)
+            return "" if figures.somebody_sends else self._words("no_patients_banner", days=days)
+        silent = [
+            f"{figures.hospitals[hospital]} ({self._locale.duration(self._request.now - last)})"
+            for hospital, last in figures.silent.items()
+        ]
+        more = ["…"] if len(silent) > SILENT_SHOWN else []
+        return self._words("silent_banner", hospitals=", ".join([*silent[:SILENT_SHOWN], *more]))
 
     def _message(self) -> Message | None:
         if self._panels is not None:

@@ -11,6 +11,7 @@ from datetime import date, timedelta
 from zoneinfo import ZoneInfo
 
 import polars as pl
+import sqlalchemy as sa
 
 from patient_flow.contracts import events
 from patient_flow.contracts.tables import (
@@ -102,6 +103,21 @@ _ENDINGS = _STAYS_OF_PATIENTS.select().with_only_columns(
     _STAYS.c.visit_length_of_stay_hours,
     _STAYS.c.is_visit_end,
 )
+
+
+def last_sent(warehouse: Warehouse, since: int) -> pl.DataFrame:
+    """hospital_id, last_at: when the hub accepted a hospital's newest event of the stays that ``present`` gives.
+
+    A hospital that has had nobody in a bed since the hour ``since`` has no row.
+    """
+    is_open = _STAYS.c.discharge_time_key == events.UNKNOWN_KEY
+    return warehouse.query(
+        _STAYS.join(_DEPARTMENTS, _DEPARTMENTS.c.department_key == _STAYS.c.department_key)
+        .select()
+        .with_only_columns(_DEPARTMENTS.c.hospital_id, sa.func.max(_STAYS.c.last_enqueued_at).label("last_at"))
+        .where(is_open | (_STAYS.c.discharge_time_key >= since))
+        .group_by(_DEPARTMENTS.c.hospital_id)
+    )
 
 
 def census(warehouse: Warehouse, hours: Hours) -> pl.DataFrame:

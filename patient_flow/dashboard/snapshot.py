@@ -11,7 +11,7 @@ import contextlib
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
@@ -20,6 +20,7 @@ from zoneinfo import ZoneInfo
 
 import polars as pl
 
+from patient_flow.contracts import measures
 from patient_flow.contracts.tables import FACT_PATIENT_FLOW
 from patient_flow.dashboard import queries
 from patient_flow.dashboard.background import Background
@@ -73,6 +74,8 @@ class Snapshot:
     """Stays that ended on these dates, and those that are open or will end."""
     census: pl.DataFrame
     quality: pl.DataFrame
+    last_sent: Mapping[str, datetime]
+    """When the hub accepted the newest event of each hospital that had a patient in the last days."""
 
     def is_of(self, load: Load, today: date) -> bool:
         """True when it shows this load on this day."""
@@ -189,6 +192,7 @@ class Snapshots:
         warehouse, zone, yesterday = self._warehouse, self._zone, today - DAY
         past = self._history.up_to_date(queries.daily(warehouse, first, yesterday), first, yesterday)
         hours = queries.hours_of(today, today, zone)
+        known_since = queries.hours_of(today - measures.SENDER_KNOWN_DAYS * DAY, today, zone).first
         return Snapshot(
             load,
             zone,
@@ -199,6 +203,7 @@ class Snapshots:
             left=pl.concat([past.ended, _dated(queries.present(warehouse, hours.first), c("discharge_at"), zone)]),
             census=pl.concat([past.census, _hourly(queries.census(warehouse, hours), zone)]),
             quality=queries.quality(warehouse, first, today),
+            last_sent=dict(queries.last_sent(warehouse, known_since).iter_rows()),
         )
 
     def _days(self, first: date, last: date) -> _Days:

@@ -175,9 +175,7 @@ def test_numbers_and_dates_follow_the_language_and_the_hospitals_clock() -> None
     ],
 )
 def test_the_badge_says_how_old_the_newest_event_is(group: Hospital, age: timedelta, state: str, said: str) -> None:
-    newest = group.warehouse.query(sa.select(LOAD_LOG.c.newest_event_at))["newest_event_at"].max()
-    assert isinstance(newest, datetime)
-    now = newest + age
+    now = newest_event(group) + age
     with client_of(group.warehouse, lambda: now) as client:
         page = text(client, "/?lang=en")
         assert f'class="status {state}"' in page
@@ -221,6 +219,61 @@ def test_patients_whom_the_occupancy_leaves_out_are_counted_beside_it(
     left_out = sum(stay.is_in_bed(group.now) for stay in group.stays if stay.hospital == "2")
     with client_of(group.warehouse, lambda: group.now) as other:
         assert said.format(left_out) in settled(other, f"/figures?lang={language}")
+
+
+SILENT = {"1": timedelta(minutes=2), "2": timedelta(hours=8)}
+"""Age of the newest event of each hospital when one of them has lost its connection."""
+IDLE = {"1": timedelta(minutes=2), "2": timedelta(hours=5)}
+"""The same when one has a quiet night."""
+GONE = {"1": timedelta(minutes=2)}
+"""The same when one has had no patient for days."""
+
+
+@pytest.mark.parametrize(
+    ("ages", "query", "state", "age", "banner"),
+    [
+        pytest.param(IDLE, "?", "fresh", "2 min", "", id="somebody has a quiet night"),
+        pytest.param(IDLE, "?hospital=2", "fresh", "5 h", "", id="the page of the quiet one tells its age"),
+        pytest.param(SILENT, "?", "behind", "2 min", "any more: La Rivière (8 h).", id="one of two is silent"),
+        pytest.param(SILENT, "?hospital=2", "stale", "8 h", "any more: La Rivière (8 h).", id="the silent one"),
+        pytest.param(SILENT, "?hospital=1", "fresh", "2 min", "", id="the page of the one that sends"),
+        pytest.param(SILENT, "?department=Surgery", "fresh", "2 min", "", id="a department that only it has"),
+        pytest.param(GONE, "?", "fresh", "2 min", "", id="a hospital without patients is not missed"),
+        pytest.param(GONE, "?hospital=2", "stale", "", "has had a patient in the last 7 days", id="its own page"),
+    ],
+)
+def test_the_badge_is_that_of_the_hospitals_on_the_page(
+    group: Hospital,
+    monkeypatch: pytest.MonkeyPatch,
+    ages: dict[str, timedelta],
+    query: str,
+    state: str,
+    age: str,
+    banner: str,
+) -> None:
+    now = newest_event(group) + timedelta(minutes=2)
+    sent = pl.DataFrame({"hospital_id": list(ages), "last_at": [now - age for age in ages.values()]})
+    monkeypatch.setattr(queries, "last_sent", lambda *_: sent)
+    with client_of(group.warehouse, lambda: now) as client:
+        page = settled(client, "/figures" + query).replace(" ", " ")
+    assert f'class="status {state}"' in page
+    assert re.findall(r"newest event (.*?) old", page)[:1] == ([age] if age else [])
+    assert banner in page
+    assert ('id="banner"' in page) == bool(banner)
+
+
+def test_a_hospitals_newest_event_is_the_newest_that_the_hub_accepted_of_its_stays(group: Hospital) -> None:
+    hours = queries.hours_of(group.now.date() - timedelta(days=7), group.now.date(), ZoneInfo(ZONE))
+    sent = dict(queries.last_sent(group.warehouse, hours.first).iter_rows())
+    for hospital in ("1", "2"):
+        said = [at for stay in group.stays if stay.hospital == hospital for at in (stay.began, stay.ended) if at]
+        assert sent[hospital] == max(said)
+
+
+def newest_event(group: Hospital) -> datetime:
+    newest = group.warehouse.query(sa.select(LOAD_LOG.c.newest_event_at))["newest_event_at"].max()
+    assert isinstance(newest, datetime)
+    return newest
 
 
 def test_an_empty_warehouse_is_called_empty(tmp_path: Path, group: Hospital) -> None:

@@ -242,6 +242,7 @@ def test_postgresql_gives_the_same_rows(running: Servers, group: Hospital) -> No
     )
     for name in ("departments", "begun", "left", "census", "quality"):
         assert_frame_equal(getattr(theirs, name), getattr(ours, name), check_row_order=False)
+    assert theirs.last_sent == ours.last_sent
     hours = queries.hours_of(ours.today - timedelta(days=38), ours.today, ZoneInfo(ZONE))
     assert_frame_equal(*(queries.returns(made, hours) for made in (warehouse, group.warehouse)), check_row_order=False)
     warehouse.dispose()
