@@ -87,7 +87,7 @@ class Panels:
         rows, drawn = [], []
         for (place,), part in frame.group_by("place", maintain_order=True):
             by_gender = dict(part.select("gender", "occupancy_pct").iter_rows())
-            hours, unknown = part["occupied_bed_hours"].sum(), part["unknown_bed_hours"].sum()
+            hours, unknown = (int(part[name].sum()) for name in ("occupied_bed_hours", "unknown_bed_hours"))
             staffed = part["staffed_bed_hours"][0]
             total = 100 * (hours - unknown) / staffed if staffed else None
             shares_of_genders = (by_gender.get(gender) for gender in genders)

@@ -11,7 +11,6 @@ from datetime import date, timedelta
 from zoneinfo import ZoneInfo
 
 import polars as pl
-import sqlalchemy as sa
 
 from patient_flow.contracts import events
 from patient_flow.contracts.tables import (
@@ -22,6 +21,7 @@ from patient_flow.contracts.tables import (
     FACT_PATIENT_FLOW,
     KPI_DEPARTMENT_DAY,
 )
+from patient_flow.stores.warehouse import senders
 from patient_flow.stores.warehouse.schema import LOAD_LOG, TABLES
 from patient_flow.stores.warehouse.warehouse import Warehouse
 from patient_flow.transforms import calendar
@@ -110,14 +110,7 @@ def last_sent(warehouse: Warehouse, since: int) -> pl.DataFrame:
 
     A hospital that has had nobody in a bed since the hour ``since`` has no row.
     """
-    is_open = _STAYS.c.discharge_time_key == events.UNKNOWN_KEY
-    return warehouse.query(
-        _STAYS.join(_DEPARTMENTS, _DEPARTMENTS.c.department_key == _STAYS.c.department_key)
-        .select()
-        .with_only_columns(_DEPARTMENTS.c.hospital_id, sa.func.max(_STAYS.c.last_enqueued_at).label("last_at"))
-        .where(is_open | (_STAYS.c.discharge_time_key >= since))
-        .group_by(_DEPARTMENTS.c.hospital_id)
-    )
+    return warehouse.query(senders.last_sent(since))
 
 
 def census(warehouse: Warehouse, hours: Hours) -> pl.DataFrame:

@@ -1,0 +1,24 @@
+"""When each hospital was last heard of, as far as the stays tell. Not here: who has been silent too long."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy as sa
+
+from patient_flow.contracts import events
+from patient_flow.contracts.tables import DIM_DEPARTMENT, FACT_PATIENT_FLOW
+from patient_flow.stores.warehouse.schema import TABLES
+
+_DEPARTMENTS = TABLES[DIM_DEPARTMENT.path].c
+_STAYS = TABLES[FACT_PATIENT_FLOW.path].c
+
+
+def last_sent(since: int) -> sa.Select[Any]:
+    """hospital_id, last_at of the stays that are open, or end in the hour ``since`` (a time key) or later."""
+    is_near = (_STAYS.discharge_time_key == events.UNKNOWN_KEY) | (_STAYS.discharge_time_key >= since)
+    return (
+        sa.select(_DEPARTMENTS.hospital_id, sa.func.max(_STAYS.last_enqueued_at).label("last_at"))
+        .where(_DEPARTMENTS.department_key == _STAYS.department_key, is_near)
+        .group_by(_DEPARTMENTS.hospital_id)
+    )
