@@ -94,15 +94,26 @@ class Figures:
 
     @cached_property
     def silent(self) -> dict[str, datetime]:
-        """Id → newest event of the chosen hospitals that sent in the last days, but nothing for hours: oldest first."""
-        limit = self.now - timedelta(hours=measures.SENDER_SILENT_HOURS)
-        oldest_first = sorted(self._senders.items(), key=lambda sender: sender[1])
-        return {hospital: last for hospital, last in oldest_first if last < limit}
+        """Id → newest event of the chosen hospitals that sent in the last days, but nothing for hours: oldest first.
+
+        A hospital that only a mistyped event names is not missed, unless nobody else is chosen.
+        """
+        listed = set(self._chosen.filter(~c("is_inferred"))["hospital_id"])
+        known = self.now - measures.SENDER_KNOWN_DAYS * DAY
+        return {
+            hospital: last
+            for hospital, last in sorted(self._senders.items(), key=lambda sender: sender[1])
+            if known <= last < self._silent_since and (hospital in listed or not listed)
+        }
 
     @property
     def somebody_sends(self) -> bool:
         """False when nothing new comes from the chosen hospitals, while others had patients in the last days."""
-        return len(self._senders) > len(self.silent) or not self._snapshot.last_sent
+        return any(last >= self._silent_since for last in self._senders.values()) or not self._snapshot.last_sent
+
+    @property
+    def _silent_since(self) -> datetime:
+        return self.now - timedelta(hours=measures.SENDER_SILENT_HOURS)
 
     @cached_property
     def _senders(self) -> dict[str, datetime]:

@@ -229,7 +229,7 @@ class Page:
             return ""
         if not figures.silent:
             days = str(measures.SENDER_KNOWN_DAYS)
-            return "" if figures.somebody_sends else self._words("no_patients_banner", days=days)
+            return "" if figures.somebody_sends else self._words("nothing_new_banner", days=days)
         silent = [
             f"{figures.hospitals[hospital]} ({self._locale.duration(self._request.now - last)})"
             for hospital, last in figures.silent.items()

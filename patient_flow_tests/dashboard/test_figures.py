@@ -270,6 +270,24 @@ def test_a_filter_does_not_widen_what_a_viewer_may_see(figures: Make) -> None:
     assert figures(Viewer("someone", frozenset())).is_empty
 
 
+def test_a_hospital_that_a_mistyped_event_names_or_that_left_days_ago_is_not_missed(
+    group: Hospital, snapshots: Snapshots
+) -> None:
+    snapshot = settled(snapshots, 7)
+    mistyped = snapshot.departments.with_columns(is_inferred=c("hospital_id") == "2")
+
+    def sending(departments: pl.DataFrame, hours: int, hospital: str = "") -> Figures:
+        last = {"1": group.now, "2": group.now - hours * HOUR}
+        changed = replace(snapshot, departments=departments, last_sent=last)
+        return Figures(changed, Selection().but(hospital=hospital), Viewer(), group.now)
+
+    assert list(sending(snapshot.departments, 8).silent) == ["2"]
+    assert sending(mistyped, 8).silent == {}
+    assert list(sending(mistyped, 8, "2").silent) == ["2"]
+    assert sending(snapshot.departments, 24 * 8).silent == {}
+    assert not sending(snapshot.departments, 24 * 8, "2").somebody_sends
+
+
 def test_the_period_of_one_day_goes_by_hours(group: Hospital, figures: Make) -> None:
     made = figures(days=1)
     hour = group.now.astimezone(ZoneInfo(ZONE)).hour

@@ -239,7 +239,9 @@ GONE = {"1": timedelta(minutes=2)}
         pytest.param(SILENT, "?hospital=1", "fresh", "2 min", "", id="the page of the one that sends"),
         pytest.param(SILENT, "?department=Surgery", "fresh", "2 min", "", id="a department that only it has"),
         pytest.param(GONE, "?", "fresh", "2 min", "", id="a hospital without patients is not missed"),
-        pytest.param(GONE, "?hospital=2", "stale", "", "has had a patient in the last 7 days", id="its own page"),
+        pytest.param(
+            GONE, "?hospital=2", "stale", "", "has come from these hospitals in the last 7 days", id="its own page"
+        ),
     ],
 )
 def test_the_badge_is_that_of_the_hospitals_on_the_page(

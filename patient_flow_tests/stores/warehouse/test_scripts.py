@@ -208,6 +208,7 @@ def test_on_transact_sql_the_dashboard_may_read_what_it_asks(access: str) -> Non
     for query in (queries.daily, queries.quality):
         query(asked, day, day)
     queries.present(asked, 1)
+    queries.last_sent(asked, 1)
     assert asked.tables <= granted(access, "SELECT", "dashboard")
     assert not granted(access, "INSERT", "dashboard") | granted(access, "UPDATE", "dashboard")
 
