@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
-import logging
 import signal
 import socket
 import threading
@@ -55,8 +54,6 @@ PARTING_SECONDS = 2.0
 PAGES_AT_ONCE = 8
 """Pages are made by processors, not by waiting: more at once would only take more memory."""
 REFRESH_HEADER = "X-Refresh-Seconds"
-
-_LOG = logging.getLogger(__name__)
 
 
 class DashboardError(RuntimeError):
@@ -156,8 +153,6 @@ class Dashboard:
         now = self._clock()
         request = Request.of(http.query_params, http.headers.get("Accept-Language", ""), self._viewer(http), now)
         answer = self._snapshots.answer(request.selection.days)
-        if answer.problem:
-            _LOG.warning("the warehouse cannot be read: %s", answer.problem)
         returns = self._returns_for(answer, request)
         page = Page(request, answer, returns, self._zone, self._options.freshness)
         return page, answer.is_reading or returns.is_pending

@@ -119,6 +119,7 @@ class Snapshots:
                     found = _load(self._warehouse)
                 except WarehouseError as error:
                     found = error  # viewers who wait here must not each wait for the same time-out
+                    _LOG.warning("the warehouse cannot be read: %s", error)
                 self._looked = (time.monotonic(), found)
         if isinstance(found, WarehouseError):
             raise found

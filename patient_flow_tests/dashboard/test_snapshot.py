@@ -131,13 +131,16 @@ def test_the_next_day_makes_the_running_day_a_past_one(warehouse: Counting, grou
     )
 
 
-def test_while_the_warehouse_is_away_the_last_figures_stay(warehouse: Counting, group: Hospital) -> None:
+def test_while_the_warehouse_is_away_the_last_figures_stay(
+    warehouse: Counting, group: Hospital, caplog: pytest.LogCaptureFixture
+) -> None:
     snapshots = Snapshots(warehouse, ZoneInfo(ZONE), lambda: group.now)
     seen = settled(snapshots, 7)
     warehouse.is_away = True
     answer = snapshots.answer(7)
     assert answer.problem == "no route to host"
     assert answer.snapshot is seen
+    assert "no route to host" in caplog.text
     warehouse.is_away = False
     assert snapshots.answer(7).problem == ""
 
@@ -213,6 +216,14 @@ def test_a_warehouse_that_was_never_there_gives_nothing_but_the_reason(warehouse
     snapshots.warm()
     answer = snapshots.answer(7)
     assert (answer.snapshot, answer.problem) == (None, "no route to host")
+
+
+def test_no_page_takes_the_days_that_it_lacks_for_days_without_patients(warehouse: Counting, group: Hospital) -> None:
+    snapshots = Snapshots(warehouse, ZoneInfo(ZONE), lambda: group.now)
+    settled(snapshots, 7)
+    warehouse.is_away = True
+    assert snapshots.answer(28).snapshot is None
+    assert snapshots.answer(7).snapshot is not None
 
 
 def test_no_page_waits_for_a_slow_warehouse(
