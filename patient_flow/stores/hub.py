@@ -8,6 +8,7 @@ silence, and stops exactly where it is told to. ``patient_flow_tests/pipeline/te
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -231,32 +232,47 @@ def _row(partition_id: str, event: EventData) -> tuple[Any, ...]:
         event.sequence_number,
         event.offset,
         _utc(event.enqueued_time),
-        _text(event.partition_key),
+        None if event.partition_key is None else str(_plain(event.partition_key)),
         _properties(event.properties),
         _body(event),
     )
 
 
 def _body(event: EventData) -> bytes:
+    """Data byte for byte, and a text sent as an AMQP value too; every other AMQP value as JSON."""
+    from azure.eventhub.amqp import AmqpMessageBodyType
+
     body: Any = event.body
-    if isinstance(body, bytes):
-        return body
-    if isinstance(body, str):
-        return body.encode()
-    try:
+    if event.body_type == AmqpMessageBodyType.DATA:
         return b"".join(body)
-    except TypeError:  # an AMQP value or sequence: no producer of ours sends one, and none may stop the drain
-        return json.dumps(event.body_as_str(), default=str).encode()
+    if isinstance(body, bytes):  # the client decodes no text
+        return body
+    return _json(list(body) if event.body_type == AmqpMessageBodyType.SEQUENCE else body).encode()
 
 
 def _properties(properties: dict[Any, Any] | None) -> str | None:
-    if not properties:
-        return None
-    return json.dumps({_text(key): _text(value) for key, value in properties.items()}, sort_keys=True, default=str)
+    return _json(properties) if properties else None
 
 
-def _text(value: Any) -> Any:
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
+def _json(value: Any) -> str:
+    """JSON of whatever an AMQP value is: no event may stop the drain, or it would do so until retention drops it."""
+    try:
+        return json.dumps(_plain(value), sort_keys=True)
+    except Exception as error:  # noqa: BLE001  (such as one nested a thousand deep: its row says so)
+        return json.dumps(f"an AMQP value that cannot be kept: {type(error).__name__}")
+
+
+def _plain(value: Any) -> Any:
+    """``value`` made of what JSON has; what it does not have (an instant, an infinite number) as text."""
+    if isinstance(value, dict):
+        return {str(_plain(key)): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    if value is None or isinstance(value, (bool, int, str)) or (isinstance(value, float) and math.isfinite(value)):
+        return value
+    return str(value)
 
 
 def _partition_state(client: EventHubConsumerClient, partition_id: str) -> PartitionState:

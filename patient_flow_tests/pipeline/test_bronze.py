@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import json
+import sys
 import threading
+import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
 from azure.eventhub import EventData, EventHubConsumerClient, EventHubProducerClient
+from azure.eventhub._pyamqp.message import Message
+from azure.eventhub.amqp import AmqpAnnotatedMessage
+from hypothesis import given
+from hypothesis import strategies as st
 
 from patient_flow.contracts.tables import BRONZE_EVENTS
 from patient_flow.health.reconciliation import events_arrive_once
@@ -18,7 +26,7 @@ from patient_flow.local_hub.testing import HubThread
 from patient_flow.pipeline import bronze, inspection
 from patient_flow.pipeline.backlog import HubRefused
 from patient_flow.pipeline.steps import StepResult
-from patient_flow.stores.hub import Drained, Hub, HubError, _Received
+from patient_flow.stores.hub import EVENT_SCHEMA, Drained, Hub, HubError, Slice, _Received
 from patient_flow.stores.lake import Lake
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -52,6 +60,115 @@ def test_bodies_arrive_byte_for_byte_with_where_they_came_from(lake: Lake, hub: 
     assert rows["sequence_number"].to_list() == [0, 1]
     assert rows["run_id"].unique().to_list() == ["run"]
     assert result.written.inserted == 2
+
+
+def send_message(hub: HubThread, partition: int = 0, **message: Any) -> None:
+    """An AMQP message made by hand: ``data_body``, ``sequence_body`` or ``value_body``, ``application_properties``."""
+    with EventHubProducerClient.from_connection_string(hub.connection, eventhub_name="patient-flow") as producer:
+        batch = producer.create_batch(partition_id=str(partition))
+        batch.add(AmqpAnnotatedMessage(**message))
+        producer.send_batch(batch)
+
+
+IDENTITY = uuid.UUID("12345678-1234-5678-1234-567812345678")
+
+
+@pytest.mark.parametrize(
+    ("message", "body"),
+    [
+        ({"data_body": [b'{"a":', b" 1}"]}, b'{"a": 1}'),
+        ({"value_body": '{"patient_id": "ä"}'}, '{"patient_id": "ä"}'.encode()),
+        ({"value_body": b"\xff\x00"}, b"\xff\x00"),
+        ({"value_body": {"patient_id": "p1", "hospital_id": 3}}, b'{"hospital_id": 3, "patient_id": "p1"}'),
+        ({"value_body": {"a": {"b": ["c", None, True, 1.5]}}}, b'{"a": {"b": ["c", null, true, 1.5]}}'),
+        ({"value_body": {"x": float("nan"), "y": IDENTITY}}, f'{{"x": "nan", "y": "{IDENTITY}"}}'.encode()),
+        ({"value_body": None}, b"null"),
+        ({"sequence_body": [[1, b"\xff"], ["two"]]}, b'[[1, "\\ufffd"], ["two"]]'),
+    ],
+)
+def test_a_body_that_is_no_data_is_kept_as_json_and_one_that_is_stays_as_it_is(
+    message: dict[str, Any], body: bytes, lake: Lake, hub: Hub, hub_thread: HubThread
+) -> None:
+    send_message(hub_thread, **message)
+    assert ingest(lake, hub).notices == ()
+    assert stored(lake)["body"].to_list() == [body]
+
+
+def test_properties_of_every_kind_are_kept_as_json(lake: Lake, hub: Hub, hub_thread: HubThread) -> None:
+    properties = {"nested": {"b": {"c": [b"\xff", IDENTITY]}}, "infinite": float("inf")}
+    send_message(hub_thread, data_body=b"{}", application_properties=properties)
+    ingest(lake, hub)
+    assert json.loads(stored(lake)["properties"][0]) == {
+        "nested": {"b": {"c": ["\ufffd", str(IDENTITY)]}},
+        "infinite": "inf",
+    }
+
+
+def nested(depth: int) -> Any:
+    value: Any = "content"
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
+@pytest.mark.parametrize("part", ["value_body", "application_properties"])
+def test_an_event_that_nests_without_end_holds_up_neither_its_partition_nor_another(
+    part: str, lake: Lake, hub: Hub, hub_thread: HubThread
+) -> None:
+    send(hub_thread, [b"before"])
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(5 * limit)  # for the producer's sake
+    send_message(hub_thread, **{"value_body": "{}", part: {"deep": nested(700)}})
+    sys.setrecursionlimit(limit)
+    send(hub_thread, [b"after"])
+    send(hub_thread, [b"elsewhere"], partition=1)
+    assert ingest(lake, hub).written.inserted == 4
+    bodies = stored(lake)["body"].to_list()
+    assert [bodies[0], *bodies[2:]] == [b"before", b"after", b"elsewhere"]
+
+
+def test_a_value_that_cannot_be_converted_is_a_row_that_says_so() -> None:
+    body, properties = row_of(Message(value=nested(5000), application_properties={"deep": nested(5000)}))
+    assert json.loads(body) == json.loads(properties) == "an AMQP value that cannot be kept: RecursionError"
+
+
+def row_of(message: Message) -> tuple[bytes, str]:
+    """Body and properties in the row that a message becomes."""
+    event = EventData._from_message(message)
+    event._raw_amqp_message._annotations = {b"x-opt-sequence-number": 0, b"x-opt-offset": b"0"}
+    received = _Received(Slice("0", -1, 0, None), -1)
+    received.add([event])
+    rows = pl.DataFrame(received.rows, schema=EVENT_SCHEMA, orient="row")
+    return rows.select("body", "properties").row(0)
+
+
+leaves = (
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**64 - 1)
+    | st.floats()
+    | st.text(max_size=5).map(str.encode)
+    | st.binary(max_size=5)
+    | st.uuids()
+    | st.decimals()
+    | st.datetimes(timezones=st.just(UTC))
+)
+keys = st.text(max_size=3).map(str.encode) | st.binary(max_size=3) | st.integers(-9, 9) | st.uuids() | st.booleans()
+amqp_values = st.recursive(
+    leaves, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(keys, inner, max_size=3), max_leaves=12
+)
+
+
+@given(amqp_values, st.dictionaries(keys, amqp_values, max_size=3))
+def test_any_amqp_value_becomes_a_row_of_json(value: Any, properties: dict[Any, Any]) -> None:
+    for message in ({"value": value}, {"sequence": [[value], [value]]}):
+        body, said = row_of(Message(application_properties=properties, **message))
+        assert body == value or strict(body) is not NotImplemented
+        assert not properties or isinstance(strict(said), dict)
+
+
+def strict(text: bytes | str) -> Any:
+    return json.loads(text, parse_constant=pytest.fail)
 
 
 def test_the_next_run_reads_only_what_is_new(lake: Lake, hub: Hub, hub_thread: HubThread) -> None:
