@@ -15,6 +15,7 @@ from patient_flow.dialects.message import FHIR, Message, present
 _Resource = Mapping[str, object]
 _BED, _ROOM = "bd", "ro"
 _VISIT_NUMBER, _PATIENT_NUMBER = "VN", "MR"
+_WITHIN_THE_BODY = ("#", "urn:")
 _NOT_TAKEN = ("planned", "reserved")
 """Status of a location where the patient has not been (yet)."""
 
@@ -34,32 +35,33 @@ def read(value: Mapping[str, object]) -> Message | None:
     if not isinstance(kind, str):
         return None
     if kind == "Encounter":
-        return _encounter(value, others={})
+        return _encounter(value, "", others={})
     others = _entries(value) if kind == "Bundle" else {}
-    encounters = [resource for resource in others.values() if resource.get("resourceType") == "Encounter"]
+    encounters = [url for url, resource in others.items() if resource.get("resourceType") == "Encounter"]
     if len(encounters) == 1:
-        return _encounter(encounters[0], others)
+        return _encounter(others[encounters[0]], encounters[0], others)
     reason = f"{len(encounters)} Encounters in a Bundle, instead of one" if kind == "Bundle" else f"{kind} is no visit"
     return Message(FHIR, {"fhir": {"resource": kind}}, reason)
 
 
-def _encounter(encounter: _Resource, others: Mapping[str, _Resource]) -> Message:
+def _encounter(encounter: _Resource, url: str, others: Mapping[str, _Resource]) -> Message:
     status = _text(encounter.get("status")) or ""
     event_type = codes.FHIR_EVENT_TYPES.get(status)
     period = _object(encounter.get("period"))
     begun, updated = _text(period.get("start")), _text(_object(encounter.get("meta")).get("lastUpdated"))
     is_state = event_type == "visit_snapshot"
     subject = _object(encounter.get("subject"))
-    patient = _patient(encounter, subject, others)
+    parts = _parts(encounter, others)
+    patient = _patient(subject, parts)
     locations = _taken_locations(encounter)
     fields = present(
         event_type=event_type,
-        visit_id=_identifier(encounter, _VISIT_NUMBER) or _text(encounter.get("id")),
+        visit_id=_identifier(encounter, _VISIT_NUMBER) or _lasting_id(encounter, url),
         event_time=_timestamp(updated or (None if is_state else begun)),
         patient_id=_patient_id(subject, patient),
-        hospital_id=_reference_id(_object(encounter.get("serviceProvider"))),
-        department=_location(locations, is_bed=False),
-        bed_id=_location(locations, is_bed=True),
+        hospital_id=_organization_id(_object(encounter.get("serviceProvider")), parts),
+        department=_location(locations, parts, is_bed=False),
+        bed_id=_location(locations, parts, is_bed=True),
         gender=_text(patient.get("gender")),
         age=_age(_text(patient.get("birthDate")), updated or begun),
         arrival_time=_timestamp(begun) if event_type == "arrival" else None,
@@ -81,35 +83,72 @@ def _entries(bundle: _Resource) -> dict[str, _Resource]:
     return {_text(entry.get("fullUrl")) or str(number): _object(entry.get("resource")) for number, entry in entries}
 
 
-def _patient(encounter: _Resource, subject: _Resource, others: Mapping[str, _Resource]) -> _Resource:
-    """The Patient that ``subject`` refers to, contained or bundled; empty when it did not come along."""
-    reference = _text(subject.get("reference")) or ""
-    contained = {f"#{item.get('id')}": item for item in _objects(encounter.get("contained"))}
+def _parts(encounter: _Resource, others: Mapping[str, _Resource]) -> dict[str, _Resource]:
+    """The resources that came along, contained or bundled, by what the Encounter may call them."""
     bundled = {f"{item.get('resourceType')}/{item.get('id')}": item for item in others.values() if item.get("id")}
-    for known in (contained, others, bundled):
-        patient = known.get(reference, {})
-        if patient.get("resourceType") == "Patient":
-            return patient
-    return {}
+    contained = {f"#{item.get('id')}": item for item in _objects(encounter.get("contained"))}
+    return {**bundled, **others, **contained}
+
+
+def _patient(subject: _Resource, parts: Mapping[str, _Resource]) -> _Resource:
+    """The Patient that ``subject`` refers to; empty when it did not come along."""
+    patient = parts.get(_text(subject.get("reference")) or "", {})
+    return patient if patient.get("resourceType") == "Patient" else {}
 
 
 def _patient_id(subject: _Resource, patient: _Resource) -> str | None:
     """The id behind a literal reference; where the reference only joins parts of this body, the Patient's own."""
-    reference = _text(subject.get("reference")) or ""
-    if reference.startswith(("#", "urn:")):
-        own = None if reference.startswith("#") else _text(patient.get("id"))
-        return own or _identifier(patient, _PATIENT_NUMBER) or _text(_object(subject.get("identifier")).get("value"))
-    return _reference_id(subject)
+    url = _joint(subject)
+    if url is None:
+        return _reference_id(subject)
+    return _lasting_id(patient, url) or _identifier(patient, _PATIENT_NUMBER) or _logical_identifier(subject)
+
+
+def _organization_id(provider: _Resource, parts: Mapping[str, _Resource]) -> str | None:
+    """The same for an Organization, whose identifier says more to others than an id that may hold for one server."""
+    url = _joint(provider)
+    if url is None:
+        return _reference_id(provider)
+    own = parts.get(url, {})
+    stated = _identifier(own) or _lasting_id(own, url) or _text(own.get("name"))
+    return stated or _logical_identifier(provider) or _text(provider.get("display"))
+
+
+def _location_name(place: _Resource, parts: Mapping[str, _Resource]) -> str | None:
+    """The same for a Location, whose name comes first: it is by names that the reference list knows departments."""
+    url = _joint(place)
+    if url is None:
+        return _text(place.get("display")) or _reference_id(place)
+    own = parts.get(url, {})
+    name = _text(place.get("display")) or _text(own.get("name"))
+    return name or _identifier(own) or _lasting_id(own, url) or _logical_identifier(place)
+
+
+def _joint(reference: _Resource) -> str | None:
+    """The literal reference, if it only joins parts of this body: every body may have another for the same thing."""
+    literal = _text(reference.get("reference")) or ""
+    return literal if literal.startswith(_WITHIN_THE_BODY) else None
+
+
+def _lasting_id(resource: _Resource, url: str) -> str | None:
+    """The ``id`` of a resource that this body calls ``url``, unless it holds for this body alone as such a URL does."""
+    own = _text(resource.get("id"))
+    if own is None or url.startswith("#") or own.startswith(_WITHIN_THE_BODY):
+        return None
+    return None if url.startswith("urn:") and url.lower().endswith(f":{own.lower()}") else own
 
 
 def _reference_id(reference: _Resource) -> str | None:
     """``Organization/3``, also as a URL or with a version → ``3``; else the identifier, else the display text."""
     literal = (_text(reference.get("reference")) or "").partition("/_history/")[0]
-    identifier = _object(reference.get("identifier"))
-    return literal.rpartition("/")[2] or _text(identifier.get("value")) or _text(reference.get("display"))
+    return literal.rpartition("/")[2] or _logical_identifier(reference) or _text(reference.get("display"))
 
 
-def _identifier(resource: _Resource, preferred: str) -> str | None:
+def _logical_identifier(reference: _Resource) -> str | None:
+    return _text(_object(reference.get("identifier")).get("value"))
+
+
+def _identifier(resource: _Resource, preferred: str = "") -> str | None:
     """Value of the identifier of the ``preferred`` type, else of the first one."""
     identifiers = [item for item in _objects(resource.get("identifier")) if _text(item.get("value"))]
     typed = [item for item in identifiers if preferred in _code_list(item.get("type"))]
@@ -127,13 +166,12 @@ def _is_over(location: _Resource) -> bool:
     return location.get("status") == "completed" or _object(location.get("period")).get("end") is not None
 
 
-def _location(locations: Iterable[_Resource], *, is_bed: bool) -> str | None:
+def _location(locations: Iterable[_Resource], parts: Mapping[str, _Resource], *, is_bed: bool) -> str | None:
     """Name of the first bed, or of the first place that is neither bed nor room."""
     for location in locations:
         kinds = _code_list(location.get("physicalType"))
         if (_BED in kinds) if is_bed else not kinds & {_BED, _ROOM}:
-            place = _object(location.get("location"))
-            return _text(place.get("display")) or _reference_id(place)
+            return _location_name(_object(location.get("location")), parts)
     return None
 
 

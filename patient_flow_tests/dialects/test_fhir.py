@@ -162,6 +162,81 @@ def test_the_id_of_the_resource_stands_in_for_an_identifier() -> None:
     assert stated(encounter(identifier=[{"value": "only"}]))["visit_id"] == "only"
 
 
+def message(fresh: str, organization: Event, location: Event, **changes: object) -> Event:
+    """A Bundle whose parts refer to each other by URLs that only this Bundle knows."""
+    urls = {kind: f"urn:uuid:{fresh}-{kind}" for kind in ("encounter", "organization", "location")}
+    visit = encounter(
+        serviceProvider={"reference": urls["organization"]},
+        location=[{"location": {"reference": urls["location"]}}],
+        **changes,
+    )
+    parts = (
+        visit,
+        {"resourceType": "Organization", **organization},
+        {"resourceType": "Location", **location},
+    )
+    entries = [{"fullUrl": url, "resource": part} for url, part in zip(urls.values(), parts, strict=True)]
+    return {"resourceType": "Bundle", "type": "message", "entry": entries}
+
+
+@pytest.mark.parametrize(
+    ("organization", "hospital"),
+    [
+        ({"identifier": [{"value": "FINESS-75"}], "id": "org-3", "name": "North"}, "FINESS-75"),
+        ({"id": "org-3", "name": "North"}, "org-3"),
+        ({"id": "urn:uuid:{fresh}-organization", "name": "North"}, "North"),
+        ({"id": "{fresh}-Organization", "name": "North"}, "North"),
+        ({"name": "North"}, "North"),
+    ],
+)
+@pytest.mark.parametrize(
+    ("location", "department"),
+    [
+        ({"name": "ICU", "id": "w1"}, "ICU"),
+        ({"identifier": [{"value": "ICU"}], "id": "w1"}, "ICU"),
+        ({"id": "ICU"}, "ICU"),
+    ],
+)
+def test_two_messages_on_one_visit_name_the_same_hospital_department_and_visit(
+    organization: Event, hospital: str, location: Event, department: str
+) -> None:
+    def read(fresh: str) -> Event:
+        own = {key: text.format(fresh=fresh) if key == "id" else text for key, text in organization.items()}
+        return only(message(fresh, own, location, id=f"{fresh}-encounter", identifier=None))
+
+    first, second = read("aaaa-1"), read("bbbb-2")
+    assert (first["hospital_id"], first["department"], first["reasons"]) == (hospital, department, [])
+    for field in ("hospital_id", "department", "visit_id"):
+        assert first[field] == second[field]
+
+
+def test_a_hospital_and_a_department_that_only_a_bundle_could_tell_are_named_as_missing() -> None:
+    row = only(message("aaaa-1", {}, {}, identifier=None, id=None, status="arrived"))
+    assert (row["hospital_id"], row["department"], row["visit_id"]) == (None, None, None)
+    assert set(row["reasons"]) == {"hospital_is_missing", "department_is_missing", "visit_is_missing"}
+
+
+def test_a_contained_hospital_is_known_by_its_identifier_or_name_and_not_by_its_place() -> None:
+    def hospital(provider: Event, *contained: Event) -> object:
+        whole = {"reference": "#1", **provider}
+        return stated(encounter(serviceProvider=whole, contained=list(contained))).get("hospital_id")
+
+    north: Event = {"resourceType": "Organization", "id": "1", "name": "North"}
+    assert hospital({}, north) == "North"
+    assert hospital({}, {**north, "identifier": [{"value": "FINESS-75"}]}) == "FINESS-75"
+    assert hospital({"identifier": {"value": "FINESS-76"}, "display": "South"}) == "FINESS-76"
+    assert hospital({"display": "South"}) == "South"
+    assert hospital({}) is None
+
+
+def test_the_id_of_an_encounter_that_its_bundle_made_up_is_no_visit() -> None:
+    made_up = encounter(id="AAAA-1", identifier=None)
+    entry = {"resourceType": "Bundle", "entry": [{"fullUrl": "urn:uuid:aaaa-1", "resource": made_up}]}
+    assert "visit_id" not in stated(entry)
+    assert "visit_id" not in stated(encounter(id="urn:uuid:aaaa-1", identifier=None))
+    assert only(entry)["visit_id"].startswith("derived")
+
+
 def test_the_last_location_counts_when_all_are_over() -> None:
     over = {"end": "2026-11-19T12:00:00Z"}
     locations = [
