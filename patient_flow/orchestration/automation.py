@@ -1,9 +1,9 @@
 """What starts by itself: a micro-batch when events wait, and the hourly upkeep of the lake.
 
 The sensor looks at the hub once a minute, compares with the lake, and asks for one run when there is work. After an
-outage one run takes PATIENT_FLOW_MAX_EVENTS_PER_RUN events at most; a second sensor then asks for the next as soon as
-one has ended, so that the minute between two looks is not lost for every one of them. It asks only when the finished
-run left events behind: in daily life the hub is looked at once a minute, as ever.
+outage one run takes PATIENT_FLOW_MAX_EVENTS_PER_RUN events at most, fewer when they are large; a second sensor then
+asks for the next as soon as one has ended, so that the minute between two looks is not lost for every one of them. It
+asks only when the finished run left events behind: in daily life the hub is looked at once a minute, as ever.
 
 What may heal is tried again: a step of the job three times within the run, and all of it a minute later, from the
 lake's own progress. What will not heal (another hub, wrong settings) fails at once, and asks for no run.
@@ -14,7 +14,8 @@ from datetime import UTC, datetime
 
 import dagster as dg
 
-from patient_flow.contracts.tables import LAKE_TABLES, WAREHOUSE_TABLES
+from patient_flow.contracts.tables import BRONZE_EVENTS, LAKE_TABLES, WAREHOUSE_TABLES
+from patient_flow.orchestration.reports import lake_key
 from patient_flow.orchestration.resources import PatientFlow
 from patient_flow.pipeline.backlog import Backlog
 from patient_flow.pipeline.looking import look
@@ -120,11 +121,21 @@ def event_hub_backlog(context: dg.SensorEvaluationContext, patient_flow: Patient
     description="After an outage: asks for the next micro-batch as soon as one that left events behind has ended.",
 )
 def catch_up(context: dg.RunStatusSensorContext, patient_flow: PatientFlow) -> dg.RunRequest | dg.SkipReason:
-    """Looks at the hub only when the finished run knew of more events than it was to read."""
+    """Looks at the hub only when the finished run was to read fewer events than it knew of, or had to put some off."""
     tags = context.dagster_run.tags
-    if int(tags.get("backlog", 0)) <= int(tags.get("events", 0)):
+    is_limited = int(tags.get("backlog", 0)) > int(tags.get("events", 0))
+    if not is_limited and not _put_off(context.instance, context.dagster_run.run_id):
         return dg.SkipReason("nothing was left behind")
     return _ask(context.instance, patient_flow)
+
+
+def _put_off(instance: dg.DagsterInstance, run_id: str) -> bool:
+    """True when the run read less than it was to, for want of room or time; not where a partition is in trouble."""
+    event = instance.get_latest_materialization_event(lake_key(BRONZE_EVENTS))
+    if event is None or event.run_id != run_id or event.asset_materialization is None:
+        return False
+    events = event.asset_materialization.metadata.get("put_off")
+    return events is not None and bool(events.value)
 
 
 def _ask(instance: dg.DagsterInstance, patient_flow: PatientFlow) -> dg.RunRequest | dg.SkipReason:

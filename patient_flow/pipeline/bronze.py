@@ -14,11 +14,14 @@ from patient_flow.stores.hub import Hub, Slice
 from patient_flow.stores.lake import Lake, LakeTable, RowsWritten
 
 DRAIN_SECONDS = 300.0
+DRAIN_BYTES = 256 * 1024 * 1024
+"""Of the bodies of one micro-batch: they are held several times over on their way through the steps, and must fit into
+the memory of a container whether an event has a hundred bytes or a megabyte."""
 
 
 @starts_over
 def ingest(lake: Lake, hub: Hub, *, now: datetime, run_id: str, max_events: int, adopt_hub: bool = False) -> StepResult:
-    """Everything the hub holds at this moment (at most ``max_events``) enters bronze, once.
+    """Everything the hub holds at this moment (at most ``max_events`` and :data:`DRAIN_BYTES`) enters bronze, once.
 
     What is to be noticed of the hub is recorded also when there is nothing to read, else it would be noticed for ever.
     Raises ``HubError`` when nothing of the hub can be read and ``HubRefused`` when it is another hub. What a part that
@@ -31,7 +34,7 @@ def ingest(lake: Lake, hub: Hub, *, now: datetime, run_id: str, max_events: int,
     if not slices and not backlog.notices:
         nothing = {"backlog": 0, "events_received": 0}
         return StepResult(BRONZE_EVENTS, bronze.version, figures={**nothing})
-    drained = hub.drain(slices, time.monotonic() + DRAIN_SECONDS)
+    drained = hub.drain(slices, time.monotonic() + DRAIN_SECONDS, DRAIN_BYTES)
     events = drained.events
     if drained.error is not None and events.is_empty():
         raise drained.error
@@ -53,6 +56,7 @@ def ingest(lake: Lake, hub: Hub, *, now: datetime, run_id: str, max_events: int,
         RowsWritten(inserted=events.height),
         figures={
             "backlog": left,
+            "put_off": left if drained.is_cut_short else 0,
             "events_received": events.height,
             "bytes_received": int(events["body"].bin.size().sum()),
             "longest_wait_minutes": _waited(events, now),

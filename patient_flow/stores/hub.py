@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from azure.eventhub import EventData, EventHubConsumerClient
 
 PREFETCH = 3000
+AT_ONCE = 100
+"""Events that the client reads before it hands them over, whatever is on its way: they may be a megabyte each."""
 OLDEST = "-1"
 NO_PROGRESS_SECONDS = 5.0
 _OWNER_LEVEL = 1
@@ -83,10 +85,14 @@ class Slice:
 
 @dataclass(frozen=True)
 class Drained:
-    """What was read: of each slice a prefix (:data:`EVENT_SCHEMA`); ``error`` says why not all of it, if it failed."""
+    """What was read: of each slice a prefix (:data:`EVENT_SCHEMA`).
+
+    ``error`` says why not all of it, if it failed; ``is_cut_short`` that more could have been read at once.
+    """
 
     events: pl.DataFrame
     error: HubError | None = None
+    is_cut_short: bool = False
 
 
 class Hub:
@@ -111,24 +117,32 @@ class Hub:
             )
             return HubState(self.host, properties["eventhub_name"], _utc(properties["created_at"]), tuple(partitions))
 
-    def drain(self, slices: list[Slice], deadline: float) -> Drained:
-        """The events of ``slices``, one after another, until ``deadline`` (``time.monotonic``).
+    def drain(self, slices: list[Slice], deadline: float, max_bytes: int) -> Drained:
+        """The events of ``slices``, one after another, until ``deadline`` (``time.monotonic``) or about ``max_bytes``.
 
-        A slice that cannot be read holds up no other: what there is of it is kept, and the error comes with the events.
+        Of the bytes every slice has a fair share, and one event at least: the shortest come first, so that what they
+        leave over goes to the longer ones. A slice that cannot be read holds up no other: what there is of it is kept,
+        and the error comes with the events.
         """
-        received = [_Received(part, part.after) for part in slices]
+        received: list[_Received] = []
         errors: list[HubError] = []
+        is_cut_short = False
         with self._client() as client:
-            for part in received:
-                if time.monotonic() >= deadline:
-                    break
+            for part in sorted(slices, key=lambda part: part.upto - part.after):
+                share = max_bytes // (len(slices) - len(received))
+                reading = _Received(part, max(share, 1))
+                received.append(reading)
                 try:
-                    with self._said(f"partition {part.part.partition_id} of "):
-                        _drain_partition(client, self.consumer_group, part, deadline)
+                    with self._said(f"partition {part.partition_id} of "):
+                        _drain_partition(client, self.consumer_group, reading, deadline)
                 except HubError as error:
                     errors.append(error)
-        rows = [row for part in received for row in part.rows]
-        return Drained(pl.DataFrame(rows, schema=EVENT_SCHEMA, orient="row"), _one_error(errors))
+                else:
+                    is_cut_short |= reading.last < part.upto and (reading.is_full or time.monotonic() >= deadline)
+                max_bytes -= reading.bytes
+        rows = [row for reading in received for row in reading.rows]
+        events = pl.DataFrame(rows, schema=EVENT_SCHEMA, orient="row")
+        return Drained(events, _one_error(errors), is_cut_short)
 
     @contextmanager
     def _client(self) -> Iterator[EventHubConsumerClient]:
@@ -170,17 +184,28 @@ class Hub:
 
 @dataclass
 class _Received:
-    """Events of one partition as they come in; skips replays and whatever lies beyond the target."""
+    """Events of one partition as they come in; skips replays and whatever lies beyond the target or ``max_bytes``."""
 
     part: Slice
-    last: int
+    max_bytes: int
     rows: list[tuple[Any, ...]] = field(default_factory=list)
+    bytes: int = 0
+
+    def __post_init__(self) -> None:
+        self.last = self.part.after
+
+    @property
+    def is_full(self) -> bool:
+        """True when the last event that fits is there; it may stand out a little, else a large one would never fit."""
+        return self.bytes >= self.max_bytes
 
     def add(self, batch: list[EventData]) -> None:
         for event in batch:
             number = event.sequence_number
-            if number is not None and self.last < number <= self.part.upto:
-                self.rows.append(_row(self.part.partition_id, event))
+            if number is not None and self.last < number <= self.part.upto and not self.is_full:
+                properties, body = _properties(event.properties), _body(event)
+                self.rows.append(_row(self.part.partition_id, event, properties, body))
+                self.bytes += len(body) + len(properties or "")
                 self.last = number
 
 
@@ -189,6 +214,8 @@ def _drain_partition(client: EventHubConsumerClient, group: str, received: _Rece
 
     Raises :class:`HubError` when events are there, but none arrives for 5 seconds.
     """
+    if time.monotonic() >= deadline:
+        return
     part = received.part
     private: Any = client  # see the module's docstring
     wanted = min(PREFETCH, part.upto - part.after)
@@ -203,9 +230,10 @@ def _drain_partition(client: EventHubConsumerClient, group: str, received: _Rece
     consumer._keep_alive = 0  # else close() joins a thread that sleeps for a second
     progressed_at = time.monotonic()
     try:
-        while received.last < part.upto and time.monotonic() < deadline:
+        while received.last < part.upto and not received.is_full and time.monotonic() < deadline:
             before = received.last
-            consumer.receive(batch=True, max_batch_size=PREFETCH)
+            consumer.receive(batch=True, max_batch_size=AT_ONCE)
+            consumer._prefetch = AT_ONCE  # the credit was granted with the link; from now on so many are read at once
             if received.last > before:
                 progressed_at = time.monotonic()
             elif time.monotonic() > progressed_at + NO_PROGRESS_SECONDS:
@@ -226,15 +254,15 @@ def _one_error(errors: list[HubError]) -> HubError | None:
     return HubError(f"{errors[0]} ({len(errors) - 1} more partitions cannot be read)")
 
 
-def _row(partition_id: str, event: EventData) -> tuple[Any, ...]:
+def _row(partition_id: str, event: EventData, properties: str | None, body: bytes) -> tuple[Any, ...]:
     return (
         partition_id,
         event.sequence_number,
         event.offset,
         _utc(event.enqueued_time),
         None if event.partition_key is None else str(_plain(event.partition_key)),
-        _properties(event.properties),
-        _body(event),
+        properties,
+        body,
     )
 
 

@@ -12,7 +12,9 @@ from typing import Any
 import dagster as dg
 import pytest
 from azure.eventhub import EventData, EventHubProducerClient
+from dagster._core.events import StepMaterializationData
 
+from patient_flow.contracts.tables import BRONZE_EVENTS
 from patient_flow.definitions import build_defs
 from patient_flow.local_hub.testing import HubThread
 from patient_flow.orchestration import automation
@@ -25,6 +27,7 @@ from patient_flow.orchestration.automation import (
     lake_maintenance,
     micro_batch,
 )
+from patient_flow.orchestration.reports import lake_key
 from patient_flow.orchestration.resources import PatientFlow
 
 LEFT_BEHIND = {"events": "2", "backlog": "5"}
@@ -53,20 +56,30 @@ class Daemon:
         self._cursor = done.cursor
         return [dict(request.tags) for request in done.run_requests or []]
 
-    def run(self, status: dg.DagsterRunStatus, tags: dict[str, str], job: str = micro_batch.name) -> None:
-        """A run that ended as ``status`` says, or is still at it."""
+    def run(
+        self,
+        status: dg.DagsterRunStatus,
+        tags: dict[str, str],
+        job: str = micro_batch.name,
+        figures: dict[str, int] | None = None,
+    ) -> None:
+        """A run that ended as ``status`` says, or is still at it; ``figures`` of its bronze step, if it had one."""
         run = dg.DagsterRun(
             job_name=job, run_id=str(uuid.uuid4()), status=dg.DagsterRunStatus.STARTED, tags={**PIPELINE_TAG, **tags}
         )
         self.instance.add_run(run)
+        if figures is not None:
+            done = StepMaterializationData(dg.AssetMaterialization(lake_key(BRONZE_EVENTS), metadata=dict(figures)))
+            event = _event(dg.DagsterEventType.ASSET_MATERIALIZATION, job, done)
+            self.instance.report_dagster_event(event, run.run_id)
         if status is dg.DagsterRunStatus.SUCCESS:
             self.instance.report_dagster_event(_event(dg.DagsterEventType.RUN_SUCCESS, job), run.run_id)
         elif status is dg.DagsterRunStatus.FAILURE:
             self.instance.report_run_failed(run)
 
 
-def _event(kind: dg.DagsterEventType, job: str) -> dg.DagsterEvent:
-    return dg.DagsterEvent(event_type_value=kind.value, job_name=job)
+def _event(kind: dg.DagsterEventType, job: str, data: StepMaterializationData | None = None) -> dg.DagsterEvent:
+    return dg.DagsterEvent(event_type_value=kind.value, job_name=job, event_specific_data=data)
 
 
 SUCCESS, FAILURE, STARTED = dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.STARTED
@@ -110,6 +123,24 @@ def test_in_daily_life_it_asks_for_nothing(daemon: Daemon) -> None:
     daemon.run(SUCCESS, NOTHING_LEFT)
     daemon.run(SUCCESS, {})  # from the UI
     assert [daemon.tick() for _ in range(3)] == [[], [], []]
+
+
+def test_a_run_that_had_no_room_for_all_it_was_to_read_is_followed(daemon: Daemon) -> None:
+    daemon.run(SUCCESS, NOTHING_LEFT, figures={"backlog": 3, "put_off": 3})
+    assert [len(daemon.tick()) for _ in range(2)] == [1, 0]
+    daemon.run(SUCCESS, NOTHING_LEFT, figures={"backlog": 0, "put_off": 0})
+    assert daemon.tick() == []
+
+
+def test_what_a_partition_in_trouble_holds_is_left_to_the_next_minute(daemon: Daemon) -> None:
+    daemon.run(SUCCESS, NOTHING_LEFT, figures={"backlog": 3, "put_off": 0})
+    assert daemon.tick() == []
+
+
+def test_what_an_earlier_run_put_off_is_not_asked_for_again(daemon: Daemon) -> None:
+    daemon.run(FAILURE, NOTHING_LEFT, figures={"backlog": 3, "put_off": 3})
+    daemon.run(SUCCESS, NOTHING_LEFT)
+    assert daemon.tick() == []
 
 
 def test_a_failed_run_is_left_to_the_next_minute(daemon: Daemon) -> None:

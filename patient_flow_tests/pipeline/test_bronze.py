@@ -15,6 +15,7 @@ from typing import Any
 import polars as pl
 import pytest
 from azure.eventhub import EventData, EventHubConsumerClient, EventHubProducerClient
+from azure.eventhub._consumer import EventHubConsumer
 from azure.eventhub._pyamqp.message import Message
 from azure.eventhub.amqp import AmqpAnnotatedMessage
 from hypothesis import given
@@ -26,7 +27,7 @@ from patient_flow.local_hub.testing import HubThread
 from patient_flow.pipeline import bronze, inspection
 from patient_flow.pipeline.backlog import HubRefused
 from patient_flow.pipeline.steps import StepResult
-from patient_flow.stores.hub import EVENT_SCHEMA, Drained, Hub, HubError, Slice, _Received
+from patient_flow.stores.hub import AT_ONCE, EVENT_SCHEMA, Drained, Hub, HubError, Slice, _Received
 from patient_flow.stores.lake import Lake
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -136,7 +137,7 @@ def row_of(message: Message) -> tuple[bytes, str]:
     """Body and properties in the row that a message becomes."""
     event = EventData._from_message(message)
     event._raw_amqp_message._annotations = {b"x-opt-sequence-number": 0, b"x-opt-offset": b"0"}
-    received = _Received(Slice("0", -1, 0, None), -1)
+    received = _Received(Slice("0", -1, 0, None), max_bytes=1)
     received.add([event])
     rows = pl.DataFrame(received.rows, schema=EVENT_SCHEMA, orient="row")
     return rows.select("body", "properties").row(0)
@@ -187,6 +188,69 @@ def test_a_run_takes_no_more_than_its_limit_and_says_what_is_left(lake: Lake, hu
     assert result.notices == ("60 events are left for the next micro-batch",)
     assert result.counts["lag"] == {"0": 15, "1": 15, "2": 15, "3": 15}
     assert ingest(lake, hub).written.inserted == 60
+
+
+def test_a_run_takes_no_more_bytes_than_fit_into_memory_and_the_next_goes_on_from_there(
+    lake: Lake, hub: Hub, hub_thread: HubThread, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fair shares: what the two short partitions leave over goes to the long ones."""
+    monkeypatch.setattr(bronze, "DRAIN_BYTES", 100 * (10 + WITH_PROPERTIES))
+    bodies = [b"%010d" % number for number in range(100)]
+    for partition, events in enumerate((100, 5, 60, 1)):
+        send(hub_thread, bodies[:events], partition)
+    result = ingest(lake, hub)
+    assert result.counts["events"] == {"0": 47, "1": 5, "2": 47, "3": 1}
+    assert result.notices == ("66 events are left for the next micro-batch",)
+    assert result.figures["put_off"] == 66
+    last = ingest(lake, hub)
+    assert (last.counts["events"], last.figures["put_off"]) == ({"0": 53, "2": 13}, 0)
+    for partition, events in enumerate((100, 5, 60, 1)):
+        assert stored(lake).filter(partition_id=str(partition))["body"].to_list() == bodies[:events]
+
+
+WITH_PROPERTIES = len('{"attempt": 1, "source": "ward"}')
+
+
+def test_events_larger_than_a_whole_run_may_take_come_one_per_partition(
+    lake: Lake, hub: Hub, hub_thread: HubThread, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bronze, "DRAIN_BYTES", 1)
+    for partition in range(4):
+        send(hub_thread, [b"x" * 1000] * 2, partition)
+    for _ in range(2):
+        assert ingest(lake, hub).counts["events"] == {"0": 1, "1": 1, "2": 1, "3": 1}
+    assert stored(lake).height == 8
+
+
+def test_the_client_holds_few_events_at_a_time_however_many_wait(
+    lake: Lake, hub: Hub, hub_thread: HubThread, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    send(hub_thread, [b"x"] * 1000)
+    lengths, receive = [], EventHubConsumer._message_received
+
+    def count(consumer: EventHubConsumer, message: Any) -> None:
+        receive(consumer, message)
+        lengths.append(len(consumer._message_buffer))
+
+    monkeypatch.setattr(EventHubConsumer, "_message_received", count)
+    assert ingest(lake, hub).written.inserted == len(lengths) == 1000
+    assert max(lengths) == AT_ONCE
+
+
+def test_a_run_that_has_no_time_left_says_what_it_puts_off(
+    lake: Lake, hub: Hub, hub_thread: HubThread, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    send(hub_thread, [b"x"] * 5)
+    monkeypatch.setattr(bronze, "DRAIN_SECONDS", 0.0)
+    assert ingest(lake, hub).figures["put_off"] == 5
+
+
+def test_what_a_partition_in_trouble_holds_is_not_put_off(lake: Lake, hub: Hub, hub_thread: HubThread) -> None:
+    for partition in range(4):
+        send(hub_thread, [b"x"] * 5, partition)
+    with held(hub_thread, 1):
+        figures = ingest(lake, hub).figures
+    assert (figures["backlog"], figures["put_off"]) == (5, 0)
 
 
 def test_an_empty_hub_is_no_error(lake: Lake, hub: Hub) -> None:
