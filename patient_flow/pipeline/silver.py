@@ -34,6 +34,8 @@ PSEUDONYMS = "pseudonyms"
 """Progress of silver: the number of the key that its pseudonyms were made with."""
 ROWS_AT_ONCE = 500_000
 """Bronze rows that are read and judged at once: bounds memory when a backlog is long."""
+BYTES_AT_ONCE = 256 * 1024 * 1024
+"""The same for their bodies; it is what one micro-batch may add to bronze, for one commit is always read whole."""
 
 _BODY_COLUMNS = (*COORDINATES, "enqueued_at", "body")
 c = pl.col
@@ -118,16 +120,21 @@ def _not_consumed(silver: LakeTable, bronze: LakeTable) -> Iterator[tuple[int, p
             yield from _arrived(bronze, since, bronze.version)
             return
     was_empty = silver.row_count() == 0
-    for rows in bronze.batches(_BODY_COLUMNS, ROWS_AT_ONCE):
+    for rows in _all_rows(bronze, bronze.version):
         yield NOTHING_CONSUMED if since is None else since, rows if was_empty else _without(rows, silver)
     yield bronze.version, BRONZE_EVENTS.empty().select(_BODY_COLUMNS)
 
 
 def _arrived(bronze: LakeTable, since: int, upto: int) -> Iterator[tuple[int, pl.DataFrame]]:
     """Bronze rows that came after version ``since`` up to ``upto``, some at once, each time with their last version."""
-    for stop in bronze.versions_in_steps(since, ROWS_AT_ONCE, upto=upto):
+    for stop in bronze.versions_in_steps(since, ROWS_AT_ONCE, upto=upto, weighed="body", max_bytes=BYTES_AT_ONCE):
         yield stop, bronze.changes(since, _BODY_COLUMNS, upto=stop).after
         since = stop
+
+
+def _all_rows(bronze: LakeTable, version: int) -> Iterator[pl.DataFrame]:
+    """All bronze rows at ``version``, some at once."""
+    return bronze.batches(_BODY_COLUMNS, ROWS_AT_ONCE, version=version, weighed="body", max_bytes=BYTES_AT_ONCE)
 
 
 def _without(rows: pl.DataFrame, table: LakeTable) -> pl.DataFrame:
@@ -249,7 +256,7 @@ def _moves_of_all(quarantine: LakeTable, silver: LakeTable, bronze: LakeTable, c
     held = quarantine.scan().collect()
     in_its_place = pl.concat([accepted, held.select(COORDINATES)])
     entering, received = [BRONZE_EVENTS.empty().select(_BODY_COLUMNS)], 0
-    for rows in bronze.batches(_BODY_COLUMNS, ROWS_AT_ONCE, version=consumed):
+    for rows in _all_rows(bronze, consumed):
         received += rows.height
         entering.append(rows.join(in_its_place, on=COORDINATES, how="anti"))
     leaving, staying = (held.join(accepted, on=COORDINATES, how=how) for how in ("semi", "anti"))

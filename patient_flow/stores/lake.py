@@ -11,11 +11,12 @@ import contextlib
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import polars as pl
 from deltalake import CommitProperties, DeltaTable, Field, Schema, Transaction, WriterProperties, write_deltalake
@@ -48,6 +49,8 @@ PLACES_NAMED = 1_000
 """Values that a merge names to say where its rows lie; with more of them every file is likely to hold one."""
 WIDE, OUT_OF_ORDER = 4, 0.1
 """A file is out of order when it spans so many times its share; a table when so much of it lies in such files."""
+READ_ROWS = 5_000
+"""Rows of a whole table that come at once from its files, before they are gathered: they may be 10 kilobytes each."""
 SPAN_GAP = timedelta(hours=12)
 """Instants further apart than this are looked for separately."""
 STATISTICS_TOLERANCE = timedelta(milliseconds=1)
@@ -152,14 +155,33 @@ class LakeTable:
         with self._explained("read"):
             return pl.scan_delta(self._handle).select(self.table.schema.names())
 
-    def batches(self, columns: Sequence[str], rows: int, *, version: int | None = None) -> Iterator[pl.DataFrame]:
+    def batches(
+        self,
+        columns: Sequence[str],
+        rows: int,
+        *,
+        version: int | None = None,
+        weighed: str | None = None,
+        max_bytes: int = sys.maxsize,
+    ) -> Iterator[pl.DataFrame]:
         """All rows at the pinned version, or at an earlier one, once each and at most ``rows`` at a time.
 
-        Raises :class:`HistoryGone` when the earlier version is no longer kept.
+        They are fewer when they hold about ``max_bytes`` in the column ``weighed``. Raises :class:`HistoryGone` when
+        the earlier version is no longer kept.
         """
         everything = self.scan() if version is None else self.at(version)
         with self._explained("read"):
-            yield from everything.select(columns).collect_batches(chunk_size=rows)
+            gathered: list[pl.DataFrame] = []
+            height = weight = 0
+            for part in everything.select(columns).collect_batches(chunk_size=min(rows, READ_ROWS)):
+                added = int(part[weighed].bin.size().sum()) if weighed else 0
+                if gathered and (height + part.height > rows or weight + added > max_bytes):
+                    yield pl.concat(gathered)
+                    gathered, height, weight = [], 0, 0
+                gathered.append(part)
+                height, weight = height + part.height, weight + added
+            if gathered:
+                yield pl.concat(gathered)
 
     def find(
         self,
@@ -270,28 +292,61 @@ class LakeTable:
         except HistoryGone:
             return self.changes(None, columns)
 
-    def versions_in_steps(self, since: int, rows: int, *, upto: int | None = None) -> list[int]:
+    def versions_in_steps(
+        self,
+        since: int,
+        rows: int,
+        *,
+        upto: int | None = None,
+        weighed: str | None = None,
+        max_bytes: int = sys.maxsize,
+    ) -> list[int]:
         """Versions at which to stop on the way from ``since`` to ``upto`` (else the pinned one).
 
-        They are about ``rows`` added rows apart, for consumers that must not read a long backlog at once. Raises
-        :class:`HistoryGone` when the change feed no longer reaches back to ``since``.
+        Between two of them at most ``rows`` were added, and ``max_bytes`` in the column ``weighed``, unless one commit
+        added more: for consumers that must not read a long backlog at once. Raises :class:`HistoryGone` when the change
+        feed no longer reaches back to ``since``.
         """
         upto = self.version if upto is None else upto
         if since == upto:
             return []
-        sizes = self._feed(since, upto, [self.table.key[-1], _VERSION]).group_by(_VERSION).len().sort(_VERSION)
-        step = (sizes["len"].cum_sum() - 1) // rows
-        stops = sizes.with_columns(step=step).group_by("step", maintain_order=True).agg(pl.col(_VERSION).last())
-        return [int(version) for version in stops[_VERSION][:-1]] + [upto]
+        if since + 1 == upto:
+            return [upto]  # as in daily life: nothing to be measured
+        stops, last, height, weight = [], since, 0, 0
+        for version, added_rows, added_bytes in self._sizes(since, upto, weighed):
+            if height and (height + added_rows > rows or weight + added_bytes > max_bytes):
+                stops.append(last)
+                height, weight = 0, 0
+            last, height, weight = version, height + added_rows, weight + added_bytes
+        return [*stops, upto]
 
-    def _feed(self, since: int, upto: int, columns: Sequence[str]) -> pl.DataFrame:
+    def _sizes(self, since: int, upto: int, weighed: str | None) -> list[tuple[int, int, int]]:
+        """Versions that added rows, each with how many, and how many bytes these have in the column ``weighed``."""
+        weight = pl.col(weighed).bin.size().sum().cast(pl.Int64) if weighed else pl.lit(0, pl.Int64)
+
+        def measure(feed: Iterable[ArrowStream]) -> pl.DataFrame:
+            """Piece by piece: all of it may not fit into memory, which is why it is measured."""
+            sizes = [
+                pl.DataFrame(piece).group_by(_VERSION).agg(pl.len().cast(pl.Int64).alias("rows"), weight.alias("bytes"))
+                for piece in _pieces(feed)
+            ]
+            return pl.concat(sizes) if sizes else pl.DataFrame()
+
+        sizes = self._feed(since, upto, [weighed or self.table.key[-1], _VERSION], measure)
+        return [] if sizes.is_empty() else sizes.group_by(_VERSION).sum().sort(_VERSION).rows()
+
+    def _feed(
+        self,
+        since: int,
+        upto: int,
+        columns: Sequence[str],
+        read: Callable[[Any], pl.DataFrame] = pl.DataFrame,
+    ) -> pl.DataFrame:
         if since > upto:
             raise HistoryGone(f"{self.table.path} is at version {upto}, older than {since}: it was replaced")
         try:
             # Not ``allow_out_of_range``: it would make an empty feed of one whose log was cleaned up.
-            return pl.DataFrame(
-                self._handle.load_cdf(starting_version=since + 1, ending_version=upto, columns=list(columns))
-            )
+            return read(self._handle.load_cdf(starting_version=since + 1, ending_version=upto, columns=list(columns)))
         except (*STORE_ERRORS, pl.exceptions.ComputeError) as error:
             raise _unread(error, f"the changes of {self.table.path} since version {since}") from error
 
@@ -602,6 +657,13 @@ def _explained(doing: str, what: str) -> Iterator[None]:
         raise Conflict(f"another writer changed {what} meanwhile: {_one_line(error)}") from error
     except STORE_ERRORS as error:
         raise LakeError(f"cannot {doing} {what}: {_one_line(error)}") from error
+
+
+def _pieces(feed: Iterable[ArrowStream]) -> Iterator[ArrowStream]:
+    try:
+        yield from feed
+    except Exception as error:  # Arrow's reader raises nothing narrower
+        raise OSError(str(error)) from error
 
 
 def _unread(error: Exception, what: str) -> LakeError:

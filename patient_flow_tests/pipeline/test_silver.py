@@ -10,6 +10,7 @@ import pytest
 
 from patient_flow.contracts.tables import BRONZE_EVENTS, QUARANTINE, SILVER_EVENTS
 from patient_flow.pipeline import silver
+from patient_flow.stores import lake as lake_module
 from patient_flow.stores.lake import Lake
 from patient_flow_tests.builders import Delivery, contents, deliveries, event, forget_log, receive, run_step
 from patient_flow_tests.stacks import Stack
@@ -82,6 +83,28 @@ def test_a_long_backlog_is_read_some_rows_at_a_time(
     receive_one_by_one(lake, RECEIVED[before:])
     run(lake, departments)
     assert max(most_read) == 2
+    assert_as_in_one_batch(lake, alone, departments)
+
+
+@pytest.mark.parametrize("is_log_gone", [False, True])
+def test_a_long_backlog_of_large_bodies_is_read_fewer_rows_at_a_time(
+    lake: Lake,
+    alone: Lake,
+    departments: pl.DataFrame,
+    most_read: list[int],
+    is_log_gone: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(silver, "BYTES_AT_ONCE", 1)
+    monkeypatch.setattr(lake_module, "READ_ROWS", 1)
+    receive(lake, RECEIVED[:1])
+    run(lake, departments)
+    receive_one_by_one(lake, RECEIVED[1:])
+    if is_log_gone:
+        forget_log(lake.open(BRONZE_EVENTS))
+    run(lake, departments, BOTH[:1])
+    assert max(most_read) == 1
+    run(lake, departments, BOTH[1:])
     assert_as_in_one_batch(lake, alone, departments)
 
 

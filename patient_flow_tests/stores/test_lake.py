@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from patient_flow.contracts.tables import INSTANT, Column, Table
+from patient_flow.stores import lake as lake_module
 from patient_flow.stores.lake import (
     SPANS,
     Conflict,
@@ -133,6 +134,48 @@ def test_a_long_backlog_is_taken_in_steps_of_about_so_many_rows(lake: Lake, stay
     assert opened.versions_in_steps(1, rows=2, upto=4) == [3, 4]
     assert opened.versions_in_steps(1, rows=1000) == [7]
     assert opened.versions_in_steps(7, rows=2) == []
+
+
+BODIES = Table(
+    "bronze",
+    "bodies",
+    "Rows of any size.",
+    (Column("key", pl.Int64(), "Key"), Column("body", pl.Binary(), "What makes them large")),
+    key=("key",),
+)
+
+
+def with_bodies(lake: Lake, *sizes: int) -> LakeTable:
+    """A table to which each commit added two rows with bodies of so many bytes."""
+    for number, size in enumerate(sizes):
+        added = pl.DataFrame({"key": [2 * number, 2 * number + 1], "body": [b"x" * size] * 2}, schema=BODIES.schema)
+        lake.open(BODIES).append(added, {"source": number})
+    return lake.open(BODIES)
+
+
+def test_a_long_backlog_is_taken_in_steps_of_so_many_bytes_when_these_are_fewer_rows(lake: Lake) -> None:
+    bodies = with_bodies(lake, 4, 4, 4, 30, 1, 1)
+    assert bodies.versions_in_steps(0, rows=100, weighed="body", max_bytes=20) == [2, 3, 4, 6]
+    assert bodies.versions_in_steps(0, rows=4, weighed="body", max_bytes=1000) == [2, 4, 6]
+    assert bodies.versions_in_steps(3, rows=100, weighed="body", max_bytes=20, upto=4) == [4]
+
+
+@pytest.mark.embedded_only("deletes a file of the lake")
+def test_a_long_backlog_whose_files_were_deleted_cannot_be_measured_either(lake: Lake) -> None:
+    bodies = with_bodies(lake, 1, 1, 1)
+    for file in bodies._handle.file_uris():
+        Path(file.removeprefix("file://")).unlink()
+    with pytest.raises(HistoryGone):
+        lake.open(BODIES).versions_in_steps(0, rows=1, weighed="body", max_bytes=1)
+
+
+def test_a_whole_table_is_read_so_many_bytes_at_a_time(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lake_module, "READ_ROWS", 2)
+    bodies = with_bodies(lake, 1, 1, 1, 1, 1, 30, 1)
+    parts = list(bodies.batches(["key", "body"], 6, weighed="body", max_bytes=20))
+    assert sorted(pl.concat(parts)["key"]) == list(range(14))
+    assert max(part.height for part in parts) == 6
+    assert sorted(part["body"].bin.size().sum() for part in parts)[-2:] == [6, 60]
 
 
 def test_changes_that_are_no_longer_kept_are_a_named_error(stays: LakeTable) -> None:
