@@ -1,6 +1,7 @@
 """The Event Hub: what its partitions hold, and a bounded read of one of them.
 
-Not here: where to resume (the lake knows) and what the bodies mean. The read goes through a private method of the
+Not here: where to resume (the lake knows), what the bodies mean, and messages that the client cannot decode (``amqp``).
+The read goes through a private method of the
 pinned ``azure-eventhub`` client: it is about twice as fast as the public one, raises errors instead of retrying in
 silence, and stops exactly where it is told to. ``patient_flow_tests/pipeline/test_bronze.py`` guards that contract.
 """
@@ -20,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from patient_flow.contracts.tables import INSTANT
+from patient_flow.stores import amqp
 
 if TYPE_CHECKING:
     from azure.eventhub import EventData, EventHubConsumerClient
@@ -148,6 +150,7 @@ class Hub:
     def _client(self) -> Iterator[EventHubConsumerClient]:
         from azure.eventhub import EventHubConsumerClient
 
+        amqp.tolerate()
         options: dict[str, Any] = {
             "consumer_group": self.consumer_group,
             "eventhub_name": self.name,
