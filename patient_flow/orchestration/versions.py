@@ -15,7 +15,7 @@ from patient_flow.contracts import tables
 from patient_flow.contracts.tables import Table
 
 MADE_BY = {
-    tables.BRONZE_EVENTS.path: ("pipeline.bronze", "stores.hub"),
+    tables.BRONZE_EVENTS.path: ("pipeline.bronze", "stores.hub", "stores.amqp"),
     tables.SILVER_EVENTS.path: (
         "pipeline.silver",
         "transforms.accept",

@@ -15,8 +15,8 @@ from patient_flow.stores.lake import Lake, LakeTable, RowsWritten
 
 DRAIN_SECONDS = 300.0
 DRAIN_BYTES = 256 * 1024 * 1024
-"""Of the bodies of one micro-batch: they are held several times over on their way through the steps, and must fit into
-the memory of a container whether an event has a hundred bytes or a megabyte."""
+"""Bodies and properties of one micro-batch, about. They are held several times over on their way through the steps, and
+must fit into a container's memory whether an event has a hundred bytes or a megabyte."""
 
 
 @starts_over

@@ -1,9 +1,9 @@
 """The Event Hub: what its partitions hold, and a bounded read of one of them.
 
 Not here: where to resume (the lake knows), what the bodies mean, and messages that the client cannot decode (``amqp``).
-The read goes through a private method of the
-pinned ``azure-eventhub`` client: it is about twice as fast as the public one, raises errors instead of retrying in
-silence, and stops exactly where it is told to. ``patient_flow_tests/pipeline/test_bronze.py`` guards that contract.
+The read goes through a private method of the pinned ``azure-eventhub`` client: it is about twice as fast as the public
+one, raises errors instead of retrying in silence, and stops exactly where it is told to.
+``patient_flow_tests/pipeline/test_bronze.py`` guards that contract.
 """
 
 from __future__ import annotations
