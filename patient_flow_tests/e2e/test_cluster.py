@@ -46,6 +46,10 @@ require_module("pysail", "uv sync --all-groups")
 
 pytestmark = pytest.mark.slow
 
+EMBEDDED_ONLY = pytest.mark.embedded_only(
+    "that workers reach the lake's store and this process their results, others show"
+)
+
 
 @pytest.fixture(autouse=True)
 def _as_a_program(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -137,6 +141,7 @@ def test_a_cluster_makes_what_the_micro_batches_made(
     assert staged(machine.lake_uri) == []
 
 
+@EMBEDDED_ONLY
 def test_where_nothing_differs_gold_and_warehouse_are_left_alone(
     machine: Machine, remote: str, settings: dict[str, str]
 ) -> None:
@@ -151,6 +156,7 @@ def test_where_nothing_differs_gold_and_warehouse_are_left_alone(
     assert all(line.endswith(": 0 rows inserted, 0 updated, 0 deleted") for line in later), outcome.out
 
 
+@EMBEDDED_ONLY
 def test_micro_batches_go_on_where_a_rebuild_on_a_cluster_ended(
     machine: Machine, remote: str, settings: dict[str, str], tmp_path: Path
 ) -> None:
@@ -185,6 +191,7 @@ def rebuilt(lake: Lake, remote: str, run_id: str = "test") -> None:
             pass
 
 
+@EMBEDDED_ONLY
 def test_tables_taken_in_part_by_part_are_the_same(
     remote: str, tmp_path: Path, lake: Lake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -207,6 +214,7 @@ class Killed(Exception):
     """The process died here."""
 
 
+@EMBEDDED_ONLY
 @pytest.mark.parametrize("dies", ["before its commit", "after its commit"])
 def test_whichever_write_it_dies_at_the_next_run_ends_the_same(
     dies: str, remote: str, tmp_path: Path, lake: Lake, monkeypatch: pytest.MonkeyPatch
@@ -254,6 +262,7 @@ def test_whichever_write_it_dies_at_the_next_run_ends_the_same(
     assert_same(held(lake), expected)
 
 
+@EMBEDDED_ONLY
 def test_a_micro_batch_in_the_middle_of_a_rebuild_loses_nothing(
     remote: str, tmp_path: Path, lake: Lake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
