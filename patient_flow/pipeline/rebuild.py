@@ -2,7 +2,8 @@
 
 Silver and quarantine start from nothing. Gold and warehouse keep what they have until the result is there, and then
 only what differs is written, so their readers never see half: other writers take nothing from silver until it is whole.
-What a rebuild that died left to do, the next micro-batch does.
+Of gold only rows go whose key is there more than once, as rows are compared by their key and both would stay; nothing
+is loaded of such a table anyway. What a rebuild that died left to do, the next micro-batch does.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import polars as pl
 from patient_flow.contracts import tables
 from patient_flow.pipeline import gold, silver
 from patient_flow.pipeline.steps import REBUILT_UNTIL, StepResult, starts_over
-from patient_flow.stores.lake import NOTHING_CONSUMED, Lake, Progress
+from patient_flow.stores.lake import NOTHING_CONSUMED, Lake, LakeTable, Progress
 from patient_flow.transforms.read import Reading
 
 GOLD = [table for table in tables.LAKE_TABLES if table.layer == "gold"]
@@ -38,12 +39,24 @@ def rebuild(
 
 @starts_over
 def reset(lake: Lake, table: tables.Table, progress: Progress | None = None, *, empty: bool = False) -> StepResult:
-    """Forgets what ``table`` has consumed, and with ``empty`` its rows too: its next step starts from the beginning."""
+    """Forgets what ``table`` has consumed, and with ``empty`` its rows too: its next step starts from the beginning.
+
+    Rows of gold that share their key go in any case.
+    """
     opened = lake.open(table)
     sources = (source.path for source in tables.LAKE_TABLES if opened.progress(source.path) is not None)
     progress = {**dict.fromkeys(sources, NOTHING_CONSUMED), **(progress or {})}
     if empty:
         opened.overwrite(table.empty(), progress)
+    elif table.layer == "gold":
+        opened.replace(_there_twice(opened), table.empty(), progress)
     elif progress:
         opened.append(table.empty(), progress)
     return StepResult(table, opened.version)
+
+
+def _there_twice(opened: LakeTable) -> pl.DataFrame:
+    """Rows that share their key with another one."""
+    key = list(opened.table.key)
+    shared = opened.scan().select(key).group_by(key).len("rows").filter(pl.col("rows") > 1)
+    return opened.scan().join(shared, on=key, how="semi").collect(engine="streaming")

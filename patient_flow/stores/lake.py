@@ -398,7 +398,8 @@ class LakeTable:
         """Makes ``before`` (rows that are in the table now) into ``after``, in one commit with ``progress``.
 
         Only rows that really differ are written, so a consumer of the change feed sees just those. Rows are matched
-        by the table's key; a row whose partition changes is removed from the old one and added to the new.
+        by the table's key; a row whose partition changes is removed from the old one and added to the new. Where rows
+        of ``before`` share a key that ``after`` lacks, all of them go.
         """
         after, before = self._conform(after), self._conform(before)
         keys = list(dict.fromkeys([*self.table.key, *self.table.partition_by]))
@@ -413,7 +414,7 @@ class LakeTable:
         source = pl.concat(
             [
                 pl.concat([added, changed]).with_columns(pl.lit("upsert").alias(_OPERATION)),
-                removed.with_columns(pl.lit("delete").alias(_OPERATION)),
+                removed.unique(keys).with_columns(pl.lit("delete").alias(_OPERATION)),
             ]
         )
         with self._explained("write"):

@@ -7,10 +7,15 @@ import itertools
 import polars as pl
 import pytest
 
-from patient_flow.contracts.tables import LAKE_TABLES, QUARANTINE, SILVER_EVENTS
+from patient_flow.contracts.tables import LAKE_TABLES, QUARANTINE, SILVER_EVENTS, WAREHOUSE_TABLES, Table
+from patient_flow.health.findings import Finding
+from patient_flow.health.keys import keys_unique
 from patient_flow.pipeline import silver, steps
+from patient_flow.pipeline.load import load_warehouse
 from patient_flow.pipeline.rebuild import GOLD, rebuild
 from patient_flow.stores.lake import Conflict, Lake, LakeTable
+from patient_flow.stores.warehouse.reconciliation import verify
+from patient_flow.stores.warehouse.warehouse import Warehouse
 from patient_flow.transforms.read import Reading
 from patient_flow_tests.builders import (
     NOW,
@@ -30,6 +35,18 @@ BATCHES = [
     [Delivery(body, NOW, "0", 10 * batch + n) for n, body in enumerate(BODIES[3 * batch :][:3])] for batch in range(5)
 ]
 """Five commits of bronze, which silver takes in one by one: see ``one_by_one``."""
+
+
+OTHERWISE = {
+    "dim_time": pl.lit("Someday").alias("day_name"),
+    "dim_department": pl.lit(99).alias("staffed_beds"),
+    "dim_patient": pl.col("patient_hash") - 2**40,
+    "fact_patient_flow": pl.lit("2020-01").alias("admission_month"),
+    "fact_bed_census": pl.lit(99).alias("occupied_beds"),
+    "kpi_department_day": pl.lit(99).alias("admissions"),
+    "data_quality_day": pl.lit(99).alias("accepted"),
+}
+"""Table of gold → what the second row says otherwise; also where it lies in another partition, or file."""
 
 
 class Died(Exception):
@@ -116,3 +133,32 @@ def test_a_rebuild_of_a_lake_without_events_leaves_it_usable(
         run_step(step, lake, departments)
     assert lake.open(SILVER_EVENTS).row_count() == 3
     assert lake.open(QUARANTINE).row_count() == 0
+
+
+@pytest.mark.parametrize("is_changed", [False, True], ids=["the same", "another"])
+def test_a_row_that_gold_has_twice_is_there_once_after_a_rebuild_and_the_warehouse_agrees(
+    filled: Lake, departments: pl.DataFrame, reading: Reading, stack: Stack, *, is_changed: bool
+) -> None:
+    expected = {table: contents(filled, table) for table in GOLD}
+    warehouse = Warehouse(stack.warehouse_url(), stack.warehouse_kind)
+    load_warehouse(filled, warehouse, WAREHOUSE_TABLES, now=NOW, run_id="test")
+    for table in GOLD:
+        opened = filled.open(table)
+        rows = opened.scan().collect().sort(table.key)
+        again = pl.concat([rows.head(1), rows.tail(1)])  # the unknown member is the first, where there is one
+        opened.append(again.with_columns(OTHERWISE[table.name] if is_changed else []), {})
+        assert not keys_of(filled, table).is_fine, table.path
+    list(rebuild(filled, reading, departments, ZONE, now=NOW, run_id="test"))
+    for table in GOLD:
+        assert contents(filled, table).equals(expected[table]), table.path
+        assert keys_of(filled, table).is_fine, table.path
+    load_warehouse(filled, warehouse, WAREHOUSE_TABLES, now=NOW, run_id="test")
+    frames = {table.path: filled.open(table).scan() for table in WAREHOUSE_TABLES}
+    assert verify(warehouse, frames) == []
+    warehouse.dispose()
+
+
+def keys_of(lake: Lake, table: Table) -> Finding:
+    """What the check says of the whole table."""
+    rows = lake.open(table).changes(None)
+    return keys_unique(rows.before, rows.after, table.key, rows.grown_by)
