@@ -154,7 +154,10 @@ def migrate_warehouse(dry_run: bool) -> None:
 
 @warehouse.command(epilog=f"{_EXAMPLE}patient-flow warehouse verify")
 def verify() -> None:
-    """Compare every table of the warehouse with gold: rows, sums, checksums. Exit code 1 when they differ."""
+    """Compare every table of the warehouse with gold: rows, sums, checksums. Exit code 1 when they differ.
+
+    Safe while micro-batches run: a table that is loaded meanwhile is compared again.
+    """
     from patient_flow import operations
     from patient_flow.services import Services
 
@@ -163,17 +166,20 @@ def verify() -> None:
         click.echo(str(difference))
     if differences:
         raise operations.OperatorError("lake and warehouse differ: run `patient-flow warehouse mend`")
-    click.echo("lake and warehouse agree")
+    click.echo(operations.AGREEMENT)
 
 
 @warehouse.command(epilog=f"{_EXAMPLE}patient-flow warehouse mend")
 def mend() -> None:
-    """Load tables that differ from gold anew, after somebody changed rows in the warehouse."""
+    """Load tables that differ from gold anew, after somebody changed rows in the warehouse.
+
+    Safe while micro-batches run. Where the sensor runs, the job "backfill" in the UI does the same in its turn.
+    """
     from patient_flow import operations
     from patient_flow.services import Services
 
-    lines = list(operations.mend_warehouse(Services(load())))
-    click.echo("\n".join(lines) if lines else "lake and warehouse agree: nothing to do")
+    for line in operations.mend_warehouse(Services(load())):
+        click.echo(line)
 
 
 @cli.command(epilog=f"{_EXAMPLE}patient-flow status")

@@ -1,10 +1,12 @@
-"""What operators do besides micro-batches: rebuild everything after bronze, replay the quarantine.
+"""What operators do besides micro-batches: rebuild everything after bronze, replay the quarantine, mend the warehouse.
 
-Not here: how a step works (``pipeline``). Each function yields one line per step, for whoever waits.
+Not here: how a step works (``pipeline``). Each function yields one line per step, for whoever waits. All of it may be
+done while micro-batches run: what they load meanwhile is told from what is wrong, and a race that is lost is run again.
 """
 
 from __future__ import annotations
 
+import time
 import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -19,6 +21,11 @@ from patient_flow.pipeline.steps import StepResult
 from patient_flow.services import Services
 from patient_flow.stores.cluster import Cluster
 from patient_flow.stores.warehouse import reconciliation
+from patient_flow.stores.warehouse.batch import Conflict
+
+TRIES = 5
+"""How often a comparison or a load gives way to micro-batches that load meanwhile."""
+AGREEMENT = "lake and warehouse agree"
 
 
 class OperatorError(ValueError):
@@ -64,7 +71,7 @@ def replay_quarantine(services: Services, reason: str | None = None) -> Iterator
 
 @dataclass(frozen=True)
 class Backfill:
-    """What an operator asks to be made again, checked: ``rebuild`` or ``replay_quarantine``.
+    """What an operator asks to be made again, checked: ``rebuild``, ``replay_quarantine`` or ``mend``.
 
     Raises :class:`OperatorError` with one sentence when it makes no sense.
     """
@@ -74,12 +81,12 @@ class Backfill:
     why: str
 
     def __post_init__(self) -> None:
-        if self.what not in ("rebuild", "replay_quarantine"):
-            raise OperatorError(f"what must be rebuild or replay_quarantine; it is {self.what}")
+        if self.what not in ("rebuild", "replay_quarantine", "mend"):
+            raise OperatorError(f"what must be rebuild, replay_quarantine or mend; it is {self.what}")
         if not self.why.strip():
             raise OperatorError("why is empty: say in one line what changed, for whoever reads this run later")
-        if self.rule is not None and self.what == "rebuild":
-            raise OperatorError("a rebuild takes every event: leave rule out, or choose what: replay_quarantine")
+        if self.rule is not None and self.what != "replay_quarantine":
+            raise OperatorError(f"{self.what} knows no rules: leave rule out, or choose what: replay_quarantine")
         if self.rule is not None:
             _require_rule(self.rule)
 
@@ -89,6 +96,10 @@ class Backfill:
         if self.what == "rebuild":
             received = lake.open(tables.BRONZE_EVENTS).row_count() if lake.exists(tables.BRONZE_EVENTS) else 0
             yield f"{received:,} events of bronze would be read again, and silver, gold and warehouse follow"
+            return
+        if self.what == "mend":
+            different = sorted({difference.table for difference in verify_warehouse(services)})
+            yield f"would be loaded anew: {', '.join(different)}" if different else AGREEMENT
             return
         if not lake.exists(tables.QUARANTINE):
             yield "the quarantine is empty"
@@ -100,7 +111,13 @@ class Backfill:
 
     def run(self, services: Services) -> Iterator[str]:
         """Does it; one line per step."""
-        yield from rebuild(services) if self.what == "rebuild" else replay_quarantine(services, self.rule)
+        match self.what:
+            case "rebuild":
+                yield from rebuild(services)
+            case "mend":
+                yield from mend_warehouse(services)
+            case _:
+                yield from replay_quarantine(services, self.rule)
 
 
 def migrate_lake(services: Services) -> Iterator[str]:
@@ -110,14 +127,28 @@ def migrate_lake(services: Services) -> Iterator[str]:
 
 
 def verify_warehouse(services: Services) -> list[reconciliation.Difference]:
-    """Where the warehouse differs from the gold versions that it says it holds."""
-    loaded = services.warehouse.loaded_versions()
-    frames = {
-        path: opened.at(version)
-        for path, opened in services.lake.open_all(tables.WAREHOUSE_TABLES).items()
-        if (version := loaded.get(path)) is not None
-    }
-    return reconciliation.verify(services.warehouse, frames)
+    """Where the warehouse differs from the gold versions that it says it holds.
+
+    Raises :class:`OperatorError` for a table that was loaded each time while it was compared: nobody can tell then.
+    """
+    return [difference for table in tables.WAREHOUSE_TABLES for difference in _differences(services, table)]
+
+
+def _differences(services: Services, table: tables.Table) -> list[reconciliation.Difference]:
+    """Of one table, compared again when a load moved it meanwhile."""
+    version = services.warehouse.loaded_versions()[table.path]
+    for _ in range(TRIES):
+        if version is None or not services.lake.exists(table):
+            return []
+        there = {table.path: services.lake.open(table).at(version)}
+        different = reconciliation.verify(services.warehouse, there)
+        compared, version = version, services.warehouse.loaded_versions()[table.path]
+        if not different or version == compared:
+            return different
+    raise OperatorError(
+        f"{table.warehouse_name} is loaded faster than it can be compared: try again with the sensor event_hub_backlog "
+        "off, or start the job backfill with what: mend, which waits for its turn"
+    )
 
 
 def mend_warehouse(services: Services) -> Iterator[str]:
@@ -126,6 +157,8 @@ def mend_warehouse(services: Services) -> Iterator[str]:
     anew = [table for table in tables.WAREHOUSE_TABLES if table.path in different]
     if anew:
         yield from _load(services, _run("mend"), anew, as_a_whole=True)
+    else:
+        yield AGREEMENT
 
 
 def _load(
@@ -135,10 +168,21 @@ def _load(
     *,
     as_a_whole: bool = False,
 ) -> Iterator[str]:
-    now = datetime.now(UTC)
-    results = load.load_warehouse(
-        services.lake, services.warehouse, selected, now=now, run_id=run_id, as_a_whole=as_a_whole
-    )
+    for number in range(1, TRIES + 1):
+        try:
+            results = load.load_warehouse(
+                services.lake,
+                services.warehouse,
+                selected,
+                now=datetime.now(UTC),
+                run_id=run_id,
+                as_a_whole=as_a_whole,
+            )
+            break
+        except Conflict:  # a micro-batch loaded first: what it loaded is left out now
+            if number == TRIES:
+                raise
+            time.sleep(0.2 * number)
     for result in results.values():
         yield _said(result, f"warehouse {result.table.warehouse_name}")
 
