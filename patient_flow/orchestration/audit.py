@@ -17,7 +17,7 @@ from patient_flow.health import catalogue, feed, keys, reconciliation
 from patient_flow.health.catalogue import Check
 from patient_flow.health.findings import Finding, Row, combined, fine, grave, warning
 from patient_flow.orchestration import checks
-from patient_flow.orchestration.automation import PIPELINE_TAG, decide, is_at_work, micro_batch
+from patient_flow.orchestration.automation import DAY_SECONDS, PIPELINE_TAG, decide, is_at_work, micro_batch
 from patient_flow.orchestration.checks import Look, age_of_data
 from patient_flow.orchestration.findings import result_of, spec_of
 from patient_flow.orchestration.reports import OWNERS, warehouse_key
@@ -207,7 +207,7 @@ audit = dg.define_asset_job(
     selection=dg.AssetSelection.checks(*AUDITS),
     description="Judges the whole history by every rule, in the slot of the micro-batch: they never run side by side.",
     executor_def=dg.in_process_executor,
-    run_tags=PIPELINE_TAG,
+    run_tags={**PIPELINE_TAG, "dagster/max_runtime": DAY_SECONDS},
 )
 hourly_look = dg.define_asset_job(
     "hourly_look",

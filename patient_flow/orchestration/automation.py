@@ -24,6 +24,8 @@ from patient_flow.stores.lake import NOTHING_CONSUMED, LakeError
 from patient_flow.stores.warehouse.batch import WarehouseError
 
 PIPELINE_TAG = {"pipeline": "patient_flow"}
+DAY_SECONDS = str(24 * 60 * 60)
+"""Tag ``dagster/max_runtime`` of what grows with the history; all else is ended after ``max_runtime_seconds``."""
 RUN_TAGS = {
     **PIPELINE_TAG,
     # A run whose process died is started again. A step that failed for good must not be: with

@@ -1,32 +1,27 @@
-"""What operators start from the UI's launchpad: the commands ``rebuild`` and ``replay-quarantine``, in the same slot.
+"""What operators start from the UI's launchpad: the commands ``rebuild``, ``replay-quarantine`` and ``warehouse mend``.
 
-Not here: what they do (``operations``). The config is checked before anything is touched.
+They run in the slot of the micro-batch. Not here: what they do (``operations``). The config is checked before anything
+is touched.
 """
 
-from enum import Enum
+from typing import Literal
 
 import dagster as dg
 from pydantic import Field
 
 from patient_flow import operations
-from patient_flow.orchestration.automation import PIPELINE_TAG
+from patient_flow.orchestration.automation import DAY_SECONDS, PIPELINE_TAG
 from patient_flow.orchestration.resources import PatientFlow
-
-
-class What(Enum):
-    """What to make again."""
-
-    REBUILD = "rebuild"
-    REPLAY_QUARANTINE = "replay_quarantine"
 
 
 class BackfillConfig(dg.Config):
     """The form in the launchpad."""
 
-    what: What = Field(
+    what: Literal["rebuild", "replay_quarantine", "mend"] = Field(
         description="rebuild: silver, gold and warehouse again, from bronze (after a rule, mapping or department list "
         "changed for events that were accepted; takes minutes per million events). replay_quarantine: judge rejected "
-        "events again; what is accepted now flows on."
+        "events again; what is accepted now flows on. mend: load tables of the warehouse that differ from gold anew "
+        "(after somebody changed rows there)."
     )
     rule: str | None = Field(
         default=None,
@@ -39,12 +34,12 @@ class BackfillConfig(dg.Config):
     dry_run: bool = Field(default=True, description="Only say what would be done. Set it to false to do it.")
 
 
-@dg.op(description="Rebuilds, or replays the quarantine, as the config says. Other micro-batches wait meanwhile.")
+@dg.op(description="Rebuilds, replays quarantine or mends warehouse, as the config says. Micro-batches wait meanwhile.")
 def make_again(context: dg.OpExecutionContext, config: BackfillConfig, patient_flow: PatientFlow) -> None:
     """One line of log per step; a config that makes no sense fails at once, with one sentence."""
     services = patient_flow.services()
     try:
-        asked = operations.Backfill(config.what.value, config.rule, config.why)
+        asked = operations.Backfill(config.what, config.rule, config.why)
         context.log.info(f"{asked.what}: {asked.why}")
         lines = asked.preview(services) if config.dry_run else asked.run(services)
         for line in lines:
@@ -56,14 +51,20 @@ def make_again(context: dg.OpExecutionContext, config: BackfillConfig, patient_f
 
 
 @dg.job(
-    description="Back-fill: silver, gold and warehouse again from bronze, or the quarantine judged again. Open the "
-    "launchpad, where every field is described (point at it): say why, and what if it is not REBUILD; dry_run is on "
-    "until you turn it off. It waits for the micro-batch "
-    "that is at work, and the next one waits for it.",
+    description="Back-fill: silver, gold and warehouse made again from bronze, quarantine judged again, or warehouse "
+    "mended. Open the launchpad, where every field is described (point at it): say why, and what if it is not rebuild; "
+    "dry_run is on until you turn it off. It waits for the micro-batch at work, and the next one waits for it.",
     executor_def=dg.in_process_executor,
     # What the launchpad shows at first; without it, the resource's settings, which nobody is to change there.
-    config={"ops": {"make_again": {"config": {"what": What.REBUILD.name, "why": "", "dry_run": True}}}},
-    tags={**PIPELINE_TAG, "dagster/retry_on_asset_or_op_failure": "false"},
+    config={"ops": {"make_again": {"config": {"what": "rebuild", "why": "", "dry_run": True}}}},
+    tags={
+        **PIPELINE_TAG,
+        # A rebuild of years takes hours, and empties silver first: it is neither ended after the hour that a
+        # micro-batch has, nor started over. What one that died left to do, the next micro-batch does.
+        "dagster/max_runtime": DAY_SECONDS,
+        "dagster/max_retries": "0",
+        "dagster/retry_on_asset_or_op_failure": "false",
+    },
 )
 def backfill() -> None:
     """One op."""

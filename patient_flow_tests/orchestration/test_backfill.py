@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import re
+import sqlite3
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import dagster as dg
 import pytest
+from dagster._core.storage.tags import MAX_RETRIES_TAG
+from dagster._daemon.monitoring import run_monitoring
 
+from patient_flow.definitions import build_defs
+from patient_flow.orchestration.audit import audit
 from patient_flow.orchestration.automation import PIPELINE_TAG
 from patient_flow.orchestration.backfill import BackfillConfig, backfill
 from patient_flow.orchestration.resources import PatientFlow
@@ -42,18 +49,18 @@ def test_every_field_of_the_form_is_explained() -> None:
 
 
 def test_the_launchpad_opens_with_what_is_to_be_filled_in_and_nothing_else() -> None:
-    assert backfill.run_config == {"ops": {"make_again": {"config": {"what": "REBUILD", "why": "", "dry_run": True}}}}
+    assert backfill.run_config == {"ops": {"make_again": {"config": {"what": "rebuild", "why": "", "dry_run": True}}}}
 
 
 def test_it_is_dry_until_told_otherwise(tmp_path: Path) -> None:
-    success, said = run(tmp_path, what="REBUILD", why="a rule changed")
+    success, said = run(tmp_path, what="rebuild", why="a rule changed")
     assert success
     assert "0 events of bronze would be read again" in said
     assert "nothing was changed" in said
     assert not (tmp_path / "silver").exists()
 
 
-@pytest.mark.parametrize("what", ["REBUILD", "REPLAY_QUARANTINE"])
+@pytest.mark.parametrize("what", ["rebuild", "replay_quarantine"])
 def test_it_does_what_the_commands_do_in_the_pipelines_slot(what: str, tmp_path: Path) -> None:
     success, said = run(tmp_path, what=what, why="a rule changed", dry_run=False)
     assert success, said
@@ -61,12 +68,39 @@ def test_it_does_what_the_commands_do_in_the_pipelines_slot(what: str, tmp_path:
     assert backfill.tags.items() >= PIPELINE_TAG.items()
 
 
+def test_it_mends_the_warehouse_where_it_differs(tmp_path: Path) -> None:
+    assert run(tmp_path, what="rebuild", why="a warehouse", dry_run=False)[0]
+    assert "lake and warehouse agree" in run(tmp_path, what="mend", why="is it well?")[1]
+    with contextlib.closing(sqlite3.connect(tmp_path / "warehouse.db")) as stranger, stranger:
+        stranger.execute("DELETE FROM DimTime WHERE time_key > 0")
+    assert "would be loaded anew: gold/dim_time" in run(tmp_path, what="mend", why="rows are gone")[1]
+    success, said = run(tmp_path, what="mend", why="rows are gone", dry_run=False)
+    assert success, said
+    assert re.search(r"warehouse DimTime: \d\S* rows inserted", said)
+    assert "lake and warehouse agree" in run(tmp_path, what="mend", why="is it well?")[1]
+
+
+def test_every_value_that_the_form_names_is_one_that_it_takes() -> None:
+    described = str(BackfillConfig.model_fields["what"].description)
+    assert re.findall(r"(\w+): ", described) == list(get_args(BackfillConfig.model_fields["what"].annotation))
+
+
+def test_what_takes_hours_is_neither_ended_after_one_nor_started_over() -> None:
+    assert run_monitoring.MAX_RUNTIME_SECONDS_TAG == "dagster/max_runtime"
+    assert MAX_RETRIES_TAG == "dagster/max_retries"
+    for job in (backfill, audit):
+        tags = build_defs(PatientFlow()).resolve_job_def(job.name).run_tags
+        assert int(tags[run_monitoring.MAX_RUNTIME_SECONDS_TAG]) == 24 * 60 * 60
+    assert backfill.run_tags[MAX_RETRIES_TAG] == "0"
+
+
 @pytest.mark.parametrize(
     ("config", "sentence"),
     [
-        ({"what": "REBUILD", "why": " "}, "why is empty"),
-        ({"what": "REBUILD", "why": "x", "rule": "department_is_missing"}, "leave rule out"),
-        ({"what": "REPLAY_QUARANTINE", "why": "x", "rule": "no_such_rule"}, "no rule is called no_such_rule"),
+        ({"what": "rebuild", "why": " "}, "why is empty"),
+        ({"what": "rebuild", "why": "x", "rule": "department_is_missing"}, "leave rule out"),
+        ({"what": "mend", "why": "x", "rule": "department_is_missing"}, "leave rule out"),
+        ({"what": "replay_quarantine", "why": "x", "rule": "no_such_rule"}, "no rule is called no_such_rule"),
     ],
 )
 def test_nonsense_is_refused_with_one_sentence(config: dict[str, Any], sentence: str, tmp_path: Path) -> None:
