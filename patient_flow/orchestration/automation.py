@@ -5,12 +5,14 @@ outage one run takes PATIENT_FLOW_MAX_EVENTS_PER_RUN events at most, fewer when 
 asks for the next as soon as one has ended, so that the minute between two looks is not lost for every one of them. It
 asks only when the finished run left events behind: in daily life the hub is looked at once a minute, as ever.
 
-What may heal is tried again: a step of the job three times within the run, and all of it a minute later, from the
-lake's own progress. What will not heal (another hub, wrong settings) fails at once, and asks for no run.
+What may heal is tried again: a step of the job three times within the run, and all of it a minute or two later, from
+the lake's own progress, also when no event has come since. After three failures in a row and without new events, it is
+left to ``idle_heartbeat``. What will not heal (another hub, wrong settings) fails at once, and asks for no run.
 """
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from itertools import takewhile
 
 import dagster as dg
 
@@ -40,6 +42,13 @@ ACTIVE = [
     dg.DagsterRunStatus.STARTED,
     dg.DagsterRunStatus.CANCELING,
 ]
+
+FINISHED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
+
+PATIENCE = timedelta(minutes=1)
+"""What made a run fail may need so long to heal."""
+FAILURES = 3
+"""After so many in a row it will not heal by itself: no more runs for nothing but that, each minute."""
 
 SINGLE_ASSETS = "__ASSET_JOB"
 """Dagster's name for the job of assets chosen in the UI or with `dagster asset materialize`."""
@@ -148,7 +157,17 @@ def _ask(instance: dg.DagsterInstance, patient_flow: PatientFlow) -> dg.RunReque
     if hub.backlog is None:
         return dg.SkipReason(hub.sentence)
     # Looked at again: the look takes up to 20 seconds, in which the other sensor may have asked.
-    return decide(hub.backlog, is_active=is_at_work(instance))
+    return decide(hub.backlog, is_active=is_at_work(instance), has_failed=_has_failed(instance), slow=hub.sentence)
+
+
+def _has_failed(instance: dg.DagsterInstance) -> bool:
+    """True when the newest finished micro-batch failed, not just now, and not for the third time in a row."""
+    finished = dg.RunsFilter(job_name=micro_batch.name, statuses=FINISHED)
+    records = instance.get_run_records(finished, limit=FAILURES)
+    failed = [*takewhile(lambda record: record.dagster_run.status is dg.DagsterRunStatus.FAILURE, records)]
+    if not failed or len(failed) == FAILURES:
+        return False
+    return datetime.now(UTC).timestamp() - (failed[0].end_time or 0) > PATIENCE.total_seconds()
 
 
 def is_at_work(instance: dg.DagsterInstance) -> bool:
@@ -160,13 +179,19 @@ def is_at_work(instance: dg.DagsterInstance) -> bool:
     return any(instance.get_runs_count(wanted) for wanted in filters)
 
 
-def decide(backlog: Backlog | None, *, is_active: bool) -> dg.RunRequest | dg.SkipReason:
-    """One run when events wait, or something is to be recorded, and none is at work; else the reason why not."""
+def decide(
+    backlog: Backlog | None, *, is_active: bool, has_failed: bool = False, slow: str = ""
+) -> dg.RunRequest | dg.SkipReason:
+    """One run when events wait, something is to be recorded or the last one failed, and none is at work.
+
+    Else the reason why not. ``slow`` is what is to be said of a hub that took long to answer.
+    """
     if is_active or backlog is None:
         return dg.SkipReason("a micro-batch is queued or running")
     notices = "; ".join(backlog.notices)
-    if not backlog.events and not notices:
-        return dg.SkipReason("no new events")
+    if not backlog.events and not notices and not has_failed:
+        return dg.SkipReason(f"no new events; {slow}" if slow else "no new events")
     # No run key: Dagster remembers keys for ever, and a failed run would never be asked for again.
     tags = {"events": str(backlog.next_events), "backlog": str(backlog.events)}
-    return dg.RunRequest(tags={**tags, **({"notices": notices} if notices else {})})
+    said = {"notices": notices, "hub": slow, "again": "the run before failed" if has_failed else ""}
+    return dg.RunRequest(tags={**tags, **{name: sentence for name, sentence in said.items() if sentence}})

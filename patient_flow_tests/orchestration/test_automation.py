@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import uuid
+from datetime import timedelta
 from pathlib import Path
 
 import dagster as dg
@@ -12,6 +14,7 @@ from deltalake import DeltaTable
 
 from patient_flow.contracts.tables import BRONZE_EVENTS, DIM_PATIENT, DIM_TIME, QUARANTINE
 from patient_flow.local_hub.testing import HubThread
+from patient_flow.orchestration import automation
 from patient_flow.orchestration.automation import (
     ACTIVE,
     PIPELINE_TAG,
@@ -21,9 +24,12 @@ from patient_flow.orchestration.automation import (
     micro_batch,
 )
 from patient_flow.orchestration.resources import PatientFlow
+from patient_flow.pipeline import looking
 from patient_flow.pipeline.backlog import Backlog, PartitionBacklog
 from patient_flow.pipeline.maintenance import KEEP_HOURS
 from patient_flow_tests.stacks import Stack
+
+STARTED, SUCCESS, FAILURE = dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE
 
 
 def backlog(*events: int, notices: tuple[str, ...] = ()) -> Backlog:
@@ -57,6 +63,63 @@ def test_what_is_odd_asks_for_a_run_that_records_it_also_without_events() -> Non
     request = decide(backlog(notices=("partition 3 is new",)), is_active=False)
     assert isinstance(request, dg.RunRequest)
     assert request.tags == {"events": "0", "backlog": "0", "notices": "partition 3 is new"}
+
+
+def test_a_hub_that_answers_slowly_is_named_whether_a_run_is_asked_for_or_not() -> None:
+    reason = decide(backlog(), is_active=False, slow="Event Hub h took 12 s")
+    assert isinstance(reason, dg.SkipReason)
+    assert reason.skip_message == "no new events; Event Hub h took 12 s"
+    request = decide(backlog(1), is_active=False, slow="Event Hub h took 12 s")
+    assert isinstance(request, dg.RunRequest)
+    assert request.tags["hub"] == "Event Hub h took 12 s"
+
+
+def test_the_tick_passes_on_what_the_look_says_of_a_slow_hub(
+    patient_flow: PatientFlow, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(looking, "SLOW_SECONDS", 0.0)
+    reason = tick(instance, patient_flow)
+    assert isinstance(reason, dg.SkipReason)
+    assert re.fullmatch("no new events; Event Hub patient-flow took .* to say what it holds", str(reason.skip_message))
+
+
+def ended(instance: dg.DagsterInstance, *statuses: dg.DagsterRunStatus) -> None:
+    """Micro-batches that ended like this, one after another."""
+    for status in statuses:
+        run = dg.DagsterRun(job_name=micro_batch.name, run_id=str(uuid.uuid4()), tags=PIPELINE_TAG, status=STARTED)
+        instance.add_run(run)
+        if status is SUCCESS:
+            kind = dg.DagsterEventType.RUN_SUCCESS.value
+            instance.report_dagster_event(dg.DagsterEvent(event_type_value=kind, job_name=run.job_name), run.run_id)
+        else:
+            instance.report_run_failed(run)
+
+
+def test_a_run_that_failed_is_asked_for_again_after_a_minute_although_no_event_came(
+    patient_flow: PatientFlow, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended(instance, SUCCESS, FAILURE)
+    assert isinstance(tick(instance, patient_flow), dg.SkipReason)  # what made it fail has just been there
+    monkeypatch.setattr(automation, "PATIENCE", timedelta(0))
+    request = tick(instance, patient_flow)
+    assert isinstance(request, dg.RunRequest)
+    assert request.tags == {"events": "0", "backlog": "0", "again": "the run before failed"}
+
+
+@pytest.mark.parametrize(
+    "statuses", [(FAILURE, SUCCESS), (SUCCESS, FAILURE, FAILURE, FAILURE)], ids=["healed", "lasting"]
+)
+def test_what_has_healed_or_will_not_heal_is_not_asked_for_each_minute(
+    statuses: tuple[dg.DagsterRunStatus, ...],
+    patient_flow: PatientFlow,
+    instance: dg.DagsterInstance,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(automation, "PATIENCE", timedelta(0))
+    ended(instance, *statuses)
+    reason = tick(instance, patient_flow)
+    assert isinstance(reason, dg.SkipReason)
+    assert reason.skip_message == "no new events"
 
 
 @pytest.mark.parametrize("status", [status for status in ACTIVE if status is not dg.DagsterRunStatus.QUEUED])
