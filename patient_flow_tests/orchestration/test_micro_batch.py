@@ -8,14 +8,19 @@ from collections.abc import Sequence
 from typing import Protocol
 
 import dagster as dg
+import polars as pl
 import pytest
 from azure.eventhub import EventData, EventHubProducerClient
 
+from patient_flow.contracts.tables import DIM_TIME
 from patient_flow.definitions import build_defs
 from patient_flow.local_hub.testing import HubThread
 from patient_flow.orchestration.resources import PatientFlow
+from patient_flow.pipeline.load import load_warehouse
 from patient_flow.services import Services
 from patient_flow.settings import load
+from patient_flow.stores.warehouse.warehouse import Warehouse
+from patient_flow_tests.builders import NOW
 from patient_flow_tests.stacks import Stack
 
 pytestmark = pytest.mark.filterwarnings("ignore::dagster.BetaWarning")
@@ -138,6 +143,37 @@ def test_a_run_may_be_limited_by_config(
     assert rows(result)["bronze/patient_events"] == 4
     metadata = result.asset_materializations_for_node("bronze__patient_events")[0].metadata
     assert "6 events are left" in str(metadata["notices"].value)
+
+
+@pytest.mark.parametrize("is_loaded", [False, True], ids=["gold alone", "gold and warehouse"])
+def test_what_others_bring_between_load_and_check_is_no_difference(
+    patient_flow: PatientFlow,
+    hub_thread: HubThread,
+    materialize: Materialize,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    is_loaded: bool,
+) -> None:
+    """As a rebuild, or a run of single assets, may."""
+    count, happened = Warehouse.row_counts, []
+
+    def overtaken(warehouse: Warehouse) -> dict[str, int]:
+        if not happened:
+            happened.append(warehouse)
+            services = patient_flow.services()
+            gold = services.lake.open(DIM_TIME)
+            latest = gold.scan().collect().sort("time_key").tail(1)
+            gold.append(latest.with_columns(pl.col("time_key") + 1), {})
+            if is_loaded:
+                load_warehouse(services.lake, warehouse, [DIM_TIME], now=NOW, run_id="other")
+        return count(warehouse)
+
+    send(hub_thread, [snapshot("a")])
+    monkeypatch.setattr(Warehouse, "row_counts", overtaken)
+    result = materialize(patient_flow)
+    assert happened
+    assert result.success
+    assert [check.check_name for check in result.get_asset_check_evaluations() if not check.passed] == []
 
 
 def test_settings_that_make_no_sense_fail_the_run_with_what_to_do_and_no_retry(materialize: Materialize) -> None:
