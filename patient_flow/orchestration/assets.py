@@ -14,6 +14,7 @@ from patient_flow.health.reconciliation import rows_equal
 from patient_flow.orchestration.findings import result_of, spec_of
 from patient_flow.orchestration.reports import (
     OWNERS,
+    POOL,
     lake_asset,
     lake_key,
     metadata_of,
@@ -207,6 +208,7 @@ def gold_data_quality_day(context: dg.AssetExecutionContext, patient_flow: Patie
     specs=[warehouse_spec(table) for table in tables.WAREHOUSE_TABLES],
     check_specs=[spec_of(catalogue.ROWS_EQUAL, warehouse_key(table)) for table in tables.WAREHOUSE_TABLES],
     can_subset=True,
+    pool=POOL,
 )
 def warehouse_tables(
     context: dg.AssetExecutionContext, patient_flow: PatientFlow

@@ -17,7 +17,7 @@ from itertools import takewhile
 import dagster as dg
 
 from patient_flow.contracts.tables import BRONZE_EVENTS, LAKE_TABLES, WAREHOUSE_TABLES
-from patient_flow.orchestration.reports import lake_key
+from patient_flow.orchestration.reports import POOL, lake_key
 from patient_flow.orchestration.resources import PatientFlow
 from patient_flow.pipeline.backlog import Backlog
 from patient_flow.pipeline.looking import look
@@ -64,7 +64,7 @@ micro_batch = dg.define_asset_job(
 )
 
 
-@dg.op(description="Joins small files, deletes what no reader needs, and keeps the logs short.")
+@dg.op(description="Joins small files, deletes what no reader needs, and keeps the logs short.", pool=POOL)
 def maintain_lake(context: dg.OpExecutionContext, patient_flow: PatientFlow) -> None:
     """Every table in turn; what could not be done now is done next time.
 

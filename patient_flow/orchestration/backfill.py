@@ -11,6 +11,7 @@ from pydantic import Field
 
 from patient_flow import operations
 from patient_flow.orchestration.automation import DAY_SECONDS, PIPELINE_TAG
+from patient_flow.orchestration.reports import POOL
 from patient_flow.orchestration.resources import PatientFlow
 
 
@@ -34,7 +35,10 @@ class BackfillConfig(dg.Config):
     dry_run: bool = Field(default=True, description="Only say what would be done. Set it to false to do it.")
 
 
-@dg.op(description="Rebuilds, replays quarantine or mends warehouse, as the config says. Micro-batches wait meanwhile.")
+@dg.op(
+    description="Rebuilds, replays quarantine or mends warehouse, as the config says. Micro-batches wait meanwhile.",
+    pool=POOL,
+)
 def make_again(context: dg.OpExecutionContext, config: BackfillConfig, patient_flow: PatientFlow) -> None:
     """One line of log per step; a config that makes no sense fails at once, with one sentence."""
     services = patient_flow.services()

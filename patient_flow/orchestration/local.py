@@ -15,6 +15,7 @@ concurrency:
   runs:
     max_concurrent_runs: 4
     tag_concurrency_limits: [{key: pipeline, value: patient_flow, limit: 1}]
+  pools: {granularity: run, default_limit: 1}
 run_monitoring: {enabled: true, start_timeout_seconds: 120, max_runtime_seconds: 3600, poll_interval_seconds: 30}
 run_retries: {enabled: true, max_retries: 2, retry_on_asset_or_op_failure: false}
 retention:

@@ -15,6 +15,9 @@ from patient_flow.orchestration import versions
 from patient_flow.pipeline.steps import StepResult
 
 OWNERS = ["team:data-platform"]
+POOL = "patient_flow"
+"""Whatever writes lake or warehouse is in this pool. ``dagster.yaml`` lets one run at a time have it: one that the UI
+starts for chosen assets, or for all, has no tags by which to tell that it must wait."""
 FRESHNESS = dg.FreshnessPolicy.time_window(fail_window=timedelta(minutes=20), warn_window=timedelta(minutes=10))
 """Wider than the pause between two runs of an idle hospital (``orchestration.audit.idle_heartbeat``)."""
 
@@ -46,6 +49,7 @@ def lake_asset(table: Table, deps: list[dg.AssetKey | dg.AssetSpec]) -> dict[str
         "description": f"{table.description} One row per {', '.join(table.key)}.\n\n{IF_LATE}",
         "kinds": {"deltalake", "polars", table.layer},
         "owners": OWNERS,
+        "pool": POOL,
         "code_version": versions.code_version(table),
         "freshness_policy": FRESHNESS,
         "metadata": {

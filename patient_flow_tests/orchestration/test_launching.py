@@ -1,4 +1,4 @@
-"""A run whose process is gone is found dead; one that may live is left alone."""
+"""A run whose process is gone is found dead, one that may live is left alone; and no two runs write side by side."""
 
 from __future__ import annotations
 
@@ -11,13 +11,15 @@ import dagster as dg
 import pytest
 import yaml
 from dagster._core.launcher.base import WorkerStatus
+from dagster._core.op_concurrency_limits_counter import GlobalOpConcurrencyLimitsCounter
 from dagster._core.storage.tags import GRPC_INFO_TAG
 from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 from dagster._grpc.server import GrpcServerProcess
 
+from patient_flow.definitions import defs
 from patient_flow.orchestration import launching
 from patient_flow.orchestration.launching import WatchfulRunLauncher
-from patient_flow.orchestration.local import prepare_home
+from patient_flow.orchestration.local import INSTANCE, prepare_home
 from patient_flow_tests.e2e.processes import ROOT, free_port
 
 STARTED = dg.DagsterRunStatus.STARTED
@@ -72,3 +74,39 @@ def test_every_deployment_has_this_launcher_and_lets_it_be_asked(place: str) -> 
     named = instance["run_launcher"]
     assert (named["module"], named["class"]) == (WatchfulRunLauncher.__module__, WatchfulRunLauncher.__name__)
     assert instance["run_monitoring"]["enabled"]
+
+
+@pytest.mark.parametrize("at_work", ["micro_batch", "lake_maintenance", "backfill"])
+def test_a_run_of_assets_that_were_chosen_in_the_ui_waits_for_what_is_at_work(
+    at_work: str, instance: dg.DagsterInstance
+) -> None:
+    """It has no tags of the pipeline, so only the pool holds it."""
+    with instance:
+        asked = instance.create_run_for_job(defs.resolve_implicit_global_asset_job_def())
+        assert not is_held(instance, asked)  # which makes the pool known
+        assert not is_held(instance, asked)
+        instance.create_run_for_job(defs.resolve_job_def(at_work), status=STARTED)
+        assert is_held(instance, asked)
+
+
+def is_held(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
+    """Whether the queue would let a run wait for the pools that others have."""
+    storage, configured = instance.event_log_storage, instance.get_concurrency_config()
+    assert configured.run_queue_config
+    assert configured.run_queue_config.should_block_op_concurrency_limited_runs
+    counter = GlobalOpConcurrencyLimitsCounter(
+        instance,
+        [run],
+        instance.get_run_records(dg.RunsFilter(statuses=[STARTED])),
+        concurrency_keys=storage.get_concurrency_keys(),
+        pool_limits=storage.get_pool_limits(),
+        slot_count_offset=configured.run_queue_config.op_concurrency_slot_buffer,
+        pool_granularity=configured.pool_config.pool_granularity,
+    )
+    return counter.is_blocked(run)
+
+
+@pytest.mark.parametrize("place", ["dagster", "compose"])
+def test_every_deployment_limits_runs_as_one_machine_does(place: str) -> None:
+    deployed = yaml.safe_load((ROOT / "infra" / place / "dagster.yaml").read_text())
+    assert deployed["concurrency"] == yaml.safe_load(INSTANCE)["concurrency"]
