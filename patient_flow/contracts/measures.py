@@ -9,6 +9,9 @@ READMISSION_DAYS = 30
 QUARANTINE_WARNING_PCT = 10.0
 """Share of a day's events in quarantine above which somebody should look at the senders."""
 
+QUARANTINE_LEAST_EVENTS = 100
+"""Of a day with fewer events, as every day begins, the share in quarantine says nothing."""
+
 DATA_AGE_WARNING_MINUTES = 5
 """Lag from hub to warehouse above which the pipeline is late."""
 
@@ -17,6 +20,9 @@ DATA_AGE_FAILURE_MINUTES = 15
 
 OCCUPANCY_PLAUSIBLE_PCT = 150.0
 """Occupancy of a department above which its beds or its discharges are more likely wrong than its patients many."""
+
+OCCUPANCY_AUDITED_HOURS = 48
+"""The audit judges so many of the newest hours by it: nobody can do anything about one that is long past."""
 
 SENDER_SILENT_HOURS = 6
 """A hospital that sent events in the days before and none for so long has probably lost its connection."""

@@ -89,7 +89,8 @@ OCCUPANCY = Check(
 )
 FEW_QUARANTINED = Check(
     "few_events_are_quarantined",
-    f"Of the newest day's events, at most {measures.QUARANTINE_WARNING_PCT:g} % are quarantined.",
+    f"Of the newest day's events, at most {measures.QUARANTINE_WARNING_PCT:g} % are quarantined (judged from "
+    f"{measures.QUARANTINE_LEAST_EVENTS} events on).",
     "Ask the sender about the rules named here; after a mapping or rule changed, run `patient-flow replay-quarantine`.",
 )
 DEPARTMENTS_CURRENT = Check(

@@ -40,8 +40,8 @@ def data_recent(
         return fine(f"Everything that the hub holds was read; {loaded}.", figures)
     if known and lag <= timedelta(minutes=measures.DATA_AGE_WARNING_MINUTES):
         return fine(f"Everything that the hub had accepted by {_said(max(known))} was read; {loaded}.", figures)
-    since = f"since {_said(max(known))}" if known else "and none was ever read"
-    late = f"{'Events' if waiting is None else f'{waiting:,} events'} wait at the hub, some perhaps {since}; {loaded}."
+    late = f"{'Events' if waiting is None else f'{waiting:,} events'} wait at the hub, "
+    late += f"some perhaps since {_said(max(known))}; {loaded}." if known else "and none was ever read."
     is_grave = not known or lag > timedelta(minutes=measures.DATA_AGE_FAILURE_MINUTES)
     return (grave if is_grave else warning)(late, figures)
 
@@ -62,6 +62,8 @@ def few_quarantined(quality: pl.DataFrame) -> Finding:
     worst = by_rule.filter((c("rule") != ALL) & (c("quarantined") > 0)).sort("quarantined", "rule", descending=True)
     rows: Sequence[Row] = worst.select("rule", "quarantined").head(10).to_dicts()
     figures = {"quarantined_pct": share, "quarantined": quarantined, "events": accepted + quarantined}
+    if accepted + quarantined < measures.QUARANTINE_LEAST_EVENTS:
+        return fine("The newest day has too few events to judge how many are quarantined.", figures, rows)
     if share <= measures.QUARANTINE_WARNING_PCT:
         return fine("Few events are quarantined.", figures, rows)
     return warning(f"{share:.1f} % of the newest day's events are quarantined.", figures, rows)

@@ -55,7 +55,9 @@ def test_a_run_that_drained_the_hub_long_ago_is_late_though_nobody_asked_again()
 
 
 def test_events_that_wait_before_anything_was_read_are_grave_and_an_empty_hub_is_not() -> None:
-    assert data_recent(now=NOW, newest=None, complete_until=None, waiting=5).is_grave
+    unread = data_recent(now=NOW, newest=None, complete_until=None, waiting=1000)
+    assert unread.is_grave
+    assert unread.sentence == "1,000 events wait at the hub, and none was ever read."
     assert data_recent(now=NOW, newest=None, complete_until=None, waiting=0).is_fine
 
 
@@ -78,6 +80,15 @@ def test_a_tenth_in_quarantine_is_the_limit_and_the_rules_are_named() -> None:
     assert not finding.is_grave
     assert finding.rows == [{"rule": "patient_is_missing", "quarantined": 11}]
     assert few_quarantined(quality(0, 0).clear()).is_fine
+
+
+def test_of_the_few_events_after_midnight_no_share_is_judged() -> None:
+    finding = few_quarantined(quality(4, 1))
+    assert finding.is_fine
+    assert "too few events" in finding.sentence
+    assert finding.figures["quarantined"] == 1
+    assert few_quarantined(quality(0, measures.QUARANTINE_LEAST_EVENTS - 1)).is_fine
+    assert not few_quarantined(quality(0, measures.QUARANTINE_LEAST_EVENTS)).is_fine
 
 
 @pytest.mark.parametrize(

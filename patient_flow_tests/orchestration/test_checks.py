@@ -291,7 +291,7 @@ def test_departments_that_the_list_lacks_and_beds_that_are_too_few_are_named_and
 
 
 def test_rubbish_is_reported_by_rule_and_no_body_shows_anywhere(hospital: Hospital) -> None:
-    send(hospital.hub, [b'{"patient_id": "Jane Roe"}', b"Jane Roe"])
+    send(hospital.hub, [b'{"patient_id": "Jane Roe"}', b"Jane Roe"] * 50)
     found = hospital.run()
     assert found.result.success
     assert found.failed == {"gold/data_quality_day:few_events_are_quarantined"}
