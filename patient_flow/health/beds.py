@@ -13,14 +13,16 @@ SHOWN = 20
 """Departments that are named; more would not be read."""
 
 
-def occupancy_plausible(census: pl.DataFrame, departments: pl.DataFrame) -> Finding:
+def occupancy_plausible(census: pl.DataFrame, departments: pl.DataFrame, *, since: int = 0) -> Finding:
     """``census`` (FactBedCensus) of one hour, or of all, against the staffed beds in ``departments`` (DimDepartment).
 
-    A count below one is grave: hours with nobody in bed have no row, so the counting went wrong.
+    A count below one is grave: hours with nobody in bed have no row, so the counting went wrong. Such a count is wrong
+    for ever, too many patients only in hours from ``since`` (a ``time_key``) on.
     """
     impossible = census.filter(c("occupied_beds") < 1).height
     hourly = (
-        census.group_by("time_key", "department_key")
+        census.filter(c("time_key") >= since)
+        .group_by("time_key", "department_key")
         .agg(c("occupied_beds").sum())
         .join(departments.select("department_key", "hospital_id", "department", "staffed_beds"), on="department_key")
     )

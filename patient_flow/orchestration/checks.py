@@ -96,10 +96,13 @@ def versions_chained(look: Look) -> Finding:
 
 
 def occupancy_plausible(look: Look) -> Finding:
-    """Census of the newest hour, or of all hours, against beds."""
+    """Census of the newest hour against beds. Of all hours: the last days against beds, all for what cannot be."""
     lake = look.services.lake
-    hourly = lake.open(tables.FACT_BED_CENSUS).scan().collect() if look.everything else inspection.newest_hour(lake)
-    return beds.occupancy_plausible(hourly, lake.open(tables.DIM_DEPARTMENT).scan().collect())
+    departments = lake.open(tables.DIM_DEPARTMENT).scan().collect()
+    if not look.everything:
+        return beds.occupancy_plausible(inspection.newest_hour(lake), departments)
+    hourly, since = inspection.all_hours(lake)
+    return beds.occupancy_plausible(hourly, departments, since=since)
 
 
 def departments_current(look: Look) -> Finding:

@@ -147,11 +147,21 @@ def newest_hour(lake: Lake) -> pl.DataFrame:
     if until is None or until < 0:
         return tables.FACT_BED_CENSUS.empty()
     hour = instant(until)
-    return (
-        hourly.scan()
-        .filter(c("census_month") == hour.strftime("%Y-%m"), c("time_key") == int(hour.strftime("%Y%m%d%H")))
-        .collect()
-    )
+    return hourly.scan().filter(c("census_month") == hour.strftime("%Y-%m"), c("time_key") == _time_key(hour)).collect()
+
+
+def all_hours(lake: Lake) -> tuple[pl.DataFrame, int]:
+    """All of FactBedCensus, and the ``time_key`` from which on its hours are judged by the staffed beds."""
+    hourly = lake.open(tables.FACT_BED_CENSUS)
+    until = hourly.progress(CENSUS_UNTIL)
+    if until is None or until < 0:
+        return hourly.scan().collect(), 0
+    since = instant(until) - timedelta(hours=measures.OCCUPANCY_AUDITED_HOURS)
+    return hourly.scan().collect(), _time_key(since)
+
+
+def _time_key(hour: datetime) -> int:
+    return int(hour.strftime("%Y%m%d%H"))
 
 
 def newest_day_quality(lake: Lake) -> pl.DataFrame:

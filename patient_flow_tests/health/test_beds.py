@@ -37,6 +37,13 @@ def test_far_over_its_beds_it_warns_by_name() -> None:
     assert finding.rows[0]["occupancy_pct"] == 160.0
 
 
+def test_an_hour_long_ago_with_too_many_patients_no_longer_warns_and_one_that_counts_nobody_is_grave_for_ever() -> None:
+    crowded = (2026032010, 1, "Female", 16)
+    assert not occupancy_plausible(census(crowded), DEPARTMENTS, since=2026032010).is_fine
+    assert occupancy_plausible(census(crowded), DEPARTMENTS, since=2026032011).is_fine
+    assert occupancy_plausible(census((2026032010, 1, "Female", 0)), DEPARTMENTS, since=2026032011).is_grave
+
+
 def test_a_department_without_beds_is_not_judged() -> None:
     assert occupancy_plausible(census((2026032010, 3, "Female", 99)), DEPARTMENTS).is_fine
     assert occupancy_plausible(census(), DEPARTMENTS).is_fine

@@ -12,7 +12,17 @@ from patient_flow.contracts import tables
 from patient_flow.health import feed
 from patient_flow.pipeline import inspection
 from patient_flow.stores.lake import Lake
-from patient_flow_tests.builders import ENQUEUED, ZONE, Delivery, event, receive, run_step
+from patient_flow_tests.builders import (
+    ENQUEUED,
+    ZONE,
+    Delivery,
+    at,
+    event,
+    receive,
+    run_micro_batches,
+    run_step,
+)
+from patient_flow_tests.builders import EVENT_STEPS as ALL_BUT_TIME
 
 EVENT_STEPS = ("accept_events", "quarantine_events", "data_quality_day")
 
@@ -162,6 +172,20 @@ def test_hospitals_that_sent_in_the_last_days_are_looked_at(lake: Lake, departme
     sent = inspection.last_sent(lake, now)
     assert set(sent["hospital_id"]) == {"2", "3"}
     assert [row["hospital_id"] for row in feed.every_hospital_sends(sent, now).rows] == ["2"]
+
+
+def test_the_audit_knows_which_hours_of_the_census_are_recent_in_the_data_however_late_it_is(
+    lake: Lake, departments: pl.DataFrame
+) -> None:
+    assert inspection.all_hours(lake)[1] == 0
+    run_micro_batches(
+        lake,
+        [[delivery(0), delivery(1, event_time=at("09:30 +2"), at=at("09:30 +2"))]],
+        departments,
+        steps=ALL_BUT_TIME,
+    )
+    hours, since = inspection.all_hours(lake)
+    assert (hours["time_key"].min(), since, hours["time_key"].max()) == (2026032010, 2026032009, 2026032209)
 
 
 def test_a_table_counts_its_rows_at_an_earlier_version_too(lake: Lake) -> None:
