@@ -96,7 +96,8 @@ FEW_QUARANTINED = Check(
 DEPARTMENTS_CURRENT = Check(
     "department_list_is_current",
     "Events name only departments of the list, and the list is kept up.",
-    "Add the departments named here to the list (PATIENT_FLOW_DEPARTMENTS), or correct their spelling at the sender.",
+    "Look the departments up in DimDepartment (`is_inferred`) and add them to the list (PATIENT_FLOW_DEPARTMENTS), or "
+    "correct their spelling at the sender; of an old list ask for the present beds.",
 )
 DATA_RECENT = Check(
     "newest_event_is_recent",

@@ -115,27 +115,43 @@ def fields_known(new: set[str]) -> Finding:
     return warning(f"Senders started to send fields that the contract does not know: {named}{hidden}.", figures)
 
 
-def departments_current(departments: pl.DataFrame, *, now: datetime, is_shipped: bool) -> Finding:
-    """DimDepartment: departments that only events name, and the age of the list's newest line.
+def departments_current(
+    departments: pl.DataFrame, department_list: pl.DataFrame, *, now: datetime, is_shipped: bool
+) -> Finding:
+    """DimDepartment: departments that only events name, and the age of the newest line of the list it is made of.
 
-    The shipped list belongs to the demo and is not judged by age.
+    The age is the list's own: a line that changes nothing confirms the beds, and makes no version. The shipped list
+    belongs to the demo and is not judged by age. A name that only events state is not shown: where a sender fills the
+    wrong field it is a patient's.
     """
     listed = departments.filter(~c("is_inferred"))
     inferred = departments.filter(c("is_inferred"), c("department_key") != 0)
-    newest = listed["valid_from"].max()
+    newest = department_list["valid_from"].max()
     days = (now - newest).days if isinstance(newest, datetime) else 0
     figures = {"inferred": inferred.height, "listed": listed.filter("is_current").height, "list_age_days": days}
-    rows = inferred.select("hospital_id", "department").sort("hospital_id", "department").head(SHOWN).to_dicts()
     if inferred.height:
         return warning(
             f"Events name {inferred.height:,} departments that the list lacks: they have no beds, so their occupancy "
             "is not measured.",
             figures,
-            rows,
+            _by_hospital(inferred, department_list["hospital_id"]),
         )
     if days > measures.DEPARTMENT_LIST_WARNING_DAYS and not is_shipped:
         return warning(f"The newest line of the department list is {days:,} days old.", figures)
     return fine("Every department that events name is in the list.", figures)
+
+
+def _by_hospital(departments: pl.DataFrame, listed: pl.Series) -> Sequence[Row]:
+    """How many departments each hospital has; hospitals that are not ``listed`` are one."""
+    is_listed = c("hospital_id").is_in(listed.unique().implode())
+    hospital = pl.when(is_listed).then("hospital_id").otherwise(pl.lit("not in the list"))
+    return (
+        departments.group_by(hospital_id=hospital)
+        .agg(departments=pl.len())
+        .sort("departments", "hospital_id", descending=[True, False])
+        .head(SHOWN)
+        .to_dicts()
+    )
 
 
 def _minutes(span: timedelta) -> float:

@@ -107,9 +107,10 @@ def occupancy_plausible(look: Look) -> Finding:
 
 def departments_current(look: Look) -> Finding:
     """The department list against what events name."""
-    departments = look.services.lake.open(tables.DIM_DEPARTMENT).scan().collect()
-    is_shipped = not look.services.settings.departments
-    return feed.departments_current(departments, now=datetime.now(UTC), is_shipped=is_shipped)
+    services = look.services
+    departments = services.lake.open(tables.DIM_DEPARTMENT).scan().collect()
+    is_shipped = not services.settings.departments
+    return feed.departments_current(departments, services.departments, now=datetime.now(UTC), is_shipped=is_shipped)
 
 
 def events_counted(look: Look) -> Finding:

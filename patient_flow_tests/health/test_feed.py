@@ -19,6 +19,7 @@ from patient_flow.health.feed import (
     hub_silent,
     volume_usual,
 )
+from patient_flow.health.findings import Finding
 from patient_flow.transforms.dimensions import department_versions
 
 NOW = datetime(2026, 3, 20, 12, tzinfo=UTC)
@@ -135,21 +136,45 @@ def test_a_field_name_that_looks_like_data_is_counted_and_not_shown() -> None:
     assert "4711" not in finding.sentence
 
 
-def test_departments_that_only_events_name_are_listed(departments: pl.DataFrame) -> None:
-    named = pl.DataFrame({"hospital_id": ["1", "1"], "department": ["ICU", "Sugery"]})
-    finding = departments_current(department_versions(departments, named), now=NOW, is_shipped=True)
+NAMES = pl.Schema({"hospital_id": pl.String(), "department": pl.String()})
+
+
+def judged(list_: pl.DataFrame, *named: tuple[str, str], now: datetime = NOW, is_shipped: bool = True) -> Finding:
+    """The department list against (hospital, department) as events name them."""
+    table = department_versions(list_, pl.DataFrame(named, schema=NAMES, orient="row"))
+    return departments_current(table, list_, now=now, is_shipped=is_shipped)
+
+
+def test_departments_that_only_events_name_are_counted_by_hospital(departments: pl.DataFrame) -> None:
+    finding = judged(departments, ("1", "ICU"), ("1", "Sugery"), ("2", "Sugery"), ("2", "Annex"))
     assert not finding.is_fine
     assert not finding.is_grave
-    assert finding.rows == [{"hospital_id": "1", "department": "Sugery"}]
-    assert departments_current(department_versions(departments, named.head(1)), now=NOW, is_shipped=True).is_fine
+    assert "3 departments" in finding.sentence
+    assert finding.rows == [{"hospital_id": "2", "departments": 2}, {"hospital_id": "1", "departments": 1}]
+    assert judged(departments, ("1", "ICU")).is_fine
+
+
+def test_no_name_that_a_sender_made_up_is_shown_since_it_may_be_a_patient_s(departments: pl.DataFrame) -> None:
+    finding = judged(departments, ("1", "Jane Roe"), ("Roe", "ICU"), ("Doe", "ICU"))
+    assert finding.rows == [
+        {"hospital_id": "not in the list", "departments": 2},
+        {"hospital_id": "1", "departments": 1},
+    ]
+    assert "oe" not in finding.sentence
 
 
 def test_a_list_without_a_new_line_for_long_is_old_unless_it_is_the_demo_s(departments: pl.DataFrame) -> None:
-    table = department_versions(departments, departments.head(0).select("hospital_id", "department"))
     newest = departments["valid_from"].max()
     assert isinstance(newest, datetime)
     later = newest + timedelta(days=measures.DEPARTMENT_LIST_WARNING_DAYS + 1)
-    assert not departments_current(table, now=later, is_shipped=False).is_fine
-    assert departments_current(table, now=later, is_shipped=True).is_fine
-    assert departments_current(table, now=newest, is_shipped=False).is_fine
-    assert departments_current(DIM_DEPARTMENT.empty(), now=NOW, is_shipped=False).is_fine
+    assert not judged(departments, now=later, is_shipped=False).is_fine
+    assert judged(departments, now=later, is_shipped=True).is_fine
+    assert judged(departments, now=newest, is_shipped=False).is_fine
+    assert departments_current(DIM_DEPARTMENT.empty(), departments.clear(), now=NOW, is_shipped=False).is_fine
+
+
+def test_a_line_that_confirms_the_beds_as_they_are_makes_the_list_current(departments: pl.DataFrame) -> None:
+    later = NOW + timedelta(days=10 * measures.DEPARTMENT_LIST_WARNING_DAYS)
+    assert not judged(departments, now=later, is_shipped=False).is_fine
+    confirmed = departments.head(1).with_columns(valid_from=pl.lit(later - timedelta(days=1)))
+    assert judged(pl.concat([departments, confirmed]), now=later, is_shipped=False).is_fine

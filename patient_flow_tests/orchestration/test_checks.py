@@ -284,7 +284,7 @@ def test_departments_that_the_list_lacks_and_beds_that_are_too_few_are_named_and
     }
     details = found["gold/dim_department:department_list_is_current"].metadata["details"]
     assert isinstance(details, dg.TableMetadataValue)
-    assert [dict(record.data) for record in details.records] == [{"hospital_id": "3", "department": "Sugery"}]
+    assert [dict(record.data) for record in details.records] == [{"hospital_id": "3", "departments": 1}]
     occupancy = found["gold/fact_bed_census:occupancy_is_plausible"]
     assert occupancy.metadata["highest_pct"].value == 200.0
     assert "warehouse/FactPatientFlow" in found.made
