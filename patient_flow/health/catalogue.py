@@ -113,9 +113,9 @@ VOLUME = Check(
 )
 HOSPITALS_SEND = Check(
     "every_hospital_sends",
-    f"No hospital that sent in the last {measures.SENDER_KNOWN_DAYS} days is silent for more than "
+    f"Of every hospital that sent in the last {measures.SENDER_KNOWN_DAYS} days an event was accepted within "
     f"{measures.SENDER_SILENT_HOURS} hours.",
-    "Call the interface team of the hospitals named here.",
+    "See whether events of the hospitals named here are in quarantine; if none is, call their interface team.",
 )
 FIELDS_KNOWN = Check(
     "senders_send_known_fields",

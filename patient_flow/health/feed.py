@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import statistics
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import polars as pl
 
@@ -69,9 +69,16 @@ def few_quarantined(quality: pl.DataFrame) -> Finding:
     return warning(f"{share:.1f} % of the newest day's events are quarantined.", figures, rows)
 
 
-def volume_usual(events: int, earlier: Sequence[int], hour: datetime) -> Finding:
-    """Events of the last full ``hour`` against the same hour of earlier weeks."""
+def volume_usual(events: int, earlier: Sequence[int], hour: datetime, *, read_until: datetime | None) -> Finding:
+    """Events of the last full ``hour`` against the same hour of earlier weeks.
+
+    ``read_until`` is the instant up to which everything that the hub had accepted was read (None if unknown): an hour
+    that we have not read to its end says nothing of the senders.
+    """
     figures: dict[str, int | float] = {"events": events, "weeks": len(earlier)}
+    # Hours are counted in UTC: the clock on the wall goes back once a year.
+    if read_until is None or read_until < hour.astimezone(UTC) + timedelta(hours=1):
+        return fine(f"The hour from {hour:%Y-%m-%d %H:%M} (local) {_behind(read_until)}", figures)
     if len(earlier) < 2:
         return fine("There are not two earlier weeks to compare with yet.", figures)
     usual = statistics.median(earlier)
@@ -87,21 +94,34 @@ def volume_usual(events: int, earlier: Sequence[int], hour: datetime) -> Finding
     return warning(said, figures)
 
 
-def every_hospital_sends(last_sent: pl.DataFrame, now: datetime) -> Finding:
-    """``last_sent`` has hospital_id and last_at, of the hospitals that sent something in the last days."""
-    hours = (pl.lit(now) - c("last_at")).dt.total_minutes() / 60
+def every_hospital_sends(
+    last_sent: pl.DataFrame, listed: pl.Series, *, now: datetime, read_until: datetime | None
+) -> Finding:
+    """``last_sent`` has hospital_id and last_at, of the hospitals of which something was accepted in the last days.
+
+    They are judged as of ``read_until``, up to which everything that the hub had accepted was read (None if unknown):
+    what came later is not theirs to answer for. Only ``listed`` hospitals are named.
+    """
+    if read_until is None or read_until < now - timedelta(hours=measures.SENDER_SILENT_HOURS):
+        return fine(f"Which hospitals send {_behind(read_until)}", {"hospitals": last_sent.height})
+    hours = (pl.lit(read_until) - c("last_at")).dt.total_minutes() / 60
     silent = last_sent.with_columns(silent_hours=hours.round(1)).filter(
         c("silent_hours") > measures.SENDER_SILENT_HOURS
     )
     figures = {"hospitals": last_sent.height, "silent": silent.height}
     if silent.is_empty():
         return fine("Every hospital that sent in the last days still sends.", figures)
-    rows = silent.sort("silent_hours", descending=True).select("hospital_id", "silent_hours").head(SHOWN).to_dicts()
+    rows = silent.select(_shown_hospital(listed), "silent_hours").sort("silent_hours", descending=True).head(SHOWN)
     return warning(
-        f"{silent.height:,} hospitals have sent nothing for more than {measures.SENDER_SILENT_HOURS} hours.",
+        f"Of {silent.height:,} hospitals no event was accepted for more than {measures.SENDER_SILENT_HOURS} hours.",
         figures,
-        rows,
+        rows.to_dicts(),
     )
+
+
+def _behind(read_until: datetime | None) -> str:
+    since = "" if read_until is None else f" since {_said(read_until)}"
+    return f"cannot be judged: the pipeline is behind the hub{since}."
 
 
 def fields_known(new: set[str]) -> Finding:
@@ -143,15 +163,19 @@ def departments_current(
 
 def _by_hospital(departments: pl.DataFrame, listed: pl.Series) -> Sequence[Row]:
     """How many departments each hospital has; hospitals that are not ``listed`` are one."""
-    is_listed = c("hospital_id").is_in(listed.unique().implode())
-    hospital = pl.when(is_listed).then("hospital_id").otherwise(pl.lit("not in the list"))
     return (
-        departments.group_by(hospital_id=hospital)
+        departments.group_by(_shown_hospital(listed))
         .agg(departments=pl.len())
         .sort("departments", "hospital_id", descending=[True, False])
         .head(SHOWN)
         .to_dicts()
     )
+
+
+def _shown_hospital(listed: pl.Series) -> pl.Expr:
+    """Of hospitals that are not ``listed`` only that: what a sender states may be a patient's name."""
+    is_listed = c("hospital_id").is_in(listed.unique().implode())
+    return pl.when(is_listed).then("hospital_id").otherwise(pl.lit("not in the list")).alias("hospital_id")
 
 
 def _minutes(span: timedelta) -> float:

@@ -5,6 +5,7 @@ assets by hand ever pays for them. They run in the slot of the micro-batch; what
 few patients move. Besides, a sign of life when all is idle.
 """
 
+import functools
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 
@@ -102,16 +103,18 @@ def warehouse(services: Services) -> Finding:
     return fine("The warehouse holds what gold held when it was loaded.", {"differences": 0, "tables": len(frames)})
 
 
-def volume(services: Services) -> Finding:
+def volume(services: Services, *, read_until: datetime | None) -> Finding:
     """The last full hour against earlier weeks."""
     seen = inspection.volume(services.lake, services.settings.timezone, datetime.now(UTC))
-    return feed.volume_usual(seen.events, seen.earlier, seen.hour)
+    return feed.volume_usual(seen.events, seen.earlier, seen.hour, read_until=read_until)
 
 
-def hospitals(services: Services) -> Finding:
-    """Hospitals that fell silent."""
+def hospitals(services: Services, *, read_until: datetime | None) -> Finding:
+    """Hospitals that fell silent. What bronze has read but silver has not accepted yet, nobody knows of whom it is."""
     now = datetime.now(UTC)
-    return feed.every_hospital_sends(inspection.last_sent(services.lake, now), now)
+    known_until = None if inspection.silver_is_behind(services.lake) else read_until
+    sent = inspection.last_sent(services.lake, now)
+    return feed.every_hospital_sends(sent, services.departments["hospital_id"], now=now, read_until=known_until)
 
 
 def fields(services: Services) -> Finding:
@@ -142,11 +145,12 @@ AUDITED: Judged = (
 LOOKED_AT: Judged = (
     (catalogue.SCHEMAS, schemas),
     (catalogue.DEPARTMENTS_CURRENT, _of_table(checks.departments_current, tables.DIM_DEPARTMENT)),
-    (catalogue.VOLUME, volume),
-    (catalogue.HOSPITALS_SEND, hospitals),
     (catalogue.FIELDS_KNOWN, fields),
 )
-"""Rules on the last hours and weeks; besides, the age of the data."""
+"""Rules on the last hours and weeks; besides, those of senders and the age of the data."""
+
+OF_SENDERS = ((catalogue.VOLUME, volume), (catalogue.HOSPITALS_SEND, hospitals))
+"""Rules that blame senders, and so must know up to when the hub was read: our own outage is not theirs."""
 
 
 def _judge(
@@ -186,7 +190,7 @@ def judge_whole_history(
 
 @dg.multi_asset_check(
     name="judge_last_hours",
-    specs=_specs([*(check for check, _ in LOOKED_AT), catalogue.DATA_RECENT]),
+    specs=_specs([*(check for check, _ in (*LOOKED_AT, *OF_SENDERS)), catalogue.DATA_RECENT]),
     can_subset=True,
 )
 def judge_last_hours(
@@ -197,7 +201,9 @@ def judge_last_hours(
     def age(services: Services) -> Finding:
         return age_of_data(services, context.instance, context.run.run_id)
 
-    yield from _judge(context, patient_flow, (*LOOKED_AT, (catalogue.DATA_RECENT, age)))
+    until = checks.read_until(context.instance)
+    of_senders = tuple((check, functools.partial(judge, read_until=until)) for check, judge in OF_SENDERS)
+    yield from _judge(context, patient_flow, (*LOOKED_AT, *of_senders, (catalogue.DATA_RECENT, age)))
 
 
 AUDITS = [judge_last_hours, judge_whole_history]

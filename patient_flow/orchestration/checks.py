@@ -211,19 +211,32 @@ def age_of_data(services: Services, instance: dg.DagsterInstance, run_id: str) -
     now = datetime.now(UTC)
     loaded = services.warehouse.query(VIEWS["DataFreshness"].select())["newest_event_at"].drop_nulls().max()
     newest = loaded.replace(tzinfo=UTC) if isinstance(loaded, datetime) else None
-    event = instance.get_latest_materialization_event(lake_key(tables.BRONZE_EVENTS))
-    drained = event.asset_materialization.metadata if event is not None and event.asset_materialization else {}
-    read_at, left = drained.get("hub_read_at"), drained.get("backlog")
-    complete_until = None
-    if isinstance(read_at, dg.TimestampMetadataValue) and left is not None and left.value == 0:
-        complete_until = datetime.fromtimestamp(read_at.value, UTC)
+    event, drained = _last_drain(instance)
+    complete_until = _complete_until(drained)
     if event is not None and event.run_id == run_id:
-        waiting = None if complete_until is not None else _number(left)
+        waiting = None if complete_until is not None else _number(drained.get("backlog"))
         return feed.data_recent(now=now, newest=newest, complete_until=complete_until, waiting=waiting)
     hub = looking.look(services.hub, services.lake, services.settings.max_events_per_run)
     if hub.backlog is None:
         return feed.hub_silent(hub.sentence, now=now, newest=newest)
     return feed.data_recent(now=now, newest=newest, complete_until=complete_until, waiting=hub.backlog.events)
+
+
+def read_until(instance: dg.DagsterInstance) -> datetime | None:
+    """Up to when bronze has everything that the hub had accepted; None while the last drain left something there."""
+    return _complete_until(_last_drain(instance)[1])
+
+
+def _last_drain(instance: dg.DagsterInstance) -> tuple[dg.EventLogEntry | None, Mapping[str, dg.MetadataValue]]:
+    event = instance.get_latest_materialization_event(lake_key(tables.BRONZE_EVENTS))
+    return event, event.asset_materialization.metadata if event is not None and event.asset_materialization else {}
+
+
+def _complete_until(drained: Mapping[str, dg.MetadataValue]) -> datetime | None:
+    read_at, left = drained.get("hub_read_at"), drained.get("backlog")
+    if isinstance(read_at, dg.TimestampMetadataValue) and left is not None and left.value == 0:
+        return datetime.fromtimestamp(read_at.value, UTC)
+    return None
 
 
 def _number(value: dg.MetadataValue | None) -> int | None:

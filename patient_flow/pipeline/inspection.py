@@ -235,6 +235,11 @@ def last_sent(lake: Lake, now: datetime) -> pl.DataFrame:
     )
 
 
+def silver_is_behind(lake: Lake) -> bool:
+    """True when bronze holds more than silver has consumed."""
+    return lake.open(SILVER_EVENTS).progress(BRONZE_EVENTS.path) != lake.open(BRONZE_EVENTS).version
+
+
 def new_fields(lake: Lake, now: datetime) -> set[str]:
     """Names of unknown fields that events of the last hours have, and those of the days before had not.
 

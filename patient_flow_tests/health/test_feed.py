@@ -110,15 +110,53 @@ def test_an_hour_is_compared_with_the_same_hour_of_other_weeks(
     earlier: list[int],
     is_fine: bool,
 ) -> None:
-    assert volume_usual(events, earlier, HOUR).is_fine is is_fine
+    assert volume_usual(events, earlier, HOUR, read_until=NOW).is_fine is is_fine
+
+
+@pytest.mark.parametrize("read_until", [None, HOUR + timedelta(minutes=59)])
+def test_an_hour_that_the_pipeline_did_not_read_to_its_end_is_not_blamed_on_the_senders(
+    read_until: datetime | None,
+) -> None:
+    finding = volume_usual(0, [300, 300], HOUR, read_until=read_until)
+    assert finding.is_fine
+    assert "cannot be judged: the pipeline is behind the hub" in finding.sentence
+    assert not volume_usual(0, [300, 300], HOUR, read_until=HOUR + timedelta(hours=1)).is_fine
+
+
+LISTED = pl.Series(["1", "2"])
+SENT = pl.DataFrame({"hospital_id": ["1", "2"], "last_at": [ago(minutes=3), ago(hours=7)]})
 
 
 def test_a_hospital_that_falls_silent_is_named() -> None:
-    sent = pl.DataFrame({"hospital_id": ["1", "2"], "last_at": [ago(minutes=3), ago(hours=7)]})
-    finding = every_hospital_sends(sent, NOW)
+    finding = every_hospital_sends(SENT, LISTED, now=NOW, read_until=NOW)
     assert not finding.is_fine
     assert finding.rows == [{"hospital_id": "2", "silent_hours": 7.0}]
-    assert every_hospital_sends(sent.head(1), NOW).is_fine
+    assert every_hospital_sends(SENT.head(1), LISTED, now=NOW, read_until=NOW).is_fine
+
+
+def test_of_a_hospital_whose_events_may_all_be_quarantined_it_is_not_said_that_it_sent_nothing() -> None:
+    finding = every_hospital_sends(SENT, LISTED, now=NOW, read_until=NOW)
+    assert finding.sentence == "Of 1 hospitals no event was accepted for more than 6 hours."
+
+
+def test_hospitals_are_judged_up_to_the_instant_to_which_the_hub_was_read() -> None:
+    assert not every_hospital_sends(SENT, LISTED, now=NOW, read_until=ago(minutes=30)).is_fine
+    assert every_hospital_sends(SENT, LISTED, now=NOW, read_until=ago(hours=2)).is_fine
+
+
+@pytest.mark.parametrize("read_until", [None, ago(hours=7)])
+def test_while_our_own_pipeline_is_down_no_hospital_is_called_silent(read_until: datetime | None) -> None:
+    finding = every_hospital_sends(
+        SENT.with_columns(last_at=pl.lit(ago(days=2))), LISTED, now=NOW, read_until=read_until
+    )
+    assert finding.is_fine
+    assert "cannot be judged: the pipeline is behind the hub" in finding.sentence
+
+
+def test_a_silent_hospital_that_the_list_lacks_is_counted_and_not_named() -> None:
+    finding = every_hospital_sends(SENT, LISTED.head(1), now=NOW, read_until=NOW)
+    assert finding.figures["silent"] == 1
+    assert finding.rows == [{"hospital_id": "not in the list", "silent_hours": 7.0}]
 
 
 def test_new_fields_are_named() -> None:

@@ -171,7 +171,16 @@ def test_hospitals_that_sent_in_the_last_days_are_looked_at(lake: Lake, departme
     )
     sent = inspection.last_sent(lake, now)
     assert set(sent["hospital_id"]) == {"2", "3"}
-    assert [row["hospital_id"] for row in feed.every_hospital_sends(sent, now).rows] == ["2"]
+    found = feed.every_hospital_sends(sent, departments["hospital_id"], now=now, read_until=now)
+    assert [row["hospital_id"] for row in found.rows] == ["2"]
+
+
+def test_silver_is_complete_when_it_has_consumed_what_bronze_holds(lake: Lake, departments: pl.DataFrame) -> None:
+    assert inspection.silver_is_behind(lake)
+    batch(lake, departments, delivery(0))
+    assert not inspection.silver_is_behind(lake)
+    receive(lake, [delivery(1)])
+    assert inspection.silver_is_behind(lake)
 
 
 def test_the_audit_knows_which_hours_of_the_census_are_recent_in_the_data_however_late_it_is(
