@@ -26,7 +26,8 @@ from patient_flow.orchestration.resources import PatientFlow
 from patient_flow.pipeline import inspection
 from patient_flow.pipeline.looking import look
 from patient_flow.services import Services
-from patient_flow.stores.lake import HistoryGone, LakeError, SchemaDrift
+from patient_flow.stores.lake import STORE_ERRORS, HistoryGone, LakeError, SchemaDrift
+from patient_flow.stores.reference import DepartmentsError
 from patient_flow.stores.warehouse import reconciliation as comparison
 from patient_flow.stores.warehouse.batch import WarehouseError
 
@@ -153,10 +154,16 @@ OF_SENDERS = ((catalogue.VOLUME, volume), (catalogue.HOSPITALS_SEND, hospitals))
 """Rules that blame senders, and so must know up to when the hub was read: our own outage is not theirs."""
 
 
+HAS_ITS_OWN_ALERT = {catalogue.DATA_RECENT.name}
+"""Late data is said as such at once; that the hourly look failed would be the same news twice."""
+
+
 def _judge(
-    context: dg.AssetCheckExecutionContext, patient_flow: PatientFlow, judged: Judged
+    context: dg.AssetCheckExecutionContext, patient_flow: PatientFlow, judged: Judged, *, matter: str
 ) -> Iterator[dg.AssetCheckResult]:
-    """Each rule in turn; one that cannot be judged hides no other. What is grave fails the run."""
+    """Each rule in turn; one that cannot be judged hides no other. What is grave fails the run, which says its
+    ``matter``.
+    """
     services = patient_flow.services()
     asked = {key.name for key in context.selected_asset_check_keys}
     grave_ones: list[str] = []
@@ -165,15 +172,18 @@ def _judge(
             continue
         try:
             finding = judge(services)
-        except (LakeError, WarehouseError) as error:
-            finding = warning(f"This could not be judged: {error}.")
+        except pl.exceptions.PolarsError as error:  # its text may repeat values
+            finding = warning(f"This could not be judged: {type(error).__name__}.")
+        except (LakeError, WarehouseError, DepartmentsError, *STORE_ERRORS) as error:
+            said = " ".join(str(error).split()).rstrip(".")
+            finding = warning(f"This could not be judged: {type(error).__name__}: {said}.")
         if not finding.is_fine:
             context.log.warning(f"{check.name}: {check.said(finding)}")
-        if finding.is_grave:
+        if finding.is_grave and check.name not in HAS_ITS_OWN_ALERT:
             grave_ones.append(check.name)
         yield result_of(check, HISTORY.key, finding)
     if grave_ones:
-        raise dg.Failure(f"The audit found what is grave: {', '.join(grave_ones)}", allow_retries=False)
+        raise dg.Failure(f"What {matter} found is grave: {', '.join(grave_ones)}", allow_retries=False)
 
 
 def _specs(judged: list[Check]) -> list[dg.AssetCheckSpec]:
@@ -185,7 +195,7 @@ def judge_whole_history(
     context: dg.AssetCheckExecutionContext, patient_flow: PatientFlow
 ) -> Iterator[dg.AssetCheckResult]:
     """What grows with the history."""
-    yield from _judge(context, patient_flow, AUDITED)
+    yield from _judge(context, patient_flow, AUDITED, matter="the audit of the whole history")
 
 
 @dg.multi_asset_check(
@@ -203,7 +213,8 @@ def judge_last_hours(
 
     until = checks.read_until(context.instance)
     of_senders = tuple((check, functools.partial(judge, read_until=until)) for check, judge in OF_SENDERS)
-    yield from _judge(context, patient_flow, (*LOOKED_AT, *of_senders, (catalogue.DATA_RECENT, age)))
+    judged = (*LOOKED_AT, *of_senders, (catalogue.DATA_RECENT, age))
+    yield from _judge(context, patient_flow, judged, matter="the look at the last hours")
 
 
 AUDITS = [judge_last_hours, judge_whole_history]

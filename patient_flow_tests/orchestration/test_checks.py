@@ -12,13 +12,17 @@ from pathlib import Path
 import dagster as dg
 import polars as pl
 import pytest
+from deltalake.exceptions import DeltaError
 
-from patient_flow.contracts import tables
+from patient_flow.contracts import measures, tables
 from patient_flow.definitions import build_defs
+from patient_flow.health import catalogue
+from patient_flow.health.findings import grave
 from patient_flow.local_hub.testing import HubThread
 from patient_flow.operations import mend_warehouse
 from patient_flow.orchestration import audit as audits
-from patient_flow.orchestration.audit import HISTORY, audit, heartbeat
+from patient_flow.orchestration import checks
+from patient_flow.orchestration.audit import HISTORY, audit, heartbeat, hourly_look
 from patient_flow.orchestration.automation import SINGLE_ASSETS, micro_batch
 from patient_flow.orchestration.resources import PatientFlow
 from patient_flow.pipeline.looking import look
@@ -319,6 +323,57 @@ def test_events_that_wait_are_seen_by_the_audit(hospital: Hospital) -> None:
     found = hospital.audit()["audit/whole_history:newest_event_is_recent"]
     assert found.metadata["waiting"].value == 1
     assert found.passed  # they came a moment ago
+
+
+def test_what_the_last_drain_read_of_the_hub_is_what_senders_are_judged_by(hospital: Hospital) -> None:
+    until = checks.read_until(hospital.instance)
+    assert until is not None
+    assert datetime.now(UTC) - until < timedelta(minutes=2)
+    with dg.DagsterInstance.ephemeral() as new:
+        assert checks.read_until(new) is None
+
+
+def test_data_that_is_late_fails_its_check_and_not_the_look_that_found_it(
+    hospital: Hospital, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(measures, "DATA_AGE_WARNING_MINUTES", -1)
+    monkeypatch.setattr(measures, "DATA_AGE_FAILURE_MINUTES", -1)
+    hospital.send("c")
+    found = hospital.run(hourly_look.name)
+    assert found["audit/whole_history:newest_event_is_recent"].severity is dg.AssetCheckSeverity.ERROR
+    assert found.result.success
+
+
+@pytest.mark.parametrize(
+    "error", [OSError("no answer"), DeltaError("no answer"), pl.exceptions.ComputeError("Jane Roe")]
+)
+def test_a_store_that_fails_under_one_rule_hides_no_other_and_its_kind_is_said_and_no_value(
+    error: Exception, hospital: Hospital, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr("patient_flow.pipeline.inspection.stays_again", fails)
+    found = hospital.audit()
+    assert found.result.success
+    assert found.failed == {"audit/whole_history:stays_match_events"}
+    assert len(found.evaluations) == len(audits.AUDITED) + len(audits.LOOKED_AT) + len(audits.OF_SENDERS) + 1
+    said = str(found["audit/whole_history:stays_match_events"].description)
+    assert f"could not be judged: {type(error).__name__}" in said
+    assert ("no answer" in said) is not isinstance(error, pl.exceptions.ComputeError)
+    assert "Roe" not in said
+
+
+def test_a_look_that_fails_names_itself_and_what_is_grave(hospital: Hospital, monkeypatch: pytest.MonkeyPatch) -> None:
+    others = tuple((check, judge) for check, judge in audits.LOOKED_AT if check is not catalogue.SCHEMAS)
+    monkeypatch.setattr(audits, "LOOKED_AT", ((catalogue.SCHEMAS, lambda _: grave("A column is gone.")), *others))
+    found = hospital.run(hourly_look.name)
+    assert not found.result.success
+    failure = found.result.failure_data_for_node("judge_last_hours")
+    assert failure is not None
+    assert failure.user_failure_data is not None
+    said = str(failure.user_failure_data.description)
+    assert said == "What the look at the last hours found is grave: schemas_are_as_declared"
 
 
 def old_stay_changed(hospital: Hospital) -> None:
