@@ -171,30 +171,42 @@ def newest_day_quality(lake: Lake) -> pl.DataFrame:
 
 
 def census_again(lake: Lake) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """FactBedCensus as it is, and made again from the stays it was made from."""
+    """FactBedCensus as it is, and made again from the stays it was made from.
+
+    Raises :class:`HistoryGone` where these are no longer kept: with newer ones every difference would be a false alarm.
+    """
     hourly = lake.open(tables.FACT_BED_CENSUS)
     until = hourly.progress(CENSUS_UNTIL)
     consumed = hourly.progress(tables.FACT_PATIENT_FLOW.path)
     if until is None or until < 0 or consumed is None:
         return hourly.scan().collect(), tables.FACT_BED_CENSUS.empty()
     stays = lake.open(tables.FACT_PATIENT_FLOW).at(consumed)
-    departments = lake.open(tables.DIM_DEPARTMENT).scan().collect()
+    departments = _as_known_to(hourly, lake.open(tables.DIM_DEPARTMENT)).collect()
     return hourly.scan().collect(), census.bed_hours(census.spans(stays, until=instant(until)), departments)
 
 
 def stays_again(lake: Lake, part: int) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """The stays of one of :data:`AUDIT_PARTS` parts of all visits, as they are and made again from their events."""
+    """The stays of one of :data:`AUDIT_PARTS` parts of all visits, as they are and made again from their events.
+
+    Events and dimensions are those that the facts were made from. Raises :class:`HistoryGone`, as :func:`census_again`.
+    """
     flow, silver = lake.open(tables.FACT_PATIENT_FLOW), lake.open(SILVER_EVENTS)
     consumed = flow.progress(SILVER_EVENTS.path)
     if consumed is None:
         return flow.scan().collect(), tables.FACT_PATIENT_FLOW.empty()
     in_part = c("visit_hash") % AUDIT_PARTS == part % AUDIT_PARTS
     history = silver.at(consumed).filter(in_part).select(visits.VISIT_COLUMNS).collect()
-    patients = lake.open(tables.DIM_PATIENT).scan()
+    patients = _as_known_to(flow, lake.open(tables.DIM_PATIENT))
     known = patients.filter(c("patient_hash").is_in(history["patient_hash"].unique().implode())).collect()
-    wards = lake.open(tables.DIM_DEPARTMENT).scan().collect()
+    wards = _as_known_to(flow, lake.open(tables.DIM_DEPARTMENT)).collect()
     again = facts.fact_patient_flow(visits.stays(history), known, wards)
     return flow.scan().filter(in_part).collect(), again
+
+
+def _as_known_to(target: LakeTable, source: LakeTable) -> pl.LazyFrame:
+    """``source`` as ``target`` consumed it: while the pipeline stands between the two, it may have moved on."""
+    consumed = target.progress(source.table.path)
+    return source.scan() if consumed is None else source.at(consumed)
 
 
 @dataclass(frozen=True)

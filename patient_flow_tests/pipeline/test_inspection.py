@@ -7,6 +7,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from polars.testing import assert_frame_equal
 
 from patient_flow.contracts import tables
 from patient_flow.health import feed
@@ -195,6 +196,23 @@ def test_the_audit_knows_which_hours_of_the_census_are_recent_in_the_data_howeve
     )
     hours, since = inspection.all_hours(lake)
     assert (hours["time_key"].min(), since, hours["time_key"].max()) == (2026032010, 2026032009, 2026032209)
+
+
+def test_what_is_made_again_knows_the_dimensions_that_the_facts_knew_while_the_pipeline_stands_between_them(
+    lake: Lake, departments: pl.DataFrame
+) -> None:
+    run_micro_batches(lake, [[delivery(0), delivery(1)]], departments, steps=ALL_BUT_TIME)
+    later = departments.filter(hospital_id="1", department="ICU").with_columns(
+        staffed_beds=pl.lit(99, dtype=pl.Int64), valid_from=pl.lit(at("05:00"))
+    )
+    receive(lake, [delivery(2, event_time=at("09:00"))])  # the patient is known since then
+    for step in ("accept_events", "dim_department", "dim_patient"):
+        run_step(step, lake, pl.concat([departments, later]))
+    every_part = [inspection.stays_again(lake, part) for part in range(inspection.AUDIT_PARTS)]
+    stored, again = (pl.concat(side) for side in zip(*every_part, strict=True))
+    assert stored.height == 2
+    assert_frame_equal(again, stored, check_row_order=False)
+    assert_frame_equal(*inspection.census_again(lake), check_row_order=False)
 
 
 def test_a_table_counts_its_rows_at_an_earlier_version_too(lake: Lake) -> None:
