@@ -11,39 +11,58 @@ from patient_flow.health.findings import Finding, fine, grave, warning
 c = pl.col
 
 
-def events_arrive_once(arrived: pl.DataFrame, lost: pl.DataFrame | None = None) -> Finding:
-    """Hub → bronze. ``arrived`` are the coordinates of bronze rows that nobody has judged yet.
+def events_arrive_once(
+    arrived: pl.DataFrame, lost: pl.DataFrame | None = None, *, since: pl.DataFrame | None = None
+) -> Finding:
+    """Hub → bronze. ``arrived`` are the coordinates of bronze rows to judge: all of them, or what is new.
 
-    A number that is there twice is grave: it would be counted twice. A gap cannot be mended by waiting: it warns,
-    unless it is one of those that were told when retention dropped the events (``lost`` per ``hub_created_at`` and
-    ``partition_id``).
+    A number that is there twice is grave: it would be counted twice. A gap cannot be mended by waiting: it warns. Among
+    all rows that is unless it is one of those that were told when retention dropped the events (``lost`` per
+    ``hub_created_at`` and ``partition_id``). What is new is judged ``since`` the last number judged before (``read``
+    per partition, null for none), and what retention dropped after that (``lost``) is told now.
     """
     place = ["hub_created_at", "partition_id"]
-    if lost is None:
-        lost = arrived.select(*place, lost=pl.lit(0, dtype=pl.Int64)).unique()
+    if since is not None:
+        known = since
+    elif lost is not None:
+        known = lost.with_columns(read=pl.lit(None, dtype=pl.Int64))
+    else:
+        known = arrived.select(*place, read=pl.lit(None, dtype=pl.Int64), lost=pl.lit(0, dtype=pl.Int64)).unique()
+    number = c("sequence_number")
+    found = arrived.group_by(place).agg(
+        events=pl.len().cast(pl.Int64),
+        numbers=number.n_unique().cast(pl.Int64),
+        first=number.min(),
+        last=number.max(),
+    )
+    begins = pl.min_horizontal("first", c("read") + 1)
     partitions = (
-        arrived.group_by(place)
-        .agg(
-            events=pl.len(),
-            numbers=c("sequence_number").n_unique(),
-            first=c("sequence_number").min(),
-            last=c("sequence_number").max(),
+        known.join(found, on=place, how="left")
+        .with_columns(c("events", "numbers").fill_null(0))
+        .with_columns(
+            gap=(c("last") - begins + 1 - c("numbers")).fill_null(0),
+            twice=c("events") - c("numbers"),
         )
-        .join(lost, on=place, how="left")
-        .with_columns(gap=c("last") - c("first") + 1 - c("numbers"), twice=c("events") - c("numbers"))
-        .with_columns(lost=pl.min_horizontal("lost", "gap"))
-        .with_columns(missing=c("gap") - c("lost"))
+        # Of what was told before only that counts which is a gap among these rows.
+        .with_columns(lost=pl.min_horizontal("lost", "gap") if since is None else c("lost"))
+        .with_columns(missing=pl.max_horizontal(c("gap") - c("lost"), pl.lit(0)))
+        .filter((c("events") > 0) | (c("lost") > 0))
         .sort(place)
     )
-    rows = partitions.drop("hub_created_at", "numbers", "gap").to_dicts()
-    missing, twice, told = (int(partitions[name].sum()) for name in ("missing", "twice", "lost"))
-    figures = {"events": arrived.height, "missing": missing, "twice": twice, "lost": told}
+    rows = partitions.select("partition_id", "events", "first", "last", "lost", "twice", "missing").to_dicts()
+    missing, twice, dropped = (int(partitions[name].sum()) for name in ("missing", "twice", "lost"))
+    figures = {"events": arrived.height, "missing": missing, "twice": twice, "lost": dropped}
     if twice:
         return grave(f"{twice:,} events of the hub are in bronze more than once.", figures, rows)
+    said = []
+    if since is not None and dropped:
+        said.append(f"The hub's retention dropped {dropped:,} events before they could be read.")
     if missing:
-        return warning(f"{missing:,} sequence numbers between the first and the last were not read.", figures, rows)
-    known = f", but for {told:,} that retention dropped before they could be read" if told else ""
-    return fine(f"Every sequence number of the hub arrived once{known}.", figures, rows)
+        said.append(f"{missing:,} sequence numbers before the last one were not read.")
+    if said:
+        return warning(" ".join(said), figures, rows)
+    told = f", but for {dropped:,} that retention dropped before they could be read" if dropped else ""
+    return fine(f"Every sequence number of the hub arrived once{told}.", figures, rows)
 
 
 def accounted_for(

@@ -213,7 +213,7 @@ def judge_last_hours(
 
     until = checks.read_until(context.instance)
     of_senders = tuple((check, functools.partial(judge, read_until=until)) for check, judge in OF_SENDERS)
-    judged = (*LOOKED_AT, *of_senders, (catalogue.DATA_RECENT, age))
+    judged: Judged = (*LOOKED_AT, *of_senders, (catalogue.DATA_RECENT, age))
     yield from _judge(context, patient_flow, judged, matter="the look at the last hours")
 
 

@@ -21,6 +21,7 @@ from patient_flow.orchestration.findings import result_of, spec_of
 from patient_flow.orchestration.reports import lake_key, warehouse_key
 from patient_flow.orchestration.resources import PatientFlow
 from patient_flow.pipeline import inspection, looking
+from patient_flow.pipeline.backlog import identity
 from patient_flow.services import Services
 from patient_flow.stores.lake import Changes
 from patient_flow.stores.warehouse.batch import WarehouseError
@@ -50,10 +51,13 @@ class Look:
 
 
 def arrive_once(look: Look) -> Finding:
-    """Hub → bronze. A loss warns with the batch in which it happened; the audit knows it then."""
-    arrived = inspection.arrived(look.services.lake, everything=look.everything)
-    lost = inspection.lost(look.services.lake, arrived) if look.everything else None
-    return reconciliation.events_arrive_once(arrived, lost)
+    """Hub → bronze. A loss warns with the batch that met it; the audit knows it then."""
+    lake, hub = look.services.lake, look.services.hub
+    if look.everything:
+        arrived = inspection.arrived(lake)
+        return reconciliation.events_arrive_once(arrived, inspection.lost(lake, arrived))
+    arriving = inspection.arriving(lake, identity(hub.host, hub.name))
+    return reconciliation.events_arrive_once(arriving.events, since=arriving.partitions)
 
 
 def accepted_once(look: Look) -> Finding:

@@ -78,6 +78,11 @@ class Backlog:
         }
 
 
+def identity(host: str, name: str) -> str:
+    """Name under which a hub is known."""
+    return f"{HUB}/{host}/{name}".lower()
+
+
 def source(hub: str, created_at_ms: int, partition_id: str) -> str:
     """Name under which progress in one partition is kept."""
     return f"{hub}@{created_at_ms}/{partition_id}"
@@ -93,7 +98,7 @@ def plan(state: HubState, progress: Progress, max_events: int, *, adopt: bool = 
 
     ``adopt`` accepts another hub than the one followed so far. Raises :class:`HubRefused`.
     """
-    hub = f"{HUB}/{state.host}/{state.name}".lower()
+    hub = identity(state.host, state.name)
     followed = progress(HUB)
     if followed not in (None, number_of(hub)) and not adopt:
         raise HubRefused(

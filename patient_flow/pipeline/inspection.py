@@ -5,6 +5,7 @@ Both give the same frames, so that the same rules (``health``) judge them. Not h
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -15,7 +16,7 @@ import polars as pl
 from patient_flow.contracts import measures, tables
 from patient_flow.contracts.tables import BRONZE_EVENTS, COORDINATES, DATA_QUALITY_DAY, QUARANTINE, SILVER_EVENTS, Table
 from patient_flow.pipeline.aggregates import CENSUS_UNTIL
-from patient_flow.pipeline.backlog import losses
+from patient_flow.pipeline.backlog import COUNT, Progress, losses, source
 from patient_flow.pipeline.incremental import instant
 from patient_flow.stores.lake import Changes, HistoryGone, Lake, LakeTable, within_spans
 from patient_flow.transforms import census, extras, facts, visits
@@ -26,11 +27,9 @@ AUDIT_PARTS = 24
 """The audit makes the stays of so many parts of all visits again, one each time."""
 
 
-def arrived(lake: Lake, *, everything: bool) -> pl.DataFrame:
-    """Coordinates of bronze rows, of those that silver has not consumed unless ``everything`` is asked for."""
-    bronze = lake.open(BRONZE_EVENTS)
-    since = None if everything else lake.open(SILVER_EVENTS).progress(BRONZE_EVENTS.path)
-    return bronze.changes_or_all(since, COORDINATES).after
+def arrived(lake: Lake) -> pl.DataFrame:
+    """Coordinates of all bronze rows."""
+    return lake.open(BRONZE_EVENTS).changes(None, COORDINATES).after
 
 
 def lost(lake: Lake, arrived: pl.DataFrame) -> pl.DataFrame:
@@ -39,10 +38,67 @@ def lost(lake: Lake, arrived: pl.DataFrame) -> pl.DataFrame:
     places = arrived.select("hub_created_at", "partition_id").unique()
     return places.with_columns(
         lost=pl.Series(
-            [progress(losses(int(at.timestamp() * 1000), part)) or 0 for at, part in places.iter_rows()],
+            [progress(losses(_milliseconds(at), part)) or 0 for at, part in places.iter_rows()],
             dtype=pl.Int64,
         )
     )
+
+
+@dataclass(frozen=True)
+class Arriving:
+    """Coordinates of the bronze rows that silver has not consumed, and what became of their ``partitions`` since.
+
+    These have ``hub_created_at``, ``partition_id``, ``read`` (the number up to which silver has consumed it; null for
+    none) and ``lost`` (events that retention dropped since): a drain has no gap, so what is lost lies between two.
+    """
+
+    events: pl.DataFrame
+    partitions: pl.DataFrame
+
+
+def arriving(lake: Lake, hub: str) -> Arriving:
+    """What the next micro-batch takes from bronze, and all partitions of ``hub`` (its ``identity``) besides.
+
+    Retention may have left nothing of a partition, which then is in no row. What silver knew is bronze's own progress
+    at the version that silver has consumed: where that is no longer kept, everything counts as new.
+    """
+    bronze = lake.open(BRONZE_EVENTS)
+    since = lake.open(SILVER_EVENTS).progress(BRONZE_EVENTS.path)
+    now = bronze.progress
+    before: Progress = _nothing
+    if since is not None:
+        with contextlib.suppress(HistoryGone):
+            before = bronze.as_of(since).progress
+    events = bronze.changes_or_all(since, COORDINATES).after
+    created = now(hub)
+    count = 0 if created is None else now(source(hub, created, COUNT)) or 0
+    places = {} if created is None else {(created, str(part)): _of_milliseconds(created) for part in range(count)}
+    for at, part in events.select("hub_created_at", "partition_id").unique().iter_rows():
+        places[_milliseconds(at), part] = at
+    rows = [
+        (
+            at,
+            part,
+            before(source(hub, created, part)),
+            (now(losses(created, part)) or 0) - (before(losses(created, part)) or 0),
+        )
+        for (created, part), at in places.items()
+    ]
+    schema = {name: BRONZE_EVENTS.schema[name] for name in ("hub_created_at", "partition_id")}
+    partitions = pl.DataFrame(rows, schema={**schema, "read": pl.Int64(), "lost": pl.Int64()}, orient="row")
+    return Arriving(events, partitions)
+
+
+def _nothing(_: str) -> None:
+    """Progress of a table that has none."""
+
+
+def _milliseconds(created_at: datetime) -> int:
+    return int(created_at.timestamp() * 1000)
+
+
+def _of_milliseconds(created_at_ms: int) -> datetime:
+    return instant(1000 * created_at_ms)
 
 
 def accepted(lake: Lake, *, everything: bool) -> pl.DataFrame:

@@ -243,6 +243,10 @@ class LakeTable:
         except STORE_ERRORS as error:
             raise _unread(error, f"version {version} of {self.table.path}") from error
 
+    def as_of(self, version: int) -> LakeTable:
+        """This table, pinned at an earlier ``version``. Raises :class:`HistoryGone` when it is no longer kept."""
+        return LakeTable(self.table, self._older(version), self._storage_options)
+
     def row_count(self, version: int | None = None) -> int:
         """Rows at the pinned version, or at an earlier one, from the log's statistics.
 

@@ -47,6 +47,47 @@ def test_a_number_that_is_missing_warns_and_one_that_is_there_twice_is_grave() -
     assert twice.figures["twice"] == 1
 
 
+def seen(**partitions: tuple[int | None, int]) -> pl.DataFrame:
+    """The last number judged before, and how many events were lost since, by partition (p0=(50, 100))."""
+    rows = [(CREATED, partition[1:], *known) for partition, known in partitions.items()]
+    schema = {"hub_created_at": INSTANT, "partition_id": pl.String(), "read": pl.Int64(), "lost": pl.Int64()}
+    return pl.DataFrame(rows, schema=schema, orient="row")
+
+
+def test_a_batch_goes_on_where_the_one_before_it_ended() -> None:
+    going_on = events_arrive_once(coordinates(p0=[51, 52], p1=[0]), since=seen(p0=(50, 0), p1=(None, 0), p2=(7, 0)))
+    assert going_on.is_fine
+    assert [row["partition_id"] for row in going_on.rows] == ["0", "1"]
+    assert events_arrive_once(coordinates(), since=seen(p0=(50, 0))).is_fine
+    skipped = events_arrive_once(coordinates(p0=[53, 54]), since=seen(p0=(50, 0)))
+    assert not skipped.is_fine
+    assert skipped.figures["missing"] == 2
+
+
+def test_what_retention_dropped_between_two_batches_warns_with_the_batch_after_it_and_says_how_many() -> None:
+    finding = events_arrive_once(coordinates(p0=[151, 152, 153], p1=[4]), since=seen(p0=(50, 100), p1=(3, 0)))
+    assert not finding.is_fine
+    assert not finding.is_grave
+    assert finding.sentence == "The hub's retention dropped 100 events before they could be read."
+    assert finding.figures == {"events": 4, "missing": 0, "twice": 0, "lost": 100}
+
+
+def test_a_loss_is_said_although_no_event_of_its_partition_was_left_to_arrive() -> None:
+    finding = events_arrive_once(coordinates(p1=[4]), since=seen(p0=(50, 100), p1=(3, 0)))
+    assert not finding.is_fine
+    assert finding.rows[0] == {"partition_id": "0", "events": 0, "first": None, "last": None, "lost": 100} | {
+        "twice": 0,
+        "missing": 0,
+    }
+
+
+def test_what_no_retention_explains_is_missing_beside_what_it_dropped() -> None:
+    finding = events_arrive_once(coordinates(p0=[151, 153]), since=seen(p0=(50, 100)))
+    assert (finding.figures["lost"], finding.figures["missing"]) == (100, 1)
+    assert "dropped 100 events" in finding.sentence
+    assert "1 sequence numbers" in finding.sentence
+
+
 def test_received_is_accepted_plus_quarantined() -> None:
     finding = accounted_for(counts(p0=3, p1=2), counts(p0=2, p1=2), counts(p0=1), (105, 100, 5))
     assert finding.is_fine

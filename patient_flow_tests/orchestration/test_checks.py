@@ -262,8 +262,12 @@ def test_rows_gone_from_the_warehouse_fail_the_run_until_it_is_loaded_anew(hospi
 
 
 def test_a_sequence_number_that_never_came_warns_and_the_run_goes_on(hospital: Hospital) -> None:
-    again(hospital.table(tables.BRONZE_EVENTS), sequence_number=pl.lit(7, dtype=pl.Int64))
-    again(hospital.table(tables.BRONZE_EVENTS), sequence_number=pl.lit(9, dtype=pl.Int64))
+    known = hospital.table(tables.BRONZE_EVENTS).scan().collect()
+    of_partition = known.filter(pl.col("partition_id") == known["partition_id"][0])["sequence_number"]
+    last = of_partition.max()
+    assert isinstance(last, int)
+    for number in (last + 1, last + 3):
+        again(hospital.table(tables.BRONZE_EVENTS), sequence_number=pl.lit(number, dtype=pl.Int64))
     found = hospital.run()
     assert found.result.success
     assert found["bronze/patient_events:events_arrive_once"].metadata["missing"].value == 1

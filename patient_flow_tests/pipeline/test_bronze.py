@@ -26,11 +26,12 @@ from azure.eventhub.amqp import AmqpAnnotatedMessage
 from hypothesis import given
 from hypothesis import strategies as st
 
-from patient_flow.contracts.tables import BRONZE_EVENTS
+from patient_flow.contracts.tables import BRONZE_EVENTS, SILVER_EVENTS
+from patient_flow.health.findings import Finding
 from patient_flow.health.reconciliation import events_arrive_once
 from patient_flow.local_hub.testing import HubThread
 from patient_flow.pipeline import bronze, inspection
-from patient_flow.pipeline.backlog import HubRefused
+from patient_flow.pipeline.backlog import HubRefused, identity
 from patient_flow.pipeline.steps import StepResult
 from patient_flow.stores import amqp
 from patient_flow.stores.hub import AT_ONCE, EVENT_SCHEMA, Drained, Hub, HubError, Slice, _Received
@@ -339,7 +340,7 @@ def test_what_retention_dropped_explains_the_gap_in_the_numbers_for_ever(
         hub_thread.truncate("patient-flow", "0")
     send(hub_thread, [b"kept"])
     ingest(lake, hub)
-    arrived = inspection.arrived(lake, everything=True)
+    arrived = inspection.arrived(lake)
     assert events_arrive_once(arrived).figures["missing"] == 7
     known = events_arrive_once(arrived, inspection.lost(lake, arrived))
     assert known.is_fine
@@ -351,6 +352,67 @@ def test_what_retention_dropped_explains_the_gap_in_the_numbers_for_ever(
         "twice": 0,
         "lost": 7,
     }
+
+
+def judged(lake: Lake, hub: Hub) -> Finding:
+    """What the check of a micro-batch finds."""
+    arriving = inspection.arriving(lake, identity(hub.host, hub.name))
+    return events_arrive_once(arriving.events, since=arriving.partitions)
+
+
+def consumed(lake: Lake) -> None:
+    """Silver follows."""
+    version = lake.open(BRONZE_EVENTS).version
+    lake.open(SILVER_EVENTS).append(SILVER_EVENTS.empty(), {BRONZE_EVENTS.path: version})
+
+
+def test_what_retention_dropped_is_said_once_by_the_check_of_the_batch_that_met_it(
+    lake: Lake, hub: Hub, hub_thread: HubThread
+) -> None:
+    send(hub_thread, [b"seen"] * 2)
+    send(hub_thread, [b"other"], partition=1)
+    ingest(lake, hub)
+    assert judged(lake, hub).is_fine
+    consumed(lake)
+    assert judged(lake, hub).is_fine
+    send(hub_thread, [b"lost"] * 5)
+    hub_thread.truncate("patient-flow", "0")
+    send(hub_thread, [b"kept"] * 3)
+    ingest(lake, hub)
+    for _ in range(2):  # as long as silver does not follow
+        assert judged(lake, hub).sentence == "The hub's retention dropped 5 events before they could be read."
+    consumed(lake)
+    send(hub_thread, [b"next"])
+    ingest(lake, hub)
+    assert judged(lake, hub).is_fine
+    arrived = inspection.arrived(lake)
+    assert events_arrive_once(arrived, inspection.lost(lake, arrived)).is_fine  # the audit was told
+
+
+def test_a_loss_that_left_nothing_of_its_partition_is_said_with_the_batch_that_records_it(
+    lake: Lake, hub: Hub, hub_thread: HubThread
+) -> None:
+    send(hub_thread, [b"seen"] * 2)
+    ingest(lake, hub)
+    consumed(lake)
+    send(hub_thread, [b"lost"] * 5)
+    hub_thread.truncate("patient-flow", "0")
+    ingest(lake, hub)
+    assert judged(lake, hub).figures == {"events": 0, "missing": 0, "twice": 0, "lost": 5}
+    consumed(lake)
+    send(hub_thread, [b"kept"])
+    ingest(lake, hub)
+    assert judged(lake, hub).is_fine
+
+
+def test_numbers_of_a_hub_created_again_start_over(lake: Lake, hub: Hub, hub_thread: HubThread) -> None:
+    send(hub_thread, [b"old"] * 3)
+    ingest(lake, hub)
+    consumed(lake)
+    hub_thread.recreate("patient-flow")
+    send(hub_thread, [b"new"] * 2)
+    ingest(lake, hub)
+    assert judged(lake, hub).is_fine
 
 
 def test_a_partition_whose_events_all_expired_unread_is_named_once_and_read_on(

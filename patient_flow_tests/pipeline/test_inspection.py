@@ -87,8 +87,8 @@ def test_before_anything_was_judged_there_are_no_accounts(lake: Lake) -> None:
 def test_only_bronze_rows_that_silver_has_not_consumed_are_looked_at(lake: Lake, departments: pl.DataFrame) -> None:
     batch(lake, departments, delivery(0), delivery(1))
     receive(lake, [delivery(2)])
-    assert inspection.arrived(lake, everything=False)["sequence_number"].to_list() == [2]
-    assert sorted(inspection.arrived(lake, everything=True)["sequence_number"]) == [0, 1, 2]
+    assert inspection.arriving(lake, "hub").events["sequence_number"].to_list() == [2]
+    assert sorted(inspection.arrived(lake)["sequence_number"]) == [0, 1, 2]
 
 
 @pytest.mark.parametrize("now", [datetime(2026, 3, 31, 10, 30, tzinfo=UTC), datetime(2026, 6, 17, 10, 30, tzinfo=UTC)])
