@@ -274,6 +274,19 @@ def test_a_sequence_number_that_never_came_warns_and_the_run_goes_on(hospital: H
     assert found["bronze/patient_events:events_arrive_once"].severity is dg.AssetCheckSeverity.WARN
 
 
+def test_events_that_retention_dropped_warn_in_the_run_that_met_it_and_in_no_other(hospital: Hospital) -> None:
+    hospital.send("lost")
+    for partition in range(4):
+        hospital.hub.truncate("patient-flow", str(partition))
+    hospital.send("kept")
+    found = hospital.run()
+    assert found.result.success
+    assert found.failed == {"bronze/patient_events:events_arrive_once"}
+    assert found["bronze/patient_events:events_arrive_once"].metadata["lost"].value == 1
+    assert hospital.run().failed == set()
+    assert hospital.audit().failed == set()
+
+
 def test_departments_that_the_list_lacks_and_beds_that_are_too_few_are_named_and_stop_nothing(
     hospital: Hospital,
 ) -> None:
