@@ -153,7 +153,6 @@ LOOKED_AT: Judged = (
 OF_SENDERS = ((catalogue.VOLUME, volume), (catalogue.HOSPITALS_SEND, hospitals))
 """Rules that blame senders, and so must know up to when the hub was read: our own outage is not theirs."""
 
-
 HAS_ITS_OWN_ALERT = {catalogue.DATA_RECENT.name}
 """Late data is said as such at once; that the hourly look failed would be the same news twice."""
 
@@ -161,8 +160,9 @@ HAS_ITS_OWN_ALERT = {catalogue.DATA_RECENT.name}
 def _judge(
     context: dg.AssetCheckExecutionContext, patient_flow: PatientFlow, judged: Judged, *, matter: str
 ) -> Iterator[dg.AssetCheckResult]:
-    """Each rule in turn; one that cannot be judged hides no other. What is grave fails the run, which says its
-    ``matter``.
+    """Each rule in turn; one that cannot be judged hides no other.
+
+    What is grave fails the run, which says in what ``matter``: several jobs judge, and each has its own alert.
     """
     services = patient_flow.services()
     asked = {key.name for key in context.selected_asset_check_keys}
