@@ -151,7 +151,8 @@ def test_where_nothing_differs_gold_and_warehouse_are_left_alone(
     outcome = machine.run(*command(remote), **settings)
     outcome.assert_success()
     assert_same(held(lake), expected)
-    later = [line for line in outcome.out.splitlines() if not line.startswith("silver/")]
+    *later, last = [line for line in outcome.out.splitlines() if not line.startswith("silver/")]
+    assert last == "lake and warehouse agree"
     assert len(later) == 2 * len(tables.WAREHOUSE_TABLES)
     assert all(line.endswith(": 0 rows inserted, 0 updated, 0 deleted") for line in later), outcome.out
 
