@@ -12,6 +12,7 @@ import polars as pl
 from patient_flow.contracts import tables
 from patient_flow.pipeline.backlog import HubRefused, plan
 from patient_flow.pipeline.flow import waiting_visits
+from patient_flow.pipeline.looking import peek
 from patient_flow.services import Services
 from patient_flow.stores.hub import HubError
 from patient_flow.stores.lake import STORE_ERRORS, Lake, LakeError
@@ -81,7 +82,7 @@ def report(services: Services) -> None:
 def _report_hub(services: Services) -> None:
     click.echo(f"Event Hub {services.settings.eventhub_name} at {services.hub.host}")
     try:
-        state = services.hub.peek()
+        state = peek(services.hub)
         bronze = services.lake.open(tables.BRONZE_EVENTS)
         backlog = plan(state, bronze.progress, services.settings.max_events_per_run)
     except (HubError, HubRefused, LakeError) as error:

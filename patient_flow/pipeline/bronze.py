@@ -9,6 +9,7 @@ import polars as pl
 
 from patient_flow.contracts.tables import BRONZE_EVENTS
 from patient_flow.pipeline.backlog import Backlog, PartitionBacklog, plan
+from patient_flow.pipeline.looking import peek
 from patient_flow.pipeline.steps import StepResult, starts_over
 from patient_flow.stores.hub import Hub, Slice
 from patient_flow.stores.lake import Lake, LakeTable, RowsWritten
@@ -28,7 +29,7 @@ def ingest(lake: Lake, hub: Hub, *, now: datetime, run_id: str, max_events: int,
     cannot be read says is a notice: one partition in trouble must not hold up the others' events.
     """
     bronze = lake.open(BRONZE_EVENTS)
-    state = hub.peek()
+    state = peek(hub)
     backlog = plan(state, bronze.progress, max_events, adopt=adopt_hub)
     slices = [_slice(bronze, backlog, part) for part in backlog.partitions]
     if not slices and not backlog.notices:

@@ -1,11 +1,11 @@
 """A look at the hub that always comes back: what waits there, or what is the matter with it, within a few seconds.
 
-A sensor has a deadline; the hub's client, in front of a network that swallows packets, has none that can be relied on.
+A sensor has a deadline; the clients of hub and lake, in front of a peer that says nothing, have none that can be relied
+on.
 """
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,12 +13,15 @@ from datetime import datetime
 
 from patient_flow.contracts.tables import BRONZE_EVENTS
 from patient_flow.pipeline.backlog import Backlog, HubRefused, plan, source
-from patient_flow.stores.hub import Hub, HubError, HubState
-from patient_flow.stores.lake import Lake, LakeError
+from patient_flow.stores.hub import Hub, HubError, HubSilent, HubState
+from patient_flow.stores.lake import Lake, LakeError, LakeTable
+from patient_flow.stores.patience import NoAnswer, within
 
 SECONDS = 20.0
 """Patience of one look: well within the 60 seconds that Dagster gives a tick."""
 SLOW_SECONDS = 8.0
+LEAST_SECONDS = 5.0
+"""What is left for the lake, however long the hub took."""
 
 DOWN, SILENT, SLOW, REFUSED, LAKE = "down", "silent", "slow", "refused", "lake"
 NO_ANSWER = {DOWN, SILENT}
@@ -41,16 +44,35 @@ class Look:
     newest: datetime | None = None
 
 
+def peek(hub: Hub, *, seconds: float = SECONDS) -> HubState:
+    """What the hub holds now. Raises ``HubError`` when it cannot be read, and ``HubSilent`` when it says nothing."""
+    try:
+        return within(seconds, ("hub", hub.address), hub.peek)
+    except NoAnswer:
+        raise HubSilent(
+            f"Event Hub {hub.name} at {hub.host} does not answer within {seconds:.0f} s; the next try may"
+        ) from None
+
+
 def look(hub: Hub, lake: Lake, max_events: int, *, seconds: float = SECONDS) -> Look:
     """Compares the hub with bronze. Never raises for a system that is away, and never takes much over ``seconds``."""
     began = time.monotonic()
-    state = _peek(hub, seconds)
-    if isinstance(state, Look):
-        return state
-    took = time.monotonic() - began
     try:
+        state = peek(hub, seconds=seconds)
+    except HubSilent as error:
+        return Look(trouble=SILENT, sentence=str(error))
+    except HubError as error:
+        return Look(trouble=DOWN, sentence=str(error))
+    took = time.monotonic() - began
+
+    def compare() -> tuple[LakeTable, Backlog]:
         bronze = lake.open(BRONZE_EVENTS)
-        backlog = plan(state, bronze.progress, max_events)
+        return bronze, plan(state, bronze.progress, max_events)
+
+    try:
+        bronze, backlog = within(max(seconds - took, LEAST_SECONDS), ("lake", lake.uri(BRONZE_EVENTS)), compare)
+    except NoAnswer:
+        return Look(trouble=LAKE, sentence=f"{lake.uri(BRONZE_EVENTS)} does not answer; the next tick tries again")
     except HubRefused as error:
         return Look(trouble=REFUSED, sentence=str(error))
     except LakeError as error:
@@ -68,29 +90,3 @@ def look(hub: Hub, lake: Lake, max_events: int, *, seconds: float = SECONDS) -> 
         {part: position for part, position in positions.items() if position is not None},
         max((part.last_enqueued_at for part in state.partitions if part.last_enqueued_at), default=None),
     )
-
-
-def _peek(hub: Hub, seconds: float) -> HubState | Look:
-    found: list[HubState | Exception] = []
-
-    def peek() -> None:
-        try:
-            found.append(hub.peek())
-        except Exception as error:  # noqa: BLE001  (raised again in the caller's thread)
-            found.append(error)
-
-    thread = threading.Thread(target=peek, name="hub-peek", daemon=True)
-    thread.start()
-    thread.join(seconds)
-    if not found:
-        return Look(
-            trouble=SILENT,
-            sentence=f"Event Hub {hub.name} at {hub.host} does not answer within {seconds:.0f} s; "
-            "the next tick tries again",
-        )
-    (result,) = found
-    if isinstance(result, HubError):
-        return Look(trouble=DOWN, sentence=str(result))
-    if isinstance(result, Exception):
-        raise result
-    return result

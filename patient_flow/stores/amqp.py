@@ -1,4 +1,8 @@
-"""AMQP messages that the pinned client cannot decode: a decimal or a character among the properties, say.
+"""What the pinned client lacks: patience that ends, and messages that it cannot decode.
+
+It shakes hands without a timeout, and would wait for ever for a peer that accepts and never answers.
+
+A message that it cannot decode has a decimal or a character among the properties, say.
 
 The client gives up the whole link for one of them, and would do so in every run until retention drops the event. Here
 what it can decode of such a message is kept, and every value that it cannot as the hexadecimal text of its bytes.
@@ -8,8 +12,10 @@ what it can decode of such a message is kept, and every value that it cannot as 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
+HANDSHAKE_SECONDS = 20.0
 _ANNOTATIONS, _PROPERTIES, _DATA, _SEQUENCE, _VALUE = 0x72, 0x74, 0x75, 0x76, 0x77
 _WIDTHS = {4: 0, 5: 1, 6: 2, 7: 4, 8: 8, 9: 16}
 """Bytes of the fixed types, by the first half of their constructor."""
@@ -22,6 +28,33 @@ def tolerate() -> None:
 
     client: Any = receiver
     client.decode_payload = decode
+
+
+def shake_hands_in_time() -> None:
+    """From now on the client waits :data:`HANDSHAKE_SECONDS` for an answer, under TLS and in AMQP's greeting."""
+    from azure.eventhub._pyamqp import _transport
+
+    client: Any = _transport
+    client._AbstractTransport.block = _block
+    client.SSLTransport._setup_transport = _set_up
+
+
+def _set_up(transport: Any) -> None:
+    """As the client does it, but for the timeout."""
+    if transport._use_tls:
+        transport.sock.settimeout(HANDSHAKE_SECONDS)
+        transport.sock = transport._wrap_socket(transport.sock, **transport.sslopts)
+    transport._quick_recv = transport.sock.recv
+
+
+@contextmanager
+def _block(transport: Any) -> Iterator[Any]:
+    before = transport.sock.gettimeout()
+    transport.sock.settimeout(HANDSHAKE_SECONDS)
+    try:
+        yield transport.sock
+    finally:
+        transport.sock.settimeout(before)
 
 
 def decode(message: memoryview) -> Any:

@@ -31,6 +31,7 @@ AT_ONCE = 100
 """Events that the client reads before it hands them over, whatever is on its way: they may be a megabyte each."""
 OLDEST = "-1"
 NO_PROGRESS_SECONDS = 5.0
+_NEVER = datetime.fromtimestamp(0, UTC)
 _OWNER_LEVEL = 1
 """Each drain takes its partition over, so that a stuck older run cannot read on."""
 
@@ -51,9 +52,16 @@ class HubError(RuntimeError):
     """The hub could not be read; the message says what to do. A later try may succeed."""
 
 
+class HubSilent(HubError):
+    """The hub did not say in time what it holds."""
+
+
 @dataclass(frozen=True)
 class PartitionState:
-    """What one partition holds. ``last_sequence_number`` is -1 when nothing was ever sent to it."""
+    """What one partition holds. ``last_sequence_number`` is -1 when nothing was ever sent to it.
+
+    ``last_enqueued_at`` is when the newest event came, also after retention dropped it.
+    """
 
     partition_id: str
     first_sequence_number: int
@@ -109,8 +117,17 @@ class Hub:
         self.consumer_group = consumer_group
         self._timeout = timeout_seconds
 
+    @property
+    def address(self) -> tuple[str, str]:
+        """Host, with the port where it is not the usual one, and name."""
+        endpoint = self._connection.partition(";")[0].rpartition("/")[2]
+        return endpoint or self.host, self.name
+
     def peek(self) -> HubState:
-        """What the hub holds now; reads no event. Raises :class:`HubError` when it cannot be reached."""
+        """What the hub holds now; reads no event. Raises :class:`HubError` when it cannot be reached.
+
+        In front of a hub that says nothing it may take for ever: ``looking.peek`` does not.
+        """
         with self._client() as client, ThreadPoolExecutor(max_workers=8) as pool:
             properties = client.get_eventhub_properties()
             # each request takes 0.4 s in the client's own polling: ask side by side
@@ -151,6 +168,7 @@ class Hub:
         from azure.eventhub import EventHubConsumerClient
 
         amqp.tolerate()
+        amqp.shake_hands_in_time()
         options: dict[str, Any] = {
             "consumer_group": self.consumer_group,
             "eventhub_name": self.name,
@@ -308,19 +326,20 @@ def _plain(value: Any) -> Any:
 
 def _partition_state(client: EventHubConsumerClient, partition_id: str) -> PartitionState:
     properties = client.get_partition_properties(partition_id)
-    is_empty = bool(properties["is_empty"])
+    last = int(properties["last_enqueued_sequence_number"])
+    last_at = _utc(properties["last_enqueued_time_utc"])
     return PartitionState(
         partition_id,
         int(properties["beginning_sequence_number"]),
-        int(properties["last_enqueued_sequence_number"]),
-        None if is_empty else _utc(properties["last_enqueued_time_utc"]),
-        is_empty,
+        last,
+        last_at if last >= 0 and last_at > _NEVER else None,
+        bool(properties["is_empty"]),
     )
 
 
 def _utc(instant: datetime | None) -> datetime:
     if instant is None:
-        return datetime.fromtimestamp(0, UTC)
+        return _NEVER
     return instant.astimezone(UTC) if instant.tzinfo else instant.replace(tzinfo=UTC)
 
 

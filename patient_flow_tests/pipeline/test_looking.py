@@ -1,0 +1,165 @@
+"""A look comes back in time and names what is silent: hub or lake; and leaves nothing behind that piles up."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+
+import pytest
+from azure.eventhub._pyamqp._transport import SSLTransport
+
+from patient_flow import status
+from patient_flow.local_hub.testing import HubThread
+from patient_flow.pipeline import bronze, looking
+from patient_flow.pipeline.looking import LAKE, SILENT, look
+from patient_flow.services import Services
+from patient_flow.settings import load, local_hub_connection
+from patient_flow.stores import amqp
+from patient_flow.stores.hub import Hub, HubSilent
+from patient_flow.stores.lake import Lake
+from patient_flow_tests.pipeline.test_bronze import ingest, send
+
+
+class Silence:
+    """A listener that accepts every connection and never says anything."""
+
+    def __init__(self, listener: socket.socket) -> None:
+        self.port = listener.getsockname()[1]
+        self.connections: list[socket.socket] = []
+        self._listener = listener
+
+    def accept(self) -> None:
+        try:
+            while True:
+                self.connections.append(self._listener.accept()[0])
+        except OSError:
+            return
+
+
+@contextmanager
+def silence() -> Iterator[Silence]:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        silent = Silence(listener)
+        thread = threading.Thread(target=silent.accept)
+        thread.start()
+        try:
+            yield silent
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)
+            thread.join()
+            for connection in silent.connections:
+                connection.close()
+
+
+@pytest.fixture
+def silent() -> Iterator[Silence]:
+    with silence() as listening:
+        yield listening
+
+
+def hub_at(port: int) -> Hub:
+    return Hub(connection=local_hub_connection(port), host="127.0.0.1", name="patient-flow", consumer_group="$Default")
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Lake:
+    return Lake(f"{tmp_path}/{{layer}}")
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (bronze, status):
+        monkeypatch.setattr(module, "peek", partial(looking.peek, seconds=0.2))
+
+
+def test_looks_at_a_silent_hub_leave_one_connection_and_not_one_each(silent: Silence, lake: Lake) -> None:
+    began = time.monotonic()
+    for _ in range(5):
+        seen = look(hub_at(silent.port), lake, 10, seconds=0.5)
+        assert seen.trouble == SILENT
+        assert "does not answer" in seen.sentence
+    assert time.monotonic() - began < 5
+    assert len(silent.connections) == 1
+
+
+def test_the_connection_to_a_silent_hub_is_given_up_and_then_the_hub_is_asked_again(
+    silent: Silence, lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(amqp, "HANDSHAKE_SECONDS", 0.5)
+    hub = hub_at(silent.port)
+    assert look(hub, lake, 10, seconds=0.2).trouble == SILENT
+    wait_for(lambda: look(hub, lake, 10, seconds=0.2).trouble == SILENT and len(silent.connections) == 2)
+
+
+def test_the_client_gives_up_a_peer_that_says_nothing_under_tls(
+    silent: Silence, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(amqp, "HANDSHAKE_SECONDS", 0.2)
+    amqp.shake_hands_in_time()
+    with pytest.raises(TimeoutError, match="timed out"):
+        SSLTransport("127.0.0.1", port=silent.port, ssl_opts={}).connect()
+
+
+def wait_for(holds: Callable[[], bool]) -> None:
+    until = time.monotonic() + 20
+    while not holds():
+        assert time.monotonic() < until
+        time.sleep(0.1)
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_micro_batch_in_front_of_a_silent_hub_ends_with_an_error(silent: Silence, lake: Lake) -> None:
+    with pytest.raises(HubSilent, match="does not answer"):
+        ingest(lake, hub_at(silent.port))
+
+
+@pytest.mark.usefixtures("impatient")
+def test_the_status_in_front_of_a_silent_hub_says_so_and_goes_on(
+    silent: Silence, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = {
+        "PATIENT_FLOW_LAKE_URI": f"{tmp_path}/{{layer}}",
+        "PATIENT_FLOW_WAREHOUSE_URL": f"sqlite:///{tmp_path}/warehouse.db",
+        "PATIENT_FLOW_EVENTHUB_CONNECTION": local_hub_connection(silent.port),
+    }
+    services = Services(load(settings))
+    status.report(services)
+    services.warehouse.dispose()
+    said = capsys.readouterr().out
+    assert "does not answer" in said
+    assert "Warehouse (sqlite)" in said
+
+
+def test_a_lake_that_never_answers_is_named_in_time_for_the_hub_did(
+    hub: Hub, lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    released = threading.Event()
+    monkeypatch.setattr(looking, "LEAST_SECONDS", 0.2)
+    monkeypatch.setattr(Lake, "open", lambda *_: released.wait())
+    try:
+        began = time.monotonic()
+        seen = look(hub, lake, 10, seconds=4)
+        assert time.monotonic() - began < 8
+    finally:
+        released.set()
+    assert seen.trouble == LAKE
+    assert "does not answer" in seen.sentence
+
+
+def test_when_the_last_event_came_is_known_also_after_retention_dropped_it(
+    hub: Hub, hub_thread: HubThread, lake: Lake
+) -> None:
+    assert look(hub, lake, 10).newest is None
+    send(hub_thread, [b"{}"])
+    before = look(hub, lake, 10).newest
+    hub_thread.truncate("patient-flow", "0")
+    after = look(hub, lake, 10)
+    assert after.newest == before
+    assert before is not None
+    assert datetime.now(UTC) - before < timedelta(minutes=5)
