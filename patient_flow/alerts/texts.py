@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -10,6 +11,10 @@ from patient_flow.alerts.ledger import CLOSED, CRITICAL, WORSE, Alert, Note
 
 MOST_NAMED = 8
 """Open alerts that a tick names: more than somebody reads at once would hide the worst."""
+
+MOST_TOLD, MOST_CHARACTERS, MOST_BYTES = 20, 400, 20_000
+"""Notes that a message writes out, what it says of each, and of all of them as JSON: Teams refuses a card above 28 KB,
+and would for ever."""
 
 DEFAULT_RUNBOOK = "infra/docs/runbook"
 
@@ -38,11 +43,21 @@ class Links:
 
 
 def message(notes: Sequence[Note], links: Links) -> Message:
-    """All ``notes`` (at least one) in one message."""
-    ordered = sorted(notes, key=lambda note: (note.event == CLOSED, note.alert.severity != CRITICAL, note.at))
+    """All ``notes`` (at least one) in one message, the worst first; of many, the rest is only counted.
+
+    Among equals the newest come first: after a channel was down for long, they are the likeliest to be open still.
+    """
+    ordered = sorted(notes, key=lambda note: (note.event == CLOSED, note.alert.severity != CRITICAL, -note.at))
     first = ordered[0]
     more = f" (and {len(ordered) - 1} more)" if len(ordered) > 1 else ""
-    parts = [_paragraph(note, links) for note in ordered]
+    parts: list[str] = []
+    for note in ordered[:MOST_TOLD]:
+        part = _paragraph(note, links)
+        if parts and sum(len(json.dumps(told)) for told in [*parts, part]) > MOST_BYTES:
+            break
+        parts.append(part)
+    if left := len(ordered) - len(parts):
+        parts.append(f"And {left} more: what is open now, the newest tick of `alerts` says.")
     if links.ui:
         parts.append(f"Dagster: {links.ui}")
     return Message(f"[patient_flow] {_state(first)}: {_title(first.alert)}{more}", "\n\n".join(parts))
@@ -69,12 +84,20 @@ def _paragraph(note: Note, links: Links) -> str:
         minutes = max(0, round((note.at - alert.opened_at) / 60))
         lines = [
             f"OVER: {_title(alert)}",
-            f"It was: {alert.sentence}",
+            f"It was: {_short(alert.sentence)}",
             f"Open from {_clock(alert.opened_at)} to {_clock(note.at)} ({minutes} min).",
         ]
     else:
-        lines = [f"{_state(note).upper()}: {_title(alert)}", alert.sentence, f"Since {_clock(alert.opened_at)}."]
+        lines = [
+            f"{_state(note).upper()}: {_title(alert)}",
+            _short(alert.sentence),
+            f"Since {_clock(alert.opened_at)}.",
+        ]
     return "\n".join([*lines, f"What to do: {links.page(alert)}"])
+
+
+def _short(sentence: str) -> str:
+    return sentence if len(sentence) <= MOST_CHARACTERS else f"{sentence[: MOST_CHARACTERS - 1]}…"
 
 
 def _state(note: Note) -> str:
