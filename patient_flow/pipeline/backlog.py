@@ -121,7 +121,7 @@ def plan(state: HubState, progress: Progress, max_events: int, *, adopt: bool = 
     for part in state.partitions:
         position = positions[part.partition_id]
         is_new = known is not None and part.partition_id.isdecimal() and int(part.partition_id) >= known
-        backlog, notice = _partition(part, position, is_new=is_new)
+        backlog, notice = _partition(part, position, is_new=is_new, is_first=known is None)
         behind.append(backlog)
         notices += notice
     dropped = {part.partition_id: part.after for part in behind if part.lost}
@@ -134,7 +134,9 @@ def plan(state: HubState, progress: Progress, max_events: int, *, adopt: bool = 
     return Backlog(hub, created_at_ms, limited, len(state.partitions), tuple(notices), dropped, lost)
 
 
-def _partition(part: PartitionState, position: int | None, *, is_new: bool) -> tuple[PartitionBacklog, list[str]]:
+def _partition(
+    part: PartitionState, position: int | None, *, is_new: bool, is_first: bool
+) -> tuple[PartitionBacklog, list[str]]:
     after = -1 if position is None else position
     notices = []
     if part.last_sequence_number < after:
@@ -148,7 +150,7 @@ def _partition(part: PartitionState, position: int | None, *, is_new: bool) -> t
     is_used = part.last_sequence_number >= 0 and part.first_sequence_number <= part.last_sequence_number + 1
     lost = max(0, part.first_sequence_number - after - 1) if is_used else 0
     if lost:
-        what = "before they could be read" if position is not None else "before the first read"
+        what = "before the first read" if is_first and position is None else "before they could be read"
         notices.append(f"partition {part.partition_id}: retention dropped {lost} events {what}")
     after += lost
     available = 0 if part.is_empty else max(0, part.last_sequence_number - after)

@@ -76,6 +76,13 @@ def test_a_partition_whose_unread_events_all_expired_is_named_too() -> None:
     assert backlog.notices == ("partition 0: retention dropped 80 events before they could be read",)
 
 
+def test_what_a_hub_dropped_before_it_was_followed_is_told_from_what_it_dropped_since() -> None:
+    attached = plan(state(partition(0, 99, first=50)), {}.get, 100)
+    assert attached.notices == ("partition 0: retention dropped 50 events before the first read",)
+    unread = plan(state(partition(0, 9), partition(1, 99, first=50)), followed({0: 9}, count=2).get, 100)
+    assert unread.notices == ("partition 1: retention dropped 50 events before they could be read",)
+
+
 def test_a_partition_that_was_added_is_read_and_named() -> None:
     backlog = plan(state(partition(0, 9), partition(1, 5)), followed({0: 9}).get, 100)
     assert ranges(backlog) == {"1": (-1, 5)}
