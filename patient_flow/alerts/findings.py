@@ -51,6 +51,10 @@ FLICKER = timedelta(minutes=5)
 FEWEST_EVENTS = 100
 """Of fewer events in a quarter of an hour no share is worth waking somebody."""
 
+MICRO_BATCH = "micro_batch"
+"""The job that patients' data waits for; what another one failed to do can wait until the morning."""
+FIRST_READ = "before the first read"
+
 _BY_NOTICE = {"created again": HUB_RECREATED, "retention dropped": EVENTS_LOST, "is new": NEW_PARTITION}
 
 
@@ -96,22 +100,29 @@ class OccupancyLimits:
 
 
 def of_runs(runs: Sequence[FinishedRun]) -> list[Finding]:
-    """Jobs whose newest finished run failed."""
+    """Jobs whose newest finished run failed. One that fails every other time is one alert."""
     return [
-        Finding(RUN_FAILED, run.job, CRITICAL, f"The newest run of {run.job} failed: {run.cause} (run {run.run_id}).")
+        Finding(
+            RUN_FAILED,
+            run.job,
+            CRITICAL if run.job == MICRO_BATCH else WARNING,
+            f"The newest run of {run.job} failed: {run.cause} (run {run.run_id}).",
+            FLICKER,
+        )
         for run in runs
         if not run.succeeded
     ]
 
 
 def of_checks(checks: Sequence[CheckResult]) -> list[Finding]:
-    """Checks that do not hold, in their own words. The subject is ``asset/check``."""
+    """Checks that do not hold, in their own words. The subject is ``asset/check``; one that flips is one alert."""
     return [
         Finding(
             CHECK_FAILED,
             f"{check.asset}/{check.name}",
             CRITICAL if check.is_error else WARNING,
             f"{check.asset} fails the check {check.name}: {check.sentence}",
+            FLICKER,
         )
         for check in checks
         if not check.passed
@@ -126,9 +137,15 @@ def of_notices(notices: Collection[str]) -> list[Finding]:
         if page is not None:
             found.setdefault(page, []).append(notice)
     return [
-        Finding(page, "", WARNING if page == NEW_PARTITION else CRITICAL, f"{'; '.join(sorted(set(said)))}.", ONCE)
+        Finding(page, "", _severity(page, said), f"{'; '.join(sorted(set(said)))}.", ONCE)
         for page, said in found.items()
     ]
+
+
+def _severity(page: str, said: Sequence[str]) -> str:
+    """A hub that is older than its retention has dropped events before anybody here wanted them."""
+    is_harmless = page == NEW_PARTITION or (page == EVENTS_LOST and all(FIRST_READ in notice for notice in said))
+    return WARNING if is_harmless else CRITICAL
 
 
 def staleness(
@@ -138,12 +155,16 @@ def staleness(
     loaded_at: datetime | None,
     now: datetime,
     limit: timedelta,
+    *,
+    newest: datetime | None = None,
 ) -> tuple[dict[str, Any], list[Finding]]:
     """Events that were in the hub at an earlier look and are not in the warehouse ``limit`` later.
 
     ``ends`` are the partitions' last sequence numbers, ``read`` those in bronze, ``loaded_at`` the warehouse's last
-    load. ``watch`` (and what is returned) remembers which ends the warehouse is waited for to reach, and since when.
-    An idle hospital has nothing to wait for, and is never stale.
+    load, ``newest`` when the hub's newest event came. ``watch`` (and what is returned) remembers which ends the
+    warehouse is waited for to reach, and since when. Where few events come, the lake often has them before anybody
+    looks: then a load that is older than the newest event is waited for. An idle hospital has nothing to wait for, and
+    is never stale.
     """
     at = now.timestamp()
     waits_for = dict(watch.get("ends", {}))
@@ -152,7 +173,11 @@ def staleness(
     is_loaded = loaded_at is not None and loaded_at.timestamp() >= since
     if not waits_for or (is_in_bronze and is_loaded) or any(end > ends.get(p, end) for p, end in waits_for.items()):
         behind = {part: end for part, end in ends.items() if end > read.get(part, -1)}
-        return ({"ends": behind, "since": at} if behind else {}), []
+        if behind:
+            return {"ends": behind, "since": at}, []
+        if newest is not None and loaded_at is not None and loaded_at < newest:
+            return {"ends": dict(ends), "since": newest.timestamp()}, []
+        return {}, []
     waited = timedelta(seconds=at - since)
     if waited < limit:
         return {"ends": waits_for, "since": since}, []

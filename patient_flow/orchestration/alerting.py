@@ -1,7 +1,8 @@
 """The sensor that looks for what is wrong, and tells it once: opened, worse, over.
 
 It gathers facts, each of which may be missing without hiding the others, hands them to the pure part (``alerts``) and
-carries the messages out. Its cursor holds the ledger of open alerts and of what a channel has not been told yet:
+carries the messages out. No system that says nothing may take the tick's minute: its cursor would not be kept, and the
+same mail would come again every minute. It holds the ledger of open alerts and of what a channel has not been told yet:
 
 * a restart of the daemon loses nothing: the cursor is in Dagster's database;
 * a tick that dies after sending and before the cursor is kept sends again next time: twice rather than never;
@@ -23,13 +24,18 @@ from patient_flow.alerts import findings as found
 from patient_flow.alerts import texts
 from patient_flow.alerts.ledger import CRITICAL, Finding, Ledger, changes, reconcile, told
 from patient_flow.contracts.tables import BRONZE_EVENTS, QUARANTINE, SILVER_EVENTS
+from patient_flow.dialects.mapping import MappingError
+from patient_flow.health import catalogue
+from patient_flow.orchestration.audit import HISTORY
 from patient_flow.orchestration.automation import SINGLE_ASSETS
 from patient_flow.orchestration.backfill import backfill
 from patient_flow.orchestration.channels import Channel, ChannelError, channels
-from patient_flow.orchestration.resources import PatientFlow
+from patient_flow.orchestration.resources import PatientFlow, read_lists
 from patient_flow.pipeline import looking
 from patient_flow.services import Services
 from patient_flow.settings import AlertSettings
+from patient_flow.stores.patience import NoAnswer, within
+from patient_flow.stores.reference import DepartmentsError
 from patient_flow.stores.warehouse.batch import WarehouseError
 from patient_flow.stores.warehouse.schema import LOAD_LOG
 from patient_flow.stores.warehouse.views import TABLES as VIEWS
@@ -38,8 +44,14 @@ RECENTLY = timedelta(minutes=15)
 BY_HAND = timedelta(days=1)
 FINISHED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE]
 _WRAPPERS = {"DagsterExecutionStepExecutionError", "RetryRequestedFromPolicy"}
-MICRO_BATCH = "micro_batch"
-LAKE = "lake"
+LAKE, WAREHOUSE, LIST = "lake", "warehouse", "department list"
+LIST_SECONDS, WAREHOUSE_SECONDS = 8.0, 11.0
+"""Patience with each: besides the look's 20 seconds and the channels', a tick has no more."""
+JUDGED_BY_MICRO_BATCHES = {
+    dg.AssetCheckKey(HISTORY.key, check.name) for check in (catalogue.DATA_RECENT, catalogue.DEPARTMENTS_CURRENT)
+}
+"""Hourly checks that judge nothing else than those of a micro-batch: one cause is one alert. Other rules that both know
+look at the whole history here, and at what is new there."""
 _STORE_PAGE = {
     looking.DOWN: found.HUB_DOWN,
     looking.SILENT: found.HUB_DOWN,
@@ -70,7 +82,7 @@ def alerts(context: dg.SensorEvaluationContext, patient_flow: PatientFlow) -> dg
     now = datetime.now(UTC)
     ledger = Ledger.from_json(context.cursor)
     try:
-        services = patient_flow.services()
+        services = patient_flow.systems()
     except dg.Failure as error:  # nothing can be told either: where to is a setting too
         return dg.SensorResult(skip_reason=f"{found.SETTINGS}: {error.description}", cursor=context.cursor)
     gathered = gather(context, services, ledger, now)
@@ -117,6 +129,7 @@ def gather(context: dg.SensorEvaluationContext, services: Services, ledger: Ledg
     _of_dagster(context, services, now, gathered)
     hub = looking.look(services.hub, services.lake, services.settings.max_events_per_run)
     _of_hub(hub, services, now, gathered)
+    _of_lists(hub, services, gathered)
     _of_warehouse(hub, services, ledger, now, gathered)
     return gathered
 
@@ -126,9 +139,8 @@ def _of_dagster(context: dg.SensorEvaluationContext, services: Services, now: da
     repository = context.repository_def
     if repository is not None:
         gathered.findings += found.of_runs(finished_runs(context.instance, repository.job_names, now))
-        gathered.findings += found.of_checks(
-            check_results(context.instance, sorted(repository.asset_graph.asset_check_keys))
-        )
+        keys = set(repository.asset_graph.asset_check_keys) - JUDGED_BY_MICRO_BATCHES
+        gathered.findings += found.of_checks(check_results(context.instance, sorted(keys)))
     accepted, quarantined = (rows_added(context.instance, table.path, now) for table in (SILVER_EVENTS, QUARANTINE))
     gathered.findings += found.quarantine(accepted, quarantined, services.settings.alerts.quarantine_pct)
 
@@ -147,25 +159,53 @@ def _of_hub(hub: looking.Look, services: Services, now: datetime, gathered: Gath
     gathered.findings += found.of_notices(hub.backlog.notices)
     limit = timedelta(hours=services.settings.alerts.silence_hours)
     gathered.findings += found.silence(hub.newest, now, limit)
+    if hub.newest is None:  # no event that the hub knows of ends a silence
+        gathered.unknown.add(found.SILENCE)
+
+
+def _of_lists(hub: looking.Look, services: Services, gathered: Gathered) -> None:
+    """The department list and the source mapping; neither may silence the other alerts."""
+    is_lake_unknown = hub.trouble == looking.LAKE or hub.trouble in looking.NO_ANSWER
+    if is_lake_unknown and "://" in services.settings.departments:  # a list in a lake that is away is no wrong one
+        gathered.unknown |= {found.SETTINGS, f"{found.STORE_DOWN}/{LIST}"}
+        return
+    try:
+        read_lists(services, LIST_SECONDS)
+    except (DepartmentsError, MappingError) as error:
+        gathered.findings.append(Finding(found.SETTINGS, "", CRITICAL, _ended(str(error))))
+    except NoAnswer as error:
+        gathered.unknown.add(found.SETTINGS)
+        gathered.findings.append(Finding(found.STORE_DOWN, LIST, CRITICAL, _ended(str(error)), found.FLICKER))
 
 
 def _of_warehouse(hub: looking.Look, services: Services, ledger: Ledger, now: datetime, gathered: Gathered) -> None:
-    settings = services.settings.alerts
+    settings, warehouse = services.settings.alerts, services.warehouse
     gathered.watch = dict(ledger.watch)
+    since = now - timedelta(hours=settings.occupancy_hours + 24)
     try:
-        log = services.warehouse.query(LOAD_LOG.select())
-        if hub.backlog is not None:
-            loaded_at = log["loaded_at"].drop_nulls().max() if log.height else None
-            at = loaded_at.replace(tzinfo=UTC) if isinstance(loaded_at, datetime) else None
-            limit = timedelta(minutes=settings.stale_minutes)
-            gathered.watch, stale = found.staleness(ledger.watch, hub.ends, hub.read, at, now, limit)
-            gathered.findings += stale
-        hours = department_hours(services, now - timedelta(hours=settings.occupancy_hours + 24))
+        loaded_at, hours = within(
+            WAREHOUSE_SECONDS,
+            (WAREHOUSE, warehouse.address),
+            lambda: (last_load(services), department_hours(services, since)),
+        )
     except WarehouseError as error:
         gathered.unknown |= {found.STALE, found.OCCUPANCY}
         if "warehouse init" not in str(error):  # before the first load there is nothing to be had
-            gathered.findings.append(Finding(found.STORE_DOWN, "warehouse", CRITICAL, f"{error}."))
+            gathered.findings.append(Finding(found.STORE_DOWN, WAREHOUSE, CRITICAL, f"{error}."))
         return
+    except NoAnswer:
+        gathered.unknown |= {found.STALE, found.OCCUPANCY}
+        sentence = f"{warehouse.address} does not answer within {WAREHOUSE_SECONDS:.0f} s."
+        gathered.findings.append(Finding(found.STORE_DOWN, WAREHOUSE, CRITICAL, sentence, found.FLICKER))
+        return
+    if hub.backlog is not None:
+        limit = timedelta(minutes=settings.stale_minutes)
+        gathered.watch, stale = found.staleness(
+            ledger.watch, hub.ends, hub.read, loaded_at, now, limit, newest=hub.newest
+        )
+        gathered.findings += stale
+    if not hours:  # no figures are no empty beds
+        gathered.unknown.add(found.OCCUPANCY)
     already = [alert.subject for alert in ledger.open.values() if alert.page == found.OCCUPANCY]
     gathered.findings += found.occupancy(
         hours,
@@ -177,6 +217,13 @@ def _of_warehouse(hub: looking.Look, services: Services, ledger: Ledger, now: da
             settings.occupancy_hours,
         ),
     )
+
+
+def last_load(services: Services) -> datetime | None:
+    """When the warehouse was loaded last."""
+    log = services.warehouse.query(LOAD_LOG.select())
+    loaded_at = log["loaded_at"].drop_nulls().max() if log.height else None
+    return loaded_at.replace(tzinfo=UTC) if isinstance(loaded_at, datetime) else None
 
 
 def department_hours(services: Services, since: datetime) -> list[found.DepartmentHour]:
@@ -200,7 +247,7 @@ def finished_runs(instance: dg.DagsterInstance, jobs: Sequence[str], now: dateti
     for name in jobs:
         since = now - BY_HAND if name == backfill.name else None
         wanted = dg.RunsFilter(job_name=name, statuses=FINISHED, updated_after=since)
-        job = MICRO_BATCH if name == SINGLE_ASSETS else name
+        job = found.MICRO_BATCH if name == SINGLE_ASSETS else name
         for record in instance.get_run_records(wanted, limit=1):
             newest[job] = max(record, newest.get(job, record), key=lambda found: found.storage_id)
     return [_finished(instance, job, record.dagster_run) for job, record in newest.items()]
@@ -230,7 +277,7 @@ def cause(instance: dg.DagsterInstance, run_id: str) -> str:
 
 def hub_notices(instance: dg.DagsterInstance, now: datetime) -> list[str]:
     """What was noticed of the hub in the last minutes, by its sensor or by a run that somebody else asked for."""
-    filters = dg.RunsFilter(job_name=MICRO_BATCH, created_after=now - RECENTLY)
+    filters = dg.RunsFilter(job_name=found.MICRO_BATCH, created_after=now - RECENTLY)
     asked = [run.tags.get("notices", "").split("; ") for run in instance.get_runs(filters, limit=20)]
     recorded = [
         notices.value.splitlines()
@@ -247,7 +294,10 @@ def check_results(instance: dg.DagsterInstance, keys: Sequence[dg.AssetCheckKey]
     evaluated = {Status.SUCCEEDED, Status.FAILED}
     newest = instance.event_log_storage.get_latest_asset_check_execution_by_key(keys)
     results = []
-    for key, record in newest.items():
+    for key in keys:  # it answers for others too: it looks for assets and for names, each on their own
+        record = newest.get(key)
+        if record is None:
+            continue
         if record.status not in evaluated:
             earlier = instance.event_log_storage.get_asset_check_execution_history(key, limit=1, status=evaluated)
             if not earlier:

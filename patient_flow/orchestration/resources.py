@@ -7,7 +7,11 @@ import dagster as dg
 from patient_flow.dialects.mapping import MappingError
 from patient_flow.services import Services
 from patient_flow.settings import SettingsError, load
+from patient_flow.stores.patience import NoAnswer, within
 from patient_flow.stores.reference import DepartmentsError
+
+READING_SECONDS = 20.0
+"""Patience with the department list, which may lie in the lake: well within the 60 seconds of a tick."""
 
 
 class PatientFlow(dg.ConfigurableResource):  # type: ignore[type-arg]
@@ -18,11 +22,35 @@ class PatientFlow(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     overrides: dict[str, str] = {}  # noqa: RUF012  (pydantic copies it)
 
-    def services(self) -> Services:
-        """The systems. Raises a Failure that no retry can heal when the settings make no sense."""
+    def systems(self) -> Services:
+        """The systems, from the settings alone. Raises a Failure that no retry can heal when they make no sense."""
         try:
-            services = Services(load(self.overrides))
-            services.reading  # noqa: B018  (a wrong mapping or department list is refused before any work)
-        except (SettingsError, DepartmentsError, MappingError) as error:
+            return Services(load(self.overrides))
+        except SettingsError as error:
             raise dg.Failure(str(error), allow_retries=False) from error
+
+    def services(self) -> Services:
+        """The systems; a wrong mapping or department list is refused before any work, like a wrong setting."""
+        services = self.systems()
+        try:
+            read_lists(services, READING_SECONDS)
+        except (DepartmentsError, MappingError) as error:
+            raise dg.Failure(str(error), allow_retries=False) from error
+        except NoAnswer as error:
+            raise dg.Failure(f"{error}; the next try may") from None
         return services
+
+
+def read_lists(services: Services, seconds: float) -> None:
+    """Reads the department list and the source mapping.
+
+    Raises ``DepartmentsError`` or ``MappingError`` when one of them is wrong, and ``NoAnswer``, which says so, when
+    they cannot be had within ``seconds``.
+    """
+    settings = services.settings
+    try:
+        within(seconds, ("lists", settings.departments, settings.source_mapping), lambda: services.reading)
+    except NoAnswer:
+        raise NoAnswer(
+            f"PATIENT_FLOW_DEPARTMENTS: {settings.departments} does not answer within {seconds:.0f} s"
+        ) from None

@@ -101,6 +101,19 @@ def test_what_happened_once_is_an_alert_for_an_hour() -> None:
     assert look(ledger, minute(60)).open == {}
 
 
+@pytest.mark.parametrize(
+    ("when", "severity"), [("before the first read", WARNING), ("before they could be read", CRITICAL)]
+)
+def test_what_a_hub_dropped_before_anybody_wanted_it_is_no_loss_of_ours(when: str, severity: str) -> None:
+    (lost,) = found.of_notices([f"partition 1: retention dropped 12 events {when}"])
+    assert (lost.page, lost.severity) == (found.EVENTS_LOST, severity)
+
+
+def test_patients_data_waits_for_micro_batches_and_not_for_other_jobs() -> None:
+    runs = [found.FinishedRun(job, "run", succeeded=False) for job in ("micro_batch", "audit")]
+    assert [finding.severity for finding in found.of_runs(runs)] == [CRITICAL, WARNING]
+
+
 def test_notices_of_the_hub_are_named() -> None:
     notices = [
         "partition 4 is new",
@@ -151,6 +164,17 @@ def test_under_a_steady_stream_that_flows_nothing_is_stale() -> None:
     for at in range(60):
         watch, is_stale = stale(watch, 100 * at + 50, 100 * at, at, at)
         assert not is_stale
+
+
+def test_events_that_stick_in_the_lake_of_a_quiet_hospital_are_stale() -> None:
+    def seen(watch: dict[str, object], loaded: float, at: float) -> tuple[dict[str, object], list[Finding]]:
+        return found.staleness(watch, {"0": 6}, {"0": 6}, minute(loaded), minute(at), QUARTER, newest=minute(0.5))
+
+    watch, _ = seen({}, -60, 1)  # the lake had the event before anybody looked
+    assert not seen(watch, -60, 15)[1]
+    assert "not in the warehouse" in seen(watch, -60, 16)[1][0].sentence
+    assert seen(watch, 14, 16) == ({}, [])
+    assert seen({}, 1, 16) == ({}, [])
 
 
 def test_silence_is_its_own_alert_and_a_hub_that_never_had_events_says_nothing() -> None:
@@ -212,6 +236,18 @@ def test_one_message_holds_all_news_the_worst_first_each_with_its_page() -> None
     assert message.body.index("The hub is down.") < message.body.index("No hospital")
     assert "https://wiki/runbook/hub-down.md" in message.body
     assert "https://wiki/runbook/no-events.md" in message.body
+
+
+def test_of_many_notes_the_worst_and_newest_are_written_out_and_the_others_counted() -> None:
+    ledger = look(Ledger(), minute(0), DOWN)
+    for at in range(1, 40):
+        ledger = look(ledger, minute(at), DOWN, Finding(found.OCCUPANCY, f"ward {at}", WARNING, "x" * 5_000))
+    body = texts.message(ledger.untold["e-mail"], texts.Links()).body
+    assert body.startswith("CRITICAL: hub down")
+    assert "ward 39" in body
+    assert "ward 20\n" not in body
+    assert "And 58 more" in body
+    assert len(body) < 20_000
 
 
 def test_a_tick_names_the_worst_and_counts_the_others() -> None:

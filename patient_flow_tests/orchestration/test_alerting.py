@@ -9,6 +9,7 @@ import threading
 import uuid
 from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email import message_from_bytes
 from pathlib import Path
@@ -19,10 +20,15 @@ import pytest
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, Session
 
+from patient_flow.alerts import findings as found
+from patient_flow.alerts import texts
+from patient_flow.alerts.ledger import WARNING, Finding, Ledger, changes, reconcile
 from patient_flow.alerts.texts import Message
 from patient_flow.definitions import build_defs
+from patient_flow.health import catalogue
 from patient_flow.local_hub.testing import HubThread
-from patient_flow.orchestration.alerting import alerts, finished_runs
+from patient_flow.orchestration import alerting
+from patient_flow.orchestration.alerting import alerts, deliver, finished_runs
 from patient_flow.orchestration.automation import SINGLE_ASSETS, micro_batch
 from patient_flow.orchestration.backfill import backfill
 from patient_flow.orchestration.channels import ChannelError, Email, Teams
@@ -31,6 +37,7 @@ from patient_flow.pipeline import looking
 from patient_flow.pipeline.backlog import Backlog
 from patient_flow.pipeline.looking import Look
 from patient_flow.settings import AlertSettings
+from patient_flow.stores.warehouse.warehouse import Warehouse
 from patient_flow_tests.e2e.processes import free_port
 from patient_flow_tests.pipeline.test_bronze import send
 from patient_flow_tests.servers import make_certificate
@@ -78,13 +85,16 @@ def smtp(unknown: Collection[str] = (), **options: Any) -> Iterator[tuple[Inbox,
 
 
 @contextmanager
-def teams(status: int = 202) -> Iterator[tuple[list[Any], str]]:
+def teams(status: int = 202, most_bytes: int = 28 * 1024) -> Iterator[tuple[list[Any], str]]:
     cards: list[Any] = []
 
     class Receiver(http.server.BaseHTTPRequestHandler):
         def do_POST(self) -> None:
-            cards.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-            self.send_response(status)
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            is_too_large = len(body) > most_bytes
+            if not is_too_large:
+                cards.append(json.loads(body))
+            self.send_response(413 if is_too_large else status)
             self.end_headers()
 
         def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
@@ -188,6 +198,22 @@ def test_what_teams_refuses_is_said_without_the_secret_address() -> None:
     assert refused.value.__cause__ is None
 
 
+@pytest.mark.parametrize(("words", "left"), [("It is. ", 480), ("Ééé.", 490)])
+def test_a_queue_of_any_length_fits_into_a_card_that_teams_takes(words: str, left: int) -> None:
+    wards = [
+        Finding(found.OCCUPANCY, f"Hôpital {number}/Ward", WARNING, f"Ward {number} is full. {words * 500}")
+        for number in range(500)
+    ]
+    now = datetime.now(UTC)
+    ledger = reconcile(Ledger(), changes({}, wards, now), ("Teams",), now)
+    with teams() as (cards, address):
+        ledger, troubles = deliver(ledger, {"Teams": Teams(address)}, texts.Links())
+    assert troubles == []
+    assert ledger.untold == {"Teams": ()}
+    (card,) = cards
+    assert f"And {left} more" in card["attachments"][0]["content"]["body"][-1]["text"]
+
+
 # --- the sensor -----------------------------------------------------------------------------------------------------
 
 
@@ -216,6 +242,12 @@ class Watch:
         assert isinstance(result, dg.SensorResult)
         self.cursor = result.cursor
         return str(result.skip_reason.skip_message) if result.skip_reason else ""
+
+    def wait(self, minutes: float) -> None:
+        """Makes the open alerts so much older."""
+        ledger = Ledger.from_json(self.cursor)
+        aged = {key: replace(alert, seen_at=alert.seen_at - 60 * minutes) for key, alert in ledger.open.items()}
+        self.cursor = replace(ledger, open=aged).to_json()
 
 
 Watching = Callable[..., Watch]
@@ -331,6 +363,8 @@ def test_a_failed_run_is_told_with_its_step_and_over_with_the_next_good_one(
     assert "bronze__patient_events ended with HubError" in watch.tick()
     hub_thread.start()
     assert job.execute_in_process(**options).success
+    assert "1 open: run failed: micro_batch" in watch.tick()  # it may fail again: a while is no end
+    watch.wait(minutes=5)
     assert watch.tick() == "no alert is open"
     assert "[patient_flow] critical: run failed: micro_batch" in inbox.subjects
 
@@ -384,6 +418,7 @@ def test_a_failed_run_is_not_over_because_other_jobs_ran_since(watching: Watchin
         add_run(watch, micro_batch.name, SUCCESS)
     assert "1 open: run failed: lake_maintenance" in watch.tick()
     add_run(watch, "lake_maintenance", SUCCESS)
+    watch.wait(minutes=5)
     assert watch.tick().startswith("no alert is open")
 
 
@@ -393,6 +428,7 @@ def test_micro_batches_and_runs_of_single_assets_heal_each_other(failed: str, he
     add_run(watch, failed, FAILURE)
     assert "run failed: micro_batch" in watch.tick()
     add_run(watch, healed, SUCCESS)
+    watch.wait(minutes=5)
     assert watch.tick().startswith("no alert is open")
 
 
@@ -406,28 +442,54 @@ def test_a_backfill_that_failed_is_over_after_a_day_for_nobody_may_start_it_agai
     assert [run.job for run in finished_runs(watch.instance, jobs, tomorrow)] == [micro_batch.name]
 
 
+def test_a_run_that_fails_every_other_time_is_told_once(both: tuple[Watch, Inbox, list[Any]]) -> None:
+    watch, inbox, _ = both
+    for status in (FAILURE, SUCCESS, FAILURE, SUCCESS):
+        add_run(watch, "lake_maintenance", status)
+        watch.tick()
+    assert inbox.subjects == ["[patient_flow] warning: run failed: lake_maintenance"]
+
+
 def add_run(watch: Watch, job: str, status: dg.DagsterRunStatus) -> None:
     watch.instance.add_run(dg.DagsterRun(job_name=job, run_id=str(uuid.uuid4()), status=status))
 
 
 def test_a_check_that_fails_becomes_an_alert_by_itself(both: tuple[Watch, Inbox, list[Any]]) -> None:
     watch, inbox, _ = both
-    for passed in (False, True):
-        check = dg.AssetCheckKey(dg.AssetKey(["gold", "data_quality_day"]), "few_events_are_quarantined")
-        watch.instance.report_runless_asset_event(
-            dg.AssetCheckEvaluation(
-                asset_key=check.asset_key,
-                check_name=check.name,
-                passed=passed,
-                metadata={},
-                severity=dg.AssetCheckSeverity.WARN,
-                description="Ask the sender about the rules below.",
-            )
-        )
+    for passed in (False, True, False, True):
+        evaluate(watch, "gold/data_quality_day", "few_events_are_quarantined", passed=passed)
         watch.tick()
+    watch.wait(minutes=5)
+    watch.tick()
     subject = "check failed: gold/data_quality_day/few_events_are_quarantined"
     assert inbox.subjects == [f"[patient_flow] warning: {subject}", f"[patient_flow] over: {subject}"]
     assert "Ask the sender" in inbox.mails[0][1].get_payload(decode=True).decode()
+
+
+def evaluate(watch: Watch, asset: str, check: str, *, passed: bool) -> None:
+    watch.instance.report_runless_asset_event(
+        dg.AssetCheckEvaluation(
+            asset_key=dg.AssetKey(asset.split("/")),
+            check_name=check,
+            passed=passed,
+            metadata={},
+            severity=dg.AssetCheckSeverity.WARN,
+            description="Ask the sender about the rules below.",
+        )
+    )
+
+
+def test_what_micro_batches_judge_too_is_one_alert_and_not_another_each_hour(watching: Watching) -> None:
+    watch = watching()
+    evaluate(watch, "audit/whole_history", catalogue.DATA_RECENT.name, passed=False)
+    evaluate(watch, "audit/whole_history", catalogue.DEPARTMENTS_CURRENT.name, passed=False)
+    assert watch.tick().startswith("no alert is open")
+    evaluate(watch, "gold/dim_department", catalogue.DEPARTMENTS_CURRENT.name, passed=False)
+    evaluate(watch, "audit/whole_history", catalogue.KEYS_UNIQUE.name, passed=False)  # of older rows
+    said = watch.tick()
+    assert "2 open" in said
+    assert f"gold/dim_department/{catalogue.DEPARTMENTS_CURRENT.name}" in said
+    assert f"audit/whole_history/{catalogue.KEYS_UNIQUE.name}" in said
 
 
 def test_what_the_hubs_sensor_noticed_is_told(both: tuple[Watch, Inbox, list[Any]]) -> None:
@@ -456,9 +518,88 @@ def test_what_a_run_noticed_that_no_sensor_asked_for_is_told(
     assert job.execute_in_process(instance=watch.instance, asset_selection=asked).success
     assert "partition 0: retention dropped 3 events before the first read." in watch.tick()
     watch.tick()
-    assert inbox.subjects == ["[patient_flow] critical: retention overtook us"]
+    assert inbox.subjects == ["[patient_flow] warning: retention overtook us"]
 
 
 def test_settings_that_make_no_sense_are_said_in_the_tick(watching: Watching) -> None:
     watch = watching(PATIENT_FLOW_ALERT_EMAIL_TO="oncall@hospital.example")
     assert "PATIENT_FLOW_ALERT_SMTP_HOST" in watch.tick()
+
+
+WRONG_LIST = "hospital_id,hospital_name,department,staffed_beds,staff,expected_los_hours,valid_from\n1,A,ICU,many,,,\n"
+
+
+def test_a_wrong_department_list_is_told_and_hides_nothing_else(
+    both: tuple[Watch, Inbox, list[Any]], hub_thread: HubThread, tmp_path: Path
+) -> None:
+    watch, inbox, _ = both
+    place = tmp_path / "departments.csv"
+    place.write_text(WRONG_LIST)
+    watch.resource = PatientFlow(overrides={**watch.resource.overrides, "PATIENT_FLOW_DEPARTMENTS": str(place)})
+    hub_thread.stop()
+    said = watch.tick()
+    assert "settings refused since" in said
+    assert "line 2: staffed_beds" in said
+    assert "hub down since" in said
+    place.write_text(WRONG_LIST.replace("many", "4").replace(",,,", ",,,2026-01-01"))
+    watch.tick()
+    assert "OVER: settings refused" in inbox.mails[-1][1].get_payload(decode=True).decode()
+
+
+def test_a_source_mapping_that_is_not_there_is_told(watching: Watching, tmp_path: Path) -> None:
+    watch = watching(PATIENT_FLOW_SOURCE_MAPPING=str(tmp_path / "none.toml"))
+    assert "1 open: settings refused since" in watch.tick()
+
+
+def test_a_list_in_a_lake_that_is_away_is_not_a_wrong_one(watching: Watching, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(looking, "look", lambda *_: LAKE_DOWN)
+    watch = watching(PATIENT_FLOW_DEPARTMENTS="abfss://reference@account.dfs.core.windows.net/departments")
+    assert "1 open: store down: lake since" in watch.tick()
+
+
+@pytest.fixture
+def never() -> Iterator[Callable[..., bool]]:
+    """A call that does not return while the test lasts."""
+    released = threading.Event()
+    yield lambda *_: released.wait()
+    released.set()
+
+
+def test_a_department_list_that_never_comes_does_not_hold_the_tick_up(
+    watching: Watching, monkeypatch: pytest.MonkeyPatch, never: Callable[..., bool]
+) -> None:
+    monkeypatch.setattr("patient_flow.services.read_departments", never)
+    monkeypatch.setattr(alerting, "LIST_SECONDS", 0.2)
+    assert "1 open: store down: department list since" in watching().tick()
+
+
+def test_a_warehouse_that_never_answers_does_not_hold_the_tick_up(
+    watching: Watching, monkeypatch: pytest.MonkeyPatch, never: Callable[..., bool]
+) -> None:
+    monkeypatch.setattr(Warehouse, "query", never)
+    monkeypatch.setattr(alerting, "WAREHOUSE_SECONDS", 0.2)
+    assert "1 open: store down: warehouse since" in watching().tick()
+
+
+def test_a_silence_is_not_over_because_the_hub_has_forgotten_its_last_event(
+    watching: Watching, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watch = watching()
+    for newest in (datetime.now(UTC) - timedelta(hours=7), None):
+        monkeypatch.setattr(looking, "look", lambda *_, newest=newest: replace(FINE, newest=newest))
+        assert "1 open: no events" in watch.tick()
+    monkeypatch.setattr(looking, "look", lambda *_: replace(FINE, newest=datetime.now(UTC)))
+    assert watch.tick().startswith("no alert is open")
+
+
+def test_a_full_department_is_not_over_because_there_are_no_figures(
+    watching: Watching, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watch, now = watching(), datetime.now(UTC)
+    monkeypatch.setattr(alerting, "last_load", lambda _: now)
+    for percents in ([99.0], []):
+        hours = [found.DepartmentHour("St Anna", "ICU", now, pct) for pct in percents]
+        monkeypatch.setattr(alerting, "department_hours", lambda *_, hours=hours: hours)
+        assert "1 open: occupancy: St Anna/ICU" in watch.tick()
+    monkeypatch.setattr(alerting, "department_hours", lambda *_: [found.DepartmentHour("St Anna", "ICU", now, 50)])
+    assert watch.tick().startswith("no alert is open")
