@@ -20,7 +20,7 @@ from typing import Any, Literal, Protocol
 
 import polars as pl
 from deltalake import CommitProperties, DeltaTable, Field, Schema, Transaction, WriterProperties, write_deltalake
-from deltalake.exceptions import CommitFailedError, DeltaError
+from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 
 from patient_flow.contracts.tables import Table
 from patient_flow.stores.staging import Staging
@@ -562,9 +562,14 @@ class Lake:
         """
         uri = self.uri(table)
         with _explained("open", f"{table.path} at {uri}"):
-            if not self.exists(table):
-                self._create(table, uri)
-            handle = DeltaTable(uri, storage_options=self._storage_options)
+            try:
+                handle = DeltaTable(uri, storage_options=self._storage_options)
+            except TableNotFoundError:
+                # Looked for only now: delta-rs stops all threads of the process while it does, minutes in front of a
+                # store that says nothing.
+                if not self.exists(table):
+                    self._create(table, uri)
+                handle = DeltaTable(uri, storage_options=self._storage_options)
             missing, drifted = _drift(table, handle)
             if drifted:
                 raise SchemaDrift(f"{table.path} differs from this version: {drifted}. Run `patient-flow migrate`")
