@@ -14,7 +14,7 @@ from datetime import datetime
 from patient_flow.contracts.tables import BRONZE_EVENTS
 from patient_flow.pipeline.backlog import Backlog, HubRefused, plan, source
 from patient_flow.stores.hub import Hub, HubError, HubSilent, HubState
-from patient_flow.stores.lake import Lake, LakeError, LakeTable
+from patient_flow.stores.lake import Lake, LakeError
 from patient_flow.stores.patience import NoAnswer, within
 
 SECONDS = 20.0
@@ -65,22 +65,22 @@ def look(hub: Hub, lake: Lake, max_events: int, *, seconds: float = SECONDS) -> 
         return Look(trouble=DOWN, sentence=str(error))
     took = time.monotonic() - began
 
-    def compare() -> tuple[LakeTable, Backlog]:
+    def compare() -> tuple[Backlog, dict[str, int | None]]:
         bronze = lake.open(BRONZE_EVENTS)
-        return bronze, plan(state, bronze.progress, max_events)
+        backlog = plan(state, bronze.progress, max_events)
+        return backlog, {
+            part.partition_id: bronze.progress(source(backlog.hub, backlog.created_at_ms, part.partition_id))
+            for part in state.partitions
+        }
 
     try:
-        bronze, backlog = within(max(seconds - took, LEAST_SECONDS), ("lake", lake.uri(BRONZE_EVENTS)), compare)
+        backlog, positions = within(max(seconds - took, LEAST_SECONDS), ("lake", lake.uri(BRONZE_EVENTS)), compare)
     except NoAnswer:
         return Look(trouble=LAKE, sentence=f"{lake.uri(BRONZE_EVENTS)} does not answer; the next tick tries again")
     except HubRefused as error:
         return Look(trouble=REFUSED, sentence=str(error))
     except LakeError as error:
         return Look(trouble=LAKE, sentence=str(error))
-    positions = {
-        part.partition_id: bronze.progress(source(backlog.hub, backlog.created_at_ms, part.partition_id))
-        for part in state.partitions
-    }
     is_slow = took > SLOW_SECONDS
     return Look(
         backlog,

@@ -1,6 +1,7 @@
 """What the pinned client lacks: patience that ends, and messages that it cannot decode.
 
-It shakes hands without a timeout, and would wait for ever for a peer that accepts and never answers.
+It shakes hands without a timeout, and would wait for ever for a peer that accepts and never answers
+(``patient_flow_tests/pipeline/test_looking.py`` watches).
 
 A message that it cannot decode has a decimal or a character among the properties, say.
 
