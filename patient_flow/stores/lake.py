@@ -72,6 +72,7 @@ which a consumer must try again and not read the whole table."""
 STORE_ERRORS = (DeltaError, OSError)
 """What delta-rs and Polars raise when a store fails. Everything here makes a :class:`LakeError` of it; who collects a
 LazyFrame of the lake meets it as it is."""
+_BRANCH = re.compile(r"\s*(?:\x1b\[\d*m)*↳(?:\x1b\[\d*m)*\s*")
 _CHANGE = "_change_type"
 _VERSION = "_commit_version"
 _OPERATION = "_operation"
@@ -684,7 +685,8 @@ def _unread(error: Exception, what: str) -> LakeError:
 
 
 def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())
+    """delta-rs draws its chain of causes as a coloured tree."""
+    return " ".join(_BRANCH.sub(": ", str(error)).split())
 
 
 def _drift(table: Table, handle: DeltaTable) -> tuple[list[Field], str]:

@@ -157,6 +157,17 @@ def test_a_lake_that_never_answers_is_named_in_time_for_the_hub_did(hub: Hub, si
     assert silent.connections
 
 
+def test_a_lake_that_is_away_is_named_with_the_cause_in_plain_text(hub: Hub) -> None:
+    options = {"azure_storage_account_name": "account", "azure_storage_account_key": "a2V5", "max_retries": "0"}
+    seen = look(
+        hub, Lake("az://{layer}", {**options, "azure_storage_endpoint": "http://127.0.0.1:1", "allow_http": "true"}), 10
+    )
+    assert seen.trouble == LAKE
+    assert "error: Error performing GET" in seen.sentence
+    assert "Connection refused" in seen.sentence
+    assert seen.sentence.isprintable()
+
+
 def test_when_the_last_event_came_is_known_also_after_retention_dropped_it(
     hub: Hub, hub_thread: HubThread, lake: Lake
 ) -> None:
