@@ -73,6 +73,13 @@ def lake(tmp_path: Path) -> Lake:
 
 
 @pytest.fixture
+def no_emulator(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where other tests of this process use one, delta-rs would go there, whatever address it is given."""
+    for name in ("AZURE_STORAGE_USE_EMULATOR", "AZURITE_BLOB_STORAGE_URL"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (bronze, status):
         monkeypatch.setattr(module, "peek", partial(looking.peek, seconds=0.2))
@@ -136,6 +143,7 @@ def test_the_status_in_front_of_a_silent_hub_says_so_and_goes_on(
     assert "Warehouse (sqlite)" in said
 
 
+@pytest.mark.usefixtures("no_emulator")
 def test_a_lake_that_never_answers_is_named_in_time_for_the_hub_did(hub: Hub, silent: Silence) -> None:
     """With the real client: where it stops all threads of the process while it waits, no patience helps."""
     lake = Lake(
@@ -157,6 +165,7 @@ def test_a_lake_that_never_answers_is_named_in_time_for_the_hub_did(hub: Hub, si
     assert silent.connections
 
 
+@pytest.mark.usefixtures("no_emulator")
 def test_a_lake_that_is_away_is_named_with_the_cause_in_plain_text(hub: Hub) -> None:
     options = {"azure_storage_account_name": "account", "azure_storage_account_key": "a2V5", "max_retries": "0"}
     seen = look(
