@@ -44,7 +44,8 @@ def read_departments(place: str = "") -> pl.DataFrame:
             # Opened as the lake's own tables are: Polars would look for credentials elsewhere than delta-rs does.
             raw = pl.scan_delta(DeltaTable(place)).collect().cast(pl.String)
     except (OSError, DeltaError, pl.exceptions.PolarsError) as error:
-        said = str(error).strip().partition("\n")[0]
+        # without the place in Polars' own plan, which says nothing to who wrote the list
+        said = " ".join(str(error).partition("This error occurred with")[0].split())
         raise DepartmentsError(
             f"PATIENT_FLOW_DEPARTMENTS: {place} cannot be read ({said}); give a CSV file or a Delta table"
         ) from error

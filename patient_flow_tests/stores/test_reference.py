@@ -66,6 +66,18 @@ def test_a_place_without_a_list_says_what_to_give(tmp_path: Path) -> None:
             read_departments(str(place))
 
 
+def test_a_place_that_refuses_says_why_on_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_place: str) -> None:
+        raise OSError("Generic MicrosoftAzure error\n  403 Forbidden: no right to read")
+
+    monkeypatch.setattr("patient_flow.stores.reference.DeltaTable", refuse)
+    with pytest.raises(
+        DepartmentsError, match=r"cannot be read \(.* 403 Forbidden: no right to read\); give"
+    ) as raised:
+        read_departments("abfss://bronze@account.dfs.core.windows.net/reference/departments")
+    assert "\n" not in str(raised.value)
+
+
 def test_the_shipped_list_has_the_declared_columns() -> None:
     found = read_departments()
     assert found.schema == COLUMNS
