@@ -79,22 +79,19 @@ def bronze_patient_events(
 ) -> dg.MaterializeResult[Any]:
     """Drains what the hub holds into bronze, once."""
     services, now = patient_flow.services(), _now()
-    try:
-        return _materialized(
-            services,
-            context,
-            lambda: bronze.ingest(
-                services.lake,
-                services.hub,
-                now=now,
-                run_id=context.run.run_id,
-                max_events=config.max_events or services.settings.max_events_per_run,
-                adopt_hub=config.adopt_hub,
-            ),
-            hub_read_at=dg.MetadataValue.timestamp(now),
-        )
-    except HubRefused as error:
-        raise dg.Failure(str(error), allow_retries=False) from error
+    return _materialized(
+        services,
+        context,
+        lambda: bronze.ingest(
+            services.lake,
+            services.hub,
+            now=now,
+            run_id=context.run.run_id,
+            max_events=config.max_events or services.settings.max_events_per_run,
+            adopt_hub=config.adopt_hub,
+        ),
+        hub_read_at=dg.MetadataValue.timestamp(now),
+    )
 
 
 @dg.asset(**lake_asset(tables.SILVER_EVENTS, [lake_key(tables.BRONZE_EVENTS), DEPARTMENT_LIST.key]))
@@ -103,12 +100,9 @@ def silver_patient_events(context: dg.AssetExecutionContext, patient_flow: Patie
     services = patient_flow.services()
     if services.settings.uses_demo_key:
         context.log.warning("pseudonyms are made with the demo's key: set PATIENT_FLOW_PSEUDONYM_KEY for real patients")
-    try:
-        return _materialized(
-            services, context, lambda: silver.accept_events(services.lake, services.reading, run_id=context.run.run_id)
-        )
-    except silver.KeyRefused as error:
-        raise dg.Failure(str(error), allow_retries=False) from error
+    return _materialized(
+        services, context, lambda: silver.accept_events(services.lake, services.reading, run_id=context.run.run_id)
+    )
 
 
 @dg.asset(**lake_asset(tables.QUARANTINE, [lake_key(tables.BRONZE_EVENTS), lake_key(tables.SILVER_EVENTS)]))
@@ -257,9 +251,12 @@ ASSETS = [
 def _materialized(
     services: Services, context: dg.AssetExecutionContext, step: Callable[[], StepResult], **more: Any
 ) -> dg.MaterializeResult[Any]:
-    """The step's metadata, and one line of log: what an operator reads first."""
+    """The step's metadata, and one line of log: what an operator reads first. What is refused is not tried again."""
     began = time.monotonic()
-    result = step()
+    try:
+        result = step()
+    except (HubRefused, silver.KeyRefused) as error:
+        raise dg.Failure(str(error), allow_retries=False) from error
     seconds = time.monotonic() - began
     table = services.lake.open(result.table)
     written = result.written

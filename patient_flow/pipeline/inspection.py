@@ -19,7 +19,7 @@ from patient_flow.pipeline.aggregates import CENSUS_UNTIL
 from patient_flow.pipeline.backlog import COUNT, Progress, losses, source
 from patient_flow.pipeline.incremental import instant
 from patient_flow.stores.lake import Changes, HistoryGone, Lake, LakeTable, within_spans
-from patient_flow.transforms import census, extras, facts, visits
+from patient_flow.transforms import calendar, census, extras, facts, visits
 
 c = pl.col
 
@@ -203,7 +203,11 @@ def newest_hour(lake: Lake) -> pl.DataFrame:
     if until is None or until < 0:
         return tables.FACT_BED_CENSUS.empty()
     hour = instant(until)
-    return hourly.scan().filter(c("census_month") == hour.strftime("%Y-%m"), c("time_key") == _time_key(hour)).collect()
+    return (
+        hourly.scan()
+        .filter(c("census_month") == hour.strftime("%Y-%m"), c("time_key") == calendar.hour_key(hour))
+        .collect()
+    )
 
 
 def all_hours(lake: Lake) -> tuple[pl.DataFrame, int]:
@@ -213,11 +217,7 @@ def all_hours(lake: Lake) -> tuple[pl.DataFrame, int]:
     if until is None or until < 0:
         return hourly.scan().collect(), 0
     since = instant(until) - timedelta(hours=measures.OCCUPANCY_AUDITED_HOURS)
-    return hourly.scan().collect(), _time_key(since)
-
-
-def _time_key(hour: datetime) -> int:
-    return int(hour.strftime("%Y%m%d%H"))
+    return hourly.scan().collect(), calendar.hour_key(since)
 
 
 def newest_day_quality(lake: Lake) -> pl.DataFrame:
