@@ -165,12 +165,12 @@ def verify() -> None:
     for difference in differences:
         click.echo(str(difference))
     if differences:
-        raise operations.OperatorError("lake and warehouse differ: run `patient-flow warehouse mend`")
+        raise operations.OperatorError("lake and warehouse differ: run `patient-flow warehouse reload`")
     click.echo(operations.AGREEMENT)
 
 
-@warehouse.command(epilog=f"{_EXAMPLE}patient-flow warehouse mend")
-def mend() -> None:
+@warehouse.command(epilog=f"{_EXAMPLE}patient-flow warehouse reload")
+def reload() -> None:
     """Load tables that differ from gold anew, after somebody changed rows in the warehouse.
 
     Safe while micro-batches run. Where the sensor runs, the job "backfill" in the UI does the same in its turn.
@@ -178,7 +178,7 @@ def mend() -> None:
     from patient_flow import operations
     from patient_flow.services import Services
 
-    for line in operations.mend_warehouse(Services(load())):
+    for line in operations.reload_warehouse(Services(load())):
         click.echo(line)
 
 
@@ -285,7 +285,7 @@ def _is_for_the_operator(error: Exception) -> bool:
     from patient_flow.stores.hub import HubError
     from patient_flow.stores.lake import STORE_ERRORS, LakeError
     from patient_flow.stores.reference import DepartmentsError
-    from patient_flow.stores.staging import StagingGone
+    from patient_flow.stores.staging import StagingExpired
     from patient_flow.stores.warehouse.warehouse import WarehouseError
 
     expected = (
@@ -302,7 +302,7 @@ def _is_for_the_operator(error: Exception) -> bool:
         ClusterError,
         LakeError,
         DepartmentsError,
-        StagingGone,
+        StagingExpired,
         WarehouseError,
         *STORE_ERRORS,  # a file or an account that is away, named by what reads it
     )

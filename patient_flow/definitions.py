@@ -6,7 +6,7 @@ import dagster as dg
 
 from patient_flow.orchestration.alerting import alerts
 from patient_flow.orchestration.assets import ASSETS
-from patient_flow.orchestration.audit import AUDIT_SCHEDULES, AUDITS, HISTORY, audit, hourly_look, idle_heartbeat
+from patient_flow.orchestration.audit import AUDIT_SCHEDULES, AUDITS, HISTORY, audit, hourly_checks, idle_heartbeat
 from patient_flow.orchestration.automation import (
     catch_up,
     event_hub_backlog,
@@ -25,7 +25,7 @@ def build_defs(patient_flow: PatientFlow | None = None) -> dg.Definitions:
     return dg.Definitions(
         assets=[*ASSETS, HISTORY],
         asset_checks=[*CHECKS, *AUDITS],
-        jobs=[micro_batch, lake_maintenance, hourly_look, audit, housekeeping, backfill],
+        jobs=[micro_batch, lake_maintenance, hourly_checks, audit, housekeeping, backfill],
         schedules=[hourly_maintenance, *AUDIT_SCHEDULES, hourly_housekeeping, idle_heartbeat],
         sensors=[event_hub_backlog, catch_up, alerts],
         resources={"patient_flow": patient_flow or PatientFlow()},

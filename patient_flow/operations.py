@@ -1,4 +1,4 @@
-"""What operators do besides micro-batches: rebuild everything after bronze, replay the quarantine, mend the warehouse.
+"""Operator commands besides micro-batches: rebuild after bronze, replay the quarantine, reload the warehouse.
 
 Not here: how a step works (``pipeline``). Each function yields one line per step, for whoever waits. All of it may be
 done while micro-batches run: what they load meanwhile is told from what is wrong, and a race that is lost is run again.
@@ -39,17 +39,17 @@ def rebuild(services: Services, remote: str | None = None) -> Iterator[str]:
     With ``remote`` (``sc://HOST:PORT``) the cluster there does the work per row and per key.
     """
     run_id, now = _run("rebuild"), datetime.now(UTC)
-    lake, reading, departments = services.lake, services.reading, services.departments
+    lake, parser, departments = services.lake, services.parser, services.departments
     zone = services.settings.timezone
     if remote is None:
-        for result in rebuild_lake(lake, reading, departments, zone, now=now, run_id=run_id):
+        for result in rebuild_lake(lake, parser, departments, zone, now=now, run_id=run_id):
             yield _said(result)
     else:
         with Cluster(remote) as cluster:
-            for result in distributed.rebuild(lake, cluster, reading, departments, zone, now=now, run_id=run_id):
+            for result in distributed.rebuild(lake, cluster, parser, departments, zone, now=now, run_id=run_id):
                 yield _said(result)
     yield from _load(services, run_id)
-    yield from mend_warehouse(services)
+    yield from reload_warehouse(services)
 
 
 def replay_quarantine(services: Services, reason: str | None = None) -> Iterator[str]:
@@ -60,10 +60,10 @@ def replay_quarantine(services: Services, reason: str | None = None) -> Iterator
     if reason is not None:
         _require_rule(reason)
     run_id, now = _run("replay"), datetime.now(UTC)
-    lake, reading, zone = services.lake, services.reading, services.settings.timezone
-    replayed = silver.replay(lake, reading, reason=reason, run_id=run_id)
+    lake, parser, zone = services.lake, services.parser, services.settings.timezone
+    replayed = silver.replay(lake, parser, reason=reason, run_id=run_id)
     yield f"{replayed.figures['judged_again']:,} events judged again, {replayed.figures['accepted']:,} accepted"
-    yield _said(silver.quarantine_events(lake, reading, now=now, run_id=run_id))
+    yield _said(silver.quarantine_events(lake, parser, now=now, run_id=run_id))
     for result in gold.all_steps(lake, services.departments, zone, run_id=run_id):
         yield _said(result)
     yield from _load(services, run_id)
@@ -71,7 +71,7 @@ def replay_quarantine(services: Services, reason: str | None = None) -> Iterator
 
 @dataclass(frozen=True)
 class Backfill:
-    """What an operator asks to be made again, checked: ``rebuild``, ``replay_quarantine`` or ``mend``.
+    """What an operator asks to be made again, checked: ``rebuild``, ``replay_quarantine`` or ``reload``.
 
     Raises :class:`OperatorError` with one sentence when it makes no sense.
     """
@@ -81,8 +81,8 @@ class Backfill:
     why: str
 
     def __post_init__(self) -> None:
-        if self.what not in ("rebuild", "replay_quarantine", "mend"):
-            raise OperatorError(f"what must be rebuild, replay_quarantine or mend; it is {self.what}")
+        if self.what not in ("rebuild", "replay_quarantine", "reload"):
+            raise OperatorError(f"what must be rebuild, replay_quarantine or reload; it is {self.what}")
         if not self.why.strip():
             raise OperatorError("why is empty: say in one line what changed, for whoever reads this run later")
         if self.rule is not None and self.what != "replay_quarantine":
@@ -97,7 +97,7 @@ class Backfill:
             received = lake.open(tables.BRONZE_EVENTS).row_count() if lake.exists(tables.BRONZE_EVENTS) else 0
             yield f"{received:,} events of bronze would be read again, and silver, gold and warehouse follow"
             return
-        if self.what == "mend":
+        if self.what == "reload":
             different = sorted({difference.table for difference in verify_warehouse(services)})
             yield f"would be loaded anew: {', '.join(different)}" if different else AGREEMENT
             return
@@ -114,8 +114,8 @@ class Backfill:
         match self.what:
             case "rebuild":
                 yield from rebuild(services)
-            case "mend":
-                yield from mend_warehouse(services)
+            case "reload":
+                yield from reload_warehouse(services)
             case _:
                 yield from replay_quarantine(services, self.rule)
 
@@ -147,16 +147,16 @@ def _differences(services: Services, table: tables.Table) -> list[reconciliation
             return different
     raise OperatorError(
         f"{table.warehouse_name} is loaded faster than it can be compared: try again with the sensor event_hub_backlog "
-        "off, or start the job backfill with what: mend, which waits for its turn"
+        "off, or start the job backfill with what: reload, which waits for its turn"
     )
 
 
-def mend_warehouse(services: Services) -> Iterator[str]:
+def reload_warehouse(services: Services) -> Iterator[str]:
     """Loads the tables of the warehouse that differ from gold anew, each as a whole, all in one transaction."""
     different = {difference.table for difference in verify_warehouse(services)}
     anew = [table for table in tables.WAREHOUSE_TABLES if table.path in different]
     if anew:
-        yield from _load(services, _run("mend"), anew, as_a_whole=True)
+        yield from _load(services, _run("reload"), anew, as_a_whole=True)
     else:
         yield AGREEMENT
 

@@ -18,7 +18,7 @@ from patient_flow.stores.lake import Lake
 from patient_flow.stores.reference import read_departments
 from patient_flow.stores.warehouse.warehouse import Warehouse
 from patient_flow.transforms.bodies import Interpreter
-from patient_flow.transforms.read import Reading
+from patient_flow.transforms.read import ParserConfig
 
 
 class Services:
@@ -53,9 +53,9 @@ class Services:
         return read_departments(self.settings.departments)
 
     @cached_property
-    def reading(self) -> Reading:
+    def parser(self) -> ParserConfig:
         """How bodies are read. Raises ``MappingError`` for a source mapping that is wrong."""
-        return Reading(
+        return ParserConfig(
             self.departments, self.settings.pseudonym_key, self._mappings(), formats=(hl7.interpret, fhir.interpret)
         )
 

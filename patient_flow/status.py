@@ -11,8 +11,8 @@ import polars as pl
 
 from patient_flow.contracts import tables
 from patient_flow.pipeline.backlog import HubRefused, plan
-from patient_flow.pipeline.flow import waiting_visits
-from patient_flow.pipeline.looking import peek
+from patient_flow.pipeline.flow import visits_without_stay
+from patient_flow.pipeline.hub_probe import peek
 from patient_flow.services import Services
 from patient_flow.stores.hub import HubError
 from patient_flow.stores.lake import STORE_ERRORS, Lake, LakeError
@@ -113,7 +113,7 @@ def _lake_lines(lake: Lake) -> Iterator[str]:
         yield "nothing yet: run a micro-batch (dagster dev, or dagster asset materialize --select '*')"
         return
     if lake.exists(tables.FACT_PATIENT_FLOW):
-        yield f"visits that wait for a department {waiting_visits(lake):>6,}"
+        yield f"visits that wait for a department {visits_without_stay(lake):>6,}"
     reasons = lake.open(tables.QUARANTINE).scan().select(pl.col("reasons").explode()).collect()
     for reason, count in reasons.to_series().value_counts(sort=True).iter_rows():
         yield f"quarantined: {reason:<29} {count:>9,}"

@@ -21,7 +21,7 @@ from patient_flow.pipeline.steps import StepResult
 from patient_flow.stores.lake import Lake, LakeTable
 from patient_flow.stores.reference import COLUMNS as DEPARTMENT_COLUMNS
 from patient_flow.transforms import accept
-from patient_flow.transforms.read import Reading, read_events
+from patient_flow.transforms.read import ParserConfig, read_events
 
 Body = dict[str, Any]
 
@@ -127,7 +127,7 @@ def bronze(received: Iterable[Delivery | Body | bytes]) -> pl.DataFrame:
 
 def accepted(received: Iterable[Delivery | Body | bytes], departments: pl.DataFrame) -> pl.DataFrame:
     """The silver rows of what the hub holds, without a lake."""
-    judged = accept.judge(read_events(bronze(received), Reading(departments, SECRET)))
+    judged = accept.validate(read_events(bronze(received), ParserConfig(departments, SECRET)))
     return accept.accept(accept.candidates(judged, SECRET), SILVER_EVENTS.empty()).rows
 
 
@@ -168,12 +168,12 @@ EVENT_STEPS = tuple(step for step in STEPS if step != "dim_time")
 
 def run_step(name: str, lake: Lake, departments: pl.DataFrame) -> StepResult:
     """Runs one of :data:`STEPS`."""
-    reading = Reading(departments, SECRET)
+    parser = ParserConfig(departments, SECRET)
     match name:
         case "accept_events":
-            return silver.accept_events(lake, reading, run_id="test")
+            return silver.accept_events(lake, parser, run_id="test")
         case "quarantine_events":
-            return silver.quarantine_events(lake, reading, now=NOW, run_id="test")
+            return silver.quarantine_events(lake, parser, now=NOW, run_id="test")
         case "dim_department":
             return gold.dim_department(lake, departments, run_id="test")
         case "dim_time" | "kpi_department_day" | "data_quality_day":

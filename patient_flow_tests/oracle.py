@@ -99,7 +99,7 @@ class Verdict:
     """Hub time and hospital of a rejected event."""
 
 
-def judge(received: Iterable[Received], reference: Reference) -> Verdict:
+def validate(received: Iterable[Received], reference: Reference) -> Verdict:
     """Accept, repair, quarantine: section 3.3. The first of an identity to reach the hub is the one accepted."""
     verdict = Verdict()
     holders: dict[tuple[str, datetime], Event] = {}

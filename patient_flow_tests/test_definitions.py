@@ -138,11 +138,11 @@ def test_neither_a_micro_batch_nor_all_assets_by_hand_pay_for_the_audit() -> Non
         chosen = selection.resolve_checks(graph)
         assert chosen
         assert not {key for key in chosen if key.asset_key.to_user_string() == "audit/whole_history"}
-    jobs = {job: build_defs().resolve_job_def(job) for job in ("micro_batch", "hourly_look", "audit")}
-    assert "judge_whole_history" not in {node.name for node in jobs["micro_batch"].nodes}
-    assert {node.name for node in jobs["audit"].nodes} == {"judge_last_hours", "judge_whole_history"}
-    assert {node.name for node in jobs["hourly_look"].nodes} == {"judge_last_hours"}
-    for name in ("audit", "hourly_look"):
+    jobs = {job: build_defs().resolve_job_def(job) for job in ("micro_batch", "hourly_checks", "audit")}
+    assert "check_whole_history" not in {node.name for node in jobs["micro_batch"].nodes}
+    assert {node.name for node in jobs["audit"].nodes} == {"check_recent_data", "check_whole_history"}
+    assert {node.name for node in jobs["hourly_checks"].nodes} == {"check_recent_data"}
+    for name in ("audit", "hourly_checks"):
         assert jobs[name].run_tags.items() >= {"pipeline": "patient_flow"}.items()
 
 

@@ -81,10 +81,10 @@ def test_what_somebody_changed_is_found_and_mended_while_micro_batches_load(
         stranger.exec_driver_sql('DELETE FROM "FactPatientFlow"')
     loads_meanwhile(monkeypatch, services, reconciliation, "verify", 1)
     assert {difference.table for difference in operations.verify_warehouse(services)} == {FACT_PATIENT_FLOW.path}
-    assert list(operations.mend_warehouse(services)) == [
+    assert list(operations.reload_warehouse(services)) == [
         "warehouse FactPatientFlow: 3 rows inserted, 0 updated, 0 deleted"
     ]
-    assert list(operations.mend_warehouse(services)) == [operations.AGREEMENT]
+    assert list(operations.reload_warehouse(services)) == [operations.AGREEMENT]
 
 
 def test_a_load_that_another_overtook_is_run_again(services: Services, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,7 +1,7 @@
 """Where each column comes from: the columns of other tables that its value is made of.
 
 Only what the value is made of counts, not what rows were found by. A column with no source is our own, and
-:data:`OURS` says what makes it. Warehouse tables take each column over as it is.
+:data:`GENERATED_COLUMNS` says what makes it. Warehouse tables take each column over as it is.
 """
 
 from __future__ import annotations
@@ -148,7 +148,7 @@ SOURCES: dict[str, dict[str, Sources]] = {
     },
 }
 
-OURS: dict[str, dict[str, str]] = {
+GENERATED_COLUMNS: dict[str, dict[str, str]] = {
     _BRONZE: {
         "ingested_at": "the clock of the run that read the event",
         "run_id": "the run that read the event",

@@ -35,7 +35,7 @@ class View:
     sql: str
 
 
-PHRASES: Mapping[str, str] = {
+SQL_MACROS: Mapping[str, str] = {
     # Every hour of the census times the department versions valid in it: also hours in which nobody lay in a bed.
     "department_hours": """\
 (SELECT MIN(time_key) AS time_key FROM {FactBedCensus}) first_hour

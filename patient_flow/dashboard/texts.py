@@ -50,7 +50,7 @@ _ENGLISH: Mapping[str, str] = {
     "empty_text": "No load has reached it yet. This page fills by itself as soon as the first micro-batch is loaded.",
     "unreachable_title": "The warehouse cannot be reached",
     "unreachable_text": "Nothing has been read from it so far. This page tries again by itself.",
-    "reading_title": "Reading the warehouse",
+    "reading_title": "ParserConfig the warehouse",
     "reading_text": "These days are being read for the first time; the figures appear as soon as they are there.",
     "nothing_title": "Nothing to show",
     "nothing_text": "No department matches these filters, or you may not see it.",

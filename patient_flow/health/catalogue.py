@@ -78,7 +78,7 @@ EVENTS_COUNTED = Check(
 ROWS_EQUAL = Check(
     "rows_equal_gold",
     "The table has as many rows in the warehouse as in the lake.",
-    "Find out who else writes to the warehouse; then run `patient-flow warehouse mend`.",
+    "Find out who else writes to the warehouse; then run `patient-flow warehouse reload`.",
     stops=True,
 )
 OCCUPANCY = Check(
@@ -142,7 +142,7 @@ STAYS = Check(
 VERIFIED = Check(
     "warehouse_equals_gold",
     "Rows, sums and checksums of the warehouse are those of the gold versions that it holds.",
-    "Find out who else writes to the warehouse; then run `patient-flow warehouse mend`.",
+    "Find out who else writes to the warehouse; then run `patient-flow warehouse reload`.",
 )
 
 ALL_CHECKS = (

@@ -234,7 +234,7 @@ def open_namespace(data: Path, hubs: Iterable[str], partitions: int, *, segment_
     except OSError as error:
         raise HubError(
             f"the data folder {data} cannot be used ({error.strerror or error}): "
-            "mend that, or choose another folder with --data"
+            "repair it, or choose another folder with --data"
         ) from None
     return namespace
 

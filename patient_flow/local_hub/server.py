@@ -92,7 +92,7 @@ def serve(
     """Serve hubs from a data folder until SIGINT or SIGTERM, then store everything and return.
 
     ``on_ready`` gets the connection string once connections are accepted. Port 0 takes any free port. Raises a
-    :class:`patient_flow.local_hub.errors.HubError` with a one-line message for what the operator can mend.
+    :class:`patient_flow.local_hub.errors.HubError` with a one-line message for what the operator can fix.
     """
     kept = Retention(retention, max_partition_bytes)
     namespace = open_namespace(data, hubs, partitions, segment_bytes=segment_bytes)

@@ -31,11 +31,11 @@ from patient_flow.orchestration.automation import SINGLE_ASSETS
 from patient_flow.orchestration.backfill import backfill
 from patient_flow.orchestration.channels import Channel, ChannelError, channels
 from patient_flow.orchestration.resources import PatientFlow, read_lists
-from patient_flow.pipeline import looking
+from patient_flow.pipeline import hub_probe
 from patient_flow.services import Services
 from patient_flow.settings import AlertSettings
-from patient_flow.stores.patience import NoAnswer, within
 from patient_flow.stores.reference import DepartmentsError
+from patient_flow.stores.timeouts import CallTimedOut, call_with_timeout
 from patient_flow.stores.warehouse.batch import WarehouseError
 from patient_flow.stores.warehouse.schema import LOAD_LOG
 from patient_flow.stores.warehouse.views import TABLES as VIEWS
@@ -53,11 +53,11 @@ JUDGED_BY_MICRO_BATCHES = {
 """Hourly checks that judge nothing else than those of a micro-batch: one cause is one alert. Other rules that both know
 look at the whole history here, and at what is new there."""
 _STORE_PAGE = {
-    looking.DOWN: found.HUB_DOWN,
-    looking.SILENT: found.HUB_DOWN,
-    looking.SLOW: found.HUB_SLOW,
-    looking.REFUSED: found.HUB_REFUSED,
-    looking.LAKE: found.STORE_DOWN,
+    hub_probe.DOWN: found.HUB_DOWN,
+    hub_probe.SILENT: found.HUB_DOWN,
+    hub_probe.SLOW: found.HUB_SLOW,
+    hub_probe.REFUSED: found.HUB_REFUSED,
+    hub_probe.LAKE: found.STORE_DOWN,
 }
 
 
@@ -127,7 +127,7 @@ def gather(context: dg.SensorEvaluationContext, services: Services, ledger: Ledg
     """All findings. A source that cannot be read is a finding itself, and leaves its alerts as they are."""
     gathered = Gathered()
     _of_dagster(context, services, now, gathered)
-    hub = looking.look(services.hub, services.lake, services.settings.max_events_per_run)
+    hub = hub_probe.probe_hub(services.hub, services.lake, services.settings.max_events_per_run)
     _of_hub(hub, services, now, gathered)
     _of_lists(hub, services, gathered)
     _of_warehouse(hub, services, ledger, now, gathered)
@@ -145,13 +145,13 @@ def _of_dagster(context: dg.SensorEvaluationContext, services: Services, now: da
     gathered.findings += found.quarantine(accepted, quarantined, services.settings.alerts.quarantine_pct)
 
 
-def _of_hub(hub: looking.Look, services: Services, now: datetime, gathered: Gathered) -> None:
+def _of_hub(hub: hub_probe.HubStatus, services: Services, now: datetime, gathered: Gathered) -> None:
     if hub.trouble is not None:
         page = _STORE_PAGE[hub.trouble]
         subject = LAKE if page == found.STORE_DOWN else ""
-        hold = found.FLICKER if hub.trouble in {looking.SILENT, looking.SLOW} else timedelta()
+        hold = found.FLICKER if hub.trouble in {hub_probe.SILENT, hub_probe.SLOW} else timedelta()
         gathered.findings.append(Finding(page, subject, CRITICAL, _ended(hub.sentence), hold))
-    if hub.trouble in looking.NO_ANSWER:
+    if hub.trouble in hub_probe.NO_ANSWER:
         gathered.unknown.add(f"{found.STORE_DOWN}/{LAKE}")
     if hub.backlog is None:
         gathered.unknown |= {found.SILENCE, found.STALE, found.HUB_REFUSED, found.HUB_SLOW}
@@ -163,9 +163,9 @@ def _of_hub(hub: looking.Look, services: Services, now: datetime, gathered: Gath
         gathered.unknown.add(found.SILENCE)
 
 
-def _of_lists(hub: looking.Look, services: Services, gathered: Gathered) -> None:
+def _of_lists(hub: hub_probe.HubStatus, services: Services, gathered: Gathered) -> None:
     """The department list and the source mapping; neither may silence the other alerts."""
-    is_lake_unknown = hub.trouble == looking.LAKE or hub.trouble in looking.NO_ANSWER
+    is_lake_unknown = hub.trouble == hub_probe.LAKE or hub.trouble in hub_probe.NO_ANSWER
     if is_lake_unknown and "://" in services.settings.departments:  # a list in a lake that is away is no wrong one
         gathered.unknown |= {found.SETTINGS, f"{found.STORE_DOWN}/{LIST}"}
         return
@@ -173,17 +173,19 @@ def _of_lists(hub: looking.Look, services: Services, gathered: Gathered) -> None
         read_lists(services, LIST_SECONDS)
     except (DepartmentsError, MappingError) as error:
         gathered.findings.append(Finding(found.SETTINGS, "", CRITICAL, _ended(str(error))))
-    except NoAnswer as error:
+    except CallTimedOut as error:
         gathered.unknown.add(found.SETTINGS)
         gathered.findings.append(Finding(found.STORE_DOWN, LIST, CRITICAL, _ended(str(error)), found.FLICKER))
 
 
-def _of_warehouse(hub: looking.Look, services: Services, ledger: Ledger, now: datetime, gathered: Gathered) -> None:
+def _of_warehouse(
+    hub: hub_probe.HubStatus, services: Services, ledger: Ledger, now: datetime, gathered: Gathered
+) -> None:
     settings, warehouse = services.settings.alerts, services.warehouse
     gathered.watch = dict(ledger.watch)
     since = now - timedelta(hours=settings.occupancy_hours + 24)
     try:
-        loaded_at, hours = within(
+        loaded_at, hours = call_with_timeout(
             WAREHOUSE_SECONDS,
             (WAREHOUSE, warehouse.address),
             lambda: (last_load(services), department_hours(services, since)),
@@ -193,7 +195,7 @@ def _of_warehouse(hub: looking.Look, services: Services, ledger: Ledger, now: da
         if "warehouse init" not in str(error):  # before the first load there is nothing to be had
             gathered.findings.append(Finding(found.STORE_DOWN, WAREHOUSE, CRITICAL, f"{error}."))
         return
-    except NoAnswer:
+    except CallTimedOut:
         gathered.unknown |= {found.STALE, found.OCCUPANCY}
         sentence = f"{warehouse.address} does not answer within {WAREHOUSE_SECONDS:.0f} s."
         gathered.findings.append(Finding(found.STORE_DOWN, WAREHOUSE, CRITICAL, sentence, found.FLICKER))

@@ -101,7 +101,7 @@ def silver_patient_events(context: dg.AssetExecutionContext, patient_flow: Patie
     if services.settings.uses_demo_key:
         context.log.warning("pseudonyms are made with the demo's key: set PATIENT_FLOW_PSEUDONYM_KEY for real patients")
     return _materialized(
-        services, context, lambda: silver.accept_events(services.lake, services.reading, run_id=context.run.run_id)
+        services, context, lambda: silver.accept_events(services.lake, services.parser, run_id=context.run.run_id)
     )
 
 
@@ -112,7 +112,7 @@ def silver_quarantine(context: dg.AssetExecutionContext, patient_flow: PatientFl
     return _materialized(
         services,
         context,
-        lambda: silver.quarantine_events(services.lake, services.reading, now=_now(), run_id=context.run.run_id),
+        lambda: silver.quarantine_events(services.lake, services.parser, now=_now(), run_id=context.run.run_id),
     )
 
 

@@ -24,9 +24,9 @@ from patient_flow.orchestration.findings import result_of, spec_of
 from patient_flow.orchestration.reports import OWNERS, warehouse_key
 from patient_flow.orchestration.resources import PatientFlow
 from patient_flow.pipeline import inspection
-from patient_flow.pipeline.looking import look
+from patient_flow.pipeline.hub_probe import probe_hub
 from patient_flow.services import Services
-from patient_flow.stores.lake import STORE_ERRORS, HistoryGone, LakeError, SchemaDrift
+from patient_flow.stores.lake import STORE_ERRORS, ChangeFeedExpired, LakeError, SchemaDrift
 from patient_flow.stores.reference import DepartmentsError
 from patient_flow.stores.warehouse import reconciliation as comparison
 from patient_flow.stores.warehouse.batch import WarehouseError
@@ -36,7 +36,7 @@ HISTORY = dg.AssetSpec(
     deps=[warehouse_key(table) for table in WAREHOUSE_TABLES],
     group_name="audit",
     description="Everything the pipeline ever received. The job `audit` judges all of it each night, "
-    "`hourly_look` the last hours; micro-batches judge only what is new.",
+    "`hourly_checks` the last hours; micro-batches judge only what is new.",
     kinds={"deltalake", "sql"},
     owners=OWNERS,
 )
@@ -72,13 +72,13 @@ def schemas(services: Services) -> Finding:
 
 def census(services: Services) -> Finding:
     """The bed census against the stays."""
-    stored, again = inspection.census_again(services.lake)
+    stored, again = inspection.recompute_census(services.lake)
     return reconciliation.same_rows(stored, again, list(tables.FACT_BED_CENSUS.key), ["occupied_beds"])
 
 
 def stays(services: Services) -> Finding:
     """The stays of this day's part of all visits against their events."""
-    stored, again = inspection.stays_again(services.lake, datetime.now(UTC).toordinal())
+    stored, again = inspection.recompute_stays(services.lake, datetime.now(UTC).toordinal())
     values = [name for name in tables.FACT_PATIENT_FLOW.schema if name not in ("stay_key", "quality_flags")]
     return reconciliation.same_rows(stored, again, ["stay_key"], values)
 
@@ -92,7 +92,7 @@ def warehouse(services: Services) -> Finding:
         try:
             if version is not None:
                 frames[path] = opened.at(version)
-        except HistoryGone:
+        except ChangeFeedExpired:
             continue
     different = comparison.verify(services.warehouse, frames)
     rows: list[Row] = [
@@ -190,8 +190,8 @@ def _specs(judged: list[Check]) -> list[dg.AssetCheckSpec]:
     return [spec_of(check, HISTORY.key, may_stop=False) for check in judged]
 
 
-@dg.multi_asset_check(name="judge_whole_history", specs=_specs([check for check, _ in AUDITED]), can_subset=True)
-def judge_whole_history(
+@dg.multi_asset_check(name="check_whole_history", specs=_specs([check for check, _ in AUDITED]), can_subset=True)
+def check_whole_history(
     context: dg.AssetCheckExecutionContext, patient_flow: PatientFlow
 ) -> Iterator[dg.AssetCheckResult]:
     """What grows with the history."""
@@ -199,11 +199,11 @@ def judge_whole_history(
 
 
 @dg.multi_asset_check(
-    name="judge_last_hours",
+    name="check_recent_data",
     specs=_specs([*(check for check, _ in (*LOOKED_AT, *OF_SENDERS)), catalogue.DATA_RECENT]),
     can_subset=True,
 )
-def judge_last_hours(
+def check_recent_data(
     context: dg.AssetCheckExecutionContext, patient_flow: PatientFlow
 ) -> Iterator[dg.AssetCheckResult]:
     """What looks only at the last hours and weeks."""
@@ -217,7 +217,7 @@ def judge_last_hours(
     yield from _judge(context, patient_flow, judged, matter="the look at the last hours")
 
 
-AUDITS = [judge_last_hours, judge_whole_history]
+AUDITS = [check_recent_data, check_whole_history]
 
 audit = dg.define_asset_job(
     "audit",
@@ -226,9 +226,9 @@ audit = dg.define_asset_job(
     executor_def=dg.in_process_executor,
     run_tags={**PIPELINE_TAG, "dagster/max_runtime": DAY_SECONDS},
 )
-hourly_look = dg.define_asset_job(
-    "hourly_look",
-    selection=dg.AssetSelection.checks(judge_last_hours),
+hourly_checks = dg.define_asset_job(
+    "hourly_checks",
+    selection=dg.AssetSelection.checks(check_recent_data),
     description="Judges the last hours: volume, hospitals that fell silent, new fields, schemas, age of the data.",
     executor_def=dg.in_process_executor,
     run_tags=PIPELINE_TAG,
@@ -243,7 +243,7 @@ AUDIT_SCHEDULES = [
         description="At night: it takes the longer the more history there is, and micro-batches wait for it.",
     ),
     dg.ScheduleDefinition(
-        job=hourly_look,
+        job=hourly_checks,
         cron_schedule="41 * * * *",
         default_status=dg.DefaultScheduleStatus.RUNNING,
         description="Hourly, away from the upkeep.",
@@ -275,7 +275,7 @@ def heartbeat(instance: dg.DagsterInstance, patient_flow: PatientFlow) -> dg.Run
     if datetime.now(UTC).timestamp() - last.timestamp < PAUSE.total_seconds():
         return dg.SkipReason("a micro-batch ended a moment ago")
     services = patient_flow.services()
-    hub = look(services.hub, services.lake, services.settings.max_events_per_run)
+    hub = probe_hub(services.hub, services.lake, services.settings.max_events_per_run)
     if hub.backlog is None:
         return dg.SkipReason(hub.sentence)
     return dg.RunRequest(tags={"heartbeat": "idle"})

@@ -20,9 +20,9 @@ from patient_flow.contracts.tables import BRONZE_EVENTS, LAKE_TABLES, WAREHOUSE_
 from patient_flow.orchestration.reports import POOL, lake_key
 from patient_flow.orchestration.resources import PatientFlow
 from patient_flow.pipeline.backlog import Backlog
-from patient_flow.pipeline.looking import look
+from patient_flow.pipeline.hub_probe import probe_hub
 from patient_flow.pipeline.maintenance import maintain
-from patient_flow.stores.lake import NOTHING_CONSUMED, LakeError
+from patient_flow.stores.lake import NO_CHECKPOINT, LakeError
 from patient_flow.stores.warehouse.batch import WarehouseError
 
 PIPELINE_TAG = {"pipeline": "patient_flow"}
@@ -77,7 +77,7 @@ def maintain_lake(context: dg.OpExecutionContext, patient_flow: PatientFlow) -> 
         loaded = services.warehouse.loaded_versions()
     except WarehouseError as error:
         context.log.warning(f"the warehouse does not say what it has read, so its tables are not vacuumed: {error}")
-        loaded = dict.fromkeys((table.path for table in WAREHOUSE_TABLES), NOTHING_CONSUMED)
+        loaded = dict.fromkeys((table.path for table in WAREHOUSE_TABLES), NO_CHECKPOINT)
     failed = []
     for table in LAKE_TABLES:
         try:
@@ -86,14 +86,14 @@ def maintain_lake(context: dg.OpExecutionContext, patient_flow: PatientFlow) -> 
             context.log.warning(f"no upkeep: {error}")
             failed.append(table.path)
             continue
-        note = f"; {done.left_alone}" if done.left_alone else ""
+        note = f"; {done.skip_reason}" if done.skip_reason else ""
         context.log.info(f"{table.path}: {done.files_joined} files joined, {done.files_deleted} deleted{note}")
     if failed:
         raise dg.Failure(f"no upkeep of {', '.join(failed)}: the log of this run says why; the next one tries again")
 
 
 @dg.job(
-    description="Upkeep of all tables of the lake, in the slot of the micro-batch: the two never run side by side.",
+    description="Maintenance of all lake tables, in the slot of the micro-batch: the two never run side by side.",
     executor_def=dg.in_process_executor,
     tags=PIPELINE_TAG,
 )
@@ -135,17 +135,17 @@ def catch_up(context: dg.RunStatusSensorContext, patient_flow: PatientFlow) -> d
     """Looks at the hub only when the finished run was to read fewer events than it knew of, or had to put some off."""
     tags = context.dagster_run.tags
     is_limited = int(tags.get("backlog", 0)) > int(tags.get("events", 0))
-    if not is_limited and not _put_off(context.instance, context.dagster_run.run_id):
+    if not is_limited and not _has_deferred_events(context.instance, context.dagster_run.run_id):
         return dg.SkipReason("nothing was left behind")
     return _ask(context.instance, patient_flow)
 
 
-def _put_off(instance: dg.DagsterInstance, run_id: str) -> bool:
+def _has_deferred_events(instance: dg.DagsterInstance, run_id: str) -> bool:
     """True when the run read less than it was to, for want of room or time; not where a partition is in trouble."""
     event = instance.get_latest_materialization_event(lake_key(BRONZE_EVENTS))
     if event is None or event.run_id != run_id or event.asset_materialization is None:
         return False
-    events = event.asset_materialization.metadata.get("put_off")
+    events = event.asset_materialization.metadata.get("deferred_events")
     return events is not None and bool(events.value)
 
 
@@ -153,7 +153,7 @@ def _ask(instance: dg.DagsterInstance, patient_flow: PatientFlow) -> dg.RunReque
     if is_at_work(instance):
         return decide(None, is_active=True)
     services = patient_flow.services()
-    hub = look(services.hub, services.lake, services.settings.max_events_per_run)
+    hub = probe_hub(services.hub, services.lake, services.settings.max_events_per_run)
     if hub.backlog is None:
         return dg.SkipReason(hub.sentence)
     # Looked at again: the look takes up to 20 seconds, in which the other sensor may have asked.

@@ -1,4 +1,4 @@
-"""What operators start from the UI's launchpad: the commands ``rebuild``, ``replay-quarantine`` and ``warehouse mend``.
+"""The commands ``rebuild``, ``replay-quarantine`` and ``warehouse reload`` as a job of the UI's launchpad.
 
 They run in the slot of the micro-batch. Not here: what they do (``operations``). The config is checked before anything
 is touched.
@@ -18,10 +18,10 @@ from patient_flow.orchestration.resources import PatientFlow
 class BackfillConfig(dg.Config):
     """The form in the launchpad."""
 
-    what: Literal["rebuild", "replay_quarantine", "mend"] = Field(
+    what: Literal["rebuild", "replay_quarantine", "reload"] = Field(
         description="rebuild: silver, gold and warehouse again, from bronze (after a rule, mapping or department list "
         "changed for events that were accepted; takes minutes per million events). replay_quarantine: judge rejected "
-        "events again; what is accepted now flows on. mend: load tables of the warehouse that differ from gold anew "
+        "events again; what is accepted now flows on. reload: load tables of the warehouse that differ from gold anew "
         "(after somebody changed rows there)."
     )
     rule: str | None = Field(
@@ -39,7 +39,7 @@ class BackfillConfig(dg.Config):
     description="Rebuilds, replays quarantine or mends warehouse, as the config says. Micro-batches wait meanwhile.",
     pool=POOL,
 )
-def make_again(context: dg.OpExecutionContext, config: BackfillConfig, patient_flow: PatientFlow) -> None:
+def run_backfill(context: dg.OpExecutionContext, config: BackfillConfig, patient_flow: PatientFlow) -> None:
     """One line of log per step; a config that makes no sense fails at once, with one sentence."""
     services = patient_flow.services()
     try:
@@ -60,7 +60,7 @@ def make_again(context: dg.OpExecutionContext, config: BackfillConfig, patient_f
     "dry_run is on until you turn it off. It waits for the micro-batch at work, and the next one waits for it.",
     executor_def=dg.in_process_executor,
     # What the launchpad shows at first; without it, the resource's settings, which nobody is to change there.
-    config={"ops": {"make_again": {"config": {"what": "rebuild", "why": "", "dry_run": True}}}},
+    config={"ops": {"run_backfill": {"config": {"what": "rebuild", "why": "", "dry_run": True}}}},
     tags={
         **PIPELINE_TAG,
         # A rebuild of years takes hours, and empties silver first: it is neither ended after the hour that a
@@ -72,4 +72,4 @@ def make_again(context: dg.OpExecutionContext, config: BackfillConfig, patient_f
 )
 def backfill() -> None:
     """One op."""
-    make_again()
+    run_backfill()

@@ -20,7 +20,7 @@ from patient_flow.health.findings import Finding, fine
 from patient_flow.orchestration.findings import result_of, spec_of
 from patient_flow.orchestration.reports import lake_key, warehouse_key
 from patient_flow.orchestration.resources import PatientFlow
-from patient_flow.pipeline import inspection, looking
+from patient_flow.pipeline import hub_probe, inspection
 from patient_flow.pipeline.backlog import identity
 from patient_flow.services import Services
 from patient_flow.stores.lake import Changes
@@ -170,7 +170,7 @@ def _checks_of(table: Table) -> dg.AssetChecksDefinition:
     judges = CHECKED[table.path]
 
     @dg.multi_asset_check(
-        name=f"judge_{table.layer}_{table.name}",
+        name=f"check_{table.layer}_{table.name}",
         specs=[spec_of(check, key) for check, _ in judges],
         can_subset=True,
     )
@@ -203,7 +203,7 @@ FRESH = warehouse_key(tables.FACT_PATIENT_FLOW)
 """The asset that shows the age of the data: all tables of the warehouse are loaded together."""
 
 
-@dg.multi_asset_check(name="judge_age", specs=[spec_of(catalogue.DATA_RECENT, FRESH)])
+@dg.multi_asset_check(name="check_data_age", specs=[spec_of(catalogue.DATA_RECENT, FRESH)])
 def data_recent(context: dg.AssetCheckExecutionContext, patient_flow: PatientFlow) -> Iterator[dg.AssetCheckResult]:
     """How far the warehouse is behind the hub."""
     finding = age_of_data(patient_flow.services(), context.instance, context.run.run_id)
@@ -220,7 +220,7 @@ def age_of_data(services: Services, instance: dg.DagsterInstance, run_id: str) -
     if event is not None and event.run_id == run_id:
         waiting = None if complete_until is not None else _number(drained.get("backlog"))
         return feed.data_recent(now=now, newest=newest, complete_until=complete_until, waiting=waiting)
-    hub = looking.look(services.hub, services.lake, services.settings.max_events_per_run)
+    hub = hub_probe.probe_hub(services.hub, services.lake, services.settings.max_events_per_run)
     if hub.backlog is None:
         return feed.hub_silent(hub.sentence, now=now, newest=newest)
     return feed.data_recent(now=now, newest=newest, complete_until=complete_until, waiting=hub.backlog.events)

@@ -83,7 +83,7 @@ def column_schema(table: Table, *, lake: bool) -> dg.TableSchema:
     """Columns as the catalog shows them, each with where it comes from: the open-source UI does not draw lineage."""
     columns = table.columns if lake else table.warehouse_columns
     sources = lineage.sources(table) if lake else lineage.warehouse_sources(table)
-    ours = lineage.OURS.get(table.path, {}) if lake else {}
+    ours = lineage.GENERATED_COLUMNS.get(table.path, {}) if lake else {}
     return dg.TableSchema(
         columns=[
             dg.TableColumn(

@@ -7,8 +7,8 @@ import dagster as dg
 from patient_flow.dialects.mapping import MappingError
 from patient_flow.services import Services
 from patient_flow.settings import SettingsError, load
-from patient_flow.stores.patience import NoAnswer, within
 from patient_flow.stores.reference import DepartmentsError
+from patient_flow.stores.timeouts import CallTimedOut, call_with_timeout
 
 READING_SECONDS = 20.0
 """Patience with the department list, which may lie in the lake: well within the 60 seconds of a tick."""
@@ -36,7 +36,7 @@ class PatientFlow(dg.ConfigurableResource):  # type: ignore[type-arg]
             read_lists(services, READING_SECONDS)
         except (DepartmentsError, MappingError) as error:
             raise dg.Failure(str(error), allow_retries=False) from error
-        except NoAnswer as error:
+        except CallTimedOut as error:
             raise dg.Failure(f"{error}; the next try may") from None
         return services
 
@@ -44,13 +44,13 @@ class PatientFlow(dg.ConfigurableResource):  # type: ignore[type-arg]
 def read_lists(services: Services, seconds: float) -> None:
     """Reads the department list and the source mapping.
 
-    Raises ``DepartmentsError`` or ``MappingError`` when one of them is wrong, and ``NoAnswer``, which says so, when
+    Raises ``DepartmentsError`` or ``MappingError`` when one of them is wrong, and ``CallTimedOut``, which says so, when
     they cannot be had within ``seconds``.
     """
     settings = services.settings
     try:
-        within(seconds, ("lists", settings.departments, settings.source_mapping), lambda: services.reading)
-    except NoAnswer:
-        raise NoAnswer(
+        call_with_timeout(seconds, ("lists", settings.departments, settings.source_mapping), lambda: services.parser)
+    except CallTimedOut:
+        raise CallTimedOut(
             f"PATIENT_FLOW_DEPARTMENTS: {settings.departments} does not answer within {seconds:.0f} s"
         ) from None

@@ -28,9 +28,9 @@ from patient_flow.pipeline.incremental import (
     versions_changed,
     zone_changed,
 )
-from patient_flow.pipeline.steps import StepResult, is_up_to_date, starts_over, whole_silver
+from patient_flow.pipeline.steps import StepResult, is_up_to_date, open_complete_silver, retry_on_conflict
 from patient_flow.stores.lake import (
-    NOTHING_CONSUMED,
+    NO_CHECKPOINT,
     Lake,
     LakeTable,
     number_of,
@@ -43,11 +43,11 @@ CENSUS_UNTIL = "until"
 """Progress of the census: the newest event (epoch microseconds), up to which it counts."""
 
 
-@starts_over
+@retry_on_conflict
 def fact_bed_census(lake: Lake, *, run_id: str) -> StepResult:
     """FactBedCensus counts the hours that changed stays occupy, and the hours since, for those still in bed."""
     target, flow = lake.open(FACT_BED_CENSUS), lake.open(FACT_PATIENT_FLOW)
-    departments, silver = lake.open(DIM_DEPARTMENT), whole_silver(lake)
+    departments, silver = lake.open(DIM_DEPARTMENT), open_complete_silver(lake)
     sources = (flow, departments, silver)
     if is_up_to_date(target, *sources):
         return StepResult(FACT_BED_CENSUS, target.version)
@@ -88,7 +88,7 @@ def fact_bed_census(lake: Lake, *, run_id: str) -> StepResult:
     return replace(target, before, census.add(before, change), sources, progress, run_id=run_id)
 
 
-@starts_over
+@retry_on_conflict
 def kpi_department_day(lake: Lake, zone: str, *, run_id: str) -> StepResult:
     """KpiDepartmentDay is computed again for the local dates that changed stays and census hours touch."""
     target, flow = lake.open(KPI_DEPARTMENT_DAY), lake.open(FACT_PATIENT_FLOW)
@@ -127,14 +127,14 @@ def kpi_department_day(lake: Lake, zone: str, *, run_id: str) -> StepResult:
     return replace(target, before.collect(), after, sources, {**bounds, ZONE: number_of(zone)}, run_id=run_id)
 
 
-@starts_over
+@retry_on_conflict
 def data_quality_day(lake: Lake, zone: str, *, run_id: str) -> StepResult:
     """DataQualityDay adds what changed in silver and quarantine to its counts."""
-    target, silver, rejected = lake.open(DATA_QUALITY_DAY), whole_silver(lake), lake.open(QUARANTINE)
+    target, silver, rejected = lake.open(DATA_QUALITY_DAY), open_complete_silver(lake), lake.open(QUARANTINE)
     # How far the counts rest on bronze, if the versions belong together: the check on received events goes on there.
     received = rejected.progress(BRONZE_EVENTS.path)
     belong_together = received is not None and rejected.progress(SILVER_EVENTS.path) == silver.version
-    bronze = {BRONZE_EVENTS.path: received if belong_together and received is not None else NOTHING_CONSUMED}
+    bronze = {BRONZE_EVENTS.path: received if belong_together and received is not None else NO_CHECKPOINT}
     of_another_zone = zone_changed(target, zone)
     if is_up_to_date(target, silver, rejected) and not of_another_zone:
         return StepResult(DATA_QUALITY_DAY, target.version)

@@ -9,8 +9,8 @@ import polars as pl
 
 from patient_flow.contracts.tables import BRONZE_EVENTS
 from patient_flow.pipeline.backlog import Backlog, PartitionBacklog, plan
-from patient_flow.pipeline.looking import peek
-from patient_flow.pipeline.steps import StepResult, starts_over
+from patient_flow.pipeline.hub_probe import peek
+from patient_flow.pipeline.steps import StepResult, retry_on_conflict
 from patient_flow.stores.hub import Hub, Slice
 from patient_flow.stores.lake import Lake, LakeTable, RowsWritten
 
@@ -20,7 +20,7 @@ DRAIN_BYTES = 256 * 1024 * 1024
 must fit into a container's memory whether an event has a hundred bytes or a megabyte."""
 
 
-@starts_over
+@retry_on_conflict
 def ingest(lake: Lake, hub: Hub, *, now: datetime, run_id: str, max_events: int, adopt_hub: bool = False) -> StepResult:
     """Everything the hub holds at this moment (at most ``max_events`` and :data:`DRAIN_BYTES`) enters bronze, once.
 
@@ -57,7 +57,7 @@ def ingest(lake: Lake, hub: Hub, *, now: datetime, run_id: str, max_events: int,
         RowsWritten(inserted=events.height),
         figures={
             "backlog": left,
-            "put_off": left if drained.is_cut_short else 0,
+            "deferred_events": left if drained.limit_reached else 0,
             "events_received": events.height,
             "bytes_received": int(events["body"].bin.size().sum()),
             "longest_wait_minutes": _waited(events, now),

@@ -23,7 +23,7 @@ from patient_flow.pipeline.incremental import (
     replace,
     zone_changed,
 )
-from patient_flow.pipeline.steps import StepResult, is_up_to_date, starts_over, whole_silver
+from patient_flow.pipeline.steps import StepResult, is_up_to_date, open_complete_silver, retry_on_conflict
 from patient_flow.stores.lake import (
     Lake,
     LakeTable,
@@ -38,10 +38,10 @@ _SILVER_TIMES = ("event_time", "arrival_time", "admission_time", "discharge_time
 _HOUR = "hour_start_at"
 
 
-@starts_over
+@retry_on_conflict
 def dim_time(lake: Lake, zone: str, *, run_id: str) -> StepResult:
     """DimTime covers the calendar's years and every year that an accepted event mentions."""
-    target, silver = lake.open(DIM_TIME), whole_silver(lake)
+    target, silver = lake.open(DIM_TIME), open_complete_silver(lake)
     changes = changes_of(target, silver, _SILVER_TIMES)
     mentioned = calendar.years_outside_calendar(changes.both, _SILVER_TIMES)
     is_complete = not changes.is_whole_table and not zone_changed(target, zone) and _knows_its_midnights(target)
@@ -67,10 +67,10 @@ def _knows_its_midnights(hours: LakeTable) -> bool:
     return bool(unmarked.select(pl.len() == 0).collect().item())
 
 
-@starts_over
+@retry_on_conflict
 def dim_department(lake: Lake, reference: pl.DataFrame, *, run_id: str) -> StepResult:
     """DimDepartment follows the reference list, and infers a member for each department that only events name."""
-    target, silver = lake.open(DIM_DEPARTMENT), whole_silver(lake)
+    target, silver = lake.open(DIM_DEPARTMENT), open_complete_silver(lake)
     pair = ("hospital_id", "department")
     changes = changes_of(target, silver, pair)
     before = target.scan().collect()
@@ -85,10 +85,10 @@ def dim_department(lake: Lake, reference: pl.DataFrame, *, run_id: str) -> StepR
     return replace(target, before, after, (silver,), run_id=run_id)
 
 
-@starts_over
+@retry_on_conflict
 def dim_patient(lake: Lake, *, run_id: str) -> StepResult:
     """DimPatient is rebuilt for the patients that changed events observe, from the earliest of these events on."""
-    target, silver = lake.open(DIM_PATIENT), whole_silver(lake)
+    target, silver = lake.open(DIM_PATIENT), open_complete_silver(lake)
     if is_up_to_date(target, silver):
         return StepResult(DIM_PATIENT, target.version)
     changes = changes_of(target, silver, ("patient_hash", "event_time"))

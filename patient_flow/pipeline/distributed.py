@@ -1,6 +1,6 @@
 """The rebuild with a cluster: workers make what takes work per row and per key, this process takes it in.
 
-On the cluster (``workers``): bodies are read and judged, the first of each identity is chosen, patients are folded
+On the cluster (``workers``): bodies are read and validated, the first of each identity is chosen, patients are folded
 into versions, visits into stays and facts. Here: pseudonyms, all commits to the lake with their progress, and the steps
 of the small tables as they always are. Results come by way of ``stores.staging`` and are taken in part by part, so the
 memory this takes does not follow the history. Progress is only ever committed here and with the rows, as in every step.
@@ -28,14 +28,14 @@ from patient_flow.pipeline import aggregates, incremental, workers
 from patient_flow.pipeline.dimensions import dim_department, dim_time
 from patient_flow.pipeline.rebuild import GOLD, reset
 from patient_flow.pipeline.silver import key_of
-from patient_flow.pipeline.steps import StepResult, starts_over
+from patient_flow.pipeline.steps import StepResult, retry_on_conflict
 from patient_flow.pipeline.workers import ACCEPTED, DAY, OUTCOME, REJECTED
 from patient_flow.stores import cluster as clusters
 from patient_flow.stores.cluster import Cluster
-from patient_flow.stores.lake import NOTHING_CONSUMED, Lake, LakeTable, RowsWritten
+from patient_flow.stores.lake import NO_CHECKPOINT, Lake, LakeTable, RowsWritten
 from patient_flow.stores.staging import Staged, Staging
 from patient_flow.transforms import accept, dimensions, visits
-from patient_flow.transforms.read import Reading, pseudonymise
+from patient_flow.transforms.read import ParserConfig, pseudonymise
 
 GROUPS_PER_PART = 4
 """Groups of keys that workers fold, for each part that is taken in at once."""
@@ -48,7 +48,7 @@ c = pl.col
 def rebuild(
     lake: Lake,
     cluster: Cluster,
-    reading: Reading,
+    parser: ParserConfig,
     departments: pl.DataFrame,
     zone: str,
     *,
@@ -59,7 +59,7 @@ def rebuild(
     raw, pseudonymous = lake.staging("bronze", run_id), lake.staging("gold", run_id)
     _clear(raw, pseudonymous)  # what dead runs left
     try:
-        yield from _silver(lake, cluster, raw, reading, now, run_id)
+        yield from _silver(lake, cluster, raw, parser, now, run_id)
         raw.clear()
         for table in GOLD:
             if table not in (DIM_PATIENT, FACT_PATIENT_FLOW):
@@ -81,24 +81,24 @@ def _clear(*places: Staging) -> None:
 
 
 def _silver(
-    lake: Lake, cluster: Cluster, staging: Staging, reading: Reading, now: datetime, run_id: str
+    lake: Lake, cluster: Cluster, staging: Staging, parser: ParserConfig, now: datetime, run_id: str
 ) -> Iterator[StepResult]:
-    """Every bronze row judged on the cluster; silver, then quarantine change from old to new in one commit each."""
+    """Every bronze row validated on the cluster; silver, then quarantine change from old to new in one commit each."""
     bronze = lake.open(BRONZE_EVENTS)
-    judge = workers.Judge(reading.departments, reading.mappings, reading.formats)
+    validate = workers.Validator(parser.departments, parser.mappings, parser.formats)
     (
         cluster.rows(bronze, _BODY_COLUMNS)
-        .each(judge, workers.JUDGED)
-        .per(DAY, workers.choose_first, workers.JUDGED)
-        .write(staging.uri("judged"), (OUTCOME, DAY))
+        .each(validate, workers.VALIDATED)
+        .per(DAY, workers.deduplicate, workers.VALIDATED)
+        .write(staging.uri("validated"), (OUTCOME, DAY))
     )
-    staged = staging.open("judged")
-    accepted = _take_in_accepted(lake, staged, bronze.version, reading.secret, run_id)
+    staged = staging.open("validated")
+    accepted = _take_in_accepted(lake, staged, bronze.version, parser.secret, run_id)
     yield accepted
-    yield _take_in_rejected(lake, staged, bronze.version, accepted.version, reading.secret, now, run_id)
+    yield _take_in_rejected(lake, staged, bronze.version, accepted.version, parser.secret, now, run_id)
 
 
-@starts_over
+@retry_on_conflict
 def _take_in_accepted(lake: Lake, staged: Staged, bronze_version: int, secret: str, run_id: str) -> StepResult:
     silver = lake.open(SILVER_EVENTS)
     consumed = {BRONZE_EVENTS.path: bronze_version}
@@ -108,7 +108,7 @@ def _take_in_accepted(lake: Lake, staged: Staged, bronze_version: int, secret: s
     return StepResult(SILVER_EVENTS, silver.version, written, consumed=consumed)
 
 
-@starts_over
+@retry_on_conflict
 def _take_in_rejected(
     lake: Lake, staged: Staged, bronze_version: int, silver_version: int, secret: str, now: datetime, run_id: str
 ) -> StepResult:
@@ -142,7 +142,7 @@ def _overwrite(target: LakeTable, frames: Iterator[pl.DataFrame], progress: dict
 
 
 def _days(staged: Staged, outcome: str) -> Iterator[pl.DataFrame]:
-    return (staged.part(DAY, day, workers.JUDGED, outcome=outcome) for day in staged.parts(DAY, outcome=outcome))
+    return (staged.part(DAY, day, workers.VALIDATED, outcome=outcome) for day in staged.parts(DAY, outcome=outcome))
 
 
 def _patients(lake: Lake, cluster: Cluster, staging: Staging, run_id: str) -> StepResult:
@@ -175,7 +175,7 @@ def _flow(lake: Lake, cluster: Cluster, staging: Staging, run_id: str) -> StepRe
     return _take_in(lake, FACT_PATIENT_FLOW, staged, "visit_hash", count, sources, run_id=run_id)
 
 
-@starts_over
+@retry_on_conflict
 def _take_in(
     lake: Lake,
     table: tables.Table,
@@ -191,7 +191,7 @@ def _take_in(
     target = lake.open(table)
     consumed = {source.table.path: source.version for source in sources}
     # The sources are stated with every part: a micro-batch that commits meanwhile makes this a conflict.
-    not_yet = dict.fromkeys(consumed, NOTHING_CONSUMED)
+    not_yet = dict.fromkeys(consumed, NO_CHECKPOINT)
     written = RowsWritten()
     for number in range(count):
         is_here = c(hashed) % count == number

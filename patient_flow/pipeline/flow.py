@@ -23,7 +23,7 @@ from patient_flow.pipeline.incremental import (
     progress_of,
     versions_changed,
 )
-from patient_flow.pipeline.steps import StepResult, is_up_to_date, starts_over, whole_silver
+from patient_flow.pipeline.steps import StepResult, is_up_to_date, open_complete_silver, retry_on_conflict
 from patient_flow.stores.lake import (
     Changes,
     Lake,
@@ -37,10 +37,10 @@ from patient_flow.transforms import facts, visits
 c = pl.col
 
 
-@starts_over
+@retry_on_conflict
 def fact_patient_flow(lake: Lake, *, run_id: str) -> StepResult:
     """FactPatientFlow is rebuilt for the visits that changed events, patients or departments touch."""
-    target, silver = lake.open(FACT_PATIENT_FLOW), whole_silver(lake)
+    target, silver = lake.open(FACT_PATIENT_FLOW), open_complete_silver(lake)
     patients, departments = lake.open(DIM_PATIENT), lake.open(DIM_DEPARTMENT)
     sources = (silver, patients, departments)
     if is_up_to_date(target, *sources):
@@ -147,7 +147,7 @@ def _visits_under(target: LakeTable, silver: LakeTable, versions: Changes) -> pl
     return pl.concat(frame.collect(engine="streaming") for frame in found)
 
 
-def waiting_visits(lake: Lake) -> int:
+def visits_without_stay(lake: Lake) -> int:
     """Visits that have no stay yet: of all their events none that stands places the patient in a department."""
     known, placed = (
         lake.open(table).scan().select("visit_hash").unique() for table in (SILVER_EVENTS, FACT_PATIENT_FLOW)

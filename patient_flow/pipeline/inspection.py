@@ -18,7 +18,7 @@ from patient_flow.contracts.tables import BRONZE_EVENTS, COORDINATES, DATA_QUALI
 from patient_flow.pipeline.aggregates import CENSUS_UNTIL
 from patient_flow.pipeline.backlog import COUNT, Progress, losses, source
 from patient_flow.pipeline.incremental import instant
-from patient_flow.stores.lake import Changes, HistoryGone, Lake, LakeTable, within_spans
+from patient_flow.stores.lake import ChangeFeedExpired, Changes, Lake, LakeTable, within_spans
 from patient_flow.transforms import calendar, census, extras, facts, visits
 
 c = pl.col
@@ -67,7 +67,7 @@ def arriving(lake: Lake, hub: str) -> Arriving:
     now = bronze.progress
     before: Progress = _nothing
     if since is not None:
-        with contextlib.suppress(HistoryGone):
+        with contextlib.suppress(ChangeFeedExpired):
             before = bronze.as_of(since).progress
     events = bronze.changes_or_all(since, COORDINATES).after
     created = now(hub)
@@ -136,7 +136,7 @@ def accounts(lake: Lake, *, everything: bool) -> Accounts | None:
         since = (None, None, None)
     try:
         sides = [_growth(table, start, end) for table, start, end in zip(opened, since, upto, strict=True)]
-    except HistoryGone:
+    except ChangeFeedExpired:
         sides = [_growth(table, None, end) for table, end in zip(opened, upto, strict=True)]
     received, held, rejected = (table.row_count(end) for table, end in zip(opened, upto, strict=True))
     return Accounts(sides[0], sides[1], sides[2], (received, held, rejected))
@@ -226,10 +226,11 @@ def newest_day_quality(lake: Lake) -> pl.DataFrame:
     return quality.filter(c("date") == c("date").max()).collect()
 
 
-def census_again(lake: Lake) -> tuple[pl.DataFrame, pl.DataFrame]:
+def recompute_census(lake: Lake) -> tuple[pl.DataFrame, pl.DataFrame]:
     """FactBedCensus as it is, and made again from the stays it was made from.
 
-    Raises :class:`HistoryGone` where these are no longer kept: with newer ones every difference would be a false alarm.
+    Raises :class:`ChangeFeedExpired` where these are no longer kept:
+    with newer ones every difference would be a false alarm.
     """
     hourly = lake.open(tables.FACT_BED_CENSUS)
     until = hourly.progress(CENSUS_UNTIL)
@@ -241,10 +242,11 @@ def census_again(lake: Lake) -> tuple[pl.DataFrame, pl.DataFrame]:
     return hourly.scan().collect(), census.bed_hours(census.spans(stays, until=instant(until)), departments)
 
 
-def stays_again(lake: Lake, part: int) -> tuple[pl.DataFrame, pl.DataFrame]:
+def recompute_stays(lake: Lake, part: int) -> tuple[pl.DataFrame, pl.DataFrame]:
     """The stays of one of :data:`AUDIT_PARTS` parts of all visits, as they are and made again from their events.
 
-    Events and dimensions are those that the facts were made from. Raises :class:`HistoryGone`, as :func:`census_again`.
+    Events and dimensions are those that the facts were made from. Raises :class:`ChangeFeedExpired`,
+    as :func:`recompute_census`.
     """
     flow, silver = lake.open(tables.FACT_PATIENT_FLOW), lake.open(SILVER_EVENTS)
     consumed = flow.progress(SILVER_EVENTS.path)

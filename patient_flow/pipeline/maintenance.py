@@ -1,4 +1,4 @@
-"""Upkeep of the lake's tables: small files joined, files that no reader needs deleted, the log kept short.
+"""MaintenanceResult of the lake's tables: small files joined, files that no reader needs deleted, the log kept short.
 
 It belongs in the writer's own serial slot (a run with the pipeline's tag). Beside a writer it would only be refused and
 done next time; beside another maintenance it would duplicate rows (delta-rs 1.6.6), so a lease in the table keeps
@@ -21,16 +21,16 @@ KEEP_HOURS = {"bronze": 24, "silver": 24, "gold": 2}
 
 
 @dataclass(frozen=True)
-class Upkeep:
+class MaintenanceResult:
     """What was done to one table, or why nothing was."""
 
     table: Table
     files_joined: int = 0
     files_deleted: int = 0
-    left_alone: str | None = None
+    skip_reason: str | None = None
 
 
-def maintain(lake: Lake, table: Table, loaded: Mapping[str, int | None], *, now: datetime) -> Upkeep:
+def maintain(lake: Lake, table: Table, loaded: Mapping[str, int | None], *, now: datetime) -> MaintenanceResult:
     """Compacts, vacuums and checkpoints ``table``; ``loaded`` are the versions that the warehouse holds.
 
     Files and logs are deleted only when every consumer has read up to the present version: retention never overtakes
@@ -39,7 +39,7 @@ def maintain(lake: Lake, table: Table, loaded: Mapping[str, int | None], *, now:
     opened = lake.open(table)
     seconds = int(now.timestamp())
     if (opened.progress(LEASE) or 0) > seconds:
-        return Upkeep(table, left_alone="another maintenance is at work")
+        return MaintenanceResult(table, skip_reason="another maintenance is at work")
     until = seconds + LEASE_SECONDS
     try:
         behind = _behind(lake, opened, loaded)
@@ -49,15 +49,17 @@ def maintain(lake: Lake, table: Table, loaded: Mapping[str, int | None], *, now:
             deleted = 0 if behind else opened.vacuum(KEEP_HOURS[table.layer])
             opened.checkpoint()
             if not behind:
-                opened.forget_old_log()
+                opened.clean_up_log()
         finally:
-            _give_back(lake, table, until)
+            _release_lease(lake, table, until)
     except Conflict as error:
-        return Upkeep(table, left_alone=f"a writer was at work: {error}")
-    return Upkeep(table, joined, deleted, f"not vacuumed: {behind} has not read all of it yet" if behind else None)
+        return MaintenanceResult(table, skip_reason=f"a writer was at work: {error}")
+    return MaintenanceResult(
+        table, joined, deleted, f"not vacuumed: {behind} has not read all of it yet" if behind else None
+    )
 
 
-def _give_back(lake: Lake, table: Table, until: int) -> None:
+def _release_lease(lake: Lake, table: Table, until: int) -> None:
     """Ends our claim, else the next maintenance would wait for it in vain; one made since is another's.
 
     Through a new handle: with the old one delta-rs refuses every commit after a writer deleted rows.

@@ -15,29 +15,29 @@ import polars as pl
 
 from patient_flow.contracts import tables
 from patient_flow.pipeline import gold, silver
-from patient_flow.pipeline.steps import REBUILT_UNTIL, StepResult, starts_over
-from patient_flow.stores.lake import NOTHING_CONSUMED, Lake, LakeTable, Progress
-from patient_flow.transforms.read import Reading
+from patient_flow.pipeline.steps import REBUILT_UNTIL, StepResult, retry_on_conflict
+from patient_flow.stores.lake import NO_CHECKPOINT, Lake, LakeTable, Progress
+from patient_flow.transforms.read import ParserConfig
 
 GOLD = [table for table in tables.LAKE_TABLES if table.layer == "gold"]
 
 
 def rebuild(
-    lake: Lake, reading: Reading, departments: pl.DataFrame, zone: str, *, now: datetime, run_id: str
+    lake: Lake, parser: ParserConfig, departments: pl.DataFrame, zone: str, *, now: datetime, run_id: str
 ) -> Iterator[StepResult]:
     """Makes silver and gold again from bronze, table by table; yields what each step did."""
     # All at once, while nobody takes anything from silver: whoever read its changes later would read all of it twice.
     until = {REBUILT_UNTIL: lake.open(tables.BRONZE_EVENTS).version}
-    reset(lake, tables.SILVER_EVENTS, {**until, **silver.key_of(reading.secret)}, empty=True)
+    reset(lake, tables.SILVER_EVENTS, {**until, **silver.key_of(parser.secret)}, empty=True)
     reset(lake, tables.QUARANTINE, empty=True)
     for table in GOLD:
         reset(lake, table)
-    yield silver.accept_events(lake, reading, run_id=run_id)
-    yield silver.quarantine_events(lake, reading, now=now, run_id=run_id)
+    yield silver.accept_events(lake, parser, run_id=run_id)
+    yield silver.quarantine_events(lake, parser, now=now, run_id=run_id)
     yield from gold.all_steps(lake, departments, zone, run_id=run_id)
 
 
-@starts_over
+@retry_on_conflict
 def reset(lake: Lake, table: tables.Table, progress: Progress | None = None, *, empty: bool = False) -> StepResult:
     """Forgets what ``table`` has consumed, and with ``empty`` its rows too: its next step starts from the beginning.
 
@@ -45,17 +45,17 @@ def reset(lake: Lake, table: tables.Table, progress: Progress | None = None, *, 
     """
     opened = lake.open(table)
     sources = (source.path for source in tables.LAKE_TABLES if opened.progress(source.path) is not None)
-    progress = {**dict.fromkeys(sources, NOTHING_CONSUMED), **(progress or {})}
+    progress = {**dict.fromkeys(sources, NO_CHECKPOINT), **(progress or {})}
     if empty:
         opened.overwrite(table.empty(), progress)
     elif table.layer == "gold":
-        opened.replace(_there_twice(opened), table.empty(), progress)
+        opened.replace(_duplicate_keys(opened), table.empty(), progress)
     elif progress:
         opened.append(table.empty(), progress)
     return StepResult(table, opened.version)
 
 
-def _there_twice(opened: LakeTable) -> pl.DataFrame:
+def _duplicate_keys(opened: LakeTable) -> pl.DataFrame:
     """Rows that share their key with another one."""
     key = list(opened.table.key)
     shared = opened.scan().select(key).group_by(key).len("rows").filter(pl.col("rows") > 1)

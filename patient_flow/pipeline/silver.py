@@ -15,25 +15,25 @@ import polars as pl
 
 from patient_flow.contracts import rules
 from patient_flow.contracts.tables import BRONZE_EVENTS, COORDINATES, QUARANTINE, SILVER_EVENTS
-from patient_flow.pipeline.steps import StepResult, starts_over, whole_silver
+from patient_flow.pipeline.steps import StepResult, open_complete_silver, retry_on_conflict
 from patient_flow.stores.lake import (
-    NOTHING_CONSUMED,
+    NO_CHECKPOINT,
+    ChangeFeedExpired,
     Conflict,
-    HistoryGone,
     Lake,
     LakeTable,
     RowsWritten,
     spans_of,
     within_spans,
 )
-from patient_flow.transforms.accept import IDENTITY, accept, candidates, identity_reasons, judge, quarantined
+from patient_flow.transforms.accept import IDENTITY, accept, candidates, identity_reasons, quarantined, validate
 from patient_flow.transforms.keys import pseudonym, short_hash
-from patient_flow.transforms.read import Reading, read_events
+from patient_flow.transforms.read import ParserConfig, read_events
 
 PSEUDONYMS = "pseudonyms"
 """Progress of silver: the number of the key that its pseudonyms were made with."""
 ROWS_AT_ONCE = 500_000
-"""Bronze rows that are read and judged at once: bounds memory when a backlog is long."""
+"""Bronze rows that are read and validated at once: bounds memory when a backlog is long."""
 BYTES_AT_ONCE = 256 * 1024 * 1024
 """The same for their bodies; it is what one micro-batch may add to bronze, for one commit is always read whole."""
 
@@ -45,21 +45,21 @@ class KeyRefused(RuntimeError):
     """The key of the pseudonyms is not the one that silver was made with."""
 
 
-@starts_over
-def accept_events(lake: Lake, reading: Reading, *, run_id: str) -> StepResult:
+@retry_on_conflict
+def accept_events(lake: Lake, parser: ParserConfig, *, run_id: str) -> StepResult:
     """New bronze rows that are acceptable, and the first of their identity at the hub, enter silver.
 
     Raises :class:`KeyRefused` when silver has the pseudonyms of another key.
     """
     silver, bronze = lake.open(SILVER_EVENTS), lake.open(BRONZE_EVENTS)
-    with_key = _with_key(silver, reading.secret)
+    with_key = _with_key(silver, parser.secret)
     done = StepResult(SILVER_EVENTS, silver.version)
     since, received = silver.progress(BRONZE_EVENTS.path), 0
     for upto, rows in _not_consumed(silver, bronze):
-        candidate = candidates(judge(read_events(rows, reading)), reading.secret)
-        taken = _take_in_after(lake, since, candidate, {**with_key, BRONZE_EVENTS.path: upto}, run_id=run_id)
+        candidate = candidates(validate(read_events(rows, parser)), parser.secret)
+        taken = _commit_after(lake, since, candidate, {**with_key, BRONZE_EVENTS.path: upto}, run_id=run_id)
         done = replace(taken, written=done.written + taken.written)
-        received, since = received + rows.height, None if upto == NOTHING_CONSUMED else upto
+        received, since = received + rows.height, None if upto == NO_CHECKPOINT else upto
     return replace(
         done,
         consumed={BRONZE_EVENTS.path: bronze.version},
@@ -72,8 +72,8 @@ def accept_events(lake: Lake, reading: Reading, *, run_id: str) -> StepResult:
     )
 
 
-@starts_over
-def _take_in_after(
+@retry_on_conflict
+def _commit_after(
     lake: Lake, since: int | None, candidate: pl.DataFrame, progress: dict[str, int], *, run_id: str
 ) -> StepResult:
     """Takes in ``candidate`` where silver has consumed bronze as far as version ``since``, and records ``progress``.
@@ -83,10 +83,10 @@ def _take_in_after(
     silver = lake.open(SILVER_EVENTS)
     consumed, upto = silver.progress(BRONZE_EVENTS.path), progress[BRONZE_EVENTS.path]
     if consumed != since:
-        if consumed is not None and consumed >= upto > NOTHING_CONSUMED:
+        if consumed is not None and consumed >= upto > NO_CHECKPOINT:
             return StepResult(SILVER_EVENTS, silver.version)
         raise Conflict(f"{SILVER_EVENTS.path} had consumed bronze up to version {since}; now it is {consumed}")
-    written = take_in(silver, candidate, progress, run_id=run_id)
+    written = commit_accepted(silver, candidate, progress, run_id=run_id)
     return StepResult(SILVER_EVENTS, silver.version, written)
 
 
@@ -116,12 +116,12 @@ def _not_consumed(silver: LakeTable, bronze: LakeTable) -> Iterator[tuple[int, p
     """
     since = silver.progress(BRONZE_EVENTS.path)
     if since is not None:
-        with contextlib.suppress(HistoryGone):
+        with contextlib.suppress(ChangeFeedExpired):
             yield from _arrived(bronze, since, bronze.version)
             return
     was_empty = silver.row_count() == 0
     for rows in _all_rows(bronze, bronze.version):
-        yield NOTHING_CONSUMED if since is None else since, rows if was_empty else _without(rows, silver)
+        yield NO_CHECKPOINT if since is None else since, rows if was_empty else _without(rows, silver)
     yield bronze.version, BRONZE_EVENTS.empty().select(_BODY_COLUMNS)
 
 
@@ -144,27 +144,27 @@ def _without(rows: pl.DataFrame, table: LakeTable) -> pl.DataFrame:
     return rows.join(held, on=COORDINATES, how="anti")
 
 
-@starts_over
-def replay(lake: Lake, reading: Reading, *, reason: str | None, run_id: str) -> StepResult:
+@retry_on_conflict
+def replay(lake: Lake, parser: ParserConfig, *, reason: str | None, run_id: str) -> StepResult:
     """Judges quarantined rows (those rejected for ``reason``, else all) again; what is acceptable now enters silver.
 
     :func:`quarantine_events` then lets go of it. Rows that stay rejected are restated as a rebuild would find them.
     """
     silver, quarantine = lake.open(SILVER_EVENTS), lake.open(QUARANTINE)
-    with_key = _with_key(silver, reading.secret)
+    with_key = _with_key(silver, parser.secret)
     held = quarantine.scan()
     if reason is not None:
         held = held.filter(c("reasons").list.contains(reason))
     rows = held.collect()
-    candidate = candidates(judge(read_events(rows.select(_BODY_COLUMNS), reading)), reading.secret)
+    candidate = candidates(validate(read_events(rows.select(_BODY_COLUMNS), parser)), parser.secret)
     # Bronze's progress is stated again as it is: a micro-batch that commits meanwhile makes this commit a conflict.
     progress = {**with_key, QUARANTINE.path: quarantine.version}
     consumed = silver.progress(BRONZE_EVENTS.path)
     if consumed is not None:
         progress[BRONZE_EVENTS.path] = consumed
-    written = take_in(silver, candidate, progress, run_id=run_id)
+    written = commit_accepted(silver, candidate, progress, run_id=run_id)
     rejected = rows.join(_same_identity(silver, candidate), on=COORDINATES, how="anti")
-    quarantine.replace(rejected, _with_reasons(rejected, silver, reading), {}, run_id=run_id)
+    quarantine.replace(rejected, _with_reasons(rejected, silver, parser), {}, run_id=run_id)
     return StepResult(
         SILVER_EVENTS,
         silver.version,
@@ -174,26 +174,28 @@ def replay(lake: Lake, reading: Reading, *, reason: str | None, run_id: str) -> 
     )
 
 
-def take_in(silver: LakeTable, candidate: pl.DataFrame, progress: dict[str, int], *, run_id: str) -> RowsWritten:
+def commit_accepted(
+    silver: LakeTable, candidate: pl.DataFrame, progress: dict[str, int], *, run_id: str
+) -> RowsWritten:
     """Commits the candidates that are the first of their identity; those they displace leave silver."""
     accepted = accept(candidate, _same_identity(silver, candidate))
     return silver.replace(accepted.displaced, accepted.rows, progress, run_id=run_id)
 
 
-@starts_over
-def quarantine_events(lake: Lake, reading: Reading, *, now: datetime, run_id: str) -> StepResult:
+@retry_on_conflict
+def quarantine_events(lake: Lake, parser: ParserConfig, *, now: datetime, run_id: str) -> StepResult:
     """Bronze rows that silver did not accept enter quarantine; rows it has accepted since leave it."""
-    quarantine, silver, bronze = lake.open(QUARANTINE), whole_silver(lake), lake.open(BRONZE_EVENTS)
-    _with_key(silver, reading.secret)
+    quarantine, silver, bronze = lake.open(QUARANTINE), open_complete_silver(lake), lake.open(BRONZE_EVENTS)
+    _with_key(silver, parser.secret)
     consumed = silver.progress(BRONZE_EVENTS.path)
     followed = (quarantine.progress(BRONZE_EVENTS.path), quarantine.progress(SILVER_EVENTS.path))
     if consumed is None or followed == (consumed, silver.version):
         return StepResult(QUARANTINE, quarantine.version)
     moves = _moves(quarantine, silver, bronze, consumed)
-    rows = _with_reasons(moves.entering.with_columns(rejected_at=pl.lit(now)), silver, reading)
+    rows = _with_reasons(moves.entering.with_columns(rejected_at=pl.lit(now)), silver, parser)
     progress = {BRONZE_EVENTS.path: consumed, SILVER_EVENTS.path: silver.version}
     before = pl.concat([moves.leaving, moves.affected])
-    after = pl.concat([rows, _with_reasons(moves.affected, silver, reading)])
+    after = pl.concat([rows, _with_reasons(moves.affected, silver, parser)])
     written = quarantine.replace(before, after, progress, run_id=run_id)
     reasons = rows.select(c("reasons").explode()).to_series().value_counts()
     return StepResult(
@@ -227,7 +229,7 @@ def _moves(quarantine: LakeTable, silver: LakeTable, bronze: LakeTable, consumed
     """What follows from the changes of silver, and of bronze up to ``consumed``; if they are gone, from all rows."""
     since, since_silver = quarantine.progress(BRONZE_EVENTS.path), quarantine.progress(SILVER_EVENTS.path)
     if since is not None and since_silver is not None:
-        with contextlib.suppress(HistoryGone):
+        with contextlib.suppress(ChangeFeedExpired):
             return _moves_since(quarantine, silver, bronze, since, since_silver, consumed)
     return _moves_of_all(quarantine, silver, bronze, consumed)
 
@@ -263,22 +265,22 @@ def _moves_of_all(quarantine: LakeTable, silver: LakeTable, bronze: LakeTable, c
     return _Moves(pl.concat(entering), leaving, staying, received)
 
 
-def _with_reasons(rows: pl.DataFrame, silver: LakeTable, reading: Reading) -> pl.DataFrame:
+def _with_reasons(rows: pl.DataFrame, silver: LakeTable, parser: ParserConfig) -> pl.DataFrame:
     """Quarantine rows of ``rows`` (bodies and ``rejected_at``), with the rules they break today.
 
     Where they break none, it is their identity that is taken.
     """
-    parts = (_judged(part, silver, reading) for part in rows.iter_slices(ROWS_AT_ONCE))
+    parts = (_validated(part, silver, parser) for part in rows.iter_slices(ROWS_AT_ONCE))
     return pl.concat([QUARANTINE.empty(), *parts])
 
 
-def _judged(rows: pl.DataFrame, silver: LakeTable, reading: Reading) -> pl.DataFrame:
-    judged = judge(read_events(rows.select(_BODY_COLUMNS), reading))
-    losers = candidates(judged, reading.secret)
+def _validated(rows: pl.DataFrame, silver: LakeTable, parser: ParserConfig) -> pl.DataFrame:
+    validated = validate(read_events(rows.select(_BODY_COLUMNS), parser))
+    losers = candidates(validated, parser.secret)
     taken = identity_reasons(losers, _same_identity(silver, losers))
     rejected = (
         rows.select(*_BODY_COLUMNS, "rejected_at")
-        .join(judged.select(*COORDINATES, "hospital_id", broken="reasons"), on=COORDINATES, how="left")
+        .join(validated.select(*COORDINATES, "hospital_id", broken="reasons"), on=COORDINATES, how="left")
         .join(taken, on=COORDINATES, how="left")
         .join(losers.select(*COORDINATES, "event_key"), on=COORDINATES, how="left")
         .with_columns(

@@ -38,7 +38,7 @@ class StepResult:
     newest_event_at: datetime | None = None
 
 
-def starts_over(step: Callable[P, StepResult]) -> Callable[P, StepResult]:
+def retry_on_conflict(step: Callable[P, StepResult]) -> Callable[P, StepResult]:
     """Runs ``step`` again when another writer committed first: it reads its progress anew and finds less to do."""
 
     @functools.wraps(step)
@@ -58,7 +58,7 @@ def is_up_to_date(target: LakeTable, *sources: LakeTable) -> bool:
     return all(target.progress(source.table.path) == source.version for source in sources)
 
 
-def whole_silver(lake: Lake) -> LakeTable:
+def open_complete_silver(lake: Lake) -> LakeTable:
     """Silver, for the steps that read it.
 
     Raises ``Conflict`` while a rebuild has not filled it again: what is made of half of it would replace what is there.

@@ -13,14 +13,14 @@ import polars as pl
 from patient_flow.contracts.tables import COORDINATES, SILVER_EVENTS, TEXTS
 from patient_flow.transforms import accept, dimensions, facts, visits
 from patient_flow.transforms.bodies import Interpreter
-from patient_flow.transforms.read import Reading, read_events
+from patient_flow.transforms.read import ParserConfig, read_events
 
 ACCEPTED, REJECTED = "accepted", "rejected"
 DAY = "day"
 """UTC day (days since 1970): all events of one identity share theirs, and a day's events are a part of silver."""
 OUTCOME = "outcome"
 
-JUDGED = pl.Schema(
+VALIDATED = pl.Schema(
     {**SILVER_EVENTS.schema, "body": pl.Binary(), "reasons": TEXTS, OUTCOME: pl.String(), DAY: pl.Int32()}
 )
 """Every bronze row: as silver would hold it, but under its own identifiers, or with its body and why it is rejected."""
@@ -29,21 +29,21 @@ c = pl.col
 
 
 @dataclass(frozen=True)
-class Judge:
-    """Bronze rows → :data:`JUDGED`, each by itself: bodies read, rules applied. See ``transforms.read.Reading``."""
+class Validator:
+    """Bronze rows → :data:`VALIDATED`, each by itself: bodies read, rules applied."""
 
     departments: pl.DataFrame
     mappings: tuple[Interpreter, ...] = ()
     formats: tuple[Interpreter, ...] = ()
 
     def __call__(self, bronze: pl.DataFrame) -> pl.DataFrame:
-        """The judged rows; the identities are still to be compared."""
-        reading = Reading(self.departments, "", self.mappings, self.formats)
-        judged = accept.judge(read_events(bronze, reading))
-        broken = judged.filter(c("reasons").list.len() > 0)
+        """The validated rows; the identities are still to be compared."""
+        parser = ParserConfig(self.departments, "", self.mappings, self.formats)
+        validated = accept.validate(read_events(bronze, parser))
+        broken = validated.filter(c("reasons").list.len() > 0)
         rows = pl.concat(
             [
-                accept.identified(judged).with_columns(
+                accept.with_raw_ids(validated).with_columns(
                     reasons=pl.lit([], dtype=TEXTS), **{DAY: _day("event_time"), OUTCOME: pl.lit(ACCEPTED)}
                 ),
                 broken.select(
@@ -56,11 +56,11 @@ class Judge:
             ],
             how="diagonal",
         )
-        return rows.join(bronze.select(*COORDINATES, "body"), on=COORDINATES, how="left").select(JUDGED.names())
+        return rows.join(bronze.select(*COORDINATES, "body"), on=COORDINATES, how="left").select(VALIDATED.names())
 
 
-def choose_first(day: pl.DataFrame) -> pl.DataFrame:
-    """All judged rows of one day → the same, where of each identity only the first at the hub is still accepted.
+def deduplicate(day: pl.DataFrame) -> pl.DataFrame:
+    """All validated rows of one day → the same, where of each identity only the first at the hub is still accepted.
 
     Those accepted lose their body: what is staged of them is what silver will hold.
     """
@@ -75,7 +75,7 @@ def choose_first(day: pl.DataFrame) -> pl.DataFrame:
             **{OUTCOME: pl.when(is_taken).then(pl.lit(REJECTED)).otherwise(OUTCOME)},
         )
         .with_columns(body=pl.when(c(OUTCOME) == REJECTED).then("body"))
-        .select(JUDGED.names())
+        .select(VALIDATED.names())
     )
 
 

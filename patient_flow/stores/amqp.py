@@ -23,7 +23,7 @@ _WIDTHS = {4: 0, 5: 1, 6: 2, 7: 4, 8: 8, 9: 16}
 _SMALL_MAP, _LARGE_MAP = 0xC1, 0xD1
 
 
-def tolerate() -> None:
+def patch_decoder() -> None:
     """From now on the client decodes as :func:`decode` does."""
     from azure.eventhub._pyamqp import receiver
 
@@ -31,7 +31,7 @@ def tolerate() -> None:
     client.decode_payload = decode
 
 
-def shake_hands_in_time() -> None:
+def patch_handshake_timeout() -> None:
     """From now on the client waits :data:`HANDSHAKE_SECONDS` for an answer, under TLS and in AMQP's greeting."""
     from azure.eventhub._pyamqp import _transport
 

@@ -73,11 +73,11 @@ class Cluster:
     def __init__(self, remote: str) -> None:
         self._place = _without_parameters(remote)
         self._session = self._connect(remote)
-        with self._complaints():
+        with self._wrap_spark_errors():
             self._session.conf.set("spark.sql.session.timeZone", "UTC")
             # Spark's own default for Parquet is an old type without a zone.
             self._session.conf.set("spark.sql.parquet.outputTimestampType", "TIMESTAMP_MICROS")
-            self._expect_able_workers()
+            self._check_worker_environment()
 
     def __enter__(self) -> Cluster:
         return self
@@ -95,7 +95,7 @@ class Cluster:
     def rows(self, table: Pinned, columns: Iterable[str]) -> Rows:
         """``columns`` of a Delta table as it was at its pinned version. The cluster has its own right to read it."""
         schema = pl.Schema({name: table.table.schema[name] for name in columns})
-        with self._complaints():
+        with self._wrap_spark_errors():
             read = self._session.read.format("delta").option("versionAsOf", str(table.version)).load(table.uri)
             return Rows(read.select(*schema.names()), schema, self)
 
@@ -125,10 +125,10 @@ class Cluster:
                 f"no Spark Connect server answers at {self._place} within {SECONDS_TO_CONNECT} s: check --remote, the "
                 "network between here and there, and whether it wants use_ssl=true"
             ) from None
-        with self._complaints():
+        with self._wrap_spark_errors():
             return SparkSession.builder.channelBuilder(builder).create()
 
-    def _expect_able_workers(self) -> None:
+    def _check_worker_environment(self) -> None:
         """Asks a worker what it has. The question is sent whole, for the worker may know nothing of this package."""
 
         def installed() -> dict[str, str]:
@@ -185,7 +185,7 @@ class Cluster:
             )
 
     @contextlib.contextmanager
-    def _complaints(self) -> Iterator[None]:
+    def _wrap_spark_errors(self) -> Iterator[None]:
         """The client's exceptions as one line each."""
         import grpc
         from pyspark.errors import PySparkException
@@ -209,13 +209,13 @@ class Rows:
 
     def each(self, function: Fold, schema: pl.Schema) -> Rows:
         """``function`` of the rows, a number of them at a time, as they come: it must not look from row to row."""
-        with self._cluster._complaints():  # the client asks the server for columns even before anything runs
+        with self._cluster._wrap_spark_errors():  # the client asks the server for columns even before anything runs
             made = self._frame.mapInArrow(lambda batches: _each(function, schema, batches), _ddl(schema))
         return Rows(made, schema, self._cluster)
 
     def per(self, key: str, function: Fold, schema: pl.Schema) -> Rows:
         """``function`` of all rows that share their ``key``; they must fit into the memory of one worker."""
-        with self._cluster._complaints():
+        with self._cluster._wrap_spark_errors():
             made = self._frame.groupBy(key).applyInArrow(lambda table: _per(function, schema, table), _ddl(schema))
         return Rows(made, schema, self._cluster)
 
@@ -243,12 +243,12 @@ class Rows:
         """The rows once for each value of ``name`` that ``others`` have with the same ``column``."""
         pairs = others._frame.select(column, name).distinct()
         schema = pl.Schema({**self._schema, name: others._schema[name]})
-        with self._cluster._complaints():
+        with self._cluster._wrap_spark_errors():
             return Rows(self._frame.join(pairs, column).select(*schema.names()), schema, self._cluster)
 
     def write(self, uri: str, partition_by: Iterable[str]) -> None:
         """Makes the rows and writes them as a Delta table of their own: a reader sees all of them or none."""
-        with self._cluster._complaints():
+        with self._cluster._wrap_spark_errors():
             self._frame.write.format("delta").mode("overwrite").partitionBy(*partition_by).save(uri)
 
 

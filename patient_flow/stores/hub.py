@@ -52,7 +52,7 @@ class HubError(RuntimeError):
     """The hub could not be read; the message says what to do. A later try may succeed."""
 
 
-class HubSilent(HubError):
+class HubTimeout(HubError):
     """The hub did not say in time what it holds."""
 
 
@@ -97,12 +97,12 @@ class Slice:
 class Drained:
     """What was read: of each slice a prefix (:data:`EVENT_SCHEMA`).
 
-    ``error`` says why not all of it, if it failed; ``is_cut_short`` that more could have been read at once.
+    ``error`` says why not all of it, if it failed; ``limit_reached`` that more could have been read at once.
     """
 
     events: pl.DataFrame
     error: HubError | None = None
-    is_cut_short: bool = False
+    limit_reached: bool = False
 
 
 class Hub:
@@ -126,7 +126,7 @@ class Hub:
     def peek(self) -> HubState:
         """What the hub holds now; reads no event. Raises :class:`HubError` when it cannot be reached.
 
-        In front of a hub that says nothing it may take for ever: ``looking.peek`` does not.
+        In front of a hub that says nothing it may take for ever: ``hub_probe.peek`` does not.
         """
         with self._client() as client, ThreadPoolExecutor(max_workers=8) as pool:
             properties = client.get_eventhub_properties()
@@ -145,7 +145,7 @@ class Hub:
         """
         received: list[_Received] = []
         errors: list[HubError] = []
-        is_cut_short = False
+        limit_reached = False
         with self._client() as client:
             for part in sorted(slices, key=lambda part: part.upto - part.after):
                 share = max_bytes // (len(slices) - len(received))
@@ -157,18 +157,18 @@ class Hub:
                 except HubError as error:
                     errors.append(error)
                 else:
-                    is_cut_short |= reading.last < part.upto and (reading.is_full or time.monotonic() >= deadline)
+                    limit_reached |= reading.last < part.upto and (reading.is_full or time.monotonic() >= deadline)
                 max_bytes -= reading.bytes
         rows = [row for reading in received for row in reading.rows]
         events = pl.DataFrame(rows, schema=EVENT_SCHEMA, orient="row")
-        return Drained(events, _one_error(errors), is_cut_short)
+        return Drained(events, _one_error(errors), limit_reached)
 
     @contextmanager
     def _client(self) -> Iterator[EventHubConsumerClient]:
         from azure.eventhub import EventHubConsumerClient
 
-        amqp.tolerate()
-        amqp.shake_hands_in_time()
+        amqp.patch_decoder()
+        amqp.patch_handshake_timeout()
         options: dict[str, Any] = {
             "consumer_group": self.consumer_group,
             "eventhub_name": self.name,

@@ -28,7 +28,7 @@ from patient_flow.stores.staging import Staging
 Progress = Mapping[str, int]
 """Source → its version (a Delta version, a sequence number) up to which a table has consumed it."""
 
-NOTHING_CONSUMED = -1
+NO_CHECKPOINT = -1
 """Recorded to forget progress: delta-rs can overwrite a recorded version but not remove it."""
 
 
@@ -90,7 +90,7 @@ class SchemaDrift(LakeError):
     """A table of the lake was made by another version of this package, in a way that cannot be mended in passing."""
 
 
-class HistoryGone(LakeError):
+class ChangeFeedExpired(LakeError):
     """The changes asked for are no longer kept; read the whole table instead."""
 
 
@@ -149,7 +149,7 @@ class LakeTable:
     def progress(self, source: str) -> int | None:
         """Version of ``source`` up to which this table has consumed it; None if it never did, or was reset."""
         version = self._handle.transaction_version(source)
-        return None if version == NOTHING_CONSUMED else version
+        return None if version == NO_CHECKPOINT else version
 
     def scan(self) -> pl.LazyFrame:
         """All rows at the pinned version."""
@@ -167,8 +167,8 @@ class LakeTable:
     ) -> Iterator[pl.DataFrame]:
         """All rows at the pinned version, or at an earlier one, once each and at most ``rows`` at a time.
 
-        They are fewer when they hold about ``max_bytes`` in the column ``weighed``. Raises :class:`HistoryGone` when
-        the earlier version is no longer kept.
+        They are fewer when they hold about ``max_bytes`` in the column ``weighed``. Raises
+        :class:`ChangeFeedExpired` when the earlier version is no longer kept.
         """
         everything = self.scan() if version is None else self.at(version)
         with self._explained("read"):
@@ -233,7 +233,7 @@ class LakeTable:
         return found if isinstance(found, datetime) else None
 
     def at(self, version: int) -> pl.LazyFrame:
-        """All rows at an earlier ``version``. Raises :class:`HistoryGone` when it is no longer kept."""
+        """All rows at an earlier ``version``. Raises :class:`ChangeFeedExpired` when it is no longer kept."""
         if version == self.version:
             return self.scan()
         return pl.scan_delta(self._older(version)).select(self.table.schema.names())
@@ -245,13 +245,13 @@ class LakeTable:
             raise _unread(error, f"version {version} of {self.table.path}") from error
 
     def as_of(self, version: int) -> LakeTable:
-        """This table, pinned at an earlier ``version``. Raises :class:`HistoryGone` when it is no longer kept."""
+        """This table, pinned at an earlier ``version``. Raises :class:`ChangeFeedExpired` when it is no longer kept."""
         return LakeTable(self.table, self._older(version), self._storage_options)
 
     def row_count(self, version: int | None = None) -> int:
         """Rows at the pinned version, or at an earlier one, from the log's statistics.
 
-        Raises :class:`HistoryGone` when the earlier version is no longer kept.
+        Raises :class:`ChangeFeedExpired` when the earlier version is no longer kept.
         """
         handle = self._handle if version in (None, self.version) else self._older(int(version or 0))
         return int(self._files(handle)["num_records"].sum())
@@ -270,7 +270,7 @@ class LakeTable:
 
         When ``since`` is None, the whole table counts as added. ``columns`` limits what is read (the key is always
         there), not what counts as a change: a row that changed elsewhere is on both sides, looking the same. Raises
-        :class:`HistoryGone` when the change feed no longer reaches back to ``since``.
+        :class:`ChangeFeedExpired` when the change feed no longer reaches back to ``since``.
         """
         upto = self.version if upto is None else upto
         wanted = list(dict.fromkeys([*self.table.key, *(columns or self.table.schema.names())]))
@@ -294,7 +294,7 @@ class LakeTable:
         """:meth:`changes` after version ``since``; where they are no longer kept, the whole table counts as added."""
         try:
             return self.changes(since, columns)
-        except HistoryGone:
+        except ChangeFeedExpired:
             return self.changes(None, columns)
 
     def versions_in_steps(
@@ -309,8 +309,8 @@ class LakeTable:
         """Versions at which to stop on the way from ``since`` to ``upto`` (else the pinned one).
 
         Between two of them at most ``rows`` were added, and ``max_bytes`` in the column ``weighed``, unless one commit
-        added more: for consumers that must not read a long backlog at once. Raises :class:`HistoryGone` when the change
-        feed no longer reaches back to ``since``.
+        added more: for consumers that must not read a long backlog at once. Raises
+        :class:`ChangeFeedExpired` when the change feed no longer reaches back to ``since``.
         """
         upto = self.version if upto is None else upto
         if since == upto:
@@ -348,7 +348,7 @@ class LakeTable:
         read: Callable[[Any], pl.DataFrame] = pl.DataFrame,
     ) -> pl.DataFrame:
         if since > upto:
-            raise HistoryGone(f"{self.table.path} is at version {upto}, older than {since}: it was replaced")
+            raise ChangeFeedExpired(f"{self.table.path} is at version {upto}, older than {since}: it was replaced")
         try:
             # Not ``allow_out_of_range``: it would make an empty feed of one whose log was cleaned up.
             return read(self._handle.load_cdf(starting_version=since + 1, ending_version=upto, columns=list(columns)))
@@ -491,7 +491,7 @@ class LakeTable:
         with self._explained("checkpoint"):
             self._handle.create_checkpoint()
 
-    def forget_old_log(self) -> None:
+    def clean_up_log(self) -> None:
         """Deletes logs older than their retention: the changes in them can no longer be read."""
         with self._explained("clean up the log of"):
             self._handle.cleanup_metadata()
@@ -678,9 +678,9 @@ def _pieces(feed: Iterable[ArrowStream]) -> Iterator[ArrowStream]:
 
 
 def _unread(error: Exception, what: str) -> LakeError:
-    """:class:`HistoryGone` where a log was cleaned up or a file deleted; not where a network failed."""
+    """:class:`ChangeFeedExpired` where a log was cleaned up or a file deleted; not where a network failed."""
     if any(said in str(error) for said in _GONE):
-        return HistoryGone(f"no longer kept: {what}")
+        return ChangeFeedExpired(f"no longer kept: {what}")
     return LakeError(f"cannot read {what}: {_one_line(error)}")
 
 

@@ -20,7 +20,7 @@ from deltalake.exceptions import DeltaError
 FOLDER = "_rebuild"
 
 
-class StagingGone(RuntimeError):
+class StagingExpired(RuntimeError):
     """What was staged is no longer there; the message says what to do."""
 
 
@@ -85,6 +85,6 @@ def _expected() -> Iterator[None]:
     try:
         yield
     except (DeltaError, OSError) as error:
-        raise StagingGone(
+        raise StagingExpired(
             "what the cluster had made is gone: another rebuild has begun since; start this one again when it has ended"
         ) from error

@@ -28,21 +28,21 @@ class Accepted:
     displaced: pl.DataFrame
 
 
-def judge(read: pl.DataFrame) -> pl.DataFrame:
+def validate(read: pl.DataFrame) -> pl.DataFrame:
     """``read`` with ``reasons`` (quarantine rules broken; empty for a candidate) and ``quality_flags``."""
     return read.with_columns(
         reasons=_broken(read, rules.QUARANTINE_RULES), quality_flags=_broken(read, rules.FLAG_RULES)
     )
 
 
-def candidates(judged: pl.DataFrame, secret: str) -> pl.DataFrame:
-    """The events of ``judged`` that break no quarantine rule, as silver rows (identity not yet looked at)."""
-    return pseudonymise(identified(judged), secret)
+def candidates(validated: pl.DataFrame, secret: str) -> pl.DataFrame:
+    """The events of ``validated`` that break no quarantine rule, as silver rows (identity not yet looked at)."""
+    return pseudonymise(with_raw_ids(validated), secret)
 
 
-def identified(judged: pl.DataFrame) -> pl.DataFrame:
+def with_raw_ids(validated: pl.DataFrame) -> pl.DataFrame:
     """:func:`candidates` before they get their pseudonyms: under their own identifiers, keys and short hashes null."""
-    valid = judged.filter(pl.col("reasons").list.len() == 0)
+    valid = validated.filter(pl.col("reasons").list.len() == 0)
     return valid.with_columns(
         event_key=pl.lit(None),
         event_month=pl.col("event_time").dt.strftime("%Y-%m"),

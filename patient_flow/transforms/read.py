@@ -32,7 +32,7 @@ _LATEST = datetime(9999, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
-class Reading:
+class ParserConfig:
     """What reading needs besides the bodies.
 
     ``departments`` has hospital_id and department of the reference list; ``secret`` keys the pseudonyms.
@@ -46,20 +46,20 @@ class Reading:
     formats: tuple[bodies.Interpreter, ...] = ()
 
 
-def read_events(bronze: pl.DataFrame, reading: Reading) -> pl.DataFrame:
+def read_events(bronze: pl.DataFrame, parser: ParserConfig) -> pl.DataFrame:
     """The read frame of ``bronze`` (needs the hub coordinates, ``enqueued_at`` and ``body``).
 
     Columns: coordinates, ``enqueued_at``, every contract field typed, ``<field>_unusable`` marks, ``is_unreadable``,
     ``is_unsupported``, ``states_event_time``, ``department_is_listed``, ``extra``, ``body_hash``, and the raw
     ``visit_id`` and ``patient_id`` (see :func:`pseudonymise`).
     """
-    stated = state_fields(bronze["body"], reading.mappings, reading.formats)
+    stated = parse_bodies(bronze["body"], parser.mappings, parser.formats)
     frame = pl.concat([bronze.select(*COORDINATES, "enqueued_at"), stated], how="horizontal")
     return (
         frame.pipe(_clean_texts)
         .pipe(_parse_times)
         .pipe(_recognise_values)
-        .pipe(_spell_departments, reading.departments)
+        .pipe(_spell_departments, parser.departments)
         .with_columns(
             visit_id=pl.when(pl.col("event_type") == events.SNAPSHOT)
             .then(pl.coalesce("visit_id", _derived_visit()))
@@ -92,7 +92,7 @@ def pseudonymise(frame: pl.DataFrame, secret: str) -> pl.DataFrame:
     )
 
 
-def state_fields(
+def parse_bodies(
     body: pl.Series, mappings: tuple[bodies.Interpreter, ...] = (), formats: tuple[bodies.Interpreter, ...] = ()
 ) -> pl.DataFrame:
     """The contract fields of each body, lightly typed: texts and timestamps as text, numbers in range or null.
@@ -100,7 +100,7 @@ def state_fields(
     Adds ``<field>_unusable`` marks, ``extra``, ``digest`` (hexadecimal SHA-256 of the canonical body),
     ``is_unreadable`` and ``is_unsupported``.
     """
-    fields, careful, broken = _state_each(body, mappings, formats)
+    fields, careful, broken = _parse_each(body, mappings, formats)
     digests = [bodies.digest_of(item) for item in fields]
     extra: list[str | None] = [None] * len(fields)
     for row, statement in careful.items():
@@ -120,7 +120,7 @@ def state_fields(
     )
 
 
-def _state_each(
+def _parse_each(
     body: pl.Series, mappings: tuple[bodies.Interpreter, ...], formats: tuple[bodies.Interpreter, ...]
 ) -> tuple[list[bodies.Fields], dict[int, bodies.Statement], dict[int, bool]]:
     """Fields of every row; the statements of rows read carefully; rows without one (True: a known, other message)."""

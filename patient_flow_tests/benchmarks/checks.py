@@ -49,7 +49,7 @@ def measure(folder: str, first_visit: int, *, with_audit: bool) -> None:
     def timed(part: str, began: float) -> None:
         spent[part] += time.perf_counter() - began
 
-    def judge(table: tables.Table) -> None:
+    def validate(table: tables.Table) -> None:
         began = time.perf_counter()
         look = checks.Look(services, table, loaded if table.warehouse else {})
         for check, found in checks.CHECKED[table.path]:
@@ -59,15 +59,15 @@ def measure(folder: str, first_visit: int, *, with_audit: bool) -> None:
         timed("checks", began)
 
     history.append(lake, history.events(first_visit, BATCH // history.EVENTS_A_VISIT))
-    judge(tables.BRONZE_EVENTS)
+    validate(tables.BRONZE_EVENTS)
     began = time.perf_counter()
     silver.accept_events(lake, history.READING, run_id="benchmark")
     timed("steps", began)
-    judge(tables.SILVER_EVENTS)
+    validate(tables.SILVER_EVENTS)
     began = time.perf_counter()
     silver.quarantine_events(lake, history.READING, now=now, run_id="benchmark")
     timed("steps", began)
-    judge(tables.QUARANTINE)
+    validate(tables.QUARANTINE)
     steps = gold.all_steps(lake, history.DEPARTMENTS, history.ZONE, run_id="benchmark")
     while True:
         began = time.perf_counter()
@@ -75,7 +75,7 @@ def measure(folder: str, first_visit: int, *, with_audit: bool) -> None:
         timed("steps", began)
         if result is None:
             break
-        judge(result.table)
+        validate(result.table)
     began = time.perf_counter()
     load.load_warehouse(lake, services.warehouse, tables.WAREHOUSE_TABLES, now=now, run_id="benchmark")
     timed("load", began)

@@ -15,7 +15,7 @@ from patient_flow.pipeline import gold, silver
 from patient_flow.pipeline.maintenance import maintain
 from patient_flow.stores.lake import Lake
 from patient_flow.stores.reference import read_departments
-from patient_flow.transforms.read import Reading
+from patient_flow.transforms.read import ParserConfig
 
 VISITS_A_DAY = 10_000
 EVENTS_A_VISIT = 4
@@ -26,7 +26,7 @@ CORRECTED = 0.01
 START = datetime(2023, 1, 1, tzinfo=UTC)
 ZONE = "Europe/Paris"
 DEPARTMENTS = read_departments()
-READING = Reading(DEPARTMENTS, "benchmark")
+READING = ParserConfig(DEPARTMENTS, "benchmark")
 NAMES = ("Emergency", "Surgery", "ICU", "Pediatrics", "Maternity", "Oncology", "Cardiology")
 
 c = pl.col

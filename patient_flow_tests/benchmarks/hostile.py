@@ -20,8 +20,8 @@ from patient_flow.contracts import events
 from patient_flow.contracts.tables import INSTANT
 from patient_flow.dialects import fhir, hl7
 from patient_flow.stores.reference import read_departments
-from patient_flow.transforms.accept import candidates, judge
-from patient_flow.transforms.read import Reading, read_events
+from patient_flow.transforms.accept import candidates, validate
+from patient_flow.transforms.read import ParserConfig, read_events
 
 NASTY: list[object] = [None, True, -1, 10**400, 1e308, [], {}, [[[]]], {"a": {"b": []}}]
 NASTY += ["", " ", "\x00", "a" * 70, "1e400"]
@@ -69,7 +69,7 @@ def main() -> None:
     options.add_argument("--seed", type=int, default=1)
     asked = options.parse_args()
     chance = random.Random(asked.seed)
-    reading = Reading(read_departments(), "k", formats=(hl7.interpret, fhir.interpret))
+    parser = ParserConfig(read_departments(), "k", formats=(hl7.interpret, fhir.interpret))
     began, accepted, rejected, reasons = time.perf_counter(), 0, 0, set[str]()
     for start in range(0, asked.bodies, AT_ONCE):
         count = min(AT_ONCE, asked.bodies - start)
@@ -82,7 +82,7 @@ def main() -> None:
                 "body": pl.Series([body(chance) for _ in range(count)], dtype=pl.Binary),
             }
         )
-        judged = judge(read_events(bronze, reading))
+        judged = validate(read_events(bronze, parser))
         fine = candidates(judged, "k").height
         refused = judged.filter(pl.col("reasons").list.len() > 0).height
         assert judged["sequence_number"].equals(bronze["sequence_number"])

@@ -2,7 +2,7 @@
 
     python -m patient_flow_tests.benchmarks.reading --events 300000
 
-The typed columns are what ``state_fields`` gives without the digest, plus parsed timestamps; the whole read frame (with
+The typed columns are what ``parse_bodies`` gives without the digest, plus parsed timestamps; the whole read frame (with
 digest, departments and defaults) and the judgement are shown as well. Rounds alternate, so noise hits all alike.
 """
 
@@ -29,7 +29,7 @@ c = pl.col
 
 def typed_columns(body: pl.Series) -> pl.DataFrame:
     """Typed columns alone: what parsing costs."""
-    fields, _, _ = read._state_each(body, (), ())
+    fields, _, _ = read._parse_each(body, (), ())
     columns = [read._column(name, [getattr(item, name) for item in fields]) for name in bodies.Fields.__struct_fields__]
     frame = pl.DataFrame(columns)
     return frame.with_columns(read.parse_timestamps(frame[name]) for name in events.TIME_FIELDS)
@@ -49,12 +49,12 @@ def main() -> None:
     )
     body = bronze["body"]
     texts = body.to_list()
-    judged = accept.judge(read.read_events(bronze, history.READING))
+    judged = accept.validate(read.read_events(bronze, history.READING))
     ways: dict[str, Callable[[], object]] = {
         "json.loads loop": lambda: [json.loads(text) for text in texts],
         "typed columns": lambda: typed_columns(body),
         "read frame": lambda: read.read_events(bronze, history.READING),
-        "read and judged": lambda: accept.judge(read.read_events(bronze, history.READING)),
+        "read and judged": lambda: accept.validate(read.read_events(bronze, history.READING)),
         "silver rows of judged": lambda: accept.candidates(judged, history.READING.secret),
     }
     seconds: dict[str, list[float]] = {name: [] for name in ways}

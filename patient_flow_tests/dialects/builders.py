@@ -14,7 +14,7 @@ from patient_flow.contracts.tables import INSTANT
 from patient_flow.dialects import fhir, hl7, mapping
 from patient_flow.transforms import accept
 from patient_flow.transforms.bodies import Interpreter
-from patient_flow.transforms.read import Reading, read_events
+from patient_flow.transforms.read import ParserConfig, read_events
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 """When every event of a test reaches the hub."""
@@ -107,7 +107,7 @@ def _judged(events: Iterable[bytes | Mapping[str, Any]], text: str) -> pl.DataFr
         },
         schema_overrides={"sequence_number": pl.Int64},
     )
-    return accept.judge(read_events(bronze, Reading(_departments(), SECRET, interpreters(text))))
+    return accept.validate(read_events(bronze, ParserConfig(_departments(), SECRET, interpreters(text))))
 
 
 def _departments() -> pl.DataFrame:

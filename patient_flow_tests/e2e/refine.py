@@ -40,9 +40,9 @@ def run(step: str, services: Services) -> None:
     lake, zone, now = services.lake, services.settings.timezone, datetime.now(UTC)
     match step:
         case "accept_events":
-            silver.accept_events(lake, services.reading, run_id="refine")
+            silver.accept_events(lake, services.parser, run_id="refine")
         case "quarantine_events":
-            silver.quarantine_events(lake, services.reading, now=now, run_id="refine")
+            silver.quarantine_events(lake, services.parser, now=now, run_id="refine")
         case "dim_department":
             gold.dim_department(lake, services.departments, run_id="refine")
         case "dim_time" | "kpi_department_day" | "data_quality_day":

@@ -19,8 +19,8 @@ from patient_flow.contracts import tables
 from patient_flow.pipeline import distributed, incremental, workers
 from patient_flow.stores.cluster import Cluster, ClusterError
 from patient_flow.stores.lake import Lake, LakeTable
-from patient_flow.stores.staging import Staged, Staging, StagingGone
-from patient_flow.transforms.read import Reading
+from patient_flow.stores.staging import Staged, Staging, StagingExpired
+from patient_flow.transforms.read import ParserConfig
 from patient_flow_tests.builders import (
     EVENT_STEPS,
     NOW,
@@ -186,9 +186,9 @@ def test_a_rebuild_that_was_killed_is_simply_started_again(
 
 def rebuilt(lake: Lake, remote: str, run_id: str = "test") -> None:
     """In this process."""
-    reading = Reading(DEPARTMENTS, SECRET)
+    parser = ParserConfig(DEPARTMENTS, SECRET)
     with Cluster(remote) as cluster:
-        for _ in distributed.rebuild(lake, cluster, reading, DEPARTMENTS, ZONE, now=NOW, run_id=run_id):
+        for _ in distributed.rebuild(lake, cluster, parser, DEPARTMENTS, ZONE, now=NOW, run_id=run_id):
             pass
 
 
@@ -297,8 +297,8 @@ def test_a_micro_batch_in_the_middle_of_a_rebuild_loses_nothing(
 def test_the_key_of_the_pseudonyms_does_not_go_to_the_cluster() -> None:
     from pyspark import cloudpickle
 
-    reading = Reading(DEPARTMENTS, SECRET)
-    sent = cloudpickle.dumps(workers.Judge(reading.departments, reading.mappings, reading.formats))
+    parser = ParserConfig(DEPARTMENTS, SECRET)
+    sent = cloudpickle.dumps(workers.Judge(parser.departments, parser.mappings, parser.formats))
     assert SECRET.encode() not in sent
 
 
@@ -338,7 +338,7 @@ def test_of_two_rebuilds_at_once_the_earlier_one_is_told(
 
     monkeypatch.setattr(Staging, "open", overtaken)
     before = contents(lake, table)
-    with pytest.raises(StagingGone, match="another rebuild has begun"):
+    with pytest.raises(StagingExpired, match="another rebuild has begun"):
         rebuilt(lake, remote)
     assert contents(lake, table).equals(before)
 

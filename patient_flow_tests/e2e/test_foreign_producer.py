@@ -166,12 +166,12 @@ def test_a_rebuild_mends_rows_that_somebody_changed_in_the_warehouse(story: Stor
 def test_mending_loads_only_the_tables_that_differ(story: Story) -> None:
     before = stars(story.warehouse, digits=6)
     change(story.warehouse, 'DELETE FROM "DataQualityDay"')
-    said = command(story, "warehouse", "mend")
+    said = command(story, "warehouse", "reload")
     assert [line for line in said.splitlines() if line.startswith("warehouse ")] == said.splitlines()
     assert "DataQualityDay" in said
     assert "DimPatient" not in said
     assert stars(story.warehouse, digits=6) == before
-    assert "lake and warehouse agree" in command(story, "warehouse", "mend")
+    assert "lake and warehouse agree" in command(story, "warehouse", "reload")
 
 
 def test_a_second_run_changes_nothing(story: Story) -> None:

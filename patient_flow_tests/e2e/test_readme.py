@@ -23,7 +23,7 @@ RUN_BY = {
     ),
 }
 """Command that is not ours → the file that runs it."""
-OURS = "uv run patient-flow "
+GENERATED_COLUMNS = "uv run patient-flow "
 WORDS_OF_A_COMMAND = ("pip ", "uv ", "dagster ", "patient-flow ", "python ")
 
 
@@ -44,15 +44,15 @@ def test_the_two_commands_of_a_newcomer_are_there() -> None:
     assert {"pip install uv", "uv run patient-flow demo", "uv run pytest"} <= set(commands())
 
 
-@pytest.mark.parametrize("command", [command for command in commands() if command.startswith(OURS)])
+@pytest.mark.parametrize("command", [command for command in commands() if command.startswith(GENERATED_COLUMNS)])
 def test_our_commands_exist_with_the_options_that_are_shown(command: str) -> None:
-    words = shlex.split(command.removeprefix(OURS))
+    words = shlex.split(command.removeprefix(GENERATED_COLUMNS))
     shown = CliRunner().invoke(cli, [*words_before_options(words), "--help"])
     assert shown.exit_code == 0, shown.output
     assert all(word in shown.output for word in words if word.startswith("--"))
 
 
-@pytest.mark.parametrize("command", [command for command in commands() if not command.startswith(OURS)])
+@pytest.mark.parametrize("command", [command for command in commands() if not command.startswith(GENERATED_COLUMNS)])
 def test_the_other_commands_are_run_by_a_test_or_by_ci(command: str) -> None:
     assert (ROOT / RUN_BY[command]).exists()
 

@@ -18,7 +18,7 @@ from patient_flow.contracts.tables import BRONZE_EVENTS, DIM_DEPARTMENT
 from patient_flow.local_hub.testing import HubThread
 from patient_flow.settings import LAYERS
 from patient_flow.stores.lake import EXPORTS, Lake, LakeError
-from patient_flow.stores.staging import StagingGone
+from patient_flow.stores.staging import StagingExpired
 from patient_flow_tests import servers
 from patient_flow_tests.servers import ACCOUNT, AZURITE_KEY
 from patient_flow_tests.stacks import Servers
@@ -120,8 +120,8 @@ def test_what_a_cluster_stages_is_read_and_removed_on_blob_storage(running: Serv
     assert sorted(staged.part("part", 2, pl.Schema({"name": pl.String()}))["name"]) == ["b", "c"]
     assert staged.row_count() == 3
     lake.staging("gold", "a later run").clear()
-    with pytest.raises(StagingGone):
+    with pytest.raises(StagingExpired):
         staging.open("names")
-    with pytest.raises(StagingGone):
+    with pytest.raises(StagingExpired):
         staged.part("part", 2, pl.Schema({"name": pl.String()}))
     assert lake.open(DIM_DEPARTMENT).version == kept.version

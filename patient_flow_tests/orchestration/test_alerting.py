@@ -33,9 +33,9 @@ from patient_flow.orchestration.automation import SINGLE_ASSETS, micro_batch
 from patient_flow.orchestration.backfill import backfill
 from patient_flow.orchestration.channels import ChannelError, Email, Teams
 from patient_flow.orchestration.resources import PatientFlow
-from patient_flow.pipeline import looking
+from patient_flow.pipeline import hub_probe
 from patient_flow.pipeline.backlog import Backlog
-from patient_flow.pipeline.looking import Look
+from patient_flow.pipeline.hub_probe import HubStatus
 from patient_flow.settings import AlertSettings
 from patient_flow.stores.warehouse.warehouse import Warehouse
 from patient_flow_tests.e2e.processes import free_port
@@ -369,22 +369,22 @@ def test_a_failed_run_is_told_with_its_step_and_over_with_the_next_good_one(
     assert "[patient_flow] critical: run failed: micro_batch" in inbox.subjects
 
 
-LAKE_DOWN = Look(trouble=looking.LAKE, sentence="The lake is away.")
-REFUSED = Look(trouble=looking.REFUSED, sentence="The lake was filled from another hub.")
-SLOW = Look(Backlog("hub/h/patient-flow", 0, (), 1, ()), looking.SLOW, "The hub took 9 s.")
-FINE = Look(Backlog("hub/h/patient-flow", 0, (), 1, ()))
-DOWN = Look(trouble=looking.DOWN, sentence="Connection refused.")
-SILENT = Look(trouble=looking.SILENT, sentence="The hub does not answer within 20 s.")
+LAKE_DOWN = HubStatus(trouble=hub_probe.LAKE, sentence="The lake is away.")
+REFUSED = HubStatus(trouble=hub_probe.REFUSED, sentence="The lake was filled from another hub.")
+SLOW = HubStatus(Backlog("hub/h/patient-flow", 0, (), 1, ()), hub_probe.SLOW, "The hub took 9 s.")
+FINE = HubStatus(Backlog("hub/h/patient-flow", 0, (), 1, ()))
+DOWN = HubStatus(trouble=hub_probe.DOWN, sentence="Connection refused.")
+SILENT = HubStatus(trouble=hub_probe.SILENT, sentence="The hub does not answer within 20 s.")
 
 
 @pytest.mark.parametrize("away", [DOWN, SILENT], ids=["down", "silent"])
 @pytest.mark.parametrize("before", [LAKE_DOWN, REFUSED, SLOW], ids=["lake", "refused", "slow"])
 def test_what_was_wrong_before_the_hub_went_away_is_not_over_and_not_told_again(
-    before: Look, away: Look, both: tuple[Watch, Inbox, list[Any]], monkeypatch: pytest.MonkeyPatch
+    before: HubStatus, away: HubStatus, both: tuple[Watch, Inbox, list[Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     watch, inbox, _ = both
     for look in (before, away, before):
-        monkeypatch.setattr(looking, "look", lambda *_, look=look: look)
+        monkeypatch.setattr(hub_probe, "probe_hub", lambda *_, look=look: look)
         watch.tick()
     opened = [subject for subject in inbox.subjects if "over" not in subject]
     assert len(opened) == 2  # what was wrong before, and the hub that is away
@@ -396,7 +396,7 @@ def test_a_hub_that_refuses_and_then_says_nothing_at_all_is_one_alert(
 ) -> None:
     watch, inbox, _ = both
     for look in (DOWN, SILENT, DOWN, SILENT, DOWN, FINE):
-        monkeypatch.setattr(looking, "look", lambda *_, look=look: look)
+        monkeypatch.setattr(hub_probe, "probe_hub", lambda *_, look=look: look)
         watch.tick()
     assert inbox.subjects == ["[patient_flow] critical: hub down", "[patient_flow] over: hub down"]
 
@@ -406,7 +406,7 @@ def test_a_store_that_answers_again_is_over_although_the_hub_is_refused(
 ) -> None:
     watch, inbox, _ = both
     for look in (LAKE_DOWN, REFUSED):
-        monkeypatch.setattr(looking, "look", lambda *_, look=look: look)
+        monkeypatch.setattr(hub_probe, "probe_hub", lambda *_, look=look: look)
         watch.tick()
     assert "OVER: store down: lake" in inbox.mails[-1][1].get_payload(decode=True).decode()
 
@@ -552,7 +552,7 @@ def test_a_source_mapping_that_is_not_there_is_told(watching: Watching, tmp_path
 
 
 def test_a_list_in_a_lake_that_is_away_is_not_a_wrong_one(watching: Watching, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(looking, "look", lambda *_: LAKE_DOWN)
+    monkeypatch.setattr(hub_probe, "probe_hub", lambda *_: LAKE_DOWN)
     watch = watching(PATIENT_FLOW_DEPARTMENTS="abfss://reference@account.dfs.core.windows.net/departments")
     assert "1 open: store down: lake since" in watch.tick()
 
@@ -586,9 +586,9 @@ def test_a_silence_is_not_over_because_the_hub_has_forgotten_its_last_event(
 ) -> None:
     watch = watching()
     for newest in (datetime.now(UTC) - timedelta(hours=7), None):
-        monkeypatch.setattr(looking, "look", lambda *_, newest=newest: replace(FINE, newest=newest))
+        monkeypatch.setattr(hub_probe, "probe_hub", lambda *_, newest=newest: replace(FINE, newest=newest))
         assert "1 open: no events" in watch.tick()
-    monkeypatch.setattr(looking, "look", lambda *_: replace(FINE, newest=datetime.now(UTC)))
+    monkeypatch.setattr(hub_probe, "probe_hub", lambda *_: replace(FINE, newest=datetime.now(UTC)))
     assert watch.tick().startswith("no alert is open")
 
 

@@ -24,7 +24,7 @@ from patient_flow.orchestration.automation import (
     micro_batch,
 )
 from patient_flow.orchestration.resources import PatientFlow
-from patient_flow.pipeline import looking
+from patient_flow.pipeline import hub_probe
 from patient_flow.pipeline.backlog import Backlog, PartitionBacklog
 from patient_flow.pipeline.maintenance import KEEP_HOURS
 from patient_flow_tests.stacks import Stack
@@ -77,7 +77,7 @@ def test_a_hub_that_answers_slowly_is_named_whether_a_run_is_asked_for_or_not() 
 def test_the_tick_passes_on_what_the_look_says_of_a_slow_hub(
     patient_flow: PatientFlow, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(looking, "SLOW_SECONDS", 0.0)
+    monkeypatch.setattr(hub_probe, "SLOW_SECONDS", 0.0)
     reason = tick(instance, patient_flow)
     assert isinstance(reason, dg.SkipReason)
     assert re.fullmatch("no new events; Event Hub patient-flow took .* to say what it holds", str(reason.skip_message))

@@ -29,7 +29,7 @@ def run(folder: Path, **config: Any) -> tuple[bool, str]:
     )
     with dg.DagsterInstance.ephemeral() as instance:
         result = backfill.execute_in_process(
-            run_config={"ops": {"make_again": {"config": config}}},
+            run_config={"ops": {"run_backfill": {"config": config}}},
             resources={"patient_flow": resource},
             instance=instance,
             raise_on_error=False,
@@ -49,7 +49,7 @@ def test_every_field_of_the_form_is_explained() -> None:
 
 
 def test_the_launchpad_opens_with_what_is_to_be_filled_in_and_nothing_else() -> None:
-    assert backfill.run_config == {"ops": {"make_again": {"config": {"what": "rebuild", "why": "", "dry_run": True}}}}
+    assert backfill.run_config == {"ops": {"run_backfill": {"config": {"what": "rebuild", "why": "", "dry_run": True}}}}
 
 
 def test_it_is_dry_until_told_otherwise(tmp_path: Path) -> None:
@@ -70,14 +70,14 @@ def test_it_does_what_the_commands_do_in_the_pipelines_slot(what: str, tmp_path:
 
 def test_it_mends_the_warehouse_where_it_differs(tmp_path: Path) -> None:
     assert run(tmp_path, what="rebuild", why="a warehouse", dry_run=False)[0]
-    assert "lake and warehouse agree" in run(tmp_path, what="mend", why="is it well?")[1]
+    assert "lake and warehouse agree" in run(tmp_path, what="reload", why="is it well?")[1]
     with contextlib.closing(sqlite3.connect(tmp_path / "warehouse.db")) as stranger, stranger:
         stranger.execute("DELETE FROM DimTime WHERE time_key > 0")
-    assert "would be loaded anew: gold/dim_time" in run(tmp_path, what="mend", why="rows are gone")[1]
-    success, said = run(tmp_path, what="mend", why="rows are gone", dry_run=False)
+    assert "would be loaded anew: gold/dim_time" in run(tmp_path, what="reload", why="rows are gone")[1]
+    success, said = run(tmp_path, what="reload", why="rows are gone", dry_run=False)
     assert success, said
     assert re.search(r"warehouse DimTime: \d\S* rows inserted", said)
-    assert "lake and warehouse agree" in run(tmp_path, what="mend", why="is it well?")[1]
+    assert "lake and warehouse agree" in run(tmp_path, what="reload", why="is it well?")[1]
 
 
 def test_every_value_that_the_form_names_is_one_that_it_takes() -> None:
@@ -99,7 +99,7 @@ def test_what_takes_hours_is_neither_ended_after_one_nor_started_over() -> None:
     [
         ({"what": "rebuild", "why": " "}, "why is empty"),
         ({"what": "rebuild", "why": "x", "rule": "department_is_missing"}, "leave rule out"),
-        ({"what": "mend", "why": "x", "rule": "department_is_missing"}, "leave rule out"),
+        ({"what": "reload", "why": "x", "rule": "department_is_missing"}, "leave rule out"),
         ({"what": "replay_quarantine", "why": "x", "rule": "no_such_rule"}, "no rule is called no_such_rule"),
     ],
 )

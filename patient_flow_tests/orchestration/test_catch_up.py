@@ -126,19 +126,19 @@ def test_in_daily_life_it_asks_for_nothing(daemon: Daemon) -> None:
 
 
 def test_a_run_that_had_no_room_for_all_it_was_to_read_is_followed(daemon: Daemon) -> None:
-    daemon.run(SUCCESS, NOTHING_LEFT, figures={"backlog": 3, "put_off": 3})
+    daemon.run(SUCCESS, NOTHING_LEFT, figures={"backlog": 3, "deferred_events": 3})
     assert [len(daemon.tick()) for _ in range(2)] == [1, 0]
-    daemon.run(SUCCESS, NOTHING_LEFT, figures={"backlog": 0, "put_off": 0})
+    daemon.run(SUCCESS, NOTHING_LEFT, figures={"backlog": 0, "deferred_events": 0})
     assert daemon.tick() == []
 
 
 def test_what_a_partition_in_trouble_holds_is_left_to_the_next_minute(daemon: Daemon) -> None:
-    daemon.run(SUCCESS, NOTHING_LEFT, figures={"backlog": 3, "put_off": 0})
+    daemon.run(SUCCESS, NOTHING_LEFT, figures={"backlog": 3, "deferred_events": 0})
     assert daemon.tick() == []
 
 
 def test_what_an_earlier_run_put_off_is_not_asked_for_again(daemon: Daemon) -> None:
-    daemon.run(FAILURE, NOTHING_LEFT, figures={"backlog": 3, "put_off": 3})
+    daemon.run(FAILURE, NOTHING_LEFT, figures={"backlog": 3, "deferred_events": 3})
     daemon.run(SUCCESS, NOTHING_LEFT)
     assert daemon.tick() == []
 
@@ -173,14 +173,14 @@ def test_both_sensors_together_ask_for_one_run(daemon: Daemon, patient_flow: Pat
 def test_a_run_that_the_other_sensor_asked_for_during_the_look_is_seen(
     daemon: Daemon, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    look = automation.look
+    probe_hub = automation.probe_hub
 
     def meanwhile(*arguments: Any) -> Any:
         daemon.run(STARTED, LEFT_BEHIND)
-        return look(*arguments)
+        return probe_hub(*arguments)
 
     daemon.run(SUCCESS, LEFT_BEHIND)
-    monkeypatch.setattr(automation, "look", meanwhile)
+    monkeypatch.setattr(automation, "probe_hub", meanwhile)
     assert daemon.tick() == []
 
 

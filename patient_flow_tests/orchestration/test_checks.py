@@ -19,13 +19,13 @@ from patient_flow.definitions import build_defs
 from patient_flow.health import catalogue
 from patient_flow.health.findings import grave
 from patient_flow.local_hub.testing import HubThread
-from patient_flow.operations import mend_warehouse
+from patient_flow.operations import reload_warehouse
 from patient_flow.orchestration import audit as audits
 from patient_flow.orchestration import checks
-from patient_flow.orchestration.audit import HISTORY, audit, heartbeat, hourly_look
+from patient_flow.orchestration.audit import HISTORY, audit, heartbeat, hourly_checks
 from patient_flow.orchestration.automation import SINGLE_ASSETS, micro_batch
 from patient_flow.orchestration.resources import PatientFlow
-from patient_flow.pipeline.looking import look
+from patient_flow.pipeline.hub_probe import probe_hub
 from patient_flow.services import Services
 from patient_flow.settings import load
 from patient_flow.stores.hub import Hub
@@ -257,7 +257,7 @@ def test_rows_gone_from_the_warehouse_fail_the_run_until_it_is_loaded_anew(hospi
         found = hospital.run()
         assert found.failed == {"warehouse/FactPatientFlow:rows_equal_gold"}
         assert not found.result.success
-    assert len(list(mend_warehouse(hospital.services))) == 1  # as its page says
+    assert len(list(reload_warehouse(hospital.services))) == 1  # as its page says
     assert hospital.run().failed == set()
 
 
@@ -356,7 +356,7 @@ def test_data_that_is_late_fails_its_check_and_not_the_look_that_found_it(
     monkeypatch.setattr(measures, "DATA_AGE_WARNING_MINUTES", -1)
     monkeypatch.setattr(measures, "DATA_AGE_FAILURE_MINUTES", -1)
     hospital.send("c")
-    found = hospital.run(hourly_look.name)
+    found = hospital.run(hourly_checks.name)
     assert found["audit/whole_history:newest_event_is_recent"].severity is dg.AssetCheckSeverity.ERROR
     assert found.result.success
 
@@ -370,7 +370,7 @@ def test_a_store_that_fails_under_one_rule_hides_no_other_and_its_kind_is_said_a
     def fails(*_: object) -> None:
         raise error
 
-    monkeypatch.setattr("patient_flow.pipeline.inspection.stays_again", fails)
+    monkeypatch.setattr("patient_flow.pipeline.inspection.recompute_stays", fails)
     found = hospital.audit()
     assert found.result.success
     assert found.failed == {"audit/whole_history:stays_match_events"}
@@ -384,9 +384,9 @@ def test_a_store_that_fails_under_one_rule_hides_no_other_and_its_kind_is_said_a
 def test_a_look_that_fails_names_itself_and_what_is_grave(hospital: Hospital, monkeypatch: pytest.MonkeyPatch) -> None:
     others = tuple((check, judge) for check, judge in audits.LOOKED_AT if check is not catalogue.SCHEMAS)
     monkeypatch.setattr(audits, "LOOKED_AT", ((catalogue.SCHEMAS, lambda _: grave("A column is gone.")), *others))
-    found = hospital.run(hourly_look.name)
+    found = hospital.run(hourly_checks.name)
     assert not found.result.success
-    failure = found.result.failure_data_for_node("judge_last_hours")
+    failure = found.result.failure_data_for_node("check_recent_data")
     assert failure is not None
     assert failure.user_failure_data is not None
     said = str(failure.user_failure_data.description)
@@ -471,7 +471,7 @@ def test_a_hub_that_never_answers_does_not_hold_the_idle_tick_up(
     hospital: Hospital, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(audits, "PAUSE", timedelta(0))
-    monkeypatch.setattr(audits, "look", functools.partial(look, seconds=0.1))
+    monkeypatch.setattr(audits, "probe_hub", functools.partial(probe_hub, seconds=0.1))
     released = threading.Event()
     monkeypatch.setattr(Hub, "peek", lambda hub: released.wait())
     try:

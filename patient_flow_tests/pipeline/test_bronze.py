@@ -253,9 +253,9 @@ def test_a_run_takes_no_more_bytes_than_fit_into_memory_and_the_next_goes_on_fro
     result = ingest(lake, hub)
     assert result.counts["events"] == {"0": 47, "1": 5, "2": 47, "3": 1}
     assert result.notices == ("66 events are left for the next micro-batch",)
-    assert result.figures["put_off"] == 66
+    assert result.figures["deferred_events"] == 66
     last = ingest(lake, hub)
-    assert (last.counts["events"], last.figures["put_off"]) == ({"0": 53, "2": 13}, 0)
+    assert (last.counts["events"], last.figures["deferred_events"]) == ({"0": 53, "2": 13}, 0)
     for partition, events in enumerate((100, 5, 60, 1)):
         assert stored(lake).filter(partition_id=str(partition))["body"].to_list() == bodies[:events]
 
@@ -294,7 +294,7 @@ def test_a_run_that_has_no_time_left_says_what_it_puts_off(
 ) -> None:
     send(hub_thread, [b"x"] * 5)
     monkeypatch.setattr(bronze, "DRAIN_SECONDS", 0.0)
-    assert ingest(lake, hub).figures["put_off"] == 5
+    assert ingest(lake, hub).figures["deferred_events"] == 5
 
 
 def test_what_a_partition_in_trouble_holds_is_not_put_off(lake: Lake, hub: Hub, hub_thread: HubThread) -> None:
@@ -302,7 +302,7 @@ def test_what_a_partition_in_trouble_holds_is_not_put_off(lake: Lake, hub: Hub, 
         send(hub_thread, [b"x"] * 5, partition)
     with held(hub_thread, 1):
         figures = ingest(lake, hub).figures
-    assert (figures["backlog"], figures["put_off"]) == (5, 0)
+    assert (figures["backlog"], figures["deferred_events"]) == (5, 0)
 
 
 def test_an_empty_hub_is_no_error(lake: Lake, hub: Hub) -> None:

@@ -12,7 +12,7 @@ from patient_flow.contracts.tables import DATA_QUALITY_DAY, DIM_TIME, KPI_DEPART
 from patient_flow.pipeline import gold, silver
 from patient_flow.pipeline.rebuild import rebuild
 from patient_flow.stores.lake import Lake
-from patient_flow.transforms.read import Reading
+from patient_flow.transforms.read import ParserConfig
 from patient_flow_tests import builders
 from patient_flow_tests.builders import (
     NOW,
@@ -65,12 +65,12 @@ def test_tables_with_local_dates_follow_a_new_time_zone_without_a_new_event(
 
 
 @pytest.fixture
-def other(departments: pl.DataFrame) -> Reading:
-    return Reading(departments, "another key")
+def other(departments: pl.DataFrame) -> ParserConfig:
+    return ParserConfig(departments, "another key")
 
 
 def test_another_key_is_refused_before_a_patient_becomes_two(
-    lake: Lake, departments: pl.DataFrame, other: Reading
+    lake: Lake, departments: pl.DataFrame, other: ParserConfig
 ) -> None:
     run_micro_batches(lake, [visits(1)], departments)
     before = contents(lake, SILVER_EVENTS)
@@ -86,7 +86,7 @@ def test_another_key_is_refused_before_a_patient_becomes_two(
 
 
 def test_a_rebuild_takes_over_another_key_and_the_former_one_is_refused_from_then_on(
-    lake: Lake, departments: pl.DataFrame, other: Reading
+    lake: Lake, departments: pl.DataFrame, other: ParserConfig
 ) -> None:
     run_micro_batches(lake, [visits(1)], departments)
     patients = set(contents(lake, SILVER_EVENTS)["patient_id"])
@@ -94,7 +94,7 @@ def test_a_rebuild_takes_over_another_key_and_the_former_one_is_refused_from_the
     assert patients.isdisjoint(contents(lake, SILVER_EVENTS)["patient_id"])
     receive(lake, visits(2))
     with pytest.raises(silver.KeyRefused):
-        silver.accept_events(lake, Reading(departments, SECRET), run_id="test")
+        silver.accept_events(lake, ParserConfig(departments, SECRET), run_id="test")
     silver.accept_events(lake, other, run_id="test")
     list(gold.all_steps(lake, departments, ZONE, run_id="test"))
     assert contents(lake, SILVER_EVENTS).height == len(visits(1)) + len(visits(2))

@@ -208,11 +208,11 @@ def test_what_is_made_again_knows_the_dimensions_that_the_facts_knew_while_the_p
     receive(lake, [delivery(2, event_time=at("09:00"))])  # the patient is known since then
     for step in ("accept_events", "dim_department", "dim_patient"):
         run_step(step, lake, pl.concat([departments, later]))
-    every_part = [inspection.stays_again(lake, part) for part in range(inspection.AUDIT_PARTS)]
+    every_part = [inspection.recompute_stays(lake, part) for part in range(inspection.AUDIT_PARTS)]
     stored, again = (pl.concat(side) for side in zip(*every_part, strict=True))
     assert stored.height == 2
     assert_frame_equal(again, stored, check_row_order=False)
-    assert_frame_equal(*inspection.census_again(lake), check_row_order=False)
+    assert_frame_equal(*inspection.recompute_census(lake), check_row_order=False)
 
 
 def test_a_table_counts_its_rows_at_an_earlier_version_too(lake: Lake) -> None:

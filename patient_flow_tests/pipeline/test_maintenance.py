@@ -14,7 +14,7 @@ from patient_flow.contracts.tables import DIM_PATIENT, FACT_PATIENT_FLOW, LAKE_T
 from patient_flow.pipeline import silver
 from patient_flow.pipeline.maintenance import LEASE, maintain
 from patient_flow.stores.lake import Lake, LakeError, LakeTable
-from patient_flow.transforms.read import Reading
+from patient_flow.transforms.read import ParserConfig
 from patient_flow_tests.builders import SECRET, deliveries, event, run_micro_batches
 from patient_flow_tests.stacks import Stack
 
@@ -37,7 +37,7 @@ def many_commits(lake: Lake) -> LakeTable:
 def test_small_files_become_one_and_the_rows_stay(lake: Lake, many_commits: LakeTable) -> None:
     before = many_commits.scan().sort("patient_key").collect()
     done = maintain(lake, DIM_PATIENT, {}, now=NOW)
-    assert (done.files_joined, done.left_alone) == (20, None)
+    assert (done.files_joined, done.skip_reason) == (20, None)
     after = lake.open(DIM_PATIENT)
     assert after.scan().sort("patient_key").collect().equals(before)
     assert after.progress(SILVER_EVENTS.path) == 20
@@ -72,7 +72,7 @@ def test_nothing_is_deleted_that_a_consumer_has_not_read(
     done = maintain(lake, DIM_PATIENT, loaded, now=NOW)
     is_behind = loaded.get(DIM_PATIENT.path) == 19
     assert (done.files_deleted == 0) == is_behind
-    assert ("warehouse" in (done.left_alone or "")) == is_behind
+    assert ("warehouse" in (done.skip_reason or "")) == is_behind
 
 
 @pytest.mark.embedded_only("a log is spoilt")
@@ -85,7 +85,7 @@ def test_a_consumer_that_cannot_be_opened_holds_up_no_compaction_and_loses_no_fi
     log.write_text("rubbish")
     done = maintain(lake, DIM_PATIENT, {}, now=NOW)
     assert (done.files_joined, done.files_deleted) == (20, 0)
-    assert FACT_PATIENT_FLOW.path in (done.left_alone or "")
+    assert FACT_PATIENT_FLOW.path in (done.skip_reason or "")
     assert len(stack.data_files(many_commits.uri)) == 21
     with pytest.raises(LakeError, match=FACT_PATIENT_FLOW.path):
         maintain(lake, FACT_PATIENT_FLOW, {}, now=NOW)
@@ -120,15 +120,15 @@ def test_every_consumer_is_written_after_what_it_reads(lake: Lake, departments: 
 def test_a_quarantine_that_was_replayed_once_is_still_vacuumed(lake: Lake, departments: pl.DataFrame) -> None:
     first, second = deliveries([b"rubbish", b"more rubbish"])
     run_micro_batches(lake, [[first]], departments)
-    silver.replay(lake, Reading(departments, SECRET), reason=None, run_id="test")
+    silver.replay(lake, ParserConfig(departments, SECRET), reason=None, run_id="test")
     run_micro_batches(lake, [[second]], departments)
-    assert maintain(lake, QUARANTINE, {}, now=NOW).left_alone is None
+    assert maintain(lake, QUARANTINE, {}, now=NOW).skip_reason is None
 
 
 def test_two_maintenances_never_run_side_by_side(lake: Lake, many_commits: LakeTable) -> None:
     many_commits.lease(LEASE, int((NOW + timedelta(hours=1)).timestamp()))
-    assert maintain(lake, DIM_PATIENT, {}, now=NOW).left_alone == "another maintenance is at work"
-    assert maintain(lake, DIM_PATIENT, {}, now=NOW + timedelta(hours=2)).left_alone is None  # that one must have died
+    assert maintain(lake, DIM_PATIENT, {}, now=NOW).skip_reason == "another maintenance is at work"
+    assert maintain(lake, DIM_PATIENT, {}, now=NOW + timedelta(hours=2)).skip_reason is None  # that one must have died
 
 
 def test_a_lease_claimed_by_another_at_the_same_moment_is_respected(lake: Lake, many_commits: LakeTable) -> None:
@@ -140,7 +140,7 @@ def test_a_lease_claimed_by_another_at_the_same_moment_is_respected(lake: Lake, 
         done = maintain(lake, DIM_PATIENT, {}, now=NOW)
     finally:
         Lake.open = opened  # type: ignore[method-assign]
-    assert "a writer was at work" in (done.left_alone or "")
+    assert "a writer was at work" in (done.skip_reason or "")
 
 
 def test_after_a_writer_that_was_faster_the_next_maintenance_does_not_wait(
@@ -153,6 +153,6 @@ def test_after_a_writer_that_was_faster_the_next_maintenance_does_not_wait(
         return compact(table)
 
     monkeypatch.setattr(LakeTable, "compact", overtaken)
-    assert "a writer was at work" in (maintain(lake, DIM_PATIENT, {}, now=NOW).left_alone or "")
+    assert "a writer was at work" in (maintain(lake, DIM_PATIENT, {}, now=NOW).skip_reason or "")
     monkeypatch.undo()
-    assert maintain(lake, DIM_PATIENT, {}, now=NOW).left_alone is None
+    assert maintain(lake, DIM_PATIENT, {}, now=NOW).skip_reason is None

@@ -16,7 +16,7 @@ from patient_flow.pipeline.rebuild import GOLD, rebuild
 from patient_flow.stores.lake import Conflict, Lake, LakeTable
 from patient_flow.stores.warehouse.reconciliation import verify
 from patient_flow.stores.warehouse.warehouse import Warehouse
-from patient_flow.transforms.read import Reading
+from patient_flow.transforms.read import ParserConfig
 from patient_flow_tests.builders import (
     NOW,
     SECRET,
@@ -59,8 +59,8 @@ def one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def reading(departments: pl.DataFrame) -> Reading:
-    return Reading(departments, SECRET)
+def reading(departments: pl.DataFrame) -> ParserConfig:
+    return ParserConfig(departments, SECRET)
 
 
 @pytest.fixture
@@ -74,25 +74,25 @@ def filled(lake: Lake, departments: pl.DataFrame) -> Lake:
 
 def die_after(monkeypatch: pytest.MonkeyPatch, commits: int) -> None:
     """Whoever takes rows into silver dies instead, once it has been done so many times."""
-    take_in, left = silver.take_in, itertools.count(commits, -1)
+    commit_accepted, left = silver.commit_accepted, itertools.count(commits, -1)
 
     def dying(*args: object, **kwargs: object) -> object:
         if next(left) == 0:
             raise Died
-        return take_in(*args, **kwargs)  # type: ignore[arg-type]  # whatever it takes
+        return commit_accepted(*args, **kwargs)  # type: ignore[arg-type]  # whatever it takes
 
-    monkeypatch.setattr(silver, "take_in", dying)
+    monkeypatch.setattr(silver, "commit_accepted", dying)
 
 
 @pytest.mark.parametrize("commits", [0, 2])
 def test_nothing_is_made_of_half_a_silver_and_the_next_micro_batch_completes_it(
-    filled: Lake, departments: pl.DataFrame, reading: Reading, monkeypatch: pytest.MonkeyPatch, commits: int
+    filled: Lake, departments: pl.DataFrame, parser: ParserConfig, monkeypatch: pytest.MonkeyPatch, commits: int
 ) -> None:
     expected = {table: contents(filled, table) for table in LAKE_TABLES}
     monkeypatch.setattr(steps, "ATTEMPTS", 1)  # nobody is at work whom to wait for
     die_after(monkeypatch, commits)
     with pytest.raises(Died):
-        list(rebuild(filled, reading, departments, ZONE, now=NOW, run_id="test"))
+        list(rebuild(filled, parser, departments, ZONE, now=NOW, run_id="test"))
     assert filled.open(SILVER_EVENTS).row_count() < expected[SILVER_EVENTS].height
     for step in STEPS[STEPS.index("quarantine_events") :]:
         if step != "kpi_department_day":  # it reads gold alone
@@ -107,27 +107,27 @@ def test_nothing_is_made_of_half_a_silver_and_the_next_micro_batch_completes_it(
 
 
 def test_a_rebuild_and_a_micro_batch_that_fill_silver_side_by_side_both_get_there(
-    filled: Lake, departments: pl.DataFrame, reading: Reading, monkeypatch: pytest.MonkeyPatch
+    filled: Lake, departments: pl.DataFrame, parser: ParserConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected = {table: contents(filled, table) for table in LAKE_TABLES}
-    take_in, commits = silver.take_in, itertools.count()
+    commit_accepted, commits = silver.commit_accepted, itertools.count()
 
     def overtaken(silver_table: LakeTable, candidate: pl.DataFrame, progress: dict[str, int], *, run_id: str) -> object:
         if next(commits) in {0, 2, 5}:  # the other writer takes the same rows in, and is done first
-            take_in(filled.open(SILVER_EVENTS), candidate, progress, run_id="other")
-        return take_in(silver_table, candidate, progress, run_id=run_id)
+            commit_accepted(filled.open(SILVER_EVENTS), candidate, progress, run_id="other")
+        return commit_accepted(silver_table, candidate, progress, run_id=run_id)
 
-    monkeypatch.setattr(silver, "take_in", overtaken)
-    list(rebuild(filled, reading, departments, ZONE, now=NOW, run_id="test"))
+    monkeypatch.setattr(silver, "commit_accepted", overtaken)
+    list(rebuild(filled, parser, departments, ZONE, now=NOW, run_id="test"))
     for table in LAKE_TABLES:
         assert contents(filled, table).equals(expected[table]), table.path
 
 
 def test_a_rebuild_of_a_lake_without_events_leaves_it_usable(
-    stack: Stack, departments: pl.DataFrame, reading: Reading
+    stack: Stack, departments: pl.DataFrame, parser: ParserConfig
 ) -> None:
     lake = Lake(stack.lake_uri())
-    list(rebuild(lake, reading, departments, ZONE, now=NOW, run_id="test"))
+    list(rebuild(lake, parser, departments, ZONE, now=NOW, run_id="test"))
     receive(lake, BATCHES[0])
     for step in STEPS:
         run_step(step, lake, departments)
@@ -137,7 +137,7 @@ def test_a_rebuild_of_a_lake_without_events_leaves_it_usable(
 
 @pytest.mark.parametrize("is_changed", [False, True], ids=["the same", "another"])
 def test_a_row_that_gold_has_twice_is_there_once_after_a_rebuild_and_the_warehouse_agrees(
-    filled: Lake, departments: pl.DataFrame, reading: Reading, stack: Stack, *, is_changed: bool
+    filled: Lake, departments: pl.DataFrame, parser: ParserConfig, stack: Stack, *, is_changed: bool
 ) -> None:
     expected = {table: contents(filled, table) for table in GOLD}
     warehouse = Warehouse(stack.warehouse_url(), stack.warehouse_kind)
@@ -148,7 +148,7 @@ def test_a_row_that_gold_has_twice_is_there_once_after_a_rebuild_and_the_warehou
         again = pl.concat([rows.head(1), rows.tail(1)])  # the unknown member is the first, where there is one
         opened.append(again.with_columns(OTHERWISE[table.name] if is_changed else []), {})
         assert not keys_of(filled, table).is_fine, table.path
-    list(rebuild(filled, reading, departments, ZONE, now=NOW, run_id="test"))
+    list(rebuild(filled, parser, departments, ZONE, now=NOW, run_id="test"))
     for table in GOLD:
         assert contents(filled, table).equals(expected[table]), table.path
         assert keys_of(filled, table).is_fine, table.path

@@ -17,7 +17,7 @@ from patient_flow.contracts.tables import (
 from patient_flow.dialects.mapping import parse_mappings
 from patient_flow.pipeline import gold, silver
 from patient_flow.stores.lake import Lake
-from patient_flow.transforms.read import Reading
+from patient_flow.transforms.read import ParserConfig
 from patient_flow_tests.builders import NOW, SECRET, ZONE, Body, contents, receive, snapshot
 from patient_flow_tests.scenarios import hospital_days
 from patient_flow_tests.stacks import Stack
@@ -36,21 +36,21 @@ EVENTS: list[Body | bytes] = [
 ]
 
 
-def run(lake: Lake, departments: pl.DataFrame, reading: Reading) -> None:
-    silver.accept_events(lake, reading, run_id="test")
-    silver.quarantine_events(lake, reading, now=NOW, run_id="test")
+def run(lake: Lake, departments: pl.DataFrame, parser: ParserConfig) -> None:
+    silver.accept_events(lake, parser, run_id="test")
+    silver.quarantine_events(lake, parser, now=NOW, run_id="test")
     for _ in gold.all_steps(lake, departments, ZONE, run_id="test"):
         pass
 
 
 @pytest.fixture
-def before(departments: pl.DataFrame) -> Reading:
-    return Reading(departments, SECRET)
+def before(departments: pl.DataFrame) -> ParserConfig:
+    return ParserConfig(departments, SECRET)
 
 
 @pytest.fixture
-def after(departments: pl.DataFrame) -> Reading:
-    return Reading(departments, SECRET, parse_mappings(MAPPING, "wards.toml"))
+def after(departments: pl.DataFrame) -> ParserConfig:
+    return ParserConfig(departments, SECRET, parse_mappings(MAPPING, "wards.toml"))
 
 
 def reasons(lake: Lake) -> list[list[str]]:
@@ -59,7 +59,7 @@ def reasons(lake: Lake) -> list[list[str]]:
 
 @pytest.mark.parametrize("reason", [None, "department_is_missing"])
 def test_what_a_mapping_makes_acceptable_ends_as_if_it_had_always_been(
-    stack: Stack, lake: Lake, departments: pl.DataFrame, before: Reading, after: Reading, reason: str | None
+    stack: Stack, lake: Lake, departments: pl.DataFrame, before: ParserConfig, after: ParserConfig, reason: str | None
 ) -> None:
     receive(lake, EVENTS)
     run(lake, departments, before)
@@ -75,7 +75,7 @@ def test_what_a_mapping_makes_acceptable_ends_as_if_it_had_always_been(
 
 
 def test_only_rows_with_the_reason_are_judged_again(
-    lake: Lake, departments: pl.DataFrame, before: Reading, after: Reading
+    lake: Lake, departments: pl.DataFrame, before: ParserConfig, after: ParserConfig
 ) -> None:
     receive(lake, EVENTS)
     run(lake, departments, before)
@@ -84,7 +84,7 @@ def test_only_rows_with_the_reason_are_judged_again(
 
 
 def test_what_stays_rejected_gets_the_reasons_of_today(
-    lake: Lake, departments: pl.DataFrame, before: Reading, after: Reading
+    lake: Lake, departments: pl.DataFrame, before: ParserConfig, after: ParserConfig
 ) -> None:
     receive(lake, EVENTS)
     run(lake, departments, before)
@@ -94,7 +94,7 @@ def test_what_stays_rejected_gets_the_reasons_of_today(
     assert reasons(lake) == [["schema_version_is_unsupported"], ["body_is_not_a_json_object"]]
 
 
-def test_a_replay_without_a_change_changes_nothing(lake: Lake, departments: pl.DataFrame, before: Reading) -> None:
+def test_a_replay_without_a_change_changes_nothing(lake: Lake, departments: pl.DataFrame, before: ParserConfig) -> None:
     receive(lake, EVENTS)
     run(lake, departments, before)
     rows = contents(lake, QUARANTINE)
@@ -114,8 +114,8 @@ constant = { hospital_id = 3 }
 
 def test_a_replay_leaves_the_quarantine_that_a_rebuild_would_make(stack: Stack, departments: pl.DataFrame) -> None:
     """Few identities: what becomes acceptable meets others that hold it, lose it in the replay, or later."""
-    before = Reading(departments, SECRET)
-    after = Reading(departments, SECRET, parse_mappings(NAMELESS, "nameless.toml"))
+    before = ParserConfig(departments, SECRET)
+    after = ParserConfig(departments, SECRET, parse_mappings(NAMELESS, "nameless.toml"))
     bodies = st.builds(
         snapshot,
         event_id=st.sampled_from(("a", "a", "b")),
@@ -124,9 +124,9 @@ def test_a_replay_leaves_the_quarantine_that_a_rebuild_would_make(stack: Stack, 
         department=st.sampled_from(("ICU", "ICU", None)),
     )
 
-    def take_in(lake: Lake, reading: Reading) -> None:
-        silver.accept_events(lake, reading, run_id="test")
-        silver.quarantine_events(lake, reading, now=NOW, run_id="test")
+    def commit_accepted(lake: Lake, parser: ParserConfig) -> None:
+        silver.accept_events(lake, parser, run_id="test")
+        silver.quarantine_events(lake, parser, now=NOW, run_id="test")
 
     # shrinking lakes takes minutes
     @settings(max_examples=2 if stack.is_slow else 10, phases=(Phase.explicit, Phase.reuse, Phase.generate))
@@ -138,14 +138,14 @@ def test_a_replay_leaves_the_quarantine_that_a_rebuild_would_make(stack: Stack, 
         with stack.lakes(2) as (lake, anew):
             for number, batch in enumerate(batches, start=1):
                 receive(lake, batch)
-                take_in(lake, before if number <= replayed_after else after)
+                commit_accepted(lake, before if number <= replayed_after else after)
                 if number == replayed_after:
                     gold.data_quality_day(lake, ZONE, run_id="test")
                     silver.replay(lake, after, reason=None, run_id="test")
-                    take_in(lake, after)
+                    commit_accepted(lake, after)
             for batch in batches:
                 receive(anew, batch)
-            take_in(anew, after)
+            commit_accepted(anew, after)
             for either in (lake, anew):
                 gold.data_quality_day(either, ZONE, run_id="test")
             for table in (SILVER_EVENTS, QUARANTINE, DATA_QUALITY_DAY):
@@ -155,7 +155,7 @@ def test_a_replay_leaves_the_quarantine_that_a_rebuild_would_make(stack: Stack, 
 
 
 def test_what_is_judged_again_was_rejected_when_it_was(
-    lake: Lake, departments: pl.DataFrame, before: Reading, after: Reading
+    lake: Lake, departments: pl.DataFrame, before: ParserConfig, after: ParserConfig
 ) -> None:
     receive(lake, EVENTS)
     run(lake, departments, before)

@@ -26,10 +26,10 @@ from patient_flow.contracts.tables import (
     SILVER_EVENTS,
 )
 from patient_flow.pipeline import incremental
-from patient_flow.pipeline.flow import waiting_visits
+from patient_flow.pipeline.flow import visits_without_stay
 from patient_flow.pipeline.rebuild import rebuild
 from patient_flow.stores.lake import Lake, LakeTable
-from patient_flow.transforms.read import Reading
+from patient_flow.transforms.read import ParserConfig
 from patient_flow_tests import oracle
 from patient_flow_tests.builders import (
     EVENT_STEPS,
@@ -90,7 +90,7 @@ DAY: list[dict[str, Any]] = [
 def assert_as_in_one_batch(lake: Lake, received: Sequence[Delivery], alone: Lake) -> None:
     """``lake`` holds what ``alone`` holds after taking in everything at once, and what the oracle says."""
     run_micro_batches(alone, [received], DEPARTMENTS, steps=EVENT_STEPS)
-    verdict = oracle.judge(received, LINES)
+    verdict = oracle.validate(received, LINES)
     for either in (alone, lake):
         assert_places_of_events(either, verdict)
         assert_census_is_up_to_the_newest_event(either, verdict)
@@ -237,9 +237,9 @@ def test_visits_without_a_placement_are_counted_until_they_have_one(lake: Lake) 
     arrived = [event(visit_id=visit, event_type="arrival") for visit in ("v1", "v2")]
     received = deliveries([*arrived, event(visit_id="v2", event_time=at("10:30"))])
     run_micro_batches(lake, [received[:2]], DEPARTMENTS, steps=EVENT_STEPS)
-    assert waiting_visits(lake) == 2
+    assert visits_without_stay(lake) == 2
     run_micro_batches(lake, [received[2:]], DEPARTMENTS, steps=EVENT_STEPS)
-    assert waiting_visits(lake) == 1
+    assert visits_without_stay(lake) == 1
 
 
 def test_a_correction_of_the_wait_alone_reaches_the_measures(lakes: Lakes) -> None:
@@ -360,7 +360,7 @@ def test_a_department_taken_off_the_list_keeps_its_patients(lake: Lake) -> None:
     assert surgery["is_inferred"].to_list() == [True]
     assert surgery["department_key"].item() in contents(lake, FACT_PATIENT_FLOW)["department_key"]
     measured = {table.path: contents(lake, table) for table in MEASURED}
-    list(rebuild(lake, Reading(shorter, SECRET), shorter, ZONE, now=NOW, run_id="test"))
+    list(rebuild(lake, ParserConfig(shorter, SECRET), shorter, ZONE, now=NOW, run_id="test"))
     for table in MEASURED:
         flags = [name for name in table.schema if name == "quality_flags"]
         assert measured[table.path].drop(flags).to_dicts() == contents(lake, table).drop(flags).to_dicts(), table.path

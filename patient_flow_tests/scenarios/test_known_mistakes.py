@@ -50,7 +50,7 @@ EMERGENCY = department(department="Emergency", staffed_beds=20, expected_los_hou
 LIST = department_list(ICU, EMERGENCY)
 
 
-def take_in(lake: Lake, batches: Iterable[Sequence[Delivery]], steps: Sequence[str] = EVENT_STEPS) -> None:
+def commit_accepted(lake: Lake, batches: Iterable[Sequence[Delivery]], steps: Sequence[str] = EVENT_STEPS) -> None:
     """The steps for one batch after another."""
     run_micro_batches(lake, batches, LIST, steps=steps)
 
@@ -78,14 +78,14 @@ def in_batches(*batches: Sequence[Body]) -> list[list[Delivery]]:
 def test_defect_01_keys_never_restart(lake: Lake) -> None:
     """Two runs with new patients each: as many keys as patients, and joins that double nothing."""
     first, second = visit(1, "10:00") + visit(2, "10:00"), visit(3, "11:00") + visit(4, "11:00")
-    take_in(lake, in_batches(first, second))
+    commit_accepted(lake, in_batches(first, second))
     patients, facts = contents(lake, DIM_PATIENT), contents(lake, FACT_PATIENT_FLOW)
     assert patients["patient_key"].n_unique() == patients.height == 4 + 1
     assert facts.join(patients, on="patient_key").height == facts.height == 4
 
 
 def test_defect_02_a_patient_who_returns_is_the_same_patient_with_one_more_version(lake: Lake) -> None:
-    take_in(
+    commit_accepted(
         lake,
         in_batches(visit(1, "10:00", "11:00", age=42), visit(2, "10:00 +1", patient_id="p1", age=43)),
     )
@@ -97,7 +97,7 @@ def test_defect_02_a_patient_who_returns_is_the_same_patient_with_one_more_versi
 
 def test_defect_03_every_visit_of_a_patient_is_kept(lake: Lake) -> None:
     first, second = visit(1, "10:00", "12:00"), visit(2, "10:00 +1", "12:00 +1", patient_id="p1")
-    take_in(lake, in_batches(first, second))
+    commit_accepted(lake, in_batches(first, second))
     assert contents(lake, FACT_PATIENT_FLOW)["visit_id"].n_unique() == 2
 
 
@@ -166,7 +166,7 @@ def test_defect_07_an_impossible_age_becomes_null_and_never_another_age(age: obj
 @pytest.mark.parametrize("time", [at("00:00 +9"), None])
 def test_defect_08_no_time_is_made_up(time: object, lake: Lake) -> None:
     """A future or missing admission is quarantined with its body, not moved to now."""
-    take_in(lake, [deliveries([snapshot(admission_time=time, discharge_time=at("01:00 +10"))])])
+    commit_accepted(lake, [deliveries([snapshot(admission_time=time, discharge_time=at("01:00 +10"))])])
     assert contents(lake, SILVER_EVENTS).is_empty()
     (reasons,) = contents(lake, QUARANTINE)["reasons"].to_list()
     assert reasons in (["admission_is_in_the_future"], ["admission_time_is_unusable"])
@@ -202,7 +202,7 @@ def test_defect_10_nothing_in_the_fact_says_who_is_in_bed_now() -> None:
 
 def test_defect_12_every_table_has_exactly_the_columns_and_types_that_are_declared(lake: Lake) -> None:
     """As the files have them, not as a reader casts them."""
-    take_in(lake, in_batches(visit(1, "10:00", "12:00")), steps=STEPS)
+    commit_accepted(lake, in_batches(visit(1, "10:00", "12:00")), steps=STEPS)
     for table in LAKE_TABLES:
         assert pl.scan_delta(DeltaTable(lake.uri(table))).collect_schema() == table.schema, table.path
 
@@ -212,7 +212,7 @@ def test_defect_13_a_redelivered_event_is_counted_once(body: Body, lake: Lake) -
     """In the same batch, in the next one and a month later."""
     first, later = in_batches([body, body], [body, body])
     later[1] = later[1]._replace(enqueued_at=ENQUEUED + timedelta(days=30))
-    take_in(lake, [first, later])
+    commit_accepted(lake, [first, later])
     assert contents(lake, SILVER_EVENTS).height == 1
     assert contents(lake, QUARANTINE)["reasons"].to_list() == [["event_is_a_duplicate"]] * 3
     assert contents(lake, FACT_PATIENT_FLOW).height == 1
@@ -222,7 +222,7 @@ def test_defect_13_a_redelivered_event_is_counted_once(body: Body, lake: Lake) -
 def test_defect_14_attributes_that_nobody_knows_yet_are_kept(lake: Lake) -> None:
     """And bronze knows where each body came from."""
     body = event(triage_level=2, vitals={"pulse": 71})
-    take_in(lake, [deliveries([body])])
+    commit_accepted(lake, [deliveries([body])])
     (extra,) = contents(lake, SILVER_EVENTS)["extra"]
     assert json.loads(extra) == {"triage_level": 2, "vitals": {"pulse": 71}}
     bronze = contents(lake, BRONZE_EVENTS)
@@ -236,7 +236,7 @@ def test_defect_15_no_row_is_lost_between_silver_and_quarantine(lake: Lake) -> N
     bodies: list[Body | bytes] = [{**event(visit_id=f"v{turn}"), name: None} for turn, name in enumerate(fields)]
     bodies += [{**event(), name: junk} for name in fields for junk in ("", [], {"a": 1}, -1e300)]
     bodies += [b"", b"null", b"[]", b"{}", b"\xff\xfe", b'{"event_type": null}']
-    take_in(lake, [deliveries(bodies)])
+    commit_accepted(lake, [deliveries(bodies)])
     assert lake.open(SILVER_EVENTS).row_count() + lake.open(QUARANTINE).row_count() == len(bodies)
     assert contents(lake, QUARANTINE)["reasons"].list.len().min() >= 1
 
@@ -256,7 +256,7 @@ def test_defect_15_a_transfer_moves_the_bed() -> None:
 
 def test_defect_15_who_was_there_before_the_first_hour_of_the_data_is_in_bed(lake: Lake) -> None:
     """The admission comes last and is days old: it fills the hours that were counted without it."""
-    take_in(lake, in_batches(visit(2, "10:00", "11:00"), visit(1, "10:00 -3")))
+    commit_accepted(lake, in_batches(visit(2, "10:00", "11:00"), visit(1, "10:00 -3")))
     assert contents(lake, FACT_BED_CENSUS).height == 3 * 24 + 2
     assert contents(lake, FACT_BED_CENSUS).filter(time_key=2026032010)["occupied_beds"].to_list() == [2]
 
@@ -264,7 +264,7 @@ def test_defect_15_who_was_there_before_the_first_hour_of_the_data_is_in_bed(lak
 def test_defect_16_a_late_event_is_as_good_as_an_early_one(lake: Lake) -> None:
     """No watermark: neither newer events nor one that claims to be in the future make the pipeline skip it."""
     ahead = event(visit_id="v9", event_time=at("00:00 +9"))
-    take_in(lake, in_batches([ahead, *visit(1, "10:00 +1")], visit(2, "10:00 -40", "12:00 -40")))
+    commit_accepted(lake, in_batches([ahead, *visit(1, "10:00 +1")], visit(2, "10:00 -40", "12:00 -40")))
     facts = contents(lake, FACT_PATIENT_FLOW)
     assert facts["admission_at"].sort().to_list() == [at("10:00 -40"), at("10:00 +1")]
 

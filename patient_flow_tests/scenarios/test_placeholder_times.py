@@ -62,7 +62,7 @@ def test_a_stay_whose_end_is_a_placeholder_is_open_and_holds_nothing_up(lake: La
     flagged = contents(lake, SILVER_EVENTS).filter(pl.col("quality_flags").list.contains("optional_time_is_unusable"))
     assert flagged.height == 2 * len(OPEN_ENDS)
     assert contents(lake, FACT_PATIENT_FLOW)["discharge_at"].null_count() == 2 * len(OPEN_ENDS) + 2
-    verdict = oracle.judge(received, list(DEPARTMENTS.iter_rows(named=True)))
+    verdict = oracle.validate(received, list(DEPARTMENTS.iter_rows(named=True)))
     assert_agreement(everything(lake), verdict, DEPARTMENTS)
     in_bed = warehouse.query('SELECT COUNT(*) AS patients FROM "CurrentPatients"')
     assert in_bed["patients"].to_list() == [2 * len(OPEN_ENDS) + 2]

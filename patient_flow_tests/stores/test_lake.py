@@ -19,8 +19,8 @@ from patient_flow.contracts.tables import INSTANT, Column, Table
 from patient_flow.stores import lake as lake_module
 from patient_flow.stores.lake import (
     SPANS,
+    ChangeFeedExpired,
     Conflict,
-    HistoryGone,
     Lake,
     LakeError,
     LakeTable,
@@ -165,7 +165,7 @@ def test_a_long_backlog_whose_files_were_deleted_cannot_be_measured_either(lake:
     bodies = with_bodies(lake, 1, 1, 1)
     for file in bodies._handle.file_uris():
         Path(file.removeprefix("file://")).unlink()
-    with pytest.raises(HistoryGone):
+    with pytest.raises(ChangeFeedExpired):
         lake.open(BODIES).versions_in_steps(0, rows=1, weighed="body", max_bytes=1)
 
 
@@ -179,7 +179,7 @@ def test_a_whole_table_is_read_so_many_bytes_at_a_time(lake: Lake, monkeypatch: 
 
 
 def test_changes_that_are_no_longer_kept_are_a_named_error(stays: LakeTable) -> None:
-    with pytest.raises(HistoryGone, match="older than 99"):
+    with pytest.raises(ChangeFeedExpired, match="older than 99"):
         stays.changes(99)
 
 
@@ -190,7 +190,7 @@ def test_changes_whose_log_was_cleaned_up_are_an_error_and_not_nothing(lake: Lak
     stays.append(rows((5, "a", 50)), {"source": 3})
     assert stays.changes(stays.version - 1).after["key"].to_list() == [5]
     for look in (lambda: stays.changes(1), lambda: stays.versions_in_steps(1, rows=2)):
-        with pytest.raises(HistoryGone, match=r"no longer kept: the changes of .* since version 1"):
+        with pytest.raises(ChangeFeedExpired, match=r"no longer kept: the changes of .* since version 1"):
             look()
 
 
@@ -207,7 +207,7 @@ def test_changes_whose_files_were_deleted_are_a_named_error(lake: Lake, stays: L
     stays.append(rows((4, "a", 40)), {"source": 2})
     stays.compact()
     assert stays.vacuum(0)
-    with pytest.raises(HistoryGone, match=r"no longer kept: the changes of .* since version 1"):
+    with pytest.raises(ChangeFeedExpired, match=r"no longer kept: the changes of .* since version 1"):
         stays.changes(1)
 
 
@@ -222,7 +222,7 @@ def test_a_failure_to_read_changes_does_not_pass_for_their_absence(
     monkeypatch.setattr(DeltaTable, "load_cdf", fail)
     with pytest.raises(LakeError, match="timed out") as raised:
         stays.changes(0)
-    assert not isinstance(raised.value, HistoryGone)
+    assert not isinstance(raised.value, ChangeFeedExpired)
 
 
 def test_an_earlier_version_is_gone_when_its_log_is_and_not_when_the_network_fails(
@@ -233,7 +233,7 @@ def test_an_earlier_version_is_gone_when_its_log_is_and_not_when_the_network_fai
     forget_log(stays)
     stays = lake.open(STAYS)
     for version in (*range(stays.version), stays.version + 1):  # before, without and after what is kept
-        with pytest.raises(HistoryGone, match=f"no longer kept: version {version} of"):
+        with pytest.raises(ChangeFeedExpired, match=f"no longer kept: version {version} of"):
             stays.at(version)
 
     def fail(*_args: object, **_options: object) -> None:
@@ -242,7 +242,7 @@ def test_an_earlier_version_is_gone_when_its_log_is_and_not_when_the_network_fai
     monkeypatch.setattr("patient_flow.stores.lake.DeltaTable", fail)
     with pytest.raises(LakeError, match=r"cannot read version 0 of .* timed out") as raised:
         stays.at(0)
-    assert not isinstance(raised.value, HistoryGone)
+    assert not isinstance(raised.value, ChangeFeedExpired)
 
 
 def test_of_two_writers_with_the_same_source_the_second_is_refused(lake: Lake, stays: LakeTable) -> None:

@@ -119,7 +119,7 @@ def test_versions_of_any_patients_in_any_order_are_sound_and_the_oracles(receive
     assert_versions_are_sound(patients, ["patient_id"])
     again = dimensions.patient_versions(silver.sample(fraction=1, shuffle=True, seed=dice.randrange(99)))
     assert again.sort("patient_key").equals(patients.sort("patient_key"))
-    verdict = oracle.judge(received, list(DEPARTMENTS.iter_rows(named=True)))
+    verdict = oracle.validate(received, list(DEPARTMENTS.iter_rows(named=True)))
     expected = oracle.patient_versions(verdict.accepted)
     assert sorted((v.valid_from, v.attributes[0]) for v in expected) == sorted(
         patients.select("valid_from", "gender").rows()
@@ -171,7 +171,7 @@ def test_an_unknown_department_of_an_unknown_hospital_is_the_unknown_member() ->
     ]
     assert versions_chained(departments.clear(), departments, ("hospital_id", "department")).is_fine
     assert frames["gold/fact_patient_flow"].filter(department_key=0).height == 1
-    assert_agreement(frames, oracle.judge(received, list(DEPARTMENTS.iter_rows(named=True))), DEPARTMENTS)
+    assert_agreement(frames, oracle.validate(received, list(DEPARTMENTS.iter_rows(named=True))), DEPARTMENTS)
 
 
 def test_every_dimension_has_its_unknown_member_with_key_0() -> None:

@@ -1,4 +1,4 @@
-"""Reading and judging: typed values, reasons and flags of one event at a time."""
+"""ParserConfig and judging: typed values, reasons and flags of one event at a time."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from patient_flow.contracts import rules
 from patient_flow.contracts.events import LONGEST_PLAN
 from patient_flow.contracts.tables import COORDINATES, INSTANT, SILVER_EVENTS
-from patient_flow.transforms.accept import candidates, judge
-from patient_flow.transforms.read import Reading, parse_timestamps, read_events
+from patient_flow.transforms.accept import candidates, validate
+from patient_flow.transforms.read import ParserConfig, parse_timestamps, read_events
 
 ENQUEUED = datetime(2026, 11, 20, 12, tzinfo=UTC)
 LONGEST = ENQUEUED + LONGEST_PLAN
-READING = Reading(
+READING = ParserConfig(
     pl.DataFrame({"hospital_id": ["3", "4"], "department": ["ICU", "Surgery"]}),
     secret="a key",
 )
@@ -52,7 +52,7 @@ def bronze(*bodies: bytes) -> pl.DataFrame:
 
 
 def judged(*bodies: bytes) -> pl.DataFrame:
-    return judge(read_events(bronze(*bodies), READING))
+    return validate(read_events(bronze(*bodies), READING))
 
 
 def one(base: dict[str, object], **changes: object) -> dict[str, object]:
@@ -181,7 +181,7 @@ def test_a_department_is_spelled_as_its_own_hospital_lists_it(
     """And as the first that lists it where its own does not."""
     listed = pl.DataFrame({"hospital_id": ["1", "2"], "department": ["Cardiology", "CARDIOLOGY"]})
     body = json.dumps({**SNAPSHOT, "hospital_id": hospital, "department": said}).encode()
-    row = read_events(bronze(body), Reading(listed, secret="a key")).row(0, named=True)
+    row = read_events(bronze(body), ParserConfig(listed, secret="a key")).row(0, named=True)
     assert (row["department"], row["department_is_listed"]) == (spelling, is_listed)
 
 

@@ -121,7 +121,7 @@ def test_the_events_of_each_example_give_its_stays_in_any_order(example: Example
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.title)
 def test_the_oracle_knows_each_example_too(example: Example) -> None:
     received = deliveries([body_of(row) for row in example.events])
-    verdict = oracle.judge(received, list(DEPARTMENTS.iter_rows(named=True)))
+    verdict = oracle.validate(received, list(DEPARTMENTS.iter_rows(named=True)))
     told = [
         (stay.department, _clock(stay.admission_at), _clock(stay.discharge_at))
         for stay in oracle.stays(verdict.accepted)

@@ -18,7 +18,7 @@ import sqlalchemy as sa
 from patient_flow.contracts.tables import INSTANT, TEXTS, WAREHOUSE_TABLES, Column, Table
 from patient_flow.stores.warehouse.changes import stored_value
 from patient_flow.stores.warehouse.schema import TABLES
-from patient_flow.stores.warehouse.targets.base import Idioms, Target
+from patient_flow.stores.warehouse.targets.base import SqlDialect, Target
 
 c = pl.col
 
@@ -121,7 +121,7 @@ def _is_measure(column: Column, table: Table) -> bool:
 # --- a value as an integer below PRIME, in SQL and in Polars ---------------------------------------------------------
 
 
-def _number_sql(column: Column, quoted: Mapping[str, str], idioms: Idioms) -> str:
+def _number_sql(column: Column, quoted: Mapping[str, str], idioms: SqlDialect) -> str:
     return f"COALESCE(ABS(CAST({_integer_sql(column, quoted[column.name], idioms)} AS BIGINT)) % {PRIME}, {NOTHING})"
 
 
@@ -129,7 +129,7 @@ def _number(column: Column) -> pl.Expr:
     return (_integer(column).abs() % PRIME).fill_null(NOTHING)
 
 
-def _integer_sql(column: Column, name: str, idioms: Idioms) -> str:
+def _integer_sql(column: Column, name: str, idioms: SqlDialect) -> str:
     if column.dtype in _INTEGERS:
         return name
     if column.dtype == pl.Float64():

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import sqlalchemy as sa
 
 from patient_flow.contracts import measures
-from patient_flow.contracts.views import PERCENTILE, PHRASES, VIEWS, View
+from patient_flow.contracts.views import PERCENTILE, SQL_MACROS, VIEWS, View
 from patient_flow.stores.warehouse.schema import ALL_TABLES, sql_type
 from patient_flow.stores.warehouse.targets.base import Definition, Target
 
@@ -18,7 +18,7 @@ TABLES: Mapping[str, sa.TableClause] = {
 """View name → selectable with typed columns."""
 
 
-class _Phrase:
+class SqlMacro:
     """An idiom with arguments, written ``{name[argument]}`` or ``{name[argument, argument]}`` in a view.
 
     ``more`` are arguments that follow the written ones.
@@ -40,10 +40,10 @@ def definition(view: View, target: Target) -> Definition:
         "now": idioms.now,
         "this_hour": idioms.this_hour,
         "true": idioms.true,
-        "flag": _Phrase(idioms.flag),
-        "hours_since": _Phrase(idioms.hours_since),
-        "readmission_deadline": _Phrase(idioms.days_later, str(measures.READMISSION_DAYS)),
-        "percentile": _Phrase(PERCENTILE),
+        "flag": SqlMacro(idioms.flag),
+        "hours_since": SqlMacro(idioms.hours_since),
+        "readmission_deadline": SqlMacro(idioms.days_later, str(measures.READMISSION_DAYS)),
+        "percentile": SqlMacro(PERCENTILE),
     }
-    phrases = {name: phrase.format_map(words) for name, phrase in PHRASES.items()}
+    phrases = {name: phrase.format_map(words) for name, phrase in SQL_MACROS.items()}
     return Definition(view.name, view.description, view.sql.strip().format_map({**words, **phrases}))

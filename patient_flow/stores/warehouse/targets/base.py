@@ -26,7 +26,7 @@ WRITES = "patient_flow_writes"
 
 
 @dataclass(frozen=True)
-class Idioms:
+class SqlDialect:
     """What the targets say differently in a query; ``{0}`` stands for the argument, ``{1}`` for a second one.
 
     The last five make integers of values, for checksums that any engine computes alike.
@@ -71,7 +71,7 @@ class Target(ABC):
     """One kind of warehouse."""
 
     kind: ClassVar[str]
-    idioms: ClassVar[Idioms]
+    idioms: ClassVar[SqlDialect]
     separator: ClassVar[str] = ";\n\n"
     """What ends a statement in a script."""
 

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 
 from patient_flow.stores.warehouse.changes import Change
-from patient_flow.stores.warehouse.targets.base import Definition, Idioms, StagingInside, temporary_table, wrapped
+from patient_flow.stores.warehouse.targets.base import Definition, SqlDialect, StagingInside, temporary_table, wrapped
 
 SCHEMA_LOCK = 0x70666C6F77
 """Advisory lock that whoever changes the schema holds."""
@@ -31,7 +31,7 @@ class PostgreSQL(StagingInside):
     """PostgreSQL through psycopg 3."""
 
     kind = "postgresql"
-    idioms = Idioms(
+    idioms = SqlDialect(
         now="(now() AT TIME ZONE 'UTC')",
         this_hour="CAST(to_char(now() AT TIME ZONE 'UTC', 'YYYYMMDDHH24') AS BIGINT)",
         true="TRUE",

@@ -13,7 +13,7 @@ from sqlalchemy.schema import CreateIndex, DropIndex
 
 from patient_flow.stores.warehouse.batch import WarehouseError, Written
 from patient_flow.stores.warehouse.changes import Change
-from patient_flow.stores.warehouse.targets.base import WRITES, Idioms, StagingInside, temporary_table, wrapped
+from patient_flow.stores.warehouse.targets.base import WRITES, SqlDialect, StagingInside, temporary_table, wrapped
 
 c = pl.col
 
@@ -39,7 +39,7 @@ class SQLite(StagingInside):
     """SQLite 3.35 or newer."""
 
     kind = "sqlite"
-    idioms = Idioms(
+    idioms = SqlDialect(
         now="strftime('%Y-%m-%d %H:%M:%f000', 'now')",
         this_hour="CAST(strftime('%Y%m%d%H', 'now') AS INTEGER)",
         true="1",

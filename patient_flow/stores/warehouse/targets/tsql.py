@@ -24,7 +24,7 @@ from patient_flow.stores.warehouse import entra
 from patient_flow.stores.warehouse.batch import Written
 from patient_flow.stores.warehouse.changes import Change
 from patient_flow.stores.warehouse.schema import CASE_SENSITIVE, NAMES_AS_GIVEN, staging_table
-from patient_flow.stores.warehouse.targets.base import Definition, Idioms, Loading, Target
+from patient_flow.stores.warehouse.targets.base import Definition, Loading, SqlDialect, Target
 
 STAGING_SCHEMA = "staging"
 LOGIN_TIMEOUT_SECONDS = "10"
@@ -70,7 +70,7 @@ class TransactSQL(Target):
     isolation_level: ClassVar[str]
     """What a session has that asks for no other."""
     separator = "\nGO\n\n"
-    idioms = Idioms(
+    idioms = SqlDialect(
         now="SYSUTCDATETIME()",
         this_hour="(CAST(CONVERT(CHAR(8), SYSUTCDATETIME(), 112) AS BIGINT) * 100 + DATEPART(HOUR, SYSUTCDATETIME()))",
         true="1",

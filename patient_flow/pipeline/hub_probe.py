@@ -13,9 +13,9 @@ from datetime import datetime
 
 from patient_flow.contracts.tables import BRONZE_EVENTS
 from patient_flow.pipeline.backlog import Backlog, HubRefused, plan, source
-from patient_flow.stores.hub import Hub, HubError, HubSilent, HubState
+from patient_flow.stores.hub import Hub, HubError, HubState, HubTimeout
 from patient_flow.stores.lake import Lake, LakeError
-from patient_flow.stores.patience import NoAnswer, within
+from patient_flow.stores.timeouts import CallTimedOut, call_with_timeout
 
 SECONDS = 20.0
 """Patience of one look: well within the 60 seconds that Dagster gives a tick."""
@@ -29,7 +29,7 @@ NO_ANSWER = {DOWN, SILENT}
 
 
 @dataclass(frozen=True)
-class Look:
+class HubStatus:
     """``backlog`` when it is known; else ``trouble`` (a constant above) and the ``sentence`` for the operator.
 
     A hub that answered, but took long, has both. ``ends`` are the partitions' last sequence numbers, ``read`` those in
@@ -45,24 +45,24 @@ class Look:
 
 
 def peek(hub: Hub, *, seconds: float = SECONDS) -> HubState:
-    """What the hub holds now. Raises ``HubError`` when it cannot be read, and ``HubSilent`` when it says nothing."""
+    """What the hub holds now. Raises ``HubError`` when it cannot be read, and ``HubTimeout`` when it says nothing."""
     try:
-        return within(seconds, ("hub", hub.address), hub.peek)
-    except NoAnswer:
-        raise HubSilent(
+        return call_with_timeout(seconds, ("hub", hub.address), hub.peek)
+    except CallTimedOut:
+        raise HubTimeout(
             f"Event Hub {hub.name} at {hub.host} does not answer within {seconds:.0f} s; the next try may"
         ) from None
 
 
-def look(hub: Hub, lake: Lake, max_events: int, *, seconds: float = SECONDS) -> Look:
+def probe_hub(hub: Hub, lake: Lake, max_events: int, *, seconds: float = SECONDS) -> HubStatus:
     """Compares the hub with bronze. Never raises for a system that is away, and never takes much over ``seconds``."""
     began = time.monotonic()
     try:
         state = peek(hub, seconds=seconds)
-    except HubSilent as error:
-        return Look(trouble=SILENT, sentence=str(error))
+    except HubTimeout as error:
+        return HubStatus(trouble=SILENT, sentence=str(error))
     except HubError as error:
-        return Look(trouble=DOWN, sentence=str(error))
+        return HubStatus(trouble=DOWN, sentence=str(error))
     took = time.monotonic() - began
 
     def compare() -> tuple[Backlog, dict[str, int | None]]:
@@ -74,15 +74,17 @@ def look(hub: Hub, lake: Lake, max_events: int, *, seconds: float = SECONDS) -> 
         }
 
     try:
-        backlog, positions = within(max(seconds - took, LEAST_SECONDS), ("lake", lake.uri(BRONZE_EVENTS)), compare)
-    except NoAnswer:
-        return Look(trouble=LAKE, sentence=f"{lake.uri(BRONZE_EVENTS)} does not answer; the next tick tries again")
+        backlog, positions = call_with_timeout(
+            max(seconds - took, LEAST_SECONDS), ("lake", lake.uri(BRONZE_EVENTS)), compare
+        )
+    except CallTimedOut:
+        return HubStatus(trouble=LAKE, sentence=f"{lake.uri(BRONZE_EVENTS)} does not answer; the next tick tries again")
     except HubRefused as error:
-        return Look(trouble=REFUSED, sentence=str(error))
+        return HubStatus(trouble=REFUSED, sentence=str(error))
     except LakeError as error:
-        return Look(trouble=LAKE, sentence=str(error))
+        return HubStatus(trouble=LAKE, sentence=str(error))
     is_slow = took > SLOW_SECONDS
-    return Look(
+    return HubStatus(
         backlog,
         SLOW if is_slow else None,
         f"Event Hub {hub.name} took {took:.0f} s to say what it holds" if is_slow else "",

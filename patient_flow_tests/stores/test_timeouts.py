@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from patient_flow.stores import patience
-from patient_flow.stores.patience import NoAnswer, within
+from patient_flow.stores.timeouts import CallTimedOut, call_with_timeout
 
 
 class Silent:
@@ -35,45 +35,45 @@ def silent() -> Iterator[Silent]:
 
 
 def test_what_comes_in_time_is_returned_and_what_is_raised_is_raised() -> None:
-    assert within(5, "one", lambda: 7) == 7
+    assert call_with_timeout(5, "one", lambda: 7) == 7
     with pytest.raises(KeyError):
-        within(5, "one", lambda: {}["a"])
+        call_with_timeout(5, "one", lambda: {}["a"])
 
 
 def test_a_call_that_hangs_is_given_up_and_no_second_one_is_made(silent: Silent) -> None:
-    with pytest.raises(NoAnswer):
-        within(0.1, silent.name, silent.ask)
+    with pytest.raises(CallTimedOut):
+        call_with_timeout(0.1, silent.name, silent.ask)
     began = time.monotonic()
     for _ in range(3):
-        with pytest.raises(NoAnswer):
-            within(5, silent.name, silent.ask)
+        with pytest.raises(CallTimedOut):
+            call_with_timeout(5, silent.name, silent.ask)
     assert time.monotonic() - began < 1
     assert silent.asked == 1
-    assert within(5, "another", lambda: 7) == 7
+    assert call_with_timeout(5, "another", lambda: 7) == 7
 
 
 def test_two_calls_at_once_are_both_answered(silent: Silent) -> None:
     threading.Timer(0.2, silent.released.set).start()
     answers: list[str] = []
-    other = threading.Thread(target=lambda: answers.append(within(5, silent.name, silent.ask)))
+    other = threading.Thread(target=lambda: answers.append(call_with_timeout(5, silent.name, silent.ask)))
     other.start()
-    answers.append(within(5, silent.name, silent.ask))
+    answers.append(call_with_timeout(5, silent.name, silent.ask))
     other.join()
     assert answers == ["here I am"] * 2
 
 
 def test_after_a_call_that_hung_ended_the_next_one_is_made(silent: Silent) -> None:
-    with pytest.raises(NoAnswer):
-        within(0.05, silent.name, silent.ask)
+    with pytest.raises(CallTimedOut):
+        call_with_timeout(0.05, silent.name, silent.ask)
     silent.released.set()
     time.sleep(0.1)
-    assert within(5, silent.name, silent.ask) == "here I am"
+    assert call_with_timeout(5, silent.name, silent.ask) == "here I am"
 
 
 def test_a_call_that_hangs_for_ever_does_not_stand_in_the_way_for_ever(
     silent: Silent, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(patience, "ABANDONED_SECONDS", 0)
-    with pytest.raises(NoAnswer):
-        within(0.05, silent.name, silent.ask)
-    assert within(5, silent.name, lambda: 7) == 7
+    with pytest.raises(CallTimedOut):
+        call_with_timeout(0.05, silent.name, silent.ask)
+    assert call_with_timeout(5, silent.name, lambda: 7) == 7

@@ -18,7 +18,7 @@ ABANDONED_SECONDS = 600.0
 """A call that did not come back for so long may hang on a connection that is long gone: another is tried."""
 
 
-class NoAnswer(RuntimeError):
+class CallTimedOut(RuntimeError):
     """The call did not come back in time."""
 
 
@@ -44,8 +44,8 @@ _newest: dict[Hashable, _Call[object]] = {}
 """The newest call of each system, as long as it runs."""
 
 
-def within(seconds: float, system: Hashable, act: Callable[[], T]) -> T:
-    """What ``act`` returns, or raises, if it does within ``seconds``; else :class:`NoAnswer`.
+def call_with_timeout(seconds: float, system: Hashable, act: Callable[[], T]) -> T:
+    """What ``act`` returns, or raises, if it does within ``seconds``; else :class:`CallTimedOut`.
 
     A call that is late goes on in its thread. As long as it does, the next ones of the same ``system`` are answered at
     once: each would leave one more thread and connection behind.
@@ -54,13 +54,13 @@ def within(seconds: float, system: Hashable, act: Callable[[], T]) -> T:
     if (earlier := _newest.get(system)) is not None and earlier.thread.is_alive():
         earlier.thread.join(max(0.0, min(began + seconds, earlier.due) - began))
         if earlier.thread.is_alive() and time.monotonic() < earlier.due + ABANDONED_SECONDS:
-            raise NoAnswer
+            raise CallTimedOut
     call = _Call(act, began + seconds)
     call.start()
     _newest[system] = call  # type: ignore[assignment]
     call.thread.join(max(0.0, call.due - time.monotonic()))
     if call.thread.is_alive():
-        raise NoAnswer
+        raise CallTimedOut
     if _newest.get(system) is call:
         del _newest[system]
     if call.error is not None:
