@@ -283,7 +283,7 @@ def _is_for_the_operator(error: Exception) -> bool:
     from patient_flow.simulator.sending import SimulatorError
     from patient_flow.stores.cluster import ClusterError
     from patient_flow.stores.hub import HubError
-    from patient_flow.stores.lake import STORE_ERRORS, LakeError
+    from patient_flow.stores.lake.errors import STORE_ERRORS, LakeError
     from patient_flow.stores.reference import DepartmentsError
     from patient_flow.stores.staging import StagingExpired
     from patient_flow.stores.warehouse.warehouse import WarehouseError

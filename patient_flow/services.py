@@ -14,7 +14,7 @@ from patient_flow.dialects import fhir, hl7
 from patient_flow.dialects.mapping import MappingError, parse_mappings
 from patient_flow.settings import Settings
 from patient_flow.stores.hub import Hub
-from patient_flow.stores.lake import Lake
+from patient_flow.stores.lake.catalog import Lake
 from patient_flow.stores.reference import read_departments
 from patient_flow.stores.warehouse.warehouse import Warehouse
 from patient_flow.transforms.bodies import Interpreter

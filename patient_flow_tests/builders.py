@@ -18,7 +18,8 @@ from deltalake import DeltaTable
 from patient_flow.contracts.tables import BRONZE_EVENTS, QUARANTINE, SILVER_EVENTS, Table
 from patient_flow.pipeline import gold, silver
 from patient_flow.pipeline.steps import StepResult
-from patient_flow.stores.lake import Lake, LakeTable
+from patient_flow.stores.lake.catalog import Lake
+from patient_flow.stores.lake.table import LakeTable
 from patient_flow.stores.reference import COLUMNS as DEPARTMENT_COLUMNS
 from patient_flow.transforms import accept
 from patient_flow.transforms.read import ParserConfig, read_events

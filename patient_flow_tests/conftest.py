@@ -20,7 +20,7 @@ from xdist.scheduler import LoadScopeScheduling
 
 from patient_flow.local_hub.testing import HubThread
 from patient_flow.stores.hub import Hub
-from patient_flow.stores.lake import Lake
+from patient_flow.stores.lake.catalog import Lake
 from patient_flow.stores.reference import read_departments
 from patient_flow_tests.stacks import EMBEDDED, STACKS, Embedded, Production, Servers, Stack
 

@@ -28,7 +28,7 @@ from azure.storage.blob import BlobServiceClient, ContainerClient
 
 from patient_flow.orchestration.local import prepare_home
 from patient_flow.settings import LAYERS
-from patient_flow.stores.lake import Lake
+from patient_flow.stores.lake.catalog import Lake
 from patient_flow_tests import servers
 from patient_flow_tests.servers import ACCOUNT, AZURITE_KEY
 

@@ -19,7 +19,7 @@ from patient_flow.contracts.tables import QUARANTINE, WAREHOUSE_TABLES
 from patient_flow.contracts.views import VIEWS
 from patient_flow.orchestration.resources import PatientFlow
 from patient_flow.status import report
-from patient_flow.stores.lake import Lake
+from patient_flow.stores.lake.catalog import Lake
 from patient_flow_tests.e2e.processes import Machine, Outcome, free_port, micro_batch
 from patient_flow_tests.stacks import Stack
 

@@ -26,7 +26,7 @@ from patient_flow.orchestration.resources import PatientFlow
 from patient_flow.pipeline import inspection
 from patient_flow.pipeline.hub_probe import probe_hub
 from patient_flow.services import Services
-from patient_flow.stores.lake import STORE_ERRORS, ChangeFeedExpired, LakeError, SchemaDrift
+from patient_flow.stores.lake.errors import STORE_ERRORS, ChangeFeedExpired, LakeError, SchemaDrift
 from patient_flow.stores.reference import DepartmentsError
 from patient_flow.stores.warehouse import reconciliation as comparison
 from patient_flow.stores.warehouse.batch import WarehouseError

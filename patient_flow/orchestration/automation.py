@@ -22,7 +22,8 @@ from patient_flow.orchestration.resources import PatientFlow
 from patient_flow.pipeline.backlog import Backlog
 from patient_flow.pipeline.hub_probe import probe_hub
 from patient_flow.pipeline.maintenance import maintain
-from patient_flow.stores.lake import NO_CHECKPOINT, LakeError
+from patient_flow.stores.lake.errors import LakeError
+from patient_flow.stores.lake.log import NO_CHECKPOINT
 from patient_flow.stores.warehouse.batch import WarehouseError
 
 PIPELINE_TAG = {"pipeline": "patient_flow"}

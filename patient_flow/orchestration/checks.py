@@ -23,7 +23,7 @@ from patient_flow.orchestration.resources import PatientFlow
 from patient_flow.pipeline import hub_probe, inspection
 from patient_flow.pipeline.backlog import identity
 from patient_flow.services import Services
-from patient_flow.stores.lake import Changes
+from patient_flow.stores.lake.changes import Changes
 from patient_flow.stores.warehouse.batch import WarehouseError
 from patient_flow.stores.warehouse.views import TABLES as VIEWS
 
@@ -122,7 +122,7 @@ def events_counted(look: Look) -> Finding:
     lake = look.services.lake
     quality = lake.open(tables.DATA_QUALITY_DAY)
     counted = [
-        0 if (version := quality.progress(table.path)) is None else lake.open(table).row_count(version)
+        0 if (version := quality.checkpoint(table.path)) is None else lake.open(table).row_count(version)
         for table in (tables.SILVER_EVENTS, tables.QUARANTINE)
     ]
     return reconciliation.every_event_counted(quality.scan().collect(), *counted)

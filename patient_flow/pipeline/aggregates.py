@@ -29,12 +29,9 @@ from patient_flow.pipeline.incremental import (
     zone_changed,
 )
 from patient_flow.pipeline.steps import StepResult, is_up_to_date, open_complete_silver, retry_on_conflict
-from patient_flow.stores.lake import (
-    NO_CHECKPOINT,
-    Lake,
-    LakeTable,
-    number_of,
-)
+from patient_flow.stores.lake.catalog import Lake
+from patient_flow.stores.lake.log import NO_CHECKPOINT, number_of
+from patient_flow.stores.lake.table import LakeTable
 from patient_flow.transforms import calendar, census, kpis, quality
 
 c = pl.col
@@ -57,7 +54,7 @@ def fact_bed_census(lake: Lake, *, run_id: str) -> StepResult:
     progress = {CENSUS_UNTIL: microseconds(until)}
     versions = departments.scan().collect()
     changes = changes_of(target, flow, census.STAY_COLUMNS)
-    counted_until = target.progress(CENSUS_UNTIL)
+    counted_until = target.checkpoint(CENSUS_UNTIL)
     if changes.is_whole_table or counted_until is None or versions_changed(target, departments):
         everything = census.bed_hours(census.spans(flow.scan(), until=until), versions)
         return replace(target, target.scan().collect(), everything, sources, progress, run_id=run_id)
@@ -132,8 +129,8 @@ def data_quality_day(lake: Lake, zone: str, *, run_id: str) -> StepResult:
     """DataQualityDay adds what changed in silver and quarantine to its counts."""
     target, silver, rejected = lake.open(DATA_QUALITY_DAY), open_complete_silver(lake), lake.open(QUARANTINE)
     # How far the counts rest on bronze, if the versions belong together: the check on received events goes on there.
-    received = rejected.progress(BRONZE_EVENTS.path)
-    belong_together = received is not None and rejected.progress(SILVER_EVENTS.path) == silver.version
+    received = rejected.checkpoint(BRONZE_EVENTS.path)
+    belong_together = received is not None and rejected.checkpoint(SILVER_EVENTS.path) == silver.version
     bronze = {BRONZE_EVENTS.path: received if belong_together and received is not None else NO_CHECKPOINT}
     of_another_zone = zone_changed(target, zone)
     if is_up_to_date(target, silver, rejected) and not of_another_zone:
@@ -166,7 +163,7 @@ def _census_bounds(hourly: LakeTable) -> tuple[datetime | None, datetime | None]
     first = (
         hourly.scan().select(calendar.hour_start(c("time_key").min())).collect().item() if hourly.row_count() else None
     )
-    until = hourly.progress(CENSUS_UNTIL)
+    until = hourly.checkpoint(CENSUS_UNTIL)
     return first, None if until is None else instant(until)
 
 
@@ -189,7 +186,7 @@ def _touched_days(
         kpis.days(hours.both.with_columns(hour_at=calendar.hour_start(c("time_key"))), "hour_at", zone),
     ]
     for name, bound in bounds.items():  # staffed beds count from the first hour to the newest event: both may move
-        former = target.progress(name)
+        former = target.checkpoint(name)
         if former is None and bound != microseconds(None):  # nothing was counted: all of it is new
             former = bounds["first" if name == "last" else "last"]
         if former is not None and former != bound:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from patient_flow.stores.hub import HubState, PartitionState
-from patient_flow.stores.lake import number_of
+from patient_flow.stores.lake.log import number_of
 
 Progress = Callable[[str], int | None]
 HUB = "hub"

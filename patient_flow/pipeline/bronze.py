@@ -12,7 +12,9 @@ from patient_flow.pipeline.backlog import Backlog, PartitionBacklog, plan
 from patient_flow.pipeline.hub_probe import peek
 from patient_flow.pipeline.steps import StepResult, retry_on_conflict
 from patient_flow.stores.hub import Hub, Slice
-from patient_flow.stores.lake import Lake, LakeTable, RowsWritten
+from patient_flow.stores.lake.catalog import Lake
+from patient_flow.stores.lake.changes import RowsWritten
+from patient_flow.stores.lake.table import LakeTable
 
 DRAIN_SECONDS = 300.0
 DRAIN_BYTES = 256 * 1024 * 1024
@@ -30,7 +32,7 @@ def ingest(lake: Lake, hub: Hub, *, now: datetime, run_id: str, max_events: int,
     """
     bronze = lake.open(BRONZE_EVENTS)
     state = peek(hub)
-    backlog = plan(state, bronze.progress, max_events, adopt=adopt_hub)
+    backlog = plan(state, bronze.checkpoint, max_events, adopt=adopt_hub)
     slices = [_slice(bronze, backlog, part) for part in backlog.partitions]
     if not slices and not backlog.notices:
         nothing = {"backlog": 0, "events_received": 0}

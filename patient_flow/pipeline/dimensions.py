@@ -24,12 +24,10 @@ from patient_flow.pipeline.incremental import (
     zone_changed,
 )
 from patient_flow.pipeline.steps import StepResult, is_up_to_date, open_complete_silver, retry_on_conflict
-from patient_flow.stores.lake import (
-    Lake,
-    LakeTable,
-    RowsWritten,
-    number_of,
-)
+from patient_flow.stores.lake.catalog import Lake
+from patient_flow.stores.lake.changes import RowsWritten
+from patient_flow.stores.lake.log import number_of
+from patient_flow.stores.lake.table import LakeTable
 from patient_flow.transforms import calendar, dimensions
 
 c = pl.col

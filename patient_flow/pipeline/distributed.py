@@ -32,7 +32,10 @@ from patient_flow.pipeline.steps import StepResult, retry_on_conflict
 from patient_flow.pipeline.workers import ACCEPTED, DAY, OUTCOME, REJECTED
 from patient_flow.stores import cluster as clusters
 from patient_flow.stores.cluster import Cluster
-from patient_flow.stores.lake import NO_CHECKPOINT, Lake, LakeTable, RowsWritten
+from patient_flow.stores.lake.catalog import Lake
+from patient_flow.stores.lake.changes import RowsWritten
+from patient_flow.stores.lake.log import NO_CHECKPOINT
+from patient_flow.stores.lake.table import LakeTable
 from patient_flow.stores.staging import Staged, Staging
 from patient_flow.transforms import accept, dimensions, visits
 from patient_flow.transforms.read import ParserConfig, pseudonymise

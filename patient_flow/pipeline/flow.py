@@ -24,14 +24,10 @@ from patient_flow.pipeline.incremental import (
     versions_changed,
 )
 from patient_flow.pipeline.steps import StepResult, is_up_to_date, open_complete_silver, retry_on_conflict
-from patient_flow.stores.lake import (
-    Changes,
-    Lake,
-    LakeTable,
-    RowsWritten,
-    spans_of,
-    within_spans,
-)
+from patient_flow.stores.lake.catalog import Lake
+from patient_flow.stores.lake.changes import Changes, RowsWritten
+from patient_flow.stores.lake.spans import spans_of, within_spans
+from patient_flow.stores.lake.table import LakeTable
 from patient_flow.transforms import facts, visits
 
 c = pl.col

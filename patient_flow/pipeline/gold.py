@@ -10,7 +10,7 @@ from patient_flow.pipeline.aggregates import data_quality_day, fact_bed_census, 
 from patient_flow.pipeline.dimensions import dim_department, dim_patient, dim_time
 from patient_flow.pipeline.flow import fact_patient_flow
 from patient_flow.pipeline.steps import StepResult
-from patient_flow.stores.lake import Lake
+from patient_flow.stores.lake.catalog import Lake
 
 
 def all_steps(lake: Lake, departments: pl.DataFrame, zone: str, *, run_id: str) -> Iterator[StepResult]:

@@ -14,7 +14,8 @@ from datetime import datetime
 from patient_flow.contracts.tables import BRONZE_EVENTS
 from patient_flow.pipeline.backlog import Backlog, HubRefused, plan, source
 from patient_flow.stores.hub import Hub, HubError, HubState, HubTimeout
-from patient_flow.stores.lake import Lake, LakeError
+from patient_flow.stores.lake.catalog import Lake
+from patient_flow.stores.lake.errors import LakeError
 from patient_flow.stores.timeouts import CallTimedOut, call_with_timeout
 
 SECONDS = 20.0
@@ -67,9 +68,9 @@ def probe_hub(hub: Hub, lake: Lake, max_events: int, *, seconds: float = SECONDS
 
     def compare() -> tuple[Backlog, dict[str, int | None]]:
         bronze = lake.open(BRONZE_EVENTS)
-        backlog = plan(state, bronze.progress, max_events)
+        backlog = plan(state, bronze.checkpoint, max_events)
         return backlog, {
-            part.partition_id: bronze.progress(source(backlog.hub, backlog.created_at_ms, part.partition_id))
+            part.partition_id: bronze.checkpoint(source(backlog.hub, backlog.created_at_ms, part.partition_id))
             for part in state.partitions
         }
 

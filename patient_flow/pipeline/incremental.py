@@ -13,7 +13,9 @@ from datetime import UTC, datetime, timedelta
 import polars as pl
 
 from patient_flow.pipeline.steps import StepResult, is_up_to_date
-from patient_flow.stores.lake import Changes, LakeTable, number_of
+from patient_flow.stores.lake.changes import Changes
+from patient_flow.stores.lake.log import number_of
+from patient_flow.stores.lake.table import LakeTable
 
 c = pl.col
 
@@ -34,7 +36,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 def changes_of(target: LakeTable, source: LakeTable, columns: Iterable[str]) -> Changes:
     """What changed in ``source`` since ``target`` consumed it; all of it if that is not known any more."""
-    return source.changes_or_all(target.progress(source.table.path), list(columns))
+    return source.changes_or_all(target.checkpoint(source.table.path), list(columns))
 
 
 def replace(
@@ -59,7 +61,7 @@ def progress_of(sources: Iterable[LakeTable]) -> dict[str, int]:
 
 def zone_changed(target: LakeTable, zone: str) -> bool:
     """True when the dates of ``target`` are those of another time zone, or nobody recorded of which."""
-    return target.progress(ZONE) != number_of(zone)
+    return target.checkpoint(ZONE) != number_of(zone)
 
 
 def nothing_to_do(target: LakeTable, *sources: LakeTable, run_id: str) -> StepResult:

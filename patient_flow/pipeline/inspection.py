@@ -18,7 +18,11 @@ from patient_flow.contracts.tables import BRONZE_EVENTS, COORDINATES, DATA_QUALI
 from patient_flow.pipeline.aggregates import CENSUS_UNTIL
 from patient_flow.pipeline.backlog import COUNT, Progress, losses, source
 from patient_flow.pipeline.incremental import instant
-from patient_flow.stores.lake import ChangeFeedExpired, Changes, Lake, LakeTable, within_spans
+from patient_flow.stores.lake.catalog import Lake
+from patient_flow.stores.lake.changes import Changes
+from patient_flow.stores.lake.errors import ChangeFeedExpired
+from patient_flow.stores.lake.spans import within_spans
+from patient_flow.stores.lake.table import LakeTable
 from patient_flow.transforms import calendar, census, extras, facts, visits
 
 c = pl.col
@@ -34,7 +38,7 @@ def arrived(lake: Lake) -> pl.DataFrame:
 
 def lost(lake: Lake, arrived: pl.DataFrame) -> pl.DataFrame:
     """``hub_created_at``, ``partition_id``, ``lost``: events that retention dropped, as bronze recorded at the time."""
-    progress = lake.open(BRONZE_EVENTS).progress
+    progress = lake.open(BRONZE_EVENTS).checkpoint
     places = arrived.select("hub_created_at", "partition_id").unique()
     return places.with_columns(
         lost=pl.Series(
@@ -63,12 +67,12 @@ def arriving(lake: Lake, hub: str) -> Arriving:
     at the version that silver has consumed: where that is no longer kept, everything counts as new.
     """
     bronze = lake.open(BRONZE_EVENTS)
-    since = lake.open(SILVER_EVENTS).progress(BRONZE_EVENTS.path)
-    now = bronze.progress
+    since = lake.open(SILVER_EVENTS).checkpoint(BRONZE_EVENTS.path)
+    now = bronze.checkpoint
     before: Progress = _nothing
     if since is not None:
         with contextlib.suppress(ChangeFeedExpired):
-            before = bronze.as_of(since).progress
+            before = bronze.as_of(since).checkpoint
     events = bronze.changes_or_all(since, COORDINATES).after
     created = now(hub)
     count = 0 if created is None else now(source(hub, created, COUNT)) or 0
@@ -104,7 +108,7 @@ def _of_milliseconds(created_at_ms: int) -> datetime:
 def accepted(lake: Lake, *, everything: bool) -> pl.DataFrame:
     """Coordinates and identities of silver rows, of those that quarantine has not followed yet unless asked for all."""
     silver = lake.open(SILVER_EVENTS)
-    since = None if everything else lake.open(QUARANTINE).progress(SILVER_EVENTS.path)
+    since = None if everything else lake.open(QUARANTINE).checkpoint(SILVER_EVENTS.path)
     return silver.changes_or_all(since, (*COORDINATES, "event_key")).after
 
 
@@ -126,11 +130,11 @@ def accounts(lake: Lake, *, everything: bool) -> Accounts | None:
     """
     quarantine = lake.open(QUARANTINE)
     silver, bronze = lake.open(SILVER_EVENTS), lake.open(BRONZE_EVENTS)
-    upto = (quarantine.progress(BRONZE_EVENTS.path), quarantine.progress(SILVER_EVENTS.path), quarantine.version)
+    upto = (quarantine.checkpoint(BRONZE_EVENTS.path), quarantine.checkpoint(SILVER_EVENTS.path), quarantine.version)
     if upto[0] is None or upto[1] is None:
         return None
     counted = lake.open(DATA_QUALITY_DAY)
-    since = tuple(counted.progress(table.path) for table in (BRONZE_EVENTS, SILVER_EVENTS, QUARANTINE))
+    since = tuple(counted.checkpoint(table.path) for table in (BRONZE_EVENTS, SILVER_EVENTS, QUARANTINE))
     opened = (bronze, silver, quarantine)
     if everything or None in since:
         since = (None, None, None)
@@ -199,7 +203,7 @@ def members(table: LakeTable, named: pl.DataFrame, columns: Sequence[str]) -> pl
 def newest_hour(lake: Lake) -> pl.DataFrame:
     """FactBedCensus rows of the hour of the newest event: the log's statistics lead to the few files that hold it."""
     hourly = lake.open(tables.FACT_BED_CENSUS)
-    until = hourly.progress(CENSUS_UNTIL)
+    until = hourly.checkpoint(CENSUS_UNTIL)
     if until is None or until < 0:
         return tables.FACT_BED_CENSUS.empty()
     hour = instant(until)
@@ -213,7 +217,7 @@ def newest_hour(lake: Lake) -> pl.DataFrame:
 def all_hours(lake: Lake) -> tuple[pl.DataFrame, int]:
     """All of FactBedCensus, and the ``time_key`` from which on its hours are judged by the staffed beds."""
     hourly = lake.open(tables.FACT_BED_CENSUS)
-    until = hourly.progress(CENSUS_UNTIL)
+    until = hourly.checkpoint(CENSUS_UNTIL)
     if until is None or until < 0:
         return hourly.scan().collect(), 0
     since = instant(until) - timedelta(hours=measures.OCCUPANCY_AUDITED_HOURS)
@@ -233,8 +237,8 @@ def recompute_census(lake: Lake) -> tuple[pl.DataFrame, pl.DataFrame]:
     with newer ones every difference would be a false alarm.
     """
     hourly = lake.open(tables.FACT_BED_CENSUS)
-    until = hourly.progress(CENSUS_UNTIL)
-    consumed = hourly.progress(tables.FACT_PATIENT_FLOW.path)
+    until = hourly.checkpoint(CENSUS_UNTIL)
+    consumed = hourly.checkpoint(tables.FACT_PATIENT_FLOW.path)
     if until is None or until < 0 or consumed is None:
         return hourly.scan().collect(), tables.FACT_BED_CENSUS.empty()
     stays = lake.open(tables.FACT_PATIENT_FLOW).at(consumed)
@@ -249,7 +253,7 @@ def recompute_stays(lake: Lake, part: int) -> tuple[pl.DataFrame, pl.DataFrame]:
     as :func:`recompute_census`.
     """
     flow, silver = lake.open(tables.FACT_PATIENT_FLOW), lake.open(SILVER_EVENTS)
-    consumed = flow.progress(SILVER_EVENTS.path)
+    consumed = flow.checkpoint(SILVER_EVENTS.path)
     if consumed is None:
         return flow.scan().collect(), tables.FACT_PATIENT_FLOW.empty()
     in_part = c("visit_hash") % AUDIT_PARTS == part % AUDIT_PARTS
@@ -263,7 +267,7 @@ def recompute_stays(lake: Lake, part: int) -> tuple[pl.DataFrame, pl.DataFrame]:
 
 def _as_known_to(target: LakeTable, source: LakeTable) -> pl.LazyFrame:
     """``source`` as ``target`` consumed it: while the pipeline stands between the two, it may have moved on."""
-    consumed = target.progress(source.table.path)
+    consumed = target.checkpoint(source.table.path)
     return source.scan() if consumed is None else source.at(consumed)
 
 
@@ -307,7 +311,7 @@ def last_sent(lake: Lake, now: datetime) -> pl.DataFrame:
 
 def silver_is_behind(lake: Lake) -> bool:
     """True when bronze holds more than silver has consumed."""
-    return lake.open(SILVER_EVENTS).progress(BRONZE_EVENTS.path) != lake.open(BRONZE_EVENTS).version
+    return lake.open(SILVER_EVENTS).checkpoint(BRONZE_EVENTS.path) != lake.open(BRONZE_EVENTS).version
 
 
 def new_fields(lake: Lake, now: datetime) -> set[str]:

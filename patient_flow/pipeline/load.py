@@ -7,7 +7,9 @@ from datetime import datetime
 
 from patient_flow.contracts.tables import SILVER_EVENTS, Table
 from patient_flow.pipeline.steps import StepResult
-from patient_flow.stores.lake import Lake, LakeTable, RowsWritten
+from patient_flow.stores.lake.catalog import Lake
+from patient_flow.stores.lake.changes import RowsWritten
+from patient_flow.stores.lake.table import LakeTable
 from patient_flow.stores.warehouse.batch import Batch, Written
 from patient_flow.stores.warehouse.warehouse import Warehouse
 

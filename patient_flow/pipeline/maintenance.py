@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from patient_flow.contracts.tables import LAKE_TABLES, Table
-from patient_flow.stores.lake import Conflict, Lake, LakeError, LakeTable
+from patient_flow.stores.lake.catalog import Lake
+from patient_flow.stores.lake.errors import CommitConflict, LakeError
+from patient_flow.stores.lake.table import LakeTable
 
 LEASE = "maintenance"
 LEASE_SECONDS = int(timedelta(hours=2).total_seconds())
@@ -38,21 +40,22 @@ def maintain(lake: Lake, table: Table, loaded: Mapping[str, int | None], *, now:
     """
     opened = lake.open(table)
     seconds = int(now.timestamp())
-    if (opened.progress(LEASE) or 0) > seconds:
+    if (opened.checkpoint(LEASE) or 0) > seconds:
         return MaintenanceResult(table, skip_reason="another maintenance is at work")
     until = seconds + LEASE_SECONDS
     try:
         behind = _behind(lake, opened, loaded)
-        opened.lease(LEASE, until)
+        opened.record({LEASE: until})
         try:
-            joined = opened.compact()
-            deleted = 0 if behind else opened.vacuum(KEEP_HOURS[table.layer])
-            opened.checkpoint()
+            maintenance = opened.maintenance()
+            joined = maintenance.compact()
+            deleted = 0 if behind else maintenance.vacuum(KEEP_HOURS[table.layer])
+            maintenance.write_checkpoint()
             if not behind:
-                opened.clean_up_log()
+                maintenance.clean_up_log()
         finally:
             _release_lease(lake, table, until)
-    except Conflict as error:
+    except CommitConflict as error:
         return MaintenanceResult(table, skip_reason=f"a writer was at work: {error}")
     return MaintenanceResult(
         table, joined, deleted, f"not vacuumed: {behind} has not read all of it yet" if behind else None
@@ -65,8 +68,8 @@ def _release_lease(lake: Lake, table: Table, until: int) -> None:
     Through a new handle: with the old one delta-rs refuses every commit after a writer deleted rows.
     """
     opened = lake.open(table)
-    if opened.progress(LEASE) == until:
-        opened.lease(LEASE, 0)
+    if opened.checkpoint(LEASE) == until:
+        opened.record({LEASE: 0})
 
 
 def _behind(lake: Lake, opened: LakeTable, loaded: Mapping[str, int | None]) -> str | None:
@@ -78,7 +81,7 @@ def _behind(lake: Lake, opened: LakeTable, loaded: Mapping[str, int | None]) -> 
     path = opened.table.path
     for consumer in LAKE_TABLES[LAKE_TABLES.index(opened.table) + 1 :]:
         try:
-            consumed = lake.open(consumer).progress(path) if lake.exists(consumer) else None
+            consumed = lake.open(consumer).checkpoint(path) if lake.exists(consumer) else None
         except LakeError:
             return consumer.path  # it does not say what it has read, and its own upkeep says why
         if consumed is not None and consumed < opened.version:

@@ -16,7 +16,9 @@ import polars as pl
 from patient_flow.contracts import tables
 from patient_flow.pipeline import gold, silver
 from patient_flow.pipeline.steps import REBUILT_UNTIL, StepResult, retry_on_conflict
-from patient_flow.stores.lake import NO_CHECKPOINT, Lake, LakeTable, Progress
+from patient_flow.stores.lake.catalog import Lake
+from patient_flow.stores.lake.log import NO_CHECKPOINT, Checkpoints
+from patient_flow.stores.lake.table import LakeTable
 from patient_flow.transforms.read import ParserConfig
 
 GOLD = [table for table in tables.LAKE_TABLES if table.layer == "gold"]
@@ -38,20 +40,20 @@ def rebuild(
 
 
 @retry_on_conflict
-def reset(lake: Lake, table: tables.Table, progress: Progress | None = None, *, empty: bool = False) -> StepResult:
+def reset(lake: Lake, table: tables.Table, progress: Checkpoints | None = None, *, empty: bool = False) -> StepResult:
     """Forgets what ``table`` has consumed, and with ``empty`` its rows too: its next step starts from the beginning.
 
     Rows of gold that share their key go in any case.
     """
     opened = lake.open(table)
-    sources = (source.path for source in tables.LAKE_TABLES if opened.progress(source.path) is not None)
+    sources = (source.path for source in tables.LAKE_TABLES if opened.checkpoint(source.path) is not None)
     progress = {**dict.fromkeys(sources, NO_CHECKPOINT), **(progress or {})}
     if empty:
         opened.overwrite(table.empty(), progress)
     elif table.layer == "gold":
         opened.replace(_duplicate_keys(opened), table.empty(), progress)
     elif progress:
-        opened.append(table.empty(), progress)
+        opened.record(progress)
     return StepResult(table, opened.version)
 
 

@@ -16,16 +16,12 @@ import polars as pl
 from patient_flow.contracts import rules
 from patient_flow.contracts.tables import BRONZE_EVENTS, COORDINATES, QUARANTINE, SILVER_EVENTS
 from patient_flow.pipeline.steps import StepResult, open_complete_silver, retry_on_conflict
-from patient_flow.stores.lake import (
-    NO_CHECKPOINT,
-    ChangeFeedExpired,
-    Conflict,
-    Lake,
-    LakeTable,
-    RowsWritten,
-    spans_of,
-    within_spans,
-)
+from patient_flow.stores.lake.catalog import Lake
+from patient_flow.stores.lake.changes import RowsWritten
+from patient_flow.stores.lake.errors import ChangeFeedExpired, CommitConflict
+from patient_flow.stores.lake.log import NO_CHECKPOINT
+from patient_flow.stores.lake.spans import spans_of, within_spans
+from patient_flow.stores.lake.table import LakeTable
 from patient_flow.transforms.accept import IDENTITY, accept, candidates, identity_reasons, quarantined, validate
 from patient_flow.transforms.keys import pseudonym, short_hash
 from patient_flow.transforms.read import ParserConfig, read_events
@@ -54,7 +50,7 @@ def accept_events(lake: Lake, parser: ParserConfig, *, run_id: str) -> StepResul
     silver, bronze = lake.open(SILVER_EVENTS), lake.open(BRONZE_EVENTS)
     with_key = _with_key(silver, parser.secret)
     done = StepResult(SILVER_EVENTS, silver.version)
-    since, received = silver.progress(BRONZE_EVENTS.path), 0
+    since, received = silver.checkpoint(BRONZE_EVENTS.path), 0
     for upto, rows in _not_consumed(silver, bronze):
         candidate = candidates(validate(read_events(rows, parser)), parser.secret)
         taken = _commit_after(lake, since, candidate, {**with_key, BRONZE_EVENTS.path: upto}, run_id=run_id)
@@ -81,11 +77,11 @@ def _commit_after(
     Of two that take in the same rows side by side (a rebuild and a micro-batch), each finds what the other has done.
     """
     silver = lake.open(SILVER_EVENTS)
-    consumed, upto = silver.progress(BRONZE_EVENTS.path), progress[BRONZE_EVENTS.path]
+    consumed, upto = silver.checkpoint(BRONZE_EVENTS.path), progress[BRONZE_EVENTS.path]
     if consumed != since:
         if consumed is not None and consumed >= upto > NO_CHECKPOINT:
             return StepResult(SILVER_EVENTS, silver.version)
-        raise Conflict(f"{SILVER_EVENTS.path} had consumed bronze up to version {since}; now it is {consumed}")
+        raise CommitConflict(f"{SILVER_EVENTS.path} had consumed bronze up to version {since}; now it is {consumed}")
     written = commit_accepted(silver, candidate, progress, run_id=run_id)
     return StepResult(SILVER_EVENTS, silver.version, written)
 
@@ -97,7 +93,7 @@ def key_of(secret: str) -> dict[str, int]:
 
 def _with_key(silver: LakeTable, secret: str) -> dict[str, int]:
     """The same, where silver does not say it yet. Raises :class:`KeyRefused` where it says another."""
-    mine, recorded = key_of(secret), silver.progress(PSEUDONYMS)
+    mine, recorded = key_of(secret), silver.checkpoint(PSEUDONYMS)
     if recorded is None:
         return mine
     if mine[PSEUDONYMS] != recorded:
@@ -114,7 +110,7 @@ def _not_consumed(silver: LakeTable, bronze: LakeTable) -> Iterator[tuple[int, p
     When the changes are no longer kept, or nothing was consumed yet, these are all rows that silver does not hold, and
     only the last commit counts as progress: what dies before goes over all of them again.
     """
-    since = silver.progress(BRONZE_EVENTS.path)
+    since = silver.checkpoint(BRONZE_EVENTS.path)
     if since is not None:
         with contextlib.suppress(ChangeFeedExpired):
             yield from _arrived(bronze, since, bronze.version)
@@ -159,7 +155,7 @@ def replay(lake: Lake, parser: ParserConfig, *, reason: str | None, run_id: str)
     candidate = candidates(validate(read_events(rows.select(_BODY_COLUMNS), parser)), parser.secret)
     # Bronze's progress is stated again as it is: a micro-batch that commits meanwhile makes this commit a conflict.
     progress = {**with_key, QUARANTINE.path: quarantine.version}
-    consumed = silver.progress(BRONZE_EVENTS.path)
+    consumed = silver.checkpoint(BRONZE_EVENTS.path)
     if consumed is not None:
         progress[BRONZE_EVENTS.path] = consumed
     written = commit_accepted(silver, candidate, progress, run_id=run_id)
@@ -187,8 +183,8 @@ def quarantine_events(lake: Lake, parser: ParserConfig, *, now: datetime, run_id
     """Bronze rows that silver did not accept enter quarantine; rows it has accepted since leave it."""
     quarantine, silver, bronze = lake.open(QUARANTINE), open_complete_silver(lake), lake.open(BRONZE_EVENTS)
     _with_key(silver, parser.secret)
-    consumed = silver.progress(BRONZE_EVENTS.path)
-    followed = (quarantine.progress(BRONZE_EVENTS.path), quarantine.progress(SILVER_EVENTS.path))
+    consumed = silver.checkpoint(BRONZE_EVENTS.path)
+    followed = (quarantine.checkpoint(BRONZE_EVENTS.path), quarantine.checkpoint(SILVER_EVENTS.path))
     if consumed is None or followed == (consumed, silver.version):
         return StepResult(QUARANTINE, quarantine.version)
     moves = _moves(quarantine, silver, bronze, consumed)
@@ -227,7 +223,7 @@ class _Moves:
 
 def _moves(quarantine: LakeTable, silver: LakeTable, bronze: LakeTable, consumed: int) -> _Moves:
     """What follows from the changes of silver, and of bronze up to ``consumed``; if they are gone, from all rows."""
-    since, since_silver = quarantine.progress(BRONZE_EVENTS.path), quarantine.progress(SILVER_EVENTS.path)
+    since, since_silver = quarantine.checkpoint(BRONZE_EVENTS.path), quarantine.checkpoint(SILVER_EVENTS.path)
     if since is not None and since_silver is not None:
         with contextlib.suppress(ChangeFeedExpired):
             return _moves_since(quarantine, silver, bronze, since, since_silver, consumed)

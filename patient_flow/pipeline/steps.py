@@ -10,7 +10,10 @@ from datetime import datetime
 from typing import ParamSpec
 
 from patient_flow.contracts.tables import BRONZE_EVENTS, SILVER_EVENTS, Table
-from patient_flow.stores.lake import Conflict, Lake, LakeTable, RowsWritten
+from patient_flow.stores.lake.catalog import Lake
+from patient_flow.stores.lake.changes import RowsWritten
+from patient_flow.stores.lake.errors import CommitConflict
+from patient_flow.stores.lake.table import LakeTable
 
 P = ParamSpec("P")
 
@@ -46,7 +49,7 @@ def retry_on_conflict(step: Callable[P, StepResult]) -> Callable[P, StepResult]:
         for number in range(1, ATTEMPTS):
             try:
                 return step(*args, **kwargs)
-            except Conflict:
+            except CommitConflict:
                 time.sleep(0.1 * number)
         return step(*args, **kwargs)
 
@@ -55,18 +58,18 @@ def retry_on_conflict(step: Callable[P, StepResult]) -> Callable[P, StepResult]:
 
 def is_up_to_date(target: LakeTable, *sources: LakeTable) -> bool:
     """True when ``target`` has consumed each of ``sources`` up to its pinned version."""
-    return all(target.progress(source.table.path) == source.version for source in sources)
+    return all(target.checkpoint(source.table.path) == source.version for source in sources)
 
 
 def open_complete_silver(lake: Lake) -> LakeTable:
     """Silver, for the steps that read it.
 
-    Raises ``Conflict`` while a rebuild has not filled it again: what is made of half of it would replace what is there.
+    Raises ``CommitConflict`` until a rebuild has filled it completely: results from half of it would replace good rows.
     """
     silver = lake.open(SILVER_EVENTS)
-    until, consumed = silver.progress(REBUILT_UNTIL), silver.progress(BRONZE_EVENTS.path)
+    until, consumed = silver.checkpoint(REBUILT_UNTIL), silver.checkpoint(BRONZE_EVENTS.path)
     if until is not None and (consumed is None or consumed < until):
-        raise Conflict(
+        raise CommitConflict(
             f"{SILVER_EVENTS.path} is being made again and is not complete, so nothing was made of it. "
             "Try again when the rebuild has ended; if it died, the next micro-batch completes it"
         )

@@ -53,14 +53,17 @@ class ClusterError(RuntimeError):
 
 
 class Pinned(Protocol):
-    """A Delta table at one version, and what it was declared as."""
+    """A Delta table at one version, with its declaration."""
 
     table: Table
-    version: int
+
+    @property
+    def version(self) -> int:
+        """The version to read."""
 
     @property
     def uri(self) -> str:
-        """Where it lies."""
+        """Where it is stored."""
 
 
 class Cluster:

@@ -107,7 +107,7 @@ def _peak_mib() -> float:
 
 def main() -> None:
     """Fills the lakes, runs the batches, prints a table."""
-    from patient_flow.stores.lake import Lake
+    from patient_flow.stores.lake.catalog import Lake
     from patient_flow_tests.benchmarks import history
 
     options = argparse.ArgumentParser(description=__doc__)

@@ -20,7 +20,7 @@ from patient_flow.pipeline import distributed
 from patient_flow.pipeline.rebuild import rebuild
 from patient_flow.pipeline.steps import StepResult
 from patient_flow.stores.cluster import Cluster
-from patient_flow.stores.lake import Lake
+from patient_flow.stores.lake.catalog import Lake
 from patient_flow_tests.benchmarks.history import DEPARTMENTS, EVENTS_A_VISIT, READING, ZONE, append, events
 from patient_flow_tests.e2e.processes import Machine, free_port
 

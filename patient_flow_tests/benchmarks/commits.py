@@ -21,8 +21,8 @@ import polars as pl
 
 from patient_flow.contracts.tables import DIM_PATIENT, SILVER_EVENTS
 from patient_flow.pipeline import maintenance
-from patient_flow.stores import lake as lakes
-from patient_flow.stores.lake import Lake
+from patient_flow.stores.lake import log as delta_log
+from patient_flow.stores.lake.catalog import Lake
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 ROWS = 20
@@ -55,7 +55,10 @@ def main() -> None:
     options.add_argument("--commits", type=int, default=50_000)
     options.add_argument("--stretches", type=int, default=10)
     asked = options.parse_args()
-    maintenance.KEEP_HOURS, lakes.TOMBSTONE_RETENTION = {"gold": 0}, "interval 0 seconds"  # hours pass in seconds here
+    maintenance.KEEP_HOURS, delta_log.TOMBSTONE_RETENTION = (
+        {"gold": 0},
+        "interval 0 seconds",
+    )  # hours pass in seconds here
     with tempfile.TemporaryDirectory() as folder:
         lake = Lake(f"{folder}/{{layer}}")
         table = Path(folder) / "gold" / DIM_PATIENT.name

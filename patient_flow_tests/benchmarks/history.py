@@ -13,7 +13,7 @@ import polars as pl
 from patient_flow.contracts.tables import BRONZE_EVENTS, INSTANT, LAKE_TABLES
 from patient_flow.pipeline import gold, silver
 from patient_flow.pipeline.maintenance import maintain
-from patient_flow.stores.lake import Lake
+from patient_flow.stores.lake.catalog import Lake
 from patient_flow.stores.reference import read_departments
 from patient_flow.transforms.read import ParserConfig
 
@@ -90,7 +90,7 @@ def _known_later(corrections: pl.DataFrame, visit: pl.DataFrame) -> pl.DataFrame
 def append(lake: Lake, rows: pl.DataFrame) -> None:
     """One commit of bronze."""
     bronze = lake.open(BRONZE_EVENTS)
-    start = (bronze.progress("benchmark") or 0) + 1
+    start = (bronze.checkpoint("benchmark") or 0) + 1
     coordinates = rows.with_columns(
         hub_created_at=pl.lit(START),
         partition_id=pl.lit("0"),

@@ -27,7 +27,7 @@ KINDS = ("steady", "returning")
 
 def measure(folder: str, first_visit: int, kind: str) -> None:
     """One micro-batch, in this process; prints its figures."""
-    from patient_flow.stores.lake import Lake
+    from patient_flow.stores.lake.catalog import Lake
     from patient_flow_tests.benchmarks import history
 
     if kind == "steady":
@@ -48,7 +48,7 @@ def _peak_mib() -> float:
 
 def main() -> None:
     """Fills the lakes, runs the batches, prints a table."""
-    from patient_flow.stores.lake import Lake
+    from patient_flow.stores.lake.catalog import Lake
     from patient_flow_tests.benchmarks import history
 
     options = argparse.ArgumentParser(description=__doc__)

@@ -37,7 +37,7 @@ from patient_flow.simulator import departments
 from patient_flow.simulator.feed import Message, Plan, messages
 from patient_flow.simulator.sending import CHUNK, hub_sink
 from patient_flow.stores.hub import HubState
-from patient_flow.stores.lake import Lake
+from patient_flow.stores.lake.catalog import Lake
 from patient_flow_tests.benchmarks.watching import every, folder_for, peak_mib, program_of
 from patient_flow_tests.e2e.processes import Machine
 from patient_flow_tests.e2e.webserver import Webserver, wait_for
@@ -246,7 +246,7 @@ def _reached(services: Services) -> set[str]:
         silver = lake.open(SILVER_EVENTS).version
         tables = {table: lake.open(table) for table in WAREHOUSE_TABLES}
         # not every table is made of silver's events, and the last of them is made after all others
-        consumed = {table: made.progress(SILVER_EVENTS.path) for table, made in tables.items()}
+        consumed = {table: made.checkpoint(SILVER_EVENTS.path) for table, made in tables.items()}
         if set(consumed.values()) <= {None, silver} and consumed[_NEWEST] == silver:
             reached.add("gold")
             loaded = warehouse.loaded_versions()

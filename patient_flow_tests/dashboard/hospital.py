@@ -14,7 +14,7 @@ import polars as pl
 
 from patient_flow.contracts.tables import WAREHOUSE_TABLES
 from patient_flow.pipeline.load import load_warehouse
-from patient_flow.stores.lake import Lake
+from patient_flow.stores.lake.catalog import Lake
 from patient_flow.stores.warehouse.warehouse import Warehouse
 from patient_flow.transforms.dimensions import age_band
 from patient_flow_tests.builders import Body, Delivery, department, department_list, event, run_micro_batches

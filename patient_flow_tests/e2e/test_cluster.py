@@ -18,7 +18,8 @@ import pytest
 from patient_flow.contracts import tables
 from patient_flow.pipeline import distributed, incremental, workers
 from patient_flow.stores.cluster import Cluster, ClusterError
-from patient_flow.stores.lake import Lake, LakeTable
+from patient_flow.stores.lake.catalog import Lake
+from patient_flow.stores.lake.table import LakeTable
 from patient_flow.stores.staging import Staged, Staging, StagingExpired
 from patient_flow.transforms.read import ParserConfig
 from patient_flow_tests.builders import (

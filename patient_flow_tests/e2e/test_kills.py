@@ -24,7 +24,7 @@ from patient_flow.contracts.tables import (
     Table,
 )
 from patient_flow.pipeline import bronze
-from patient_flow.stores.lake import Lake
+from patient_flow.stores.lake.catalog import Lake
 from patient_flow_tests.builders import contents
 from patient_flow_tests.e2e.numbered import NumberedProducer, held
 from patient_flow_tests.e2e.processes import Machine, Program

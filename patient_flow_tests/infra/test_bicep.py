@@ -16,7 +16,7 @@ import pycep
 import pytest
 import yaml
 
-from patient_flow.stores.lake import EXPORTS
+from patient_flow.stores.lake.catalog import EXPORTS
 from patient_flow.stores.staging import FOLDER
 
 ROOT = Path(__file__).parents[2]

@@ -17,7 +17,8 @@ from deltalake import write_deltalake
 from patient_flow.contracts.tables import BRONZE_EVENTS, DIM_DEPARTMENT
 from patient_flow.local_hub.testing import HubThread
 from patient_flow.settings import LAYERS
-from patient_flow.stores.lake import EXPORTS, Lake, LakeError
+from patient_flow.stores.lake.catalog import EXPORTS, Lake
+from patient_flow.stores.lake.errors import LakeError
 from patient_flow.stores.staging import StagingExpired
 from patient_flow_tests import servers
 from patient_flow_tests.servers import ACCOUNT, AZURITE_KEY
@@ -32,7 +33,7 @@ from patient_flow.pipeline import bronze
 from patient_flow.services import Services
 from patient_flow.settings import load
 from patient_flow.stores.hub import HubError
-from patient_flow.stores.lake import LakeError
+from patient_flow.stores.lake.errors import LakeError
 
 services = Services(load())
 commits = conflicts = 0

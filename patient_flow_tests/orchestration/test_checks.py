@@ -29,7 +29,7 @@ from patient_flow.pipeline.hub_probe import probe_hub
 from patient_flow.services import Services
 from patient_flow.settings import load
 from patient_flow.stores.hub import Hub
-from patient_flow.stores.lake import LakeTable
+from patient_flow.stores.lake.table import LakeTable
 from patient_flow_tests.orchestration.test_micro_batch import send, snapshot
 
 pytestmark = pytest.mark.filterwarnings("ignore::dagster.BetaWarning")

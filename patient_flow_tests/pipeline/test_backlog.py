@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from patient_flow.pipeline.backlog import COUNT, HUB, HubRefused, plan, source
 from patient_flow.stores.hub import HubState, PartitionState
-from patient_flow.stores.lake import number_of
+from patient_flow.stores.lake.log import number_of
 
 CREATED = datetime(2026, 11, 1, tzinfo=UTC)
 CREATED_MS = int(CREATED.timestamp() * 1000)

@@ -35,7 +35,7 @@ from patient_flow.pipeline.backlog import HubRefused, identity
 from patient_flow.pipeline.steps import StepResult
 from patient_flow.stores import amqp
 from patient_flow.stores.hub import AT_ONCE, EVENT_SCHEMA, Drained, Hub, HubError, Slice, _Received
-from patient_flow.stores.lake import Lake
+from patient_flow.stores.lake.catalog import Lake
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 

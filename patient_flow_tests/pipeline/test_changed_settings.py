@@ -11,7 +11,7 @@ import pytest
 from patient_flow.contracts.tables import DATA_QUALITY_DAY, DIM_TIME, KPI_DEPARTMENT_DAY, SILVER_EVENTS
 from patient_flow.pipeline import gold, silver
 from patient_flow.pipeline.rebuild import rebuild
-from patient_flow.stores.lake import Lake
+from patient_flow.stores.lake.catalog import Lake
 from patient_flow.transforms.read import ParserConfig
 from patient_flow_tests import builders
 from patient_flow_tests.builders import (
@@ -104,4 +104,4 @@ def test_a_lake_that_records_no_key_yet_takes_the_one_there_is(lake: Lake, depar
     run_micro_batches(lake, [visits(1)], departments)
     lake.open(SILVER_EVENTS).append(SILVER_EVENTS.empty(), {silver.PSEUDONYMS: -1})
     run_micro_batches(lake, [visits(2)], departments)
-    assert lake.open(SILVER_EVENTS).progress(silver.PSEUDONYMS) == silver.key_of(SECRET)[silver.PSEUDONYMS]
+    assert lake.open(SILVER_EVENTS).checkpoint(silver.PSEUDONYMS) == silver.key_of(SECRET)[silver.PSEUDONYMS]

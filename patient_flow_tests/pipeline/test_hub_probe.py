@@ -22,7 +22,7 @@ from patient_flow.services import Services
 from patient_flow.settings import load, local_hub_connection
 from patient_flow.stores import amqp
 from patient_flow.stores.hub import Hub, HubTimeout
-from patient_flow.stores.lake import Lake
+from patient_flow.stores.lake.catalog import Lake
 from patient_flow_tests.pipeline.test_bronze import ingest, send
 
 

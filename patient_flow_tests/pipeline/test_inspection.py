@@ -12,7 +12,7 @@ from polars.testing import assert_frame_equal
 from patient_flow.contracts import tables
 from patient_flow.health import feed
 from patient_flow.pipeline import inspection
-from patient_flow.stores.lake import Lake
+from patient_flow.stores.lake.catalog import Lake
 from patient_flow_tests.builders import (
     ENQUEUED,
     ZONE,

@@ -13,7 +13,10 @@ from deltalake import DeltaTable
 from patient_flow.contracts.tables import DIM_PATIENT, FACT_PATIENT_FLOW, LAKE_TABLES, QUARANTINE, SILVER_EVENTS
 from patient_flow.pipeline import silver
 from patient_flow.pipeline.maintenance import LEASE, maintain
-from patient_flow.stores.lake import Lake, LakeError, LakeTable
+from patient_flow.stores.lake.catalog import Lake
+from patient_flow.stores.lake.errors import LakeError
+from patient_flow.stores.lake.maintenance import TableMaintenance
+from patient_flow.stores.lake.table import LakeTable
 from patient_flow.transforms.read import ParserConfig
 from patient_flow_tests.builders import SECRET, deliveries, event, run_micro_batches
 from patient_flow_tests.stacks import Stack
@@ -40,7 +43,7 @@ def test_small_files_become_one_and_the_rows_stay(lake: Lake, many_commits: Lake
     assert (done.files_joined, done.skip_reason) == (20, None)
     after = lake.open(DIM_PATIENT)
     assert after.scan().sort("patient_key").collect().equals(before)
-    assert after.progress(SILVER_EVENTS.path) == 20
+    assert after.checkpoint(SILVER_EVENTS.path) == 20
     assert len(DeltaTable(after.uri).file_uris()) == 1
 
 
@@ -114,7 +117,7 @@ def test_every_consumer_is_written_after_what_it_reads(lake: Lake, departments: 
     run_micro_batches(lake, [deliveries([event(), b"rubbish"])], departments)
     opened = lake.open_all(LAKE_TABLES).values()
     for place, consumer in enumerate(opened):
-        assert not [source for source in LAKE_TABLES[place:] if consumer.progress(source.path) is not None]
+        assert not [source for source in LAKE_TABLES[place:] if consumer.checkpoint(source.path) is not None]
 
 
 def test_a_quarantine_that_was_replayed_once_is_still_vacuumed(lake: Lake, departments: pl.DataFrame) -> None:
@@ -126,7 +129,7 @@ def test_a_quarantine_that_was_replayed_once_is_still_vacuumed(lake: Lake, depar
 
 
 def test_two_maintenances_never_run_side_by_side(lake: Lake, many_commits: LakeTable) -> None:
-    many_commits.lease(LEASE, int((NOW + timedelta(hours=1)).timestamp()))
+    many_commits.record({LEASE: int((NOW + timedelta(hours=1)).timestamp())})
     assert maintain(lake, DIM_PATIENT, {}, now=NOW).skip_reason == "another maintenance is at work"
     assert maintain(lake, DIM_PATIENT, {}, now=NOW + timedelta(hours=2)).skip_reason is None  # that one must have died
 
@@ -146,13 +149,13 @@ def test_a_lease_claimed_by_another_at_the_same_moment_is_respected(lake: Lake, 
 def test_after_a_writer_that_was_faster_the_next_maintenance_does_not_wait(
     lake: Lake, many_commits: LakeTable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    compact = LakeTable.compact
+    compact = TableMaintenance.compact
 
-    def overtaken(table: LakeTable) -> int:
+    def overtaken(maintenance: TableMaintenance) -> int:
         lake.open(DIM_PATIENT).replace(patients(1), patients(1).with_columns(gender=pl.lit("Male")), {})
-        return compact(table)
+        return compact(maintenance)
 
-    monkeypatch.setattr(LakeTable, "compact", overtaken)
+    monkeypatch.setattr(TableMaintenance, "compact", overtaken)
     assert "a writer was at work" in (maintain(lake, DIM_PATIENT, {}, now=NOW).skip_reason or "")
     monkeypatch.undo()
     assert maintain(lake, DIM_PATIENT, {}, now=NOW).skip_reason is None

@@ -13,7 +13,9 @@ from patient_flow.health.keys import keys_unique
 from patient_flow.pipeline import silver, steps
 from patient_flow.pipeline.load import load_warehouse
 from patient_flow.pipeline.rebuild import GOLD, rebuild
-from patient_flow.stores.lake import Conflict, Lake, LakeTable
+from patient_flow.stores.lake.catalog import Lake
+from patient_flow.stores.lake.errors import CommitConflict
+from patient_flow.stores.lake.table import LakeTable
 from patient_flow.stores.warehouse.reconciliation import verify
 from patient_flow.stores.warehouse.warehouse import Warehouse
 from patient_flow.transforms.read import ParserConfig
@@ -96,7 +98,7 @@ def test_nothing_is_made_of_half_a_silver_and_the_next_micro_batch_completes_it(
     assert filled.open(SILVER_EVENTS).row_count() < expected[SILVER_EVENTS].height
     for step in STEPS[STEPS.index("quarantine_events") :]:
         if step != "kpi_department_day":  # it reads gold alone
-            with pytest.raises(Conflict, match="next micro-batch completes it"):
+            with pytest.raises(CommitConflict, match="next micro-batch completes it"):
                 run_step(step, filled, departments)
     for table in GOLD:
         assert contents(filled, table).equals(expected[table]), table.path

@@ -16,7 +16,7 @@ from patient_flow.contracts.tables import (
 )
 from patient_flow.dialects.mapping import parse_mappings
 from patient_flow.pipeline import gold, silver
-from patient_flow.stores.lake import Lake
+from patient_flow.stores.lake.catalog import Lake
 from patient_flow.transforms.read import ParserConfig
 from patient_flow_tests.builders import NOW, SECRET, ZONE, Body, contents, receive, snapshot
 from patient_flow_tests.scenarios import hospital_days

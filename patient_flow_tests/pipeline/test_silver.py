@@ -10,8 +10,8 @@ import pytest
 
 from patient_flow.contracts.tables import BRONZE_EVENTS, QUARANTINE, SILVER_EVENTS
 from patient_flow.pipeline import silver
-from patient_flow.stores import lake as lake_module
-from patient_flow.stores.lake import Lake
+from patient_flow.stores.lake import snapshot
+from patient_flow.stores.lake.catalog import Lake
 from patient_flow_tests.builders import Delivery, contents, deliveries, event, forget_log, receive, run_step
 from patient_flow_tests.stacks import Stack
 
@@ -96,7 +96,7 @@ def test_a_long_backlog_of_large_bodies_is_read_fewer_rows_at_a_time(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(silver, "BYTES_AT_ONCE", 1)
-    monkeypatch.setattr(lake_module, "READ_ROWS", 1)
+    monkeypatch.setattr(snapshot, "READ_ROWS", 1)
     receive(lake, RECEIVED[:1])
     run(lake, departments)
     receive_one_by_one(lake, RECEIVED[1:])

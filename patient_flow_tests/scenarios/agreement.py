@@ -15,7 +15,7 @@ import polars as pl
 
 from patient_flow.contracts import tables
 from patient_flow.pipeline.aggregates import CENSUS_UNTIL
-from patient_flow.stores.lake import Lake
+from patient_flow.stores.lake.catalog import Lake
 from patient_flow.transforms import calendar, census, dimensions, facts, kpis, quality, visits
 from patient_flow_tests import oracle
 from patient_flow_tests.builders import ZONE, Delivery, accepted, contents
@@ -120,7 +120,7 @@ def assert_quality(lake: Lake, verdict: oracle.Verdict) -> None:
 
 def assert_census_is_up_to_the_newest_event(lake: Lake, verdict: oracle.Verdict) -> None:
     """The census knows up to which hour it has counted."""
-    until = lake.open(tables.FACT_BED_CENSUS).progress(CENSUS_UNTIL)
+    until = lake.open(tables.FACT_BED_CENSUS).checkpoint(CENSUS_UNTIL)
     newest = max((event.time for event in verdict.accepted), default=None)
     epoch = datetime(1970, 1, 1, tzinfo=UTC)
     assert until == (None if newest is None else (newest - epoch) // timedelta(microseconds=1))

@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 
 from patient_flow.contracts.tables import DIM_TIME, FACT_PATIENT_FLOW, KPI_DEPARTMENT_DAY
-from patient_flow.stores.lake import Lake
+from patient_flow.stores.lake.catalog import Lake
 from patient_flow_tests import builders
 from patient_flow_tests.builders import at, deliveries, event, run_micro_batches
 

@@ -28,7 +28,8 @@ from patient_flow.contracts.tables import (
 from patient_flow.pipeline import incremental
 from patient_flow.pipeline.flow import visits_without_stay
 from patient_flow.pipeline.rebuild import rebuild
-from patient_flow.stores.lake import Lake, LakeTable
+from patient_flow.stores.lake.catalog import Lake
+from patient_flow.stores.lake.table import LakeTable
 from patient_flow.transforms.read import ParserConfig
 from patient_flow_tests import oracle
 from patient_flow_tests.builders import (

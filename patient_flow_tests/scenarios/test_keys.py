@@ -19,7 +19,7 @@ from patient_flow.contracts.tables import (
     KPI_DEPARTMENT_DAY,
     Table,
 )
-from patient_flow.stores.lake import Lake
+from patient_flow.stores.lake.catalog import Lake
 from patient_flow.transforms import calendar
 from patient_flow_tests.builders import contents, deliveries, event, run_micro_batches, snapshot
 from patient_flow_tests.scenarios.hospital_days import DEPARTMENTS

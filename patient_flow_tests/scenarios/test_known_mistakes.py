@@ -25,7 +25,7 @@ from patient_flow.contracts.tables import (
     QUARANTINE,
     SILVER_EVENTS,
 )
-from patient_flow.stores.lake import Lake
+from patient_flow.stores.lake.catalog import Lake
 from patient_flow_tests.builders import (
     ENQUEUED,
     EVENT_STEPS,

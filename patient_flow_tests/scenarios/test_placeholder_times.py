@@ -11,7 +11,7 @@ from patient_flow.contracts.tables import FACT_PATIENT_FLOW, SILVER_EVENTS, WARE
 from patient_flow.pipeline.load import load_warehouse
 from patient_flow.services import Services
 from patient_flow.settings import load
-from patient_flow.stores.lake import Lake
+from patient_flow.stores.lake.catalog import Lake
 from patient_flow.stores.warehouse.warehouse import Warehouse
 from patient_flow_tests import oracle
 from patient_flow_tests.builders import (

@@ -16,18 +16,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from patient_flow.contracts.tables import INSTANT, Column, Table
-from patient_flow.stores import lake as lake_module
-from patient_flow.stores.lake import (
-    SPANS,
-    ChangeFeedExpired,
-    Conflict,
-    Lake,
-    LakeError,
-    LakeTable,
-    RowsWritten,
-    spans_of,
-    within_spans,
-)
+from patient_flow.stores.lake import snapshot
+from patient_flow.stores.lake.catalog import Lake
+from patient_flow.stores.lake.changes import RowsWritten
+from patient_flow.stores.lake.errors import ChangeFeedExpired, CommitConflict, LakeError
+from patient_flow.stores.lake.spans import MAX_SPANS, spans_of, within_spans
+from patient_flow.stores.lake.table import LakeTable
 from patient_flow_tests.builders import forget_log
 from patient_flow_tests.stacks import Stack
 
@@ -67,14 +61,14 @@ def stays(lake: Lake) -> LakeTable:
 
 def test_a_commit_carries_rows_and_progress_together(lake: Lake, stays: LakeTable) -> None:
     again = lake.open(STAYS)
-    assert again.progress("source") == 1
-    assert again.progress("other") is None
+    assert again.checkpoint("source") == 1
+    assert again.checkpoint("other") is None
     assert again.row_count() == 3
 
 
 def test_an_append_without_rows_still_records_progress(lake: Lake, stays: LakeTable) -> None:
     stays.append(rows(), {"source": 2})
-    assert lake.open(STAYS).progress("source") == 2
+    assert lake.open(STAYS).checkpoint("source") == 2
 
 
 def test_replace_writes_only_what_differs(lake: Lake, stays: LakeTable) -> None:
@@ -82,13 +76,13 @@ def test_replace_writes_only_what_differs(lake: Lake, stays: LakeTable) -> None:
     written = stays.replace(before, rows((1, "a", 10), (2, "a", 21), (4, "b", 40)), {"source": 2})
     assert written == RowsWritten(inserted=1, updated=1, deleted=1)
     assert content(lake.open(STAYS)) == [(1, "a", 10), (2, "a", 21), (4, "b", 40)]
-    assert lake.open(STAYS).progress("source") == 2
+    assert lake.open(STAYS).checkpoint("source") == 2
 
 
 def test_a_replacement_that_changes_nothing_records_its_progress(lake: Lake, stays: LakeTable) -> None:
     before = stays.scan().collect()
     assert stays.replace(before, before, {"source": 2}) == RowsWritten()
-    assert lake.open(STAYS).progress("source") == 2
+    assert lake.open(STAYS).checkpoint("source") == 2
 
 
 def test_a_replacement_that_changes_nothing_at_all_commits_nothing(stays: LakeTable) -> None:
@@ -170,7 +164,7 @@ def test_a_long_backlog_whose_files_were_deleted_cannot_be_measured_either(lake:
 
 
 def test_a_whole_table_is_read_so_many_bytes_at_a_time(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lake_module, "READ_ROWS", 2)
+    monkeypatch.setattr(snapshot, "READ_ROWS", 2)
     bodies = with_bodies(lake, 1, 1, 1, 1, 1, 30, 1)
     parts = list(bodies.batches(["key", "body"], 6, weighed="body", max_bytes=20))
     assert sorted(pl.concat(parts)["key"]) == list(range(14))
@@ -205,8 +199,8 @@ def test_whoever_can_do_with_all_rows_gets_them_where_changes_are_no_longer_kept
 
 def test_changes_whose_files_were_deleted_are_a_named_error(lake: Lake, stays: LakeTable) -> None:
     stays.append(rows((4, "a", 40)), {"source": 2})
-    stays.compact()
-    assert stays.vacuum(0)
+    stays.maintenance().compact()
+    assert stays.maintenance().vacuum(0)
     with pytest.raises(ChangeFeedExpired, match=r"no longer kept: the changes of .* since version 1"):
         stays.changes(1)
 
@@ -239,7 +233,7 @@ def test_an_earlier_version_is_gone_when_its_log_is_and_not_when_the_network_fai
     def fail(*_args: object, **_options: object) -> None:
         raise OSError("Generic MicrosoftAzure error: operation timed out")
 
-    monkeypatch.setattr("patient_flow.stores.lake.DeltaTable", fail)
+    monkeypatch.setattr("patient_flow.stores.lake.snapshot.DeltaTable", fail)
     with pytest.raises(LakeError, match=r"cannot read version 0 of .* timed out") as raised:
         stays.at(0)
     assert not isinstance(raised.value, ChangeFeedExpired)
@@ -248,7 +242,7 @@ def test_an_earlier_version_is_gone_when_its_log_is_and_not_when_the_network_fai
 def test_of_two_writers_with_the_same_source_the_second_is_refused(lake: Lake, stays: LakeTable) -> None:
     first, second = lake.open(STAYS), lake.open(STAYS)
     first.append(rows((4, "a", 40)), {"source": 2})
-    with pytest.raises(Conflict):
+    with pytest.raises(CommitConflict):
         second.append(rows((4, "a", 40)), {"source": 2})
     assert lake.open(STAYS).row_count() == 4
 
@@ -257,7 +251,7 @@ def test_a_replacement_computed_on_an_old_state_is_refused(lake: Lake, stays: La
     first, second = lake.open(STAYS), lake.open(STAYS)
     before = second.scan().collect()
     first.append(rows((4, "a", 40)), {"source": 2})
-    with pytest.raises(Conflict):
+    with pytest.raises(CommitConflict):
         second.replace(before, rows((1, "a", 99)), {"source": 2})
     assert lake.open(STAYS).row_count() == 4
 
@@ -278,7 +272,7 @@ READS: dict[str, Callable[[LakeTable], object]] = {
     "changes": lambda stays: stays.changes(None),
     "find": lambda stays: stays.find("key", pl.Series([1]), "month"),
     "batches": lambda stays: list(stays.batches(["key"], rows=1)),
-    "compact": lambda stays: stays.compact(),
+    "compact": lambda stays: stays.maintenance().compact(),
     "replace": lambda stays: stays.replace(rows((1, "a", 10)), rows((1, "a", 99)), {"source": 2}),
 }
 
@@ -300,7 +294,7 @@ WRITES: dict[str, Callable[[LakeTable], object]] = {
     "append": lambda stays: stays.append(rows((4, "a", 40)), {"source": 2}),
     "overwrite": lambda stays: stays.overwrite(rows((4, "a", 40)), {"source": 2}),
     "replace": lambda stays: stays.replace(rows((1, "a", 10)), rows((1, "a", 99)), {"source": 2}),
-    "checkpoint": lambda stays: stays.checkpoint(),
+    "checkpoint": lambda stays: stays.maintenance().write_checkpoint(),
 }
 
 
@@ -316,7 +310,7 @@ def test_a_disk_that_takes_no_more_is_a_named_error_and_the_table_stays_as_it_wa
             write(stays)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
-    assert not isinstance(raised.value, Conflict)
+    assert not isinstance(raised.value, CommitConflict)
     assert "\n" not in str(raised.value)
     assert content(lake.open(STAYS)) == [(1, "a", 10), (2, "a", 20), (3, "b", 30)]
 
@@ -375,7 +369,7 @@ def sorted_beds(lake: Lake) -> LakeTable:
     opened = lake.open(BEDS)
     for number in range(10):
         opened.append(beds(1_000 * number, 1_000 * (number + 1)), {"source": number})
-    opened.compact()
+    opened.maintenance().compact()
     return opened
 
 
@@ -395,22 +389,22 @@ def test_a_table_of_an_earlier_version_takes_up_order_and_file_size(lake: Lake) 
     opened = lake.open(replace(BEDS, sort_by="", file_bytes=0))
     for number in range(3):
         opened.append(beds(10_000 * number, 10_000 * (number + 1)), {"source": number})
-    opened.compact()
+    opened.maintenance().compact()
     assert files(opened).height == 1
     today = lake.open(BEDS)
-    today.compact()
+    today.maintenance().compact()
     lying = files(today)
     assert lying.height > 3
     assert (lying["last"].shift() <= lying["first"]).drop_nulls().all()
-    assert today.compact() == 0
-    assert today.progress("source") == 2
+    assert today.maintenance().compact() == 0
+    assert today.checkpoint("source") == 2
 
 
 def test_a_table_in_order_is_not_sorted_again(sorted_beds: LakeTable) -> None:
     lying = files(sorted_beds)
     sorted_beds.append(beds(10_000, 10_100), {"source": 10})
     sorted_beds.append(beds(10_100, 10_200), {"source": 11})
-    assert sorted_beds.compact() == 2
+    assert sorted_beds.maintenance().compact() == 2
     assert files(sorted_beds).join(lying, on=["first", "last"], how="semi").height == lying.height
 
 
@@ -442,7 +436,7 @@ def test_spans_cover_every_instant_and_no_gap_that_could_be_left_out(hours: list
     spans = spans_of(instants)
     covered = pl.DataFrame({"at": instants}).filter(within_spans("at", spans)).height
     assert covered == len(hours)
-    assert len(spans) <= SPANS
+    assert len(spans) <= MAX_SPANS
     assert all(one[1] < other[0] for one, other in itertools.pairwise(spans))
 
 

@@ -8,7 +8,8 @@ import polars as pl
 import pytest
 
 from patient_flow.contracts.tables import Column, Table
-from patient_flow.stores.lake import Lake, LakeError, SchemaDrift
+from patient_flow.stores.lake.catalog import Lake
+from patient_flow.stores.lake.errors import LakeError, SchemaDrift
 
 OLD = Table(
     "gold",
@@ -30,7 +31,7 @@ def old_lake(lake: Lake) -> Lake:
 def test_a_new_column_is_added_empty_and_progress_stays(old_lake: Lake) -> None:
     opened = old_lake.open(WITH_COLUMN)
     assert opened.scan().collect().rows() == [(1, 20, None)]
-    assert opened.progress("source") == 5
+    assert opened.checkpoint("source") == 5
     opened.append(pl.DataFrame({"key": [2], "beds": [30], "staff": [9]}), {"source": 6})
     assert old_lake.open(WITH_COLUMN).scan().sort("key").collect().rows() == [(1, 20, None), (2, 30, 9)]
 
@@ -41,7 +42,7 @@ def test_a_wider_type_is_refused_with_the_command_to_run_and_migrated_by_it(old_
     assert "1 rows rewritten" in (old_lake.migrate(WIDER) or "")
     opened = old_lake.open(WIDER)
     assert opened.scan().collect().rows() == [(1, 20)]
-    assert opened.progress("source") == 5
+    assert opened.checkpoint("source") == 5
     opened.append(pl.DataFrame({"key": [2], "beds": [100_000]}), {"source": 6})
 
 

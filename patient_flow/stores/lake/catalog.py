@@ -1,0 +1,157 @@
+"""All tables of the lake: where they are stored, opened, created and migrated."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+from collections.abc import Iterable, Mapping
+
+import polars as pl
+from deltalake import DeltaTable, Field, Schema, write_deltalake
+from deltalake.exceptions import CommitFailedError, TableNotFoundError
+
+from patient_flow.contracts.tables import Table
+from patient_flow.stores.lake.errors import LakeError, SchemaDrift, wrap_errors
+from patient_flow.stores.lake.log import CHECKPOINT_EVERY, commit_properties, table_properties
+from patient_flow.stores.lake.table import LakeTable
+from patient_flow.stores.staging import Staging
+
+EXPORTS = "_exports"
+"""Folder beside gold's tables for files that a warehouse copies; ``infra/bicep/modules/lake.bicep`` expires them."""
+
+
+class Lake:
+    """All tables below one URI pattern such as ``data/{layer}`` or ``abfss://{layer}@ACCOUNT.dfs.core.windows.net``."""
+
+    def __init__(self, uri: str, storage_options: Mapping[str, str] | None = None) -> None:
+        self._uri = uri
+        self._storage_options = dict(storage_options or {}) or None
+
+    def uri(self, table: Table) -> str:
+        """Where ``table`` is stored."""
+        return f"{self._layer(table.layer)}/{table.name}"
+
+    def exists(self, table: Table) -> bool:
+        """True when ``table`` has been created."""
+        uri = self.uri(table)
+        with wrap_errors("look for", f"{table.path} at {uri}"):
+            return DeltaTable.is_deltatable(uri, self._storage_options)
+
+    def open(self, table: Table) -> LakeTable:
+        """``table`` at its newest version; created, with its final properties, if it does not exist yet.
+
+        Columns that are declared but not stored are added. Raises :class:`LakeError` when the storage cannot be
+        reached, and :class:`SchemaDrift` when a column has another type.
+        """
+        uri = self.uri(table)
+        with wrap_errors("open", f"{table.path} at {uri}"):
+            try:
+                handle = DeltaTable(uri, storage_options=self._storage_options)
+            except TableNotFoundError:
+                # Checked only now: is_deltatable blocks all threads of the process, for minutes if the storage does
+                # not answer.
+                if not self.exists(table):
+                    self._create(table, uri)
+                handle = DeltaTable(uri, storage_options=self._storage_options)
+            missing, drifted = _drift(table, handle)
+            if drifted:
+                raise SchemaDrift(f"{table.path} differs from this version: {drifted}. Run `patient-flow migrate`")
+            if missing:
+                handle.alter.add_columns(missing)
+                handle.update_incremental()
+            return LakeTable(table, handle, self._storage_options)
+
+    def open_all(self, tables: Iterable[Table]) -> dict[str, LakeTable]:
+        """Each of ``tables`` that exists, by path."""
+        return {table.path: self.open(table) for table in tables if self.exists(table)}
+
+    def migrate(self, table: Table) -> str | None:
+        """Rewrites ``table`` with the declared types where they differ; returns a report, or None if nothing differed.
+
+        Checkpoints are kept. Raises :class:`LakeError` when a value does not fit its new type; then nothing is changed.
+        """
+        if not self.exists(table):
+            return None
+        with wrap_errors("migrate", f"{table.path} at {self.uri(table)}"):
+            handle = DeltaTable(self.uri(table), storage_options=self._storage_options)
+            _, drifted = _drift(table, handle)
+            if not drifted:
+                return None
+            stored = pl.scan_delta(handle).collect()
+            try:
+                rows = stored.select(
+                    (pl.col(name) if name in stored.columns else pl.lit(None)).cast(dtype).alias(name)
+                    for name, dtype in table.schema.items()
+                )
+            except pl.exceptions.PolarsError as error:
+                raise LakeError(f"{table.path} cannot be converted: {error}") from error
+            write_deltalake(
+                handle,
+                rows,
+                mode="overwrite",
+                schema_mode="overwrite",
+                commit_properties=commit_properties({}, retries=0),
+            )
+        return f"{table.path}: {drifted}; {rows.height} rows rewritten"
+
+    def export(self, name: str, rows: pl.DataFrame) -> str:
+        """Writes ``rows`` as one Parquet file beside gold, for a warehouse to copy; returns its https address.
+
+        The container's lifecycle rule deletes it. Raises :class:`LakeError` for a lake on the local disk, which no
+        remote warehouse could read.
+        """
+        account = re.fullmatch(r"abfss?://([^@/]+)@([^/]+)(/.*)?", self._layer("gold"))
+        if account is None:
+            raise LakeError("the warehouse copies from the lake: PATIENT_FLOW_LAKE_URI must be an abfss:// address")
+        path = f"{EXPORTS}/{name}.parquet"
+        uri = f"{self._layer('gold')}/{path}"
+        with wrap_errors("write", uri):
+            rows.write_parquet(uri, storage_options=self._storage_options)
+        container, host, folder = account.groups()
+        return f"https://{host}/{container}{folder or ''}/{path}"
+
+    def staging(self, layer: str, run_id: str) -> Staging:
+        """Where a run stores results beside the tables of ``layer`` until they are committed to them."""
+        return Staging(self._uri.format(layer=layer), run_id, self._storage_options)
+
+    def _layer(self, layer: str) -> str:
+        return self._uri.format(layer=layer).rstrip("/")
+
+    def _create(self, table: Table, uri: str) -> None:
+        # Properties are final at creation: changing one later makes every concurrent writer fail.
+        # If another process creates the table at the same moment, its table is used.
+        with contextlib.suppress(CommitFailedError):
+            DeltaTable.create(
+                uri,
+                schema=Schema.from_arrow(table.schema),
+                mode="ignore",
+                partition_by=list(table.partition_by),
+                name=table.name,
+                description=table.description,
+                configuration={
+                    "delta.enableChangeDataFeed": "true",
+                    "delta.checkpointInterval": CHECKPOINT_EVERY,
+                    **table_properties(table),
+                    **table.configuration,
+                },
+                storage_options=self._storage_options,
+            )
+
+
+def _drift(table: Table, handle: DeltaTable) -> tuple[list[Field], str]:
+    """Declared columns that are missing, and a description of columns with another type or without a declaration."""
+    declared = {field.name: field for field in Schema.from_arrow(table.schema).fields}
+    stored = {field.name: field for field in handle.schema().fields}
+    missing = [field for name, field in declared.items() if name not in stored]
+    drifted = [
+        f"{name} is {_type(stored[name])}, not {_type(field)}"
+        for name, field in declared.items()
+        if name in stored and stored[name].type != field.type
+    ]
+    unknown = [f"{name} is not known" for name in stored if name not in declared]
+    return missing, "; ".join(drifted + unknown)
+
+
+def _type(field: Field) -> str:
+    return str(json.loads(field.type.to_json()))

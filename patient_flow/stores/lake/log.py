@@ -1,0 +1,63 @@
+"""The entries of a Delta log that this package writes and reads: checkpoints, table properties, data files."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+
+import polars as pl
+from deltalake import CommitProperties, DeltaTable, Transaction, WriterProperties
+
+from patient_flow.contracts.tables import Table
+from patient_flow.stores.lake.errors import wrap_errors
+
+Checkpoints = Mapping[str, int]
+"""Source → the version of it (a Delta version, a sequence number) up to which a table has consumed it.
+
+Stored as Delta's application transactions."""
+NO_CHECKPOINT = -1
+"""Recorded to reset a checkpoint: delta-rs can overwrite a recorded version but not remove it."""
+
+CHECKPOINT_EVERY = "50"
+LOG_RETENTION = "interval 1 day"
+"""Each commit lists the log: a week of one-minute commits makes it three times as slow as a day of them."""
+TOMBSTONE_RETENTION = "interval 1 day"
+"""Each Delta checkpoint repeats the files replaced within this time; vacuum lists the folder and does not need them."""
+ROWS_PER_GROUP = 131_072
+"""Rows per Parquet row group, the unit that a reader can skip; the default of delta-rs is a million."""
+WRITER = WriterProperties(max_row_group_size=ROWS_PER_GROUP)
+
+
+def number_of(text: str) -> int:
+    """63-bit hash of ``text``, for a checkpoint that stands for a text."""
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big") >> 1
+
+
+def commit_properties(
+    checkpoints: Checkpoints, metadata: Mapping[str, str] | None = None, retries: int | None = None
+) -> CommitProperties:
+    """Properties of a commit that records ``checkpoints``; ``retries`` None leaves the default of delta-rs."""
+    return CommitProperties(
+        custom_metadata=dict(metadata or {}) or None,
+        max_commit_retries=retries,
+        app_transactions=[Transaction(source, version) for source, version in checkpoints.items()],
+    )
+
+
+def table_properties(table: Table) -> dict[str, str]:
+    """Delta properties that maintenance may change later: the target file size and the retention of the log."""
+    return {
+        "delta.logRetentionDuration": LOG_RETENTION,
+        "delta.deletedFileRetentionDuration": TOMBSTONE_RETENTION,
+        "delta.enableExpiredLogCleanup": "false",  # any commit would do it; maintenance knows who still needs the log
+        **({"delta.targetFileSize": str(table.file_bytes)} if table.file_bytes else {}),
+    }
+
+
+def data_files(handle: DeltaTable, target: str) -> pl.DataFrame:
+    """One row per data file: path, size, row count, partition values, and the statistics of each column.
+
+    Raises :class:`LakeError`, which names ``target``.
+    """
+    with wrap_errors("read", target):
+        return pl.DataFrame(handle.get_add_actions(flatten=True))

@@ -1,0 +1,87 @@
+"""Maintenance of one Delta table: compaction, vacuum, checkpoints, cleanup of the log.
+
+When it is safe to run is decided by ``pipeline.maintenance``: two compactions at once duplicate rows (delta-rs 1.6.6).
+"""
+
+from __future__ import annotations
+
+import polars as pl
+from deltalake import DeltaTable
+
+from patient_flow.contracts.tables import Table
+from patient_flow.stores.lake.errors import wrap_errors
+from patient_flow.stores.lake.log import WRITER, data_files, table_properties
+
+WIDE, OUT_OF_ORDER = 4, 0.1
+"""A file is wide if it spans this multiple of its share of the sort column; a partition is sorted again if this share
+of its rows lies in wide files."""
+
+
+class TableMaintenance:
+    """Maintenance through the handle of an open table, which moves to the newest version with each commit."""
+
+    def __init__(self, table: Table, handle: DeltaTable) -> None:
+        self._table = table
+        self._handle = handle
+        self._target = f"{table.path} at {handle.table_uri}"
+
+    def compact(self) -> int:
+        """Joins small files; returns the number of files replaced. Never run it beside another compaction.
+
+        A partition with many rows out of the order of ``sort_by`` is sorted again as a whole.
+        """
+        removed = 0
+        with wrap_errors("compact", self._target):
+            self._update_properties()
+            for partition in self._out_of_order():
+                result = self._handle.optimize.z_order(
+                    [self._table.sort_by], partition_filters=partition, writer_properties=WRITER
+                )
+                removed += int(result["numFilesRemoved"])
+                self._handle.update_incremental()
+            removed += int(self._handle.optimize.compact(writer_properties=WRITER)["numFilesRemoved"])
+            self._handle.update_incremental()
+        return removed
+
+    def vacuum(self, keep_hours: int) -> int:
+        """Deletes files that no version of the last ``keep_hours`` needs; returns how many."""
+        with wrap_errors("vacuum", self._target):
+            deleted = self._handle.vacuum(keep_hours, dry_run=False, enforce_retention_duration=False, full=True)
+            self._handle.update_incremental()
+        return len(deleted)
+
+    def write_checkpoint(self) -> None:
+        """Writes a Delta checkpoint, from which the next open starts."""
+        with wrap_errors("checkpoint", self._target):
+            self._handle.create_checkpoint()
+
+    def clean_up_log(self) -> None:
+        """Deletes log entries older than their retention: the changes in them can no longer be read."""
+        with wrap_errors("clean up the log of", self._target):
+            self._handle.cleanup_metadata()
+
+    def _update_properties(self) -> None:
+        """Tables made by earlier versions of this package may have a larger file size or a longer log retention."""
+        wanted = table_properties(self._table)
+        if wanted.items() - self._handle.metadata().configuration.items():
+            self._handle.alter.set_table_properties(wanted)
+            self._handle.update_incremental()
+
+    def _out_of_order(self) -> list[list[tuple[str, str, str]] | None]:
+        """Filters of partitions with many rows in files that are too large or too wide; None for the whole table."""
+        files = data_files(self._handle, self._target)
+        first, last = (f"{side}.{self._table.sort_by}" for side in ("min", "max"))
+        if not self._table.file_bytes or first not in files.columns or files["num_records"].sum() == 0:
+            return []
+        names = [f"partition.{name}" for name in self._table.partition_by]
+        rows = pl.col("num_records")
+        width = (pl.col(last) - pl.col(first)) / (pl.col(last).max() - pl.col(first).min())
+        is_wide = (width > WIDE * rows / rows.sum()) | (pl.col("size_bytes") > WIDE * self._table.file_bytes)
+        share = rows.filter(is_wide).sum() / rows.sum()
+        found = files.group_by(names or pl.lit("all")).agg(share=share).filter(pl.col("share") > OUT_OF_ORDER)
+        if not names:
+            return [None] * found.height
+        return [
+            [(name, "=", value) for name, value in zip(self._table.partition_by, values, strict=True)]
+            for values in found.select(names).iter_rows()
+        ]
