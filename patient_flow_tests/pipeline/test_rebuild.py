@@ -61,7 +61,7 @@ def one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def reading(departments: pl.DataFrame) -> ParserConfig:
+def parser(departments: pl.DataFrame) -> ParserConfig:
     return ParserConfig(departments, SECRET)
 
 
