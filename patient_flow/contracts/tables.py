@@ -11,7 +11,9 @@ from dataclasses import dataclass, field
 
 import polars as pl
 
+from patient_flow.contracts import measures
 from patient_flow.contracts.events import MAX_ID_LENGTH
+from patient_flow.contracts.measure_types import Part
 
 INSTANT = pl.Datetime("us", "UTC")
 TEXTS = pl.List(pl.String)
@@ -310,6 +312,13 @@ FACT_BED_CENSUS = Table(
     warehouse=True,
 )
 
+
+def _daily(quantity: measures.Daily) -> Column:
+    """Column of the daily table: a count, or a number that is unknown where there is nothing to sum."""
+    is_count = isinstance(quantity, Part) and quantity.is_whole
+    return (_count if is_count else _number)(quantity.name, quantity.description)
+
+
 KPI_DEPARTMENT_DAY = Table(
     "gold",
     "kpi_department_day",
@@ -318,20 +327,7 @@ KPI_DEPARTMENT_DAY = Table(
         Column("date", pl.Date(), "Local date", nullable=False),
         _key("department_key", "Department version"),
         Column("gender", pl.String(), "Gender", nullable=False, length=16),
-        _count("admissions", "Visits that started"),
-        _count("transfers_in", "Patients that moved in"),
-        _count("discharges", "Visits that ended by the newest event"),
-        _count("waits", "Visits with a known wait, by admission date"),
-        _number("wait_minutes_sum", "Sum of waits"),
-        _number("wait_minutes_p50", "Median wait"),
-        _number("wait_minutes_p90", "90th percentile of waits"),
-        _count("waits_within_240", "Waits of at most 240 minutes"),
-        _number("length_of_stay_hours_sum", "Sum of visit lengths, by discharge date"),
-        _number("length_of_stay_hours_median", "Median visit length"),
-        _count("overstays", "Stays that ended longer than expected, by discharge date"),
-        _count("occupied_bed_hours", "Sum of the hourly census"),
-        _count("midnight_beds", "Census at local midnight, the first hour of the date"),
-        _number("staffed_bed_hours", "Staffed beds times hours of the day; the same for every gender"),
+        *(_daily(quantity) for quantity in measures.DAILY),
     ),
     key=("date", "department_key", "gender"),
     sort_by="date",

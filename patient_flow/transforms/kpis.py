@@ -11,25 +11,26 @@ from datetime import date, datetime
 import polars as pl
 
 from patient_flow.contracts import events, measures
+from patient_flow.contracts.measure_types import CENSUS, STAYS, Part, Percentile
 from patient_flow.contracts.tables import INSTANT, KPI_DEPARTMENT_DAY
 from patient_flow.transforms.calendar import date_of_hour, is_day_start, local_date
 from patient_flow.transforms.census import hours_of
+from patient_flow.transforms.measures import percentile, total
 
 c = pl.col
 
-FACT_COLUMNS = (
-    "department_key",
-    "from_department_key",
-    "gender",
-    "admission_at",
-    "discharge_at",
-    "wait_minutes",
-    "length_of_stay_hours",
-    "visit_length_of_stay_hours",
-    "is_visit_start",
-    "is_visit_end",
+FACT_COLUMNS = tuple(
+    dict.fromkeys(
+        (
+            "department_key",
+            "gender",
+            "admission_at",
+            "discharge_at",
+            *measures.columns_of(STAYS, "admission_at", "discharge_at"),
+        )
+    )
 )
-"""Columns of FactPatientFlow that the measures need."""
+"""Columns of FactPatientFlow that the daily table needs."""
 
 DAY = ["date", "department_key"]
 """A department's day: what measures are computed for."""
@@ -53,20 +54,24 @@ def kpi_department_day(
     ``first_hour`` is where the census begins and ``until`` the newest event: in between staffed beds count, also where
     nobody lay in them. Later discharges are plans and count when their time has come.
     """
-    admitted = facts.with_columns(date=date_of_hour(c("admission_at"), zone)).pipe(_only, wanted)
-    left = (
-        facts.filter(c("discharge_at") <= pl.lit(until, dtype=INSTANT))
-        .with_columns(date=date_of_hour(c("discharge_at"), zone))
-        .pipe(_only, wanted)
+    expected = departments.select("department_key", "expected_los_hours")
+    stays = facts.join(expected, on="department_key", how="left")
+    dated = {
+        "admission_at": stays.with_columns(date=date_of_hour(c("admission_at"), zone)),
+        "discharge_at": stays.filter(c("discharge_at") <= pl.lit(until, dtype=INSTANT)).with_columns(
+            date=date_of_hour(c("discharge_at"), zone)
+        ),
+    }
+    hours = hours_of(census).with_columns(
+        date=local_date(c("hour_at"), zone), is_day_start=is_day_start(c("hour_at"), zone)
     )
     counted = [
-        _admissions(admitted),
-        _discharges(left, departments),
-        _occupied(census, zone, wanted),
+        *(_aggregated(_only(rows, wanted), STAYS, instant) for instant, rows in dated.items()),
+        _aggregated(_only(hours, wanted), CENSUS, "hour_at"),
+        _staffed(departments, wanted, first_hour, until, zone),
     ]
-    staffed = _staffed(departments, wanted, first_hour, until, zone)
-    keys = pl.concat([frame.select(_KEY) for frame in (*counted, staffed)]).unique()
-    for frame in (*counted, staffed):
+    keys = pl.concat([frame.select(_KEY) for frame in counted]).unique()
+    for frame in counted:
         keys = keys.join(frame, on=_KEY, how="left", maintain_order="left")
     counts = [name for name, dtype in KPI_DEPARTMENT_DAY.schema.items() if dtype == pl.Int64 and name not in _KEY]
     return keys.with_columns(c(counts).fill_null(0)).select(
@@ -78,50 +83,14 @@ def _only(rows: pl.DataFrame, wanted: pl.DataFrame) -> pl.DataFrame:
     return rows.join(wanted, on=DAY, how="semi")
 
 
-def _admissions(admitted: pl.DataFrame) -> pl.DataFrame:
-    wait = c("wait_minutes").filter("is_visit_start").drop_nulls()
-    return admitted.group_by(_KEY).agg(
-        admissions=c("is_visit_start").sum(),
-        transfers_in=(c("from_department_key") != events.UNKNOWN_KEY).sum(),
-        waits=wait.len(),
-        wait_minutes_sum=_sum(wait),
-        wait_minutes_p50=wait.quantile(0.5, "linear"),
-        wait_minutes_p90=wait.quantile(0.9, "linear"),
-        waits_within_240=(wait <= measures.WAIT_STANDARD_MINUTES).sum(),
-    )
-
-
-def _discharges(left: pl.DataFrame, departments: pl.DataFrame) -> pl.DataFrame:
-    length = c("visit_length_of_stay_hours").filter("is_visit_end").drop_nulls()
-    expected = departments.select("department_key", "expected_los_hours")
-    return (
-        left.join(expected, on="department_key", how="left")
-        .group_by(_KEY)
-        .agg(
-            discharges=c("is_visit_end").sum(),
-            length_of_stay_hours_sum=_sum(length),
-            length_of_stay_hours_median=length.median(),
-            overstays=(c("length_of_stay_hours") > c("expected_los_hours")).sum(),
-        )
-    )
-
-
-def _sum(values: pl.Expr) -> pl.Expr:
-    """Sum in ascending order: floats added in another order differ in the last digit. Null where there are none."""
-    return pl.when(values.len() > 0).then(values.sort().sum())
-
-
-def _occupied(census: pl.DataFrame, zone: str, wanted: pl.DataFrame) -> pl.DataFrame:
-    return (
-        hours_of(census)
-        .with_columns(date=local_date(c("hour_at"), zone))
-        .pipe(_only, wanted)
-        .group_by(_KEY)
-        .agg(
-            occupied_bed_hours=c("occupied_beds").sum(),
-            midnight_beds=c("occupied_beds").filter(is_day_start(c("hour_at"), zone)).sum(),
-        )
-    )
+def _aggregated(rows: pl.DataFrame, table: str, dated_by: str) -> pl.DataFrame:
+    """The daily columns that are made of the rows of ``table`` dated by one instant."""
+    columns = {}
+    for column in measures.DAILY:
+        part = column.rows if isinstance(column, Percentile) else column
+        if isinstance(part, Part) and (part.table, part.dated_by) == (table, dated_by):
+            columns[column.name] = percentile(column) if isinstance(column, Percentile) else total(part)
+    return rows.group_by(_KEY).agg(**columns)
 
 
 def _staffed(

@@ -33,7 +33,7 @@ def _generated() -> dict[str, str]:
     return pages
 
 
-@pytest.mark.parametrize("page", ["data-model.md", "quality-rules.md"])
+@pytest.mark.parametrize("page", ["data-model.md", "quality-rules.md", "measures.md"])
 def test_generated_pages_are_current(page: str) -> None:
     assert (DOCS / page).read_text() == _generated()[page], "run: uv run python infra/docs/generate.py"
 

@@ -58,7 +58,7 @@ def test_every_table_of_the_lake_has_one() -> None:
 
 
 def test_a_change_of_a_transform_changes_what_it_makes(code: Path) -> None:
-    assert changed(code, "transforms/kpis.py", "wait_minutes", "weight_minutes") == {"gold/kpi_department_day"}
+    assert changed(code, "transforms/kpis.py", "valid_from", "valid_since") == {"gold/kpi_department_day"}
 
 
 @pytest.mark.parametrize(
