@@ -10,6 +10,7 @@ import click
 import polars as pl
 
 from patient_flow.contracts import tables
+from patient_flow.monitoring.notices import describe
 from patient_flow.pipeline.backlog import HubRefused, plan
 from patient_flow.pipeline.flow import visits_without_stay
 from patient_flow.pipeline.hub_probe import peek
@@ -93,7 +94,7 @@ def _report_hub(services: Services) -> None:
     for part in state.partitions:
         click.echo(f"  partition {part.partition_id}: {behind.get(part.partition_id, 0):,} events behind")
     for notice in backlog.notices:
-        click.echo(f"  {notice}")
+        click.echo(f"  {describe(notice)}")
 
 
 def _report_lake(lake: Lake) -> None:

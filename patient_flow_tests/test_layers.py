@@ -19,21 +19,23 @@ MAY_IMPORT = {
     "transforms": {"contracts"},
     "dialects": {"contracts", "transforms"},
     "health": {"contracts"},
+    "monitoring": {"contracts"},
     "stores": {"contracts"},
-    "pipeline": {"contracts", "transforms", "stores"},
+    "pipeline": {"contracts", "monitoring", "transforms", "stores"},
     "local_hub": {"settings"},
     "simulator": {"settings", "contracts"},
     "services": {"settings", "dialects", "transforms", "stores"},
     "powerbi": {"contracts"},
     "dashboard": {"contracts", "services", "settings", "stores", "transforms"},
-    "status": {"contracts", "pipeline", "services", "stores"},
+    "status": {"contracts", "monitoring", "pipeline", "services", "stores"},
     "operations": {"contracts", "pipeline", "services", "stores"},
-    "alerts": set(),
+    "alerts": {"monitoring"},
     "orchestration": {
         "alerts",
         "contracts",
         "dialects",
         "health",
+        "monitoring",
         "operations",
         "pipeline",
         "services",
@@ -75,7 +77,7 @@ ONLY_PLACE_FOR = {
 }
 """Library → the parts that may import it."""
 
-PURE = ("contracts", "transforms", "dialects", "health", "alerts")
+PURE = ("contracts", "transforms", "dialects", "health", "monitoring", "alerts")
 NOT_PURE = {"os", "io", "logging", "pathlib", "random", "socket", "time", "subprocess"}
 CLOCKS = {"now", "utcnow", "today"}
 

@@ -5,12 +5,13 @@ Not here: the reading, and what became of a finding since the last look (``ledge
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from patient_flow.alerts.ledger import CRITICAL, WARNING, Finding
+from patient_flow.monitoring.notices import EventsExpired, HubRecreated, Notice, PartitionAdded, describe
 
 RUN_FAILED = "run-failed"
 STALE = "data-is-stale"
@@ -53,9 +54,8 @@ FEWEST_EVENTS = 100
 
 MICRO_BATCH = "micro_batch"
 """The job that patients' data waits for; what another one failed to do can wait until the morning."""
-FIRST_READ = "before the first read"
 
-_BY_NOTICE = {"created again": HUB_RECREATED, "retention dropped": EVENTS_LOST, "is new": NEW_PARTITION}
+_BY_NOTICE: dict[type, str] = {HubRecreated: HUB_RECREATED, EventsExpired: EVENTS_LOST, PartitionAdded: NEW_PARTITION}
 
 
 @dataclass(frozen=True)
@@ -129,23 +129,27 @@ def of_checks(checks: Sequence[CheckResult]) -> list[Finding]:
     ]
 
 
-def of_notices(notices: Collection[str]) -> list[Finding]:
+def of_notices(notices: Iterable[Notice]) -> list[Finding]:
     """What happened once to the hub: recreated, a new partition, events dropped before they could be read."""
-    found: dict[str, list[str]] = {}
-    for notice in notices:
-        page = next((page for words, page in _BY_NOTICE.items() if words in notice), None)
-        if page is not None:
-            found.setdefault(page, []).append(notice)
+    by_page: dict[str, list[Notice]] = {}
+    for notice in dict.fromkeys(notices):
+        if type(notice) in _BY_NOTICE:
+            by_page.setdefault(_BY_NOTICE[type(notice)], []).append(notice)
     return [
-        Finding(page, "", _severity(page, said), f"{'; '.join(sorted(set(said)))}.", ONCE)
-        for page, said in found.items()
+        Finding(
+            page,
+            "",
+            CRITICAL if any(_is_critical(notice) for notice in found) else WARNING,
+            f"{'; '.join(sorted(describe(notice) for notice in found))}.",
+            ONCE,
+        )
+        for page, found in by_page.items()
     ]
 
 
-def _severity(page: str, said: Sequence[str]) -> str:
-    """A hub that is older than its retention has dropped events before anybody here wanted them."""
-    is_harmless = page == NEW_PARTITION or (page == EVENTS_LOST and all(FIRST_READ in notice for notice in said))
-    return WARNING if is_harmless else CRITICAL
+def _is_critical(notice: Notice) -> bool:
+    """What a hub deleted before the lake followed it was never ours to read."""
+    return isinstance(notice, HubRecreated) or (isinstance(notice, EventsExpired) and not notice.before_first_read)
 
 
 def staleness(

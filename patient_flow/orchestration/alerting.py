@@ -26,10 +26,12 @@ from patient_flow.alerts.ledger import CRITICAL, Finding, Ledger, changes, recon
 from patient_flow.contracts.tables import BRONZE_EVENTS, QUARANTINE, SILVER_EVENTS
 from patient_flow.dialects.mapping import MappingError
 from patient_flow.health import catalogue
+from patient_flow.monitoring.notices import Notice, decode
 from patient_flow.orchestration.audit import HISTORY
 from patient_flow.orchestration.automation import SINGLE_ASSETS
 from patient_flow.orchestration.backfill import backfill
 from patient_flow.orchestration.channels import Channel, ChannelError, channels
+from patient_flow.orchestration.reports import NOTICES
 from patient_flow.orchestration.resources import PatientFlow, read_lists
 from patient_flow.pipeline import hub_probe
 from patient_flow.services import Services
@@ -277,16 +279,16 @@ def cause(instance: dg.DagsterInstance, run_id: str) -> str:
     return "it was interrupted before a step could fail"
 
 
-def hub_notices(instance: dg.DagsterInstance, now: datetime) -> list[str]:
+def hub_notices(instance: dg.DagsterInstance, now: datetime) -> list[Notice]:
     """What was noticed of the hub in the last minutes, by its sensor or by a run that somebody else asked for."""
     filters = dg.RunsFilter(job_name=found.MICRO_BATCH, created_after=now - RECENTLY)
-    asked = [run.tags.get("notices", "").split("; ") for run in instance.get_runs(filters, limit=20)]
+    requested = [run.tags.get("notices", "") for run in instance.get_runs(filters, limit=20)]
     recorded = [
-        notices.value.splitlines()
+        notices.value or ""
         for metadata in _materialized(instance, BRONZE_EVENTS.path, now)
-        if isinstance(notices := metadata.get("notices"), dg.MarkdownMetadataValue) and notices.value
+        if isinstance(notices := metadata.get(NOTICES), dg.TextMetadataValue)
     ]
-    return [notice.removeprefix("- ") for notices in (*asked, *recorded) for notice in notices]
+    return [notice for text in (*requested, *recorded) for notice in decode(text)]
 
 
 def check_results(instance: dg.DagsterInstance, keys: Sequence[dg.AssetCheckKey]) -> list[found.CheckResult]:

@@ -11,6 +11,7 @@ from pydantic import Field
 from patient_flow.contracts import events, lineage, tables
 from patient_flow.health import catalogue
 from patient_flow.health.reconciliation import rows_equal
+from patient_flow.monitoring.notices import describe
 from patient_flow.orchestration.findings import result_of, spec_of
 from patient_flow.orchestration.reports import (
     OWNERS,
@@ -265,7 +266,7 @@ def _materialized(
         f"{written.inserted} rows inserted, {written.updated} updated, {written.deleted} deleted"
     )
     for notice in result.notices:
-        context.log.warning(notice)
+        context.log.warning(describe(notice))
     stored = {"dagster/row_count": table.row_count(), "dagster/uri": table.uri, "bytes": table.size_bytes()}
     return dg.MaterializeResult(metadata=metadata_of(result, seconds=seconds, **stored, **more))
 

@@ -17,6 +17,7 @@ from itertools import takewhile
 import dagster as dg
 
 from patient_flow.contracts.tables import BRONZE_EVENTS, LAKE_TABLES, WAREHOUSE_TABLES
+from patient_flow.monitoring.notices import encode
 from patient_flow.orchestration.reports import POOL, lake_key
 from patient_flow.orchestration.resources import PatientFlow
 from patient_flow.pipeline.backlog import Backlog
@@ -189,7 +190,7 @@ def decide(
     """
     if is_active or backlog is None:
         return dg.SkipReason("a micro-batch is queued or running")
-    notices = "; ".join(backlog.notices)
+    notices = encode(backlog.notices) if backlog.notices else ""
     if not backlog.events and not notices and not has_failed:
         return dg.SkipReason(f"no new events; {slow}" if slow else "no new events")
     # No run key: Dagster remembers keys for ever, and a failed run would never be asked for again.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -11,6 +11,7 @@ import dagster as dg
 from patient_flow.contracts import lineage
 from patient_flow.contracts.tables import Table
 from patient_flow.health.catalogue import DATA_RECENT
+from patient_flow.monitoring.notices import Notice, describe, encode
 from patient_flow.orchestration import versions
 from patient_flow.pipeline.steps import StepResult
 
@@ -25,6 +26,9 @@ IF_LATE = (
     "Is it late? The newest run says whether a micro-batch failed; if there was none, each tick of the sensor "
     f"`event_hub_backlog` says why. Read on in `{DATA_RECENT.page}`."
 )
+
+NOTICES = "notices_json"
+"""Metadata of a materialization: its notices as JSON."""
 
 NAMED_SOURCES = 5
 """A column made of more columns of one table says how many."""
@@ -136,9 +140,17 @@ def metadata_of(result: StepResult, *, seconds: float, **more: Any) -> dict[str,
         **result.figures,
         **_age(result.newest_event_at),
         **{name: dg.MetadataValue.md(as_table(name, counted)) for name, counted in result.counts.items() if counted},
-        **({"notices": dg.MetadataValue.md("\n".join(f"- {n}" for n in result.notices))} if result.notices else {}),
+        **_notices(result.notices),
         **more,
     }
+
+
+def _notices(notices: Sequence[Notice]) -> dict[str, Any]:
+    """For people as sentences, for the alert sensor as JSON."""
+    if not notices:
+        return {}
+    sentences = "\n".join(f"- {describe(notice)}" for notice in notices)
+    return {"notices": dg.MetadataValue.md(sentences), NOTICES: encode(notices)}
 
 
 def _age(newest: datetime | None) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from patient_flow.monitoring.notices import EventsExpired, HubAdopted, HubRecreated, Notice, PartitionAdded
 from patient_flow.stores.hub import HubState, PartitionState
 from patient_flow.stores.lake.log import number_of
 
@@ -50,7 +51,7 @@ class Backlog:
     created_at_ms: int
     partitions: tuple[PartitionBacklog, ...]
     partition_count: int
-    notices: tuple[str, ...]
+    notices: tuple[Notice, ...]
     dropped: Mapping[str, int] = field(default_factory=dict)
     lost: Mapping[str, int] = field(default_factory=dict)
 
@@ -108,11 +109,11 @@ def plan(state: HubState, progress: Progress, max_events: int, *, adopt: bool = 
         )
     created_at_ms = int(state.created_at.timestamp() * 1000)
     incarnation = progress(hub)
-    notices = []
+    notices: list[Notice] = []
     if followed not in (None, number_of(hub)):
-        notices.append(f"hub {state.name} at {state.host} is followed from now on, no longer the one before")
+        notices.append(HubAdopted(state.name, state.host))
     if incarnation is not None and incarnation != created_at_ms:
-        notices.append(f"hub {state.name} was deleted and created again at {state.created_at:%Y-%m-%d %H:%M:%S} UTC")
+        notices.append(HubRecreated(state.name, state.created_at))
     positions = {
         part.partition_id: progress(source(hub, created_at_ms, part.partition_id)) for part in state.partitions
     }
@@ -136,9 +137,9 @@ def plan(state: HubState, progress: Progress, max_events: int, *, adopt: bool = 
 
 def _partition(
     part: PartitionState, position: int | None, *, is_new: bool, is_first: bool
-) -> tuple[PartitionBacklog, list[str]]:
+) -> tuple[PartitionBacklog, list[Notice]]:
     after = -1 if position is None else position
-    notices = []
+    notices: list[Notice] = []
     if part.last_sequence_number < after:
         raise HubRefused(
             f"partition {part.partition_id} ends at {part.last_sequence_number}, but bronze holds events up to "
@@ -146,12 +147,11 @@ def _partition(
             "delete and create the hub again, or restore it"
         )
     if is_new and position is None:
-        notices.append(f"partition {part.partition_id} is new")
+        notices.append(PartitionAdded(part.partition_id))
     is_used = part.last_sequence_number >= 0 and part.first_sequence_number <= part.last_sequence_number + 1
     lost = max(0, part.first_sequence_number - after - 1) if is_used else 0
     if lost:
-        what = "before the first read" if is_first and position is None else "before they could be read"
-        notices.append(f"partition {part.partition_id}: retention dropped {lost} events {what}")
+        notices.append(EventsExpired(part.partition_id, lost, before_first_read=is_first and position is None))
     after += lost
     available = 0 if part.is_empty else max(0, part.last_sequence_number - after)
     return PartitionBacklog(part.partition_id, after, part.last_sequence_number, available, lost), notices

@@ -8,6 +8,7 @@ from datetime import datetime
 import polars as pl
 
 from patient_flow.contracts.tables import BRONZE_EVENTS
+from patient_flow.monitoring.notices import EventsRemaining, Notice, ReadInterrupted
 from patient_flow.pipeline.backlog import Backlog, PartitionBacklog, plan
 from patient_flow.pipeline.hub_probe import peek
 from patient_flow.pipeline.steps import StepResult, retry_on_conflict
@@ -50,9 +51,11 @@ def ingest(lake: Lake, hub: Hub, *, now: datetime, run_id: str, max_events: int,
     )
     version = bronze.append(rows, backlog.progress(last_read), run_id=run_id)
     left = backlog.events - events.height
-    notices = [*backlog.notices, *([] if drained.error is None else [str(drained.error)])]
+    notices: list[Notice] = [*backlog.notices]
+    if drained.error is not None:
+        notices.append(ReadInterrupted(str(drained.error)))
     if left:
-        notices.append(f"{left} events are left for the next micro-batch")
+        notices.append(EventsRemaining(left))
     return StepResult(
         BRONZE_EVENTS,
         version,

@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import ParamSpec
 
 from patient_flow.contracts.tables import BRONZE_EVENTS, SILVER_EVENTS, Table
+from patient_flow.monitoring.notices import Notice
 from patient_flow.stores.lake.catalog import Lake
 from patient_flow.stores.lake.changes import RowsWritten
 from patient_flow.stores.lake.errors import CommitConflict
@@ -27,7 +28,7 @@ REBUILT_UNTIL = "rebuilt_until"
 class StepResult:
     """What one step did: rows written, source versions consumed, the version produced, figures and notices.
 
-    ``notices`` are sentences for the operator about what is out of the ordinary; ``newest_event_at`` is when the hub
+    ``notices`` tell the operator about unusual events; ``newest_event_at`` is when the hub
     accepted the newest event of those that the step saw.
     """
 
@@ -37,7 +38,7 @@ class StepResult:
     consumed: dict[str, int] = field(default_factory=dict)
     figures: dict[str, int | float | str] = field(default_factory=dict)
     counts: dict[str, dict[str, int]] = field(default_factory=dict)
-    notices: tuple[str, ...] = ()
+    notices: tuple[Notice, ...] = ()
     newest_event_at: datetime | None = None
 
 

@@ -11,6 +11,7 @@ import pytest
 from patient_flow.alerts import findings as found
 from patient_flow.alerts import texts
 from patient_flow.alerts.ledger import CRITICAL, WARNING, Finding, Ledger, changes, reconcile, told
+from patient_flow.monitoring.notices import EventsExpired, EventsRemaining, HubRecreated, PartitionAdded
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 RUNBOOK = Path(__file__).parents[2] / "infra" / "docs" / "runbook"
@@ -95,17 +96,15 @@ def test_of_two_stores_only_the_one_nobody_could_look_at_stays_as_it_is() -> Non
 
 
 def test_what_happened_once_is_an_alert_for_an_hour() -> None:
-    (recreated,) = found.of_notices(["hub patient-flow was deleted and created again at 2026-11-20 10:00:00 UTC"])
+    (recreated,) = found.of_notices([HubRecreated("patient-flow", NOON)])
     ledger = look(Ledger(), minute(0), recreated)
     assert list(look(ledger, minute(59)).open) == ["hub-recreated"]
     assert look(ledger, minute(60)).open == {}
 
 
-@pytest.mark.parametrize(
-    ("when", "severity"), [("before the first read", WARNING), ("before they could be read", CRITICAL)]
-)
-def test_what_a_hub_dropped_before_anybody_wanted_it_is_no_loss_of_ours(when: str, severity: str) -> None:
-    (lost,) = found.of_notices([f"partition 1: retention dropped 12 events {when}"])
+@pytest.mark.parametrize(("before_first_read", "severity"), [(True, WARNING), (False, CRITICAL)])
+def test_what_a_hub_dropped_before_anybody_wanted_it_is_no_loss_of_ours(before_first_read: bool, severity: str) -> None:
+    (lost,) = found.of_notices([EventsExpired("1", 12, before_first_read=before_first_read)])
     assert (lost.page, lost.severity) == (found.EVENTS_LOST, severity)
 
 
@@ -115,11 +114,7 @@ def test_patients_data_waits_for_micro_batches_and_not_for_other_jobs() -> None:
 
 
 def test_notices_of_the_hub_are_named() -> None:
-    notices = [
-        "partition 4 is new",
-        "partition 1: retention dropped 12 events before they could be read",
-        "7 events are left for the next micro-batch",
-    ]
+    notices = [PartitionAdded("4"), EventsExpired("1", 12), EventsRemaining(7)]
     assert [finding.page for finding in found.of_notices(notices)] == [found.NEW_PARTITION, found.EVENTS_LOST]
 
 

@@ -19,6 +19,7 @@ import dagster as dg
 import pytest
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, Session
+from azure.eventhub import EventData
 
 from patient_flow.alerts import findings as found
 from patient_flow.alerts import texts
@@ -27,6 +28,7 @@ from patient_flow.alerts.texts import Message
 from patient_flow.definitions import build_defs
 from patient_flow.health import catalogue
 from patient_flow.local_hub.testing import HubThread
+from patient_flow.monitoring.notices import EventsExpired, PartitionAdded, encode
 from patient_flow.orchestration import alerting
 from patient_flow.orchestration.alerting import alerts, deliver, finished_runs
 from patient_flow.orchestration.automation import SINGLE_ASSETS, micro_batch
@@ -37,6 +39,7 @@ from patient_flow.pipeline import hub_probe
 from patient_flow.pipeline.backlog import Backlog
 from patient_flow.pipeline.hub_probe import HubStatus
 from patient_flow.settings import AlertSettings
+from patient_flow.stores.hub import _Received
 from patient_flow.stores.warehouse.warehouse import Warehouse
 from patient_flow_tests.e2e.processes import free_port
 from patient_flow_tests.pipeline.test_bronze import send
@@ -498,7 +501,7 @@ def test_what_the_hubs_sensor_noticed_is_told(both: tuple[Watch, Inbox, list[Any
         dg.DagsterRun(
             job_name=micro_batch.name,
             run_id=uuid.uuid4().hex,
-            tags={"notices": "partition 1: retention dropped 3 events before they could be read; partition 4 is new"},
+            tags={"notices": encode([EventsExpired("1", 3), PartitionAdded("4")])},
         )
     )
     said = watch.tick()
@@ -516,9 +519,41 @@ def test_what_a_run_noticed_that_no_sensor_asked_for_is_told(
     job = build_defs(watch.resource).resolve_job_def(micro_batch.name)
     asked = [dg.AssetKey(["bronze", "patient_events"])]
     assert job.execute_in_process(instance=watch.instance, asset_selection=asked).success
-    assert "partition 0: retention dropped 3 events before the first read." in watch.tick()
+    assert "partition 0: retention deleted 3 events before the first read." in watch.tick()
     watch.tick()
     assert inbox.subjects == ["[patient_flow] warning: retention overtook us"]
+
+
+def test_an_error_of_the_hub_s_client_opens_no_alert_of_the_hub_whatever_its_text_says(
+    watching: Watching, hub_thread: HubThread, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watch = watching()
+    send(hub_thread, [b"%d" % number for number in range(10)])
+    add = _Received.add
+
+    def interrupted(received: _Received, batch: list[EventData]) -> None:
+        add(received, batch[:3])
+        raise ConnectionResetError("the link is newer; the hub was created again and retention dropped 3 events")
+
+    monkeypatch.setattr(_Received, "add", interrupted)
+    job = build_defs(watch.resource).resolve_job_def(micro_batch.name)
+    bronze = [dg.AssetKey(["bronze", "patient_events"])]
+    assert job.execute_in_process(instance=watch.instance, asset_selection=bronze).success
+    assert watch.tick().startswith("no alert is open")
+
+
+def test_a_hub_that_was_recreated_is_an_alert_when_a_run_noticed_it_and_the_hub_is_away_since(
+    watching: Watching, hub_thread: HubThread
+) -> None:
+    watch = watching()
+    job = build_defs(watch.resource).resolve_job_def(micro_batch.name)
+    bronze = [dg.AssetKey(["bronze", "patient_events"])]
+    for _ in range(2):
+        send(hub_thread, [b"{}"])
+        assert job.execute_in_process(instance=watch.instance, asset_selection=bronze).success
+        hub_thread.recreate("patient-flow")
+    hub_thread.stop()
+    assert "hub recreated since" in watch.tick()
 
 
 def test_settings_that_make_no_sense_are_said_in_the_tick(watching: Watching) -> None:

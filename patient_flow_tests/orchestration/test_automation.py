@@ -14,6 +14,7 @@ from deltalake import DeltaTable
 
 from patient_flow.contracts.tables import BRONZE_EVENTS, DIM_PATIENT, DIM_TIME, QUARANTINE
 from patient_flow.local_hub.testing import HubThread
+from patient_flow.monitoring.notices import Notice, PartitionAdded, encode
 from patient_flow.orchestration import automation
 from patient_flow.orchestration.automation import (
     ACTIVE,
@@ -32,7 +33,7 @@ from patient_flow_tests.stacks import Stack
 STARTED, SUCCESS, FAILURE = dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE
 
 
-def backlog(*events: int, notices: tuple[str, ...] = ()) -> Backlog:
+def backlog(*events: int, notices: tuple[Notice, ...] = ()) -> Backlog:
     parts = tuple(PartitionBacklog(str(n), -1, count - 1, count) for n, count in enumerate(events))
     return Backlog("hub/h/patient-flow", 0, parts, len(parts), notices)
 
@@ -60,9 +61,9 @@ def test_without_events_there_is_no_run() -> None:
 
 
 def test_what_is_odd_asks_for_a_run_that_records_it_also_without_events() -> None:
-    request = decide(backlog(notices=("partition 3 is new",)), is_active=False)
+    request = decide(backlog(notices=(PartitionAdded("3"),)), is_active=False)
     assert isinstance(request, dg.RunRequest)
-    assert request.tags == {"events": "0", "backlog": "0", "notices": "partition 3 is new"}
+    assert request.tags == {"events": "0", "backlog": "0", "notices": encode([PartitionAdded("3")])}
 
 
 def test_a_hub_that_answers_slowly_is_named_whether_a_run_is_asked_for_or_not() -> None:

@@ -142,7 +142,7 @@ def test_a_run_may_be_limited_by_config(
     result = materialize(patient_flow, run_config=config)
     assert rows(result)["bronze/patient_events"] == 4
     metadata = result.asset_materializations_for_node("bronze__patient_events")[0].metadata
-    assert "6 events are left" in str(metadata["notices"].value)
+    assert "6 events remain" in str(metadata["notices"].value)
 
 
 @pytest.mark.parametrize("is_loaded", [False, True], ids=["gold alone", "gold and warehouse"])

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from patient_flow.monitoring.notices import EventsExpired, HubRecreated, PartitionAdded
 from patient_flow.pipeline.backlog import COUNT, HUB, HubRefused, plan, source
 from patient_flow.stores.hub import HubState, PartitionState
 from patient_flow.stores.lake.log import number_of
@@ -61,38 +62,38 @@ def test_a_hub_that_was_created_again_is_read_from_its_beginning_and_named() -> 
     again = datetime(2026, 11, 20, tzinfo=UTC)
     backlog = plan(state(partition(0, 3), created_at=again), followed({0: 900}).get, 100)
     assert ranges(backlog) == {"0": (-1, 3)}
-    assert "created again at 2026-11-20" in backlog.notices[0]
+    assert backlog.notices == (HubRecreated("patient-flow", again),)
 
 
 def test_retention_that_overtook_us_is_counted_and_named() -> None:
     backlog = plan(state(partition(0, 99, first=50)), followed({0: 19}).get, 100)
     assert ranges(backlog) == {"0": (49, 99)}
-    assert backlog.notices == ("partition 0: retention dropped 30 events before they could be read",)
+    assert backlog.notices == (EventsExpired("0", 30),)
 
 
 def test_a_partition_whose_unread_events_all_expired_is_named_too() -> None:
     backlog = plan(state(partition(0, 99, first=100)), followed({0: 19}).get, 100)
     assert ranges(backlog) == {}
-    assert backlog.notices == ("partition 0: retention dropped 80 events before they could be read",)
+    assert backlog.notices == (EventsExpired("0", 80),)
 
 
 def test_what_a_hub_dropped_before_it_was_followed_is_told_from_what_it_dropped_since() -> None:
     attached = plan(state(partition(0, 99, first=50)), {}.get, 100)
-    assert attached.notices == ("partition 0: retention dropped 50 events before the first read",)
+    assert attached.notices == (EventsExpired("0", 50, before_first_read=True),)
     unread = plan(state(partition(0, 9), partition(1, 99, first=50)), followed({0: 9}, count=2).get, 100)
-    assert unread.notices == ("partition 1: retention dropped 50 events before they could be read",)
+    assert unread.notices == (EventsExpired("1", 50),)
 
 
 def test_a_partition_that_was_added_is_read_and_named() -> None:
     backlog = plan(state(partition(0, 9), partition(1, 5)), followed({0: 9}).get, 100)
     assert ranges(backlog) == {"1": (-1, 5)}
-    assert backlog.notices == ("partition 1 is new",)
+    assert backlog.notices == (PartitionAdded("1"),)
 
 
 def test_a_partition_that_was_added_is_named_while_it_is_empty() -> None:
     backlog = plan(state(partition(0, 9), partition(1, -1)), followed({0: 4}).get, 100)
     assert ranges(backlog) == {"0": (4, 9)}
-    assert backlog.notices == ("partition 1 is new",)
+    assert backlog.notices == (PartitionAdded("1"),)
 
 
 def test_a_new_lake_calls_no_partition_new() -> None:

@@ -30,6 +30,14 @@ from patient_flow.contracts.tables import BRONZE_EVENTS, SILVER_EVENTS
 from patient_flow.health.findings import Finding
 from patient_flow.health.reconciliation import events_arrive_once
 from patient_flow.local_hub.testing import HubThread
+from patient_flow.monitoring.notices import (
+    EventsExpired,
+    EventsRemaining,
+    HubAdopted,
+    HubRecreated,
+    PartitionAdded,
+    describe,
+)
 from patient_flow.pipeline import bronze, inspection
 from patient_flow.pipeline.backlog import HubRefused, identity
 from patient_flow.pipeline.steps import StepResult
@@ -237,7 +245,7 @@ def test_a_run_takes_no_more_than_its_limit_and_says_what_is_left(lake: Lake, hu
         send(hub_thread, [b"x"] * 25, partition)
     result = ingest(lake, hub, max_events=40)
     assert result.written.inserted == 40
-    assert result.notices == ("60 events are left for the next micro-batch",)
+    assert result.notices == (EventsRemaining(60),)
     assert result.counts["lag"] == {"0": 15, "1": 15, "2": 15, "3": 15}
     assert ingest(lake, hub).written.inserted == 60
 
@@ -252,7 +260,7 @@ def test_a_run_takes_no_more_bytes_than_fit_into_memory_and_the_next_goes_on_fro
         send(hub_thread, bodies[:events], partition)
     result = ingest(lake, hub)
     assert result.counts["events"] == {"0": 47, "1": 5, "2": 47, "3": 1}
-    assert result.notices == ("66 events are left for the next micro-batch",)
+    assert result.notices == (EventsRemaining(66),)
     assert result.figures["deferred_events"] == 66
     last = ingest(lake, hub)
     assert (last.counts["events"], last.figures["deferred_events"]) == ({"0": 53, "2": 13}, 0)
@@ -315,7 +323,7 @@ def test_a_hub_created_again_starts_over_beside_the_old_events(lake: Lake, hub: 
     hub_thread.recreate("patient-flow")
     send(hub_thread, [b"new"] * 2)
     result = ingest(lake, hub)
-    assert "created again" in result.notices[0]
+    assert isinstance(result.notices[0], HubRecreated)
     assert stored(lake)["body"].to_list() == [b"old"] * 3 + [b"new"] * 2
 
 
@@ -326,7 +334,8 @@ def test_events_that_retention_dropped_are_counted(lake: Lake, hub: Hub, hub_thr
     hub_thread.truncate("patient-flow", "0")
     send(hub_thread, [b"kept"])
     result = ingest(lake, hub)
-    assert "retention dropped 5 events" in result.notices[0]
+    assert isinstance(result.notices[0], EventsExpired)
+    assert result.notices[0].events == 5
     assert stored(lake)["body"].to_list() == [b"seen"] * 2 + [b"kept"]
 
 
@@ -421,7 +430,7 @@ def test_a_partition_whose_events_all_expired_unread_is_named_once_and_read_on(
     send(hub_thread, [b"lost"] * 5, partition=2)
     hub_thread.truncate("patient-flow", "2")
     assert [ingest(lake, hub).notices for _ in range(2)] == [
-        ("partition 2: retention dropped 5 events before the first read",),
+        (EventsExpired("2", 5, before_first_read=True),),
         (),
     ]
     assert stored(lake).is_empty()
@@ -434,7 +443,7 @@ def test_a_hub_created_again_is_named_once_also_while_it_is_empty(lake: Lake, hu
     send(hub_thread, [b"old"])
     ingest(lake, hub)
     hub_thread.recreate("patient-flow")
-    assert ["created again" in str(ingest(lake, hub).notices) for _ in range(2)] == [True, False]
+    assert [[type(notice) for notice in ingest(lake, hub).notices] for _ in range(2)] == [[HubRecreated], []]
 
 
 def test_a_partition_that_was_added_is_named_although_the_next_events_come_by_another(
@@ -445,7 +454,7 @@ def test_a_partition_that_was_added_is_named_although_the_next_events_come_by_an
         assert ingest(lake, seen(small)).notices == ()
     with HubThread(tmp_path, partitions=3) as grown:
         send(grown, [b"meanwhile"], partition=1)
-        assert ingest(lake, seen(grown)).notices == ("partition 2 is new",)
+        assert ingest(lake, seen(grown)).notices == (PartitionAdded("2"),)
         send(grown, [b"after"], partition=2)
         assert ingest(lake, seen(grown)).notices == ()
     assert sorted(stored(lake)["body"]) == [b"after", b"before", b"meanwhile"]
@@ -457,7 +466,7 @@ def test_another_hub_that_is_still_empty_is_adopted_once(lake: Lake, hub: Hub, h
     with pytest.raises(HubRefused):
         ingest(lake, hub)
     hub_thread.recreate("patient-flow")
-    assert "is followed from now on" in ingest(lake, hub, adopt_hub=True).notices[0]
+    assert isinstance(ingest(lake, hub, adopt_hub=True).notices[0], HubAdopted)
     assert ingest(lake, hub).notices == ()
 
 
@@ -491,7 +500,7 @@ def test_a_partition_that_somebody_else_holds_keeps_no_other_from_being_read(
         send(hub_thread, [b"%d" % partition] * 5, partition)
     with held(hub_thread, taken):
         notices = ingest(lake, hub).notices
-    assert notices[0].startswith(f"partition {taken} of Event Hub patient-flow")
+    assert describe(notices[0]).startswith(f"partition {taken} of Event Hub patient-flow")
     arrived = stored(lake).group_by("partition_id").len()
     assert dict(arrived.iter_rows()) == {str(partition): 5 for partition in range(4) if partition != taken}
     assert ingest(lake, hub).written.inserted == 5
@@ -509,7 +518,7 @@ def test_what_a_partition_sent_before_it_failed_is_kept_and_read_on_from_there(
         raise ConnectionResetError("torn off")
 
     monkeypatch.setattr(_Received, "add", torn_off)
-    assert "torn off" in ingest(lake, hub).notices[0]
+    assert "torn off" in describe(ingest(lake, hub).notices[0])
     assert stored(lake)["sequence_number"].to_list() == [0, 1, 2]
     monkeypatch.undo()
     assert ingest(lake, hub).written.inserted == 7
