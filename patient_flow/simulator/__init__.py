@@ -1,7 +1,8 @@
-"""A hospital network that lives its days and sends its events to the Event Hub that the settings name.
+"""A simulated hospital network that sends its events to the configured Event Hub.
 
-``departments`` reads the reference list; ``demand`` and ``population`` say who comes when and for how long;
-``hospital`` is the discrete-event simulation; ``events`` and ``dirt`` turn its happenings into bodies, good and bad;
-``feed`` joins these into one stream; ``sending`` delivers it while ``progress`` shows how far it is; ``run`` is what
-the command line calls. From ``demand`` to ``feed`` everything is pure: no clock, no input or output.
+``departments`` reads the reference list; ``demand`` and ``population`` draw arrivals and patients; ``agenda`` is the event
+queue, ``units`` are the beds, ``care`` and ``hospital`` the discrete-event simulation; ``events`` and
+``corruption`` make correct and corrupted bodies; ``feed`` joins these into one stream; ``sending`` delivers it,
+``journal`` records how far, ``progress`` reports it; ``run`` is the entry point of the command line. From ``demand`` to
+``feed`` everything is pure: no clock, no input or output.
 """

@@ -1,8 +1,8 @@
-"""What the network has to cope with: how many patients come, by hour and weekday, for which department and how long.
+"""Demand: arrival rates by hour and weekday, destinations and lengths of stay.
 
-The shapes below are plausible shapes and no hospital's data: emergency arrivals peak before noon and in the evening
-and on Mondays, planned admissions fall on weekday mornings, lengths of stay are log-normal (the usual first fit of
-hospital stays). The level is not assumed but derived: arrivals are what fills the staffed beds to a target share.
+The profiles are plausible and not data of a hospital: emergency arrivals peak before noon, in the evening and on
+Mondays, planned admissions fall on weekday mornings, lengths of stay are log-normal (the usual first fit of hospital
+stays). Arrival rates are derived: they fill the staffed beds to a target occupancy.
 
 Not here: individual patients (``population``) and what happens when beds run out (``hospital``).
 """
@@ -31,22 +31,22 @@ URGENT_DAYS = (112, 102, 99, 98, 99, 96, 94)
 PLANNED_HOURS = (0, 0, 0, 0, 0, 0, 2, 10, 14, 12, 9, 6, 3, 8, 8, 5, 2, 1, 0, 0, 0, 0, 0, 0)
 PLANNED_DAYS = (21, 20, 19, 18, 14, 2, 6)
 
-# Stays of a department scatter around its expected length: the median is below it, three in ten exceed it.
+# Lengths of stay relative to the expected length: the median is below it, three in ten exceed it.
 STAY_MEDIAN = 0.75
 STAY_SIGMA = 0.55
 STAY_MEAN = STAY_MEDIAN * math.exp(STAY_SIGMA**2 / 2)
 
-# Share of beds that arrivals are meant to fill. Emergency has to keep reserves: boarders and rush hours fill it.
+# Target occupancy. The emergency department needs a reserve for boarders and peak hours.
 TARGET_OCCUPANCY = 0.87
 EMERGENCY_OCCUPANCY = 0.76
 
-# Share of a department's patients from outside who come unplanned; a department not named here takes half.
+# Share of a department's external patients who come unplanned.
 URGENT_SHARE = {"Surgery": 0.5, "ICU": 0.8, "Pediatrics": 0.75, "Maternity": 0.6, "Oncology": 0.3, "Cardiology": 0.65}
 DEFAULT_URGENT_SHARE = 0.5
-# Even where wards take nearly all emergency patients, this share is treated and goes home.
+# Minimum share of the emergency flow that is treated and sent home.
 TREATED_AND_SENT_HOME = 0.25
 
-# Where a stay goes on instead of ending: department -> ((next department, probability), ...).
+# Transfers to another department: department -> ((next department, probability), ...).
 ONWARD: Mapping[str, tuple[tuple[str, float], ...]] = {
     "ICU": (("Surgery", 0.40), ("Cardiology", 0.25), ("Oncology", 0.05)),
     "Surgery": (("ICU", 0.03),),
@@ -57,8 +57,8 @@ ONWARD: Mapping[str, tuple[tuple[str, float], ...]] = {
 
 
 @dataclass(frozen=True)
-class Stream:
-    """Patients of one kind who come to one hospital: ``per_hour`` on average over the week."""
+class ArrivalStream:
+    """Patients of one kind who arrive at one hospital: ``per_hour`` on average over the week."""
 
     hospital_id: int | str
     department: str
@@ -67,28 +67,30 @@ class Stream:
     per_hour: float
 
 
-def streams(departments: list[Department], *, transfers: bool) -> list[Stream]:
+def arrival_streams(departments: list[Department], *, transfers: bool) -> list[ArrivalStream]:
     """Arrival streams that fill the beds of one hospital's ``departments`` to the target occupancy.
 
-    Without ``transfers`` every patient goes straight to the department that the whole visit is for.
+    Without ``transfers`` every patient is admitted directly to the only department of the visit.
     """
     # Little's law: patients per hour = occupied beds / mean stay.
     flow = {d.name: _target(d.name) * d.staffed_beds / mean_stay_hours(d) for d in departments}
     hospital = departments[0].hospital_id
     by_emergency = transfers and EMERGENCY in flow
-    found: list[Stream] = []
+    found: list[ArrivalStream] = []
     for name in flow:
         if name == EMERGENCY:
             continue
-        from_wards = sum(flow[ward] * onward(ward, flow).get(name, 0.0) for ward in flow) if transfers else 0.0
-        outside = max(0.0, flow[name] - from_wards)
+        transferred_in = (
+            sum(flow[origin] * onward(origin, flow).get(name, 0.0) for origin in flow) if transfers else 0.0
+        )
+        outside = max(0.0, flow[name] - transferred_in)
         urgent = outside * URGENT_SHARE.get(name, DEFAULT_URGENT_SHARE)
-        found.append(Stream(hospital, EMERGENCY if by_emergency else name, name, True, urgent))
-        found.append(Stream(hospital, name, None, False, outside - urgent))
+        found.append(ArrivalStream(hospital, EMERGENCY if by_emergency else name, name, True, urgent))
+        found.append(ArrivalStream(hospital, name, None, False, outside - urgent))
     if EMERGENCY in flow:
         moved_on = sum(s.per_hour for s in found if s.is_urgent) if by_emergency else 0.0
         home = max(flow[EMERGENCY] - moved_on, flow[EMERGENCY] * TREATED_AND_SENT_HOME)
-        found.append(Stream(hospital, EMERGENCY, None, True, home))
+        found.append(ArrivalStream(hospital, EMERGENCY, None, True, home))
     return [stream for stream in found if stream.per_hour > 0]
 
 
@@ -108,7 +110,7 @@ def stay(rng: Random, department: Department) -> int:
 
 
 def stay_in_progress(rng: Random, department: Department) -> int:
-    """A whole length of stay, in microseconds, of a patient met in a bed: long stays are met more often.
+    """A complete length of stay, in microseconds, of a patient found in a bed: long stays are found more often.
 
     The length-biased form of a log-normal distribution is log-normal with its median raised by exp(sigma²).
     """
@@ -120,8 +122,8 @@ def lognormal(rng: Random, median: float, sigma: float) -> int:
     return 1 + int(median * math.exp(rng.gauss(0.0, sigma)))
 
 
-class Rhythm:
-    """The week as patients live it, in the hospital's time zone."""
+class WeeklyPattern:
+    """Arrival and discharge profile of a week, in the hospital's time zone."""
 
     def __init__(self, zone: tzinfo) -> None:
         self._zone = zone
@@ -129,7 +131,7 @@ class Rhythm:
         self._urgent = _weights(URGENT_HOURS, URGENT_DAYS)
         self._planned = _weights(PLANNED_HOURS, PLANNED_DAYS)
 
-    def next_arrival(self, rng: Random, stream: Stream, after: int) -> int:
+    def next_arrival(self, rng: Random, stream: ArrivalStream, after: int) -> int:
         """Instant of the stream's next patient: a Poisson process whose rate is constant within a local hour."""
         weights = self._urgent if stream.is_urgent else self._planned
         at = after
@@ -142,12 +144,12 @@ class Rhythm:
             at = next_hour
 
     def in_daytime(self, rng: Random, at: int) -> int:
-        """An instant of the same local day at which wards discharge: 9 to 19 h, most of them after lunch."""
+        """An instant of the same local day at which inpatient units discharge: 9 to 19 h, mostly after noon."""
         local = self.local(at)
         return at - local % DAY + int(rng.triangular(9, 19, 14) * HOUR)
 
     def local(self, at: int) -> int:
-        """The instant as local wall time, in microseconds since 1970."""
+        """The instant as local time, in microseconds since 1970."""
         return at + self._offset(at // HOUR)
 
     def _offset_of_hour(self, hour: int) -> int:

@@ -1,6 +1,6 @@
-"""From a happening in a hospital to an event on the wire, in either format of the contract (sections 3.1 and 3.2).
+"""Conversion of a simulated event to an event body, in either format of the contract (sections 3.1 and 3.2).
 
-Not here: wrong events (``dirt``) and what the hospital's clock shows on the wire (``feed``).
+Not here: corrupted events (``corruption``) and the mapping of simulated time to real time (``feed``).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from zlib import crc32
 import msgspec
 
 from .demand import MINUTE
-from .hospital import Happening
+from .units import SimEvent
 
 Format = Literal["reference", "lifecycle"]
 Event = dict[str, Any]
@@ -23,7 +23,7 @@ SCHEMA_VERSION = "1.0"
 PARTITION_KEYS = 64
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-# Happenings that are a time of the visit themselves.
+# Event types that state a time of the visit.
 _TIME_FIELD = {
     "arrival": "arrival_time",
     "triage": "triage_time",
@@ -34,52 +34,52 @@ _TIME_FIELD = {
 encode = msgspec.json.Encoder().encode
 
 
-def lifecycle(happening: Happening, number: int, at: int) -> Event:
-    """One event per happening; ``number`` tells the run's events apart, ``at`` is the instant it carries."""
+def lifecycle(sim_event: SimEvent, number: int, at: int) -> Event:
+    """A lifecycle event at the instant ``at``; ``number`` is unique within the run."""
     time = instant(at)
     event: Event = {
         "schema_version": SCHEMA_VERSION,
-        # a visit id carries the run it belongs to
-        "event_id": f"E{happening.visit_id[1:].partition('-')[0]}-{number:08d}",
-        "event_type": happening.kind,
-        "visit_id": happening.visit_id,
+        # a visit id contains the id of its run
+        "event_id": f"E{sim_event.visit_id[1:].partition('-')[0]}-{number:08d}",
+        "event_type": sim_event.kind,
+        "visit_id": sim_event.visit_id,
         "event_time": time,
-        "patient_id": happening.patient_id,
-        "hospital_id": happening.hospital_id,
-        "department": happening.department,
-        "gender": happening.gender,
-        "age": happening.age,
+        "patient_id": sim_event.patient_id,
+        "hospital_id": sim_event.hospital_id,
+        "department": sim_event.department,
+        "gender": sim_event.gender,
+        "age": sim_event.age,
     }
-    if happening.kind in _TIME_FIELD:
-        event[_TIME_FIELD[happening.kind]] = time
-    if happening.bed_id is not None and happening.kind != "cancel_admission":
-        event["bed_id"] = happening.bed_id
-    if happening.discharge_status is not None:
-        event["discharge_status"] = happening.discharge_status
+    if sim_event.kind in _TIME_FIELD:
+        event[_TIME_FIELD[sim_event.kind]] = time
+    if sim_event.bed_id is not None and sim_event.kind != "cancel_admission":
+        event["bed_id"] = sim_event.bed_id
+    if sim_event.discharge_status is not None:
+        event["discharge_status"] = sim_event.discharge_status
     return event
 
 
-def reference(happening: Happening, at: int, until: int, waited: int) -> Event:
-    """The flat event of a whole visit, made of its admission at the instant ``at``, planned to last ``until``.
+def reference(sim_event: SimEvent, at: int, until: int, waited: int) -> Event:
+    """The flat event of a whole visit, made from its admission at the instant ``at``, planned to last ``until``.
 
     Its timestamps name no zone and are UTC; ``waited`` is in microseconds.
     """
     return {
-        "patient_id": happening.patient_id,
-        "gender": happening.gender,
-        "age": happening.age,
-        "department": happening.department,
+        "patient_id": sim_event.patient_id,
+        "gender": sim_event.gender,
+        "age": sim_event.age,
+        "department": sim_event.department,
         "admission_time": instant(at).replace(tzinfo=None),
         "discharge_time": instant(until).replace(tzinfo=None),
-        "bed_id": happening.bed_id,
-        "hospital_id": happening.hospital_id,
+        "bed_id": sim_event.bed_id,
+        "hospital_id": sim_event.hospital_id,
         "wait_minutes": round(waited / MINUTE, 1),
-        "discharge_status": happening.discharge_status,
+        "discharge_status": sim_event.discharge_status,
     }
 
 
 def partition_key(patient_id: str) -> str:
-    """The key that all events of this patient are sent under."""
+    """The partition key of all events of this patient."""
     return f"patients-{crc32(patient_id.encode()) % PARTITION_KEYS:02d}"
 
 

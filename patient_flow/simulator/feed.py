@@ -1,6 +1,6 @@
-"""One deterministic stream of messages: the network's happenings, dated, formatted and, for a fraction, spoilt.
+"""One deterministic stream of messages: the network's events, timed, formatted and, for a fraction, corrupted.
 
-Not here: waiting and sending (``sending``). A message only says from when on it may leave.
+Not here: waiting and sending (``sending``). A message only states when it is due.
 """
 
 from __future__ import annotations
@@ -14,30 +14,31 @@ from random import Random
 from typing import NamedTuple
 
 from . import events
+from .corruption import CORRUPTIONS, Case, Delivery
 from .demand import SECOND
 from .departments import Department
-from .dirt import KINDS, Case, Delivery
 from .events import Format
-from .hospital import Happening, Network
+from .hospital import Network
+from .units import SimEvent
 
 
 class Message(NamedTuple):
-    """A body and what its way to the hub needs to know; ``due`` and ``at`` in microseconds since 1970 (UTC)."""
+    """An event body with its partition key; ``due`` (sending) and ``at`` (event) are in microseconds since 1970."""
 
     due: int
     at: int
     key: str
     body: bytes
     event_type: str
-    dirt: str | None
+    corruption: str | None
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What a feed is to contain. The same plan always gives the same bytes.
+    """The definition of a feed. The same plan always gives the same bytes.
 
-    ``start``: when the simulation begins. ``now``: when sending begins; what lies before is history.
-    ``speed``: hospital seconds per second after ``now``. ``rate``: messages per second instead, whatever the hour.
+    ``start``: when the simulation begins. ``now``: when sending begins; earlier events are history.
+    ``speed``: simulated seconds per second after ``now``. ``rate``: messages per second instead, whatever the hour.
     ``ends_now``: history only.
     """
 
@@ -54,65 +55,65 @@ class Plan:
 
 
 class Timeline:
-    """What the hospital's clock shows on the wire.
+    """Maps simulated time to real time.
 
-    History keeps its times. From ``now`` on the hospital may live faster than the calendar: at a ``speed`` its hours
-    are shortened evenly, at a ``rate`` its next event always happens at the next beat. Either way all that a feed
-    says has happened by the time it is sent, beds stay finite and stays, waits and the rhythm of day and week shrink
-    together. So figures in hours are only true to life at speed 1.
+    History keeps its times. From ``now`` on simulated time may run faster than real time: at a ``speed`` every duration
+    is divided by it, at a ``rate`` events are evenly spaced. Either way no message states an event later than its
+    sending, beds stay finite, and stays, waits and the daily and weekly profile shrink together. Durations are
+    therefore realistic at speed 1 only.
     """
 
     def __init__(self, plan: Plan, visits_per_second: float) -> None:
         self._now = plan.now
         self._speed = plan.speed
-        self._beat = SECOND / plan.rate if plan.rate else None
-        self._beats = 0
+        self._interval = SECOND / plan.rate if plan.rate else None
+        self._live_events = 0
         self._history_waits = plan.rate is not None and plan.start == plan.now
-        # Hospital seconds per second on the wire. Under a rate it varies with the hour, and this is the average of a
-        # feed with one message per visit: only such messages look ahead.
-        self._tempo = plan.rate / visits_per_second if plan.rate else plan.speed
+        # Simulated seconds per real second. Under a rate it varies with the hour; this is the average of a feed with
+        # one message per visit, the only kind of message that states a future instant.
+        self._speed_ratio = plan.rate / visits_per_second if plan.rate else plan.speed
 
-    def place(self, at: int) -> tuple[int, int]:
-        """The instant that the next event, of the hospital's instant ``at``, carries, and the instant it is due.
+    def schedule(self, at: int) -> tuple[int, int]:
+        """Event time and due time of the next event, which happens at the simulated instant ``at``.
 
-        A rate also binds the admissions of those who are in bed when a feed without back-fill opens.
+        A rate also applies to the initial admissions of a feed without back-fill.
         """
         is_history = at <= self._now
         if is_history and not self._history_waits:
             return at, at
-        if self._beat is None:
+        if self._interval is None:
             due = self._now + int((at - self._now) / self._speed)
             return due, due
-        self._beats += 1
-        due = self._now + int(self._beats * self._beat)
+        self._live_events += 1
+        due = self._now + int(self._live_events * self._interval)
         return (at if is_history else due), due
 
-    def foresee(self, at: int, placed: int, later: int) -> int:
-        """What a ``later`` instant of the hospital will be on the wire, seen from ``at``, which was ``placed``.
+    def project(self, at: int, scheduled: int, later: int) -> int:
+        """Real time of the simulated instant ``later``, seen from ``at``, whose real time is ``scheduled``.
 
         Exact at a speed, an estimate under a rate.
         """
         if later <= self._now:
             return later
-        return max(placed, self._now) + int((later - max(at, self._now)) / self._tempo)
+        return max(scheduled, self._now) + int((later - max(at, self._now)) / self._speed_ratio)
 
-    def shorten(self, at: int, duration: int) -> int:
-        """A hospital's duration that ended at its instant ``at``, as long as it is on the wire."""
-        return duration if at <= self._now else int(duration / self._tempo)
+    def scale(self, at: int, duration: int) -> int:
+        """The real length of a simulated duration that ended at the simulated instant ``at``."""
+        return duration if at <= self._now else int(duration / self._speed_ratio)
 
 
 def messages(plan: Plan) -> Iterator[Message]:
-    """The feed in order of delivery, without end unless the plan ends now; bounded memory.
+    """The messages of a feed in order of delivery, without end unless the plan ends now; memory is bounded.
 
-    A spoilt message may be late; all others follow each other in time.
+    Messages are ordered by time, except corrupted ones, which may be late.
     """
     network = Network(plan.seed, plan.start, plan.departments, plan.zone, transfers=plan.format == "lifecycle")
-    return _delivered(_dated(plan, network), Random(f"dirt/{plan.seed}/{plan.start}"), plan)
+    return _deliver(_schedule(plan, network), Random(f"dirt/{plan.seed}/{plan.start}"), plan)
 
 
 @dataclass(frozen=True, slots=True)
-class _Dated:
-    """A correct event with its place in time (microseconds since 1970)."""
+class _ScheduledEvent:
+    """A correct event with its event time and due time (microseconds since 1970)."""
 
     event: events.Event
     event_type: str
@@ -120,40 +121,40 @@ class _Dated:
     at: int
 
 
-def _dated(plan: Plan, network: Network) -> Iterator[_Dated]:
+def _schedule(plan: Plan, network: Network) -> Iterator[_ScheduledEvent]:
     timeline = Timeline(plan, network.visits_per_second)
     numbers = count(1)
-    happenings: Iterator[Happening] = network.events()
+    sim_events: Iterator[SimEvent] = network.events()
     if plan.ends_now:
-        happenings = takewhile(lambda happening: happening.at <= plan.now, happenings)
-    for happening in happenings:
+        sim_events = takewhile(lambda sim_event: sim_event.at <= plan.now, sim_events)
+    for sim_event in sim_events:
         if plan.format == "lifecycle":
-            at, due = timeline.place(happening.at)
-            yield _Dated(events.lifecycle(happening, next(numbers), at), happening.kind, due, at)
-        elif happening.kind == "admission":
-            at, due = timeline.place(happening.at)
-            until = timeline.foresee(happening.at, at, happening.planned_discharge or happening.at)
-            waited = timeline.shorten(happening.at, happening.at - happening.arrived_at)
-            yield _Dated(events.reference(happening, at, until, waited), "visit_snapshot", due, at)
+            at, due = timeline.schedule(sim_event.at)
+            yield _ScheduledEvent(events.lifecycle(sim_event, next(numbers), at), sim_event.kind, due, at)
+        elif sim_event.kind == "admission":
+            at, due = timeline.schedule(sim_event.at)
+            until = timeline.project(sim_event.at, at, sim_event.planned_discharge or sim_event.at)
+            waited = timeline.scale(sim_event.at, sim_event.at - sim_event.arrived_at)
+            yield _ScheduledEvent(events.reference(sim_event, at, until, waited), "visit_snapshot", due, at)
 
 
-def _delivered(dated: Iterator[_Dated], rng: Random, plan: Plan) -> Iterator[Message]:
-    held: list[tuple[int, int, Message]] = []
+def _deliver(scheduled: Iterator[_ScheduledEvent], rng: Random, plan: Plan) -> Iterator[Message]:
+    pending: list[tuple[int, int, Message]] = []
     numbers = count()
     delivered = 0
-    for item in dated:
-        spoil = rng.choice(KINDS) if rng.random() < plan.dirty else None
-        if spoil is None:
-            deliveries, dirt = [Delivery(events.encode(item.event))], None
+    for item in scheduled:
+        corrupt = rng.choice(CORRUPTIONS) if rng.random() < plan.dirty else None
+        if corrupt is None:
+            deliveries, corruption = [Delivery(events.encode(item.event))], None
         else:
             latest = events.instant(max(item.due, plan.now))
-            deliveries, dirt = spoil(Case(item.event, rng, latest)), spoil.__name__
+            deliveries, corruption = corrupt(Case(item.event, rng, latest)), corrupt.__name__
         key = events.partition_key(item.event["patient_id"])
         for body, delay in deliveries:
-            message = Message(item.due, item.at, key, body, item.event_type, dirt)
-            heappush(held, (delivered + delay, next(numbers), message))
-        while held and held[0][0] <= delivered:
+            message = Message(item.due, item.at, key, body, item.event_type, corruption)
+            heappush(pending, (delivered + delay, next(numbers), message))
+        while pending and pending[0][0] <= delivered:
             delivered += 1
-            yield heappop(held)[2]
-    while held:
-        yield heappop(held)[2]
+            yield heappop(pending)[2]
+    while pending:
+        yield heappop(pending)[2]

@@ -1,7 +1,7 @@
-"""How far a feed went, on disk: started again with the same journal, the hospital lives on where it stopped.
+"""The position of a feed on disk: a restart with the same journal resumes where the last run stopped.
 
-A feed is a function of its plan, so the beginning and a number of messages say everything. Messages that were
-acknowledged but not yet counted when the process died are sent again, as a producer's retry would.
+A feed is a function of its plan, so its start and the number of sent messages define the position. Messages that were
+acknowledged but not yet counted when the process died are sent again, as by a producer's retry.
 """
 
 from __future__ import annotations
@@ -17,26 +17,28 @@ from .sending import SimulatorError, Sink
 
 @dataclass
 class Journal:
-    """A feed that began at ``began`` (microseconds since 1970) and of which ``sent`` messages were acknowledged."""
+    """A feed that started at ``started_at`` (microseconds since 1970), with ``sent`` acknowledged messages."""
 
     path: Path
     identity: str
-    began: int
+    started_at: int
     sent: int = 0
 
     @classmethod
     def open(cls, path: Path, identity: str, now: int) -> Journal:
-        """The journal at ``path``, or a new one that begins now.
+        """The journal at ``path``, or a new one that starts now.
 
-        Raises :class:`SimulatorError` when the file is of another feed or no journal.
+        Raises :class:`SimulatorError` when the file belongs to another feed or is not a journal.
         """
         if not path.exists():
             return cls(path, identity, now)
         try:
-            kept = json.loads(path.read_text())
-            journal = cls(path, str(kept["identity"]), int(kept["began"]), int(kept["sent"]))
+            stored = json.loads(path.read_text())
+            journal = cls(path, str(stored["identity"]), int(stored["began"]), int(stored["sent"]))
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise SimulatorError(f"{path} is no simulator journal ({error}); delete it or name another") from error
+            raise SimulatorError(
+                f"{path} is not a simulator journal ({error}); delete it or choose another file"
+            ) from error
         if journal.identity != identity:
             raise SimulatorError(
                 f"{path} belongs to a feed with {journal.identity}, not {identity}; "
@@ -45,26 +47,26 @@ class Journal:
         return journal
 
     def count(self, messages: int) -> None:
-        """Remembers that so many more messages were acknowledged."""
+        """Add acknowledged messages and write the file."""
         self.sent += messages
         written = self.path.with_suffix(".new")
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            written.write_text(json.dumps({"identity": self.identity, "began": self.began, "sent": self.sent}))
+            written.write_text(json.dumps({"identity": self.identity, "began": self.started_at, "sent": self.sent}))
             written.replace(self.path)
         except OSError as error:
             raise SimulatorError(f"cannot write {self.path}: {error.strerror or error}") from error
 
 
 class JournaledSink:
-    """A sink that notes in a journal what another one sent."""
+    """A sink that records in a journal what another sink sent."""
 
     def __init__(self, sink: Sink, journal: Journal) -> None:
         self._sink = sink
         self._journal = journal
 
     def send(self, messages: Sequence[Message]) -> Iterator[Sequence[Message]]:
-        """Send, then count: the acknowledged groups come in no particular order, so only all of them are a prefix."""
+        """Send, then count: groups are acknowledged in any order, so only a complete chunk is a prefix of the feed."""
         yield from self._sink.send(messages)
         if messages:
             self._journal.count(len(messages))

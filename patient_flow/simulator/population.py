@@ -1,6 +1,6 @@
-"""The people around a hospital: who they are, how old, and who of them falls ill next.
+"""The catchment population of a hospital, from which patients are drawn.
 
-Not here: when somebody comes and what happens then.
+Not here: arrivals and visits.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ YEAR = int(365.2425 * DAY)
 GENDERS = ("Female", "Male", "Other", "Unknown")
 GENDER_SHARES = (0.520, 0.465, 0.005, 0.010)
 
-# Visits are not spread evenly: few people come often. Raising a uniform number to this power favours low places.
+# A few people attend often: raising a uniform number to this power favours low indexes.
 FREQUENT_ATTENDERS = 1.5
 
 
 class Profile(Enum):
-    """A part of the population, with its ages (years, both inclusive) and its people per staffed bed."""
+    """A population group, with its age range (years, both inclusive) and its size per staffed bed."""
 
     CHILD = (0, 17, 12)
     MOTHER = (16, 49, 8)
@@ -50,27 +50,27 @@ class Patient:
 
 
 class Population:
-    """The catchment area of one hospital: bounded, so its people return; a person is made up when first needed."""
+    """The catchment population of one hospital: bounded, so patients return; a person is created when first drawn."""
 
     def __init__(self, rng: Random, beds: int) -> None:
         self._rng = rng
         self._people: dict[Profile, list[Patient | None]] = {p: [None] * max(1, p.per_bed * beds) for p in Profile}
 
     def draw(self, profile: Profile, at: int) -> Patient:
-        """Somebody of this profile who is not in care at the instant ``at``."""
+        """A person of this profile who is not in care at the instant ``at``."""
         people = self._people[profile]
         while True:
-            place = int(len(people) * self._rng.random() ** FREQUENT_ATTENDERS)
-            patient = people[place]
+            index = int(len(people) * self._rng.random() ** FREQUENT_ATTENDERS)
+            patient = people[index]
             if patient is None or not patient.is_alive or patient.age(at) > profile.oldest:
-                patient = people[place] = self._person(profile, at)
+                patient = people[index] = self._person(profile, at)
             if not patient.is_in_care:
                 return patient
 
     def _person(self, profile: Profile, at: int) -> Patient:
         rng = self._rng
         if profile is Profile.ADULT:
-            age = rng.triangular(profile.youngest, profile.oldest, 72)  # hospitals see the old more than the young
+            age = rng.triangular(profile.youngest, profile.oldest, 72)  # older people are admitted more often
         else:
             age = rng.uniform(profile.youngest, profile.oldest + 1)
         gender = GENDERS[0] if profile is Profile.MOTHER else rng.choices(GENDERS, GENDER_SHARES)[0]

@@ -1,4 +1,4 @@
-"""What a person sees while a feed is being sent: a bar or a counter on a terminal, a line now and then elsewhere.
+"""Progress output while a feed is sent: a bar on a terminal, a line every few seconds elsewhere.
 
 Not here: the summary at the end (``run``).
 """
@@ -16,25 +16,25 @@ from .events import instant
 from .feed import Message
 
 # Seconds between two lines where there is no terminal.
-LINE_EVERY = 10.0
+LINE_INTERVAL = 10.0
 
 
-class Tally:
-    """Counts acknowledged messages and shows how far the feed has come; ``until`` is where it ends, if it does.
+class SendProgress:
+    """Counts acknowledged messages and reports progress.
 
-    Two ends are possible: a number of ``events`` and an instant of the history (microseconds since 1970).
+    A feed can end after a number of ``events``, at the instant ``until`` (microseconds since 1970), or never.
     """
 
     def __init__(
         self, console: Console, clock: Callable[[], float], *, begins: int, until: int | None, events: int | None
     ) -> None:
         self.by_type: Counter[str] = Counter()
-        self.by_dirt: Counter[str] = Counter()
+        self.by_corruption: Counter[str] = Counter()
         self._console = console
         self._clock = clock
         self._begins, self._until, self._events = begins, until, events
         self._reached = begins
-        self._next_line = clock() + LINE_EVERY
+        self._next_line = clock() + LINE_INTERVAL
         self._bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -45,7 +45,7 @@ class Tally:
         )
         self._task = self._bar.add_task("0 events", total=1.0 if until is not None or events else None)
 
-    def __enter__(self) -> Tally:
+    def __enter__(self) -> SendProgress:
         self._bar.start()
         return self
 
@@ -64,16 +64,16 @@ class Tally:
         if not messages:
             return
         self.by_type.update(message.event_type for message in messages)
-        self.by_dirt.update(message.dirt for message in messages if message.dirt)
+        self.by_corruption.update(message.corruption for message in messages if message.corruption)
         self._reached = max(self._reached, messages[-1].at)
         text = f"{self.sent:,} events, up to {instant(self._reached):%Y-%m-%d %H:%M} UTC"
         self._bar.update(self._task, description=text, completed=self._share())
         if not self._console.is_terminal and self._clock() >= self._next_line:
-            self._next_line = self._clock() + LINE_EVERY
+            self._next_line = self._clock() + LINE_INTERVAL
             self._console.print(text, highlight=False)
 
     def _share(self) -> float:
-        """How much of the way to the nearer of the two ends is done, from 0 to 1."""
+        """Completed share of the feed, from 0 to 1, by whichever end is nearer."""
         shares = [self.sent / self._events] if self._events else []
         if self._until is not None:
             shares.append((self._reached - self._begins) / max(1, self._until - self._begins))

@@ -1,6 +1,6 @@
-"""``patient-flow simulate``: options checked, feed and sink joined, the result summed up.
+"""The ``patient-flow simulate`` command: validates options, sends the feed to a sink and summarises the result.
 
-Not here: the command line itself, and anything that could be tested without a clock or a hub.
+Not here: the command line itself, and anything that needs neither a clock nor a hub.
 """
 
 from __future__ import annotations
@@ -24,23 +24,23 @@ from .demand import DAY, SECOND
 from .events import Format
 from .feed import Plan, messages
 from .journal import Journal, JournaledSink
-from .progress import Tally
+from .progress import SendProgress
 from .sending import FileSink, SimulatorError, Sink, hub_sink, pump
 
 
 @dataclass(frozen=True)
 class Options:
-    """What the command line can say; raises :class:`SimulatorError` where it makes no sense.
+    """Options of the command line; raises :class:`SimulatorError` for invalid values.
 
     seed: the same seed at the same start gives the same events.
-    events: stop after so many; None: when the back-fill is done, or never.
-    rate: events per second, in any minute; the hospital lives as fast as that takes (see ``feed.Timeline``).
-    speed: hospital seconds per second; 1 (the default of a live feed) follows the real clock.
-    days: send the history of so many days first, as fast as possible. Then stop, unless rate or speed is given. The
-        very first events are older still: the admissions of those who are in bed when these days begin.
-    dirty: fraction of events that are spoilt.
-    to_file: write the bodies there, one per line, at the same pace, instead of sending them.
-    journal: remember there how far the feed went, and go on from there when started again.
+    events: stop after this many events; None: at the end of the back-fill, or never.
+    rate: events per second; simulated time runs as fast as this requires (see ``feed.Timeline``).
+    speed: simulated seconds per second; 1 (the default of a live feed) follows the real clock.
+    days: send a history of this many days first, as fast as possible. Then stop, unless rate or speed is given. The
+        first events are older: the admissions of the patients who are in a bed when the history starts.
+    dirty: fraction of events that are corrupted.
+    to_file: write the bodies to this file, one per line, at the same pace, instead of sending them.
+    journal: record the position of the feed in this file, and resume from it.
     """
 
     seed: int = 7
@@ -55,7 +55,7 @@ class Options:
 
     def __post_init__(self) -> None:
         if self.rate is not None and self.speed is not None:
-            raise SimulatorError("--rate and --speed exclude each other: both say how fast the hospital lives")
+            raise SimulatorError("--rate and --speed exclude each other: both set the speed of the simulation")
         for name, value in (("events", self.events), ("rate", self.rate), ("speed", self.speed)):
             if value is not None and value <= 0:
                 raise SimulatorError(f"--{name} must be above 0; it is {value}")
@@ -68,22 +68,22 @@ class Options:
 
     @property
     def identity(self) -> str:
-        """What makes this feed the one it is, besides its beginning."""
+        """The options that define the feed, besides its start."""
         pace = f"rate {self.rate:g}" if self.rate else f"speed {self.speed or 1:g}"
         return f"seed {self.seed}, {self.days:g} days, {self.format}, dirty {self.dirty:g}, {pace}"
 
     @property
     def is_live(self) -> bool:
-        """True when the feed goes on after the history."""
+        """True when the feed continues after the history."""
         return not self.days or self.rate is not None or self.speed is not None
 
 
 @dataclass(frozen=True)
 class Summary:
-    """What was acknowledged: events by type, spoilt deliveries by kind, and how long it took in seconds."""
+    """Acknowledged events by type, corrupted deliveries by kind, and the duration in seconds."""
 
     by_type: Counter[str]
-    by_dirt: Counter[str]
+    by_corruption: Counter[str]
     seconds: float
 
     @property
@@ -97,13 +97,15 @@ class Summary:
         lines = [f"sent {self.sent:,} events in {self.seconds:,.1f} s ({speed:,.1f} per second)"]
         if types:
             lines.append(f"by type: {types}")
-        if self.by_dirt:
-            lines.append(f"spoilt on purpose: {self.by_dirt.total():,} deliveries of {len(self.by_dirt)} kinds")
+        if self.by_corruption:
+            lines.append(
+                f"corrupted on purpose: {self.by_corruption.total():,} deliveries of {len(self.by_corruption)} kinds"
+            )
         return "\n".join(lines)
 
 
 def plan(settings: Settings, options: Options, now: int) -> Plan:
-    """What to simulate when sending begins at ``now`` (microseconds since 1970)."""
+    """The plan of a feed whose sending starts at ``now`` (microseconds since 1970)."""
     try:
         network = departments.load(settings.departments)
     except departments.DepartmentListError as error:
@@ -131,27 +133,27 @@ def simulate(
     console: Console | None = None,
     sink: Sink | None = None,
 ) -> Summary:
-    """Send the feed that the options describe until it ends or somebody interrupts it; gives what was acknowledged.
+    """Send the feed until it ends or is interrupted; returns a summary of the acknowledged events.
 
     Raises :class:`SimulatorError` with a message for the operator.
     """
     console = console or Console(stderr=True)
-    began = clock()
-    now = int(began * SECOND)
+    started_at = clock()
+    now = int(started_at * SECOND)
     journal = Journal.open(options.journal, options.identity, now) if options.journal else None
-    feed_plan = plan(settings, options, journal.began if journal else now)
+    feed_plan = plan(settings, options, journal.started_at if journal else now)
     report = partial(console.print, markup=False, highlight=False)
     if sink is None:
         sink = FileSink(options.to_file) if options.to_file else hub_sink(settings, sleep=sleep, report=report)
     if journal:
         sink = JournaledSink(sink, journal)
     until = None if options.is_live else feed_plan.now
-    tally = Tally(console, clock, begins=feed_plan.start, until=until, events=options.events)
-    with closing(sink), tally:
+    progress = SendProgress(console, clock, begins=feed_plan.start, until=until, events=options.events)
+    with closing(sink), progress:
         try:
             unsent = islice(messages(feed_plan), journal.sent if journal else 0, None)
             feed = islice(unsent, options.events)
-            pump(feed, sink, clock=clock, sleep=sleep, acknowledged=tally.add)
+            pump(feed, sink, clock=clock, sleep=sleep, acknowledged=progress.add)
         except KeyboardInterrupt:
             report("interrupted")
-    return Summary(tally.by_type, tally.by_dirt, clock() - began)
+    return Summary(progress.by_type, progress.by_corruption, clock() - started_at)

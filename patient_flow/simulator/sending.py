@@ -1,6 +1,6 @@
-"""Delivery of a feed: to an Event Hub or into a file, not before a message is due, and nothing twice or lost by us.
+"""Delivery of a feed to an Event Hub or a file: no message before it is due, none lost or sent twice.
 
-Not here: what the messages say (``feed``).
+Not here: the content of messages (``feed``).
 """
 
 from __future__ import annotations
@@ -21,29 +21,29 @@ from ..settings import Settings
 from .demand import SECOND
 from .feed import Message
 
-# Messages handed over at once: enough for full batches of each partition key, few enough to be cheap to hold.
+# Messages per call of a sink: enough for full batches of each partition key, and bounded memory.
 CHUNK = 20_000
-# A live feed sends what has become due in this time together: small batches cost a round trip each.
+# A live feed groups the messages that become due within this time: each batch costs a round trip.
 TICK = SECOND // 2
-# How long a hub that was there may be away, in seconds, and the longest pause between two attempts.
-PATIENCE = 900.0
-LONGEST_PAUSE = 15.0
+# Seconds for which sending is retried after a connection was lost, and the maximum pause between two attempts.
+RETRY_TIMEOUT = 900.0
+MAX_RETRY_PAUSE = 15.0
 
 T = TypeVar("T")
 
 
 class SimulatorError(RuntimeError):
-    """The simulation cannot go on; the message says on one line why and what to do."""
+    """The simulation cannot continue; the message states on one line why and what to do."""
 
 
 class Sink(Protocol):
-    """Where messages go."""
+    """A destination of messages."""
 
     def send(self, messages: Sequence[Message]) -> Iterator[Sequence[Message]]:
-        """Deliver the messages; gives them back in groups, each once it is acknowledged."""
+        """Deliver the messages; yields them in groups, each once it is acknowledged."""
 
     def close(self) -> None:
-        """Let go of connections and files."""
+        """Close connections and files."""
 
 
 def pump(
@@ -54,7 +54,7 @@ def pump(
     sleep: Callable[[float], None],
     acknowledged: Callable[[Sequence[Message]], None],
 ) -> None:
-    """Send each message once it is due by ``clock`` (seconds since 1970); those overdue go as fast as they can."""
+    """Send each message once it is due by ``clock`` (seconds since 1970); overdue ones at once."""
     chunk: list[Message] = []
     horizon = 0
 
@@ -70,14 +70,14 @@ def pump(
             if message.due > now:
                 sleep(max(message.due - now, TICK) / SECOND)
                 now = int(clock() * SECOND)
-            # a clock that wakes early must not hold the message back a second time
+            # an early wake-up must not delay the message a second time
             horizon = max(now, message.due)
         chunk.append(message)
     flush()
 
 
 class FileSink:
-    """A file with one body per line, as sent: a spoilt body may be no JSON and no UTF-8, but has no line break."""
+    """A file with one body per line, as sent: a corrupted body may be invalid JSON or UTF-8, but has no line break."""
 
     def __init__(self, path: Path) -> None:
         try:
@@ -101,7 +101,7 @@ class FileSink:
 
 
 class HubSink:
-    """An Event Hub. When it goes away after it was there once, the sink waits and sends the same batch again."""
+    """An Event Hub. After a lost connection the sink waits and sends the same batch again."""
 
     def __init__(
         self,
@@ -115,49 +115,51 @@ class HubSink:
         self._address = address
         self._sleep = sleep
         self._report = report
-        self._was_there = False
+        self._has_connected = False
 
     def send(self, messages: Sequence[Message]) -> Iterator[Sequence[Message]]:
-        """Send full batches per partition key; the order within a key is kept."""
+        """Send full batches per partition key; the order within a key is preserved."""
         groups: dict[str, list[Message]] = {}
         for message in messages:
             groups.setdefault(message.key, []).append(message)
         for key, group in groups.items():
             rest = iter(group)
-            ahead: list[Message] = list(islice(rest, 1))
-            while ahead:
-                batch = self._insist(partial(self._client.create_batch, partition_key=key))
-                packed, ahead = _pack(batch, ahead[0], rest)
-                self._insist(partial(self._client.send_batch, batch))
+            carried: list[Message] = list(islice(rest, 1))
+            while carried:
+                batch = self._retry(partial(self._client.create_batch, partition_key=key))
+                packed, carried = _pack(batch, carried[0], rest)
+                self._retry(partial(self._client.send_batch, batch))
                 yield packed
 
     def close(self) -> None:
         """Close the connection."""
         self._client.close()
 
-    def _insist(self, operation: Callable[[], T]) -> T:
+    def _retry(self, operation: Callable[[], T]) -> T:
         waited, pause = 0.0, 1.0
         while True:
             try:
                 result = operation()
             except (EventHubError, AzureError, OSError) as error:
                 reason = str(error).partition("\n")[0]
-                if not self._was_there or isinstance(error, AuthenticationError):
+                if not self._has_connected or isinstance(error, AuthenticationError):
                     raise SimulatorError(
                         f"cannot send to {self._address}: {reason} (is it running? patient-flow hub starts a local one)"
                     ) from error
-                if waited >= PATIENCE:
-                    raise SimulatorError(f"{self._address} has been away for {waited:.0f} s: {reason}") from error
-                self._report(f"{self._address} is away, trying again in {pause:.0f} s")
+                if waited >= RETRY_TIMEOUT:
+                    raise SimulatorError(
+                        f"{self._address} has been unavailable for {waited:.0f} s: {reason}"
+                    ) from error
+                self._report(f"{self._address} is unavailable, retrying in {pause:.0f} s")
                 self._sleep(pause)
-                waited, pause = waited + pause, min(2 * pause, LONGEST_PAUSE)
+                waited, pause = waited + pause, min(2 * pause, MAX_RETRY_PAUSE)
             else:
-                self._was_there = True
+                self._has_connected = True
                 return result
 
 
 def _pack(batch: EventDataBatch, first: Message, rest: Iterator[Message]) -> tuple[list[Message], list[Message]]:
-    """Fill the batch; gives what is in it and, when it is full, the one message that no longer fitted."""
+    """Fill the batch; returns its messages and, when it is full, the first message that did not fit."""
     batch.add(EventData(first.body))
     packed = [first]
     for message in rest:
@@ -170,7 +172,7 @@ def _pack(batch: EventDataBatch, first: Message, rest: Iterator[Message]) -> tup
 
 
 def hub_sink(settings: Settings, *, sleep: Callable[[float], None], report: Callable[[str], None]) -> HubSink:
-    """The Event Hub that the settings name. Raises :class:`SimulatorError` when they cannot name one."""
+    """The configured Event Hub. Raises :class:`SimulatorError` for invalid settings."""
     options: dict[str, Any] = {"eventhub_name": settings.eventhub_name, "retry_total": 1}
     try:
         if settings.eventhub_connection:
@@ -178,5 +180,5 @@ def hub_sink(settings: Settings, *, sleep: Callable[[float], None], report: Call
         else:
             client = EventHubProducerClient(settings.eventhub_namespace, credential=DefaultAzureCredential(), **options)
     except ValueError as error:
-        raise SimulatorError(f"PATIENT_FLOW_EVENTHUB_CONNECTION cannot be used: {error}") from error
+        raise SimulatorError(f"PATIENT_FLOW_EVENTHUB_CONNECTION is invalid: {error}") from error
     return HubSink(client, f"Event Hub {settings.eventhub_name} at {settings.hub_host}", sleep=sleep, report=report)

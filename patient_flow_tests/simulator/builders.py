@@ -1,4 +1,4 @@
-"""Small hospitals, fixed instants and a clock that only moves when somebody sleeps."""
+"""Small hospitals, fixed instants and a clock that only advances during sleep."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from zoneinfo import ZoneInfo
 from patient_flow.simulator import departments
 from patient_flow.simulator.demand import DAY, SECOND
 from patient_flow.simulator.feed import Message, Plan
-from patient_flow.simulator.hospital import Happening, Network
+from patient_flow.simulator.hospital import Network
+from patient_flow.simulator.units import SimEvent
 
 PARIS = ZoneInfo("Europe/Paris")
 SEED = 11
@@ -19,13 +20,13 @@ NOW = int(datetime(2026, 11, 16, 8, tzinfo=UTC).timestamp()) * SECOND
 FIELDS = ("hospital_id", "department", "staffed_beds", "expected_los_hours", "valid_from")
 
 
-def days_of(network: Network, days: float, start: int = NOW) -> list[Happening]:
-    """What happens until so many days after the start."""
-    return list(takewhile(lambda happening: happening.at < start + days * DAY, network.events()))
+def days_of(network: Network, days: float, start: int = NOW) -> list[SimEvent]:
+    """The events of the first ``days`` days."""
+    return list(takewhile(lambda event: event.at < start + days * DAY, network.events()))
 
 
 def plan(**changes: object) -> Plan:
-    """A clean back-fill of two days of the shipped network, with some things changed."""
+    """A clean back-fill of two days of the shipped network, with the given changes."""
     two_days = Plan(
         seed=SEED, start=NOW - 2 * DAY, now=NOW, departments=departments.load(), zone=PARIS, dirty=0.0, ends_now=True
     )
@@ -33,7 +34,7 @@ def plan(**changes: object) -> Plan:
 
 
 class Clock:
-    """Seconds since 1970; sleeping takes no time but moves it."""
+    """Seconds since 1970; sleeping advances it at once."""
 
     def __init__(self, now: int = NOW) -> None:
         self.seconds = now / SECOND
@@ -48,7 +49,7 @@ class Clock:
 
 
 class MemorySink:
-    """Keeps what it gets, with the instant of the clock at which it got it."""
+    """Stores messages with the clock's instant at which they arrived."""
 
     def __init__(self, clock: Clock) -> None:
         self.clock = clock

@@ -1,4 +1,4 @@
-"""Arrivals fill the beds, the week has its rhythm, and stays have the length that the list expects."""
+"""Arrivals fill the beds, follow the weekly profile, and lengths of stay follow the list."""
 
 from collections import Counter
 from datetime import UTC, datetime
@@ -8,7 +8,7 @@ from statistics import fmean, median
 import pytest
 
 from patient_flow.simulator import demand
-from patient_flow.simulator.demand import DAY, HOUR, SECOND, Rhythm, Stream
+from patient_flow.simulator.demand import DAY, HOUR, SECOND, ArrivalStream, WeeklyPattern
 from patient_flow.simulator.departments import Department
 from patient_flow.simulator.events import instant
 
@@ -19,16 +19,16 @@ EMERGENCY = Department(1, "Emergency", 40, 6.0, 0)
 
 
 def test_a_department_alone_is_filled_to_the_target() -> None:
-    per_hour = sum(stream.per_hour for stream in demand.streams([SURGERY], transfers=True))
+    per_hour = sum(stream.per_hour for stream in demand.arrival_streams([SURGERY], transfers=True))
     occupied = per_hour * demand.mean_stay_hours(SURGERY)
     assert occupied == pytest.approx(demand.TARGET_OCCUPANCY * SURGERY.staffed_beds)
 
 
 def test_urgent_patients_come_by_emergency_where_there_is_one() -> None:
-    streams = demand.streams([EMERGENCY, SURGERY], transfers=True)
+    streams = demand.arrival_streams([EMERGENCY, SURGERY], transfers=True)
     assert {stream.department for stream in streams if stream.is_urgent} == {"Emergency"}
     assert [stream.destination for stream in streams if stream.is_urgent] == ["Surgery", None]
-    direct = demand.streams([EMERGENCY, SURGERY], transfers=False)
+    direct = demand.arrival_streams([EMERGENCY, SURGERY], transfers=False)
     assert {stream.department for stream in direct if stream.is_urgent} == {"Emergency", "Surgery"}
 
 
@@ -40,7 +40,7 @@ def test_three_in_ten_stays_exceed_what_is_expected() -> None:
     assert sum(stay > 96 for stay in stays) / len(stays) == pytest.approx(0.3, abs=0.02)
 
 
-def test_a_patient_met_in_a_bed_stays_longer_than_most() -> None:
+def test_a_patient_found_in_a_bed_has_a_longer_stay_than_average() -> None:
     rng = Random(SEED)
     stays = [demand.stay(rng, SURGERY) for _ in range(50_000)]
     met = fmean(demand.stay_in_progress(rng, SURGERY) for _ in range(50_000))
@@ -48,10 +48,10 @@ def test_a_patient_met_in_a_bed_stays_longer_than_most() -> None:
 
 
 def test_arrivals_reach_their_average_and_planned_ones_keep_office_hours() -> None:
-    rng, rhythm = Random(SEED), Rhythm(PARIS)
-    stream = Stream(1, "Surgery", None, False, per_hour=5.0)
+    rng, week = Random(SEED), WeeklyPattern(PARIS)
+    stream = ArrivalStream(1, "Surgery", None, False, per_hour=5.0)
     at, arrivals = NOW, []
-    while (at := rhythm.next_arrival(rng, stream, at)) < NOW + 28 * DAY:
+    while (at := week.next_arrival(rng, stream, at)) < NOW + 28 * DAY:
         arrivals.append(at)
     assert len(arrivals) / (28 * 24) == pytest.approx(5.0, rel=0.05)
     hours = Counter(instant(arrival).astimezone(PARIS).hour for arrival in arrivals)
@@ -69,13 +69,13 @@ def test_arrivals_reach_their_average_and_planned_ones_keep_office_hours() -> No
 )
 def test_local_time_follows_summer_time(utc: datetime, local: int) -> None:
     at = int(utc.timestamp()) * SECOND
-    assert Rhythm(PARIS).local(at) % DAY // HOUR == local
+    assert WeeklyPattern(PARIS).local(at) % DAY // HOUR == local
 
 
-def test_wards_discharge_by_day() -> None:
-    rng, rhythm = Random(SEED), Rhythm(PARIS)
+def test_inpatient_units_discharge_by_day() -> None:
+    rng, week = Random(SEED), WeeklyPattern(PARIS)
     for hour in range(24):
-        chosen = rhythm.in_daytime(rng, NOW + hour * HOUR)
+        chosen = week.in_daytime(rng, NOW + hour * HOUR)
         before, after = (instant(at).astimezone(PARIS) for at in (NOW + hour * HOUR, chosen))
         assert before.date() == after.date()
         assert 9 <= after.hour < 19

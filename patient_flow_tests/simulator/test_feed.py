@@ -1,4 +1,4 @@
-"""The stream of messages: determinism, contract, dirt, time and memory."""
+"""The stream of messages: determinism, contract, corruption, time and memory."""
 
 import tracemalloc
 from collections import Counter, defaultdict
@@ -6,8 +6,8 @@ from itertools import islice, pairwise
 
 import pytest
 
+from patient_flow.simulator.corruption import CORRUPTIONS
 from patient_flow.simulator.demand import DAY, HOUR, SECOND
-from patient_flow.simulator.dirt import KINDS
 from patient_flow.simulator.events import PARTITION_KEYS
 from patient_flow.simulator.feed import Message, messages
 
@@ -67,23 +67,23 @@ def test_reference_events_never_put_two_patients_into_a_bed(speed: float) -> Non
         free_from[bed] = event["discharge_time"]
 
 
-def test_all_kinds_of_dirt_appear_and_no_other(dirty: list[Message]) -> None:
-    kinds = Counter(message.dirt for message in dirty if message.dirt)
-    assert set(kinds) == {kind.__name__ for kind in KINDS}
+def test_all_corruptions_appear_and_no_other(dirty: list[Message]) -> None:
+    kinds = Counter(message.corruption for message in dirty if message.corruption)
+    assert set(kinds) == {kind.__name__ for kind in CORRUPTIONS}
     assert 0.08 < kinds.total() / len(dirty) < 0.15
 
 
-def test_what_is_not_spoilt_is_untouched(clean: list[Message], dirty: list[Message]) -> None:
+def test_events_that_are_not_corrupted_are_unchanged(clean: list[Message], dirty: list[Message]) -> None:
     bodies = {message.body for message in clean}
-    untouched = [message for message in dirty if message.dirt is None]
-    assert all(message.body in bodies for message in untouched)
-    assert len(untouched) > 0.85 * len(clean)
+    unchanged = [message for message in dirty if message.corruption is None]
+    assert all(message.body in bodies for message in unchanged)
+    assert len(unchanged) > 0.85 * len(clean)
 
 
 def test_late_and_repeated_deliveries_are_not_lost_at_the_end(clean: list[Message], dirty: list[Message]) -> None:
-    late = [message.body for message in dirty if message.dirt == "delivered_late"]
+    late = [message.body for message in dirty if message.corruption == "delivered_late"]
     assert set(late) <= {message.body for message in clean}
-    repeated = Counter(message.body for message in dirty if message.dirt == "delivered_twice")
+    repeated = Counter(message.body for message in dirty if message.corruption == "delivered_twice")
     assert set(repeated.values()) == {2}
 
 
@@ -101,7 +101,7 @@ def test_at_speed_one_events_happen_when_they_are_due() -> None:
         assert message.due == message.at
 
 
-def test_at_a_higher_speed_the_hospital_lives_shorter_hours() -> None:
+def test_a_higher_speed_divides_all_durations() -> None:
     slow = [m for m in islice(messages(plan(start=NOW, ends_now=False)), 6000) if m.at > NOW]
     fast = [m for m in islice(messages(plan(start=NOW, ends_now=False, speed=60.0)), 6000) if m.at > NOW]
     assert len(slow) == len(fast)
@@ -110,14 +110,14 @@ def test_at_a_higher_speed_the_hospital_lives_shorter_hours() -> None:
         assert other.at - NOW == pytest.approx((one.at - NOW) / 60, abs=1)
 
 
-def test_a_rate_makes_the_next_event_happen_at_the_next_beat() -> None:
+def test_a_rate_spaces_live_events_evenly() -> None:
     live = [m for m in islice(messages(plan(ends_now=False, rate=50.0)), 30_000) if m.due > NOW]
     assert len(live) > 5000
     assert all(message.due == message.at for message in live)
     assert live[-1].due - NOW == pytest.approx(len(live) * SECOND / 50, abs=2)
 
 
-def test_a_rate_also_binds_those_who_are_in_bed_when_a_live_feed_opens() -> None:
+def test_a_rate_also_applies_to_the_initial_admissions_of_a_live_feed() -> None:
     opening = list(islice(messages(plan(start=NOW, ends_now=False, rate=50.0)), 1000))
     assert all(message.at <= NOW < message.due for message in opening)
     assert opening[-1].due == NOW + 20 * SECOND
@@ -141,7 +141,7 @@ def test_a_long_back_fill_needs_no_more_memory_than_a_short_one() -> None:
     assert per_day < 1_500_000  # the people met for the first time; 2 MB of bodies would be on top if they were kept
 
 
-def test_no_message_says_that_it_happens_after_it_leaves() -> None:
+def test_no_message_states_an_event_later_than_its_sending() -> None:
     for rate in (None, 20.0):
         feed = messages(plan(start=NOW - HOUR, ends_now=False, rate=rate))
         assert all(message.at <= message.due for message in islice(feed, 6000))

@@ -1,4 +1,4 @@
-"""The simulated network keeps the rules of a hospital."""
+"""The simulated network follows the rules of a hospital."""
 
 from collections import Counter, defaultdict
 from datetime import timedelta
@@ -10,7 +10,8 @@ from patient_flow.simulator import departments
 from patient_flow.simulator.demand import DAY, HOUR
 from patient_flow.simulator.departments import Department
 from patient_flow.simulator.events import instant
-from patient_flow.simulator.hospital import Happening, Network, Ward
+from patient_flow.simulator.hospital import Network
+from patient_flow.simulator.units import SimEvent, Unit
 
 from .builders import NOW, PARIS, SEED, days_of
 
@@ -22,31 +23,31 @@ def network(*, seed: int = SEED, transfers: bool = True) -> Network:
 
 
 @pytest.fixture(scope="module")
-def week() -> list[Happening]:
+def week() -> list[SimEvent]:
     return days_of(network(), DAYS)
 
 
 @pytest.fixture(scope="module")
-def visits(week: list[Happening]) -> dict[str, list[Happening]]:
+def visits(week: list[SimEvent]) -> dict[str, list[SimEvent]]:
     found = defaultdict(list)
-    for happening in week:
-        found[happening.visit_id].append(happening)
+    for event in week:
+        found[event.visit_id].append(event)
     return found
 
 
-def test_the_same_seed_and_start_give_the_same_week(week: list[Happening]) -> None:
-    assert days_of(network(), 1) == [happening for happening in week if happening.at < NOW + DAY]
+def test_the_same_seed_and_start_give_the_same_week(week: list[SimEvent]) -> None:
+    assert days_of(network(), 1) == [event for event in week if event.at < NOW + DAY]
 
 
-def test_another_seed_gives_another_week(week: list[Happening]) -> None:
+def test_another_seed_gives_another_week(week: list[SimEvent]) -> None:
     assert list(islice(network(seed=SEED + 1).events(), 100)) != week[:100]
 
 
-def test_happenings_come_in_order_of_time(week: list[Happening]) -> None:
+def test_happenings_come_in_order_of_time(week: list[SimEvent]) -> None:
     assert all(before.at <= after.at for before, after in pairwise(week))
 
 
-def test_a_visit_goes_its_way_in_order(visits: dict[str, list[Happening]]) -> None:
+def test_the_events_of_a_visit_follow_each_other_in_a_valid_order(visits: dict[str, list[SimEvent]]) -> None:
     successors = {
         "arrival": {"triage", "admission", "discharge"},
         "triage": {"admission", "discharge"},
@@ -65,9 +66,9 @@ def test_a_visit_goes_its_way_in_order(visits: dict[str, list[Happening]]) -> No
             assert after.at > before.at
 
 
-def test_every_stay_has_its_admission_in_the_feed(visits: dict[str, list[Happening]]) -> None:
+def test_every_stay_has_its_admission_in_the_feed(visits: dict[str, list[SimEvent]]) -> None:
     for visit in visits.values():
-        kinds = [happening.kind for happening in visit]
+        kinds = [event.kind for event in visit]
         if "transfer" in kinds:
             assert kinds.index("admission") < kinds.index("transfer")
         if "discharge" in kinds and "admission" not in kinds:
@@ -75,49 +76,49 @@ def test_every_stay_has_its_admission_in_the_feed(visits: dict[str, list[Happeni
             assert visit[-1].bed_id is None
 
 
-def test_no_bed_ever_holds_two_patients_and_no_department_has_more_patients_than_beds(week: list[Happening]) -> None:
-    """Followed from the events alone, as the pipeline sees them."""
+def test_no_bed_ever_holds_two_patients_and_no_department_has_more_patients_than_beds(week: list[SimEvent]) -> None:
+    """Derived from the events alone, as the pipeline sees them."""
     capacity = {(d.hospital_id, d.name): d.staffed_beds for d in sorted(departments.load(), key=lambda d: d.valid_from)}
     holder: dict[tuple[object, str, int], str] = {}
     place: dict[str, tuple[object, str, int]] = {}
     occupied: Counter[tuple[object, str]] = Counter()
-    for happening in week:
-        old = place.pop(happening.visit_id, None)
+    for event in week:
+        old = place.pop(event.visit_id, None)
         if old is not None:
             del holder[old]
             occupied[old[:2]] -= 1
-        if happening.bed_id is None or happening.kind in {"discharge", "cancel_admission"}:
+        if event.bed_id is None or event.kind in {"discharge", "cancel_admission"}:
             continue
-        bed = (happening.hospital_id, happening.department, happening.bed_id)
+        bed = (event.hospital_id, event.department, event.bed_id)
         assert bed not in holder
-        holder[bed], place[happening.visit_id] = happening.visit_id, bed
+        holder[bed], place[event.visit_id] = event.visit_id, bed
         occupied[bed[:2]] += 1
         assert occupied[bed[:2]] <= capacity[bed[:2]]
 
 
 def test_occupancy_is_that_of_a_busy_hospital() -> None:
     simulated = network()
-    seen: dict[str, list[float]] = defaultdict(list)
-    next_look = NOW
-    for happening in simulated.events():
-        if happening.at >= NOW + DAYS * DAY:
+    samples: dict[str, list[float]] = defaultdict(list)
+    next_sample = NOW
+    for event in simulated.events():
+        if event.at >= NOW + DAYS * DAY:
             break
-        if happening.at >= next_look:
-            next_look += 3 * HOUR
-            for ward in simulated.wards.values():
-                seen[ward.name].append(ward.occupied / ward.capacity)
-    for name, shares in seen.items():
+        if event.at >= next_sample:
+            next_sample += 3 * HOUR
+            for unit in simulated.units.values():
+                samples[unit.name].append(unit.occupied / unit.capacity)
+    for name, shares in samples.items():
         assert 0.6 < sum(shares) / len(shares) < 0.95, name
         assert max(shares) <= 1, name
 
 
-def test_patients_return(visits: dict[str, list[Happening]]) -> None:
+def test_patients_return(visits: dict[str, list[SimEvent]]) -> None:
     per_patient = Counter(visit[0].patient_id for visit in visits.values())
     returned = sum(1 for number in per_patient.values() if number > 1)
     assert 0.02 < returned / len(per_patient) < 0.3
 
 
-def test_nobody_is_in_two_places_at_once(visits: dict[str, list[Happening]]) -> None:
+def test_nobody_is_in_two_places_at_once(visits: dict[str, list[SimEvent]]) -> None:
     spans = defaultdict(list)
     for visit in visits.values():
         ended = visit[-1].kind == "discharge"
@@ -126,14 +127,14 @@ def test_nobody_is_in_two_places_at_once(visits: dict[str, list[Happening]]) -> 
         assert all(before[1] <= after[0] for before, after in pairwise(sorted(patient_spans)))
 
 
-def test_the_dead_do_not_return(visits: dict[str, list[Happening]]) -> None:
+def test_deceased_patients_do_not_return(visits: dict[str, list[SimEvent]]) -> None:
     died = {visit[-1].patient_id: visit[-1].at for visit in visits.values() if visit[-1].discharge_status == "deceased"}
     assert died
     for visit in visits.values():
         assert visit[0].at <= died.get(visit[0].patient_id, visit[0].at)
 
 
-def test_monday_morning_is_busier_than_sunday_night(week: list[Happening]) -> None:
+def test_monday_morning_is_busier_than_sunday_night(week: list[SimEvent]) -> None:
     arrivals = Counter(
         (local.weekday(), local.hour)
         for local in (instant(h.at).astimezone(PARIS) for h in week if h.kind == "arrival")
@@ -143,8 +144,8 @@ def test_monday_morning_is_busier_than_sunday_night(week: list[Happening]) -> No
     assert monday_morning > 3 * sunday_night
 
 
-def test_everything_that_a_hospital_does_happens_within_a_week(week: list[Happening]) -> None:
-    assert {happening.kind for happening in week} == {
+def test_every_event_type_and_discharge_status_occurs_within_a_week(week: list[SimEvent]) -> None:
+    assert {event.kind for event in week} == {
         "arrival",
         "triage",
         "admission",
@@ -155,7 +156,7 @@ def test_everything_that_a_hospital_does_happens_within_a_week(week: list[Happen
         "cancel_transfer",
         "cancel_discharge",
     }
-    statuses = {happening.discharge_status for happening in week if happening.kind == "discharge"}
+    statuses = {event.discharge_status for event in week if event.kind == "discharge"}
     assert statuses == {
         "home",
         "transferred",
@@ -166,57 +167,57 @@ def test_everything_that_a_hospital_does_happens_within_a_week(week: list[Happen
     }
 
 
-def test_genders_and_ages_fit_the_departments(week: list[Happening]) -> None:
-    genders = Counter(happening.gender for happening in week)
+def test_genders_and_ages_fit_the_departments(week: list[SimEvent]) -> None:
+    genders = Counter(event.gender for event in week)
     assert set(genders) == {"Female", "Male", "Other", "Unknown"}
     assert genders["Other"] + genders["Unknown"] < 0.03 * genders.total()
-    assert all(0 <= happening.age <= 100 for happening in week)
+    assert all(0 <= event.age <= 100 for event in week)
     assert all(h.gender == "Female" and 15 <= h.age <= 50 for h in week if h.department == "Maternity")
     assert all(h.age <= 18 for h in week if h.department == "Pediatrics")
 
 
-def test_who_is_in_bed_at_the_start_was_admitted_before_it(week: list[Happening]) -> None:
-    before = [happening for happening in week if happening.at <= NOW]
-    beds = sum(ward.capacity for ward in network().wards.values())
-    assert 0.65 * beds < sum(1 for happening in before if happening.kind == "admission") < 0.9 * beds
+def test_patients_in_bed_at_the_start_were_admitted_before_it(week: list[SimEvent]) -> None:
+    before = [event for event in week if event.at <= NOW]
+    beds = sum(unit.capacity for unit in network().units.values())
+    assert 0.65 * beds < sum(1 for event in before if event.kind == "admission") < 0.9 * beds
     assert instant(before[0].at) > instant(NOW) - timedelta(days=46)
 
 
 def test_without_transfers_every_visit_is_one_stay_that_ends_as_planned() -> None:
     planned = {}
-    for happening in days_of(network(transfers=False), 3):
-        assert happening.kind in {"arrival", "triage", "admission", "discharge"}
-        if happening.kind == "admission":
-            assert happening.discharge_status is not None
-            planned[happening.visit_id] = happening.planned_discharge
-        elif happening.kind == "discharge" and happening.bed_id is not None:
-            assert happening.at == planned.pop(happening.visit_id)
+    for event in days_of(network(transfers=False), 3):
+        assert event.kind in {"arrival", "triage", "admission", "discharge"}
+        if event.kind == "admission":
+            assert event.discharge_status is not None
+            planned[event.visit_id] = event.planned_discharge
+        elif event.kind == "discharge" and event.bed_id is not None:
+            assert event.at == planned.pop(event.visit_id)
 
 
 def test_a_hospital_without_emergency_admits_everybody_directly() -> None:
     clinic = [Department(1, "Surgery", 20, 48.0, 0), Department(1, "Oncology", 10, 60.0, 0)]
-    happenings = days_of(Network(SEED, NOW, clinic), 10)
-    assert {happening.department for happening in happenings} == {"Surgery", "Oncology"}
+    events = days_of(Network(SEED, NOW, clinic), 10)
+    assert {event.department for event in events} == {"Surgery", "Oncology"}
 
 
 def test_a_new_version_of_a_department_changes_its_beds_when_it_becomes_valid() -> None:
     versions = [Department(1, "Surgery", 20, 48.0, 0), Department(1, "Surgery", 12, 48.0, NOW + 5 * DAY)]
     clinic = Network(SEED, NOW, versions)
-    (ward,) = clinic.wards.values()
+    (unit,) = clinic.units.values()
     days_of(clinic, 4)
-    assert ward.capacity == 20
+    assert unit.capacity == 20
     days_of(clinic, 15)
-    assert ward.capacity == 12
-    assert ward.occupied <= 12
+    assert unit.capacity == 12
+    assert unit.occupied <= 12
 
 
-def test_a_ward_uses_up_its_surplus_beds_before_it_gives_any_away() -> None:
-    ward = Ward(Department(1, "ICU", 3, 24.0, 0), first_bed=1)
-    beds = [ward.take() for _ in range(3)]
-    ward.resize(Department(1, "ICU", 2, 24.0, 1))
+def test_a_unit_with_fewer_beds_than_before_assigns_none_until_it_is_below_its_capacity() -> None:
+    unit = Unit(Department(1, "ICU", 3, 24.0, 0), first_bed=1)
+    beds = [unit.assign() for _ in range(3)]
+    unit.resize(Department(1, "ICU", 2, 24.0, 1))
     answers = []
     for bed in (beds[0], beds[2]):
-        ward.release(bed)
-        answers.append(ward.has_free_bed)
+        unit.release(bed)
+        answers.append(unit.has_free_bed)
     assert answers == [False, True]
-    assert ward.take() == beds[0]
+    assert unit.assign() == beds[0]

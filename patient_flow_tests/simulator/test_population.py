@@ -1,4 +1,4 @@
-"""People return, grow older, and are not drawn while they are in care."""
+"""People return, age, and are not drawn while they are in care."""
 
 from collections import Counter
 from random import Random
@@ -46,7 +46,7 @@ def test_mothers_are_women() -> None:
     assert {population.draw(Profile.MOTHER, NOW).gender for _ in range(50)} == {"Female"}
 
 
-def test_the_dead_are_followed_by_others() -> None:
+def test_deceased_people_are_replaced() -> None:
     population = Population(Random(SEED), beds=1)
     seen = set()
     for _ in range(3 * Profile.MOTHER.per_bed):

@@ -1,4 +1,4 @@
-"""The entry point, with a clock that only moves when somebody sleeps."""
+"""The entry point, with a clock that only advances during sleep."""
 
 import io
 import json
@@ -26,7 +26,7 @@ def run(sink: MemorySink, *, screen: Console | None = None, **options: Any) -> A
     )
 
 
-def test_a_back_fill_ends_now_and_says_what_it_sent() -> None:
+def test_a_back_fill_ends_now_and_reports_what_it_sent() -> None:
     sink = MemorySink(Clock())
     summary = run(sink, days=0.5)
     assert summary.sent == len(sink.received) > 4000
@@ -36,10 +36,10 @@ def test_a_back_fill_ends_now_and_says_what_it_sent() -> None:
     text = str(summary)
     assert text.startswith(f"sent {summary.sent:,} events in 0.0 s")
     assert "by type: admission" in text
-    assert "spoilt on purpose: " in text
+    assert "corrupted on purpose: " in text
 
 
-def test_a_back_fill_goes_on_live_when_a_rate_is_given() -> None:
+def test_a_back_fill_continues_live_when_a_rate_is_given() -> None:
     sink = MemorySink(Clock())
     run(sink, days=0.5, rate=20.0, events=8000, dirty=0.0)
     live = [(at, message) for at, message in sink.received if message.at > NOW]
@@ -87,7 +87,7 @@ def test_a_clean_file_is_json_lines(tmp_path: Path) -> None:
     assert all(isinstance(json.loads(line), dict) for line in lines)
 
 
-def test_a_terminal_sees_a_bar_and_a_log_a_line_now_and_then() -> None:
+def test_a_terminal_gets_a_bar_and_a_log_file_a_line_every_ten_seconds() -> None:
     terminal = console(terminal=True)
     run(MemorySink(Clock()), screen=terminal, days=0.1)
     assert isinstance(terminal.file, io.StringIO)
@@ -99,7 +99,7 @@ def test_a_terminal_sees_a_bar_and_a_log_a_line_now_and_then() -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "complaint"),
+    ("options", "message"),
     [
         ({"rate": 5.0, "speed": 2.0}, "exclude each other"),
         ({"rate": 0.0}, "--rate must be above 0"),
@@ -109,8 +109,8 @@ def test_a_terminal_sees_a_bar_and_a_log_a_line_now_and_then() -> None:
         ({"format": "hl7"}, "--format must be one of reference, lifecycle"),
     ],
 )
-def test_options_that_make_no_sense_are_refused(options: dict[str, Any], complaint: str) -> None:
-    with pytest.raises(SimulatorError, match=complaint):
+def test_invalid_options_are_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(SimulatorError, match=message):
         Options(**options)
 
 

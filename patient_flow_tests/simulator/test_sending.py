@@ -100,7 +100,7 @@ def test_events_of_a_key_keep_their_order_and_share_batches() -> None:
     assert len(hub.batches) < 20
 
 
-def test_a_hub_that_goes_away_is_waited_for_and_nothing_is_lost() -> None:
+def test_sending_is_retried_while_the_hub_is_unavailable_and_nothing_is_lost() -> None:
     hub = Hub([("send_batch", ConnectionLostError("gone")), ("send_batch", ConnectError("still gone"))])
     clock = Clock()
     reports: list[str] = []
@@ -114,7 +114,7 @@ def test_a_hub_that_goes_away_is_waited_for_and_nothing_is_lost() -> None:
     assert len(reports) == 2
 
 
-def test_only_what_was_acknowledged_counts_when_the_hub_stays_away() -> None:
+def test_only_acknowledged_messages_count_when_the_hub_stays_unavailable() -> None:
     hub = Hub()
     clock = Clock()
     acknowledged: list[Message] = []
@@ -126,12 +126,12 @@ def test_only_what_was_acknowledged_counts_when_the_hub_stays_away() -> None:
         hub.failures = [("create_batch", ConnectError("gone"))] * 1000
         yield message(3, due=NOW + 2 * SECOND)
 
-    with pytest.raises(SimulatorError, match="has been away for"):
+    with pytest.raises(SimulatorError, match="has been unavailable for"):
         pump(feed(), sink, clock=clock, sleep=clock.sleep, acknowledged=acknowledged.extend)
     assert [sent.body for sent in acknowledged] == bodies(hub) == [b"1"]
 
 
-def test_a_hub_that_was_never_there_is_an_error_on_one_line() -> None:
+def test_a_hub_that_was_never_reachable_is_an_error_on_one_line() -> None:
     clock = Clock()
     sink = sink_for(Hub([("create_batch", ConnectError("Failed to connect\nwith details"))]), clock)
     with pytest.raises(SimulatorError, match=r"cannot send to Event Hub test: Failed to connect \(is it") as caught:
@@ -140,7 +140,7 @@ def test_a_hub_that_was_never_there_is_an_error_on_one_line() -> None:
     assert clock.naps == []
 
 
-def test_a_refused_key_is_not_tried_again() -> None:
+def test_a_refused_key_is_not_retried() -> None:
     hub = Hub([("send_batch", AuthenticationError("no claim to send"))])
     clock = Clock()
     with pytest.raises(SimulatorError, match="no claim to send"):
@@ -148,7 +148,7 @@ def test_a_refused_key_is_not_tried_again() -> None:
     assert clock.naps == []
 
 
-def test_a_connection_string_that_is_none_is_refused() -> None:
+def test_an_invalid_connection_string_is_refused() -> None:
     settings = Settings(eventhub_connection="Endpoint=sb://127.0.0.1:1;nonsense")
     with pytest.raises(SimulatorError, match="PATIENT_FLOW_EVENTHUB_CONNECTION"):
         hub_sink(settings, sleep=lambda seconds: None, report=lambda text: None)
@@ -157,8 +157,8 @@ def test_a_connection_string_that_is_none_is_refused() -> None:
 def test_a_file_has_one_body_per_line(tmp_path: Path) -> None:
     path = tmp_path / "new" / "feed.jsonl"
     sink = FileSink(path)
-    spoilt = Message(NOW, NOW, "k", "é".encode("latin-1"), "admission", "utf8_invalid")
-    assert list(sink.send([message(1), spoilt])) == [[message(1), spoilt]]
+    corrupted = Message(NOW, NOW, "k", "é".encode("latin-1"), "admission", "utf8_invalid")
+    assert list(sink.send([message(1), corrupted])) == [[message(1), corrupted]]
     sink.close()
     assert path.read_bytes() == b"1\n\xe9\n"
 

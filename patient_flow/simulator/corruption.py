@@ -1,8 +1,8 @@
-"""The ways in which real feeds go wrong, each one a function that spoils one event.
+"""Corruptions as they occur in real feeds, each one a function of one event.
 
-A kind gets a :class:`Case` and gives the deliveries that take the event's place. The event itself stays as it is.
+A corruption takes a :class:`Case` and returns the deliveries that replace the event. The event itself is not changed.
 
-Not here: what the pipeline makes of them (the contract, section 3.3).
+Not here: how the pipeline treats them (the contract, section 3.3).
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from .events import Event, encode
 
 
 class Delivery(NamedTuple):
-    """One body, handed over after ``delay`` further deliveries of the feed."""
+    """One body, delivered after ``delay`` further deliveries of the feed."""
 
     body: bytes
     delay: int = 0
 
 
 class Case(NamedTuple):
-    """A correct event to spoil; ``now`` is an instant not before the event's enqueued time."""
+    """A correct event to corrupt; ``now`` is an instant not before the event's enqueued time."""
 
     event: Event
     rng: Random
@@ -34,7 +34,7 @@ class Case(NamedTuple):
         return encode({**self.event, **changes})
 
 
-Kind = Callable[[Case], list[Delivery]]
+Corruption = Callable[[Case], list[Delivery]]
 
 _REQUIRED = ("patient_id", "hospital_id", "department", "visit_id", "event_time")
 _TYPOS = {"Emergency": "Emergancy", "Surgery": "Surgry", "ICU": "  icu ", "Pediatrics": "Paediatrics"}
@@ -51,7 +51,7 @@ def age_negative(case: Case) -> list[Delivery]:
 
 
 def time_in_the_future(case: Case) -> list[Delivery]:
-    """It is said to happen 1 to 72 hours from now; a planned discharge moves along."""
+    """The event time lies 1 to 72 hours ahead; a planned discharge is shifted by as much."""
     stated: datetime = case.event.get("event_time") or case.event["admission_time"]
     shift = case.now.replace(tzinfo=stated.tzinfo) - stated + timedelta(hours=case.rng.uniform(1, 72))
     times = {name: value + shift for name, value in case.event.items() if isinstance(value, datetime)}
@@ -59,30 +59,30 @@ def time_in_the_future(case: Case) -> list[Delivery]:
 
 
 def field_missing(case: Case) -> list[Delivery]:
-    """A field that some or all events must have is not there."""
+    """A field that some or all events require is missing."""
     missing = case.rng.choice([name for name in _REQUIRED if name in case.event])
     return [Delivery(encode({name: value for name, value in case.event.items() if name != missing}))]
 
 
 def gender_misspelt(case: Case) -> list[Delivery]:
-    """A gender in another dialect, or in none."""
+    """A gender in another or no known coding."""
     return [Delivery(case.altered(gender=case.rng.choice(("M", "f", "?", "FEMALE", ""))))]
 
 
 def department_misspelt(case: Case) -> list[Delivery]:
-    """A department with a typing error, or in other letters and with spaces around it."""
+    """A department with a typing error, or in another case with surrounding spaces."""
     name = case.event["department"]
     return [Delivery(case.altered(department=_TYPOS.get(name, f"  {name.lower()} ")))]
 
 
 def delivered_twice(case: Case) -> list[Delivery]:
-    """The same body twice, the second time at once or later."""
+    """The same body twice, the second one immediately or later."""
     body = encode(case.event)
     return [Delivery(body), Delivery(body, case.rng.choice((0, case.rng.randint(1, 300))))]
 
 
 def event_id_reused(case: Case) -> list[Delivery]:
-    """The same id and time again, with something else in the body."""
+    """The same event id and time again, with a different body."""
     event_id = case.event.get("event_id", f"reused-{case.event['patient_id']}")
     other_age = (case.event["age"] + 7) % 100
     return [
@@ -92,14 +92,14 @@ def event_id_reused(case: Case) -> list[Delivery]:
 
 
 def discharge_before_admission(case: Case) -> list[Delivery]:
-    """The patient leaves before coming."""
+    """A discharge before the admission."""
     admission: datetime = case.event.get("admission_time") or case.event["event_time"]
     discharge = admission - timedelta(minutes=case.rng.randint(1, 72 * 60))
     return [Delivery(case.altered(admission_time=admission, discharge_time=discharge))]
 
 
 def json_truncated(case: Case) -> list[Delivery]:
-    """The body stops in the middle."""
+    """A truncated body."""
     body = encode(case.event)
     return [Delivery(body[: case.rng.randint(1, len(body) - 1)])]
 
@@ -115,7 +115,7 @@ def not_an_object(case: Case) -> list[Delivery]:
 
 
 def version_unsupported(case: Case) -> list[Delivery]:
-    """Another major version of the contract."""
+    """An unsupported major version of the contract."""
     return [Delivery(case.altered(schema_version="2.0"))]
 
 
@@ -134,11 +134,11 @@ def field_unknown(case: Case) -> list[Delivery]:
 
 
 def delivered_late(case: Case) -> list[Delivery]:
-    """In order of time it came first, in order of delivery it comes much later."""
+    """A correct event that is delivered much later than its successors in time."""
     return [Delivery(encode(case.event), case.rng.randint(20, 500))]
 
 
-KINDS: tuple[Kind, ...] = (
+CORRUPTIONS: tuple[Corruption, ...] = (
     age_too_high,
     age_negative,
     time_in_the_future,
