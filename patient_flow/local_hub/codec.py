@@ -1,8 +1,8 @@
-"""AMQP 1.0 types to and from bytes: pure functions, no meaning.
+"""Encoding and decoding of AMQP 1.0 types: pure functions.
 
-Every encoder returns one complete value (constructor and payload). Reading has three depths: :func:`skip` finds where
-a value ends, :func:`elements` slices a list or a map into its encoded parts, :func:`decode` makes Python objects.
-Slicing is what keeps the hub fast: most values are passed on without ever being decoded.
+Every encoder returns one complete value (constructor and payload). There are three levels of decoding: :func:`skip`
+finds the end of a value, :func:`elements` slices a list or a map into its encoded parts, :func:`decode` makes Python
+objects. Slicing keeps the hub fast: most values are forwarded without being decoded.
 
 Not here: performatives and message sections (``protocol``).
 """
@@ -28,13 +28,13 @@ class MalformedError(ValueError):
 
 
 class Symbol(str):
-    """A string of the protocol's own vocabulary; AMQP keeps it apart from the strings of applications."""
+    """An AMQP symbol, a type distinct from strings."""
 
     __slots__ = ()
 
 
 class Described(NamedTuple):
-    """A value with a descriptor that tells what it stands for."""
+    """A value with a descriptor."""
 
     descriptor: object
     value: object
@@ -104,7 +104,7 @@ def symbol(value: str) -> bytes:
 
 
 def list_of(*values: bytes) -> bytes:
-    """AMQP list of encoded values, always in the 32-bit form: the client cannot read an empty performative's list0."""
+    """AMQP list of encoded values, always in the 32-bit form: the client cannot decode list0 in a performative."""
     return _compound(0xD0, values)
 
 
@@ -114,7 +114,7 @@ def map_of(*keys_and_values: bytes) -> bytes:
 
 
 def described(code: int, value: bytes) -> bytes:
-    """An encoded value under the numeric descriptor ``code`` (below 256, the only form that the client reads)."""
+    """An encoded value under the numeric descriptor ``code`` (below 256, the only form that the client decodes)."""
     return b"\x00\x53" + _U8.pack(code) + value
 
 
@@ -155,7 +155,7 @@ def skip(data: bytes, at: int = 0, depth: int = 0) -> int:
 def _end_of_sized(data: bytes, at: int) -> int:
     width = _SIZE_WIDTH.get(data[at] >> 4)
     if width is None:
-        raise MalformedError(f"0x{data[at]:02x} starts no value")
+        raise MalformedError(f"0x{data[at]:02x} is not a constructor")
     return at + 1 + width + _unpack(_SIZES[width], data, at + 1)
 
 
@@ -184,7 +184,7 @@ def decode(data: bytes, at: int = 0, depth: int = 0) -> tuple[object, int]:
     """The value at ``at`` as a Python object, and the index after it.
 
     Integers and timestamps (milliseconds) become ``int``, lists ``list``, maps ``dict``, described values
-    :class:`Described`; what the hub never looks into (arrays, decimals, chars) stays bytes.
+    :class:`Described`; types that the hub never decodes (arrays, decimals, chars) stay bytes.
     Raises :class:`MalformedError`.
     """
     end = skip(data, at)
@@ -204,6 +204,16 @@ def decode(data: bytes, at: int = 0, depth: int = 0) -> tuple[object, int]:
     return (_pairs(values) if code in (0xC1, 0xD1) else values), end
 
 
+def descriptor(data: bytes, at: int) -> tuple[int, int]:
+    """Numeric descriptor at ``at``, and the index of its value. Raises :class:`MalformedError`."""
+    if data[at : at + 1] != b"\x00":
+        raise MalformedError("a described value is missing")
+    code, start = decode(data, at + 1)
+    if not isinstance(code, int):
+        raise MalformedError("a descriptor is not a number")
+    return code, start
+
+
 def _unpack(form: struct.Struct, data: bytes, at: int = 0) -> int:
     try:
         (value,) = form.unpack_from(data, at)
@@ -213,7 +223,7 @@ def _unpack(form: struct.Struct, data: bytes, at: int = 0) -> int:
 
 
 def _count(data: bytes, at: int) -> tuple[int, int]:
-    """Number of elements of the compound at ``at`` (which is known to be complete), and where the first one starts."""
+    """Number of elements of the complete compound at ``at``, and the index of the first one."""
     width = _SIZE_WIDTH[data[at] >> 4]
     return _unpack(_SIZES[width], data, at + 1 + width), at + 1 + 2 * width
 
@@ -238,7 +248,7 @@ def _text_or_bytes(code: int, payload: bytes) -> object:
                 return Symbol(payload.decode("ascii"))
     except UnicodeDecodeError:
         raise MalformedError("a text is not UTF-8") from None
-    raise MalformedError(f"0x{code:02x} starts no value")
+    raise MalformedError(f"0x{code:02x} is not a constructor")
 
 
 def _number(form: str) -> Callable[[bytes], object]:

@@ -1,9 +1,9 @@
-"""AMQP connections and their sessions: bytes from a socket become calls on links, and back.
+"""AMQP connections and their sessions: dispatch of received frames to links, and sending of frames.
 
-A fault of a client ends the smallest thing it belongs to (a link, a session, the connection) with an AMQP error, and
-never reaches another connection.
+An error of a client ends the link, session or connection it belongs to with an AMQP error, and never affects another
+connection.
 
-Not here: what links do (``links``), how frames are laid out (``protocol``).
+Not here: links (``links``), the encoding of frames (``protocol``).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Connection(asyncio.Protocol):
     """One client's connection."""
 
     def __init__(self, broker: Broker, connections: set[Connection]) -> None:
-        """``connections`` holds this one for as long as it lasts."""
+        """``connections`` contains this connection while it is open."""
         self.broker = broker
         self.can_write = True
         self.max_frame_size = protocol.MAX_FRAME_SIZE
@@ -38,7 +38,7 @@ class Connection(asyncio.Protocol):
         self._unstored = 0
         self._is_opened = False
         self._is_closing = False
-        self._is_deaf = False
+        self._reading_stopped = False
         self._expects_header = True
 
     # --- called by asyncio
@@ -50,15 +50,15 @@ class Connection(asyncio.Protocol):
         self._connections.add(self)
 
     def connection_lost(self, _exc: Exception | None) -> None:
-        """The client is gone, in whichever way."""
-        self._is_closing = self._is_deaf = True
+        """The connection is closed or lost."""
+        self._is_closing = self._reading_stopped = True
         self._connections.discard(self)
         for session in self._sessions.values():
             session.close()
         self._sessions.clear()
 
     def data_received(self, data: bytes) -> None:
-        """Handle what a client sent; whatever is wrong with it ends this connection only."""
+        """Handle received bytes; any error ends this connection only."""
         self._received += data
         try:
             self._consume()
@@ -71,11 +71,11 @@ class Connection(asyncio.Protocol):
             self.close(AmqpError(protocol.INTERNAL_ERROR, repr(error)))
 
     def pause_writing(self) -> None:
-        """The socket is full."""
+        """The write buffer is full."""
         self.can_write = False
 
     def resume_writing(self) -> None:
-        """The socket has room again."""
+        """The write buffer has room again."""
         self.can_write = True
         for session in self._sessions.values():
             session.resume()
@@ -87,32 +87,32 @@ class Connection(asyncio.Protocol):
         if not self._is_closing:
             self._transport.write(data)
 
-    def hold(self, size: int) -> None:
-        """Stop reading from a client while too much of what it sent is not stored yet."""
+    def count_unstored(self, size: int) -> None:
+        """Add received bytes that are not stored yet (negative: stored); pauses reading above the limit."""
         was_paused = self._unstored > _UNSTORED_BYTES
         self._unstored += size
         if self._unstored > _UNSTORED_BYTES and not was_paused:
             self._transport.pause_reading()
-        elif self._unstored <= _UNSTORED_BYTES and was_paused and not self._is_deaf:
+        elif self._unstored <= _UNSTORED_BYTES and was_paused and not self._reading_stopped:
             self._transport.resume_reading()
 
     def stop_reading(self) -> None:
-        """Listen to the client no more; it still gets answers to what it has sent."""
-        self._is_deaf = True
+        """Stop reading; replies to received frames are still sent."""
+        self._reading_stopped = True
         self._transport.pause_reading()
 
     def close(self, error: AmqpError | None = None) -> None:
-        """Say goodbye, send what is still to be sent, and close."""
+        """Send a close frame after everything that is buffered, and close."""
         if self._is_opened:
             self.write(protocol.frame(0, protocol.close(error)))
         elif error is not None:
-            # nothing can be said in a protocol that has not been agreed on, except which one it would be
+            # before protocol negotiation the only valid reply is the supported header
             self.write(protocol.SASL_HEADER)
-        self._is_closing = self._is_deaf = True
+        self._is_closing = self._reading_stopped = True
         self._transport.close()
 
     def abort(self) -> None:
-        """Drop the connection without a word."""
+        """Drop the connection without a close frame."""
         self._transport.abort()
 
     # --- frames
@@ -129,12 +129,12 @@ class Connection(asyncio.Protocol):
             size = int.from_bytes(head[:4], "big")
             body_start = head[4] * 4
             if not _FRAME_HEADER <= body_start <= size <= protocol.MAX_FRAME_SIZE:
-                raise MalformedError("a frame with an impossible size")
+                raise MalformedError("a frame with an invalid size")
             if len(self._received) - at < size:
                 break
             body = bytes(self._received[at + body_start : at + size])
             at += size
-            if body:  # an empty frame is a sign of life
+            if body:  # an empty frame is a heartbeat
                 self._on_frame(head[5], int.from_bytes(head[6:], "big"), protocol.parse_performative(body))
         del self._received[:at]
 
@@ -155,7 +155,7 @@ class Connection(asyncio.Protocol):
             return
         match performative.code:
             case protocol.OPEN:
-                # no smaller than every AMQP peer must take, no larger than our own
+                # at least the minimum of AMQP, at most the hub's own
                 proposed = performative.number(2, default=protocol.MAX_FRAME_SIZE)
                 self.max_frame_size = min(max(proposed, 512), protocol.MAX_FRAME_SIZE)
                 self._is_opened = True
@@ -168,7 +168,7 @@ class Connection(asyncio.Protocol):
                 self._on_begin(channel, performative)
             case protocol.END:
                 self._end(channel)
-            case _ if channel in self._sessions:  # frames for a session that has ended may still be under way
+            case _ if channel in self._sessions:  # frames for an ended session may still arrive
                 try:
                     self._sessions[channel].on_performative(performative)
                 except AmqpError as error:
@@ -218,12 +218,12 @@ class Session:
                 self._on_detach(performative)
 
     def resume(self) -> None:
-        """There is room in the socket again."""
+        """The write buffer has room again."""
         for link in tuple(self._links.values()):
             link.resume()
 
     def close(self) -> None:
-        """The session is over; so are its links."""
+        """Close the session and its links."""
         for link in self._links.values():
             link.close()
         self._links.clear()
@@ -239,7 +239,7 @@ class Session:
         self.send(protocol.flow(self._next_incoming, self._next_outgoing, (handle, delivery_count, credit)))
 
     def transfers(self, handle: int, payload: bytes) -> list[bytes] | None:
-        """Frames of a delivery, None while the client's window is too small for them."""
+        """Frames of a delivery, None while they exceed the client's incoming window."""
         room = self._connection.max_frame_size - protocol.TRANSFER_OVERHEAD
         starts = range(0, len(payload), room)
         if self._next_outgoing + len(starts) > self._window_end:
@@ -258,12 +258,12 @@ class Session:
         self._connection.write(b"".join(frames))
 
     def can_write(self) -> bool:
-        """False while the socket is full."""
+        """False while the write buffer is full."""
         return self._connection.can_write
 
-    def hold(self, size: int) -> None:
-        """Count received bytes that are not stored yet."""
-        self._connection.hold(size)
+    def count_unstored(self, size: int) -> None:
+        """Add received bytes that are not stored yet."""
+        self._connection.count_unstored(size)
 
     def fail(self, handle: int, error: AmqpError) -> None:
         """Detach a link with an error."""
@@ -273,7 +273,7 @@ class Session:
             self.send(protocol.detach(handle, error))
 
     def replier(self, node: str) -> Replies | None:
-        """The link of this session that takes the replies of a node."""
+        """The link of this session that receives the replies of a node."""
         return next((link for link in self._links.values() if isinstance(link, Replies) and link.node == node), None)
 
     # --- performatives
@@ -290,7 +290,7 @@ class Session:
             raise AmqpError(protocol.HANDLE_IN_USE, f"Handle {attach.handle} is in use.")
         try:
             link = open_link(self._connection.broker, self, attach)
-        except AmqpError as error:  # a refusal is an attach and then a detach
+        except AmqpError as error:  # a refusal is an attach followed by a detach
             self.send(attach.reply())
             self.send(protocol.detach(attach.handle, error))
             return
@@ -299,7 +299,7 @@ class Session:
         link.start()
 
     def _on_flow(self, performative: Performative) -> None:
-        # before it has seen our begin, a client does not know the next incoming id
+        # a client that has not received the begin yet does not know the next incoming id
         self._window_end = performative.number(0, default=0) + performative.number(1)
         if performative.get(4) is not None:
             self._link(performative).on_flow(performative)
@@ -309,6 +309,6 @@ class Session:
 
     def _on_detach(self, performative: Performative) -> None:
         link = self._links.pop(performative.number(0), None)
-        if link is not None:  # else it confirms a detach of ours
+        if link is not None:  # else it confirms a detach of the hub
             link.close()
             self.send(protocol.detach(link.handle))

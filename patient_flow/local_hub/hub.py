@@ -1,7 +1,7 @@
-"""Hubs and their partitions: who stores what, in which order, for how long.
+"""Hubs and their partitions: routing, write order and retention.
 
-A :class:`Namespace` is a data folder that one process owns; a :class:`Hub` in it is a folder with ``hub.json`` and one
-log per partition. Everything runs on one asyncio event loop; only the writing to disk happens on other threads.
+A :class:`Namespace` is a data folder locked by one process; a :class:`Hub` in it is a folder with ``hub.json`` and one
+log per partition. Everything runs on one asyncio event loop; only disk writes run on other threads.
 
 Not here: files of a log (``log``), frames and links (``protocol``, ``links``).
 """
@@ -31,26 +31,27 @@ from patient_flow.local_hub.errors import (
     HubNameError,
     PartitionCountError,
 )
-from patient_flow.local_hub.log import Draft, PartitionLog, replace_file
+from patient_flow.local_hub.log import Draft, PartitionLog
+from patient_flow.local_hub.segments import replace_file
 
 _HUB_FILE = "hub.json"
 _LOCK_FILE = "hub.lock"
 _HUB_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,254}[A-Za-z0-9])?")
-_GROUP_EVENTS = 20_000  # in one record, or one delivery more: bounds what a reader must hold at once
+_GROUP_EVENTS = 20_000  # per record, plus at most one delivery: bounds the memory of a reader
 
 _logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Retention:
-    """How long events stay: for at least ``time``, and (if given) in at most about ``max_bytes`` per partition."""
+    """Retention of events: at least ``time``, and (if given) at most about ``max_bytes`` per partition."""
 
     time: timedelta
     max_bytes: int | None = None
 
 
 class Partition:
-    """One partition: its log, the deliveries that wait for the disk, and the readers that wait for events."""
+    """One partition: its log, the deliveries waiting for the disk, and the readers waiting for events."""
 
     def __init__(self, number: int, log: PartitionLog) -> None:
         self.id = str(number)
@@ -70,7 +71,7 @@ class Partition:
         return stored
 
     async def _write_waiting(self) -> None:
-        """Write what has gathered since the last flush as one group, until nothing waits."""
+        """Write the waiting deliveries, one group per flush, until none is left."""
         loop = asyncio.get_running_loop()
         while self._waiting:
             group = self._next_group()
@@ -94,16 +95,16 @@ class Partition:
         self._writer = None
 
     def _next_group(self) -> list[tuple[Sequence[Draft], asyncio.Future[None]]]:
-        """The oldest waiting deliveries; never part of one, and not so many that a record gets huge."""
-        events = taken = 0
-        while taken < len(self._waiting) and (taken == 0 or events < _GROUP_EVENTS):
-            events += len(self._waiting[taken][0])
-            taken += 1
-        group, self._waiting = self._waiting[:taken], self._waiting[taken:]
+        """The oldest waiting deliveries, whole, up to the size limit of a record."""
+        events = count = 0
+        while count < len(self._waiting) and (count == 0 or events < _GROUP_EVENTS):
+            events += len(self._waiting[count][0])
+            count += 1
+        group, self._waiting = self._waiting[:count], self._waiting[count:]
         return group
 
     async def expire(self, before: int, max_bytes: int | None = None) -> None:
-        """Drop events older than ``before`` (ms since 1970 UTC), in whole segments."""
+        """Delete events older than ``before`` (ms since 1970 UTC), in whole segments."""
         async with self._lock:
             self.log.expire(before, max_bytes)
 
@@ -129,17 +130,17 @@ class Hub:
         """The partition with this id, None when there is none."""
         return next((partition for partition in self.partitions if partition.id == partition_id), None)
 
-    def route(self, key: bytes | None, turn: int) -> Partition:
-        """The partition for a delivery: the key decides, else they take turns."""
-        number = turn if key is None else zlib.crc32(key)
+    def route(self, key: bytes | None, counter: int) -> Partition:
+        """The partition of a delivery: by its key, else round robin by ``counter``."""
+        number = counter if key is None else zlib.crc32(key)
         return self.partitions[number % len(self.partitions)]
 
 
 class Namespace:
-    """All hubs of one data folder, locked against other processes. Close it in the end."""
+    """All hubs of one data folder, locked against other processes. Call :meth:`close` at the end."""
 
     def __init__(self, data: Path, *, segment_bytes: int) -> None:
-        """Make the folder if need be and lock it. Raises :class:`FolderLockedError`."""
+        """Create the folder if necessary and lock it. Raises :class:`FolderLockedError`."""
         data.mkdir(parents=True, exist_ok=True)
         self._data = data
         self._segment_bytes = segment_bytes
@@ -156,13 +157,15 @@ class Namespace:
         return self._hubs.get(name.lower())
 
     def open(self, names: Iterable[str], partitions: int) -> None:
-        """Open hubs, making those that do not exist. A stored hub keeps its creation time and may gain partitions.
+        """Open hubs and create those that do not exist. A stored hub keeps its creation time; partitions can be added.
 
-        Raises a :class:`HubError` for a bad name, for fewer partitions than are stored and for a damaged log.
+        Raises a :class:`HubError` for an invalid name, fewer partitions than stored, or a damaged log.
         """
         for name in names:
             if not _HUB_NAME.fullmatch(name):
-                raise HubNameError(f"{name!r} cannot name a hub: use letters, digits, dots, dashes and underscores")
+                raise HubNameError(
+                    f"{name!r} is not a valid hub name: use letters, digits, dots, dashes and underscores"
+                )
             if name.lower() not in self._hubs:
                 self._hubs[name.lower()] = self._open_hub(name, partitions)
 
@@ -172,7 +175,7 @@ class Namespace:
         stored, created_at = _read_hub_file(file) if file.exists() else (0, time.time_ns() // 1_000_000)
         if partitions < stored:
             raise PartitionCountError(
-                f"hub {name} has {stored} partitions, and partitions cannot be taken away: "
+                f"hub {name} has {stored} partitions, and partitions cannot be removed: "
                 f"start it with --partitions {stored}, or choose another data folder"
             )
         for number in range(stored, partitions):
@@ -185,7 +188,9 @@ class Namespace:
                 for number in range(partitions)
             ]
             if any(log.next_sequence for log in logs[stored:]):
-                raise CorruptLogError(f"{file} is lost or does not fit the folders beside it: restore it from a copy")
+                raise CorruptLogError(
+                    f"{file} is missing or does not match the folders beside it: restore it from a copy"
+                )
             if stored != partitions:
                 content = {"name": name, "created_at_ms": created_at, "partitions": partitions}
                 replace_file(file, json.dumps(content).encode())
@@ -193,7 +198,7 @@ class Namespace:
         return Hub(name, created_at, [Partition(number, log) for number, log in enumerate(logs)])
 
     async def recreate(self, name: str) -> None:
-        """Delete a hub with everything in it and make it anew, as an operator in a portal would."""
+        """Delete a hub with its events and create it again, like an operator in the Azure portal."""
         hub = self._hubs.pop(name.lower())
         for partition in hub.partitions:
             await partition.flush()
@@ -201,15 +206,15 @@ class Namespace:
         shutil.rmtree(self._data / name.lower())
         self.open([hub.name], len(hub.partitions))
 
-    async def keep(self, retention: Retention, every: float = 60.0) -> None:
-        """Apply the retention now and ``every`` seconds; runs until cancelled."""
+    async def enforce_retention(self, retention: Retention, every: float = 60.0) -> None:
+        """Apply the retention now and then every ``every`` seconds; runs until cancelled."""
         while True:
             before = time.time_ns() // 1_000_000 - retention.time // timedelta(milliseconds=1)
             for partition in self.partitions:
                 try:
                     await partition.expire(before, retention.max_bytes)
                 except OSError:
-                    _logger.exception("old events cannot be dropped; trying again later")
+                    _logger.exception("expired events cannot be deleted; retrying later")
             await asyncio.sleep(every)
 
     async def flush(self) -> None:
@@ -218,14 +223,14 @@ class Namespace:
             await partition.flush()
 
     def close(self) -> None:
-        """Close all files and let go of the folder."""
+        """Close all files and unlock the folder."""
         for partition in self.partitions:
             partition.close()
         self._lock_file.close()
 
 
 def open_namespace(data: Path, hubs: Iterable[str], partitions: int, *, segment_bytes: int) -> Namespace:
-    """Lock a data folder and open hubs in it. Raises a :class:`HubError` for whatever stands in the way."""
+    """Lock a data folder and open hubs in it. Raises :class:`HubError`."""
     try:
         with contextlib.ExitStack() as undo:
             namespace = undo.enter_context(contextlib.closing(Namespace(data, segment_bytes=segment_bytes)))
@@ -248,7 +253,7 @@ def _read_hub_file(file: Path) -> tuple[int, int]:
 
 
 def _lock(data: Path) -> BinaryIO:
-    """Lock the folder for as long as the returned file stays open; the process's end, however sudden, unlocks it."""
+    """Lock the folder while the returned file is open; the end of the process, even a crash, unlocks it."""
     file = (data / _LOCK_FILE).open("a+b")
     if sys.platform != "win32":
         import fcntl

@@ -1,7 +1,7 @@
-"""What a client can attach to: a hub to send to, a partition to receive from, and the request/response nodes.
+"""Links: senders to a hub, receivers from a partition, and the request/response nodes.
 
-A link is made by :func:`open_link` from the address in the client's attach; the session it belongs to hands it the
-transfers and flows, and takes the frames it wants to send.
+A link is made by :func:`open_link` from the address in the client's attach; its session passes it transfers and flows,
+and sends its frames.
 
 Not here: frames on sockets and the state of sessions (``connection``), storage (``hub``, ``log``).
 """
@@ -19,12 +19,14 @@ from functools import partial
 from itertools import count
 from typing import Protocol
 
-from patient_flow.local_hub import codec, protocol
+from patient_flow.local_hub import codec, messages, protocol
 from patient_flow.local_hub.codec import MalformedError
 from patient_flow.local_hub.errors import HubError
 from patient_flow.local_hub.hub import Hub, Namespace, Partition
-from patient_flow.local_hub.log import Coordinate, Cursor
-from patient_flow.local_hub.protocol import AmqpError, Attach, Performative, Position, Request
+from patient_flow.local_hub.log import Cursor
+from patient_flow.local_hub.messages import Request
+from patient_flow.local_hub.protocol import AmqpError, Attach, Performative, Position
+from patient_flow.local_hub.segments import Coordinate
 
 _CREDIT = 1000
 _EVENTS_PER_WRITE = 256
@@ -34,70 +36,70 @@ _logger = logging.getLogger(__name__)
 
 
 class Session(Protocol):
-    """What a link needs of its session."""
+    """The interface of a session for its links."""
 
     def send(self, body: bytes) -> None:
         """Send a performative."""
 
     def grant(self, handle: int, delivery_count: int, credit: int) -> None:
-        """Let the client send ``credit`` deliveries beyond ``delivery_count``."""
+        """Grant the client ``credit`` deliveries beyond ``delivery_count``."""
 
     def transfers(self, handle: int, payload: bytes) -> list[bytes] | None:
-        """Frames of a delivery, None while the window of the session is too small for them."""
+        """Frames of a delivery, None while they exceed the window of the session."""
 
     def send_transfers(self, frames: list[bytes]) -> None:
         """Send frames that :meth:`transfers` made."""
 
     def can_write(self) -> bool:
-        """False while the socket is full; the session calls :meth:`Link.resume` when it is not any more."""
+        """False while the write buffer is full; the session calls :meth:`Link.resume` when it has room."""
 
-    def hold(self, size: int) -> None:
-        """Count ``size`` received bytes as not yet stored (negative: as stored)."""
+    def count_unstored(self, size: int) -> None:
+        """Add ``size`` received bytes that are not stored yet (negative: stored)."""
 
     def fail(self, handle: int, error: AmqpError) -> None:
         """Detach the link with an error."""
 
     def replier(self, node: str) -> Replies | None:
-        """The link that takes the replies of a request/response node to the client."""
+        """The link that sends the replies of a request/response node to the client."""
 
 
 @dataclass
 class Broker:
-    """What all connections share."""
+    """State shared by all connections."""
 
     namespace: Namespace
     owners: dict[tuple[Partition, str], list[Consumer]] = field(default_factory=lambda: defaultdict(list))
-    turns: count[int] = field(default_factory=count)
+    round_robin: count[int] = field(default_factory=count)
     credit_delay: float = 0.0
-    """Seconds by which a consumer's credit is ignored: a test's stand-in for a distant hub."""
+    """Seconds by which a consumer's credit is delayed: simulates the latency of a distant hub in tests."""
 
 
 class Link:
-    """Base of all links; does nothing with what it gets."""
+    """Base class of all links."""
 
     def __init__(self, session: Session, handle: int) -> None:
         self.session = session
         self.handle = handle
 
     def start(self) -> None:
-        """The client knows that the link is attached."""
+        """The attach has been sent to the client."""
 
     def on_transfer(self, transfer: Performative) -> None:
         """A transfer has arrived. Raises :class:`AmqpError` to detach the link."""
         raise AmqpError(protocol.NOT_ALLOWED, f"Handle {transfer.number(0)} does not receive.")
 
     def on_flow(self, flow: Performative) -> None:
-        """The client tells its state of the link."""
+        """The client reports its state of the link."""
 
     def resume(self) -> None:
-        """There is room again: in the socket, or in the window of the session."""
+        """There is room again in the write buffer or the session window."""
 
     def close(self) -> None:
-        """The link is gone."""
+        """The link is detached."""
 
 
 class _Inbound(Link, ABC):
-    """A link on which the hub receives: keeps the client in credit and puts multi-frame deliveries together."""
+    """A link on which the hub receives: grants credit and assembles multi-frame deliveries."""
 
     def __init__(self, session: Session, handle: int) -> None:
         super().__init__(session, handle)
@@ -106,11 +108,11 @@ class _Inbound(Link, ABC):
         self._first: Performative | None = None
 
     def start(self) -> None:
-        """Let the client send."""
+        """Grant the initial credit."""
         self.session.grant(self.handle, self._deliveries, _CREDIT)
 
     def on_transfer(self, transfer: Performative) -> None:
-        """Gather the transfers of a delivery."""
+        """Assemble the transfers of a delivery."""
         if self._first is None:
             self._first = transfer
         self._payload += transfer.payload
@@ -133,7 +135,7 @@ class _Inbound(Link, ABC):
 
 
 class Producer(_Inbound):
-    """A client sends events to a hub, or to one partition of it."""
+    """A link on which a client sends events to a hub, or to one of its partitions."""
 
     def __init__(self, session: Session, handle: int, choose: Callable[[bytes | None], Partition]) -> None:
         super().__init__(session, handle)
@@ -143,16 +145,16 @@ class Producer(_Inbound):
         """Store the events; the delivery is accepted once they are on disk."""
         number = first.number(1)
         try:
-            delivery = protocol.parse_delivery(payload, first.number(3, default=0))
+            delivery = messages.parse_delivery(payload, first.number(3, default=0))
         except MalformedError as error:
             self.session.send(protocol.rejected(number, AmqpError(protocol.DECODE_ERROR, str(error))))
             return
         stored = self._choose(delivery.key).publish(delivery.events)
-        self.session.hold(len(payload))
+        self.session.count_unstored(len(payload))
         stored.add_done_callback(partial(self._on_stored, number, settled, len(payload)))
 
     def _on_stored(self, delivery: int, settled: bool, size: int, stored: asyncio.Future[None]) -> None:
-        self.session.hold(-size)
+        self.session.count_unstored(-size)
         failure = stored.exception()
         if failure is not None:
             _logger.error("delivery rejected: %s", failure)
@@ -170,7 +172,7 @@ def _storage_error(failure: BaseException) -> AmqpError:
 
 
 class Consumer(Link):
-    """A client receives the events of a partition from a position on, as far as credit and window allow."""
+    """A link on which a client receives a partition's events from a position on, within credit and window."""
 
     def __init__(self, session: Session, handle: int, broker: Broker, partition: Partition, attach: Attach) -> None:
         super().__init__(session, handle)
@@ -184,18 +186,18 @@ class Consumer(Link):
         self._sent = 0
 
     def start(self) -> None:
-        """Listen for new events."""
+        """Subscribe to new events."""
         self._partition.readers.add(self.resume)
 
-    def take_over(self) -> None:
-        """Become a receiver of the consumer group; a higher or equal epoch detaches those who were.
+    def claim(self) -> None:
+        """Become a receiver of the consumer group; a higher or equal epoch detaches the present receivers.
 
-        Raises :class:`AmqpError` when a receiver with a higher epoch is there.
+        Raises :class:`AmqpError` when a receiver with a higher epoch is attached.
         """
-        held = max((owner.epoch for owner in self._owners if owner.epoch is not None), default=None)
-        if held is not None and (self.epoch is None or self.epoch < held):
+        current = max((owner.epoch for owner in self._owners if owner.epoch is not None), default=None)
+        if current is not None and (self.epoch is None or self.epoch < current):
             raise AmqpError(
-                protocol.LINK_STOLEN, f"Receiver with epoch {self.epoch} is refused: one with epoch {held} exists."
+                protocol.LINK_STOLEN, f"Receiver with epoch {self.epoch} is refused: one with epoch {current} exists."
             )
         if self.epoch is not None:
             for owner in tuple(self._owners):
@@ -204,7 +206,7 @@ class Consumer(Link):
         self._owners.append(self)
 
     def on_flow(self, flow: Performative) -> None:
-        """Take the credit that the client grants."""
+        """Apply the credit that the client grants."""
         credit_until = flow.number(5, default=0) + flow.number(6, default=0)
         if self._broker.credit_delay:
             asyncio.get_running_loop().call_later(self._broker.credit_delay, self._grant, credit_until)
@@ -216,7 +218,7 @@ class Consumer(Link):
         self.resume()
 
     def resume(self) -> None:
-        """Send what credit, window and socket allow."""
+        """Send as many events as credit, window and write buffer allow."""
         try:
             while self._sent < self._credit_until and self.session.can_write():
                 frames = self._next_frames()
@@ -242,7 +244,7 @@ class Consumer(Link):
         return frames
 
     def close(self) -> None:
-        """Send no more, and let go of the consumer group."""
+        """Stop sending and leave the consumer group."""
         self._credit_until = 0
         self._partition.readers.discard(self.resume)
         if self in self._owners:
@@ -250,7 +252,7 @@ class Consumer(Link):
 
 
 def _first_sequence(partition: Partition, position: Position) -> int:
-    """Sequence number of the first event that a consumer wants. Raises :class:`AmqpError` for a senseless position."""
+    """Sequence number of a consumer's first event. Raises :class:`AmqpError` for an invalid position."""
     log = partition.log
     if position.value == "@latest":
         return log.next_sequence
@@ -263,7 +265,7 @@ def _first_sequence(partition: Partition, position: Position) -> int:
         return log.seek("time", value - position.inclusive)
     by: Coordinate = "sequence" if position.by == "sequence" else "offset"
     name, newest = ("sequence number", log.last.sequence) if by == "sequence" else ("offset", log.last.offset)
-    # one past the newest is where an exclusive position on the newest points to: the next event to come
+    # an exclusive position on the newest event denotes the next event
     if value - position.inclusive > newest:
         raise AmqpError(
             protocol.ARGUMENT_ERROR,
@@ -273,19 +275,19 @@ def _first_sequence(partition: Partition, position: Position) -> int:
 
 
 class Replies(Link):
-    """Takes the replies of a request/response node to the client."""
+    """Sends the replies of a request/response node to the client."""
 
     def __init__(self, session: Session, handle: int, node: str) -> None:
         super().__init__(session, handle)
         self.node = node
 
     def reply(self, message: bytes) -> None:
-        """Send a reply; these few need no credit."""
+        """Send a reply, without waiting for credit."""
         self.session.send_transfers(self.session.transfers(self.handle, message) or [])
 
 
 class Requests(_Inbound):
-    """Takes the requests to a request/response node: tokens (all are good) and properties."""
+    """Receives the requests to a request/response node: tokens (all are accepted) and properties."""
 
     def __init__(self, session: Session, handle: int, node: str, namespace: Namespace) -> None:
         super().__init__(session, handle)
@@ -294,14 +296,14 @@ class Requests(_Inbound):
 
     def on_delivery(self, first: Performative, settled: bool, payload: bytes) -> None:
         """Answer a request."""
-        request = protocol.parse_request(payload)
+        request = messages.parse_request(payload)
         if not settled:
             self.session.send(protocol.accepted(first.number(1)))
         replier = self.session.replier(self._node)
         if replier is None:
-            raise AmqpError(protocol.NOT_ALLOWED, f"No link takes replies from {self._node}.")
+            raise AmqpError(protocol.NOT_ALLOWED, f"No link receives replies from {self._node}.")
         if self._node == "$cbs":
-            replier.reply(protocol.reply(request, 202, "Accepted"))
+            replier.reply(messages.reply(request, 202, "Accepted"))
         else:
             replier.reply(_properties(self._namespace, request))
 
@@ -309,13 +311,13 @@ class Requests(_Inbound):
 def _properties(namespace: Namespace, request: Request) -> bytes:
     hub = namespace.hub(request.text("name"))
     if hub is None:
-        return protocol.reply(request, 404, f"The hub '{request.text('name')}' could not be found.")
+        return messages.reply(request, 404, f"The hub '{request.text('name')}' could not be found.")
     if request.text("type") == "com.microsoft:eventhub":
-        return protocol.reply(request, 200, "OK", _hub_properties(hub))
+        return messages.reply(request, 200, "OK", _hub_properties(hub))
     partition = hub.partition(request.text("partition"))
     if request.text("type") != "com.microsoft:partition" or partition is None:
-        return protocol.reply(request, 400, _no_partition(hub, request.text("partition")))
-    return protocol.reply(request, 200, "OK", _partition_properties(hub, partition))
+        return messages.reply(request, 400, _no_partition(hub, request.text("partition")))
+    return messages.reply(request, 200, "OK", _partition_properties(hub, partition))
 
 
 def _hub_properties(hub: Hub) -> dict[str, bytes]:
@@ -356,15 +358,15 @@ def open_link(broker: Broker, session: Session, attach: Attach) -> Link:
     path = [part.lower() if index % 2 else part for index, part in enumerate(address)]
     match path:
         case [_] if not attach.client_receives:
-            return Producer(session, attach.handle, lambda key: hub.route(key, next(broker.turns)))
+            return Producer(session, attach.handle, lambda key: hub.route(key, next(broker.round_robin)))
         case [_, "partitions", partition_id] if not attach.client_receives:
             partition = _partition(hub, partition_id)
             return Producer(session, attach.handle, lambda _key: partition)
         case [_, "consumergroups", _, "partitions", partition_id] if attach.client_receives:
             consumer = Consumer(session, attach.handle, broker, _partition(hub, partition_id), attach)
-            consumer.take_over()
+            consumer.claim()
             return consumer
-    raise AmqpError(protocol.NOT_FOUND, f"There is nothing at '{'/'.join(address)}'.")
+    raise AmqpError(protocol.NOT_FOUND, f"There is no node at '{'/'.join(address)}'.")
 
 
 def _partition(hub: Hub, partition_id: str) -> Partition:

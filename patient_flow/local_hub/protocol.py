@@ -1,15 +1,14 @@
-"""The Event Hubs dialect of AMQP 1.0: frames, performatives, messages and error conditions. Pure functions.
+"""The Event Hubs dialect of AMQP 1.0: frames, performatives and error conditions. Pure functions.
 
 The ``azure-eventhub`` client reads performatives by position, so every field of every performative is sent, trailing
 nulls included, although AMQP allows leaving them out.
 
-Not here: connections and their state (``connection``), what an address stands for (``links``).
+Not here: messages (``messages``), connections and their state (``connection``), addresses (``links``).
 """
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -27,10 +26,6 @@ SASL_MECHANISMS, SASL_INIT, SASL_OUTCOME = 0x40, 0x41, 0x44
 OPEN, BEGIN, ATTACH, FLOW, TRANSFER = 0x10, 0x11, 0x12, 0x13, 0x14
 DISPOSITION, DETACH, END, CLOSE = 0x15, 0x16, 0x17, 0x18
 _ERROR, _ACCEPTED, _REJECTED, _SOURCE, _TARGET = 0x1D, 0x24, 0x25, 0x28, 0x29
-
-HEADER, DELIVERY_ANNOTATIONS, MESSAGE_ANNOTATIONS, PROPERTIES = 0x70, 0x71, 0x72, 0x73
-APPLICATION_PROPERTIES, DATA, AMQP_VALUE, FOOTER = 0x74, 0x75, 0x77, 0x78
-BATCH_FORMAT = 0x80013700
 
 INTERNAL_ERROR = "amqp:internal-error"
 NOT_FOUND = "amqp:not-found"
@@ -52,7 +47,7 @@ _EPOCH = "com.microsoft:epoch"
 
 
 class AmqpError(Exception):
-    """Something that the client gets to see, as the reason for which a link, a session or a connection ends."""
+    """An error for the client: the reason for which a link, a session or a connection ends."""
 
     def __init__(self, condition: str, description: str) -> None:
         super().__init__(description)
@@ -60,7 +55,7 @@ class AmqpError(Exception):
         self.description = description
 
     def encoded(self) -> bytes:
-        """The AMQP error; with all three elements, which the client needs in a close."""
+        """The encoded AMQP error, with all three elements: the client requires them in a close."""
         return codec.described(
             _ERROR, codec.list_of(codec.symbol(self.condition), codec.string(self.description), codec.map_of())
         )
@@ -81,11 +76,11 @@ class Performative(NamedTuple):
         return codec.decode(self.fields[index])[0] if index < len(self.fields) else None
 
     def raw(self, index: int) -> bytes:
-        """The field as it was sent."""
+        """The encoded field."""
         return self.fields[index] if index < len(self.fields) else NULL
 
     def number(self, index: int, default: int | None = None) -> int:
-        """The field as a uint. Raises :class:`MalformedError` when it is none, or is missing without a default."""
+        """The field as a uint. Raises :class:`MalformedError` for another type or a missing required field."""
         value = self.get(index)
         if value is None and default is not None:
             return default
@@ -99,14 +94,14 @@ class Performative(NamedTuple):
 
 
 def parse_performative(body: bytes) -> Performative:
-    """Take the body of a frame apart. Raises :class:`MalformedError`."""
-    code, at = _descriptor(body, 0)
+    """Parse the body of a frame. Raises :class:`MalformedError`."""
+    code, at = codec.descriptor(body, 0)
     fields, end = codec.elements(body, at)
     return Performative(code, fields, body[end:])
 
 
 def frame(channel: int, body: bytes, kind: int = AMQP_FRAME) -> bytes:
-    """A frame around a performative and its payload."""
+    """Encode a frame with a performative and its payload."""
     return struct.pack(">IBBH", len(body) + 8, 2, kind, channel) + body
 
 
@@ -115,12 +110,12 @@ def _performative(code: int, *fields: bytes) -> bytes:
 
 
 def sasl_mechanisms() -> bytes:
-    """Anyone may come in: the hub listens on the loopback address only."""
+    """SASL mechanisms: anonymous access, because the hub listens on the loopback address only."""
     return _performative(SASL_MECHANISMS, codec.list_of(codec.symbol("ANONYMOUS")))
 
 
 def sasl_outcome() -> bytes:
-    """Welcome."""
+    """SASL outcome: authenticated."""
     return _performative(SASL_OUTCOME, codec.ubyte(0), NULL)
 
 
@@ -144,7 +139,7 @@ def flow(next_incoming: int, next_outgoing: int, link: tuple[int, int, int] | No
 
 
 def accepted(delivery: int) -> bytes:
-    """Disposition of a delivery that is safely stored."""
+    """Disposition of a delivery that is stored on disk."""
     return _disposition(delivery, codec.described(_ACCEPTED, codec.list_of()))
 
 
@@ -173,7 +168,7 @@ def close(error: AmqpError | None = None) -> bytes:
     return _performative(CLOSE, error.encoded() if error else NULL)
 
 
-# A transfer of fixed size, because it is sent once per event: handle, delivery-id, tag, message-format 0, settled,
+# A transfer of fixed size, encoded once per event: handle, delivery-id, tag, message-format 0, settled,
 # more, and five nulls.
 _TRANSFER = struct.Struct(">6s BI BI 2sI B B B 5s")
 _TRANSFER_FRAME = struct.Struct(">IBBH")
@@ -200,7 +195,7 @@ def transfer(channel: int, handle: int, delivery: int, payload: bytes, *, more: 
 
 
 class Position(NamedTuple):
-    """Where a consumer wants to start: ``by`` is ``sequence``, ``offset`` or ``time``; -1 and @latest are offsets."""
+    """Starting position of a consumer: ``by`` is ``sequence``, ``offset`` or ``time``; -1 and @latest are offsets."""
 
     by: str
     value: str
@@ -251,7 +246,7 @@ class Attach:
         """The hub's side of the link: source and target echoed, roles swapped."""
         name, handle, source, target = (self.fields.raw(index) for index in (0, 1, 5, 6))
         role = codec.boolean(not self.client_receives)
-        # the client drops a link on which it receives unless the initial delivery-count is a number
+        # the client closes a receiving link whose initial delivery-count is not a number
         initial_count = codec.uint(0) if self.client_receives else NULL
         settle_modes = [codec.ubyte(2), codec.ubyte(0)]
         size = codec.ulong(MAX_MESSAGE_SIZE)
@@ -264,9 +259,9 @@ class Attach:
         raw = self.fields.raw(5 if self.client_receives else 6)
         if raw == NULL:
             return []
-        code, at = _descriptor(raw, 0)
+        code, at = codec.descriptor(raw, 0)
         if code != (_SOURCE if self.client_receives else _TARGET):
-            raise MalformedError("an attach with something else for a source or a target")
+            raise MalformedError("an attach with an invalid source or target")
         return codec.elements(raw, at)[0]
 
 
@@ -278,141 +273,4 @@ def _parse_selector(selector: object) -> Position:
         case [name, ">" | ">=" as operator, value] if name.removeprefix("amqp.annotation.") in _SELECTED:
             by = _SELECTED[name.removeprefix("amqp.annotation.")]
             return Position(by, value.strip("'"), operator == ">=")
-    raise AmqpError(ARGUMENT_ERROR, f"The filter {selector!s} is not understood.")
-
-
-# --- messages
-
-
-_SEQUENCE_NUMBER = codec.symbol("x-opt-sequence-number")
-_OFFSET = codec.symbol("x-opt-offset")
-_ENQUEUED_TIME = codec.symbol("x-opt-enqueued-time")
-_PARTITION_KEY = codec.symbol("x-opt-partition-key")
-# set by the hub alone: an event that is published a second time must not carry them twice
-_BROKER_KEYS = frozenset((_SEQUENCE_NUMBER, _OFFSET, _ENQUEUED_TIME))
-
-
-@dataclass(frozen=True, slots=True)
-class EventDraft:
-    """An event on its way into the log: everything but its coordinates."""
-
-    header: bytes
-    annotations: tuple[bytes, ...]
-    rest: bytes
-
-    def __call__(self, sequence: int, offset: int, enqueued_at: int) -> bytes:
-        """The message as consumers will get it, byte for byte."""
-        annotations = codec.map_of(
-            *(_SEQUENCE_NUMBER, codec.long(sequence)),
-            *(_OFFSET, codec.string(str(offset))),
-            *(_ENQUEUED_TIME, codec.timestamp(enqueued_at)),
-            *self.annotations,
-        )
-        return self.header + codec.described(MESSAGE_ANNOTATIONS, annotations) + self.rest
-
-
-class Delivery(NamedTuple):
-    """What a producer sent at once: events for one partition, which the key (if any) decides."""
-
-    key: bytes | None
-    events: list[EventDraft]
-
-
-def parse_delivery(payload: bytes, message_format: int) -> Delivery:
-    """Take a delivery apart. Raises :class:`MalformedError`."""
-    draft = _parse_event(payload)
-    key = _partition_key(draft.annotations)
-    if message_format != BATCH_FORMAT:
-        return Delivery(key, [draft])
-    inner = [codec.decode(value)[0] for code, value in _sections(payload) if code == DATA]
-    events = [_parse_event(event, key) for event in inner if isinstance(event, bytes)]
-    if not events or len(events) != len(inner):
-        raise MalformedError("a batch without events, or with something else in it")
-    return Delivery(key, events)
-
-
-def _parse_event(message: bytes, key: bytes | None = None) -> EventDraft:
-    header = b""
-    annotations: list[bytes] = []
-    rest: list[bytes] = []
-    for code, value in _sections(message):
-        if code == HEADER:
-            header = codec.described(code, value)
-        elif code == MESSAGE_ANNOTATIONS:
-            pairs = codec.elements(value)[0]
-            for name, content in zip(pairs[::2], pairs[1::2], strict=False):
-                if name not in _BROKER_KEYS:
-                    annotations += (name, content)
-        elif code != DELIVERY_ANNOTATIONS:
-            rest.append(codec.described(code, value))
-    if key is not None and _partition_key(annotations) is None:
-        annotations += (_PARTITION_KEY, key)
-    return EventDraft(header, tuple(annotations), b"".join(rest))
-
-
-def _partition_key(annotations: list[bytes] | tuple[bytes, ...]) -> bytes | None:
-    """The partition key as it was encoded."""
-    return dict(zip(annotations[::2], annotations[1::2], strict=True)).get(_PARTITION_KEY)
-
-
-def _sections(message: bytes) -> Iterator[tuple[int, bytes]]:
-    """Code and encoded value of each section of a message."""
-    at = 0
-    while at < len(message):
-        code, start = _descriptor(message, at)
-        if not HEADER <= code <= FOOTER:
-            raise MalformedError(f"0x{code:02x} is no section of a message")
-        at = codec.skip(message, start)
-        yield code, message[start:at]
-
-
-def _descriptor(data: bytes, at: int) -> tuple[int, int]:
-    """Numeric descriptor at ``at``, and where its value starts."""
-    if data[at : at + 1] != b"\x00":
-        raise MalformedError("a described value is missing")
-    code, start = codec.decode(data, at + 1)
-    if not isinstance(code, int):
-        raise MalformedError("a descriptor is not a number")
-    return code, start
-
-
-# --- requests and replies
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """A message to ``$cbs`` or ``$management``."""
-
-    message_id: bytes
-    properties: Mapping[object, object]
-
-    def text(self, name: str) -> str:
-        """An application property as text; empty when it is missing."""
-        value = self.properties.get(name)
-        return value if isinstance(value, str) else ""
-
-
-def parse_request(payload: bytes) -> Request:
-    """Raises :class:`MalformedError`."""
-    message_id = NULL
-    properties: object = {}
-    for code, value in _sections(payload):
-        if code == PROPERTIES:
-            message_id = next(iter(codec.elements(value)[0]), NULL)
-        elif code == APPLICATION_PROPERTIES:
-            properties = codec.decode(value)[0]
-    return Request(message_id, properties if isinstance(properties, dict) else {})
-
-
-def reply(request: Request, status: int, description: str, result: Mapping[str, bytes] | None = None) -> bytes:
-    """The answer to a request; ``result`` maps names to encoded values."""
-    outcome = [codec.string("status-code"), codec.int32(status)]
-    # under the second name because that is the one the client looks for
-    for name in ("status-description", "statusDescription"):
-        outcome += [codec.string(name), codec.string(description)]
-    body = [part for name, value in (result or {}).items() for part in (codec.string(name), value)]
-    return (
-        codec.described(PROPERTIES, codec.list_of(*[NULL] * 5, request.message_id))
-        + codec.described(APPLICATION_PROPERTIES, codec.map_of(*outcome))
-        + codec.described(AMQP_VALUE, codec.map_of(*body))
-    )
+    raise AmqpError(ARGUMENT_ERROR, f"The filter {selector!s} is not supported.")

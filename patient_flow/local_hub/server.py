@@ -1,6 +1,6 @@
 """The hub as a server on the loopback address: start, serve, stop.
 
-Not here: what is said on a connection (``connection``), the command line.
+Not here: the protocol on a connection (``connection``), the command line.
 """
 
 from __future__ import annotations
@@ -24,24 +24,24 @@ from patient_flow.settings import local_hub_connection
 
 HOST = "127.0.0.1"
 
-_GOODBYE_SECONDS = 1.0
+_CLOSE_TIMEOUT = 1.0
 
 
 class Server:
-    """A namespace that accepts connections. Make it with :meth:`start`, end it with :meth:`stop`."""
+    """A namespace that accepts connections. Create it with :meth:`start`, end it with :meth:`stop`."""
 
     def __init__(
-        self, broker: Broker, connections: set[Connection], listener: asyncio.Server, keeper: asyncio.Task[None]
+        self, broker: Broker, connections: set[Connection], listener: asyncio.Server, retention_task: asyncio.Task[None]
     ) -> None:
         self.broker = broker
         self.port: int = listener.sockets[0].getsockname()[1]
         self._connections = connections
         self._listener = listener
-        self._keeper = keeper
+        self._retention_task = retention_task
 
     @classmethod
     async def start(cls, namespace: Namespace, port: int, retention: Retention) -> Server:
-        """Listen on ``port`` of the loopback address; 0 takes any free one. Raises :class:`PortTakenError`."""
+        """Listen on ``port`` of the loopback address; 0 selects any free port. Raises :class:`PortTakenError`."""
         broker = Broker(namespace)
         connections: set[Connection] = set()
         loop = asyncio.get_running_loop()
@@ -51,29 +51,29 @@ class Server:
             if error.errno not in (errno.EADDRINUSE, errno.EACCES):
                 raise
             raise PortTakenError(
-                f"port {port} cannot be had on {HOST}: stop the program that uses it, or choose another with --port"
+                f"port {port} is not available on {HOST}: stop the program that uses it, or choose another with --port"
             ) from None
-        return cls(broker, connections, listener, loop.create_task(namespace.keep(retention)))
+        return cls(broker, connections, listener, loop.create_task(namespace.enforce_retention(retention)))
 
     async def stop(self) -> None:
-        """Take no more connections, store what has arrived, say goodbye to the clients."""
+        """Stop accepting connections, store everything received, close the connections."""
         self._listener.close()
-        self._keeper.cancel()
+        self._retention_task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
-            await self._keeper
+            await self._retention_task
         for connection in self._connections:
             connection.stop_reading()
         await self.broker.namespace.flush()
         for connection in tuple(self._connections):
             connection.close(AmqpError(protocol.CONNECTION_FORCED, "The hub is being stopped."))
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_GOODBYE_SECONDS):
+            async with asyncio.timeout(_CLOSE_TIMEOUT):
                 while self._connections:
                     await asyncio.sleep(0.01)
         self.abort_connections()
 
     def abort_connections(self) -> None:
-        """Drop all connections without a word."""
+        """Drop all connections without a close frame."""
         for connection in tuple(self._connections):
             connection.abort()
 
@@ -91,13 +91,13 @@ def serve(
 ) -> None:
     """Serve hubs from a data folder until SIGINT or SIGTERM, then store everything and return.
 
-    ``on_ready`` gets the connection string once connections are accepted. Port 0 takes any free port. Raises a
-    :class:`patient_flow.local_hub.errors.HubError` with a one-line message for what the operator can fix.
+    ``on_ready`` receives the connection string once connections are accepted. Port 0 selects any free port. Raises a
+    :class:`patient_flow.local_hub.errors.HubError` with a one-line message for the operator.
     """
-    kept = Retention(retention, max_partition_bytes)
+    limits = Retention(retention, max_partition_bytes)
     namespace = open_namespace(data, hubs, partitions, segment_bytes=segment_bytes)
     with contextlib.closing(namespace), contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(_serve(namespace, port, kept, on_ready))
+        asyncio.run(_serve(namespace, port, limits, on_ready))
 
 
 async def _serve(namespace: Namespace, port: int, retention: Retention, on_ready: Callable[[str], None]) -> None:

@@ -1,4 +1,4 @@
-"""A hub in a thread of the test's own process, with hooks for what a test cannot wait for.
+"""A hub in a thread of the test process, with hooks for events that a test cannot wait for.
 
 Not here: assertions, fixtures, clients.
 """
@@ -19,15 +19,15 @@ from patient_flow.local_hub.server import Server
 from patient_flow.settings import local_hub_connection
 
 _T = TypeVar("_T")
-_AFTER_EVERYTHING = 1 << 62  # milliseconds
+_END_OF_TIME = 1 << 62  # milliseconds
 _FOREVER = Retention(timedelta(days=365 * 100))
 
 
 class HubThread:
     """A local hub that serves from a background thread while the ``with`` block runs.
 
-    All methods are called from the test's thread and return when the thing is done. After :meth:`stop`, :meth:`start`
-    serves the same folder on the same port again, as after a restart of the hub's process.
+    All methods are called from the test's thread and return when the operation is complete. After :meth:`stop`,
+    :meth:`start` serves the same folder on the same port again, like after a restart of the hub's process.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class HubThread:
         return local_hub_connection(self.port)
 
     def start(self) -> None:
-        """Open the folder and listen. Raises what :func:`patient_flow.local_hub.server.serve` would."""
+        """Open the folder and listen. Raises like :func:`patient_flow.local_hub.server.serve`."""
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="local-hub", daemon=True)
         self._thread.start()
@@ -71,7 +71,7 @@ class HubThread:
         self.port = self._server.port
 
     def stop(self) -> None:
-        """Stop listening, close all connections and let go of the folder."""
+        """Stop listening, close all connections and unlock the folder."""
         if self._loop.is_closed():
             return
         self._call(self._server.stop())
@@ -79,23 +79,23 @@ class HubThread:
         self._end_loop()
 
     def abort_connections(self) -> None:
-        """Drop all connections, as a failing network would."""
+        """Drop all connections, like a network failure."""
         self._call(self._abort())
 
     def truncate(self, hub: str, partition: str) -> None:
-        """Drop all events of a partition, as if retention had overtaken every reader."""
+        """Delete all events of a partition, like retention that overtook every reader."""
         found = self._namespace.hub(hub)
-        kept = found.partition(partition) if found else None
-        if kept is None:
+        target = found.partition(partition) if found else None
+        if target is None:
             raise KeyError((hub, partition))
-        self._call(kept.expire(before=_AFTER_EVERYTHING))
+        self._call(target.expire(before=_END_OF_TIME))
 
     def recreate(self, hub: str) -> None:
-        """Delete a hub and make it anew: another ``created_at``, sequence numbers from 0. Drops all connections."""
+        """Delete a hub and create it again: another ``created_at``, sequence numbers from 0. Drops all connections."""
         self._call(self._recreate(hub))
 
     def delay_credit(self, seconds: float) -> None:
-        """Let consumers wait so long for each grant of credit, as they do for a distant hub."""
+        """Delay each grant of credit, like the latency of a distant hub."""
         self._server.broker.credit_delay = seconds
 
     async def _open(self) -> tuple[Namespace, Server]:
@@ -110,7 +110,7 @@ class HubThread:
         self._server.abort_connections()
 
     async def _recreate(self, hub: str) -> None:
-        self._server.abort_connections()  # first, for links to the old hub must not outlive it
+        self._server.abort_connections()  # first: links to the old hub must be closed
         await self._namespace.recreate(hub)
 
     def _call(self, coroutine: Coroutine[Any, Any, _T]) -> _T:

@@ -1,4 +1,4 @@
-"""The real clients, wrapped so that a test says what it sends and reads in one line."""
+"""The real clients behind one-line helpers for sending and receiving."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from patient_flow.local_hub import codec, protocol
+from patient_flow.local_hub import codec, messages, protocol
 from patient_flow.local_hub.codec import Described, MalformedError, Symbol
 
 Encoded = tuple[object, bytes]
@@ -83,11 +83,11 @@ def test_a_value_that_is_cut_off_is_malformed(encoded: Encoded, data: st.DataObj
 
 @given(st.binary(max_size=200) | st.binary(max_size=100).map(lambda tail: b"\x00\x53\x14\xd0" + tail))
 def test_no_bytes_do_more_than_raise_malformed_error(data: bytes) -> None:
-    for read in (codec.decode, codec.elements, protocol.parse_performative, protocol.parse_request):
+    for read in (codec.decode, codec.elements, protocol.parse_performative, messages.parse_request):
         with contextlib.suppress(MalformedError):
             read(data)
     with contextlib.suppress(MalformedError):
-        protocol.parse_delivery(data, protocol.BATCH_FORMAT)
+        messages.parse_delivery(data, messages.BATCH_FORMAT)
 
 
 def test_values_nested_without_end_are_malformed() -> None:

@@ -1,4 +1,4 @@
-"""Clients that do not keep to the protocol are told so, and disturb nobody else."""
+"""Protocol violations get an error, and do not affect other clients."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from patient_flow.local_hub import codec, protocol
+from patient_flow.local_hub import codec, messages, protocol
 from patient_flow.local_hub.codec import NULL
 from patient_flow.local_hub.testing import HubThread
 from patient_flow_tests.local_hub.clients import bodies, receive, send
@@ -22,7 +22,7 @@ BEGIN = codec.described(protocol.BEGIN, codec.list_of(NULL, codec.uint(0), codec
 
 
 class RawClient:
-    """A client that says what a test wants it to say."""
+    """A client that sends arbitrary bytes and performatives."""
 
     def __init__(self, connection: socket.socket) -> None:
         self._socket = connection
@@ -103,7 +103,7 @@ def condition(performative: protocol.Performative) -> object:
     return error.value[0]
 
 
-EVENT = codec.described(protocol.DATA, codec.binary(b"event"))
+EVENT = codec.described(messages.DATA, codec.binary(b"event"))
 
 
 @pytest.mark.parametrize(
@@ -142,7 +142,7 @@ def test_a_frame_before_open_closes_the_connection(hub: HubThread) -> None:
 
 @given(st.lists(st.binary(max_size=60), max_size=5))
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_no_bytes_disturb_the_other_clients(hub: HubThread, chunks: list[bytes]) -> None:
+def test_no_bytes_affect_the_other_clients(hub: HubThread, chunks: list[bytes]) -> None:
     with connected(hub) as bystander:
         with connected(hub) as client:
             client.send(*(b"\x00\x53\x12" + chunk if len(chunk) % 2 else chunk for chunk in chunks))
@@ -172,7 +172,7 @@ def test_a_wrong_handle_ends_the_session_only(hub: HubThread, performative: byte
         client.expect(protocol.ATTACH)
         client.expect(protocol.FLOW)
         assert condition(client.expect(protocol.END)) == expected
-        client.send(transfer(0, EVENT))  # may still be under way
+        client.send(transfer(0, EVENT))  # may arrive after the end
         client.send(BEGIN)
         client.expect(protocol.BEGIN)
 
@@ -203,7 +203,7 @@ def test_a_link_to_nothing_is_refused_with_a_reason(hub: HubThread, request_: by
         assert condition(client.expect(protocol.DETACH)) == expected
 
 
-def test_a_message_that_is_none_is_rejected_and_the_link_goes_on(hub: HubThread) -> None:
+def test_an_invalid_message_is_rejected_and_the_link_stays_attached(hub: HubThread) -> None:
     with connected(hub) as client:
         client.send(attach(0, "patient-flow/Partitions/0"))
         client.send(transfer(0, b"\xff\xff"), transfer(0, EVENT, delivery=1))
@@ -217,7 +217,7 @@ def test_a_message_that_is_none_is_rejected_and_the_link_goes_on(hub: HubThread)
     assert bodies(receive(hub.connection, 1)) == ["event"]
 
 
-def test_an_aborted_delivery_is_forgotten(hub: HubThread) -> None:
+def test_an_aborted_delivery_is_discarded(hub: HubThread) -> None:
     with connected(hub) as client:
         client.send(attach(0, "patient-flow/Partitions/0"))
         client.send(transfer(0, b"half of", more=True), transfer(0, b"", aborted=True), transfer(0, EVENT, delivery=1))

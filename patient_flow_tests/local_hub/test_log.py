@@ -1,4 +1,4 @@
-"""The log on disk: like a list that survives, except for what a crash tore off."""
+"""The log on disk behaves like a durable list, except for a record that a crash truncated."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from patient_flow.local_hub.errors import CorruptLogError
-from patient_flow.local_hub.log import Coordinate, Cursor, Draft, Last, PartitionLog
+from patient_flow.local_hub.log import Cursor, Draft, PartitionLog
+from patient_flow.local_hub.segments import Coordinate, LastEvent
 
 SEGMENT = 400
 
 
 class Clock:
-    """A clock that a test sets, in milliseconds."""
+    """A clock set by the test, in milliseconds."""
 
     now = 1_000
 
@@ -28,7 +29,7 @@ class Clock:
 
 
 def draft(body: str) -> Draft:
-    """An event that carries its coordinates."""
+    """An event whose body states its coordinates."""
     return lambda sequence, offset, enqueued_at: f"{sequence}|{offset}|{enqueued_at}|{body}".encode()
 
 
@@ -74,7 +75,7 @@ def test_events_come_back_in_order_with_gapless_numbers_and_rising_offsets(tmp_p
     assert len(list(tmp_path.glob("*.log"))) > 5
 
 
-def test_a_reopened_log_goes_on_where_it_ended(tmp_path: Path) -> None:
+def test_a_reopened_log_continues_where_it_ended(tmp_path: Path) -> None:
     clock = Clock()
     with opened(tmp_path, clock) as log:
         append(log, "a", "b")
@@ -90,7 +91,7 @@ def test_a_reopened_log_goes_on_where_it_ended(tmp_path: Path) -> None:
 def test_a_log_that_was_never_used_has_no_last_event(tmp_path: Path) -> None:
     with opened(tmp_path) as log:
         assert log.is_empty
-        assert log.last == Last(-1, -1, 0)
+        assert log.last == LastEvent(-1, -1, 0)
         assert (log.begin_sequence, log.next_sequence) == (0, 0)
 
 
@@ -139,7 +140,7 @@ def test_retention_by_size_keeps_the_newest(tmp_path: Path) -> None:
         assert log.begin_sequence > 0
 
 
-def test_a_reader_that_retention_overtakes_goes_on_at_the_oldest_event(tmp_path: Path) -> None:
+def test_a_reader_that_retention_overtakes_continues_at_the_oldest_event(tmp_path: Path) -> None:
     with opened(tmp_path) as log:
         for number in range(100):
             append(log, str(number))
@@ -182,7 +183,7 @@ def test_a_record_larger_than_one_read_is_read_whole(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kept", [1, 10, 31, 32, 40])
-def test_a_torn_tail_is_cut_off(tmp_path: Path, kept: int) -> None:
+def test_a_torn_last_record_is_truncated(tmp_path: Path, kept: int) -> None:
     with opened(tmp_path, segment_bytes=10_000) as log:
         append(log, "a", "b")
         size = log.size
@@ -196,7 +197,7 @@ def test_a_torn_tail_is_cut_off(tmp_path: Path, kept: int) -> None:
         assert [event[0] for event in read(log)] == ["0", "1", "2"]
 
 
-def test_a_tail_of_zeros_or_with_a_wrong_checksum_is_cut_off(tmp_path: Path) -> None:
+def test_a_tail_of_zeros_or_with_a_wrong_checksum_is_truncated(tmp_path: Path) -> None:
     for name, tail in {"zeros": b"\0" * 500, "garbled": None}.items():
         with opened(tmp_path / name, segment_bytes=10_000) as log:
             append(log, "a")
@@ -230,7 +231,7 @@ def test_damage_in_a_closed_segment_is_found_when_it_is_read(tmp_path: Path) -> 
         data[-1] ^= 0xFF
         oldest.write_bytes(data)
         cursor = Cursor(log, 0)
-        assert cursor.read()[0].endswith(b"|0")  # what is sound is still handed out
+        assert cursor.read()[0].endswith(b"|0")  # the records before the damage are returned
         with pytest.raises(CorruptLogError, match=oldest.name):
             cursor.read()
 
@@ -249,11 +250,11 @@ def test_a_lost_or_shortened_segment_is_found_at_the_start(tmp_path: Path) -> No
         PartitionLog.open(tmp_path)
     for file in tmp_path.glob("*.log"):
         file.unlink()
-    with pytest.raises(CorruptLogError, match="has lost its log files"):
+    with pytest.raises(CorruptLogError, match="contains no log file"):
         PartitionLog.open(tmp_path)
 
 
-def test_a_write_that_the_disk_refuses_leaves_the_log_as_it_was(tmp_path: Path) -> None:
+def test_a_failed_write_leaves_the_log_unchanged(tmp_path: Path) -> None:
     _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     with opened(tmp_path, segment_bytes=1 << 20) as log:
         append(log, "a")
@@ -271,13 +272,13 @@ def test_a_write_that_the_disk_refuses_leaves_the_log_as_it_was(tmp_path: Path) 
         assert bodies(log) == ["a", "c"]
 
 
-def test_a_new_segment_that_the_disk_refuses_is_made_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_new_segment_that_cannot_be_created_is_created_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
     with opened(tmp_path) as log:
         with monkeypatch.context() as patched:
-            patched.setattr("patient_flow.local_hub.log.replace_file", refuse)
+            patched.setattr("patient_flow.local_hub.segments.replace_file", refuse)
             append(log, "a" * SEGMENT)
             append(log, "b")
         assert len(list(tmp_path.glob("*.log"))) == 1

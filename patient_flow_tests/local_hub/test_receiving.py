@@ -139,7 +139,7 @@ def test_an_owner_level_takes_over_from_readers_without_one(hub: HubThread, stor
                     stolen.attach(2)
 
 
-def test_an_owner_that_has_closed_owns_nothing(hub: HubThread, stored: list[Any]) -> None:
+def test_a_closed_owner_no_longer_owns_the_partition(hub: HubThread, stored: list[Any]) -> None:
     with consumer(hub.connection) as client:
         with Reader(client, owner_level=5) as owner:
             owner.wait_for(10)
@@ -170,7 +170,9 @@ def test_retention_raises_the_beginning_and_keeps_the_end(hub: HubThread, stored
     assert found["is_empty"]
 
 
-def test_a_checkpoint_that_retention_has_overtaken_goes_on_at_the_beginning(hub: HubThread, stored: list[Any]) -> None:
+def test_a_checkpoint_that_retention_has_overtaken_continues_at_the_beginning(
+    hub: HubThread, stored: list[Any]
+) -> None:
     hub.truncate("patient-flow", "0")
     send(hub.connection, "a")
     for position in (stored[3].offset, 3, "-1", stored[0].enqueued_time):
@@ -217,14 +219,14 @@ def test_an_aborted_connection_is_reopened_without_loss(hub: HubThread) -> None:
 def test_a_damaged_segment_detaches_its_reader_only(tmp_path: Path) -> None:
     with HubThread(tmp_path, segment_bytes=1000) as hub:
         send(hub.connection, *[["x" * 1000]] * 3)
-        send(hub.connection, *[["sound"]] * 3, partition="1")
+        send(hub.connection, *[["intact"]] * 3, partition="1")
         damaged = min((tmp_path / "patient-flow" / "0").glob("*.log"))
         data = bytearray(damaged.read_bytes())
         data[-1] ^= 0xFF
         damaged.write_bytes(data)
-        with consumer(hub.connection) as client, Reader(client) as reader, Reader(client, "1") as sound:
-            sound.wait_for(3)
+        with consumer(hub.connection) as client, Reader(client) as reader, Reader(client, "1") as intact:
+            intact.wait_for(3)
             with pytest.raises(ConnectionLostError, match=damaged.name):
                 reader.attach(2)
             send(hub.connection, ["more"], partition="1")
-            assert bodies(sound.wait_for(4))[-1] == "more"
+            assert bodies(intact.wait_for(4))[-1] == "more"

@@ -17,7 +17,7 @@ from patient_flow_tests.local_hub.clients import bodies, producer, properties, r
 PARTITIONS = ("0", "1", "2", "3")
 
 
-def test_hub_properties_tell_name_partitions_and_age(hub: HubThread) -> None:
+def test_hub_properties_state_name_partitions_and_age(hub: HubThread) -> None:
     with producer(hub.connection) as client:
         found = client.get_eventhub_properties()
     assert found["eventhub_name"] == "patient-flow"
@@ -31,7 +31,7 @@ def test_an_unused_partition_is_empty_and_has_no_last_event(hub: HubThread) -> N
     assert (found["beginning_sequence_number"], found["last_enqueued_sequence_number"]) == (0, -1)
 
 
-def test_partition_properties_tell_the_newest_event(hub: HubThread) -> None:
+def test_partition_properties_state_the_newest_event(hub: HubThread) -> None:
     send(hub.connection, ["a", "b"], partition="2")
     found = properties(hub.connection, "2")
     newest = receive(hub.connection, 2, "2")[-1]
@@ -64,7 +64,7 @@ def test_events_of_one_key_share_a_partition_and_bring_the_key_back(hub: HubThre
     assert {event.partition_key for event in events} == {b"patient-7"}
 
 
-def test_deliveries_without_a_key_take_turns(hub: HubThread) -> None:
+def test_deliveries_without_a_key_are_distributed_round_robin(hub: HubThread) -> None:
     with producer(hub.connection) as client:
         for number in range(8):
             client.send_event(EventData(str(number)))
@@ -134,7 +134,7 @@ def fill(batch: EventDataBatch, size: int) -> int:
         count += 1
 
 
-def test_more_deliveries_than_the_first_credit_are_taken(hub: HubThread) -> None:
+def test_more_deliveries_than_the_initial_credit_are_accepted(hub: HubThread) -> None:
     with producer(hub.connection) as client:
         for number in range(1200):
             client.send_event(EventData(str(number)), partition_id="0")
