@@ -1,7 +1,11 @@
-"""What many tests share: the stack they run on, a hub in a thread, the shipped departments.
+"""Fixtures and options that many tests share: the stack they run on, a hub in a thread, the shipped departments.
 
-A test that uses ``stack``, or a fixture made from it, runs on each stack that ``--stack`` names (both, by default);
-``@pytest.mark.embedded_only("why")`` keeps it to the one of a single machine. How a stack is made: ``stacks``.
+``pytest`` runs what one machine needs in minutes: the embedded stack, without tests marked ``long``. ``pytest --all``
+adds the production stack, the long tests and the full number of Hypothesis examples. ``--stack`` and ``-m`` choose
+more precisely.
+
+A test that uses ``stack``, or a fixture made from it, runs once per chosen stack;
+``@pytest.mark.embedded_only("why")`` keeps it on the embedded one. How a stack is made: ``stacks``.
 """
 
 from __future__ import annotations
@@ -22,24 +26,41 @@ from patient_flow.local_hub.testing import HubThread
 from patient_flow.stores.hub import Hub
 from patient_flow.stores.lake.catalog import Lake
 from patient_flow.stores.reference import read_departments
+from patient_flow_tests import azure_client, examples
 from patient_flow_tests.stacks import EMBEDDED, STACKS, Embedded, Production, Servers, Stack
-
-settings.register_profile(
-    "patient_flow", deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
-)
-settings.load_profile("patient_flow")
 
 _RAN_ON = "stack"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """``--stack``."""
+    """``--all`` and ``--stack``."""
+    parser.addoption(
+        "--all", action="store_true", help="both stacks, the tests marked long, and every Hypothesis example"
+    )
     parser.addoption(
         "--stack",
         choices=(*STACKS, "both"),
-        default="both",
-        help="embedded: a folder and SQLite; production: Azurite and PostgreSQL (default: both)",
+        help="embedded: a folder and SQLite; production: Azurite and PostgreSQL (default: embedded, with --all both)",
     )
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Applies ``--all`` before test modules are imported, in xdist's workers too."""
+    runs_all = config.getoption("all")
+    if config.option.stack is None:
+        config.option.stack = "both" if runs_all else EMBEDDED
+    if not runs_all and not config.option.markexpr:
+        config.option.markexpr = "not long"
+    suppressed = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
+    settings.register_profile(
+        "patient_flow",
+        deadline=None,
+        suppress_health_check=suppressed,
+        max_examples=examples.EVERY if runs_all else examples.FEW,
+    )
+    settings.load_profile("patient_flow")
+    azure_client.poll_quickly()
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

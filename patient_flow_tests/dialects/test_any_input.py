@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from patient_flow.dialects import fhir, hl7
@@ -13,6 +13,7 @@ from patient_flow.dialects.mapping import parse_mappings
 from patient_flow.transforms import bodies
 from patient_flow_tests.dialects.builders import EXAMPLES, adt, example
 from patient_flow_tests.dialects.test_fhir import PATIENT, bundle, encounter
+from patient_flow_tests.examples import max_examples
 
 EVERYTHING = """
 [[mapping]]
@@ -75,7 +76,7 @@ def test_any_bytes(body: bytes) -> None:
 
 
 @given(st.sampled_from(MESSAGES), st.lists(st.tuples(st.integers(0, 200), st.binary(max_size=4)), max_size=6))
-@settings(max_examples=300)
+@max_examples(300)
 def test_any_damage_to_a_message(message: bytes, damages: list[tuple[int, bytes]]) -> None:
     for place, bytes_put_in in damages:
         message = message[:place] + bytes_put_in + message[place + len(bytes_put_in) :]
@@ -88,7 +89,7 @@ def test_any_heap_of_separators(text: str) -> None:
 
 
 @given(objects)
-@settings(max_examples=200)
+@max_examples(200)
 def test_any_json_object(value: dict[str, Any]) -> None:
     try_all(msgspec.json.encode(value))
     try_all(msgspec.json.encode({**value, "src": 1}))

@@ -45,7 +45,7 @@ from patient_flow_tests.stacks import Stack
 
 require_module("pysail", "uv sync --all-groups")
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 EMBEDDED_ONLY = pytest.mark.embedded_only(
     "that workers reach the lake's store and this process their results, others show"

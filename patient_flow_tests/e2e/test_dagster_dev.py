@@ -13,7 +13,7 @@ from patient_flow_tests.e2e.processes import Machine, Program
 from patient_flow_tests.e2e.visits import send, visits
 from patient_flow_tests.e2e.webserver import LOCATION, Webserver, wait_for
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 
 @contextmanager

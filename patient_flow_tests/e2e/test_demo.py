@@ -19,7 +19,7 @@ from patient_flow.simulator.run import Options, plan
 from patient_flow_tests.e2e.numbered import held
 from patient_flow_tests.e2e.processes import Machine, Program, free_port, micro_batch
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 DAYS, SPEED = 0.2, 300.0
 MICRO_BATCH = (

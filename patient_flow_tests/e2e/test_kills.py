@@ -33,7 +33,7 @@ from patient_flow_tests.e2e.warehouse import ask, stars
 
 HUB_KILLS = DRAIN_KILLS = 10
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 
 @pytest.mark.embedded_only("twenty kills a second or so apart: what it costs on the slower stack buys little")

@@ -18,7 +18,7 @@ from patient_flow_tests.e2e.processes import Machine
 from patient_flow_tests.e2e.visits import send, visits
 from patient_flow_tests.e2e.webserver import Webserver, wait_for
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 ASSETS = """{ assetNodes {
     assetKey { path } groupName description kinds opVersion owners { ... on TeamAssetOwner { team } }

@@ -17,7 +17,7 @@ from patient_flow.contracts.tables import (
 from patient_flow_tests.e2e.processes import Machine, Program, micro_batch
 from patient_flow_tests.e2e.visits import send, visits
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 LOST_THE_RACE = "another writer|another loader|somebody loaded first|stolen"
 """What a run may say that another overtook: it failed (exit code 1), wrote nothing by halves, and may be repeated."""

@@ -213,7 +213,7 @@ def test_an_administrator_changes_no_role_that_is_not_his_own() -> None:
     assert "ALTER ROLE" not in (DAGSTER / "roles.sql").read_text()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_sensor_asks_for_a_run_that_goes_through_the_queue_and_leaves_its_logs(
     production: Production, instance: dg.DagsterInstance, tmp_path: Path
 ) -> None:

@@ -47,7 +47,7 @@ print(commits, conflicts)
 """
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_two_processes_race_on_blob_storage_and_nothing_is_doubled(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

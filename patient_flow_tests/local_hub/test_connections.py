@@ -9,12 +9,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from patient_flow.local_hub import codec, messages, protocol
 from patient_flow.local_hub.codec import NULL
 from patient_flow.local_hub.testing import HubThread
+from patient_flow_tests.examples import max_examples
 from patient_flow_tests.local_hub.clients import bodies, receive, send
 
 OPEN = codec.described(protocol.OPEN, codec.list_of(codec.string("raw"), NULL, codec.uint(65536)))
@@ -141,7 +142,7 @@ def test_a_frame_before_open_closes_the_connection(hub: HubThread) -> None:
 
 
 @given(st.lists(st.binary(max_size=60), max_size=5))
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@max_examples(40)
 def test_no_bytes_affect_the_other_clients(hub: HubThread, chunks: list[bytes]) -> None:
     with connected(hub) as bystander:
         with connected(hub) as client:

@@ -9,12 +9,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from patient_flow.local_hub.errors import CorruptLogError
 from patient_flow.local_hub.log import Cursor, Draft, PartitionLog
 from patient_flow.local_hub.segments import Coordinate, LastEvent
+from patient_flow_tests.examples import max_examples
 
 SEGMENT = 400
 
@@ -297,7 +298,7 @@ _steps = st.one_of(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@max_examples(60)
 @given(st.lists(_steps, max_size=25))
 def test_any_history_reads_like_a_plain_list(
     tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[str, list[str] | int | None]]

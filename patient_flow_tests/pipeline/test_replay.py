@@ -19,6 +19,7 @@ from patient_flow.pipeline import gold, silver
 from patient_flow.stores.lake.catalog import Lake
 from patient_flow.transforms.read import ParserConfig
 from patient_flow_tests.builders import NOW, SECRET, ZONE, Body, contents, receive, snapshot
+from patient_flow_tests.examples import scaled
 from patient_flow_tests.scenarios import hospital_days
 from patient_flow_tests.stacks import Stack
 
@@ -129,7 +130,7 @@ def test_a_replay_leaves_the_quarantine_that_a_rebuild_would_make(stack: Stack, 
         silver.quarantine_events(lake, parser, now=NOW, run_id="test")
 
     # shrinking lakes takes minutes
-    @settings(max_examples=2 if stack.is_slow else 10, phases=(Phase.explicit, Phase.reuse, Phase.generate))
+    @settings(max_examples=2 if stack.is_slow else scaled(10), phases=(Phase.explicit, Phase.reuse, Phase.generate))
     @given(st.lists(bodies, min_size=3, max_size=8), st.data())
     def they_are_the_same(sent: list[Body], data: st.DataObject) -> None:
         partitions = [data.draw(st.integers(0, 1)) for _ in sent]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from hypothesis import given, settings
+from hypothesis import given
 
 from patient_flow.contracts.tables import SILVER_EVENTS
 from patient_flow_tests import oracle
 from patient_flow_tests.builders import Delivery
+from patient_flow_tests.examples import max_examples
 from patient_flow_tests.scenarios import hospital_days
 from patient_flow_tests.scenarios.agreement import assert_agreement, computed
 from patient_flow_tests.scenarios.hospital_days import DEPARTMENTS
@@ -22,7 +23,7 @@ def assert_the_transforms_agree(received: list[Delivery]) -> None:
     assert_agreement(frames, verdict, DEPARTMENTS)
 
 
-@settings(max_examples=40)
+@max_examples(40)
 @given(hospital_days.deliveries(hospital_days.consistent_days()))
 def test_every_stay_version_census_hour_and_measure_of_a_consistent_day_is_the_oracles(
     received: list[Delivery],
@@ -30,7 +31,7 @@ def test_every_stay_version_census_hour_and_measure_of_a_consistent_day_is_the_o
     assert_the_transforms_agree(received)
 
 
-@settings(max_examples=50)
+@max_examples(50)
 @given(hospital_days.deliveries(hospital_days.messy_days()))
 def test_contradictory_events_are_made_sense_of_as_the_oracle_does(received: list[Delivery]) -> None:
     assert_the_transforms_agree(received)

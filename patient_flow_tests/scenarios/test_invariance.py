@@ -48,6 +48,7 @@ from patient_flow_tests.builders import (
     run_step,
     snapshot,
 )
+from patient_flow_tests.examples import scaled
 from patient_flow_tests.scenarios import hospital_days
 from patient_flow_tests.scenarios.agreement import (
     assert_agreement,
@@ -122,7 +123,7 @@ def split(received: Sequence[Delivery], seed: int, number: int = 4) -> list[list
 
 def test_any_split_and_any_pace_of_the_partitions_ends_in_the_same_tables(stack: Stack) -> None:
     # shrinking lakes takes minutes
-    @settings(max_examples=2 if stack.is_slow else 5, phases=(Phase.explicit, Phase.reuse, Phase.generate))
+    @settings(max_examples=2 if stack.is_slow else scaled(5), phases=(Phase.explicit, Phase.reuse, Phase.generate))
     @given(st.data())
     def they_end_the_same(data: st.DataObject) -> None:
         day = data.draw(st.sampled_from((hospital_days.consistent_days(), hospital_days.messy_days(most_events=14))))

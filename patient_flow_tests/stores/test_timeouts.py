@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from patient_flow.stores import patience
+from patient_flow.stores import timeouts
 from patient_flow.stores.timeouts import CallTimedOut, call_with_timeout
 
 
@@ -73,7 +73,7 @@ def test_after_a_call_that_hung_ended_the_next_one_is_made(silent: Silent) -> No
 def test_a_call_that_hangs_for_ever_does_not_stand_in_the_way_for_ever(
     silent: Silent, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(patience, "ABANDONED_SECONDS", 0)
+    monkeypatch.setattr(timeouts, "ABANDONED_SECONDS", 0)
     with pytest.raises(CallTimedOut):
         call_with_timeout(0.05, silent.name, silent.ask)
     assert call_with_timeout(5, silent.name, lambda: 7) == 7

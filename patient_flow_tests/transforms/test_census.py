@@ -7,12 +7,13 @@ from typing import Any
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from patient_flow.contracts.tables import FACT_BED_CENSUS, FACT_PATIENT_FLOW
 from patient_flow.transforms import census, dimensions
 from patient_flow_tests.builders import at, department, department_list
+from patient_flow_tests.examples import max_examples
 
 NOON = datetime(2026, 3, 20, 12, tzinfo=UTC)
 LISTED = department_list(department(), department(staffed_beds=12, valid_from=NOON), department(department="Surgery"))
@@ -114,7 +115,7 @@ _times = st.tuples(_minutes, st.none() | _minutes).map(
 )
 
 
-@settings(max_examples=40)
+@max_examples(40)
 @given(st.lists(_times, max_size=6), st.lists(_times, max_size=6), st.integers(0, 60), st.integers(0, 30))
 def test_what_a_change_of_stays_does_to_the_census_is_the_difference(
     before: list[Times], after: list[Times], hour: int, later: int

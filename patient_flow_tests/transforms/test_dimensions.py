@@ -7,13 +7,14 @@ from typing import Any
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from patient_flow.health.keys import versions_chained
 from patient_flow.transforms import dimensions
 from patient_flow_tests import oracle
 from patient_flow_tests.builders import accepted, at, deliveries, department, department_list, event
+from patient_flow_tests.examples import max_examples
 from patient_flow_tests.scenarios import hospital_days
 from patient_flow_tests.scenarios.agreement import assert_agreement, computed
 from patient_flow_tests.scenarios.hospital_days import DEPARTMENTS
@@ -111,7 +112,7 @@ def assert_versions_are_sound(frame: pl.DataFrame, subject: list[str]) -> None:
         assert versions["is_current"].to_list() == [False] * (versions.height - 1) + [True]
 
 
-@settings(max_examples=30)
+@max_examples(30)
 @given(hospital_days.deliveries(hospital_days.messy_days()), st.randoms(use_true_random=False))
 def test_versions_of_any_patients_in_any_order_are_sound_and_the_oracles(received: list[Any], dice: Any) -> None:
     silver = accepted(received, DEPARTMENTS)
@@ -213,7 +214,7 @@ def test_a_moment_of_something_unknown_finds_the_unknown_member() -> None:
     assert found["department_key"].to_list() == [0]
 
 
-@settings(max_examples=100)
+@max_examples(100)
 @given(st.data())
 def test_events_after_a_moment_and_the_version_before_it_are_as_good_as_all_events(data: st.DataObject) -> None:
     """A micro-batch reads a patient's history only from the earliest event that it brings."""

@@ -11,12 +11,13 @@ from typing import Any, NamedTuple
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from patient_flow.transforms import visits
 from patient_flow_tests import oracle
 from patient_flow_tests.builders import Body, accepted, at, deliveries, event, snapshot
+from patient_flow_tests.examples import max_examples
 from patient_flow_tests.scenarios import hospital_days
 from patient_flow_tests.scenarios.hospital_days import DEPARTMENTS
 
@@ -154,7 +155,7 @@ def test_no_events_give_no_stays() -> None:
     assert visits.waiting(silver, visits.stays(silver)).is_empty()
 
 
-@settings(max_examples=25)
+@max_examples(25)
 @given(hospital_days.deliveries(hospital_days.messy_days()), st.randoms(use_true_random=False))
 def test_stays_of_a_visit_follow_each_other_and_never_end_before_they_begin(
     received: list[Any], dice: random.Random
