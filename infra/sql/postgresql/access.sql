@@ -21,26 +21,34 @@ CREATE TABLE "ReaderScope" (
 COMMENT ON TABLE "ReaderScope" IS 'Whose rows a user or role sees; NULL stands for all.';
 
 CREATE OR REPLACE FUNCTION visible_departments() RETURNS SETOF BIGINT
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path FROM CURRENT AS $$
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
     SELECT d.department_key
     FROM "DimDepartment" d
     JOIN "ReaderScope" s
         ON (s.hospital_id IS NULL OR s.hospital_id = d.hospital_id)
         AND (s.department IS NULL OR s.department = d.department)
-    JOIN pg_roles r ON r.rolname = s.principal_name
-    WHERE pg_has_role(session_user, r.oid, 'member')
-$$;
+    JOIN pg_catalog.pg_roles r ON r.rolname = s.principal_name
+    WHERE pg_catalog.pg_has_role(session_user, r.oid, 'member');
+END;
 
 CREATE OR REPLACE FUNCTION sees_everything() RETURNS BOOLEAN
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path FROM CURRENT AS $$
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
     SELECT EXISTS (
         SELECT 1
         FROM "ReaderScope" s
-        JOIN pg_roles r ON r.rolname = s.principal_name
+        JOIN pg_catalog.pg_roles r ON r.rolname = s.principal_name
         WHERE s.hospital_id IS NULL AND s.department IS NULL
-            AND pg_has_role(session_user, r.oid, 'member')
-    )
-$$;
+            AND pg_catalog.pg_has_role(session_user, r.oid, 'member')
+    );
+END;
+
+REVOKE ALL ON FUNCTION visible_departments(), sees_everything() FROM PUBLIC;
+
+GRANT EXECUTE ON FUNCTION visible_departments(), sees_everything() TO patient_flow_reader, patient_flow_dashboard;
+
+DO $$ BEGIN EXECUTE 'REVOKE CREATE ON SCHEMA ' || quote_ident(current_schema()) || ' FROM PUBLIC'; END $$;
 
 ALTER TABLE "FactPatientFlow" ENABLE ROW LEVEL SECURITY;
 

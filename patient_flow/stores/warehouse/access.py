@@ -47,20 +47,29 @@ def postgresql() -> list[str]:
         "    principal_name NAME NOT NULL,\n    hospital_id VARCHAR(64),\n    department VARCHAR(64)\n)",
         "COMMENT ON TABLE \"ReaderScope\" IS 'Whose rows a user or role sees; NULL stands for all.'",
         # They run with the owner's rights, so that nobody needs to read ReaderScope; asked once per query, not per row.
-        # Roles are looked up first: of a name that no role has any more, pg_has_role would make an error for everybody.
-        "CREATE OR REPLACE FUNCTION visible_departments() RETURNS SETOF BIGINT\n"
-        "LANGUAGE sql STABLE SECURITY DEFINER SET search_path FROM CURRENT AS $$\n"
-        '    SELECT d.department_key\n    FROM "DimDepartment" d\n    JOIN "ReaderScope" s\n'
-        "        ON (s.hospital_id IS NULL OR s.hospital_id = d.hospital_id)\n"
-        "        AND (s.department IS NULL OR s.department = d.department)\n"
-        "    JOIN pg_roles r ON r.rolname = s.principal_name\n"
-        "    WHERE pg_has_role(session_user, r.oid, 'member')\n$$",
-        "CREATE OR REPLACE FUNCTION sees_everything() RETURNS BOOLEAN\n"
-        "LANGUAGE sql STABLE SECURITY DEFINER SET search_path FROM CURRENT AS $$\n"
-        '    SELECT EXISTS (\n        SELECT 1\n        FROM "ReaderScope" s\n'
-        "        JOIN pg_roles r ON r.rolname = s.principal_name\n"
-        "        WHERE s.hospital_id IS NULL AND s.department IS NULL\n"
-        "            AND pg_has_role(session_user, r.oid, 'member')\n    )\n$$",
+        # BEGIN ATOMIC binds every name when the function is created: no temporary table, operator or search path of a
+        # caller can take the place of one. Roles are looked up first: pg_has_role raises an error for a dropped role.
+        _owner_function(
+            "visible_departments",
+            "SETOF BIGINT",
+            'SELECT d.department_key\n    FROM "DimDepartment" d\n    JOIN "ReaderScope" s\n'
+            "        ON (s.hospital_id IS NULL OR s.hospital_id = d.hospital_id)\n"
+            "        AND (s.department IS NULL OR s.department = d.department)\n"
+            "    JOIN pg_catalog.pg_roles r ON r.rolname = s.principal_name\n"
+            "    WHERE pg_catalog.pg_has_role(session_user, r.oid, 'member')",
+        ),
+        _owner_function(
+            "sees_everything",
+            "BOOLEAN",
+            'SELECT EXISTS (\n        SELECT 1\n        FROM "ReaderScope" s\n'
+            "        JOIN pg_catalog.pg_roles r ON r.rolname = s.principal_name\n"
+            "        WHERE s.hospital_id IS NULL AND s.department IS NULL\n"
+            "            AND pg_catalog.pg_has_role(session_user, r.oid, 'member')\n    )",
+        ),
+        "REVOKE ALL ON FUNCTION visible_departments(), sees_everything() FROM PUBLIC",
+        f"GRANT EXECUTE ON FUNCTION visible_departments(), sees_everything() TO {READER}, {DASHBOARD}",
+        # Before PostgreSQL 15 everybody may create objects in the schema of the tables.
+        "DO $$ BEGIN EXECUTE 'REVOKE CREATE ON SCHEMA ' || quote_ident(current_schema()) || ' FROM PUBLIC'; END $$",
         *(
             statement
             for name in [*_BY_DEPARTMENT, DIM_DEPARTMENT.warehouse_name]
@@ -77,6 +86,15 @@ def postgresql() -> list[str]:
             'EXISTS (SELECT 1 FROM "FactPatientFlow" f WHERE f.patient_key = "DimPatient".patient_key)',
         ),
     ]
+
+
+def _owner_function(name: str, returns: str, query: str) -> str:
+    """A function without arguments that runs ``query`` with its owner's rights."""
+    return (
+        f"CREATE OR REPLACE FUNCTION {name}() RETURNS {returns}\n"
+        "LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp\n"
+        f"BEGIN ATOMIC\n    {query};\nEND"
+    )
 
 
 def _policies(name: str, condition: str) -> list[str]:
