@@ -209,8 +209,7 @@ SELECT
     100 * CAST(COALESCE(SUM(c.occupied_beds), 0) AS FLOAT) / NULLIF(SUM(d.staffed_beds), 0) AS occupancy_pct,
     CAST(SUM(CASE WHEN t.is_day_start = TRUE THEN COALESCE(c.occupied_beds, 0) END) AS BIGINT) AS midnight_occupied_beds,
     CAST(SUM(CASE WHEN t.is_day_start = TRUE THEN d.staffed_beds END) AS BIGINT) AS midnight_staffed_beds,
-    100 * CAST(SUM(CASE WHEN t.is_day_start = TRUE THEN COALESCE(c.occupied_beds, 0) END) AS FLOAT)
-        / NULLIF(SUM(CASE WHEN t.is_day_start = TRUE THEN d.staffed_beds END), 0) AS midnight_occupancy_pct
+    100 * CAST(SUM(CASE WHEN t.is_day_start = TRUE THEN COALESCE(c.occupied_beds, 0) END) AS FLOAT) / NULLIF(SUM(CASE WHEN t.is_day_start = TRUE THEN d.staffed_beds END), 0) AS midnight_occupancy_pct
 FROM (SELECT MIN(time_key) AS time_key FROM "FactBedCensus") first_hour
 CROSS JOIN (SELECT MAX(time_key) AS time_key FROM "FactBedCensus") last_hour
 JOIN "DimTime" t ON t.time_key BETWEEN first_hour.time_key AND last_hour.time_key
@@ -222,7 +221,7 @@ LEFT JOIN "FactBedCensus" c
 GROUP BY t.date, d.hospital_id, d.department, g.gender
 HAVING COUNT(d.staffed_beds) > 0 OR COUNT(c.occupied_beds) > 0;
 
-COMMENT ON VIEW "BedOccupancyByGender" IS 'Bed hours by local date, department and gender. The staffed beds are the department''s for every gender, so that the genders'' percentages add up to the department''s: add staffed_bed_hours up for one gender only. /* definition ecf512c4c9f3 */';
+COMMENT ON VIEW "BedOccupancyByGender" IS 'Bed hours by local date, department and gender. The staffed beds are the department''s for every gender, so that the genders'' percentages add up to the department''s: add staffed_bed_hours up for one gender only. /* definition 8c06a68d4117 */';
 
 CREATE VIEW "AdmissionsDaily" WITH (security_invoker = true) AS
 SELECT date, hospital_id, hospital_name, department, gender, admissions, transfers_in, discharges, visits
@@ -259,13 +258,13 @@ JOIN "DimDepartment" d ON d.department_key = f.department_key
         FROM "DimTime" t
 CROSS JOIN "FactPatientFlow" f
 JOIN "DimDepartment" d ON d.department_key = f.department_key
-        WHERE f.discharge_time_key = t.time_key AND f.is_visit_end = TRUE AND f.discharge_at <= (now() AT TIME ZONE 'UTC')
+        WHERE f.discharge_time_key = t.time_key AND f.discharge_at <= (now() AT TIME ZONE 'UTC') AND f.is_visit_end = TRUE
         GROUP BY t.date, d.hospital_id, d.department, f.gender
     ) begun_and_ended
 ) cells
 WHERE place = 1;
 
-COMMENT ON VIEW "AdmissionsDaily" IS 'Movements by local date, department and gender; a planned discharge counts when its time has come. /* definition 9dee3bdbd430 */';
+COMMENT ON VIEW "AdmissionsDaily" IS 'Movements by local date, department and gender; a planned discharge counts when its time has come. /* definition c40e69268a30 */';
 
 CREATE VIEW "WaitingTimes" WITH (security_invoker = true) AS
 SELECT
@@ -276,11 +275,11 @@ SELECT
     gender,
     waits,
     wait_minutes_sum,
-    wait_minutes_sum / waits AS wait_minutes_mean,
+    CAST(wait_minutes_sum AS FLOAT) / NULLIF(waits, 0) AS wait_minutes_mean,
     wait_minutes_p50,
     wait_minutes_p90,
     waits_within_240,
-    100 * CAST(waits_within_240 AS FLOAT) / waits AS within_240_pct
+    100 * CAST(waits_within_240 AS FLOAT) / NULLIF(waits, 0) AS within_240_pct
 FROM (
     SELECT
         date,
@@ -315,7 +314,7 @@ JOIN "DimDepartment" d ON d.department_key = f.department_key
 ) cells
 WHERE place = 0;
 
-COMMENT ON VIEW "WaitingTimes" IS 'Waits from arrival to admission, of each visit''s first stay, by local date of admission, department and gender. /* definition 6a5048b182a7 */';
+COMMENT ON VIEW "WaitingTimes" IS 'Waits from arrival to admission, of each visit''s first stay, by local date of admission, department and gender. /* definition 6bf58a5dd500 */';
 
 CREATE VIEW "LengthOfStay" WITH (security_invoker = true) AS
 SELECT
@@ -326,7 +325,7 @@ SELECT
     gender,
     ended_visits,
     length_of_stay_hours_sum,
-    length_of_stay_hours_sum / NULLIF(ended_visits, 0) AS length_of_stay_hours_mean,
+    CAST(length_of_stay_hours_sum AS FLOAT) / NULLIF(ended_visits, 0) AS length_of_stay_hours_mean,
     length_of_stay_hours_median,
     open_visits,
     current_stay_hours_sum,
@@ -383,10 +382,7 @@ FROM (
                 FROM "DimTime" t
 CROSS JOIN "FactPatientFlow" f
 JOIN "DimDepartment" d ON d.department_key = f.department_key
-                WHERE f.discharge_time_key = t.time_key
-                    AND f.is_visit_end = TRUE
-                    AND f.discharge_at <= (now() AT TIME ZONE 'UTC')
-                    AND f.visit_length_of_stay_hours IS NOT NULL
+                WHERE f.discharge_time_key = t.time_key AND f.discharge_at <= (now() AT TIME ZONE 'UTC') AND f.is_visit_end = TRUE AND f.visit_length_of_stay_hours IS NOT NULL
             ) ranked
         ) ended
         WHERE place = 0
@@ -415,7 +411,7 @@ AND d.department_key = f.department_key AND t.time_key = CAST(to_char(now() AT T
 ) cells
 WHERE place = 1;
 
-COMMENT ON VIEW "LengthOfStay" IS 'Length of visits that have ended, by local date of discharge and last department; beside it, under today''s date, the visits that are still open and how long they have lasted. /* definition fcfada31f268 */';
+COMMENT ON VIEW "LengthOfStay" IS 'Length of visits that have ended, by local date of discharge and last department; beside it, under today''s date, the visits that are still open and how long they have lasted. /* definition 6147cbf7cefa */';
 
 CREATE VIEW "CurrentPatients" WITH (security_invoker = true) AS
 SELECT
@@ -577,13 +573,13 @@ JOIN "DimDepartment" d
         FROM "DimTime" t
 CROSS JOIN "FactPatientFlow" f
 JOIN "DimDepartment" d ON d.department_key = f.department_key
-        WHERE f.discharge_time_key = t.time_key AND f.is_visit_end = TRUE AND f.discharge_at <= (now() AT TIME ZONE 'UTC')
+        WHERE f.discharge_time_key = t.time_key AND f.discharge_at <= (now() AT TIME ZONE 'UTC') AND f.is_visit_end = TRUE
         GROUP BY t.date, d.hospital_id, d.department
     ) beds_and_discharges
 ) days
 WHERE place = 1;
 
-COMMENT ON VIEW "BedTurnover" IS 'Discharges per staffed bed, by local date and department. For a longer period divide the sum of discharges by sum of staffed_bed_hours / hours of the period. /* definition 9da231a672f6 */';
+COMMENT ON VIEW "BedTurnover" IS 'Discharges per staffed bed, by local date and department. For a longer period divide the sum of discharges by sum of staffed_bed_hours / hours of the period. /* definition 285e009222ec */';
 
 CREATE VIEW "Readmissions" WITH (security_invoker = true) AS
 SELECT
@@ -623,15 +619,13 @@ JOIN "DimDepartment" d ON d.department_key = f.department_key
         AND n.visit_id <> f.visit_id
         AND n.admission_at >= f.discharge_at
         AND n.admission_at <= (f.discharge_at + INTERVAL '30 days')
-    WHERE f.discharge_time_key = t.time_key
-        AND f.is_visit_end = TRUE
-        AND f.discharge_at <= (now() AT TIME ZONE 'UTC')
+    WHERE f.discharge_time_key = t.time_key AND f.discharge_at <= (now() AT TIME ZONE 'UTC') AND f.is_visit_end = TRUE
         AND f.patient_key <> 0
         AND (f.discharge_status IS NULL OR f.discharge_status <> 'deceased')
     GROUP BY t.date, d.hospital_id, d.department, f.gender
 ) cells;
 
-COMMENT ON VIEW "Readmissions" IS 'Patients discharged alive and admitted again within 0 to 30 days, to any hospital, by local date of the first discharge, its department and gender. /* definition 655ef7c769d4 */';
+COMMENT ON VIEW "Readmissions" IS 'Patients discharged alive and admitted again within 0 to 30 days, to any hospital, by local date of the first discharge, its department and gender. /* definition ce58b708834a */';
 
 CREATE VIEW "DataFreshness" WITH (security_invoker = true) AS
 SELECT

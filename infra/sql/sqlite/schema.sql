@@ -211,8 +211,7 @@ SELECT
     100 * CAST(COALESCE(SUM(c.occupied_beds), 0) AS FLOAT) / NULLIF(SUM(d.staffed_beds), 0) AS occupancy_pct,
     CAST(SUM(CASE WHEN t.is_day_start = 1 THEN COALESCE(c.occupied_beds, 0) END) AS BIGINT) AS midnight_occupied_beds,
     CAST(SUM(CASE WHEN t.is_day_start = 1 THEN d.staffed_beds END) AS BIGINT) AS midnight_staffed_beds,
-    100 * CAST(SUM(CASE WHEN t.is_day_start = 1 THEN COALESCE(c.occupied_beds, 0) END) AS FLOAT)
-        / NULLIF(SUM(CASE WHEN t.is_day_start = 1 THEN d.staffed_beds END), 0) AS midnight_occupancy_pct
+    100 * CAST(SUM(CASE WHEN t.is_day_start = 1 THEN COALESCE(c.occupied_beds, 0) END) AS FLOAT) / NULLIF(SUM(CASE WHEN t.is_day_start = 1 THEN d.staffed_beds END), 0) AS midnight_occupancy_pct
 FROM (SELECT MIN(time_key) AS time_key FROM "FactBedCensus") first_hour
 CROSS JOIN (SELECT MAX(time_key) AS time_key FROM "FactBedCensus") last_hour
 JOIN "DimTime" t ON t.time_key BETWEEN first_hour.time_key AND last_hour.time_key
@@ -223,7 +222,7 @@ LEFT JOIN "FactBedCensus" c
     ON c.time_key = t.time_key AND c.department_key = d.department_key AND c.gender = g.gender
 GROUP BY t.date, d.hospital_id, d.department, g.gender
 HAVING COUNT(d.staffed_beds) > 0 OR COUNT(c.occupied_beds) > 0
-/* definition f1c5674d78da */;
+/* definition 2521b70aa30d */;
 
 CREATE VIEW "AdmissionsDaily" AS
 SELECT date, hospital_id, hospital_name, department, gender, admissions, transfers_in, discharges, visits
@@ -260,12 +259,12 @@ JOIN "DimDepartment" d ON d.department_key = f.department_key
         FROM "DimTime" t
 CROSS JOIN "FactPatientFlow" f
 JOIN "DimDepartment" d ON d.department_key = f.department_key
-        WHERE f.discharge_time_key = t.time_key AND f.is_visit_end = 1 AND f.discharge_at <= strftime('%Y-%m-%d %H:%M:%f000', 'now')
+        WHERE f.discharge_time_key = t.time_key AND f.discharge_at <= strftime('%Y-%m-%d %H:%M:%f000', 'now') AND f.is_visit_end = 1
         GROUP BY t.date, d.hospital_id, d.department, f.gender
     ) begun_and_ended
 ) cells
 WHERE place = 1
-/* definition 6980f8d07c45 */;
+/* definition 2960dba2ad1d */;
 
 CREATE VIEW "WaitingTimes" AS
 SELECT
@@ -276,11 +275,11 @@ SELECT
     gender,
     waits,
     wait_minutes_sum,
-    wait_minutes_sum / waits AS wait_minutes_mean,
+    CAST(wait_minutes_sum AS FLOAT) / NULLIF(waits, 0) AS wait_minutes_mean,
     wait_minutes_p50,
     wait_minutes_p90,
     waits_within_240,
-    100 * CAST(waits_within_240 AS FLOAT) / waits AS within_240_pct
+    100 * CAST(waits_within_240 AS FLOAT) / NULLIF(waits, 0) AS within_240_pct
 FROM (
     SELECT
         date,
@@ -314,7 +313,7 @@ JOIN "DimDepartment" d ON d.department_key = f.department_key
     ) ranked
 ) cells
 WHERE place = 0
-/* definition f580e2743ce9 */;
+/* definition b02ac1ee85ed */;
 
 CREATE VIEW "LengthOfStay" AS
 SELECT
@@ -325,7 +324,7 @@ SELECT
     gender,
     ended_visits,
     length_of_stay_hours_sum,
-    length_of_stay_hours_sum / NULLIF(ended_visits, 0) AS length_of_stay_hours_mean,
+    CAST(length_of_stay_hours_sum AS FLOAT) / NULLIF(ended_visits, 0) AS length_of_stay_hours_mean,
     length_of_stay_hours_median,
     open_visits,
     current_stay_hours_sum,
@@ -382,10 +381,7 @@ FROM (
                 FROM "DimTime" t
 CROSS JOIN "FactPatientFlow" f
 JOIN "DimDepartment" d ON d.department_key = f.department_key
-                WHERE f.discharge_time_key = t.time_key
-                    AND f.is_visit_end = 1
-                    AND f.discharge_at <= strftime('%Y-%m-%d %H:%M:%f000', 'now')
-                    AND f.visit_length_of_stay_hours IS NOT NULL
+                WHERE f.discharge_time_key = t.time_key AND f.discharge_at <= strftime('%Y-%m-%d %H:%M:%f000', 'now') AND f.is_visit_end = 1 AND f.visit_length_of_stay_hours IS NOT NULL
             ) ranked
         ) ended
         WHERE place = 0
@@ -413,7 +409,7 @@ AND d.department_key = f.department_key AND t.time_key = CAST(strftime('%Y%m%d%H
     ) ended_and_open
 ) cells
 WHERE place = 1
-/* definition 15a7700f11c4 */;
+/* definition 17bba508451b */;
 
 CREATE VIEW "CurrentPatients" AS
 SELECT
@@ -572,12 +568,12 @@ JOIN "DimDepartment" d
         FROM "DimTime" t
 CROSS JOIN "FactPatientFlow" f
 JOIN "DimDepartment" d ON d.department_key = f.department_key
-        WHERE f.discharge_time_key = t.time_key AND f.is_visit_end = 1 AND f.discharge_at <= strftime('%Y-%m-%d %H:%M:%f000', 'now')
+        WHERE f.discharge_time_key = t.time_key AND f.discharge_at <= strftime('%Y-%m-%d %H:%M:%f000', 'now') AND f.is_visit_end = 1
         GROUP BY t.date, d.hospital_id, d.department
     ) beds_and_discharges
 ) days
 WHERE place = 1
-/* definition 976e147d09a4 */;
+/* definition eebadd0c16ac */;
 
 CREATE VIEW "Readmissions" AS
 SELECT
@@ -617,14 +613,12 @@ JOIN "DimDepartment" d ON d.department_key = f.department_key
         AND n.visit_id <> f.visit_id
         AND n.admission_at >= f.discharge_at
         AND n.admission_at <= (strftime('%Y-%m-%d %H:%M:%S', substr(f.discharge_at, 1, 19), '+30 days') || substr(f.discharge_at, 20))
-    WHERE f.discharge_time_key = t.time_key
-        AND f.is_visit_end = 1
-        AND f.discharge_at <= strftime('%Y-%m-%d %H:%M:%f000', 'now')
+    WHERE f.discharge_time_key = t.time_key AND f.discharge_at <= strftime('%Y-%m-%d %H:%M:%f000', 'now') AND f.is_visit_end = 1
         AND f.patient_key <> 0
         AND (f.discharge_status IS NULL OR f.discharge_status <> 'deceased')
     GROUP BY t.date, d.hospital_id, d.department, f.gender
 ) cells
-/* definition e22f9a823b8c */;
+/* definition b9a19892f86c */;
 
 CREATE VIEW "DataFreshness" AS
 SELECT

@@ -312,8 +312,7 @@ SELECT
     100 * CAST(COALESCE(SUM(c.occupied_beds), 0) AS FLOAT) / NULLIF(SUM(d.staffed_beds), 0) AS occupancy_pct,
     CAST(SUM(CASE WHEN t.is_day_start = 1 THEN COALESCE(c.occupied_beds, 0) END) AS BIGINT) AS midnight_occupied_beds,
     CAST(SUM(CASE WHEN t.is_day_start = 1 THEN d.staffed_beds END) AS BIGINT) AS midnight_staffed_beds,
-    100 * CAST(SUM(CASE WHEN t.is_day_start = 1 THEN COALESCE(c.occupied_beds, 0) END) AS FLOAT)
-        / NULLIF(SUM(CASE WHEN t.is_day_start = 1 THEN d.staffed_beds END), 0) AS midnight_occupancy_pct
+    100 * CAST(SUM(CASE WHEN t.is_day_start = 1 THEN COALESCE(c.occupied_beds, 0) END) AS FLOAT) / NULLIF(SUM(CASE WHEN t.is_day_start = 1 THEN d.staffed_beds END), 0) AS midnight_occupancy_pct
 FROM (SELECT MIN(time_key) AS time_key FROM [FactBedCensus]) first_hour
 CROSS JOIN (SELECT MAX(time_key) AS time_key FROM [FactBedCensus]) last_hour
 JOIN [DimTime] t ON t.time_key BETWEEN first_hour.time_key AND last_hour.time_key
@@ -324,7 +323,7 @@ LEFT JOIN [FactBedCensus] c
     ON c.time_key = t.time_key AND c.department_key = d.department_key AND c.gender = g.gender
 GROUP BY t.date, d.hospital_id, d.department, g.gender
 HAVING COUNT(d.staffed_beds) > 0 OR COUNT(c.occupied_beds) > 0
-/* definition b8d919a50773 */
+/* definition 3c65db1d9178 */
 GO
 
 CREATE VIEW [AdmissionsDaily] AS
@@ -362,12 +361,12 @@ JOIN [DimDepartment] d ON d.department_key = f.department_key
         FROM [DimTime] t
 CROSS JOIN [FactPatientFlow] f
 JOIN [DimDepartment] d ON d.department_key = f.department_key
-        WHERE f.discharge_time_key = t.time_key AND f.is_visit_end = 1 AND f.discharge_at <= SYSUTCDATETIME()
+        WHERE f.discharge_time_key = t.time_key AND f.discharge_at <= SYSUTCDATETIME() AND f.is_visit_end = 1
         GROUP BY t.date, d.hospital_id, d.department, f.gender
     ) begun_and_ended
 ) cells
 WHERE place = 1
-/* definition 5731ebe8d1f4 */
+/* definition 6c56ac7e17b1 */
 GO
 
 CREATE VIEW [WaitingTimes] AS
@@ -379,11 +378,11 @@ SELECT
     gender,
     waits,
     wait_minutes_sum,
-    wait_minutes_sum / waits AS wait_minutes_mean,
+    CAST(wait_minutes_sum AS FLOAT) / NULLIF(waits, 0) AS wait_minutes_mean,
     wait_minutes_p50,
     wait_minutes_p90,
     waits_within_240,
-    100 * CAST(waits_within_240 AS FLOAT) / waits AS within_240_pct
+    100 * CAST(waits_within_240 AS FLOAT) / NULLIF(waits, 0) AS within_240_pct
 FROM (
     SELECT
         date,
@@ -417,7 +416,7 @@ JOIN [DimDepartment] d ON d.department_key = f.department_key
     ) ranked
 ) cells
 WHERE place = 0
-/* definition a9acbaeda119 */
+/* definition f7ca96ea8973 */
 GO
 
 CREATE VIEW [LengthOfStay] AS
@@ -429,7 +428,7 @@ SELECT
     gender,
     ended_visits,
     length_of_stay_hours_sum,
-    length_of_stay_hours_sum / NULLIF(ended_visits, 0) AS length_of_stay_hours_mean,
+    CAST(length_of_stay_hours_sum AS FLOAT) / NULLIF(ended_visits, 0) AS length_of_stay_hours_mean,
     length_of_stay_hours_median,
     open_visits,
     current_stay_hours_sum,
@@ -486,10 +485,7 @@ FROM (
                 FROM [DimTime] t
 CROSS JOIN [FactPatientFlow] f
 JOIN [DimDepartment] d ON d.department_key = f.department_key
-                WHERE f.discharge_time_key = t.time_key
-                    AND f.is_visit_end = 1
-                    AND f.discharge_at <= SYSUTCDATETIME()
-                    AND f.visit_length_of_stay_hours IS NOT NULL
+                WHERE f.discharge_time_key = t.time_key AND f.discharge_at <= SYSUTCDATETIME() AND f.is_visit_end = 1 AND f.visit_length_of_stay_hours IS NOT NULL
             ) ranked
         ) ended
         WHERE place = 0
@@ -517,7 +513,7 @@ AND d.department_key = f.department_key AND t.time_key = (CAST(CONVERT(CHAR(8), 
     ) ended_and_open
 ) cells
 WHERE place = 1
-/* definition e325f9aaad7a */
+/* definition 55b9bdd97435 */
 GO
 
 CREATE VIEW [CurrentPatients] AS
@@ -680,12 +676,12 @@ JOIN [DimDepartment] d
         FROM [DimTime] t
 CROSS JOIN [FactPatientFlow] f
 JOIN [DimDepartment] d ON d.department_key = f.department_key
-        WHERE f.discharge_time_key = t.time_key AND f.is_visit_end = 1 AND f.discharge_at <= SYSUTCDATETIME()
+        WHERE f.discharge_time_key = t.time_key AND f.discharge_at <= SYSUTCDATETIME() AND f.is_visit_end = 1
         GROUP BY t.date, d.hospital_id, d.department
     ) beds_and_discharges
 ) days
 WHERE place = 1
-/* definition c516978d86cc */
+/* definition 9ed62e10cdb7 */
 GO
 
 CREATE VIEW [Readmissions] AS
@@ -726,14 +722,12 @@ JOIN [DimDepartment] d ON d.department_key = f.department_key
         AND n.visit_id <> f.visit_id
         AND n.admission_at >= f.discharge_at
         AND n.admission_at <= DATEADD(DAY, 30, f.discharge_at)
-    WHERE f.discharge_time_key = t.time_key
-        AND f.is_visit_end = 1
-        AND f.discharge_at <= SYSUTCDATETIME()
+    WHERE f.discharge_time_key = t.time_key AND f.discharge_at <= SYSUTCDATETIME() AND f.is_visit_end = 1
         AND f.patient_key <> 0
         AND (f.discharge_status IS NULL OR f.discharge_status <> 'deceased')
     GROUP BY t.date, d.hospital_id, d.department, f.gender
 ) cells
-/* definition 85e472a7ea9a */
+/* definition d1c6ef0c14c2 */
 GO
 
 CREATE VIEW [DataFreshness] AS
