@@ -1,98 +1,44 @@
-"""The import order of the layers: this list is the diagram."""
+"""The package keeps to the architecture that ``layers.toml`` declares: import order, libraries, pure parts."""
 
 from __future__ import annotations
 
 import ast
 import subprocess
 import sys
+import tomllib
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import patient_flow
 
 ROOT = Path(patient_flow.__file__).parent
-
-MAY_IMPORT = {
-    "settings": set(),
-    "contracts": set(),
-    "transforms": {"contracts"},
-    "dialects": {"contracts", "transforms"},
-    "health": {"contracts"},
-    "monitoring": {"contracts"},
-    "stores": {"contracts"},
-    "pipeline": {"contracts", "monitoring", "transforms", "stores"},
-    "local_hub": {"settings"},
-    "simulator": {"settings", "contracts"},
-    "services": {"settings", "dialects", "transforms", "stores"},
-    "powerbi": {"contracts"},
-    "dashboard": {"contracts", "services", "settings", "stores", "transforms"},
-    "status": {"contracts", "monitoring", "pipeline", "services", "stores"},
-    "operations": {"contracts", "pipeline", "services", "stores"},
-    "alerts": {"monitoring"},
-    "orchestration": {
-        "alerts",
-        "contracts",
-        "dialects",
-        "health",
-        "monitoring",
-        "operations",
-        "pipeline",
-        "services",
-        "settings",
-        "stores",
-    },
-    "definitions": {"orchestration"},
-    "demo": {"orchestration", "services", "settings", "status"},
-    "cli": {
-        "dashboard",
-        "demo",
-        "dialects",
-        "local_hub",
-        "operations",
-        "pipeline",
-        "powerbi",
-        "services",
-        "settings",
-        "simulator",
-        "status",
-        "stores",
-    },
-    "__main__": {"cli"},
-}
-"""Part of the package → the other parts it may know. Nothing points upwards."""
-
-ONLY_PLACE_FOR = {
-    "dagster": {"orchestration", "definitions"},
-    "dagster_msteams": {"orchestration"},
-    "smtplib": {"orchestration"},
-    "deltalake": {"stores"},
-    "pyspark": {"stores"},
-    "pyarrow": {"stores"},
-    "grpc": {"stores", "orchestration"},  # there: of Dagster's own processes
-    "sqlalchemy": {"stores", "orchestration"},  # there: Dagster's own tables
-    "pyodbc": {"stores"},
-    "azure": {"stores", "simulator"},
-    "click": {"cli", "status", "demo"},
-}
-"""Library → the parts that may import it."""
-
-PURE = ("contracts", "transforms", "dialects", "health", "monitoring", "alerts")
-NOT_PURE = {"os", "io", "logging", "pathlib", "random", "socket", "time", "subprocess"}
-CLOCKS = {"now", "utcnow", "today"}
-
 MODULES = sorted(ROOT.rglob("*.py"))
+RULES: dict[str, Any] = tomllib.loads(Path(__file__).with_name("layers.toml").read_text())
+PARTS: dict[str, list[str]] = RULES["parts"]
+PURITY, WORKERS = RULES["purity"], RULES["workers"]
+
+
+def name_of(module: Path) -> str:
+    return str(module.relative_to(ROOT))
 
 
 def part_of(module: Path) -> str:
     return module.relative_to(ROOT).parts[0].removesuffix(".py")
 
 
+@cache
+def parsed(module: Path) -> ast.Module:
+    return ast.parse(module.read_text())
+
+
 def imports(module: Path) -> set[str]:
     """Full names of what a module imports, relative imports resolved."""
     package = ["patient_flow", *module.relative_to(ROOT).parts[:-1]]
     found: set[str] = set()
-    for node in ast.walk(ast.parse(module.read_text())):
+    for node in ast.walk(parsed(module)):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -102,65 +48,61 @@ def imports(module: Path) -> set[str]:
     return found
 
 
-def test_every_part_of_the_package_has_its_place_in_the_diagram() -> None:
-    assert {part_of(module) for module in MODULES} - {"__init__"} <= set(MAY_IMPORT)
+def attributes(module: Path) -> set[str]:
+    return {node.attr for node in ast.walk(parsed(module)) if isinstance(node, ast.Attribute)}
 
 
-@pytest.mark.parametrize("module", MODULES, ids=lambda module: str(module.relative_to(ROOT)))
-def test_a_module_imports_only_what_lies_below_it(module: Path) -> None:
+def test_the_declared_parts_are_the_parts_of_the_package() -> None:
+    assert {part_of(module) for module in MODULES} - {"__init__"} == set(PARTS)
+
+
+def test_the_declared_imports_contain_no_cycle() -> None:
+    remaining = {part: set(others) for part, others in PARTS.items()}
+    while lowest := {part for part, others in remaining.items() if not others & set(remaining)}:
+        remaining = {part: others for part, others in remaining.items() if part not in lowest}
+    assert not remaining
+
+
+@pytest.mark.parametrize("module", MODULES, ids=name_of)
+def test_a_module_imports_only_the_parts_below_its_own(module: Path) -> None:
     part = part_of(module)
     known = {name.split(".")[1] for name in imports(module) if name.startswith("patient_flow.")}
-    assert known - {part} <= MAY_IMPORT.get(part, set())
+    assert known - {part} <= set(PARTS.get(part, ()))
 
 
-@pytest.mark.parametrize("module", MODULES, ids=lambda module: str(module.relative_to(ROOT)))
-def test_each_outside_library_is_known_in_one_place(module: Path) -> None:
+@pytest.mark.parametrize("module", MODULES, ids=name_of)
+def test_a_library_is_imported_only_by_its_declared_parts(module: Path) -> None:
     libraries = {name.split(".")[0] for name in imports(module)}
-    for library, places in ONLY_PLACE_FOR.items():
-        assert library not in libraries or part_of(module) in places, library
+    declared: dict[str, list[str]] = RULES["libraries"]
+    misplaced = {name for name in libraries & set(declared) if part_of(module) not in declared[name]}
+    assert not misplaced
 
 
-@pytest.mark.parametrize("module", [module for module in MODULES if part_of(module) in PURE], ids=lambda m: m.name)
-def test_pure_parts_read_neither_clock_nor_surroundings(module: Path) -> None:
-    assert not {name.split(".")[0] for name in imports(module)} & NOT_PURE
-    calls = {node.attr for node in ast.walk(ast.parse(module.read_text())) if isinstance(node, ast.Attribute)}
-    assert not calls & CLOCKS
+@pytest.mark.parametrize("module", [module for module in MODULES if part_of(module) in PURITY["parts"]], ids=name_of)
+def test_a_pure_part_uses_neither_io_nor_a_clock(module: Path) -> None:
+    assert not {name.split(".")[0] for name in imports(module)} & set(PURITY["forbidden_imports"])
+    assert not attributes(module) & set(PURITY["forbidden_attributes"])
 
 
-def test_settings_are_the_only_reader_of_the_environment() -> None:
-    readers = {part_of(module) for module in MODULES if {"os.environ", "os.getenv"} & reads(module)}
-    assert readers <= {"settings", "demo"}  # the demo hands its own environment on to the processes it starts
+def test_only_the_declared_parts_read_the_environment() -> None:
+    def reads_environment(module: Path) -> bool:
+        return any(
+            isinstance(node, ast.Attribute)
+            and isinstance(node.value, ast.Name)
+            and f"{node.value.id}.{node.attr}" in ("os.environ", "os.getenv")
+            for node in ast.walk(parsed(module))
+        )
 
-
-def reads(module: Path) -> set[str]:
-    return {
-        f"{node.value.id}.{node.attr}"
-        for node in ast.walk(ast.parse(module.read_text()))
-        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name)
-    }
-
-
-LIGHT = (
-    "patient_flow.stores.cluster",
-    "patient_flow.pipeline.workers",
-    "patient_flow.dialects.hl7",
-    "patient_flow.dialects.fhir",
-    "patient_flow.dialects.mapping",
-)
-"""What a cluster's workers import."""
-
-WORKERS_HAVE = {"polars", "_polars_runtime_32", "msgspec", "hl7", "typing_extensions", "_distutils_hack"}
-"""What infra/docs/cluster.md says, and what is used where it happens to be there."""
+    assert {part_of(module) for module in MODULES if reads_environment(module)} <= set(RULES["environment"]["readers"])
 
 
 def test_workers_of_a_cluster_need_few_packages() -> None:
-    loaded, packages = loaded_by(*LIGHT)
-    ours = {name for name in loaded if name.startswith(("patient_flow.pipeline.", "patient_flow.stores."))}
-    assert ours == {"patient_flow.pipeline.workers", "patient_flow.stores.cluster"}
-    assert packages - {"patient_flow"} <= WORKERS_HAVE
+    loaded, packages = loaded_by(*WORKERS["entry_points"])
+    assert {name for name in loaded if name.startswith(tuple(WORKERS["heavy_parts"]))} == set(WORKERS["loaded"])
+    assert packages - {"patient_flow"} <= set(WORKERS["packages"])
 
 
-def test_the_client_of_a_cluster_is_loaded_where_it_is_asked_for() -> None:
+def test_the_client_of_a_cluster_is_not_loaded_before_it_is_needed() -> None:
     loaded, _ = loaded_by("patient_flow.cli", "patient_flow.operations")
     assert not loaded & {"pyspark", "pyarrow", "grpc", "pandas"}
 
