@@ -84,7 +84,7 @@ ADMISSIONS = Part("admissions", "Visits that started", (Flag("is_visit_start"),)
 ARRIVALS = Part(
     "arrivals",
     "Admitted visits with a known arrival",
-    (Flag("is_visit_start"), Known("arrival_at")),
+    (Flag("is_visit_start"), Differs("arrival_time_key", UNKNOWN_KEY)),
     dated_by="arrival_at",
     is_daily=False,
 )

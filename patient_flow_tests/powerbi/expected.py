@@ -111,6 +111,7 @@ def _occupancy(choice: Choice) -> dict[str, Number]:
     beds, hours = staffed["staffed_beds"].sum(), staffed["hour_start_at"].n_unique()
     return {
         "Bed occupancy %": _ratio(known["occupied_beds"].sum(), beds),
+        "Patients in beds at midnight": _some(occupied.filter(local_hour == 0)["occupied_beds"].sum()),
         "Midnight bed occupancy %": _ratio(midnight, staffed.filter(c("hour") == 0)["staffed_beds"].sum()),
         "Occupied bed hours": _some(occupied["occupied_beds"].sum()),
         "Staffed bed hours": _some(beds),
@@ -180,6 +181,7 @@ def _lengths(choice: Choice) -> dict[str, Number]:
     still = _open(choice).filter(so_far > c("expected_los_hours")).height
     this_hour = choice.at(pl.DataFrame({"now": [NOW]}), "now")
     return {
+        "Ended visits": _some(lengths.count()),
         "Mean length of stay hours": _number(lengths.mean()),
         "Median length of stay hours": _number(lengths.median()),
         "Overstays": _some(ended + (still if this_hour.height else 0)),
