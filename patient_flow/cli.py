@@ -8,7 +8,8 @@ from pathlib import Path
 
 import click
 
-from patient_flow.settings import WAREHOUSE_KINDS, Settings, SettingsError, load
+from patient_flow.errors import OperatorError, PatientFlowError
+from patient_flow.settings import WAREHOUSE_KINDS, Settings, load
 
 _EXAMPLE = "\b\nExample:\n  "
 
@@ -165,7 +166,7 @@ def verify() -> None:
     for difference in differences:
         click.echo(str(difference))
     if differences:
-        raise operations.OperatorError("lake and warehouse differ: run `patient-flow warehouse reload`")
+        raise OperatorError("lake and warehouse differ: run `patient-flow warehouse reload`")
     click.echo(operations.AGREEMENT)
 
 
@@ -264,46 +265,6 @@ def main() -> None:
     """Entry point. An operator's mistake or a system that is down gives one line and exit code 1, no traceback."""
     try:
         cli()
-    except Exception as error:
-        if not _is_for_the_operator(error):
-            raise
+    except (PatientFlowError, OSError) as error:  # OSError: a file or an account, named by whatever reads it
         click.echo(f"patient-flow: {' '.join(str(error).split())}", err=True)
         sys.exit(1)
-
-
-def _is_for_the_operator(error: Exception) -> bool:
-    """Errors whose message says what to do; all others are bugs and keep their traceback."""
-    from patient_flow.dashboard.server import DashboardError
-    from patient_flow.demo import DemoError
-    from patient_flow.dialects.mapping import MappingError
-    from patient_flow.local_hub.errors import HubError as LocalHubError
-    from patient_flow.operations import OperatorError
-    from patient_flow.pipeline.backlog import HubRefused
-    from patient_flow.pipeline.silver import KeyRefused
-    from patient_flow.simulator.sending import SimulatorError
-    from patient_flow.stores.cluster import ClusterError
-    from patient_flow.stores.hub import HubError
-    from patient_flow.stores.lake.errors import STORE_ERRORS, LakeError
-    from patient_flow.stores.reference import DepartmentsError
-    from patient_flow.stores.staging import StagingExpired
-    from patient_flow.stores.warehouse.warehouse import WarehouseError
-
-    expected = (
-        SettingsError,
-        DashboardError,
-        DemoError,
-        OperatorError,
-        MappingError,
-        LocalHubError,
-        HubRefused,
-        KeyRefused,
-        SimulatorError,
-        HubError,
-        ClusterError,
-        LakeError,
-        DepartmentsError,
-        StagingExpired,
-        WarehouseError,
-        *STORE_ERRORS,  # a file or an account that is away, named by what reads it
-    )
-    return isinstance(error, expected)

@@ -21,6 +21,7 @@ from pathlib import Path
 
 import click
 
+from patient_flow.errors import OperatorError
 from patient_flow.orchestration.local import prepare_home
 from patient_flow.services import Services
 from patient_flow.settings import Settings, load, local_hub_connection
@@ -32,7 +33,7 @@ DIRTY = "0.02"
 """Fraction of spoilt events. A spoilt discharge leaves its patient in bed for ever: a few show that, many drown it."""
 
 
-class DemoError(RuntimeError):
+class DemoError(OperatorError):
     """A part of the demo could not be started or ended by itself; the message names its log."""
 
 

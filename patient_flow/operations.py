@@ -15,21 +15,18 @@ from datetime import UTC, datetime
 import polars as pl
 
 from patient_flow.contracts import rules, tables
+from patient_flow.errors import OperatorError
 from patient_flow.pipeline import distributed, gold, load, silver
 from patient_flow.pipeline.rebuild import rebuild as rebuild_lake
 from patient_flow.pipeline.steps import StepResult
 from patient_flow.services import Services
 from patient_flow.stores.cluster import Cluster
 from patient_flow.stores.warehouse import reconciliation
-from patient_flow.stores.warehouse.batch import Conflict
+from patient_flow.stores.warehouse.errors import WarehouseConflict
 
 TRIES = 5
 """How often a comparison or a load gives way to micro-batches that load meanwhile."""
 AGREEMENT = "lake and warehouse agree"
-
-
-class OperatorError(ValueError):
-    """What was asked for makes no sense; the message says what would."""
 
 
 def rebuild(services: Services, remote: str | None = None) -> Iterator[str]:
@@ -179,7 +176,7 @@ def _load(
                 as_a_whole=as_a_whole,
             )
             break
-        except Conflict:  # a micro-batch loaded first: what it loaded is left out now
+        except WarehouseConflict:  # a micro-batch loaded first: what it loaded is left out now
             if number == TRIES:
                 raise
             time.sleep(0.2 * number)

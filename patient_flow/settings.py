@@ -14,6 +14,8 @@ from urllib.parse import SplitResult, urlsplit
 
 from dotenv import dotenv_values
 
+from patient_flow.errors import OperatorError
+
 LOCAL_HUB_PORT = 5672
 LOCAL_PSEUDONYM_KEY = "patient-flow-local-demo-key"
 LAYERS = ("bronze", "silver", "gold")
@@ -21,7 +23,7 @@ SMTP_SECURITY = ("starttls", "tls", "none")
 WAREHOUSE_KINDS = ("synapse", "mssql", "fabric", "postgresql", "sqlite")
 
 
-class SettingsError(ValueError):
+class SettingsError(OperatorError):
     """A setting is missing or makes no sense; the message names it and says what to do."""
 
 

@@ -15,10 +15,10 @@ from patient_flow.pipeline.backlog import HubRefused, plan
 from patient_flow.pipeline.flow import visits_without_stay
 from patient_flow.pipeline.hub_probe import peek
 from patient_flow.services import Services
-from patient_flow.stores.hub import HubError
+from patient_flow.stores.hub import HubUnavailable
 from patient_flow.stores.lake.catalog import Lake
 from patient_flow.stores.lake.errors import STORE_ERRORS, LakeError
-from patient_flow.stores.warehouse.batch import WarehouseError
+from patient_flow.stores.warehouse.errors import WarehouseError
 from patient_flow.stores.warehouse.schema import TABLES
 from patient_flow.stores.warehouse.views import TABLES as VIEWS
 
@@ -87,7 +87,7 @@ def _report_hub(services: Services) -> None:
         state = peek(services.hub)
         bronze = services.lake.open(tables.BRONZE_EVENTS)
         backlog = plan(state, bronze.checkpoint, services.settings.max_events_per_run)
-    except (HubError, HubRefused, LakeError) as error:
+    except (HubUnavailable, HubRefused, LakeError) as error:
         click.echo(f"  {error}")
         return
     behind = {part.partition_id: part.available for part in backlog.partitions}

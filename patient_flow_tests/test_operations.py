@@ -14,7 +14,7 @@ from patient_flow.pipeline.load import load_warehouse
 from patient_flow.services import Services
 from patient_flow.settings import load
 from patient_flow.stores.warehouse import reconciliation
-from patient_flow.stores.warehouse.batch import Conflict
+from patient_flow.stores.warehouse.errors import WarehouseConflict
 from patient_flow.stores.warehouse.warehouse import Warehouse
 from patient_flow_tests.builders import NOW, bronze, snapshot
 from patient_flow_tests.stacks import Stack
@@ -96,11 +96,11 @@ def test_a_load_that_another_overtook_is_run_again(services: Services, monkeypat
 
 def test_a_load_that_is_overtaken_again_and_again_gives_up(services: Services, monkeypatch: pytest.MonkeyPatch) -> None:
     def overtaken(*_args: object, **_kwargs: object) -> None:
-        raise Conflict("somebody loaded first")
+        raise WarehouseConflict("somebody loaded first")
 
     monkeypatch.setattr(Warehouse, "load", overtaken)
     monkeypatch.setattr(operations.time, "sleep", lambda _seconds: None)
     other = services.lake.open(DIM_DEPARTMENT)
     other.append(DIM_DEPARTMENT.empty(), {"source": 1})
-    with pytest.raises(Conflict):
+    with pytest.raises(WarehouseConflict):
         list(operations.replay_quarantine(services))

@@ -10,10 +10,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from patient_flow.errors import DataError
+
 EVERYTHING = "*"
 
 
-class Refused(Exception):
+class Refused(DataError):
     """The request may not see the page; ``status`` is 401 (not signed in) or 403."""
 
     def __init__(self, status: int, reason: str) -> None:

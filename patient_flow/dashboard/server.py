@@ -35,8 +35,10 @@ from patient_flow.dashboard.figures import Figures
 from patient_flow.dashboard.formats import preferred_language
 from patient_flow.dashboard.pages import Freshness, Page, Request, refusal
 from patient_flow.dashboard.snapshot import Answer, Readmissions, Returns, Snapshots
+from patient_flow.errors import OperatorError
 from patient_flow.services import Services
-from patient_flow.stores.warehouse.warehouse import Warehouse, WarehouseError
+from patient_flow.stores.warehouse.errors import WarehouseError
+from patient_flow.stores.warehouse.warehouse import Warehouse
 
 STATIC = Path(__file__).parent / "static"
 HEADERS = {
@@ -56,7 +58,7 @@ PAGES_AT_ONCE = 8
 REFRESH_HEADER = "X-Refresh-Seconds"
 
 
-class DashboardError(RuntimeError):
+class DashboardError(OperatorError):
     """The dashboard cannot be served; the message says what to do."""
 
 

@@ -24,8 +24,9 @@ from patient_flow.contracts import measures
 from patient_flow.contracts.tables import FACT_PATIENT_FLOW
 from patient_flow.dashboard import queries
 from patient_flow.dashboard.background import Background
+from patient_flow.stores.warehouse.errors import WarehouseError, WarehouseNotInitialised
 from patient_flow.stores.warehouse.schema import TABLES
-from patient_flow.stores.warehouse.warehouse import Warehouse, WarehouseError
+from patient_flow.stores.warehouse.warehouse import Warehouse
 from patient_flow.transforms.calendar import hour_start
 
 c = pl.col
@@ -43,7 +44,6 @@ RETURNS_SECONDS = 900.0
 RETRY_SECONDS = 60.0
 """How long readmissions rest after they could not be read: the query is the longest of all."""
 DAY = timedelta(days=1)
-_NO_TABLES = ("no such table", "does not exist", "Invalid object name")
 
 _LOG = logging.getLogger(__name__)
 
@@ -328,10 +328,8 @@ class _Reading:
 def _load(warehouse: Warehouse) -> Load:
     try:
         log = queries.loads(warehouse).sort("table_name")
-    except WarehouseError as error:
-        if any(said in str(error) for said in _NO_TABLES):
-            return Load()  # nobody has run `warehouse init` or a micro-batch yet
-        raise
+    except WarehouseNotInitialised:
+        return Load()  # before `warehouse init` and the first micro-batch
     facts = log.filter(c("table_name") == TABLES[FACT_PATIENT_FLOW.path].name)
     read = log.filter(c("table_name").is_in(queries.READ))
     newest, loaded, lag = read["newest_event_at"].min(), read["loaded_at"].min(), read["lag_seconds"].max()

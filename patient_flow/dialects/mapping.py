@@ -20,6 +20,7 @@ from patient_flow.dialects import fhir, hl7, times
 from patient_flow.dialects.lines import LineIndex, Path
 from patient_flow.dialects.message import FORMATS, JSON, Message
 from patient_flow.dialects.rewriting import Condition, Scalar, SourceMapping, folded
+from patient_flow.errors import OperatorError
 from patient_flow.transforms.bodies import Interpreter
 
 _ID_FIELDS = ("event_id", "visit_id", "patient_id", "hospital_id", "bed_id")
@@ -44,7 +45,7 @@ _SAMPLES = (datetime(2027, 11, 23, 14, 35, 41, tzinfo=UTC), datetime(1998, 2, 6,
 """Two moments that differ in every part of a timestamp."""
 
 
-class MappingError(ValueError):
+class MappingError(OperatorError):
     """A mapping file makes no sense; the message names the file and the line, and says what to do."""
 
 

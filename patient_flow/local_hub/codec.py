@@ -14,6 +14,8 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 from uuid import UUID
 
+from patient_flow.errors import DataError
+
 NULL = b"\x40"
 TRUE = b"\x41"
 FALSE = b"\x42"
@@ -23,7 +25,7 @@ _U8 = struct.Struct(">B")
 _U32 = struct.Struct(">I")
 
 
-class MalformedError(ValueError):
+class MalformedError(DataError):
     """These bytes are not AMQP."""
 
 

@@ -5,8 +5,10 @@ Not here: errors of the protocol, which a client sees (:class:`patient_flow.loca
 
 from __future__ import annotations
 
+from patient_flow.errors import OperatorError
 
-class HubError(Exception):
+
+class HubError(OperatorError):
     """The local Event Hub cannot do what its operator asked for."""
 
 

@@ -12,6 +12,7 @@ import struct
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from patient_flow.errors import DataError
 from patient_flow.local_hub import codec
 from patient_flow.local_hub.codec import NULL, MalformedError
 
@@ -46,7 +47,7 @@ _SELECTOR = "apache.org:selector-filter:string"
 _EPOCH = "com.microsoft:epoch"
 
 
-class AmqpError(Exception):
+class AmqpError(DataError):
     """An error for the client: the reason for which a link, a session or a connection ends."""
 
     def __init__(self, condition: str, description: str) -> None:

@@ -24,7 +24,7 @@ from patient_flow.alerts import findings as found
 from patient_flow.alerts import texts
 from patient_flow.alerts.ledger import CRITICAL, Finding, Ledger, changes, reconcile, told
 from patient_flow.contracts.tables import BRONZE_EVENTS, QUARANTINE, SILVER_EVENTS
-from patient_flow.dialects.mapping import MappingError
+from patient_flow.errors import OperatorError
 from patient_flow.health import catalogue
 from patient_flow.monitoring.notices import Notice, decode
 from patient_flow.orchestration.audit import HISTORY
@@ -36,9 +36,8 @@ from patient_flow.orchestration.resources import PatientFlow, read_lists
 from patient_flow.pipeline import hub_probe
 from patient_flow.services import Services
 from patient_flow.settings import AlertSettings
-from patient_flow.stores.reference import DepartmentsError
 from patient_flow.stores.timeouts import CallTimedOut, call_with_timeout
-from patient_flow.stores.warehouse.batch import WarehouseError
+from patient_flow.stores.warehouse.errors import WarehouseError, WarehouseNotInitialised
 from patient_flow.stores.warehouse.schema import LOAD_LOG
 from patient_flow.stores.warehouse.views import TABLES as VIEWS
 
@@ -173,7 +172,7 @@ def _of_lists(hub: hub_probe.HubStatus, services: Services, gathered: Gathered) 
         return
     try:
         read_lists(services, LIST_SECONDS)
-    except (DepartmentsError, MappingError) as error:
+    except OperatorError as error:
         gathered.findings.append(Finding(found.SETTINGS, "", CRITICAL, _ended(str(error))))
     except CallTimedOut as error:
         gathered.unknown.add(found.SETTINGS)
@@ -194,7 +193,7 @@ def _of_warehouse(
         )
     except WarehouseError as error:
         gathered.unknown |= {found.STALE, found.OCCUPANCY}
-        if "warehouse init" not in str(error):  # before the first load there is nothing to be had
+        if not isinstance(error, WarehouseNotInitialised):  # before the first load there is nothing to read
             gathered.findings.append(Finding(found.STORE_DOWN, WAREHOUSE, CRITICAL, f"{error}."))
         return
     except CallTimedOut:

@@ -9,6 +9,7 @@ import dagster as dg
 from pydantic import Field
 
 from patient_flow.contracts import events, lineage, tables
+from patient_flow.errors import PatientFlowError, TransientError
 from patient_flow.health import catalogue
 from patient_flow.health.reconciliation import rows_equal
 from patient_flow.monitoring.notices import describe
@@ -25,7 +26,6 @@ from patient_flow.orchestration.reports import (
 )
 from patient_flow.orchestration.resources import PatientFlow
 from patient_flow.pipeline import aggregates, bronze, dimensions, flow, load, silver
-from patient_flow.pipeline.backlog import HubRefused
 from patient_flow.pipeline.steps import ATTEMPTS, StepResult
 from patient_flow.services import Services
 from patient_flow.stores.warehouse.warehouse import Warehouse
@@ -256,7 +256,9 @@ def _materialized(
     began = time.monotonic()
     try:
         result = step()
-    except (HubRefused, silver.KeyRefused) as error:
+    except PatientFlowError as error:
+        if isinstance(error, TransientError):
+            raise
         raise dg.Failure(str(error), allow_retries=False) from error
     seconds = time.monotonic() - began
     table = services.lake.open(result.table)

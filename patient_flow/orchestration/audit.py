@@ -29,7 +29,7 @@ from patient_flow.services import Services
 from patient_flow.stores.lake.errors import STORE_ERRORS, ChangeFeedExpired, LakeError, SchemaDrift
 from patient_flow.stores.reference import DepartmentsError
 from patient_flow.stores.warehouse import reconciliation as comparison
-from patient_flow.stores.warehouse.batch import WarehouseError
+from patient_flow.stores.warehouse.errors import WarehouseError
 
 HISTORY = dg.AssetSpec(
     dg.AssetKey(["audit", "whole_history"]),

@@ -25,7 +25,7 @@ from patient_flow.pipeline.hub_probe import probe_hub
 from patient_flow.pipeline.maintenance import maintain
 from patient_flow.stores.lake.errors import LakeError
 from patient_flow.stores.lake.log import NO_CHECKPOINT
-from patient_flow.stores.warehouse.batch import WarehouseError
+from patient_flow.stores.warehouse.errors import WarehouseError
 
 PIPELINE_TAG = {"pipeline": "patient_flow"}
 DAY_SECONDS = str(24 * 60 * 60)

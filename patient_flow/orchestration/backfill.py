@@ -10,6 +10,7 @@ import dagster as dg
 from pydantic import Field
 
 from patient_flow import operations
+from patient_flow.errors import OperatorError
 from patient_flow.orchestration.automation import DAY_SECONDS, PIPELINE_TAG
 from patient_flow.orchestration.reports import POOL
 from patient_flow.orchestration.resources import PatientFlow
@@ -48,7 +49,7 @@ def run_backfill(context: dg.OpExecutionContext, config: BackfillConfig, patient
         lines = asked.preview(services) if config.dry_run else asked.run(services)
         for line in lines:
             context.log.info(line)
-    except operations.OperatorError as error:
+    except OperatorError as error:
         raise dg.Failure(str(error), allow_retries=False) from error
     if config.dry_run:
         context.log.info("nothing was changed: dry_run is true")

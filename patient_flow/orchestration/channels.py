@@ -10,13 +10,14 @@ from email.utils import formatdate, make_msgid
 from typing import Any, Protocol
 
 from patient_flow.alerts.texts import Message
+from patient_flow.errors import TransientError
 from patient_flow.settings import AlertSettings
 
 SECONDS = 10.0
 """Patience with a channel: two of them that are down must leave the tick its time."""
 
 
-class ChannelError(RuntimeError):
+class ChannelError(TransientError):
     """The message did not get out; the text says why, without secrets. It is tried again at the next look."""
 
 

@@ -24,7 +24,7 @@ from patient_flow.pipeline import hub_probe, inspection
 from patient_flow.pipeline.backlog import identity
 from patient_flow.services import Services
 from patient_flow.stores.lake.changes import Changes
-from patient_flow.stores.warehouse.batch import WarehouseError
+from patient_flow.stores.warehouse.errors import WarehouseError
 from patient_flow.stores.warehouse.views import TABLES as VIEWS
 
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import dagster as dg
 
-from patient_flow.dialects.mapping import MappingError
+from patient_flow.errors import OperatorError
 from patient_flow.services import Services
 from patient_flow.settings import SettingsError, load
-from patient_flow.stores.reference import DepartmentsError
 from patient_flow.stores.timeouts import CallTimedOut, call_with_timeout
 
 READING_SECONDS = 20.0
@@ -34,7 +33,7 @@ class PatientFlow(dg.ConfigurableResource):  # type: ignore[type-arg]
         services = self.systems()
         try:
             read_lists(services, READING_SECONDS)
-        except (DepartmentsError, MappingError) as error:
+        except OperatorError as error:
             raise dg.Failure(str(error), allow_retries=False) from error
         except CallTimedOut as error:
             raise dg.Failure(f"{error}; the next try may") from None

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from patient_flow.errors import OperatorError
 from patient_flow.monitoring.notices import EventsExpired, HubAdopted, HubRecreated, Notice, PartitionAdded
 from patient_flow.stores.hub import HubState, PartitionState
 from patient_flow.stores.lake.log import number_of
@@ -21,7 +22,7 @@ COUNT = "count"
 """Progress of an incarnation: how many partitions it had. They are numbered from 0, and never taken away."""
 
 
-class HubRefused(RuntimeError):
+class HubRefused(OperatorError):
     """The hub is not the one that bronze follows; going on needs a decision by an operator."""
 
 

@@ -28,8 +28,8 @@ def ingest(lake: Lake, hub: Hub, *, now: datetime, run_id: str, max_events: int,
     """Everything the hub holds at this moment (at most ``max_events`` and :data:`DRAIN_BYTES`) enters bronze, once.
 
     What is to be noticed of the hub is recorded also when there is nothing to read, else it would be noticed for ever.
-    Raises ``HubError`` when nothing of the hub can be read and ``HubRefused`` when it is another hub. What a part that
-    cannot be read says is a notice: one partition in trouble must not hold up the others' events.
+    Raises ``HubUnavailable`` when nothing of the hub can be read and ``HubRefused`` when it is another hub. A
+    partition that cannot be read gives a notice and does not block the events of the others.
     """
     bronze = lake.open(BRONZE_EVENTS)
     state = peek(hub)

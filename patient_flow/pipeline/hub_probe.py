@@ -13,7 +13,7 @@ from datetime import datetime
 
 from patient_flow.contracts.tables import BRONZE_EVENTS
 from patient_flow.pipeline.backlog import Backlog, HubRefused, plan, source
-from patient_flow.stores.hub import Hub, HubError, HubState, HubTimeout
+from patient_flow.stores.hub import Hub, HubState, HubTimeout, HubUnavailable
 from patient_flow.stores.lake.catalog import Lake
 from patient_flow.stores.lake.errors import LakeError
 from patient_flow.stores.timeouts import CallTimedOut, call_with_timeout
@@ -46,7 +46,7 @@ class HubStatus:
 
 
 def peek(hub: Hub, *, seconds: float = SECONDS) -> HubState:
-    """What the hub holds now. Raises ``HubError`` when it cannot be read, and ``HubTimeout`` when it says nothing."""
+    """The state of the hub. Raises ``HubUnavailable`` if it cannot be read, ``HubTimeout`` if it does not answer."""
     try:
         return call_with_timeout(seconds, ("hub", hub.address), hub.peek)
     except CallTimedOut:
@@ -62,7 +62,7 @@ def probe_hub(hub: Hub, lake: Lake, max_events: int, *, seconds: float = SECONDS
         state = peek(hub, seconds=seconds)
     except HubTimeout as error:
         return HubStatus(trouble=SILENT, sentence=str(error))
-    except HubError as error:
+    except HubUnavailable as error:
         return HubStatus(trouble=DOWN, sentence=str(error))
     took = time.monotonic() - began
 

@@ -15,6 +15,7 @@ import polars as pl
 
 from patient_flow.contracts import rules
 from patient_flow.contracts.tables import BRONZE_EVENTS, COORDINATES, QUARANTINE, SILVER_EVENTS
+from patient_flow.errors import OperatorError
 from patient_flow.pipeline.steps import StepResult, open_complete_silver, retry_on_conflict
 from patient_flow.stores.lake.catalog import Lake
 from patient_flow.stores.lake.changes import RowsWritten
@@ -37,7 +38,7 @@ _BODY_COLUMNS = (*COORDINATES, "enqueued_at", "body")
 c = pl.col
 
 
-class KeyRefused(RuntimeError):
+class KeyRefused(OperatorError):
     """The key of the pseudonyms is not the one that silver was made with."""
 
 

@@ -13,10 +13,12 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from patient_flow.errors import OperatorError
+
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-class DepartmentListError(ValueError):
+class DepartmentListError(OperatorError):
     """The reference list cannot be read or makes no sense; the message says which line and why."""
 
 

@@ -17,6 +17,8 @@ from azure.eventhub import EventData, EventDataBatch, EventHubProducerClient
 from azure.eventhub.exceptions import AuthenticationError, EventHubError
 from azure.identity import DefaultAzureCredential
 
+from patient_flow.errors import OperatorError
+
 from ..settings import Settings
 from .demand import SECOND
 from .feed import Message
@@ -32,7 +34,7 @@ MAX_RETRY_PAUSE = 15.0
 T = TypeVar("T")
 
 
-class SimulatorError(RuntimeError):
+class SimulatorError(OperatorError):
     """The simulation cannot continue; the message states on one line why and what to do."""
 
 

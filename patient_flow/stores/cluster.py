@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import polars as pl
 
+from patient_flow.errors import OperatorError
+
 if TYPE_CHECKING:
     import pyarrow as pa
     from pyspark.sql import DataFrame
@@ -48,7 +50,7 @@ _TYPES = {
 """Types of our tables → Spark's names for them."""
 
 
-class ClusterError(RuntimeError):
+class ClusterError(OperatorError):
     """The cluster cannot be used; the message says on one line why, and what to do."""
 
 

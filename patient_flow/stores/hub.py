@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from patient_flow.contracts.tables import INSTANT
+from patient_flow.errors import TransientError
 from patient_flow.stores import amqp
 
 if TYPE_CHECKING:
@@ -48,11 +49,11 @@ EVENT_SCHEMA = pl.Schema(
 )
 
 
-class HubError(RuntimeError):
-    """The hub could not be read; the message says what to do. A later try may succeed."""
+class HubUnavailable(TransientError):
+    """The hub cannot be read; the message says what to check. A later attempt may succeed."""
 
 
-class HubTimeout(HubError):
+class HubTimeout(HubUnavailable):
     """The hub did not say in time what it holds."""
 
 
@@ -101,7 +102,7 @@ class Drained:
     """
 
     events: pl.DataFrame
-    error: HubError | None = None
+    error: HubUnavailable | None = None
     limit_reached: bool = False
 
 
@@ -124,7 +125,7 @@ class Hub:
         return endpoint or self.host, self.name
 
     def peek(self) -> HubState:
-        """What the hub holds now; reads no event. Raises :class:`HubError` when it cannot be reached.
+        """What the hub holds now; reads no event. Raises :class:`HubUnavailable` when it cannot be reached.
 
         In front of a hub that says nothing it may take for ever: ``hub_probe.peek`` does not.
         """
@@ -144,7 +145,7 @@ class Hub:
         and the error comes with the events.
         """
         received: list[_Received] = []
-        errors: list[HubError] = []
+        errors: list[HubUnavailable] = []
         limit_reached = False
         with self._client() as client:
             for part in sorted(slices, key=lambda part: part.upto - part.after):
@@ -154,7 +155,7 @@ class Hub:
                 try:
                     with self._said(f"partition {part.partition_id} of "):
                         _drain_partition(client, self.consumer_group, reading, deadline)
-                except HubError as error:
+                except HubUnavailable as error:
                     errors.append(error)
                 else:
                     limit_reached |= reading.last < part.upto and (reading.is_full or time.monotonic() >= deadline)
@@ -190,14 +191,14 @@ class Hub:
 
     @contextmanager
     def _said(self, what: str = "") -> Iterator[None]:
-        """Errors of the client as :class:`HubError`."""
+        """Errors of the client as :class:`HubUnavailable`."""
         from azure.core.exceptions import AzureError
         from azure.eventhub.exceptions import EventHubError
 
         try:
             yield
         except (EventHubError, AzureError, OSError, ValueError) as error:
-            raise HubError(
+            raise HubUnavailable(
                 f"{what}Event Hub {self.name} at {self.host} cannot be read: {_one_line(error)}. "
                 "Is it running (locally: patient-flow hub), and do name and connection fit?"
             ) from error
@@ -233,7 +234,7 @@ class _Received:
 def _drain_partition(client: EventHubConsumerClient, group: str, received: _Received, deadline: float) -> None:
     """Receives what is there of a slice; what it got before an error stays in ``received``.
 
-    Raises :class:`HubError` when events are there, but none arrives for 5 seconds.
+    Raises :class:`HubUnavailable` when events are there, but none arrives for 5 seconds.
     """
     if time.monotonic() >= deadline:
         return
@@ -262,17 +263,17 @@ def _drain_partition(client: EventHubConsumerClient, group: str, received: _Rece
     finally:
         consumer.close()
     if received.last == part.after and time.monotonic() < deadline:
-        raise HubError(
+        raise HubUnavailable(
             f"partition {part.partition_id} holds events up to {part.upto} but sent none after {part.after} "
             f"for {NO_PROGRESS_SECONDS:.0f} seconds; the next run tries again"
         )
 
 
-def _one_error(errors: list[HubError]) -> HubError | None:
+def _one_error(errors: list[HubUnavailable]) -> HubUnavailable | None:
     """The first one, and how many others there are: when the whole hub went away they all say the same."""
     if len(errors) < 2:
         return errors[0] if errors else None
-    return HubError(f"{errors[0]} ({len(errors) - 1} more partitions cannot be read)")
+    return HubUnavailable(f"{errors[0]} ({len(errors) - 1} more partitions cannot be read)")
 
 
 def _row(partition_id: str, event: EventData, properties: str | None, body: bytes) -> tuple[Any, ...]:

@@ -10,6 +10,7 @@ from deltalake.exceptions import DeltaError
 
 from patient_flow.contracts.events import UNKNOWN
 from patient_flow.contracts.tables import INSTANT
+from patient_flow.errors import OperatorError
 
 COLUMNS = pl.Schema(
     {
@@ -24,7 +25,7 @@ COLUMNS = pl.Schema(
 )
 
 
-class DepartmentsError(ValueError):
+class DepartmentsError(OperatorError):
     """The department list cannot be used; the message says which line or column, and why."""
 
 

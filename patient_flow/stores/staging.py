@@ -17,10 +17,12 @@ from deltalake import DeltaTable
 from deltalake._internal import DeltaFileSystemHandler
 from deltalake.exceptions import DeltaError
 
+from patient_flow.errors import OperatorError
+
 FOLDER = "_rebuild"
 
 
-class StagingExpired(RuntimeError):
+class StagingExpired(OperatorError):
     """What was staged is no longer there; the message says what to do."""
 
 
@@ -75,7 +77,8 @@ class Staged:
         return 0 if files.is_empty() else int(files["num_records"].sum())
 
     def _files(self, where: Mapping[str, str]) -> pl.DataFrame:
-        files = pl.DataFrame(self._handle.get_add_actions(flatten=True))
+        with _expected():
+            files = pl.DataFrame(self._handle.get_add_actions(flatten=True))
         wanted = [pl.col(f"partition.{name}") == value for name, value in where.items()]
         return files if files.is_empty() else files.filter(pl.all_horizontal(pl.lit(True), *wanted))
 

@@ -12,13 +12,15 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from patient_flow.errors import TransientError
+
 T = TypeVar("T")
 
 ABANDONED_SECONDS = 600.0
 """A call that did not come back for so long may hang on a connection that is long gone: another is tried."""
 
 
-class CallTimedOut(RuntimeError):
+class CallTimedOut(TransientError):
     """The call did not come back in time."""
 
 

@@ -17,6 +17,7 @@ from typing import Annotated, Any, NoReturn
 import msgspec
 
 from patient_flow.contracts import events
+from patient_flow.errors import DataError
 
 _Text = Annotated[str, msgspec.Meta(max_length=events.MAX_ID_LENGTH)]
 _Whole = Annotated[int, msgspec.Meta(ge=-(10**18), le=10**18)]
@@ -67,11 +68,11 @@ class Statement:
     extra: str | None = None
 
 
-class Unreadable(ValueError):
+class Unreadable(DataError):
     """The body is not one JSON object (or message of a known format)."""
 
 
-class Unsupported(ValueError):
+class Unsupported(DataError):
     """The body is a message of a known format that states nothing about patient flow."""
 
 

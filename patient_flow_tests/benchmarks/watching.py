@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from patient_flow.stores.warehouse.warehouse import WarehouseError
+from patient_flow.stores.warehouse.errors import WarehouseError
 
 
 @contextlib.contextmanager

@@ -20,8 +20,9 @@ from patient_flow.dashboard import queries
 from patient_flow.dashboard.access import SignIn
 from patient_flow.dashboard.formats import Locale, preferred_language
 from patient_flow.dashboard.texts import NAMES, TEXTS
+from patient_flow.stores.warehouse.errors import WarehouseError
 from patient_flow.stores.warehouse.schema import LOAD_LOG
-from patient_flow.stores.warehouse.warehouse import Warehouse, WarehouseError
+from patient_flow.stores.warehouse.warehouse import Warehouse
 from patient_flow_tests.builders import ZONE
 from patient_flow_tests.dashboard.conftest import client_of
 from patient_flow_tests.dashboard.hospital import Hospital

@@ -19,7 +19,8 @@ from patient_flow.dashboard import queries
 from patient_flow.dashboard import snapshot as module
 from patient_flow.dashboard.snapshot import Returns, Snapshots
 from patient_flow.pipeline.load import load_warehouse
-from patient_flow.stores.warehouse.warehouse import Warehouse, WarehouseError
+from patient_flow.stores.warehouse.errors import WarehouseError
+from patient_flow.stores.warehouse.warehouse import Warehouse
 from patient_flow_tests.builders import ZONE
 from patient_flow_tests.dashboard.conftest import settled
 from patient_flow_tests.dashboard.hospital import Hospital

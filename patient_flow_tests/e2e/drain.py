@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from patient_flow.pipeline import bronze
 from patient_flow.services import Services
 from patient_flow.settings import load
-from patient_flow.stores.hub import HubError
+from patient_flow.stores.hub import HubUnavailable
 
 
 def main() -> None:
@@ -24,7 +24,7 @@ def main() -> None:
                 services.lake, services.hub, now=datetime.now(UTC), run_id="drain", max_events=int(sys.argv[1])
             )
             say(f"took {result.written.inserted}")
-        except HubError as error:  # it has just been killed: the next round finds it back
+        except HubUnavailable as error:  # it has just been killed: the next round finds it back
             say(f"no hub: {error}")
 
 

@@ -32,7 +32,7 @@ from patient_flow.contracts.tables import BRONZE_EVENTS
 from patient_flow.pipeline import bronze
 from patient_flow.services import Services
 from patient_flow.settings import load
-from patient_flow.stores.hub import HubError
+from patient_flow.stores.hub import HubUnavailable
 from patient_flow.stores.lake.errors import LakeError
 
 services = Services(load())
@@ -41,7 +41,7 @@ while services.lake.open(BRONZE_EVENTS).row_count() < int(sys.argv[1]):
     try:
         bronze.ingest(services.lake, services.hub, now=datetime.now(UTC), run_id="race", max_events=20)
         commits += 1
-    except (LakeError, HubError):  # the loser: refused by the lake, or pushed off a partition, having read the other
+    except (LakeError, HubUnavailable):  # the loser: refused by the lake, or disconnected by the other
         conflicts += 1
 print(commits, conflicts)
 """

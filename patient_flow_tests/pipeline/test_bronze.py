@@ -42,7 +42,7 @@ from patient_flow.pipeline import bronze, inspection
 from patient_flow.pipeline.backlog import HubRefused, identity
 from patient_flow.pipeline.steps import StepResult
 from patient_flow.stores import amqp
-from patient_flow.stores.hub import AT_ONCE, EVENT_SCHEMA, Drained, Hub, HubError, Slice, _Received
+from patient_flow.stores.hub import AT_ONCE, EVENT_SCHEMA, Drained, Hub, HubUnavailable, Slice, _Received
 from patient_flow.stores.lake.catalog import Lake
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -487,7 +487,7 @@ def test_a_restarted_hub_goes_on_where_it_was(lake: Lake, hub: Hub, hub_thread: 
 def test_a_hub_that_is_down_is_one_clear_error_and_nothing_is_written(lake: Lake, hub_thread: HubThread) -> None:
     hub_thread.stop()
     gone = Hub(connection=hub_thread.connection, host="127.0.0.1", name="patient-flow", consumer_group="$Default")
-    with pytest.raises(HubError, match="patient-flow hub"):
+    with pytest.raises(HubUnavailable, match="patient-flow hub"):
         ingest(lake, gone)
     assert stored(lake).is_empty()
 
@@ -536,7 +536,7 @@ def test_when_no_partition_can_be_read_nothing_is_written(
 
     monkeypatch.setattr(_Received, "add", torn_off)
     before = lake.open(BRONZE_EVENTS).version
-    with pytest.raises(HubError, match="3 more partitions"):
+    with pytest.raises(HubUnavailable, match="3 more partitions"):
         ingest(lake, hub)
     assert lake.open(BRONZE_EVENTS).version == before
 
@@ -565,7 +565,7 @@ def held(hub: HubThread, partition: int) -> Iterator[None]:
 
 def test_an_unknown_hub_name_is_one_clear_error(lake: Lake, hub_thread: HubThread) -> None:
     other = Hub(connection=hub_thread.connection, host="127.0.0.1", name="laboratory", consumer_group="$Default")
-    with pytest.raises(HubError, match="laboratory"):
+    with pytest.raises(HubUnavailable, match="laboratory"):
         ingest(lake, other)
 
 

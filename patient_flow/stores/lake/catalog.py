@@ -12,7 +12,7 @@ from deltalake import DeltaTable, Field, Schema, write_deltalake
 from deltalake.exceptions import CommitFailedError, TableNotFoundError
 
 from patient_flow.contracts.tables import Table
-from patient_flow.stores.lake.errors import LakeError, SchemaDrift, wrap_errors
+from patient_flow.stores.lake.errors import LakeMisconfigured, SchemaDrift, wrap_errors
 from patient_flow.stores.lake.log import CHECKPOINT_EVERY, commit_properties, table_properties
 from patient_flow.stores.lake.table import LakeTable
 from patient_flow.stores.staging import Staging
@@ -41,7 +41,7 @@ class Lake:
     def open(self, table: Table) -> LakeTable:
         """``table`` at its newest version; created, with its final properties, if it does not exist yet.
 
-        Columns that are declared but not stored are added. Raises :class:`LakeError` when the storage cannot be
+        Columns that are declared but not stored are added. Raises ``LakeUnavailable`` when the storage cannot be
         reached, and :class:`SchemaDrift` when a column has another type.
         """
         uri = self.uri(table)
@@ -69,7 +69,8 @@ class Lake:
     def migrate(self, table: Table) -> str | None:
         """Rewrites ``table`` with the declared types where they differ; returns a report, or None if nothing differed.
 
-        Checkpoints are kept. Raises :class:`LakeError` when a value does not fit its new type; then nothing is changed.
+        Checkpoints are kept. Raises :class:`LakeMisconfigured`, and changes nothing, when a value does not fit its new
+        type.
         """
         if not self.exists(table):
             return None
@@ -85,7 +86,7 @@ class Lake:
                     for name, dtype in table.schema.items()
                 )
             except pl.exceptions.PolarsError as error:
-                raise LakeError(f"{table.path} cannot be converted: {error}") from error
+                raise LakeMisconfigured(f"{table.path} cannot be converted: {error}") from error
             write_deltalake(
                 handle,
                 rows,
@@ -98,12 +99,14 @@ class Lake:
     def export(self, name: str, rows: pl.DataFrame) -> str:
         """Writes ``rows`` as one Parquet file beside gold, for a warehouse to copy; returns its https address.
 
-        The container's lifecycle rule deletes it. Raises :class:`LakeError` for a lake on the local disk, which no
-        remote warehouse could read.
+        The container's lifecycle rule deletes it. Raises :class:`LakeMisconfigured` for a lake on the local
+        disk, which no remote warehouse could read.
         """
         account = re.fullmatch(r"abfss?://([^@/]+)@([^/]+)(/.*)?", self._layer("gold"))
         if account is None:
-            raise LakeError("the warehouse copies from the lake: PATIENT_FLOW_LAKE_URI must be an abfss:// address")
+            raise LakeMisconfigured(
+                "the warehouse copies from the lake: PATIENT_FLOW_LAKE_URI must be an abfss:// address"
+            )
         path = f"{EXPORTS}/{name}.parquet"
         uri = f"{self._layer('gold')}/{path}"
         with wrap_errors("write", uri):

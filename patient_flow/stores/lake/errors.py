@@ -8,6 +8,8 @@ from collections.abc import Iterator
 
 from deltalake.exceptions import CommitFailedError, DeltaError
 
+from patient_flow.errors import DataError, OperatorError, PatientFlowError, TransientError
+
 STORE_ERRORS = (DeltaError, OSError)
 """Raised by delta-rs and Polars when the storage fails. The methods of this package raise :class:`LakeError` instead;
 whoever collects a LazyFrame of the lake gets the original error."""
@@ -23,25 +25,33 @@ these messages. A network failure has others: after it a consumer must retry, no
 _BRANCH = re.compile(r"\s*(?:\x1b\[\d*m)*↳(?:\x1b\[\d*m)*\s*")
 
 
-class LakeError(RuntimeError):
-    """The lake cannot be read or written; the message names the table."""
+class LakeError(PatientFlowError):
+    """The lake cannot be read or written; raised as one of the subclasses. The message names the table."""
 
 
-class CommitConflict(LakeError):
+class LakeUnavailable(LakeError, TransientError):
+    """The storage does not answer or failed."""
+
+
+class CommitConflict(LakeError, TransientError):
     """Another writer committed first; nothing was written. Open the table again and recompute."""
 
 
-class SchemaDrift(LakeError):
+class LakeMisconfigured(LakeError, OperatorError):
+    """Settings or stored values do not allow the request; the message says what to change."""
+
+
+class SchemaDrift(LakeError, OperatorError):
     """The stored columns of a table differ from the declared ones in a way that only ``migrate`` repairs."""
 
 
-class ChangeFeedExpired(LakeError):
+class ChangeFeedExpired(LakeError, DataError):
     """The requested changes or version are no longer kept; read the whole table instead."""
 
 
 @contextlib.contextmanager
 def wrap_errors(action: str, target: str) -> Iterator[None]:
-    """Raises the storage's errors as :class:`LakeError`: one line that names the failed ``action`` and its ``target``.
+    """Raises errors of the storage as :class:`LakeUnavailable`: one line with the failed ``action`` and its ``target``.
 
     A commit that lost against another writer's is a :class:`CommitConflict`.
     """
@@ -50,14 +60,14 @@ def wrap_errors(action: str, target: str) -> Iterator[None]:
     except CommitFailedError as error:
         raise CommitConflict(f"another writer changed {target} at the same time: {_one_line(error)}") from error
     except STORE_ERRORS as error:
-        raise LakeError(f"cannot {action} {target}: {_one_line(error)}") from error
+        raise LakeUnavailable(f"cannot {action} {target}: {_one_line(error)}") from error
 
 
 def history_error(error: Exception, target: str) -> LakeError:
-    """:class:`ChangeFeedExpired` if ``target`` was cleaned up or deleted, :class:`LakeError` if a read failed."""
+    """The error of a failed read of ``target``: :class:`ChangeFeedExpired` if that was cleaned up or deleted."""
     if any(message in str(error) for message in _EXPIRED):
         return ChangeFeedExpired(f"no longer kept: {target}")
-    return LakeError(f"cannot read {target}: {_one_line(error)}")
+    return LakeUnavailable(f"cannot read {target}: {_one_line(error)}")
 
 
 def _one_line(error: Exception) -> str:

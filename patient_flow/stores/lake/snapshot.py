@@ -137,7 +137,7 @@ class Snapshot:
         """All rows at an earlier ``version``. Raises :class:`ChangeFeedExpired` when it is no longer kept."""
         if version == self.version:
             return self.scan()
-        return pl.scan_delta(self._older(version)).select(self.table.schema.names())
+        return self.as_of(version).scan()
 
     def as_of(self, version: int) -> Snapshot:
         """This table, pinned at an earlier ``version``. Raises :class:`ChangeFeedExpired` when it is no longer kept."""

@@ -1,4 +1,4 @@
-"""What a load is asked to do and what it answers: batches, counts, errors.
+"""The input and the result of a load: batches and row counts.
 
 Not here: how a batch reaches a database (``changes``, ``targets``).
 """
@@ -10,14 +10,6 @@ from dataclasses import dataclass
 import polars as pl
 
 from patient_flow.contracts.tables import Table
-
-
-class WarehouseError(RuntimeError):
-    """The warehouse cannot do what it was asked; the message says what to do and holds no secret."""
-
-
-class Conflict(WarehouseError):
-    """Somebody else loaded first; nothing was written. Read ``loaded_versions`` again and start over."""
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,8 @@ import polars as pl
 import sqlalchemy as sa
 
 from patient_flow.contracts.tables import INSTANT, TEXTS, Column, Table
-from patient_flow.stores.warehouse.batch import Batch, WarehouseError
+from patient_flow.stores.warehouse.batch import Batch
+from patient_flow.stores.warehouse.errors import WarehouseMisconfigured
 from patient_flow.stores.warehouse.schema import IS_PRESENT, STORED_BY, TABLES
 
 c = pl.col
@@ -35,9 +36,9 @@ class Change:
 
 
 def change(batch: Batch) -> Change:
-    """``batch`` as the warehouse takes it.
+    """``batch`` as the warehouse stores it.
 
-    Raises :class:`WarehouseError` when a text is longer than its declaration allows: cutting it would be silent.
+    Raises :class:`WarehouseMisconfigured` when a text is longer than declared: it is never cut silently.
     """
     table, key = batch.table, list(batch.table.key)
     rows = stored(table, batch.rows).unique(key, keep="last").with_columns(pl.lit(True).alias(IS_PRESENT))
@@ -56,11 +57,13 @@ def change(batch: Batch) -> Change:
 def stored(table: Table, rows: pl.DataFrame) -> pl.DataFrame:
     """``rows`` of gold in the columns and values that the warehouse has.
 
-    Raises :class:`WarehouseError` when gold lacks a declared column.
+    Raises :class:`WarehouseMisconfigured` when gold lacks a declared column.
     """
     missing = [column.name for column in table.warehouse_columns if column.name not in rows.columns]
     if missing:
-        raise WarehouseError(f"{table.path} has no column {', '.join(missing)}: materialize it again before loading")
+        raise WarehouseMisconfigured(
+            f"{table.path} has no column {', '.join(missing)}: materialize it again before loading"
+        )
     return rows.select(stored_value(column) for column in table.warehouse_columns)
 
 
@@ -87,7 +90,7 @@ def _check_lengths(table: Table, rows: pl.DataFrame) -> None:
     for column in texts:
         found = longest[column.name].item()
         if found is not None and found > column.length:
-            raise WarehouseError(
+            raise WarehouseMisconfigured(
                 f"{table.path}.{column.name} holds a text of {found} characters, its declared length is "
                 f"{column.length}: shorten it at the source or raise the length in contracts.tables and migrate"
             )

@@ -10,8 +10,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from patient_flow.stores.warehouse.batch import WarehouseError
 from patient_flow.stores.warehouse.connection import readable
+from patient_flow.stores.warehouse.errors import WarehouseUnavailable
 
 SQL_COPT_SS_ACCESS_TOKEN = 1256
 SCOPE = "https://database.windows.net/.default"
@@ -27,7 +27,7 @@ def is_wanted(url: sa.URL) -> bool:
 def sign_in(engine: sa.Engine) -> None:
     """Makes every new connection of ``engine`` carry a token; azure-identity renews it before it expires.
 
-    Connecting raises :class:`WarehouseError` where there is none to be had.
+    Connecting raises :class:`WarehouseUnavailable` when it gets none.
     """
     from azure.core.exceptions import AzureError
     from azure.identity import DefaultAzureCredential  # only who signs in needs it
@@ -40,7 +40,7 @@ def sign_in(engine: sa.Engine) -> None:
         try:
             token = credential.get_token(SCOPE).token
         except AzureError as error:
-            raise WarehouseError(
+            raise WarehouseUnavailable(
                 "Entra ID gave no token for the warehouse (sign in with `az login`; in Azure, give the container its "
                 f"managed identity): {readable(error)}"
             ) from error

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from patient_flow.stores.warehouse.batch import WarehouseError
+from patient_flow.stores.warehouse.errors import WarehouseMisconfigured
 from patient_flow.stores.warehouse.targets.base import Target
 from patient_flow.stores.warehouse.targets.copyinto import Exporter
 from patient_flow.stores.warehouse.targets.fabric import Fabric
@@ -13,10 +13,10 @@ from patient_flow.stores.warehouse.targets.synapse import Synapse
 
 
 def target_of(kind: str, export: Exporter | None = None) -> Target:
-    """The target called ``kind``. Raises :class:`WarehouseError` for a name there is none of."""
+    """The target called ``kind``. Raises :class:`WarehouseMisconfigured` for a name there is none of."""
     targets: dict[str, Target] = {
         target.kind: target for target in (Synapse(export), SQLServer(), Fabric(export), PostgreSQL(), SQLite())
     }
     if kind not in targets:
-        raise WarehouseError(f"there is no warehouse kind {kind!r}: use one of {', '.join(targets)}")
+        raise WarehouseMisconfigured(f"there is no warehouse kind {kind!r}: use one of {', '.join(targets)}")
     return targets[kind]

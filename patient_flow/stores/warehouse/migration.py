@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import sqlalchemy as sa
 
 from patient_flow.contracts.views import VIEWS
-from patient_flow.stores.warehouse.batch import WarehouseError
+from patient_flow.stores.warehouse.errors import WarehouseNotInitialised
 from patient_flow.stores.warehouse.schema import ALL_TABLES, LOAD_LOG, TABLES
 from patient_flow.stores.warehouse.targets.base import Target
 from patient_flow.stores.warehouse.views import definition
@@ -16,12 +16,14 @@ from patient_flow.stores.warehouse.views import definition
 def missing_columns(connection: sa.Connection) -> dict[str, list[str]]:
     """Warehouse table → declared columns that it does not have, where there are any.
 
-    Raises :class:`WarehouseError` when a whole table is missing: that is for ``warehouse init`` to create.
+    Raises :class:`WarehouseNotInitialised` when a whole table is missing: that is for ``warehouse init`` to create.
     """
     existing = set(sa.inspect(connection).get_table_names())
     absent = [table.name for table in ALL_TABLES if table.name not in existing]
     if absent:
-        raise WarehouseError(f"the warehouse has no table {', '.join(absent)}: run `patient-flow warehouse init`")
+        raise WarehouseNotInitialised(
+            f"the warehouse has no table {', '.join(absent)}: run `patient-flow warehouse init`"
+        )
     return missing_columns_of(connection, ALL_TABLES)
 
 

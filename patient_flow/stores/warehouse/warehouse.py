@@ -19,24 +19,28 @@ import sqlalchemy as sa
 
 from patient_flow.contracts.views import VIEWS
 from patient_flow.stores.warehouse import migration
-from patient_flow.stores.warehouse.batch import Batch, Conflict, WarehouseError, Written
+from patient_flow.stores.warehouse.batch import Batch, Written
 from patient_flow.stores.warehouse.changes import change
 from patient_flow.stores.warehouse.connection import masked, readable
+from patient_flow.stores.warehouse.errors import (
+    WarehouseConflict,
+    WarehouseMisconfigured,
+    WarehouseNotInitialised,
+    WarehouseUnavailable,
+)
 from patient_flow.stores.warehouse.frames import frame
 from patient_flow.stores.warehouse.kinds import target_of
 from patient_flow.stores.warehouse.schema import ALL_TABLES, LOAD_LOG, TABLES, seed
 from patient_flow.stores.warehouse.targets.copyinto import Exporter
 from patient_flow.stores.warehouse.views import definition
 
-__all__ = ["Batch", "Conflict", "Warehouse", "WarehouseError", "Written"]
-
 
 class Warehouse:
     """One warehouse at ``url`` (an SQLAlchemy URL), of one of the kinds in ``settings.WAREHOUSE_KINDS``.
 
     ``export(table_name, frame)`` writes a frame as Parquet where the warehouse can read it and returns its https URL;
-    Synapse and Fabric need it for big loads, the others never call it. Every method raises :class:`WarehouseError`
-    when the database cannot be reached or refuses.
+    Synapse and Fabric need it for big loads, the others never call it. Every method raises a
+    ``WarehouseError`` when the database cannot be reached or rejects the request.
     """
 
     def __init__(self, url: str, kind: str, *, export: Exporter | None = None) -> None:
@@ -61,7 +65,7 @@ class Warehouse:
         Safe at any time, also when two processes do it at once. What changed in the declaration since is
         :meth:`migrate`'s to adapt.
         """
-        with self._explained(), self.target.changing_schema(self._engine) as connection:
+        with self._wrap_errors(), self.target.changing_schema(self._engine) as connection:
             names = set(sa.inspect(connection).get_table_names())
             existing = [table for table in ALL_TABLES if table.name in names]
             for table in ALL_TABLES:
@@ -85,7 +89,7 @@ class Warehouse:
         Returns the statements, in order; with ``dry_run`` it only shows them. A table that gets a column is loaded as
         a whole next time, so that its old rows get their values. Nothing is ever dropped or narrowed.
         """
-        with self._explained(), self.target.changing_schema(self._engine) as connection:
+        with self._wrap_errors(), self.target.changing_schema(self._engine) as connection:
             statements = migration.statements(self.target, connection)
             if not dry_run:
                 self._run(connection, statements)
@@ -104,8 +108,8 @@ class Warehouse:
         """Loads all ``batches`` and their lines in ``LoadLog`` in one transaction; rows written, by gold table path.
 
         ``newest_event_at`` is when the hub accepted the newest event in the batches; None leaves what is known.
-        Raises :class:`Conflict` when the warehouse does not hold a batch's ``since``; :class:`WarehouseError` when it
-        lacks a column.
+        Raises :class:`WarehouseConflict` when the warehouse is not at a batch's ``since``, and
+        :class:`WarehouseMisconfigured` when it lacks a column.
         """
         self._refuse_incomplete()
         held = self.loaded_versions()
@@ -113,7 +117,7 @@ class Warehouse:
             if held[batch.table.path] != batch.since:
                 raise _conflict(batch)
         changes = {batch.table.path: change(batch) for batch in batches}
-        with self._explained():
+        with self._wrap_errors():
             with self.target.loading(self._engine, list(changes.values())) as loading:
                 # The log first: a second loader waits here, and finds that it came too late before it did any work.
                 for batch in batches:
@@ -128,11 +132,11 @@ class Warehouse:
         """Columns are only looked up until they were found complete once: nobody drops them under a running loader."""
         if self._is_complete:
             return
-        with self._explained(), self._engine.connect() as connection:
+        with self._wrap_errors(), self._engine.connect() as connection:
             missing = migration.missing_columns(connection)
         if missing:
             named = ", ".join(f"{table}.{column}" for table, columns in missing.items() for column in columns)
-            raise WarehouseError(
+            raise WarehouseMisconfigured(
                 f"the warehouse lacks {named}: see `patient-flow warehouse migrate --dry-run`, then run it without"
             )
         self._is_complete = True
@@ -149,7 +153,7 @@ class Warehouse:
         if moved.rowcount == 0:
             raise _conflict(batch)
         if moved.rowcount > 1:
-            raise WarehouseError(
+            raise WarehouseMisconfigured(
                 f"LoadLog has {moved.rowcount} lines for {batch.table.warehouse_name}: delete all but one"
             )
 
@@ -185,7 +189,9 @@ class Warehouse:
             versions = {str(name): version for name, version in found}
         missing = [table.name for table in TABLES.values() if table.name not in versions]
         if missing:
-            raise WarehouseError(f"LoadLog has no line for {', '.join(missing)}: run `patient-flow warehouse init`")
+            raise WarehouseNotInitialised(
+                f"LoadLog has no line for {', '.join(missing)}: run `patient-flow warehouse init`"
+            )
         return {path: versions[table.name] for path, table in TABLES.items()}
 
     def row_counts(self) -> dict[str, int]:
@@ -213,7 +219,7 @@ class Warehouse:
 
     @contextlib.contextmanager
     def _reading(self) -> Iterator[sa.Connection]:
-        with self._explained(), self._engine.connect() as connection:
+        with self._wrap_errors(), self._engine.connect() as connection:
             yield connection
 
     @cached_property
@@ -221,7 +227,7 @@ class Warehouse:
         try:
             url = sa.make_url(self._url)
         except (sa.exc.ArgumentError, ValueError):  # the message would hold the URL, and with it a password
-            raise WarehouseError(
+            raise WarehouseMisconfigured(
                 "PATIENT_FLOW_WAREHOUSE_URL is no SQLAlchemy URL; see the README for its form"
             ) from None
         engine = self.target.engine(url)
@@ -229,31 +235,37 @@ class Warehouse:
         weakref.finalize(self, engine.dispose)
         return engine
 
-    def _advice(self, error: sa.exc.DBAPIError) -> str:
-        """What to do about a database that answers but has not been set up."""
-        if error.statement is None:  # it did not even answer
-            return ""
+    def _is_initialised(self, error: sa.exc.DBAPIError) -> bool:
+        """False when ``error`` comes from a database that has no tables yet."""
+        if not self.target.is_missing_table(error):
+            return True
         try:
-            is_there = sa.inspect(self._engine).has_table(LOAD_LOG.name)
+            return sa.inspect(self._engine).has_table(LOAD_LOG.name)
         except sa.exc.SQLAlchemyError:
-            return ""
-        return "" if is_there else ". Its tables are not there: run `patient-flow warehouse init`, or load it once"
+            return True
 
     @contextlib.contextmanager
-    def _explained(self) -> Iterator[None]:
-        """Database errors as :class:`WarehouseError`, on one line and without secrets."""
+    def _wrap_errors(self) -> Iterator[None]:
+        """Raises database errors as a ``WarehouseError``, on one line and without secrets."""
         try:
             yield
         except sa.exc.DBAPIError as error:
             if self.target.is_conflict(error):
-                raise Conflict(f"another loader was in the way: {readable(error)}") from error
-            raise WarehouseError(f"{self.address}: {readable(error)}{self._advice(error)}") from error
+                raise WarehouseConflict(f"another load was running: {readable(error)}") from error
+            reason = f"{self.address}: {readable(error)}"
+            if self._is_initialised(error):
+                raise WarehouseUnavailable(reason) from error
+            raise WarehouseNotInitialised(
+                f"{reason}. Its tables do not exist: run `patient-flow warehouse init`, or load it once"
+            ) from error
         except (sa.exc.SQLAlchemyError, ImportError) as error:
-            raise WarehouseError(f"{self.address}: {readable(error)}") from error
+            raise WarehouseUnavailable(f"{self.address}: {readable(error)}") from error
 
 
-def _conflict(batch: Batch) -> Conflict:
-    return Conflict(f"{batch.table.warehouse_name} is no longer at gold version {batch.since}: somebody loaded first")
+def _conflict(batch: Batch) -> WarehouseConflict:
+    return WarehouseConflict(
+        f"{batch.table.warehouse_name} is no longer at gold version {batch.since}: another load was faster"
+    )
 
 
 def _utc(instant: datetime) -> datetime:

@@ -13,8 +13,9 @@ if __package__ in (None, ""):
     sys.path.insert(0, str(Path(__file__).parents[3]))
 
 from patient_flow.contracts.tables import FACT_BED_CENSUS
+from patient_flow.stores.warehouse.errors import WarehouseConflict
 from patient_flow.stores.warehouse.schema import LOAD_LOG, TABLES
-from patient_flow.stores.warehouse.warehouse import Conflict, Warehouse
+from patient_flow.stores.warehouse.warehouse import Warehouse
 from patient_flow_tests.stores.warehouse.builders import census_of, changed, whole
 
 CENSUS = TABLES[FACT_BED_CENSUS.path]
@@ -38,7 +39,7 @@ def count(warehouse: Warehouse) -> None:
             if version % 4
             else whole(FACT_BED_CENSUS, rows, since=since, version=version)
         )
-        with contextlib.suppress(Conflict):
+        with contextlib.suppress(WarehouseConflict):
             warehouse.load([batch], newest_event_at=None, loaded_at=datetime.now(UTC), run_id="count")
 
 

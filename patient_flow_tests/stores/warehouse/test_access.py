@@ -15,8 +15,9 @@ import sqlalchemy as sa
 from patient_flow.contracts.tables import DATA_QUALITY_DAY, FACT_BED_CENSUS
 from patient_flow.stores.warehouse import entra
 from patient_flow.stores.warehouse.connection import masked, readable
+from patient_flow.stores.warehouse.errors import WarehouseError
 from patient_flow.stores.warehouse.schema import LOAD_LOG, TABLES
-from patient_flow.stores.warehouse.warehouse import Warehouse, WarehouseError
+from patient_flow.stores.warehouse.warehouse import Warehouse
 from patient_flow_tests.stores.warehouse.builders import census_of, changed, everything, hospital
 from patient_flow_tests.stores.warehouse.roles import guard, url_of
 

@@ -26,9 +26,10 @@ from patient_flow.contracts.tables import (
     FACT_BED_CENSUS,
     FACT_PATIENT_FLOW,
 )
+from patient_flow.stores.warehouse.errors import WarehouseConflict, WarehouseError
 from patient_flow.stores.warehouse.reconciliation import verify
 from patient_flow.stores.warehouse.schema import LOAD_LOG, TABLES
-from patient_flow.stores.warehouse.warehouse import Batch, Conflict, Warehouse, WarehouseError
+from patient_flow.stores.warehouse.warehouse import Batch, Warehouse
 from patient_flow_tests.stores.warehouse.builders import census_of, changed, everything, hospital, whole
 from patient_flow_tests.stores.warehouse.conftest import url_of
 from patient_flow_tests.stores.warehouse.processes import ROWS
@@ -143,7 +144,7 @@ def test_a_load_without_new_events_keeps_the_newest_known(warehouse: Warehouse) 
 def test_a_replay_is_refused_and_changes_nothing(warehouse: Warehouse) -> None:
     batch = census_change(None, 1, {}, {1: 10})
     load(warehouse, batch)
-    with pytest.raises(Conflict, match="FactBedCensus"):
+    with pytest.raises(WarehouseConflict, match="FactBedCensus"):
         load(warehouse, batch)
     assert beds(warehouse) == {1: 10}
 
@@ -157,7 +158,7 @@ def test_when_one_table_is_out_of_step_nothing_of_the_load_is_written(
     load(warehouse, census_change(None, 1, {}, {1: 10}))
     monkeypatch.setattr(late, "loaded_versions", lambda: stale)
     department = hospital(NOW - timedelta(days=1), NOW, visits=1).frames()[DIM_DEPARTMENT.path]
-    with pytest.raises(Conflict):
+    with pytest.raises(WarehouseConflict):
         load(late, whole(DIM_DEPARTMENT, department), census_change(None, 2, {}, {1: 99}))
     assert beds(warehouse) == {1: 10}
     assert warehouse.row_counts()[DIM_DEPARTMENT.path] == 0
@@ -169,7 +170,7 @@ def test_of_two_loaders_at_once_one_wins(warehouse: Warehouse, twin: Callable[[]
     def attempt(number: int) -> bool:
         try:
             load(loaders[number], census_change(None, number + 1, {}, dict.fromkeys(range(300), number)))
-        except Conflict:
+        except WarehouseConflict:
             return False
         return True
 

@@ -8,8 +8,9 @@ import pytest
 import sqlalchemy as sa
 
 from patient_flow.contracts.tables import FACT_BED_CENSUS
+from patient_flow.stores.warehouse.errors import WarehouseError
 from patient_flow.stores.warehouse.schema import TABLES
-from patient_flow.stores.warehouse.warehouse import Warehouse, WarehouseError
+from patient_flow.stores.warehouse.warehouse import Warehouse
 from patient_flow_tests.stores.warehouse.builders import census_of, whole
 
 NOW = datetime(2026, 11, 20, tzinfo=UTC)

@@ -18,7 +18,7 @@ from patient_flow.contracts.tables import FACT_BED_CENSUS, TEXTS, WAREHOUSE_TABL
 from patient_flow.contracts.views import VIEWS
 from patient_flow.dashboard import queries
 from patient_flow.settings import WAREHOUSE_KINDS
-from patient_flow.stores.warehouse.batch import WarehouseError
+from patient_flow.stores.warehouse.errors import WarehouseError
 from patient_flow.stores.warehouse.kinds import target_of
 from patient_flow.stores.warehouse.schema import INDEXES, TABLES
 from patient_flow.stores.warehouse.scripts import ddl, scripts

@@ -26,8 +26,9 @@ import sqlalchemy as sa
 
 from patient_flow.contracts.tables import FACT_BED_CENSUS, WAREHOUSE_TABLES
 from patient_flow.contracts.views import VIEWS
+from patient_flow.stores.warehouse.errors import WarehouseConflict
 from patient_flow.stores.warehouse.schema import ALL_TABLES
-from patient_flow.stores.warehouse.warehouse import Conflict, Warehouse
+from patient_flow.stores.warehouse.warehouse import Warehouse
 from patient_flow_tests.required import require, require_module
 from patient_flow_tests.stores.warehouse.builders import census_of, changed
 
@@ -195,7 +196,7 @@ def test_synapse_never_gets_rows_as_values(exchange: Callable[..., Exchange]) ->
 @pytest.mark.parametrize("kind", ["mssql", "synapse"])
 def test_a_log_that_did_not_move_is_a_conflict_and_rolled_back(exchange: Callable[..., Exchange], kind: str) -> None:
     running = exchange(kind, counts={"SET gold_version": 0})
-    with pytest.raises(Conflict):
+    with pytest.raises(WarehouseConflict):
         running.load()
     assert running.loading()[2:] == ["begin", "tx: UPDATE [LoadLog]", "rollback", DROP_STAGING]
 
@@ -219,6 +220,6 @@ def test_a_load_that_the_server_ends_for_another_is_a_conflict(
     exchange: Callable[..., Exchange], number: int, end: list[str]
 ) -> None:
     running = exchange("synapse", errors={"DELETE FROM": [number, "ended for another one"]})
-    with pytest.raises(Conflict, match="ended for another one"):
+    with pytest.raises(WarehouseConflict, match="ended for another one"):
         running.load()
     assert running.loading()[-2:] == end

@@ -17,10 +17,11 @@ import sqlglot
 
 from patient_flow.contracts.tables import DATA_QUALITY_DAY, FACT_BED_CENSUS, WAREHOUSE_TABLES
 from patient_flow.contracts.views import VIEWS
+from patient_flow.stores.warehouse.errors import WarehouseConflict, WarehouseError
 from patient_flow.stores.warehouse.kinds import target_of
 from patient_flow.stores.warehouse.schema import ALL_TABLES
 from patient_flow.stores.warehouse.views import definition
-from patient_flow.stores.warehouse.warehouse import Batch, Conflict, Warehouse, WarehouseError
+from patient_flow.stores.warehouse.warehouse import Batch, Warehouse
 from patient_flow_tests.required import require
 from patient_flow_tests.stores.warehouse.builders import census_of, changed, whole
 
@@ -256,13 +257,13 @@ def test_a_failure_in_the_transaction_rolls_back_and_drops_staging(warehouse: Wa
 
 def test_an_update_conflict_is_a_conflict(warehouse: Warehouse, server: Recorder) -> None:
     server.fails = {"DELETE": "Snapshot isolation transaction aborted due to update conflict. (24556)"}
-    with pytest.raises(Conflict):
+    with pytest.raises(WarehouseConflict):
         load(warehouse, changed(FACT_BED_CENSUS, census_of({}), census_of({2: 2}), since=None, version=1))
 
 
 def test_a_log_that_did_not_move_is_a_conflict(warehouse: Warehouse, server: Recorder) -> None:
     server.moved = 0
-    with pytest.raises(Conflict):
+    with pytest.raises(WarehouseConflict):
         load(warehouse, changed(FACT_BED_CENSUS, census_of({}), census_of({2: 2}), since=None, version=1))
     assert "COMMIT" not in server.log
 

@@ -149,6 +149,10 @@ class Target(ABC):
         """True when ``error`` means that another loader was in the way."""
 
     @abstractmethod
+    def is_missing_table(self, error: sa.exc.DBAPIError) -> bool:
+        """True when ``error`` means that a table or view does not exist."""
+
+    @abstractmethod
     def after_load(self, engine: sa.Engine, changes: Iterable[Change]) -> None:
         """Whatever keeps queries fast after a load that is committed."""
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import polars as pl
 import sqlalchemy as sa
 
-from patient_flow.stores.warehouse.batch import WarehouseError
+from patient_flow.stores.warehouse.errors import WarehouseMisconfigured
 from patient_flow.stores.warehouse.targets.tsql import TransactSQL
 
 Exporter = Callable[[str, pl.DataFrame], str]
@@ -37,13 +37,13 @@ class CopyInto(TransactSQL):
     def fill(self, connection: sa.Connection, stage: sa.Table, rows: pl.DataFrame) -> None:
         """Few rows by INSERT … SELECT, more by COPY INTO from an exported file.
 
-        Raises :class:`WarehouseError` for many rows without an exporter.
+        Raises :class:`WarehouseMisconfigured` for many rows without an exporter.
         """
         if rows.height <= FEW_ROWS:
             self._insert(connection, stage, rows)
             return
         if self._export is None:
-            raise WarehouseError(
+            raise WarehouseMisconfigured(
                 f"{rows.height} rows for {stage.name} need COPY INTO, and this warehouse has no place to export files "
                 "to: set PATIENT_FLOW_LAKE_URI to a storage account that it can read"
             )

@@ -24,7 +24,7 @@ GIVES_UP_A_DEAD_PEER = {
 }
 """Of a server that vanished without a word a connection learns after a minute, not after the hours of the defaults."""
 ROWS_PER_WRITE = 100_000
-SERIALIZATION_FAILURE, DEADLOCK = "40001", "40P01"
+SERIALIZATION_FAILURE, DEADLOCK, UNDEFINED_TABLE = "40001", "40P01", "42P01"
 
 
 class PostgreSQL(StagingInside):
@@ -115,6 +115,10 @@ class PostgreSQL(StagingInside):
     def is_conflict(self, error: sa.exc.DBAPIError) -> bool:
         """Two loads stood in each other's way and the server ended this one."""
         return getattr(error.orig, "sqlstate", None) in (SERIALIZATION_FAILURE, DEADLOCK)
+
+    def is_missing_table(self, error: sa.exc.DBAPIError) -> bool:
+        """The server's SQLSTATE for an undefined table."""
+        return getattr(error.orig, "sqlstate", None) == UNDEFINED_TABLE
 
     def after_load(self, engine: sa.Engine, changes: Iterable[Change]) -> None:
         """Statistics, where so much changed that the old ones mislead; space is given back by autovacuum."""

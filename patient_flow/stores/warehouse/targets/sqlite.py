@@ -11,8 +11,9 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.sqlite import dialect as sqlite_dialect
 from sqlalchemy.schema import CreateIndex, DropIndex
 
-from patient_flow.stores.warehouse.batch import WarehouseError, Written
+from patient_flow.stores.warehouse.batch import Written
 from patient_flow.stores.warehouse.changes import Change
+from patient_flow.stores.warehouse.errors import WarehouseMisconfigured
 from patient_flow.stores.warehouse.targets.base import WRITES, SqlDialect, StagingInside, temporary_table, wrapped
 
 c = pl.col
@@ -66,7 +67,7 @@ class SQLite(StagingInside):
             try:
                 folder.mkdir(parents=True, exist_ok=True)
             except OSError as error:
-                raise WarehouseError(
+                raise WarehouseMisconfigured(
                     f"PATIENT_FLOW_WAREHOUSE_URL: the folder {folder} cannot be made ({error.strerror}); name another"
                 ) from error
         engine = sa.create_engine(url, hide_parameters=True)
@@ -117,6 +118,10 @@ class SQLite(StagingInside):
     def is_conflict(self, error: sa.exc.DBAPIError) -> bool:
         """The file stayed locked by another writer."""
         return "database is locked" in str(error.orig)
+
+    def is_missing_table(self, error: sa.exc.DBAPIError) -> bool:
+        """SQLite has one error code for all faults of a statement, and this message."""
+        return "no such table" in str(error.orig)
 
     def after_load(self, engine: sa.Engine, changes: Iterable[Change]) -> None:
         """Statistics for the query planner, where so much changed that the old ones mislead."""

@@ -30,7 +30,7 @@ STAGING_SCHEMA = "staging"
 LOGIN_TIMEOUT_SECONDS = "10"
 """The Microsoft driver goes on trying a dead server until then: it must not eat the minute."""
 
-ALREADY_EXISTS = 2714
+ALREADY_EXISTS, INVALID_OBJECT_NAME = 2714, 208
 IN_EACH_OTHERS_WAY = {1205, 1222, 3960, 24556, 24706}
 """Deadlock, lock timeout, and update conflicts under snapshot isolation."""
 
@@ -199,6 +199,10 @@ class TransactSQL(Target):
     def is_conflict(self, error: sa.exc.DBAPIError) -> bool:
         """Two loads stood in each other's way and the server ended this one."""
         return bool(_numbers(error) & IN_EACH_OTHERS_WAY)
+
+    def is_missing_table(self, error: sa.exc.DBAPIError) -> bool:
+        """The server's error number for an invalid object name."""
+        return INVALID_OBJECT_NAME in _numbers(error)
 
     def after_load(self, engine: sa.Engine, changes: Iterable[Change]) -> None:
         """Nothing: the server keeps its statistics by itself."""

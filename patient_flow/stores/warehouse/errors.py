@@ -1,0 +1,25 @@
+"""Errors of the warehouse. Their messages hold no secrets."""
+
+from __future__ import annotations
+
+from patient_flow.errors import OperatorError, PatientFlowError, TransientError
+
+
+class WarehouseError(PatientFlowError):
+    """The warehouse cannot be read or loaded; raised as one of the subclasses."""
+
+
+class WarehouseUnavailable(WarehouseError, TransientError):
+    """The database does not answer or rejected a statement."""
+
+
+class WarehouseConflict(WarehouseError, TransientError):
+    """Another loader committed first; nothing was written. Read ``loaded_versions`` again and recompute."""
+
+
+class WarehouseMisconfigured(WarehouseError, OperatorError):
+    """Settings, schema or contents of the warehouse do not allow the request; the message says what to change."""
+
+
+class WarehouseNotInitialised(WarehouseError, OperatorError):
+    """Its tables do not exist yet: ``patient-flow warehouse init`` or the first load creates them."""
