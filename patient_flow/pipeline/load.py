@@ -26,7 +26,7 @@ def load_warehouse(
     """Brings ``tables`` of the warehouse to the newest gold versions; results by table path.
 
     ``as_a_whole`` replaces all their rows, whatever the warehouse says it holds.
-    Raises ``WarehouseError`` when the warehouse cannot be reached, and its ``Conflict`` when another loader was
+    Raises ``WarehouseError`` when the warehouse cannot be reached, and ``WarehouseConflict`` when another loader was
     faster: then a new try finds less to do.
     """
     warehouse.init()
