@@ -16,9 +16,10 @@ import polars as pl
 
 from patient_flow.contracts import rules, tables
 from patient_flow.errors import OperatorError
-from patient_flow.pipeline import distributed, gold, load, silver
+from patient_flow.pipeline import distributed, load, silver
+from patient_flow.pipeline.graph import run_gold, step_of
 from patient_flow.pipeline.rebuild import rebuild as rebuild_lake
-from patient_flow.pipeline.steps import StepResult
+from patient_flow.pipeline.steps import StepContext, StepResult
 from patient_flow.services import Services
 from patient_flow.stores.cluster import Cluster
 from patient_flow.stores.warehouse import reconciliation
@@ -29,23 +30,27 @@ TRIES = 5
 AGREEMENT = "lake and warehouse agree"
 
 
+def step_context(services: Services, *, run_id: str, now: datetime) -> StepContext:
+    """What the pipeline's steps may use in a run, from ``services``."""
+    settings = services.settings
+    return StepContext(
+        services.lake, services.parser, settings.timezone, now, run_id, services.hub, settings.max_events_per_run
+    )
+
+
 def rebuild(services: Services, remote: str | None = None) -> Iterator[str]:
     """Makes silver and gold again from bronze and loads what differs into the warehouse.
 
     A table of the warehouse that still is not what gold is (somebody changed its rows) is loaded anew as a whole.
     With ``remote`` (``sc://HOST:PORT``) the cluster there does the work per row and per key.
     """
-    run_id, now = _run("rebuild"), datetime.now(UTC)
-    lake, parser, departments = services.lake, services.parser, services.departments
-    zone = services.settings.timezone
+    context = step_context(services, run_id=_run_id("rebuild"), now=datetime.now(UTC))
     if remote is None:
-        for result in rebuild_lake(lake, parser, departments, zone, now=now, run_id=run_id):
-            yield _said(result)
+        yield from map(_format_result, rebuild_lake(context))
     else:
         with Cluster(remote) as cluster:
-            for result in distributed.rebuild(lake, cluster, parser, departments, zone, now=now, run_id=run_id):
-                yield _said(result)
-    yield from _load(services, run_id)
+            yield from map(_format_result, distributed.rebuild(context, cluster))
+    yield from _load(services, context.run_id)
     yield from reload_warehouse(services)
 
 
@@ -56,14 +61,12 @@ def replay_quarantine(services: Services, reason: str | None = None) -> Iterator
     """
     if reason is not None:
         _require_rule(reason)
-    run_id, now = _run("replay"), datetime.now(UTC)
-    lake, parser, zone = services.lake, services.parser, services.settings.timezone
-    replayed = silver.replay(lake, parser, reason=reason, run_id=run_id)
+    context = step_context(services, run_id=_run_id("replay"), now=datetime.now(UTC))
+    replayed = silver.replay(context, reason=reason)
     yield f"{replayed.figures['judged_again']:,} events judged again, {replayed.figures['accepted']:,} accepted"
-    yield _said(silver.quarantine_events(lake, parser, now=now, run_id=run_id))
-    for result in gold.all_steps(lake, services.departments, zone, run_id=run_id):
-        yield _said(result)
-    yield from _load(services, run_id)
+    yield _format_result(step_of(tables.QUARANTINE).run(context))
+    yield from map(_format_result, run_gold(context))
+    yield from _load(services, context.run_id)
 
 
 @dataclass(frozen=True)
@@ -153,7 +156,7 @@ def reload_warehouse(services: Services) -> Iterator[str]:
     different = {difference.table for difference in verify_warehouse(services)}
     anew = [table for table in tables.WAREHOUSE_TABLES if table.path in different]
     if anew:
-        yield from _load(services, _run("reload"), anew, as_a_whole=True)
+        yield from _load(services, _run_id("reload"), anew, as_a_whole=True)
     else:
         yield AGREEMENT
 
@@ -181,10 +184,10 @@ def _load(
                 raise
             time.sleep(0.2 * number)
     for result in results.values():
-        yield _said(result, f"warehouse {result.table.warehouse_name}")
+        yield _format_result(result, f"warehouse {result.table.warehouse_name}")
 
 
-def _said(result: StepResult, name: str | None = None) -> str:
+def _format_result(result: StepResult, name: str | None = None) -> str:
     written = result.written
     return (
         f"{name or result.table.path}: {written.inserted:,} rows inserted, "
@@ -198,5 +201,5 @@ def _require_rule(name: str) -> None:
         raise OperatorError(f"no rule is called {name}; there are: {', '.join(known)}")
 
 
-def _run(kind: str) -> str:
+def _run_id(kind: str) -> str:
     return f"{kind}-{uuid.uuid4()}"

@@ -16,8 +16,8 @@ import polars as pl
 from deltalake import DeltaTable
 
 from patient_flow.contracts.tables import BRONZE_EVENTS, QUARANTINE, SILVER_EVENTS, Table
-from patient_flow.pipeline import gold, silver
-from patient_flow.pipeline.steps import StepResult
+from patient_flow.pipeline import graph
+from patient_flow.pipeline.steps import StepContext, StepResult
 from patient_flow.stores.lake.catalog import Lake
 from patient_flow.stores.lake.table import LakeTable
 from patient_flow.stores.reference import COLUMNS as DEPARTMENT_COLUMNS
@@ -151,17 +151,8 @@ def department_list(*lines: Mapping[str, Any]) -> pl.DataFrame:
     return pl.DataFrame(list(lines), schema=DEPARTMENT_COLUMNS)
 
 
-STEPS = (
-    "accept_events",
-    "quarantine_events",
-    "dim_time",
-    "dim_department",
-    "dim_patient",
-    "fact_patient_flow",
-    "fact_bed_census",
-    "kpi_department_day",
-    "data_quality_day",
-)
+_RUNS = {step.run.__name__: step.run for step in graph.STEPS[1:]}
+STEPS = tuple(_RUNS)
 """Every step from bronze to gold, in the order of a micro-batch."""
 EVENT_STEPS = tuple(step for step in STEPS if step != "dim_time")
 """Without DimTime, which is large and the same for all events of the calendar's years."""
@@ -169,18 +160,14 @@ EVENT_STEPS = tuple(step for step in STEPS if step != "dim_time")
 
 def run_step(name: str, lake: Lake, departments: pl.DataFrame) -> StepResult:
     """Runs one of :data:`STEPS`."""
-    parser = ParserConfig(departments, SECRET)
-    match name:
-        case "accept_events":
-            return silver.accept_events(lake, parser, run_id="test")
-        case "quarantine_events":
-            return silver.quarantine_events(lake, parser, now=NOW, run_id="test")
-        case "dim_department":
-            return gold.dim_department(lake, departments, run_id="test")
-        case "dim_time" | "kpi_department_day" | "data_quality_day":
-            return getattr(gold, name)(lake, ZONE, run_id="test")
-        case _:
-            return getattr(gold, name)(lake, run_id="test")
+    return _RUNS[name](step_context(lake, departments))
+
+
+def step_context(lake: Lake, parser: ParserConfig | pl.DataFrame, **more: Any) -> StepContext:
+    """What a step may use in a test; of a department list a parser is made."""
+    if isinstance(parser, pl.DataFrame):
+        parser = ParserConfig(parser, SECRET)
+    return StepContext(lake, parser, **{"timezone": ZONE, "now": NOW, "run_id": "test", **more})
 
 
 def receive(lake: Lake, batch: Iterable[Delivery | Body | bytes]) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import polars as pl
 
 from patient_flow.contracts import measures, rules, tables
+from patient_flow.contracts.columns import INSTANT, TEXTS, Column
 from patient_flow.contracts.measure_types import (
     AtMost,
     Balance,
@@ -22,7 +23,7 @@ from patient_flow.contracts.measure_types import (
     Quantity,
     Ratio,
 )
-from patient_flow.contracts.tables import INSTANT, TEXTS, Column, Table
+from patient_flow.contracts.tables import Table
 
 FOLDER = Path(__file__).parent
 

@@ -1,8 +1,8 @@
-"""Every table, declared once: columns, types, keys, partitions. Delta schemas, SQL DDL, docs and checks derive from it.
+"""Every table, declared once: columns with types and sources, keys, partitions.
 
-Suffixes: ``_id`` given by the outside; ``_key`` ours (63-bit, deterministic, 0 = unknown member); ``_at`` a UTC
-instant; ``_date`` a date in the hospital's zone; ``_minutes``, ``_hours``, ``_beds`` units; ``is_``/``has_`` booleans;
-``valid_from`` inclusive, ``valid_to`` exclusive, null = open.
+Delta schemas, SQL DDL, column lineage, docs and checks derive from it. The order of the declarations is the order of a
+micro-batch: what a column is made of can only be a table that is declared above it. Each table's step is declared in
+``pipeline.graph``. The module is long because it is one list of declarations.
 """
 
 from __future__ import annotations
@@ -11,24 +11,27 @@ from dataclasses import dataclass, field
 
 import polars as pl
 
-from patient_flow.contracts import measures
-from patient_flow.contracts.events import MAX_ID_LENGTH
-from patient_flow.contracts.measure_types import Part
-
-INSTANT = pl.Datetime("us", "UTC")
-TEXTS = pl.List(pl.String)
-
-
-@dataclass(frozen=True)
-class Column:
-    """One column. ``length`` bounds a text in the warehouse; ``lake_only`` keeps a column out of the warehouse."""
-
-    name: str
-    dtype: pl.DataType | type[pl.DataType]
-    description: str
-    nullable: bool = True
-    length: int = MAX_ID_LENGTH
-    lake_only: bool = False
+from patient_flow.contracts import events, measures
+from patient_flow.contracts.columns import (
+    DEPARTMENT_LIST,
+    EVENT_HUB,
+    TEXTS,
+    Column,
+    Sources,
+    at,
+    count,
+    flag,
+    generated,
+    hashed,
+    identifier,
+    made_of,
+    month,
+    number,
+    sources_of,
+    surrogate,
+    text,
+)
+from patient_flow.contracts.measure_types import CENSUS, DEPARTMENTS, HOURS, STAYS, HandWritten, Part, Percentile
 
 
 @dataclass(frozen=True)
@@ -71,147 +74,175 @@ class Table:
         """Polars schema, columns in the order of the declaration."""
         return pl.Schema({column.name: column.dtype for column in self.columns})
 
+    def of(self, *names: str) -> Sources:
+        """Some of its columns, as sources of another table's column. Raises ``KeyError`` for one it does not have."""
+        return sources_of(self.path, tuple(column.name for column in self.columns), names)
+
     def empty(self) -> pl.DataFrame:
         """A frame of this table without rows."""
         return pl.DataFrame(schema=self.schema)
 
 
-def _id(name: str, description: str, *, nullable: bool = True) -> Column:
-    return Column(name, pl.String(), description, nullable)
-
-
-def _text(name: str, description: str, length: int) -> Column:
-    return Column(name, pl.String(), description, length=length)
-
-
-def _key(name: str, description: str) -> Column:
-    return Column(name, pl.Int64(), description, nullable=False)
-
-
-def _at(name: str, description: str, *, nullable: bool = True) -> Column:
-    return Column(name, INSTANT, description, nullable)
-
-
-def _count(name: str, description: str) -> Column:
-    return Column(name, pl.Int64(), description, nullable=False)
-
-
-def _number(name: str, description: str) -> Column:
-    return Column(name, pl.Float64(), description)
-
-
-def _flag(name: str, description: str) -> Column:
-    return Column(name, pl.Boolean(), description, nullable=False)
-
-
-def _month(name: str, of: str) -> Column:
-    return Column(name, pl.String(), f"UTC month (YYYY-MM) of {of}: partition", nullable=False, lake_only=True)
-
-
-HUB_COORDINATES = (
-    _at("hub_created_at", "Creation time of the hub: tells its incarnations apart", nullable=False),
-    _id("partition_id", "Partition of the hub", nullable=False),
-    Column("sequence_number", pl.Int64(), "Number of the event in its partition", nullable=False),
-)
+COORDINATES = ("hub_created_at", "partition_id", "sequence_number")
 """Columns that identify one event of the hub; no two bronze rows share them."""
-COORDINATES = tuple(column.name for column in HUB_COORDINATES)
+
+
+def _coordinates(created_at: Sources, partition_id: Sources, sequence_number: Sources) -> tuple[Column, ...]:
+    return (
+        at("hub_created_at", "Creation time of the hub: tells its incarnations apart", created_at, nullable=False),
+        identifier("partition_id", "Partition of the hub", partition_id, nullable=False),
+        Column("sequence_number", pl.Int64(), "Number of the event in its partition", sequence_number, nullable=False),
+    )
+
+
+_hub, _list = EVENT_HUB.of, DEPARTMENT_LIST.of
 
 BRONZE_EVENTS = Table(
     "bronze",
     "patient_events",
     "Every event of the hub, as received.",
     (
-        *HUB_COORDINATES,
-        Column("offset", pl.String(), "Opaque position in the partition, to resume from"),
-        _at("enqueued_at", "When the hub accepted the event", nullable=False),
-        Column("partition_key", pl.String(), "Key that the producer set"),
-        Column("properties", pl.String(), "Application properties, as JSON"),
-        Column("body", pl.Binary(), "The body, byte for byte"),
-        _at("ingested_at", "When this pipeline read the event", nullable=False),
-        Column("run_id", pl.String(), "Run that read the event"),
-        Column("ingested_date", pl.Date(), "UTC date of ingested_at: partition", nullable=False),
+        *_coordinates(*(_hub(name) for name in ("created_at", "partition_id", "sequence_number"))),
+        Column("offset", pl.String(), "Opaque position in the partition, to resume from", _hub("offset")),
+        at("enqueued_at", "When the hub accepted the event", _hub("enqueued_time"), nullable=False),
+        Column("partition_key", pl.String(), "Key that the producer set", _hub("partition_key")),
+        Column("properties", pl.String(), "Application properties, as JSON", _hub("properties")),
+        Column("body", pl.Binary(), "The body, byte for byte", _hub(*events.FIELDS)),
+        *generated(
+            "the clock of the run that read the event",
+            at("ingested_at", "When this pipeline read the event", nullable=False),
+        ),
+        *generated("the run that read the event", Column("run_id", pl.String(), "Run that read the event")),
+        *generated(
+            "the clock of the run that read the event",
+            Column("ingested_date", pl.Date(), "UTC date of ingested_at: partition", nullable=False),
+        ),
     ),
     key=COORDINATES,
     partition_by=("ingested_date",),
 )
+
+_bronze = BRONZE_EVENTS.of
+
+_BODY = _bronze("body")
+_FROM_BRONZE = tuple(_bronze(name) for name in COORDINATES)
 
 SILVER_EVENTS = Table(
     "silver",
     "patient_events",
     "Accepted events: typed, pseudonymised, each identity once.",
     (
-        *HUB_COORDINATES,
-        _at("enqueued_at", "When the hub accepted the event", nullable=False),
-        Column("schema_version", pl.String(), "Contract version that the event states", nullable=False),
-        _id("event_id", "Given by the sender, else SHA-256 of the canonical body", nullable=False),
-        Column("event_type", pl.String(), "What happened", nullable=False),
-        _at("event_time", "When it happened", nullable=False),
-        _id("visit_id", "Pseudonym of the visit", nullable=False),
-        _id("patient_id", "Pseudonym of the patient", nullable=False),
-        _id("hospital_id", "Hospital", nullable=False),
-        _id("department", "Department, in the spelling of the reference list where it has one"),
-        Column("gender", pl.String(), "Null when the event states none"),
-        Column("age", pl.Int16(), "Years; null when the event states none or an impossible one"),
-        _at("arrival_time", "Arrival at the hospital"),
-        _at("triage_time", "Triage"),
-        _at("admission_time", "Admission"),
-        _at("discharge_time", "Discharge; in a snapshot or update it may be planned"),
-        _number("wait_minutes", "Wait as the sender reports it"),
-        _id("bed_id", "Bed"),
-        Column("discharge_status", pl.String(), "How the visit ended"),
-        Column("extra", pl.String(), "Fields that the contract does not know, as JSON"),
-        Column("quality_flags", TEXTS, "Flag rules that the event breaks", nullable=False),
-        Column("body_hash", pl.Int64(), "Hash of the canonical body: tells redelivery from reuse", nullable=False),
-        Column("event_key", pl.Int64(), "Hash of (event_id, event_time): finds an identity fast", nullable=False),
-        Column("visit_hash", pl.Int64(), "Hash of visit_id: finds a visit fast", nullable=False),
-        Column("patient_hash", pl.Int64(), "Hash of patient_id: finds a patient fast", nullable=False),
-        _month("event_month", "event_time"),
+        *_coordinates(*_FROM_BRONZE),
+        at("enqueued_at", "When the hub accepted the event", _bronze("enqueued_at"), nullable=False),
+        *made_of(
+            _BODY,
+            Column("schema_version", pl.String(), "Contract version that the event states", nullable=False),
+            identifier("event_id", "Given by the sender, else SHA-256 of the canonical body", nullable=False),
+            Column("event_type", pl.String(), "What happened", nullable=False),
+            at("event_time", "When it happened", nullable=False),
+            identifier("visit_id", "Pseudonym of the visit", nullable=False),
+            identifier("patient_id", "Pseudonym of the patient", nullable=False),
+            identifier("hospital_id", "Hospital", nullable=False),
+        ),
+        identifier(
+            "department",
+            "Department, in the spelling of the reference list where it has one",
+            _BODY + _list("department"),
+        ),
+        *made_of(
+            _BODY,
+            Column("gender", pl.String(), "Null when the event states none"),
+            Column("age", pl.Int16(), "Years; null when the event states none or an impossible one"),
+            at("arrival_time", "Arrival at the hospital"),
+            at("triage_time", "Triage"),
+            at("admission_time", "Admission"),
+            at("discharge_time", "Discharge; in a snapshot or update it may be planned"),
+            number("wait_minutes", "Wait as the sender reports it"),
+            identifier("bed_id", "Bed"),
+            Column("discharge_status", pl.String(), "How the visit ended"),
+            Column("extra", pl.String(), "Fields that the contract does not know, as JSON"),
+        ),
+        Column(
+            "quality_flags",
+            TEXTS,
+            "Flag rules that the event breaks",
+            _BODY + _list("hospital_id", "department"),
+            nullable=False,
+        ),
+        *made_of(
+            _BODY,
+            hashed("body_hash", "Hash of the canonical body: tells redelivery from reuse", nullable=False),
+            hashed("event_key", "Hash of (event_id, event_time): finds an identity fast", nullable=False),
+            hashed("visit_hash", "Hash of visit_id: finds a visit fast", nullable=False),
+            hashed("patient_hash", "Hash of patient_id: finds a patient fast", nullable=False),
+            month("event_month", "event_time"),
+        ),
     ),
     key=COORDINATES,
     partition_by=("event_month",),
 )
+
+_silver = SILVER_EVENTS.of
 
 QUARANTINE = Table(
     "silver",
     "quarantine",
     "Rejected events with every reason, replayable.",
     (
-        *HUB_COORDINATES,
-        _at("enqueued_at", "When the hub accepted the event", nullable=False),
-        Column("body", pl.Binary(), "The body, byte for byte"),
-        Column("reasons", TEXTS, "Quarantine rules that the event breaks", nullable=False),
-        _id("hospital_id", "Hospital, where the body states one"),
-        _at("rejected_at", "When it was rejected", nullable=False),
-        Column("event_key", pl.Int64(), "Hash of (event_id, event_time), where only its identity is wrong"),
-        _month("enqueued_month", "enqueued_at"),
+        *_coordinates(*_FROM_BRONZE),
+        at("enqueued_at", "When the hub accepted the event", _bronze("enqueued_at"), nullable=False),
+        Column("body", pl.Binary(), "The body, byte for byte", _BODY),
+        Column(
+            "reasons",
+            TEXTS,
+            "Quarantine rules that the event breaks",
+            _bronze("body", "enqueued_at") + _silver("event_id", "event_time", "body_hash"),
+            nullable=False,
+        ),
+        identifier("hospital_id", "Hospital, where the body states one", _BODY),
+        *generated(
+            "the clock of the run that rejected the event", at("rejected_at", "When it was rejected", nullable=False)
+        ),
+        hashed("event_key", "Hash of (event_id, event_time), where only its identity is wrong", _BODY),
+        month("enqueued_month", "enqueued_at", _bronze("enqueued_at")),
     ),
     key=COORDINATES,
     partition_by=("enqueued_month",),
 )
 
-_VALIDITY = (
-    _at("valid_from", "First instant of this version", nullable=False),
-    _at("valid_to", "First instant of the next version; null = open"),
-    _flag("is_current", "True for the open version"),
-)
+_quarantine = QUARANTINE.of
 
-DIM_PATIENT = Table(
+
+def _validity(sources: Sources) -> tuple[Column, ...]:
+    return made_of(
+        sources,
+        at("valid_from", "First instant of this version", nullable=False),
+        at("valid_to", "First instant of the next version; null = open"),
+        flag("is_current", "True for the open version"),
+    )
+
+
+DIM_TIME = Table(
     "gold",
-    "dim_patient",
-    "Patients over time (SCD2), from what accepted events state of them.",
-    (
-        _key("patient_key", "Surrogate key of the version"),
-        _id("patient_id", "Pseudonym", nullable=False),
-        _text("gender", "Female, Male, Other or Unknown", 16),
-        Column("age", pl.Int16(), "Years"),
-        _text("age_band", "Age group", 16),
-        *_VALIDITY,
-        Column("patient_hash", pl.Int64(), "Hash of patient_id: finds a patient fast", lake_only=True),
+    "dim_time",
+    "Hours, with the hospital's local calendar.",
+    generated(
+        "the calendar of PATIENT_FLOW_TIMEZONE",
+        surrogate("time_key", "UTC hour as YYYYMMDDHH"),
+        at("hour_start_at", "First instant of the hour"),
+        Column("date", pl.Date(), "Local date"),
+        Column("hour", pl.Int16(), "Local hour, 0-23"),
+        Column("is_day_start", pl.Boolean(), "First hour of the local date: its midnight, even where clocks skip 0:00"),
+        text("day_name", "Local day of the week, in English", 16),
+        Column("is_weekend", pl.Boolean(), "Saturday or Sunday"),
+        Column("week", pl.Int16(), "ISO week"),
+        Column("month", pl.Int16(), "Local month, 1-12"),
+        text("month_name", "Local month, in English", 16),
+        Column("quarter", pl.Int16(), "Local quarter, 1-4"),
+        Column("year", pl.Int16(), "Local year"),
+        text("shift", "night (22-6), day (6-14) or evening (14-22), local hours", 16),
     ),
-    key=("patient_key",),
-    # Who comes back may have come first at any time: rows that a batch changes lie anywhere in a table that only grows.
-    sort_by="patient_hash",
-    file_bytes=512 * 1024,
+    key=("time_key",),
     warehouse=True,
 )
 
@@ -220,73 +251,112 @@ DIM_DEPARTMENT = Table(
     "dim_department",
     "Departments of hospitals over time (SCD2), from the reference list; inferred where events name one it lacks.",
     (
-        _key("department_key", "Surrogate key of the version"),
-        _id("hospital_id", "Hospital", nullable=False),
-        _text("hospital_name", "Hospital", 128),
-        _id("department", "Department", nullable=False),
-        Column("staffed_beds", pl.Int64(), "Beds open and staffed"),
-        Column("staff", pl.Int64(), "Staff on the books"),
-        _number("expected_los_hours", "Stay beyond which a patient overstays"),
-        _flag("is_inferred", "True when only events name it"),
-        *_VALIDITY,
+        surrogate(
+            "department_key",
+            "Surrogate key of the version",
+            _list("hospital_id", "department", "valid_from") + _silver("hospital_id", "department"),
+        ),
+        identifier("hospital_id", "Hospital", _list("hospital_id") + _silver("hospital_id"), nullable=False),
+        text("hospital_name", "Hospital", 128, _list("hospital_name")),
+        identifier("department", "Department", _list("department") + _silver("department"), nullable=False),
+        Column("staffed_beds", pl.Int64(), "Beds open and staffed", _list("staffed_beds")),
+        Column("staff", pl.Int64(), "Staff on the books", _list("staff")),
+        number("expected_los_hours", "Stay beyond which a patient overstays", _list("expected_los_hours")),
+        flag(
+            "is_inferred",
+            "True when only events name it",
+            _list("hospital_id", "department") + _silver("hospital_id", "department"),
+        ),
+        *_validity(_list("valid_from")),
     ),
     key=("department_key",),
     warehouse=True,
 )
 
-DIM_TIME = Table(
+_department = DIM_DEPARTMENT.of
+
+DIM_PATIENT = Table(
     "gold",
-    "dim_time",
-    "Hours, with the hospital's local calendar.",
+    "dim_patient",
+    "Patients over time (SCD2), from what accepted events state of them.",
     (
-        _key("time_key", "UTC hour as YYYYMMDDHH"),
-        _at("hour_start_at", "First instant of the hour"),
-        Column("date", pl.Date(), "Local date"),
-        Column("hour", pl.Int16(), "Local hour, 0-23"),
-        Column("is_day_start", pl.Boolean(), "First hour of the local date: its midnight, even where clocks skip 0:00"),
-        _text("day_name", "Local day of the week, in English", 16),
-        Column("is_weekend", pl.Boolean(), "Saturday or Sunday"),
-        Column("week", pl.Int16(), "ISO week"),
-        Column("month", pl.Int16(), "Local month, 1-12"),
-        _text("month_name", "Local month, in English", 16),
-        Column("quarter", pl.Int16(), "Local quarter, 1-4"),
-        Column("year", pl.Int16(), "Local year"),
-        _text("shift", "night (22-6), day (6-14) or evening (14-22), local hours", 16),
+        surrogate("patient_key", "Surrogate key of the version", _silver("patient_id", "event_time")),
+        identifier("patient_id", "Pseudonym", _silver("patient_id"), nullable=False),
+        text("gender", "Female, Male, Other or Unknown", 16, _silver("gender")),
+        Column("age", pl.Int16(), "Years", _silver("age")),
+        text("age_band", "Age group", 16, _silver("age")),
+        *_validity(_silver("event_time")),
+        hashed("patient_hash", "Hash of patient_id: finds a patient fast", _silver("patient_id"), lake_only=True),
     ),
-    key=("time_key",),
+    key=("patient_key",),
+    # Who comes back may have come first at any time: rows that a batch changes lie anywhere in a table that only grows.
+    sort_by="patient_hash",
+    file_bytes=512 * 1024,
     warehouse=True,
 )
+
+_patient = DIM_PATIENT.of
+
+_ADMITTED = _silver("event_type", "event_time", "admission_time")
+_DISCHARGED = _silver("event_type", "event_time", "discharge_time")
+_ARRIVED = _silver("event_type", "event_time", "arrival_time")
 
 FACT_PATIENT_FLOW = Table(
     "gold",
     "fact_patient_flow",
     "Stays of visits in departments (accumulating snapshot).",
     (
-        _key("stay_key", "Surrogate key of the stay"),
-        _id("visit_id", "Pseudonym of the visit", nullable=False),
-        Column("stay_number", pl.Int32(), "1 for the visit's first stay", nullable=False),
-        _key("patient_key", "Patient version valid at the stay's admission"),
-        _key("department_key", "Department version valid at the stay's admission"),
-        _key("from_department_key", "Department that the patient came from; 0 at the start of a visit"),
-        _text("gender", "Gender of the patient version", 16),
-        _key("arrival_time_key", "Hour of arrival_at"),
-        _key("admission_time_key", "Hour of admission_at"),
-        _key("discharge_time_key", "Hour of discharge_at"),
-        _at("arrival_at", "Arrival of the visit at the hospital"),
-        _at("admission_at", "Start of the stay", nullable=False),
-        _at("discharge_at", "End of the stay, by move or discharge; may be planned; null = open"),
-        _number("wait_minutes", "Arrival to admission; first stay of a visit only"),
-        _text("wait_source", "reported or derived", 16),
-        _number("length_of_stay_hours", "admission_at to discharge_at"),
-        _number("visit_length_of_stay_hours", "First admission to discharge; last stay of an ended visit only"),
-        _flag("is_visit_start", "True for the stay that an admission opened"),
-        _flag("is_visit_end", "True for the last stay of a visit that has a discharge (maybe planned)"),
-        _id("bed_id", "Last bed of the stay"),
-        _text("discharge_status", "How the visit ended; last stay only", 32),
-        Column("quality_flags", TEXTS, "Flags of the visit's events", nullable=False, length=1000),
-        _at("last_enqueued_at", "Newest event of the visit at the hub", nullable=False),
-        Column("visit_hash", pl.Int64(), "Hash of visit_id: finds a visit fast", nullable=False, lake_only=True),
-        _month("admission_month", "admission_at"),
+        surrogate("stay_key", "Surrogate key of the stay", _silver("visit_id", "event_type", "event_time")),
+        identifier("visit_id", "Pseudonym of the visit", _silver("visit_id"), nullable=False),
+        Column(
+            "stay_number",
+            pl.Int32(),
+            "1 for the visit's first stay",
+            _silver("event_type", "event_time", "hospital_id", "department"),
+            nullable=False,
+        ),
+        surrogate("patient_key", "Patient version valid at the stay's admission", _patient("patient_key")),
+        surrogate("department_key", "Department version valid at the stay's admission", _department("department_key")),
+        surrogate(
+            "from_department_key",
+            "Department that the patient came from; 0 at the start of a visit",
+            _department("department_key"),
+        ),
+        text("gender", "Gender of the patient version", 16, _patient("gender")),
+        surrogate("arrival_time_key", "Hour of arrival_at", _ARRIVED),
+        surrogate("admission_time_key", "Hour of admission_at", _ADMITTED),
+        surrogate("discharge_time_key", "Hour of discharge_at", _DISCHARGED),
+        at("arrival_at", "Arrival of the visit at the hospital", _ARRIVED),
+        at("admission_at", "Start of the stay", _ADMITTED, nullable=False),
+        at("discharge_at", "End of the stay, by move or discharge; may be planned; null = open", _DISCHARGED),
+        number(
+            "wait_minutes",
+            "Arrival to admission; first stay of a visit only",
+            _silver("wait_minutes", "arrival_time", "admission_time", "event_time"),
+        ),
+        text("wait_source", "reported or derived", 16, _silver("wait_minutes")),
+        number(
+            "length_of_stay_hours",
+            "admission_at to discharge_at",
+            _silver("admission_time", "discharge_time", "event_time"),
+        ),
+        number(
+            "visit_length_of_stay_hours",
+            "First admission to discharge; last stay of an ended visit only",
+            _silver("admission_time", "discharge_time", "event_time"),
+        ),
+        flag("is_visit_start", "True for the stay that an admission opened", _silver("event_type", "event_time")),
+        flag("is_visit_end", "True for the last stay of a visit that has a discharge (maybe planned)", _DISCHARGED),
+        identifier("bed_id", "Last bed of the stay", _silver("bed_id")),
+        text("discharge_status", "How the visit ended; last stay only", 32, _silver("discharge_status")),
+        Column(
+            "quality_flags", TEXTS, "Flags of the visit's events", _silver("quality_flags"), nullable=False, length=1000
+        ),
+        at("last_enqueued_at", "Newest event of the visit at the hub", _silver("enqueued_at"), nullable=False),
+        hashed(
+            "visit_hash", "Hash of visit_id: finds a visit fast", _silver("visit_hash"), nullable=False, lake_only=True
+        ),
+        month("admission_month", "admission_at", _ADMITTED),
     ),
     key=("stay_key",),
     partition_by=("admission_month",),
@@ -296,27 +366,50 @@ FACT_PATIENT_FLOW = Table(
     warehouse=True,
 )
 
+_flow = FACT_PATIENT_FLOW.of
+
+_OCCUPIED = _flow("admission_at", "discharge_at")
+
 FACT_BED_CENSUS = Table(
     "gold",
     "fact_bed_census",
     "Occupied beds at the start of each hour, up to the newest event.",
     (
-        _key("time_key", "Hour"),
-        _key("department_key", "Department version valid at the hour"),
-        Column("gender", pl.String(), "Gender", nullable=False, length=16),
-        Column("occupied_beds", pl.Int64(), "Stays with admission_at <= hour < discharge_at", nullable=False),
-        _month("census_month", "the hour"),
+        surrogate("time_key", "Hour", _OCCUPIED + _silver("event_time")),
+        surrogate(
+            "department_key",
+            "Department version valid at the hour",
+            _flow("department_key") + _department("department_key"),
+        ),
+        Column("gender", pl.String(), "Gender", _flow("gender"), nullable=False, length=16),
+        Column(
+            "occupied_beds", pl.Int64(), "Stays with admission_at <= hour < discharge_at", _OCCUPIED, nullable=False
+        ),
+        month("census_month", "the hour", _OCCUPIED),
     ),
     key=("time_key", "department_key", "gender"),
     partition_by=("census_month",),
     warehouse=True,
 )
 
+_census = FACT_BED_CENSUS.of
+
 
 def _daily(quantity: measures.Daily) -> Column:
     """Column of the daily table: a count, or a number that is unknown where there is nothing to sum."""
     is_count = isinstance(quantity, Part) and quantity.is_whole
-    return (_count if is_count else _number)(quantity.name, quantity.description)
+    return (count if is_count else number)(quantity.name, quantity.description, _daily_sources(quantity))
+
+
+def _daily_sources(quantity: measures.Daily) -> Sources:
+    """What decides the value of a measure; the hour of the census has its local calendar from its key alone."""
+    if isinstance(quantity, HandWritten):
+        return _department("staffed_beds")
+    read = ((quantity.rows.table, quantity.column),) if isinstance(quantity, Percentile) else quantity.columns
+    of = {STAYS: _flow, CENSUS: _census, DEPARTMENTS: _department}
+    return tuple(
+        source for table, name in read for source in (_census("time_key") if table == HOURS else of[table](name))
+    )
 
 
 KPI_DEPARTMENT_DAY = Table(
@@ -324,9 +417,13 @@ KPI_DEPARTMENT_DAY = Table(
     "kpi_department_day",
     "Measures by local date, department and gender. Sums may be added; percentages and medians may not.",
     (
-        Column("date", pl.Date(), "Local date", nullable=False),
-        _key("department_key", "Department version"),
-        Column("gender", pl.String(), "Gender", nullable=False, length=16),
+        Column("date", pl.Date(), "Local date", _OCCUPIED + _census("time_key"), nullable=False),
+        surrogate(
+            "department_key",
+            "Department version",
+            _flow("department_key", "from_department_key") + _census("department_key"),
+        ),
+        Column("gender", pl.String(), "Gender", _flow("gender") + _census("gender"), nullable=False, length=16),
         *(_daily(quantity) for quantity in measures.DAILY),
     ),
     key=("date", "department_key", "gender"),
@@ -340,12 +437,30 @@ DATA_QUALITY_DAY = Table(
     "data_quality_day",
     "Events by rule, hospital and local date of arrival at the hub; rule 'all' counts events, not violations.",
     (
-        Column("date", pl.Date(), "Local date of enqueued_at", nullable=False),
-        Column("hospital_id", pl.String(), "Hospital, or Unknown", nullable=False),
-        Column("rule", pl.String(), "Quality rule, or all", nullable=False),
-        _count("accepted", "Accepted events (rule all only)"),
-        _count("flagged", "Accepted events that break the rule"),
-        _count("quarantined", "Quarantined events that break the rule"),
+        Column(
+            "date",
+            pl.Date(),
+            "Local date of enqueued_at",
+            _silver("enqueued_at") + _quarantine("enqueued_at"),
+            nullable=False,
+        ),
+        Column(
+            "hospital_id",
+            pl.String(),
+            "Hospital, or Unknown",
+            _silver("hospital_id") + _quarantine("hospital_id"),
+            nullable=False,
+        ),
+        Column(
+            "rule",
+            pl.String(),
+            "Quality rule, or all",
+            _silver("quality_flags") + _quarantine("reasons"),
+            nullable=False,
+        ),
+        count("accepted", "Accepted events (rule all only)", _silver("enqueued_at")),
+        count("flagged", "Accepted events that break the rule", _silver("quality_flags")),
+        count("quarantined", "Quarantined events that break the rule", _quarantine("reasons")),
     ),
     key=("date", "hospital_id", "rule"),
     sort_by="date",
@@ -353,18 +468,7 @@ DATA_QUALITY_DAY = Table(
     warehouse=True,
 )
 
-LAKE_TABLES = (
-    BRONZE_EVENTS,
-    SILVER_EVENTS,
-    QUARANTINE,
-    DIM_TIME,
-    DIM_DEPARTMENT,
-    DIM_PATIENT,
-    FACT_PATIENT_FLOW,
-    FACT_BED_CENSUS,
-    KPI_DEPARTMENT_DAY,
-    DATA_QUALITY_DAY,
-)
-"""In the order in which a micro-batch writes them."""
+LAKE_TABLES = tuple(table for table in list(globals().values()) if isinstance(table, Table))
+"""In the order of their declaration."""
 
 WAREHOUSE_TABLES = tuple(table for table in LAKE_TABLES if table.warehouse)

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import polars as pl
 
 from patient_flow.contracts import measures
+from patient_flow.contracts.columns import INSTANT, Column
 from patient_flow.contracts.measure_types import Part
-from patient_flow.contracts.tables import INSTANT, Column
 
 
 @dataclass(frozen=True)

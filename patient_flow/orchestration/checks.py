@@ -22,6 +22,7 @@ from patient_flow.orchestration.reports import lake_key, warehouse_key
 from patient_flow.orchestration.resources import PatientFlow
 from patient_flow.pipeline import hub_probe, inspection
 from patient_flow.pipeline.backlog import identity
+from patient_flow.pipeline.graph import STEPS, Step
 from patient_flow.services import Services
 from patient_flow.stores.lake.changes import Changes
 from patient_flow.stores.warehouse.errors import WarehouseError
@@ -135,39 +136,27 @@ def few_quarantined(look: Look) -> Finding:
 
 Judge = Callable[[Look], Finding]
 
-CHECKED: dict[str, tuple[tuple[Check, Judge], ...]] = {
-    tables.BRONZE_EVENTS.path: ((catalogue.ARRIVE_ONCE, arrive_once),),
-    tables.SILVER_EVENTS.path: ((catalogue.ACCEPTED_ONCE, accepted_once),),
-    tables.QUARANTINE.path: ((catalogue.ACCOUNTED_FOR, accounted_for),),
-    tables.DIM_TIME.path: ((catalogue.KEYS_UNIQUE, keys_unique),),
-    tables.DIM_DEPARTMENT.path: (
+JUDGES: dict[str, tuple[Check, Judge]] = {
+    check.name: (check, judge)
+    for check, judge in (
+        (catalogue.ARRIVE_ONCE, arrive_once),
+        (catalogue.ACCEPTED_ONCE, accepted_once),
+        (catalogue.ACCOUNTED_FOR, accounted_for),
         (catalogue.KEYS_UNIQUE, keys_unique),
         (catalogue.VERSIONS_CHAINED, versions_chained),
         (catalogue.DEPARTMENTS_CURRENT, departments_current),
-    ),
-    tables.DIM_PATIENT.path: (
-        (catalogue.KEYS_UNIQUE, keys_unique),
-        (catalogue.VERSIONS_CHAINED, versions_chained),
-    ),
-    tables.FACT_PATIENT_FLOW.path: ((catalogue.KEYS_UNIQUE, keys_unique), (catalogue.KEYS_KNOWN, keys_known)),
-    tables.FACT_BED_CENSUS.path: (
-        (catalogue.KEYS_UNIQUE, keys_unique),
         (catalogue.KEYS_KNOWN, keys_known),
         (catalogue.OCCUPANCY, occupancy_plausible),
-    ),
-    tables.KPI_DEPARTMENT_DAY.path: ((catalogue.KEYS_UNIQUE, keys_unique), (catalogue.KEYS_KNOWN, keys_known)),
-    tables.DATA_QUALITY_DAY.path: (
-        (catalogue.KEYS_UNIQUE, keys_unique),
         (catalogue.EVENTS_COUNTED, events_counted),
         (catalogue.FEW_QUARANTINED, few_quarantined),
-    ),
+    )
 }
-"""Table of the lake → its checks and what judges them. Those of the warehouse are part of the load (``assets``)."""
+"""Name of a check of ``pipeline.graph`` → the check. Those of the warehouse are part of the load (``assets``)."""
 
 
-def _checks_of(table: Table) -> dg.AssetChecksDefinition:
-    key = lake_key(table)
-    judges = CHECKED[table.path]
+def _checks_of(step: Step) -> dg.AssetChecksDefinition:
+    table, key = step.table, lake_key(step.table)
+    judges = [JUDGES[name] for name in step.checks]
 
     @dg.multi_asset_check(
         name=f"check_{table.layer}_{table.name}",
@@ -247,4 +236,4 @@ def _number(value: dg.MetadataValue | None) -> int | None:
     return int(value.value) if isinstance(value, dg.IntMetadataValue) and value.value is not None else None
 
 
-CHECKS = [*(_checks_of(table) for table in tables.LAKE_TABLES), data_recent]
+CHECKS = [*(_checks_of(step) for step in STEPS), data_recent]

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import dagster as dg
 
-from patient_flow.contracts import lineage
+from patient_flow.contracts.columns import Column, ExternalSource, Sources
 from patient_flow.contracts.tables import Table
 from patient_flow.health.catalogue import DATA_RECENT
 from patient_flow.monitoring.notices import Notice, describe, encode
 from patient_flow.orchestration import versions
+from patient_flow.pipeline.graph import Step
 from patient_flow.pipeline.steps import StepResult
 
 OWNERS = ["team:data-platform"]
@@ -44,28 +46,35 @@ def warehouse_key(table: Table) -> dg.AssetKey:
     return dg.AssetKey(["warehouse", table.warehouse_name])
 
 
-def lake_asset(table: Table, deps: list[dg.AssetKey | dg.AssetSpec]) -> dict[str, Any]:
-    """Arguments of ``dg.asset`` for a table of the lake."""
+def source_key(source: ExternalSource) -> dg.AssetKey:
+    """Asset key of a system outside."""
+    return dg.AssetKey(source.path.split("/"))
+
+
+def lake_asset(step: Step) -> dict[str, Any]:
+    """Arguments of ``dg.asset`` for the table that ``step`` makes."""
+    table = step.table
     return {
         "key": lake_key(table),
-        "deps": deps,
+        "deps": [lake_key(read) if isinstance(read, Table) else source_key(read) for read in step.reads],
         "group_name": table.layer,
         "description": f"{table.description} One row per {', '.join(table.key)}.\n\n{IF_LATE}",
         "kinds": {"deltalake", "polars", table.layer},
         "owners": OWNERS,
         "pool": POOL,
-        "code_version": versions.code_version(table),
+        "code_version": versions.code_version(step),
         "freshness_policy": FRESHNESS,
         "metadata": {
-            "dagster/column_schema": column_schema(table, lake=True),
-            "dagster/column_lineage": column_lineage(lineage.sources(table)),
+            "dagster/column_schema": column_schema(table, table.columns),
+            "dagster/column_lineage": column_lineage(table.columns),
             "dagster/table_name": table.path,
         },
     }
 
 
 def warehouse_spec(table: Table) -> dg.AssetSpec:
-    """The warehouse's table made of ``table``."""
+    """The warehouse's table made of ``table``: its columns are those of gold, as they are."""
+    columns = tuple(replace(column, sources=table.of(column.name)) for column in table.warehouse_columns)
     return dg.AssetSpec(
         key=warehouse_key(table),
         deps=[lake_key(table)],
@@ -76,24 +85,21 @@ def warehouse_spec(table: Table) -> dg.AssetSpec:
         code_version=versions.fingerprint(versions.WAREHOUSE),
         freshness_policy=FRESHNESS,
         metadata={
-            "dagster/column_schema": column_schema(table, lake=False),
-            "dagster/column_lineage": column_lineage(lineage.warehouse_sources(table)),
+            "dagster/column_schema": column_schema(table, columns),
+            "dagster/column_lineage": column_lineage(columns),
             "dagster/table_name": table.warehouse_name,
         },
     )
 
 
-def column_schema(table: Table, *, lake: bool) -> dg.TableSchema:
-    """Columns as the catalog shows them, each with where it comes from: the open-source UI does not draw lineage."""
-    columns = table.columns if lake else table.warehouse_columns
-    sources = lineage.sources(table) if lake else lineage.warehouse_sources(table)
-    ours = lineage.GENERATED_COLUMNS.get(table.path, {}) if lake else {}
+def column_schema(table: Table, columns: Sequence[Column]) -> dg.TableSchema:
+    """Columns as the catalog shows them, each with its sources: the open-source UI does not draw lineage."""
     return dg.TableSchema(
         columns=[
             dg.TableColumn(
                 column.name,
                 type=str(column.dtype),
-                description=f"{column.description} ← {ours.get(column.name) or _said(sources[column.name])}",
+                description=f"{column.description} ← {_format_sources(column.sources) or column.generated_by}",
                 constraints=dg.TableColumnConstraints(nullable=column.nullable, unique=table.key == (column.name,)),
             )
             for column in columns
@@ -101,7 +107,7 @@ def column_schema(table: Table, *, lake: bool) -> dg.TableSchema:
     )
 
 
-def _said(sources: lineage.Sources) -> str:
+def _format_sources(sources: Sources) -> str:
     """The sources of a column, table by table; a long list is counted."""
     columns: dict[str, list[str]] = {}
     for table, column in sources:
@@ -112,17 +118,25 @@ def _said(sources: lineage.Sources) -> str:
     )
 
 
-def named_columns(names: tuple[str, ...]) -> dg.TableSchema:
-    """Columns of something outside, of which only the names are known."""
-    return dg.TableSchema(columns=[dg.TableColumn(name) for name in names])
+def source_spec(source: ExternalSource, description: str, kinds: set[str]) -> dg.AssetSpec:
+    """A system outside, of whose columns only the names are known."""
+    return dg.AssetSpec(
+        source_key(source),
+        description=description,
+        group_name="source",
+        kinds=kinds,
+        owners=OWNERS,
+        metadata={"dagster/column_schema": dg.TableSchema(columns=[dg.TableColumn(name) for name in source.columns])},
+    )
 
 
-def column_lineage(sources: Mapping[str, lineage.Sources]) -> dg.TableColumnLineage:
+def column_lineage(columns: Sequence[Column]) -> dg.TableColumnLineage:
     """Column → the columns of other assets that it is made of."""
     return dg.TableColumnLineage(
         {
-            column: [dg.TableColumnDep(dg.AssetKey(table.split("/")), name) for table, name in found]
-            for column, found in sources.items()
+            column.name: [dg.TableColumnDep(dg.AssetKey(path.split("/")), name) for path, name in column.sources]
+            for column in columns
+            if column.sources
         }
     )
 

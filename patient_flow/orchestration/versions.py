@@ -11,38 +11,7 @@ import hashlib
 import importlib.util
 from pathlib import Path
 
-from patient_flow.contracts import tables
-from patient_flow.contracts.tables import Table
-
-MADE_BY = {
-    tables.BRONZE_EVENTS.path: ("pipeline.bronze", "stores.hub", "stores.amqp"),
-    tables.SILVER_EVENTS.path: (
-        "pipeline.silver",
-        "transforms.accept",
-        "dialects.mapping",
-        "dialects.hl7",
-        "dialects.fhir",
-    ),
-    tables.QUARANTINE.path: (
-        "pipeline.silver",
-        "transforms.accept",
-        "dialects.mapping",
-        "dialects.hl7",
-        "dialects.fhir",
-    ),
-    tables.DIM_TIME.path: ("pipeline.dimensions", "transforms.calendar"),
-    tables.DIM_DEPARTMENT.path: ("pipeline.dimensions", "transforms.dimensions"),
-    tables.DIM_PATIENT.path: ("pipeline.dimensions", "transforms.dimensions"),
-    tables.FACT_PATIENT_FLOW.path: ("pipeline.flow", "transforms.facts", "transforms.visits"),
-    tables.FACT_BED_CENSUS.path: ("pipeline.aggregates", "transforms.census"),
-    tables.KPI_DEPARTMENT_DAY.path: ("pipeline.aggregates", "transforms.kpis"),
-    tables.DATA_QUALITY_DAY.path: ("pipeline.aggregates", "transforms.quality"),
-}
-"""Table → the modules that make it: that of its step, and the pure ones that the step calls.
-
-What pure modules import counts too. Of what a step's module imports only declarations do: it holds the steps of other
-tables as well, and imports what those call.
-"""
+from patient_flow.pipeline.graph import Step
 
 WAREHOUSE = ("pipeline.load", "stores.warehouse.changes", "stores.warehouse.schema")
 """What makes the tables of the warehouse, besides gold."""
@@ -52,9 +21,13 @@ _PURE = ("transforms.", "dialects.", "contracts.")
 _DECLARATIONS = ("contracts.",)
 
 
-def code_version(table: Table) -> str:
-    """Version of the code that makes ``table`` of the lake."""
-    return fingerprint(MADE_BY[table.path])
+def code_version(step: Step) -> str:
+    """Version of the code that makes the table of ``step``.
+
+    What pure modules import counts too. Of what the step's own module imports only declarations do: it holds the steps
+    of other tables as well, and imports what those call.
+    """
+    return fingerprint(step.modules)
 
 
 @functools.cache

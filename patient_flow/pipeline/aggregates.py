@@ -28,8 +28,7 @@ from patient_flow.pipeline.incremental import (
     versions_changed,
     zone_changed,
 )
-from patient_flow.pipeline.steps import StepResult, is_up_to_date, open_complete_silver, retry_on_conflict
-from patient_flow.stores.lake.catalog import Lake
+from patient_flow.pipeline.steps import StepContext, StepResult, is_up_to_date, open_complete_silver, retry_on_conflict
 from patient_flow.stores.lake.log import NO_CHECKPOINT, number_of
 from patient_flow.stores.lake.table import LakeTable
 from patient_flow.transforms import calendar, census, kpis, quality
@@ -41,8 +40,9 @@ CENSUS_UNTIL = "until"
 
 
 @retry_on_conflict
-def fact_bed_census(lake: Lake, *, run_id: str) -> StepResult:
+def fact_bed_census(context: StepContext) -> StepResult:
     """FactBedCensus counts the hours that changed stays occupy, and the hours since, for those still in bed."""
+    lake, run_id = context.lake, context.run_id
     target, flow = lake.open(FACT_BED_CENSUS), lake.open(FACT_PATIENT_FLOW)
     departments, silver = lake.open(DIM_DEPARTMENT), open_complete_silver(lake)
     sources = (flow, departments, silver)
@@ -86,8 +86,9 @@ def fact_bed_census(lake: Lake, *, run_id: str) -> StepResult:
 
 
 @retry_on_conflict
-def kpi_department_day(lake: Lake, zone: str, *, run_id: str) -> StepResult:
+def kpi_department_day(context: StepContext) -> StepResult:
     """KpiDepartmentDay is computed again for the local dates that changed stays and census hours touch."""
+    lake, zone, run_id = context.lake, context.timezone, context.run_id
     target, flow = lake.open(KPI_DEPARTMENT_DAY), lake.open(FACT_PATIENT_FLOW)
     hourly, departments = lake.open(FACT_BED_CENSUS), lake.open(DIM_DEPARTMENT)
     sources = (flow, hourly, departments)
@@ -125,8 +126,9 @@ def kpi_department_day(lake: Lake, zone: str, *, run_id: str) -> StepResult:
 
 
 @retry_on_conflict
-def data_quality_day(lake: Lake, zone: str, *, run_id: str) -> StepResult:
+def data_quality_day(context: StepContext) -> StepResult:
     """DataQualityDay adds what changed in silver and quarantine to its counts."""
+    lake, zone, run_id = context.lake, context.timezone, context.run_id
     target, silver, rejected = lake.open(DATA_QUALITY_DAY), open_complete_silver(lake), lake.open(QUARANTINE)
     # How far the counts rest on bronze, if the versions belong together: the check on received events goes on there.
     received = rejected.checkpoint(BRONZE_EVENTS.path)

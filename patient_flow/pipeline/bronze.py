@@ -11,9 +11,8 @@ from patient_flow.contracts.tables import BRONZE_EVENTS
 from patient_flow.monitoring.notices import EventsRemaining, Notice, ReadInterrupted
 from patient_flow.pipeline.backlog import Backlog, PartitionBacklog, plan
 from patient_flow.pipeline.hub_probe import peek
-from patient_flow.pipeline.steps import StepResult, retry_on_conflict
-from patient_flow.stores.hub import Hub, Slice
-from patient_flow.stores.lake.catalog import Lake
+from patient_flow.pipeline.steps import StepContext, StepResult, retry_on_conflict
+from patient_flow.stores.hub import Slice
 from patient_flow.stores.lake.changes import RowsWritten
 from patient_flow.stores.lake.table import LakeTable
 
@@ -24,16 +23,20 @@ must fit into a container's memory whether an event has a hundred bytes or a meg
 
 
 @retry_on_conflict
-def ingest(lake: Lake, hub: Hub, *, now: datetime, run_id: str, max_events: int, adopt_hub: bool = False) -> StepResult:
-    """Everything the hub holds at this moment (at most ``max_events`` and :data:`DRAIN_BYTES`) enters bronze, once.
+def ingest(context: StepContext) -> StepResult:
+    """Appends everything the hub holds now (at most ``max_events`` and :data:`DRAIN_BYTES`) to bronze, once.
 
-    What is to be noticed of the hub is recorded also when there is nothing to read, else it would be noticed for ever.
-    Raises ``HubUnavailable`` when nothing of the hub can be read and ``HubRefused`` when it is another hub. A
-    partition that cannot be read gives a notice and does not block the events of the others.
+    Notices of the hub are recorded even when there is nothing to read; otherwise each run would repeat them. The error
+    of a partition that cannot be read is a notice too, so that the events of the other partitions still arrive.
+    Raises ``HubUnavailable`` when no partition can be read, ``HubRefused`` when it is another hub, and ``ValueError``
+    for a context without a hub.
     """
-    bronze = lake.open(BRONZE_EVENTS)
+    hub, now = context.hub, context.now
+    if hub is None:
+        raise ValueError("bronze reads from a hub, and the context has none")
+    bronze = context.lake.open(BRONZE_EVENTS)
     state = peek(hub)
-    backlog = plan(state, bronze.checkpoint, max_events, adopt=adopt_hub)
+    backlog = plan(state, bronze.checkpoint, context.max_events, adopt=context.adopt_hub)
     slices = [_slice(bronze, backlog, part) for part in backlog.partitions]
     if not slices and not backlog.notices:
         nothing = {"backlog": 0, "events_received": 0}
@@ -47,9 +50,9 @@ def ingest(lake: Lake, hub: Hub, *, now: datetime, run_id: str, max_events: int,
         hub_created_at=pl.lit(state.created_at),
         ingested_at=pl.lit(now),
         ingested_date=pl.lit(now.date()),
-        run_id=pl.lit(run_id),
+        run_id=pl.lit(context.run_id),
     )
-    version = bronze.append(rows, backlog.progress(last_read), run_id=run_id)
+    version = bronze.append(rows, backlog.progress(last_read), run_id=context.run_id)
     left = backlog.events - events.height
     notices: list[Notice] = [*backlog.notices]
     if drained.error is not None:

@@ -23,8 +23,7 @@ from patient_flow.pipeline.incremental import (
     replace,
     zone_changed,
 )
-from patient_flow.pipeline.steps import StepResult, is_up_to_date, open_complete_silver, retry_on_conflict
-from patient_flow.stores.lake.catalog import Lake
+from patient_flow.pipeline.steps import StepContext, StepResult, is_up_to_date, open_complete_silver, retry_on_conflict
 from patient_flow.stores.lake.changes import RowsWritten
 from patient_flow.stores.lake.log import number_of
 from patient_flow.stores.lake.table import LakeTable
@@ -37,8 +36,9 @@ _HOUR = "hour_start_at"
 
 
 @retry_on_conflict
-def dim_time(lake: Lake, zone: str, *, run_id: str) -> StepResult:
+def dim_time(context: StepContext) -> StepResult:
     """DimTime covers the calendar's years and every year that an accepted event mentions."""
+    lake, zone, run_id = context.lake, context.timezone, context.run_id
     target, silver = lake.open(DIM_TIME), open_complete_silver(lake)
     changes = changes_of(target, silver, _SILVER_TIMES)
     mentioned = calendar.years_outside_calendar(changes.both, _SILVER_TIMES)
@@ -66,8 +66,9 @@ def _knows_its_midnights(hours: LakeTable) -> bool:
 
 
 @retry_on_conflict
-def dim_department(lake: Lake, reference: pl.DataFrame, *, run_id: str) -> StepResult:
+def dim_department(context: StepContext) -> StepResult:
     """DimDepartment follows the reference list, and infers a member for each department that only events name."""
+    lake, reference = context.lake, context.departments
     target, silver = lake.open(DIM_DEPARTMENT), open_complete_silver(lake)
     pair = ("hospital_id", "department")
     changes = changes_of(target, silver, pair)
@@ -80,18 +81,18 @@ def dim_department(lake: Lake, reference: pl.DataFrame, *, run_id: str) -> StepR
     else:  # who names a department that the list dropped, or whose event was taken back, only silver knows
         mentioned = silver.scan().select(pair).unique().collect()
     after = dimensions.department_versions(reference, mentioned)
-    return replace(target, before, after, (silver,), run_id=run_id)
+    return replace(target, before, after, (silver,), run_id=context.run_id)
 
 
 @retry_on_conflict
-def dim_patient(lake: Lake, *, run_id: str) -> StepResult:
+def dim_patient(context: StepContext) -> StepResult:
     """DimPatient is rebuilt for the patients that changed events observe, from the earliest of these events on."""
-    target, silver = lake.open(DIM_PATIENT), open_complete_silver(lake)
+    target, silver = context.lake.open(DIM_PATIENT), open_complete_silver(context.lake)
     if is_up_to_date(target, silver):
         return StepResult(DIM_PATIENT, target.version)
     changes = changes_of(target, silver, ("patient_hash", "event_time"))
     if changes.is_whole_table:
-        return _all_patients(target, silver, run_id=run_id)
+        return _all_patients(target, silver, run_id=context.run_id)
     touched = changes.both.group_by("patient_hash").agg(since=c("event_time").min())
     versions = target.scan().filter(is_one_of("patient_hash", touched["patient_hash"])).collect(engine="streaming")
     # What was observed earlier did not change, and the version then valid says all that matters of it.
@@ -100,7 +101,7 @@ def dim_patient(lake: Lake, *, run_id: str) -> StepResult:
     before = dated.filter(last_earlier.is_null() | (c("valid_from") >= last_earlier))
     observed = _observed_since(silver, touched)
     after = dimensions.patient_versions(observed, before.filter("earlier"))
-    return replace(target, before.select(versions.columns), after, (silver,), run_id=run_id)
+    return replace(target, before.select(versions.columns), after, (silver,), run_id=context.run_id)
 
 
 def _observed_since(silver: LakeTable, touched: pl.DataFrame) -> pl.DataFrame:

@@ -24,11 +24,10 @@ from patient_flow.contracts.tables import (
     QUARANTINE,
     SILVER_EVENTS,
 )
-from patient_flow.pipeline import aggregates, incremental, workers
-from patient_flow.pipeline.dimensions import dim_department, dim_time
-from patient_flow.pipeline.rebuild import GOLD, reset
+from patient_flow.pipeline import graph, incremental, workers
+from patient_flow.pipeline.rebuild import reset
 from patient_flow.pipeline.silver import key_of
-from patient_flow.pipeline.steps import StepResult, retry_on_conflict
+from patient_flow.pipeline.steps import StepContext, StepResult, retry_on_conflict
 from patient_flow.pipeline.workers import ACCEPTED, DAY, OUTCOME, REJECTED
 from patient_flow.stores import cluster as clusters
 from patient_flow.stores.cluster import Cluster
@@ -38,7 +37,7 @@ from patient_flow.stores.lake.log import NO_CHECKPOINT
 from patient_flow.stores.lake.table import LakeTable
 from patient_flow.stores.staging import Staged, Staging
 from patient_flow.transforms import accept, dimensions, visits
-from patient_flow.transforms.read import ParserConfig, pseudonymise
+from patient_flow.transforms.read import pseudonymise
 
 GROUPS_PER_PART = 4
 """Groups of keys that workers fold, for each part that is taken in at once."""
@@ -48,32 +47,22 @@ _BODY_COLUMNS = (*COORDINATES, "enqueued_at", "body")
 c = pl.col
 
 
-def rebuild(
-    lake: Lake,
-    cluster: Cluster,
-    parser: ParserConfig,
-    departments: pl.DataFrame,
-    zone: str,
-    *,
-    now: datetime,
-    run_id: str,
-) -> Iterator[StepResult]:
-    """Makes silver and gold again from bronze, as ``pipeline.rebuild`` does; yields what each step did."""
+def rebuild(context: StepContext, cluster: Cluster) -> Iterator[StepResult]:
+    """Recomputes silver and gold from bronze, as ``pipeline.rebuild`` does; yields the result of each step."""
+    lake, run_id = context.lake, context.run_id
     raw, pseudonymous = lake.staging("bronze", run_id), lake.staging("gold", run_id)
-    _clear(raw, pseudonymous)  # what dead runs left
+    _clear(raw, pseudonymous)  # what runs that died left there
     try:
-        yield from _silver(lake, cluster, raw, parser, now, run_id)
+        yield from _silver(context, cluster, raw)
         raw.clear()
-        for table in GOLD:
-            if table not in (DIM_PATIENT, FACT_PATIENT_FLOW):
-                reset(lake, table)
-        yield dim_time(lake, zone, run_id=run_id)
-        yield dim_department(lake, departments, run_id=run_id)
-        yield _patients(lake, cluster, pseudonymous, run_id)
-        yield _flow(lake, cluster, pseudonymous, run_id)
-        yield aggregates.fact_bed_census(lake, run_id=run_id)
-        yield aggregates.kpi_department_day(lake, zone, run_id=run_id)
-        yield aggregates.data_quality_day(lake, zone, run_id=run_id)
+        for step in graph.GOLD:
+            if step.table not in ON_CLUSTER:
+                reset(lake, step.table)
+        for step in graph.GOLD:
+            if step.table in ON_CLUSTER:
+                yield ON_CLUSTER[step.table](lake, cluster, pseudonymous, run_id)
+            else:
+                yield step.run(context)
     finally:
         _clear(raw, pseudonymous)
 
@@ -83,10 +72,9 @@ def _clear(*places: Staging) -> None:
         place.clear()
 
 
-def _silver(
-    lake: Lake, cluster: Cluster, staging: Staging, parser: ParserConfig, now: datetime, run_id: str
-) -> Iterator[StepResult]:
+def _silver(context: StepContext, cluster: Cluster, staging: Staging) -> Iterator[StepResult]:
     """Every bronze row validated on the cluster; silver, then quarantine change from old to new in one commit each."""
+    lake, parser, now, run_id = context.lake, context.parser, context.now, context.run_id
     bronze = lake.open(BRONZE_EVENTS)
     validate = workers.Validator(parser.departments, parser.mappings, parser.formats)
     (
@@ -206,6 +194,10 @@ def _take_in(
         progress = consumed if number == count - 1 else {**not_yet, incremental.PART: number}
         written += target.replace(before, after, progress, run_id=run_id)
     return StepResult(table, target.version, written, consumed=consumed)
+
+
+ON_CLUSTER = {DIM_PATIENT: _patients, FACT_PATIENT_FLOW: _flow}
+"""Gold tables that the cluster makes; the others are small."""
 
 
 def _number_of_parts(silver: LakeTable) -> int:

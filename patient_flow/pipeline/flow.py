@@ -23,7 +23,7 @@ from patient_flow.pipeline.incremental import (
     progress_of,
     versions_changed,
 )
-from patient_flow.pipeline.steps import StepResult, is_up_to_date, open_complete_silver, retry_on_conflict
+from patient_flow.pipeline.steps import StepContext, StepResult, is_up_to_date, open_complete_silver, retry_on_conflict
 from patient_flow.stores.lake.catalog import Lake
 from patient_flow.stores.lake.changes import Changes, RowsWritten
 from patient_flow.stores.lake.spans import spans_of, within_spans
@@ -34,22 +34,23 @@ c = pl.col
 
 
 @retry_on_conflict
-def fact_patient_flow(lake: Lake, *, run_id: str) -> StepResult:
+def fact_patient_flow(context: StepContext) -> StepResult:
     """FactPatientFlow is rebuilt for the visits that changed events, patients or departments touch."""
+    lake = context.lake
     target, silver = lake.open(FACT_PATIENT_FLOW), open_complete_silver(lake)
     patients, departments = lake.open(DIM_PATIENT), lake.open(DIM_DEPARTMENT)
     sources = (silver, patients, departments)
     if is_up_to_date(target, *sources):
         return StepResult(FACT_PATIENT_FLOW, target.version)
     touched = _touched_visits(target, silver, patients, departments)
-    wards = departments.scan().collect()
+    department_versions = departments.scan().collect()
     written, seen, waiting = RowsWritten(), 0, 0
     for history, before, progress in _visits_in_parts(target, silver, touched, progress_of(sources)):
         is_known = is_one_of("patient_hash", history["patient_hash"])
         known = patients.scan().filter(is_known).collect(engine="streaming")
         stays = visits.stays(history)
-        after = facts.fact_patient_flow(stays, known, wards)
-        written += target.replace(before, after, progress, run_id=run_id)
+        after = facts.fact_patient_flow(stays, known, department_versions)
+        written += target.replace(before, after, progress, run_id=context.run_id)
         seen += history["visit_id"].n_unique()
         waiting += visits.waiting(history, stays).height
     return StepResult(

@@ -9,34 +9,28 @@ is loaded of such a table anyway. What a rebuild that died left to do, the next 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime
 
 import polars as pl
 
 from patient_flow.contracts import tables
-from patient_flow.pipeline import gold, silver
-from patient_flow.pipeline.steps import REBUILT_UNTIL, StepResult, retry_on_conflict
+from patient_flow.pipeline import graph, silver
+from patient_flow.pipeline.steps import REBUILT_UNTIL, StepContext, StepResult, retry_on_conflict
 from patient_flow.stores.lake.catalog import Lake
 from patient_flow.stores.lake.log import NO_CHECKPOINT, Checkpoints
 from patient_flow.stores.lake.table import LakeTable
-from patient_flow.transforms.read import ParserConfig
-
-GOLD = [table for table in tables.LAKE_TABLES if table.layer == "gold"]
 
 
-def rebuild(
-    lake: Lake, parser: ParserConfig, departments: pl.DataFrame, zone: str, *, now: datetime, run_id: str
-) -> Iterator[StepResult]:
-    """Makes silver and gold again from bronze, table by table; yields what each step did."""
-    # All at once, while nobody takes anything from silver: whoever read its changes later would read all of it twice.
+def rebuild(context: StepContext) -> Iterator[StepResult]:
+    """Recomputes silver and gold from bronze, table by table; yields the result of each step."""
+    lake = context.lake
+    # All resets first, while no consumer reads silver: one that read its changes later would read all of it twice.
     until = {REBUILT_UNTIL: lake.open(tables.BRONZE_EVENTS).version}
-    reset(lake, tables.SILVER_EVENTS, {**until, **silver.key_of(parser.secret)}, empty=True)
+    reset(lake, tables.SILVER_EVENTS, {**until, **silver.key_of(context.parser.secret)}, empty=True)
     reset(lake, tables.QUARANTINE, empty=True)
-    for table in GOLD:
-        reset(lake, table)
-    yield silver.accept_events(lake, parser, run_id=run_id)
-    yield silver.quarantine_events(lake, parser, now=now, run_id=run_id)
-    yield from gold.all_steps(lake, departments, zone, run_id=run_id)
+    for step in graph.GOLD:
+        reset(lake, step.table)
+    for step in graph.STEPS[1:]:
+        yield step.run(context)
 
 
 @retry_on_conflict

@@ -9,14 +9,13 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from datetime import datetime
 
 import polars as pl
 
 from patient_flow.contracts import rules
 from patient_flow.contracts.tables import BRONZE_EVENTS, COORDINATES, QUARANTINE, SILVER_EVENTS
 from patient_flow.errors import OperatorError
-from patient_flow.pipeline.steps import StepResult, open_complete_silver, retry_on_conflict
+from patient_flow.pipeline.steps import StepContext, StepResult, open_complete_silver, retry_on_conflict
 from patient_flow.stores.lake.catalog import Lake
 from patient_flow.stores.lake.changes import RowsWritten
 from patient_flow.stores.lake.errors import ChangeFeedExpired, CommitConflict
@@ -43,18 +42,19 @@ class KeyRefused(OperatorError):
 
 
 @retry_on_conflict
-def accept_events(lake: Lake, parser: ParserConfig, *, run_id: str) -> StepResult:
+def accept_events(context: StepContext) -> StepResult:
     """New bronze rows that are acceptable, and the first of their identity at the hub, enter silver.
 
     Raises :class:`KeyRefused` when silver has the pseudonyms of another key.
     """
+    lake, parser = context.lake, context.parser
     silver, bronze = lake.open(SILVER_EVENTS), lake.open(BRONZE_EVENTS)
     with_key = _with_key(silver, parser.secret)
     done = StepResult(SILVER_EVENTS, silver.version)
     since, received = silver.checkpoint(BRONZE_EVENTS.path), 0
     for upto, rows in _not_consumed(silver, bronze):
         candidate = candidates(validate(read_events(rows, parser)), parser.secret)
-        taken = _commit_after(lake, since, candidate, {**with_key, BRONZE_EVENTS.path: upto}, run_id=run_id)
+        taken = _commit_after(lake, since, candidate, {**with_key, BRONZE_EVENTS.path: upto}, run_id=context.run_id)
         done = replace(taken, written=done.written + taken.written)
         received, since = received + rows.height, None if upto == NO_CHECKPOINT else upto
     return replace(
@@ -142,11 +142,12 @@ def _without(rows: pl.DataFrame, table: LakeTable) -> pl.DataFrame:
 
 
 @retry_on_conflict
-def replay(lake: Lake, parser: ParserConfig, *, reason: str | None, run_id: str) -> StepResult:
+def replay(context: StepContext, *, reason: str | None) -> StepResult:
     """Judges quarantined rows (those rejected for ``reason``, else all) again; what is acceptable now enters silver.
 
     :func:`quarantine_events` then lets go of it. Rows that stay rejected are restated as a rebuild would find them.
     """
+    lake, parser, run_id = context.lake, context.parser, context.run_id
     silver, quarantine = lake.open(SILVER_EVENTS), lake.open(QUARANTINE)
     with_key = _with_key(silver, parser.secret)
     held = quarantine.scan()
@@ -180,8 +181,9 @@ def commit_accepted(
 
 
 @retry_on_conflict
-def quarantine_events(lake: Lake, parser: ParserConfig, *, now: datetime, run_id: str) -> StepResult:
+def quarantine_events(context: StepContext) -> StepResult:
     """Bronze rows that silver did not accept enter quarantine; rows it has accepted since leave it."""
+    lake, parser = context.lake, context.parser
     quarantine, silver, bronze = lake.open(QUARANTINE), open_complete_silver(lake), lake.open(BRONZE_EVENTS)
     _with_key(silver, parser.secret)
     consumed = silver.checkpoint(BRONZE_EVENTS.path)
@@ -189,11 +191,11 @@ def quarantine_events(lake: Lake, parser: ParserConfig, *, now: datetime, run_id
     if consumed is None or followed == (consumed, silver.version):
         return StepResult(QUARANTINE, quarantine.version)
     moves = _moves(quarantine, silver, bronze, consumed)
-    rows = _with_reasons(moves.entering.with_columns(rejected_at=pl.lit(now)), silver, parser)
+    rows = _with_reasons(moves.entering.with_columns(rejected_at=pl.lit(context.now)), silver, parser)
     progress = {BRONZE_EVENTS.path: consumed, SILVER_EVENTS.path: silver.version}
     before = pl.concat([moves.leaving, moves.affected])
     after = pl.concat([rows, _with_reasons(moves.affected, silver, parser)])
-    written = quarantine.replace(before, after, progress, run_id=run_id)
+    written = quarantine.replace(before, after, progress, run_id=context.run_id)
     reasons = rows.select(c("reasons").explode()).to_series().value_counts()
     return StepResult(
         QUARANTINE,

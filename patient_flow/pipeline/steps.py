@@ -1,4 +1,4 @@
-"""What every step returns, and how a step that lost a race starts over."""
+"""What every step receives and returns, and how a step that lost a race starts over."""
 
 from __future__ import annotations
 
@@ -9,12 +9,16 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import ParamSpec
 
+import polars as pl
+
 from patient_flow.contracts.tables import BRONZE_EVENTS, SILVER_EVENTS, Table
 from patient_flow.monitoring.notices import Notice
+from patient_flow.stores.hub import Hub
 from patient_flow.stores.lake.catalog import Lake
 from patient_flow.stores.lake.changes import RowsWritten
 from patient_flow.stores.lake.errors import CommitConflict
 from patient_flow.stores.lake.table import LakeTable
+from patient_flow.transforms.read import ParserConfig
 
 P = ParamSpec("P")
 
@@ -22,6 +26,29 @@ ATTEMPTS = 5
 
 REBUILT_UNTIL = "rebuilt_until"
 """Progress of silver, when a rebuild has emptied it: the version of bronze with which it is whole again."""
+
+
+@dataclass(frozen=True)
+class StepContext:
+    """What a step may use at run time; the same for all steps of a run.
+
+    ``timezone`` is the hospital's zone (IANA name). Only bronze reads from ``hub``: at most ``max_events``, and with
+    ``adopt_hub`` also from another hub than the one that the lake was filled from.
+    """
+
+    lake: Lake
+    parser: ParserConfig
+    timezone: str
+    now: datetime
+    run_id: str
+    hub: Hub | None = None
+    max_events: int = 0
+    adopt_hub: bool = False
+
+    @property
+    def departments(self) -> pl.DataFrame:
+        """The department list."""
+        return self.parser.departments
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from patient_flow.contracts.tables import COORDINATES, SILVER_EVENTS, TEXTS
+from patient_flow.contracts.columns import TEXTS
+from patient_flow.contracts.tables import COORDINATES, SILVER_EVENTS
 from patient_flow.transforms import accept, dimensions, facts, visits
 from patient_flow.transforms.bodies import Interpreter
 from patient_flow.transforms.read import ParserConfig, read_events

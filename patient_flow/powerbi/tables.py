@@ -11,8 +11,8 @@ from collections.abc import Mapping
 
 import polars as pl
 
-from patient_flow.contracts import events, tables, views
-from patient_flow.contracts.tables import INSTANT, TEXTS
+from patient_flow.contracts import columns, events, tables, views
+from patient_flow.contracts.columns import INSTANT, TEXTS
 from patient_flow.powerbi.declarations import Column, DataType, Hierarchy, Table
 from patient_flow.powerbi.queries import SECURITY_SCHEMA, query
 
@@ -34,13 +34,13 @@ _CALENDAR = ("date", "day_name", "is_weekend", "week", "month", "month_name", "q
 
 
 def _columns(
-    declared: tuple[tables.Column, ...], *, shown: tuple[str, ...] = (), sorting: Mapping[str, str] | None = None
+    declared: tuple[columns.Column, ...], *, shown: tuple[str, ...] = (), sorting: Mapping[str, str] | None = None
 ) -> tuple[Column, ...]:
     """Contract columns as model columns; what is not ``shown`` serves measures and relationships only."""
     return tuple(_column(column, is_shown=column.name in shown, sort_by=(sorting or {})) for column in declared)
 
 
-def _column(column: tables.Column, *, is_shown: bool, sort_by: Mapping[str, str]) -> Column:
+def _column(column: columns.Column, *, is_shown: bool, sort_by: Mapping[str, str]) -> Column:
     dtype = column.dtype if isinstance(column.dtype, pl.DataType) else column.dtype()
     data_type, shape = _TYPES[dtype]
     return Column(
@@ -61,11 +61,11 @@ def _folder(name: str) -> str:
     return "Instants (UTC)" if name.endswith("_at") else ""
 
 
-def _named(table: tables.Table, *names: str) -> tuple[tables.Column, ...]:
+def _named(table: tables.Table, *names: str) -> tuple[columns.Column, ...]:
     return tuple(column for column in table.warehouse_columns if column.name in names)
 
 
-def _names(columns: tuple[tables.Column, ...]) -> list[str]:
+def _names(columns: tuple[columns.Column, ...]) -> list[str]:
     return [column.name for column in columns]
 
 

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from patient_flow.contracts.tables import INSTANT
+from patient_flow.contracts.columns import INSTANT
 from patient_flow.errors import TransientError
 from patient_flow.stores import amqp
 

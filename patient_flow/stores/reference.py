@@ -8,8 +8,8 @@ import polars as pl
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
+from patient_flow.contracts.columns import INSTANT
 from patient_flow.contracts.events import UNKNOWN
-from patient_flow.contracts.tables import INSTANT
 from patient_flow.errors import OperatorError
 
 COLUMNS = pl.Schema(

@@ -9,7 +9,8 @@ from zoneinfo import ZoneInfo
 import polars as pl
 
 from patient_flow.contracts import events
-from patient_flow.contracts.tables import DIM_TIME, INSTANT
+from patient_flow.contracts.columns import INSTANT
+from patient_flow.contracts.tables import DIM_TIME
 
 c = pl.col
 

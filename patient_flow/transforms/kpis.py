@@ -11,8 +11,9 @@ from datetime import date, datetime
 import polars as pl
 
 from patient_flow.contracts import events, measures
+from patient_flow.contracts.columns import INSTANT
 from patient_flow.contracts.measure_types import CENSUS, STAYS, Part, Percentile
-from patient_flow.contracts.tables import INSTANT, KPI_DEPARTMENT_DAY
+from patient_flow.contracts.tables import KPI_DEPARTMENT_DAY
 from patient_flow.transforms.calendar import date_of_hour, is_day_start, local_date
 from patient_flow.transforms.census import hours_of
 from patient_flow.transforms.measures import percentile, total

@@ -12,7 +12,8 @@ from datetime import UTC, datetime
 import polars as pl
 
 from patient_flow.contracts import events
-from patient_flow.contracts.tables import COORDINATES, INSTANT
+from patient_flow.contracts.columns import INSTANT
+from patient_flow.contracts.tables import COORDINATES
 from patient_flow.transforms import bodies
 from patient_flow.transforms.keys import SEPARATOR, pseudonym, short_hash, surrogate_key
 

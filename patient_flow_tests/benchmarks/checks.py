@@ -25,7 +25,8 @@ def measure(folder: str, first_visit: int, *, with_audit: bool) -> None:
     """One micro-batch with its load, in this process; prints its figures."""
     from patient_flow.contracts import tables
     from patient_flow.orchestration import audit, checks
-    from patient_flow.pipeline import gold, load, silver
+    from patient_flow.pipeline import load
+    from patient_flow.pipeline.graph import STEPS, step_of
     from patient_flow.services import Services
     from patient_flow.settings import load as settings
     from patient_flow_tests.benchmarks import history
@@ -52,7 +53,7 @@ def measure(folder: str, first_visit: int, *, with_audit: bool) -> None:
     def validate(table: tables.Table) -> None:
         began = time.perf_counter()
         look = checks.Look(services, table, loaded if table.warehouse else {})
-        for check, found in checks.CHECKED[table.path]:
+        for check, found in (checks.JUDGES[name] for name in step_of(table).checks):
             started = time.perf_counter()
             assert not found(look).is_grave, check.name
             by_check[f"{table.path} {check.name}"] = round(time.perf_counter() - started, 3)
@@ -60,22 +61,11 @@ def measure(folder: str, first_visit: int, *, with_audit: bool) -> None:
 
     history.append(lake, history.events(first_visit, BATCH // history.EVENTS_A_VISIT))
     validate(tables.BRONZE_EVENTS)
-    began = time.perf_counter()
-    silver.accept_events(lake, history.READING, run_id="benchmark")
-    timed("steps", began)
-    validate(tables.SILVER_EVENTS)
-    began = time.perf_counter()
-    silver.quarantine_events(lake, history.READING, now=now, run_id="benchmark")
-    timed("steps", began)
-    validate(tables.QUARANTINE)
-    steps = gold.all_steps(lake, history.DEPARTMENTS, history.ZONE, run_id="benchmark")
-    while True:
+    for step in STEPS[1:]:
         began = time.perf_counter()
-        result = next(steps, None)
+        step.run(history.step_context(lake, now))
         timed("steps", began)
-        if result is None:
-            break
-        validate(result.table)
+        validate(step.table)
     began = time.perf_counter()
     load.load_warehouse(lake, services.warehouse, tables.WAREHOUSE_TABLES, now=now, run_id="benchmark")
     timed("load", began)

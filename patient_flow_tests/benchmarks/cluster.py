@@ -21,7 +21,7 @@ from patient_flow.pipeline.rebuild import rebuild
 from patient_flow.pipeline.steps import StepResult
 from patient_flow.stores.cluster import Cluster
 from patient_flow.stores.lake.catalog import Lake
-from patient_flow_tests.benchmarks.history import DEPARTMENTS, EVENTS_A_VISIT, READING, ZONE, append, events
+from patient_flow_tests.benchmarks.history import EVENTS_A_VISIT, append, events, step_context
 from patient_flow_tests.e2e.processes import Machine, free_port
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
@@ -47,9 +47,9 @@ def main(total: int) -> None:
         shutil.copytree(f"{place}/alone", f"{place}/cluster")
         alone, clustered = (Lake(f"{place}/{name}/{{layer}}") for name in ("alone", "cluster"))
         with Cluster(f"sc://127.0.0.1:{port}") as cluster:
-            steps = distributed.rebuild(clustered, cluster, READING, DEPARTMENTS, ZONE, now=NOW, run_id="benchmark")
+            steps = distributed.rebuild(step_context(clustered, NOW), cluster)
             timed("by the cluster", steps)
-        timed("by this process", rebuild(alone, READING, DEPARTMENTS, ZONE, now=NOW, run_id="benchmark"))
+        timed("by this process", rebuild(step_context(alone, NOW)))
         for table in LAKE_TABLES:
             one, other = (lake.open(table).scan().collect().sort(table.key) for lake in (alone, clustered))
             ignored = ["rejected_at"] if table is QUARANTINE else []

@@ -10,9 +10,12 @@ from datetime import UTC, datetime
 
 import polars as pl
 
-from patient_flow.contracts.tables import BRONZE_EVENTS, INSTANT, LAKE_TABLES
-from patient_flow.pipeline import gold, silver
+from patient_flow.contracts.columns import INSTANT
+from patient_flow.contracts.tables import BRONZE_EVENTS, LAKE_TABLES
+from patient_flow.pipeline import silver
+from patient_flow.pipeline.graph import STEPS
 from patient_flow.pipeline.maintenance import maintain
+from patient_flow.pipeline.steps import StepContext
 from patient_flow.stores.lake.catalog import Lake
 from patient_flow.stores.reference import read_departments
 from patient_flow.transforms.read import ParserConfig
@@ -105,13 +108,16 @@ def append(lake: Lake, rows: pl.DataFrame) -> None:
     bronze.append(coordinates, {"benchmark": start + rows.height})
 
 
+def step_context(lake: Lake, now: datetime) -> StepContext:
+    """What steps of a benchmark may use."""
+    return StepContext(lake, READING, ZONE, now, "benchmark")
+
+
 def run_steps(lake: Lake) -> None:
     """Everything after bronze, once."""
     now = datetime(2030, 1, 1, tzinfo=UTC)
-    silver.accept_events(lake, READING, run_id="benchmark")
-    silver.quarantine_events(lake, READING, now=now, run_id="benchmark")
-    for _ in gold.all_steps(lake, DEPARTMENTS, ZONE, run_id="benchmark"):
-        pass
+    for step in STEPS[1:]:
+        step.run(step_context(lake, now))
 
 
 def fill(lake: Lake, total: int, at_once: int = 500_000) -> int:
@@ -119,7 +125,7 @@ def fill(lake: Lake, total: int, at_once: int = 500_000) -> int:
     visits = total // EVENTS_A_VISIT
     for first in range(0, visits, at_once // EVENTS_A_VISIT):
         append(lake, events(first, min(at_once // EVENTS_A_VISIT, visits - first)))
-        silver.accept_events(lake, READING, run_id="benchmark")
+        silver.accept_events(step_context(lake, datetime.now(UTC)))
     run_steps(lake)
     for table in LAKE_TABLES:  # as an hourly job does
         maintain(lake, table, {}, now=datetime.now(UTC))

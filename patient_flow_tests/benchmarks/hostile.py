@@ -17,7 +17,7 @@ from pathlib import Path
 import polars as pl
 
 from patient_flow.contracts import events
-from patient_flow.contracts.tables import INSTANT
+from patient_flow.contracts.columns import INSTANT
 from patient_flow.dialects import fhir, hl7
 from patient_flow.stores.reference import read_departments
 from patient_flow.transforms.accept import candidates, validate

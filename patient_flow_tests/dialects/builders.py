@@ -10,7 +10,7 @@ from typing import Any
 
 import polars as pl
 
-from patient_flow.contracts.tables import INSTANT
+from patient_flow.contracts.columns import INSTANT
 from patient_flow.dialects import fhir, hl7, mapping
 from patient_flow.transforms import accept
 from patient_flow.transforms.bodies import Interpreter

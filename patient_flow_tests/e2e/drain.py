@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import itertools
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime
 
+from patient_flow.operations import step_context
 from patient_flow.pipeline import bronze
 from patient_flow.services import Services
 from patient_flow.settings import load
@@ -20,9 +22,8 @@ def main() -> None:
     for number in itertools.count():
         say(f"drain {number}")
         try:
-            result = bronze.ingest(
-                services.lake, services.hub, now=datetime.now(UTC), run_id="drain", max_events=int(sys.argv[1])
-            )
+            context = step_context(services, run_id="drain", now=datetime.now(UTC))
+            result = bronze.ingest(replace(context, max_events=int(sys.argv[1])))
             say(f"took {result.written.inserted}")
         except HubUnavailable as error:  # it has just been killed: the next round finds it back
             say(f"no hub: {error}")

@@ -9,7 +9,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from patient_flow.contracts import tables
-from patient_flow.pipeline import gold, load, silver
+from patient_flow.operations import step_context
+from patient_flow.pipeline import graph, load
 from patient_flow.services import Services
 from patient_flow.settings import load as load_settings
 
@@ -37,20 +38,12 @@ def main() -> None:
 
 def run(step: str, services: Services) -> None:
     """One of :data:`STEPS`."""
-    lake, zone, now = services.lake, services.settings.timezone, datetime.now(UTC)
-    match step:
-        case "accept_events":
-            silver.accept_events(lake, services.parser, run_id="refine")
-        case "quarantine_events":
-            silver.quarantine_events(lake, services.parser, now=now, run_id="refine")
-        case "dim_department":
-            gold.dim_department(lake, services.departments, run_id="refine")
-        case "dim_time" | "kpi_department_day" | "data_quality_day":
-            getattr(gold, step)(lake, zone, run_id="refine")
-        case "load_warehouse":
-            load.load_warehouse(lake, services.warehouse, tables.WAREHOUSE_TABLES, now=now, run_id="refine")
-        case _:
-            getattr(gold, step)(lake, run_id="refine")
+    now = datetime.now(UTC)
+    if step == "load_warehouse":
+        load.load_warehouse(services.lake, services.warehouse, tables.WAREHOUSE_TABLES, now=now, run_id="refine")
+    else:
+        run = next(made.run for made in graph.STEPS if made.run.__name__ == step)
+        run(step_context(services, run_id="refine", now=now))
 
 
 if __name__ == "__main__":

@@ -24,10 +24,8 @@ from patient_flow.stores.staging import Staged, Staging, StagingExpired
 from patient_flow.transforms.read import ParserConfig
 from patient_flow_tests.builders import (
     EVENT_STEPS,
-    NOW,
     SECRET,
     STEPS,
-    ZONE,
     Delivery,
     at,
     contents,
@@ -35,6 +33,7 @@ from patient_flow_tests.builders import (
     receive,
     run_micro_batches,
     run_step,
+    step_context,
 )
 from patient_flow_tests.e2e.processes import Machine, free_port
 from patient_flow_tests.required import require_module
@@ -187,9 +186,8 @@ def test_a_rebuild_that_was_killed_is_simply_started_again(
 
 def rebuilt(lake: Lake, remote: str, run_id: str = "test") -> None:
     """In this process."""
-    parser = ParserConfig(DEPARTMENTS, SECRET)
     with Cluster(remote) as cluster:
-        for _ in distributed.rebuild(lake, cluster, parser, DEPARTMENTS, ZONE, now=NOW, run_id=run_id):
+        for _ in distributed.rebuild(step_context(lake, DEPARTMENTS, run_id=run_id), cluster):
             pass
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
@@ -23,6 +23,7 @@ from patient_flow.contracts.tables import (
     SILVER_EVENTS,
     Table,
 )
+from patient_flow.operations import step_context
 from patient_flow.pipeline import bronze
 from patient_flow.stores.lake.catalog import Lake
 from patient_flow_tests.builders import contents
@@ -144,8 +145,8 @@ def start_drain(machine: Machine) -> Program:
 
 def ingest_the_rest(machine: Machine) -> None:
     with machine.services() as services:
-        lake, hub, now = services.lake, services.hub, datetime.now(UTC)
-        while bronze.ingest(lake, hub, now=now, run_id="rest", max_events=1_000_000).written.inserted:
+        context = replace(step_context(services, run_id="rest", now=datetime.now(UTC)), max_events=1_000_000)
+        while bronze.ingest(context).written.inserted:
             pass
 
 

@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 
-from patient_flow.contracts import lineage
 from patient_flow.contracts.tables import LAKE_TABLES, WAREHOUSE_TABLES
 from patient_flow_tests.e2e.processes import Machine
 from patient_flow_tests.e2e.visits import send, visits
@@ -115,7 +114,7 @@ def test_every_table_shows_its_version_its_freshness_and_where_its_columns_come_
             line["columnName"]: {("/".join(dep["assetKey"]["path"]), dep["columnName"]) for dep in line["columnDeps"]}
             for line in entries["dagster/column_lineage"]["lineage"]
         }
-        assert drawn == {column: set(found) for column, found in lineage.sources(table).items()}
+        assert drawn == {column.name: set(column.sources) for column in table.columns if column.sources}
 
 
 def test_a_materialisation_says_what_it_read_wrote_and_how_long_it_took(seen: dict[str, Node]) -> None:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from patient_flow.contracts import tables
-from patient_flow.contracts.tables import INSTANT
+from patient_flow.contracts.columns import INSTANT
 from patient_flow.health.keys import MEMBER, keys_known, keys_unique, references, unsettled, versions_chained
 
 DAY = datetime(2026, 3, 1, tzinfo=UTC)

@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 
 import polars as pl
 
+from patient_flow.contracts.columns import INSTANT
 from patient_flow.contracts.rules import ALL
-from patient_flow.contracts.tables import INSTANT
 from patient_flow.health.reconciliation import (
     accounted_for,
     events_arrive_once,

@@ -27,8 +27,10 @@ from patient_flow_tests.stacks import Servers
 EVENTS = 300
 DRAIN = """
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime
 from patient_flow.contracts.tables import BRONZE_EVENTS
+from patient_flow.operations import step_context
 from patient_flow.pipeline import bronze
 from patient_flow.services import Services
 from patient_flow.settings import load
@@ -39,7 +41,8 @@ services = Services(load())
 commits = conflicts = 0
 while services.lake.open(BRONZE_EVENTS).row_count() < int(sys.argv[1]):
     try:
-        bronze.ingest(services.lake, services.hub, now=datetime.now(UTC), run_id="race", max_events=20)
+        context = step_context(services, run_id="race", now=datetime.now(UTC))
+        bronze.ingest(replace(context, max_events=20))
         commits += 1
     except (LakeError, HubUnavailable):  # the loser: refused by the lake, or disconnected by the other
         conflicts += 1

@@ -10,7 +10,8 @@ import pytest
 
 from patient_flow.contracts import tables
 from patient_flow.orchestration import versions
-from patient_flow.pipeline import gold
+from patient_flow.pipeline import graph
+from patient_flow.pipeline.graph import Step
 
 
 @pytest.fixture
@@ -39,7 +40,7 @@ def forget() -> None:
 
 def all_versions() -> dict[str, str]:
     forget()
-    return {table.path: versions.code_version(table) for table in tables.LAKE_TABLES}
+    return {step.table.path: versions.code_version(step) for step in graph.STEPS}
 
 
 def changed(code: Path, module: str, old: str, new: str) -> set[str]:
@@ -53,7 +54,7 @@ def changed(code: Path, module: str, old: str, new: str) -> set[str]:
 
 
 def test_every_table_of_the_lake_has_one() -> None:
-    assert set(versions.MADE_BY) == {table.path for table in tables.LAKE_TABLES}
+    assert set(all_versions()) == {table.path for table in tables.LAKE_TABLES}
     assert all(len(version) == 12 for version in all_versions().values())
 
 
@@ -61,12 +62,10 @@ def test_a_change_of_a_transform_changes_what_it_makes(code: Path) -> None:
     assert changed(code, "transforms/kpis.py", "valid_from", "valid_since") == {"gold/kpi_department_day"}
 
 
-@pytest.mark.parametrize(
-    "table", [table for table in tables.LAKE_TABLES if table.layer == "gold"], ids=lambda t: t.path
-)
-def test_the_step_that_makes_a_table_counts(table: tables.Table) -> None:
-    step = getattr(gold, table.name)
-    assert step.__module__.removeprefix("patient_flow.") in versions.MADE_BY[table.path]
+@pytest.mark.parametrize("step", graph.STEPS, ids=lambda step: step.table.path)
+def test_the_module_of_the_step_that_makes_a_table_counts(step: Step) -> None:
+    assert step.modules[0].startswith("pipeline.")
+    assert step.modules[0] == step.run.__module__.removeprefix("patient_flow.")
 
 
 def test_a_change_of_a_step_changes_what_its_module_makes_and_nothing_else(code: Path) -> None:
@@ -80,7 +79,7 @@ def test_a_change_of_a_step_changes_what_its_module_makes_and_nothing_else(code:
     }
 
 
-STEPS = sorted({name for modules in versions.MADE_BY.values() for name in modules if name.startswith("pipeline.")})
+STEPS = sorted({step.modules[0] for step in graph.STEPS})
 
 
 @pytest.mark.parametrize("step", STEPS)
@@ -89,7 +88,7 @@ def test_a_transform_that_a_step_imports_counts_for_a_table_of_it(code: Path, st
     imported = set(re.findall(r"^from patient_flow\.transforms\.(\w+) import", text, re.MULTILINE))
     for names in re.findall(r"^from patient_flow\.transforms import (.+)$", text, re.MULTILINE):
         imported |= set(names.split(", "))
-    made = {path for path, modules in versions.MADE_BY.items() if step in modules}
+    made = {made.table.path for made in graph.STEPS if step in made.modules}
     for name in sorted(imported):
         assert changed(code, f"transforms/{name}.py", "\nimport polars as pl\n", "\nimport polars\n") & made, name
 

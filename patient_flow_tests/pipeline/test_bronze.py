@@ -44,8 +44,10 @@ from patient_flow.pipeline.steps import StepResult
 from patient_flow.stores import amqp
 from patient_flow.stores.hub import AT_ONCE, EVENT_SCHEMA, Drained, Hub, HubUnavailable, Slice, _Received
 from patient_flow.stores.lake.catalog import Lake
+from patient_flow_tests.builders import department, department_list, step_context
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
+DEPARTMENTS = department_list(department())
 
 
 def send(hub: HubThread, bodies: Sequence[bytes], partition: int = 0, key: str | None = None) -> None:
@@ -59,7 +61,8 @@ def send(hub: HubThread, bodies: Sequence[bytes], partition: int = 0, key: str |
 
 
 def ingest(lake: Lake, hub: Hub, **options: object) -> StepResult:
-    return bronze.ingest(lake, hub, now=NOW, run_id="run", **{"max_events": 1000, **options})  # type: ignore[arg-type]
+    context = step_context(lake, DEPARTMENTS, hub=hub, now=NOW, run_id="run", **{"max_events": 1000, **options})
+    return bronze.ingest(context)
 
 
 def stored(lake: Lake) -> pl.DataFrame:

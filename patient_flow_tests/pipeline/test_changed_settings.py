@@ -9,16 +9,15 @@ import polars as pl
 import pytest
 
 from patient_flow.contracts.tables import DATA_QUALITY_DAY, DIM_TIME, KPI_DEPARTMENT_DAY, SILVER_EVENTS
-from patient_flow.pipeline import gold, silver
+from patient_flow.pipeline import silver
+from patient_flow.pipeline.graph import run_gold
 from patient_flow.pipeline.rebuild import rebuild
 from patient_flow.stores.lake.catalog import Lake
 from patient_flow.transforms.read import ParserConfig
 from patient_flow_tests import builders
 from patient_flow_tests.builders import (
-    NOW,
     SECRET,
     STEPS,
-    ZONE,
     Delivery,
     at,
     contents,
@@ -26,6 +25,7 @@ from patient_flow_tests.builders import (
     receive,
     run_micro_batches,
     run_step,
+    step_context,
 )
 
 WITH_DATES = (DIM_TIME, KPI_DEPARTMENT_DAY, DATA_QUALITY_DAY)
@@ -76,9 +76,9 @@ def test_another_key_is_refused_before_a_patient_becomes_two(
     before = contents(lake, SILVER_EVENTS)
     receive(lake, visits(2))
     for step in (
-        lambda: silver.accept_events(lake, other, run_id="test"),
-        lambda: silver.quarantine_events(lake, other, now=NOW, run_id="test"),
-        lambda: silver.replay(lake, other, reason=None, run_id="test"),
+        lambda: silver.accept_events(step_context(lake, other)),
+        lambda: silver.quarantine_events(step_context(lake, other)),
+        lambda: silver.replay(step_context(lake, other), reason=None),
     ):
         with pytest.raises(silver.KeyRefused, match="run `patient-flow rebuild`"):
             step()
@@ -90,13 +90,13 @@ def test_a_rebuild_takes_over_another_key_and_the_former_one_is_refused_from_the
 ) -> None:
     run_micro_batches(lake, [visits(1)], departments)
     patients = set(contents(lake, SILVER_EVENTS)["patient_id"])
-    list(rebuild(lake, other, departments, ZONE, now=NOW, run_id="test"))
+    list(rebuild(step_context(lake, other)))
     assert patients.isdisjoint(contents(lake, SILVER_EVENTS)["patient_id"])
     receive(lake, visits(2))
     with pytest.raises(silver.KeyRefused):
-        silver.accept_events(lake, ParserConfig(departments, SECRET), run_id="test")
-    silver.accept_events(lake, other, run_id="test")
-    list(gold.all_steps(lake, departments, ZONE, run_id="test"))
+        silver.accept_events(step_context(lake, ParserConfig(departments, SECRET)))
+    silver.accept_events(step_context(lake, other))
+    list(run_gold(step_context(lake, departments)))
     assert contents(lake, SILVER_EVENTS).height == len(visits(1)) + len(visits(2))
 
 

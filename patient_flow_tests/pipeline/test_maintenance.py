@@ -17,8 +17,12 @@ from patient_flow.stores.lake.catalog import Lake
 from patient_flow.stores.lake.errors import LakeError
 from patient_flow.stores.lake.maintenance import TableMaintenance
 from patient_flow.stores.lake.table import LakeTable
-from patient_flow.transforms.read import ParserConfig
-from patient_flow_tests.builders import SECRET, deliveries, event, run_micro_batches
+from patient_flow_tests.builders import (
+    deliveries,
+    event,
+    run_micro_batches,
+    step_context,
+)
 from patient_flow_tests.stacks import Stack
 
 NOW = datetime.now(UTC)
@@ -123,7 +127,7 @@ def test_every_consumer_is_written_after_what_it_reads(lake: Lake, departments: 
 def test_a_quarantine_that_was_replayed_once_is_still_vacuumed(lake: Lake, departments: pl.DataFrame) -> None:
     first, second = deliveries([b"rubbish", b"more rubbish"])
     run_micro_batches(lake, [[first]], departments)
-    silver.replay(lake, ParserConfig(departments, SECRET), reason=None, run_id="test")
+    silver.replay(step_context(lake, departments), reason=None)
     run_micro_batches(lake, [[second]], departments)
     assert maintain(lake, QUARANTINE, {}, now=NOW).skip_reason is None
 

@@ -11,8 +11,9 @@ from patient_flow.contracts.tables import LAKE_TABLES, QUARANTINE, SILVER_EVENTS
 from patient_flow.health.findings import Finding
 from patient_flow.health.keys import keys_unique
 from patient_flow.pipeline import silver, steps
+from patient_flow.pipeline.graph import GOLD as GOLD_STEPS
 from patient_flow.pipeline.load import load_warehouse
-from patient_flow.pipeline.rebuild import GOLD, rebuild
+from patient_flow.pipeline.rebuild import rebuild
 from patient_flow.stores.lake.catalog import Lake
 from patient_flow.stores.lake.errors import CommitConflict
 from patient_flow.stores.lake.table import LakeTable
@@ -23,12 +24,12 @@ from patient_flow_tests.builders import (
     NOW,
     SECRET,
     STEPS,
-    ZONE,
     Delivery,
     contents,
     receive,
     run_step,
     snapshot,
+    step_context,
 )
 from patient_flow_tests.stacks import Stack
 
@@ -38,6 +39,8 @@ BATCHES = [
 ]
 """Five commits of bronze, which silver takes in one by one: see ``one_by_one``."""
 
+
+GOLD = [step.table for step in GOLD_STEPS]
 
 OTHERWISE = {
     "dim_time": pl.lit("Someday").alias("day_name"),
@@ -94,7 +97,7 @@ def test_nothing_is_made_of_half_a_silver_and_the_next_micro_batch_completes_it(
     monkeypatch.setattr(steps, "ATTEMPTS", 1)  # nobody is at work whom to wait for
     die_after(monkeypatch, commits)
     with pytest.raises(Died):
-        list(rebuild(filled, parser, departments, ZONE, now=NOW, run_id="test"))
+        list(rebuild(step_context(filled, parser)))
     assert filled.open(SILVER_EVENTS).row_count() < expected[SILVER_EVENTS].height
     for step in STEPS[STEPS.index("quarantine_events") :]:
         if step != "kpi_department_day":  # it reads gold alone
@@ -120,7 +123,7 @@ def test_a_rebuild_and_a_micro_batch_that_fill_silver_side_by_side_both_get_ther
         return commit_accepted(silver_table, candidate, progress, run_id=run_id)
 
     monkeypatch.setattr(silver, "commit_accepted", overtaken)
-    list(rebuild(filled, parser, departments, ZONE, now=NOW, run_id="test"))
+    list(rebuild(step_context(filled, parser)))
     for table in LAKE_TABLES:
         assert contents(filled, table).equals(expected[table]), table.path
 
@@ -129,7 +132,7 @@ def test_a_rebuild_of_a_lake_without_events_leaves_it_usable(
     stack: Stack, departments: pl.DataFrame, parser: ParserConfig
 ) -> None:
     lake = Lake(stack.lake_uri())
-    list(rebuild(lake, parser, departments, ZONE, now=NOW, run_id="test"))
+    list(rebuild(step_context(lake, parser)))
     receive(lake, BATCHES[0])
     for step in STEPS:
         run_step(step, lake, departments)
@@ -150,7 +153,7 @@ def test_a_row_that_gold_has_twice_is_there_once_after_a_rebuild_and_the_warehou
         again = pl.concat([rows.head(1), rows.tail(1)])  # the unknown member is the first, where there is one
         opened.append(again.with_columns(OTHERWISE[table.name] if is_changed else []), {})
         assert not keys_of(filled, table).is_fine, table.path
-    list(rebuild(filled, parser, departments, ZONE, now=NOW, run_id="test"))
+    list(rebuild(step_context(filled, parser)))
     for table in GOLD:
         assert contents(filled, table).equals(expected[table]), table.path
         assert keys_of(filled, table).is_fine, table.path

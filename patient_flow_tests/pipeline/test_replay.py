@@ -15,10 +15,20 @@ from patient_flow.contracts.tables import (
     SILVER_EVENTS,
 )
 from patient_flow.dialects.mapping import parse_mappings
-from patient_flow.pipeline import gold, silver
+from patient_flow.pipeline import silver
+from patient_flow.pipeline.graph import run_gold
 from patient_flow.stores.lake.catalog import Lake
 from patient_flow.transforms.read import ParserConfig
-from patient_flow_tests.builders import NOW, SECRET, ZONE, Body, contents, receive, snapshot
+from patient_flow_tests.builders import (
+    NOW,
+    SECRET,
+    Body,
+    contents,
+    receive,
+    run_step,
+    snapshot,
+    step_context,
+)
 from patient_flow_tests.examples import scaled
 from patient_flow_tests.scenarios import hospital_days
 from patient_flow_tests.stacks import Stack
@@ -38,9 +48,9 @@ EVENTS: list[Body | bytes] = [
 
 
 def run(lake: Lake, departments: pl.DataFrame, parser: ParserConfig) -> None:
-    silver.accept_events(lake, parser, run_id="test")
-    silver.quarantine_events(lake, parser, now=NOW, run_id="test")
-    for _ in gold.all_steps(lake, departments, ZONE, run_id="test"):
+    silver.accept_events(step_context(lake, parser))
+    silver.quarantine_events(step_context(lake, parser))
+    for _ in run_gold(step_context(lake, departments)):
         pass
 
 
@@ -65,7 +75,7 @@ def test_what_a_mapping_makes_acceptable_ends_as_if_it_had_always_been(
     receive(lake, EVENTS)
     run(lake, departments, before)
     assert lake.open(SILVER_EVENTS).row_count() == 1
-    replayed = silver.replay(lake, after, reason=reason, run_id="test")
+    replayed = silver.replay(step_context(lake, after), reason=reason)
     assert replayed.written.inserted == 1
     run(lake, departments, after)
     from_the_start = Lake(stack.lake_uri())
@@ -80,7 +90,7 @@ def test_only_rows_with_the_reason_are_judged_again(
 ) -> None:
     receive(lake, EVENTS)
     run(lake, departments, before)
-    assert silver.replay(lake, after, reason="body_is_not_a_json_object", run_id="test").figures["judged_again"] == 1
+    assert silver.replay(step_context(lake, after), reason="body_is_not_a_json_object").figures["judged_again"] == 1
     assert lake.open(SILVER_EVENTS).row_count() == 1
 
 
@@ -90,7 +100,7 @@ def test_what_stays_rejected_gets_the_reasons_of_today(
     receive(lake, EVENTS)
     run(lake, departments, before)
     assert ["schema_version_is_unsupported", "department_is_missing"] in reasons(lake)
-    silver.replay(lake, after, reason=None, run_id="test")
+    silver.replay(step_context(lake, after), reason=None)
     run(lake, departments, after)
     assert reasons(lake) == [["schema_version_is_unsupported"], ["body_is_not_a_json_object"]]
 
@@ -99,7 +109,7 @@ def test_a_replay_without_a_change_changes_nothing(lake: Lake, departments: pl.D
     receive(lake, EVENTS)
     run(lake, departments, before)
     rows = contents(lake, QUARANTINE)
-    assert silver.replay(lake, before, reason=None, run_id="test").written.inserted == 0
+    assert silver.replay(step_context(lake, before), reason=None).written.inserted == 0
     run(lake, departments, before)
     assert contents(lake, QUARANTINE).equals(rows)
 
@@ -126,8 +136,8 @@ def test_a_replay_leaves_the_quarantine_that_a_rebuild_would_make(stack: Stack, 
     )
 
     def commit_accepted(lake: Lake, parser: ParserConfig) -> None:
-        silver.accept_events(lake, parser, run_id="test")
-        silver.quarantine_events(lake, parser, now=NOW, run_id="test")
+        silver.accept_events(step_context(lake, parser))
+        silver.quarantine_events(step_context(lake, parser))
 
     # shrinking lakes takes minutes
     @settings(max_examples=2 if stack.is_slow else scaled(10), phases=(Phase.explicit, Phase.reuse, Phase.generate))
@@ -141,14 +151,14 @@ def test_a_replay_leaves_the_quarantine_that_a_rebuild_would_make(stack: Stack, 
                 receive(lake, batch)
                 commit_accepted(lake, before if number <= replayed_after else after)
                 if number == replayed_after:
-                    gold.data_quality_day(lake, ZONE, run_id="test")
-                    silver.replay(lake, after, reason=None, run_id="test")
+                    run_step("data_quality_day", lake, departments)
+                    silver.replay(step_context(lake, after), reason=None)
                     commit_accepted(lake, after)
             for batch in batches:
                 receive(anew, batch)
             commit_accepted(anew, after)
             for either in (lake, anew):
-                gold.data_quality_day(either, ZONE, run_id="test")
+                run_step("data_quality_day", either, departments)
             for table in (SILVER_EVENTS, QUARANTINE, DATA_QUALITY_DAY):
                 assert contents(lake, table).to_dicts() == contents(anew, table).to_dicts(), table.path
 
@@ -160,5 +170,5 @@ def test_what_is_judged_again_was_rejected_when_it_was(
 ) -> None:
     receive(lake, EVENTS)
     run(lake, departments, before)
-    silver.replay(lake, after, reason=None, run_id="test")
+    silver.replay(step_context(lake, after), reason=None)
     assert set(lake.open(QUARANTINE).scan().collect()["rejected_at"]) == {NOW}

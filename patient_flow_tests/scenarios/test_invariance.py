@@ -30,14 +30,10 @@ from patient_flow.pipeline.flow import visits_without_stay
 from patient_flow.pipeline.rebuild import rebuild
 from patient_flow.stores.lake.catalog import Lake
 from patient_flow.stores.lake.table import LakeTable
-from patient_flow.transforms.read import ParserConfig
 from patient_flow_tests import oracle
 from patient_flow_tests.builders import (
     EVENT_STEPS,
-    NOW,
-    SECRET,
     STEPS,
-    ZONE,
     Delivery,
     at,
     contents,
@@ -47,6 +43,7 @@ from patient_flow_tests.builders import (
     run_micro_batches,
     run_step,
     snapshot,
+    step_context,
 )
 from patient_flow_tests.examples import scaled
 from patient_flow_tests.scenarios import hospital_days
@@ -362,7 +359,7 @@ def test_a_department_taken_off_the_list_keeps_its_patients(lake: Lake) -> None:
     assert surgery["is_inferred"].to_list() == [True]
     assert surgery["department_key"].item() in contents(lake, FACT_PATIENT_FLOW)["department_key"]
     measured = {table.path: contents(lake, table) for table in MEASURED}
-    list(rebuild(lake, ParserConfig(shorter, SECRET), shorter, ZONE, now=NOW, run_id="test"))
+    list(rebuild(step_context(lake, shorter)))
     for table in MEASURED:
         flags = [name for name in table.schema if name == "quality_flags"]
         assert measured[table.path].drop(flags).to_dicts() == contents(lake, table).drop(flags).to_dicts(), table.path

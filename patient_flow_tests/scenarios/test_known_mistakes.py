@@ -14,7 +14,7 @@ import polars as pl
 import pytest
 from deltalake import DeltaTable
 
-from patient_flow.contracts import tables
+from patient_flow.contracts.columns import INSTANT
 from patient_flow.contracts.tables import (
     BRONZE_EVENTS,
     DIM_PATIENT,
@@ -279,7 +279,7 @@ def test_defect_16_of_two_statements_at_one_instant_it_is_always_the_same_that_c
 def test_defect_17_every_instant_has_a_zone_and_every_date_is_the_hospitals() -> None:
     """Naive timestamps are UTC; the night of 28 March in UTC is the 29th in Paris."""
     assert all(
-        column.dtype == tables.INSTANT
+        column.dtype == INSTANT
         for table in LAKE_TABLES
         for column in table.columns
         if isinstance(column.dtype, pl.Datetime)

@@ -15,7 +15,8 @@ from deltalake import DeltaTable, write_deltalake
 from hypothesis import given
 from hypothesis import strategies as st
 
-from patient_flow.contracts.tables import INSTANT, Column, Table
+from patient_flow.contracts.columns import INSTANT, Column
+from patient_flow.contracts.tables import Table
 from patient_flow.stores.lake import snapshot
 from patient_flow.stores.lake.catalog import Lake
 from patient_flow.stores.lake.changes import RowsWritten

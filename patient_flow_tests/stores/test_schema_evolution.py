@@ -7,7 +7,8 @@ from dataclasses import replace
 import polars as pl
 import pytest
 
-from patient_flow.contracts.tables import Column, Table
+from patient_flow.contracts.columns import Column
+from patient_flow.contracts.tables import Table
 from patient_flow.stores.lake.catalog import Lake
 from patient_flow.stores.lake.errors import LakeError, SchemaDrift
 

@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from patient_flow.contracts import rules
+from patient_flow.contracts.columns import INSTANT
 from patient_flow.contracts.events import LONGEST_PLAN
-from patient_flow.contracts.tables import COORDINATES, INSTANT, SILVER_EVENTS
+from patient_flow.contracts.tables import COORDINATES, SILVER_EVENTS
 from patient_flow.transforms.accept import candidates, validate
 from patient_flow.transforms.read import ParserConfig, parse_timestamps, read_events
 

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import polars as pl
 import sqlalchemy as sa
 
-from patient_flow.contracts.tables import INSTANT, TEXTS, Column, Table
+from patient_flow.contracts.columns import INSTANT, TEXTS, Column
+from patient_flow.contracts.tables import Table
 from patient_flow.stores.warehouse.batch import Batch
 from patient_flow.stores.warehouse.errors import WarehouseMisconfigured
 from patient_flow.stores.warehouse.schema import IS_PRESENT, STORED_BY, TABLES

@@ -7,7 +7,7 @@ from typing import Any
 import polars as pl
 import sqlalchemy as sa
 
-from patient_flow.contracts.tables import INSTANT
+from patient_flow.contracts.columns import INSTANT
 
 _DTYPES: tuple[tuple[type[sa.types.TypeEngine[Any]], pl.DataType], ...] = (
     (sa.Boolean, pl.Boolean()),

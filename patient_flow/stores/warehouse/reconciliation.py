@@ -15,7 +15,8 @@ from typing import Any, Protocol
 import polars as pl
 import sqlalchemy as sa
 
-from patient_flow.contracts.tables import INSTANT, TEXTS, WAREHOUSE_TABLES, Column, Table
+from patient_flow.contracts.columns import INSTANT, TEXTS, Column
+from patient_flow.contracts.tables import WAREHOUSE_TABLES, Table
 from patient_flow.stores.warehouse.changes import stored_value
 from patient_flow.stores.warehouse.schema import TABLES
 from patient_flow.stores.warehouse.targets.base import SqlDialect, Target

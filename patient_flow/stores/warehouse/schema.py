@@ -13,8 +13,9 @@ import polars as pl
 import sqlalchemy as sa
 from sqlalchemy.dialects import mssql, postgresql
 
+from patient_flow.contracts.columns import Column
 from patient_flow.contracts.events import MAX_ID_LENGTH
-from patient_flow.contracts.tables import WAREHOUSE_TABLES, Column, Table
+from patient_flow.contracts.tables import WAREHOUSE_TABLES, Table
 
 _INSTANT = (
     sa.DateTime()

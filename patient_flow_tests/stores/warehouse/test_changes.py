@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 import polars as pl
 import pytest
 
-from patient_flow.contracts.tables import FACT_BED_CENSUS, INSTANT, TEXTS, Column
+from patient_flow.contracts.columns import INSTANT, TEXTS, Column
+from patient_flow.contracts.tables import FACT_BED_CENSUS
 from patient_flow.stores.warehouse.changes import change, stored_value
 from patient_flow.stores.warehouse.errors import WarehouseError
 from patient_flow_tests.stores.warehouse.builders import census_of, changed

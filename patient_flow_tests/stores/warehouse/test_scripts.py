@@ -14,7 +14,8 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.sql import visitors
 
-from patient_flow.contracts.tables import FACT_BED_CENSUS, TEXTS, WAREHOUSE_TABLES
+from patient_flow.contracts.columns import TEXTS
+from patient_flow.contracts.tables import FACT_BED_CENSUS, WAREHOUSE_TABLES
 from patient_flow.contracts.views import VIEWS
 from patient_flow.dashboard import queries
 from patient_flow.settings import WAREHOUSE_KINDS

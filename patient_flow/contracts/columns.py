@@ -1,0 +1,133 @@
+"""What a column is: its type, and what its value is made of. Short constructors for the kinds that tables share.
+
+A source is a column of another table or of a system outside. Only what a value is made of counts as its source, not
+what its row was found by. A column without sources says in ``generated_by`` what makes it.
+
+Suffixes: ``_id`` given by the outside; ``_key`` a surrogate key (63-bit, deterministic, 0 = unknown member); ``_at`` a
+UTC instant; ``_date`` a date in the hospital's zone; ``_minutes``, ``_hours``, ``_beds`` units; ``is_``/``has_``
+booleans; ``valid_from`` inclusive, ``valid_to`` exclusive, null = open.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import polars as pl
+
+from patient_flow.contracts import events
+from patient_flow.contracts.events import MAX_ID_LENGTH
+
+INSTANT = pl.Datetime("us", "UTC")
+TEXTS = pl.List(pl.String)
+
+Sources = tuple[tuple[str, str], ...]
+"""(path, column) of each source."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column. ``length`` bounds a text in the warehouse; ``lake_only`` keeps a column out of the warehouse.
+
+    ``sources`` are the columns that its value is made of; ``generated_by`` says what makes it where there is none.
+    """
+
+    name: str
+    dtype: pl.DataType | type[pl.DataType]
+    description: str
+    sources: Sources = ()
+    nullable: bool = True
+    length: int = MAX_ID_LENGTH
+    lake_only: bool = False
+    generated_by: str = ""
+
+
+@dataclass(frozen=True)
+class ExternalSource:
+    """A system outside that tables are made from; ``path`` is its asset key."""
+
+    path: str
+    columns: tuple[str, ...]
+
+    def of(self, *names: str) -> Sources:
+        """Some of its columns, as sources of a column. Raises ``KeyError`` for a name that it does not have."""
+        return sources_of(self.path, self.columns, names)
+
+
+EVENT_HUB = ExternalSource(
+    "source/event_hub",
+    (
+        *("created_at", "partition_id", "sequence_number", "offset", "enqueued_time", "partition_key", "properties"),
+        *events.FIELDS,
+    ),
+)
+"""The hub's own attributes of an event, and the fields of the contract, which its body carries."""
+
+DEPARTMENT_LIST = ExternalSource(
+    "source/department_list",
+    ("hospital_id", "hospital_name", "department", "staffed_beds", "staff", "expected_los_hours", "valid_from"),
+)
+
+
+def sources_of(path: str, known: tuple[str, ...], names: tuple[str, ...]) -> Sources:
+    """``names`` of what lies at ``path``. Raises ``KeyError`` for a name that is not ``known``."""
+    for name in names:
+        if name not in known:
+            raise KeyError(f"{path} has no column {name}")
+    return tuple((path, name) for name in names)
+
+
+def made_of(sources: Sources, *columns: Column) -> tuple[Column, ...]:
+    """``columns`` that all have the same ``sources``."""
+    return tuple(replace(column, sources=sources) for column in columns)
+
+
+def generated(by: str, *columns: Column) -> tuple[Column, ...]:
+    """``columns`` that have no source: something else makes them."""
+    return tuple(replace(column, generated_by=by) for column in columns)
+
+
+def identifier(name: str, description: str, sources: Sources = (), *, nullable: bool = True) -> Column:
+    """A text that is given by the outside."""
+    return Column(name, pl.String(), description, sources, nullable)
+
+
+def text(name: str, description: str, length: int, sources: Sources = ()) -> Column:
+    """A text of at most ``length`` characters."""
+    return Column(name, pl.String(), description, sources, length=length)
+
+
+def surrogate(name: str, description: str, sources: Sources = ()) -> Column:
+    """A surrogate key."""
+    return Column(name, pl.Int64(), description, sources, nullable=False)
+
+
+def hashed(name: str, description: str, sources: Sources = (), **options: Any) -> Column:
+    """A 63-bit hash that rows are found by."""
+    return Column(name, pl.Int64(), description, sources, **options)
+
+
+def at(name: str, description: str, sources: Sources = (), *, nullable: bool = True) -> Column:
+    """A UTC instant."""
+    return Column(name, INSTANT, description, sources, nullable)
+
+
+def count(name: str, description: str, sources: Sources = ()) -> Column:
+    """A number of things."""
+    return Column(name, pl.Int64(), description, sources, nullable=False)
+
+
+def number(name: str, description: str, sources: Sources = ()) -> Column:
+    """A number that may be unknown."""
+    return Column(name, pl.Float64(), description, sources)
+
+
+def flag(name: str, description: str, sources: Sources = ()) -> Column:
+    """True or false."""
+    return Column(name, pl.Boolean(), description, sources, nullable=False)
+
+
+def month(name: str, of: str, sources: Sources = ()) -> Column:
+    """A month that a table is partitioned by."""
+    description = f"UTC month (YYYY-MM) of {of}: partition"
+    return Column(name, pl.String(), description, sources, nullable=False, lake_only=True)

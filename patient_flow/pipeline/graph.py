@@ -1,0 +1,144 @@
+"""The steps of a micro-batch, one per table: each is declared here once, and everything that knows all steps reads it.
+
+Assets and their order, lineage and code versions, the rebuilds and the checks follow from :data:`STEPS`. Their order
+is that of the tables' declaration in ``contracts.tables``. Not here: how a table is made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from patient_flow.contracts.columns import DEPARTMENT_LIST, EVENT_HUB, ExternalSource
+from patient_flow.contracts.tables import (
+    BRONZE_EVENTS,
+    DATA_QUALITY_DAY,
+    DIM_DEPARTMENT,
+    DIM_PATIENT,
+    DIM_TIME,
+    FACT_BED_CENSUS,
+    FACT_PATIENT_FLOW,
+    KPI_DEPARTMENT_DAY,
+    LAKE_TABLES,
+    QUARANTINE,
+    SILVER_EVENTS,
+    Table,
+)
+from patient_flow.pipeline import aggregates, bronze, dimensions, flow, silver
+from patient_flow.pipeline.steps import StepContext, StepResult
+
+
+@dataclass(frozen=True)
+class Step:
+    """How one table is made.
+
+    ``run`` reads what is new in ``reads``, and commits rows and checkpoints together. ``depends_on`` names the modules
+    whose code decides what stands in the table, besides that of ``run``: the transforms that ``run`` calls. ``checks``
+    are the rules of the catalogue that a micro-batch applies to the table.
+    """
+
+    table: Table
+    run: Callable[[StepContext], StepResult]
+    reads: tuple[Table | ExternalSource, ...]
+    depends_on: tuple[str, ...] = ()
+    checks: tuple[str, ...] = ()
+
+    @property
+    def modules(self) -> tuple[str, ...]:
+        """Modules that its code version covers, without the name of the package."""
+        return (self.run.__module__.partition(".")[2], *self.depends_on)
+
+
+_PARSING = ("transforms.accept", "dialects.mapping", "dialects.hl7", "dialects.fhir")
+
+STEPS = tuple(
+    sorted(
+        (
+            Step(
+                BRONZE_EVENTS,
+                bronze.ingest,
+                reads=(EVENT_HUB,),
+                depends_on=("stores.hub", "stores.amqp"),
+                checks=("events_arrive_once",),
+            ),
+            Step(
+                SILVER_EVENTS,
+                silver.accept_events,
+                reads=(BRONZE_EVENTS, DEPARTMENT_LIST),
+                depends_on=_PARSING,
+                checks=("identities_are_accepted_once",),
+            ),
+            Step(
+                QUARANTINE,
+                silver.quarantine_events,
+                reads=(BRONZE_EVENTS, SILVER_EVENTS),
+                depends_on=_PARSING,
+                checks=("received_is_accepted_plus_quarantined",),
+            ),
+            Step(
+                DIM_TIME,
+                dimensions.dim_time,
+                reads=(SILVER_EVENTS,),
+                depends_on=("transforms.calendar",),
+                checks=("keys_are_unique",),
+            ),
+            Step(
+                DIM_DEPARTMENT,
+                dimensions.dim_department,
+                reads=(SILVER_EVENTS, DEPARTMENT_LIST),
+                depends_on=("transforms.dimensions",),
+                checks=("keys_are_unique", "versions_have_no_gap_or_overlap", "department_list_is_current"),
+            ),
+            Step(
+                DIM_PATIENT,
+                dimensions.dim_patient,
+                reads=(SILVER_EVENTS,),
+                depends_on=("transforms.dimensions",),
+                checks=("keys_are_unique", "versions_have_no_gap_or_overlap"),
+            ),
+            Step(
+                FACT_PATIENT_FLOW,
+                flow.fact_patient_flow,
+                reads=(SILVER_EVENTS, DIM_PATIENT, DIM_DEPARTMENT),
+                depends_on=("transforms.facts", "transforms.visits"),
+                checks=("keys_are_unique", "keys_are_in_their_dimension"),
+            ),
+            Step(
+                FACT_BED_CENSUS,
+                aggregates.fact_bed_census,
+                reads=(FACT_PATIENT_FLOW, DIM_DEPARTMENT, SILVER_EVENTS),
+                depends_on=("transforms.census",),
+                checks=("keys_are_unique", "keys_are_in_their_dimension", "occupancy_is_plausible"),
+            ),
+            Step(
+                KPI_DEPARTMENT_DAY,
+                aggregates.kpi_department_day,
+                reads=(FACT_PATIENT_FLOW, FACT_BED_CENSUS, DIM_DEPARTMENT),
+                depends_on=("transforms.kpis",),
+                checks=("keys_are_unique", "keys_are_in_their_dimension"),
+            ),
+            Step(
+                DATA_QUALITY_DAY,
+                aggregates.data_quality_day,
+                reads=(SILVER_EVENTS, QUARANTINE),
+                depends_on=("transforms.quality",),
+                checks=("keys_are_unique", "every_event_is_counted", "few_events_are_quarantined"),
+            ),
+        ),
+        key=lambda step: LAKE_TABLES.index(step.table),
+    )
+)
+"""In the order of a micro-batch: every table is made after those that it is made from."""
+
+GOLD = tuple(step for step in STEPS if step.table.layer == "gold")
+
+
+def step_of(table: Table) -> Step:
+    """The step that makes ``table``. Raises ``StopIteration`` for a table that no step makes."""
+    return next(step for step in STEPS if step.table is table)
+
+
+def run_gold(context: StepContext) -> Iterator[StepResult]:
+    """Runs the steps of all gold tables in order; yields the result of each."""
+    for step in GOLD:
+        yield step.run(context)
