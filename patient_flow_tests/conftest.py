@@ -27,7 +27,7 @@ from patient_flow.stores.hub import Hub
 from patient_flow.stores.lake.catalog import Lake
 from patient_flow.stores.reference import read_departments
 from patient_flow_tests import azure_client, examples
-from patient_flow_tests.stacks import EMBEDDED, STACKS, Embedded, Production, Servers, Stack
+from patient_flow_tests.stacks import EMBEDDED, PRODUCTION, STACKS, Embedded, Production, Servers, Stack
 
 _RAN_ON = "stack"
 
@@ -81,6 +81,8 @@ def pytest_itemcollected(item: pytest.Item) -> None:
         on = item.callspec.params.get("stack", "no stack") if hasattr(item, "callspec") else "no stack"
         only = " only" if item.get_closest_marker("embedded_only") else ""
         item.user_properties.append((_RAN_ON, on + only))
+        if on == PRODUCTION:  # the same code as on the embedded stack, which coverage has already seen
+            item.add_marker("no_cover")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
