@@ -10,7 +10,11 @@ import pytest
 
 from patient_flow.contracts import rules
 
-DOCS = Path(__file__).parents[2] / "infra" / "docs"
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "infra" / "docs"
+PAGES = sorted(
+    [ROOT / "README.md", ROOT / ".github" / "CONTRIBUTING.md", ROOT / "infra" / "README.md", *DOCS.rglob("*.md")]
+)
 HAND_WRITTEN = [
     "architecture",
     "cluster",
@@ -56,11 +60,10 @@ def test_the_diagram_joins_every_fact_to_its_dimensions() -> None:
         assert relation in diagram
 
 
-@pytest.mark.parametrize("page", [*HAND_WRITTEN, "data-model"])
-def test_links_lead_somewhere(page: str) -> None:
-    text = (DOCS / f"{page}.md").read_text()
-    for link in re.findall(r"\]\(([^)#:]+?)(?:#[^)]*)?\)", text):
-        assert (DOCS / link).exists(), f"{page}.md links to {link}"
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    for link in re.findall(r"\]\(([^)#:]+?)(?:#[^)]*)?\)", page.read_text()):
+        assert (page.parent / link).exists(), link
 
 
 @pytest.mark.parametrize("page", HAND_WRITTEN)
