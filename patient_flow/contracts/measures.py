@@ -353,7 +353,7 @@ _NOW = _topic(
     Measure(
         "in_beds",
         IN_BEDS_NOW,
-        Text("Patients in beds now", "Patients présents"),
+        Text("Patients in beds now", "Patients hospitalisés"),
         Text(
             "Stays that have begun and not ended, at this moment.",
             "Séjours commencés et non terminés, à cet instant.",

@@ -16,8 +16,10 @@ from patient_flow.contracts import events, measures
 from patient_flow.dashboard.access import Viewer
 from patient_flow.dashboard.figures import Figures
 from patient_flow.dashboard.formats import LANGUAGES, Locale, preferred_language
-from patient_flow.dashboard.panels import Panels
-from patient_flow.dashboard.parts import Panel, ShownCard, Value
+from patient_flow.dashboard.panels import panels
+from patient_flow.dashboard.panels.cards import cards, key_figures
+from patient_flow.dashboard.panels.context import PanelContext
+from patient_flow.dashboard.parts import Panel, Value
 from patient_flow.dashboard.selection import AGE_BANDS, Selection
 from patient_flow.dashboard.snapshot import PERIODS, Answer, Load, Readmissions
 from patient_flow.dashboard.texts import Words
@@ -125,11 +127,11 @@ class Page:
         self._words = Words(request.language)
         self._locale = Locale(request.language, zone)
         self._figures: Figures | None = None
-        self._panels: Panels | None = None
+        self._panels: PanelContext | None = None
         if answer.snapshot is not None:
             self._figures = Figures(answer.snapshot, request.selection, request.viewer, request.now)
             if not self._figures.is_empty:
-                self._panels = Panels(self._figures, returns, self._words, self._locale, self._link)
+                self._panels = PanelContext(self._figures, returns, self._words, self._locale, self._link)
 
     def html(self) -> str:
         """The whole page."""
@@ -148,22 +150,20 @@ class Page:
 
     def csv(self, panel_id: str) -> str:
         """The tables as CSV: one panel's as it stands, else all of them with a row per value."""
-        panels = [self._panels.key_figures(), *self._panels.all()] if self._panels else []
+        made = [key_figures(self._panels), *panels(self._panels)] if self._panels else []
         written = io.StringIO()
         writer = csv.writer(written)
-        chosen = next((panel for panel in panels if panel.id == panel_id), None)
+        chosen = next((panel for panel in made if panel.id == panel_id), None)
         if chosen:
             writer.writerow([column.key for column in chosen.table.columns])
             writer.writerows([_cell(value) for value in row] for row in chosen.table.rows)
         else:
             writer.writerow(CSV_COLUMNS)
-            for panel in panels:
+            for panel in made:
                 writer.writerows(_long(panel))
         return written.getvalue()
 
     def _content(self) -> dict[str, object]:
-        cards: list[ShownCard] = self._panels.cards() if self._panels else []
-        panels: list[Panel] = self._panels.all() if self._panels else []
         badge = self._badge()
         selection = self._request.selection
         return {
@@ -172,8 +172,8 @@ class Page:
             "badge": badge,
             "banner": self._banner(badge.state),
             "message": self._message(),
-            "cards": cards,
-            "panels": panels,
+            "cards": cards(self._panels) if self._panels else [],
+            "panels": panels(self._panels) if self._panels else [],
             "text": self._panels.text if self._panels else str,
             "reset": self._request.address(Selection()) if selection != Selection() else "",
             "export": "export.csv" + self._request.address(selection, format="csv"),
@@ -187,7 +187,7 @@ class Page:
     def _badge(self) -> Badge:
         words, locale, load = self._words, self._locale, self._answer.load
         state = self._state
-        newest = self._figures.newest_event_at if self._figures and self._panels else load.newest_event_at
+        newest = self._figures.senders.newest_event_at if self._figures and self._panels else load.newest_event_at
         lines = []
         if newest is not None:
             lines.append(words("freshness", age=locale.duration(self._request.now - newest)))
@@ -206,9 +206,9 @@ class Page:
         state = self._freshness.state(self._answer.load, self._request.now)
         if self._figures is None or self._panels is None or state not in ("fresh", "behind"):
             return state
-        if not self._figures.somebody_sends:
+        if not self._figures.senders.somebody_sends:
             return "stale"
-        return "behind" if self._figures.silent else state
+        return "behind" if self._figures.senders.silent else state
 
     def _banner(self, state: str) -> str:
         load, now, locale = self._answer.load, self._request.now, self._locale
@@ -227,12 +227,12 @@ class Page:
         """Which of the hospitals on the page send nothing; empty when all send."""
         if self._panels is None:
             return ""
-        if not figures.silent:
+        if not figures.senders.silent:
             days = str(measures.SENDER_KNOWN_DAYS)
-            return "" if figures.somebody_sends else self._words("nothing_new_banner", days=days)
+            return "" if figures.senders.somebody_sends else self._words("nothing_new_banner", days=days)
         silent = [
             f"{figures.hospitals[hospital]} ({self._locale.duration(self._request.now - last)})"
-            for hospital, last in figures.silent.items()
+            for hospital, last in figures.senders.silent.items()
         ]
         more = ["…"] if len(silent) > SILENT_SHOWN else []
         return self._words("silent_banner", hospitals=", ".join([*silent[:SILENT_SHOWN], *more]))

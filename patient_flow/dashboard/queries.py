@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date, timedelta
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import polars as pl
 
-from patient_flow.contracts import events
+from patient_flow.contracts import events, measures
+from patient_flow.contracts.measure_types import STAYS
 from patient_flow.contracts.tables import (
     DATA_QUALITY_DAY,
     DIM_DEPARTMENT,
@@ -37,6 +39,11 @@ READ = tuple(str(table.name) for table in (_DEPARTMENTS, _PATIENTS, _STAYS, _CEN
 """Names of the tables that a page reads."""
 
 _STAYS_OF_PATIENTS = _STAYS.outerjoin(_PATIENTS, _PATIENTS.c.patient_key == _STAYS.c.patient_key)
+
+
+def _read_by_measures(dated_by: str) -> list[Any]:
+    """What the measures dated by this instant read of a stay."""
+    return [_STAYS.c[name] for name in measures.columns_of(STAYS, dated_by)]
 
 
 @dataclass(frozen=True)
@@ -70,12 +77,10 @@ def begun(warehouse: Warehouse, hours: Hours) -> pl.DataFrame:
         _STAYS_OF_PATIENTS.select()
         .with_only_columns(
             _STAYS.c.department_key,
-            _STAYS.c.from_department_key,
             _STAYS.c.gender,
             _PATIENTS.c.age_band,
             _STAYS.c.admission_at,
-            _STAYS.c.is_visit_start,
-            _STAYS.c.wait_minutes,
+            *_read_by_measures("admission_at"),
         )
         .where(_STAYS.c.admission_time_key.between(hours.first, hours.last))
     )
@@ -98,10 +103,7 @@ _ENDINGS = _STAYS_OF_PATIENTS.select().with_only_columns(
     _PATIENTS.c.age_band,
     _STAYS.c.bed_id,
     _STAYS.c.admission_at,
-    _STAYS.c.discharge_at,
-    _STAYS.c.length_of_stay_hours,
-    _STAYS.c.visit_length_of_stay_hours,
-    _STAYS.c.is_visit_end,
+    *_read_by_measures("discharge_at"),
 )
 
 

@@ -11,7 +11,6 @@ import pytest
 from patient_flow.dashboard.charts import (
     Bar,
     Cell,
-    Link,
     Scale,
     Series,
     bars,
@@ -20,8 +19,8 @@ from patient_flow.dashboard.charts import (
     heat_level,
     lines,
     round_ticks,
-    sankey,
 )
+from patient_flow.dashboard.sankey import Link, sankey
 
 NASTY = '<b>"A&E"</b>\''
 

@@ -162,8 +162,8 @@ def test_waits_and_stays_are_percentiles_of_the_visits(
         waits = sorted(stay.wait for stay in stays if stay.wait is not None and local_date(stay.began) == row["step"])
         assert row["waits"] == len(waits)
         if len(waits) > 1:
-            assert row["p50"] == pytest.approx(statistics.median(waits))
-            assert row["p90"] == pytest.approx(statistics.quantiles(waits, n=10, method="inclusive")[-1])
+            assert row["wait_minutes_p50"] == pytest.approx(statistics.median(waits))
+            assert row["wait_minutes_p90"] == pytest.approx(statistics.quantiles(waits, n=10, method="inclusive")[-1])
             assert row["within_240_pct"] == pytest.approx(100 * sum(wait <= 240 for wait in waits) / len(waits))
     names = dict(DEPARTMENTS.select("hospital_id", "hospital_name").iter_rows())
     for row in made.stays.iter_rows(named=True):
@@ -176,8 +176,8 @@ def test_waits_and_stays_are_percentiles_of_the_visits(
             and row["place"] == (names[stay.hospital] if made.splits_hospitals else stay.department)
         ]
         assert row["ended_visits"] == len(lengths)
-        assert row["median_hours"] == pytest.approx(statistics.median(lengths))
-        assert row["mean_hours"] == pytest.approx(statistics.mean(lengths))
+        assert row["length_of_stay_hours_median"] == pytest.approx(statistics.median(lengths))
+        assert row["length_of_stay_hours_mean"] == pytest.approx(statistics.mean(lengths))
 
 
 def test_percentiles_are_those_of_the_views_where_those_have_them(group: Hospital, figures: Make) -> None:
@@ -188,14 +188,14 @@ def test_percentiles_are_those_of_the_views_where_those_have_them(group: Hospita
     shown = made.waits.filter(c("waits") > 0)
     assert shown["waits"].to_list() == waits["waits"].to_list()
     for ours, theirs in (
-        ("p50", "wait_minutes_p50"),
-        ("p90", "wait_minutes_p90"),
+        ("wait_minutes_p50", "wait_minutes_p50"),
+        ("wait_minutes_p90", "wait_minutes_p90"),
         ("within_240_pct", "within_240_pct"),
     ):
         assert shown[ours].to_list() == pytest.approx(waits[theirs].to_list())
     stays = view(group, "LengthOfStay", choice, made)
     assert made.stays["ended_visits"].sum() == stays["ended_visits"].sum()
-    assert made.stays["mean_hours"].item() == pytest.approx(
+    assert made.stays["length_of_stay_hours_mean"].item() == pytest.approx(
         stays["length_of_stay_hours_sum"].sum() / stays["ended_visits"].sum()
     )
 
@@ -281,11 +281,11 @@ def test_a_hospital_that_a_mistyped_event_names_or_that_left_days_ago_is_not_mis
         changed = replace(snapshot, departments=departments, last_sent=last)
         return Figures(changed, Selection().but(hospital=hospital), Viewer(), group.now)
 
-    assert list(sending(snapshot.departments, 8).silent) == ["2"]
-    assert sending(mistyped, 8).silent == {}
-    assert list(sending(mistyped, 8, "2").silent) == ["2"]
-    assert sending(snapshot.departments, 24 * 8).silent == {}
-    assert not sending(snapshot.departments, 24 * 8, "2").somebody_sends
+    assert list(sending(snapshot.departments, 8).senders.silent) == ["2"]
+    assert sending(mistyped, 8).senders.silent == {}
+    assert list(sending(mistyped, 8, "2").senders.silent) == ["2"]
+    assert sending(snapshot.departments, 24 * 8).senders.silent == {}
+    assert not sending(snapshot.departments, 24 * 8, "2").senders.somebody_sends
 
 
 def test_the_period_of_one_day_goes_by_hours(group: Hospital, figures: Make) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import importlib
 import io
+import pkgutil
 import re
 import time
 from datetime import datetime, timedelta
@@ -15,8 +17,10 @@ import pytest
 import sqlalchemy as sa
 from starlette.testclient import TestClient
 
+from patient_flow.contracts.measure_types import Text
+from patient_flow.contracts.measures import MEASURES
 from patient_flow.contracts.rules import RULES
-from patient_flow.dashboard import queries
+from patient_flow.dashboard import panels, queries
 from patient_flow.dashboard.access import SignIn
 from patient_flow.dashboard.formats import Locale, preferred_language
 from patient_flow.dashboard.texts import NAMES, TEXTS
@@ -151,6 +155,19 @@ def test_both_languages_have_every_text_and_every_rule() -> None:
     for key, said in TEXTS["en"].items():
         assert re.findall(r"{\w+}", said).sort() == re.findall(r"{\w+}", TEXTS["fr"][key]).sort(), key
     assert {rule.name for rule in RULES} <= set(NAMES["fr"])
+
+
+def test_texts_of_panels_and_measures_have_the_same_places_for_values_in_both_languages() -> None:
+    names = [f"{panels.__name__}.{found.name}" for found in pkgutil.iter_modules(panels.__path__)]
+    texts = [value for name in names for value in vars(importlib.import_module(name)).values()]
+    texts += [text for value in texts if isinstance(value, dict) for text in value.values()]
+    texts += [text for measure in MEASURES for text in (measure.label, measure.meaning)]
+    found = [text for text in texts if isinstance(text, Text)]
+    assert len(found) > 2 * len(MEASURES)
+    for text in found:
+        assert text.en
+        assert text.fr
+        assert sorted(re.findall(r"{\w+}", text.en)) == sorted(re.findall(r"{\w+}", text.fr)), text
 
 
 def test_numbers_and_dates_follow_the_language_and_the_hospitals_clock() -> None:

@@ -1,0 +1,43 @@
+"""The panels of a page, one module each.
+
+A module has ``build``, which makes its panel, or None where the filters leave it out. A new panel is a module here and
+its line in :data:`BUILDERS`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from patient_flow.dashboard.panels import (
+    flows,
+    heat,
+    hours,
+    movements,
+    occupancy,
+    overstays,
+    quality,
+    readmissions,
+    stays,
+    waits,
+)
+from patient_flow.dashboard.panels.context import PanelContext
+from patient_flow.dashboard.parts import Panel
+
+BUILDERS: tuple[Callable[[PanelContext], Panel | None], ...] = (
+    hours.build,
+    occupancy.build,
+    heat.build,
+    movements.build,
+    waits.build,
+    stays.build,
+    flows.build,
+    overstays.build,
+    readmissions.build,
+    quality.build,
+)
+"""In the order of the page."""
+
+
+def panels(page: PanelContext) -> list[Panel]:
+    """The panels of ``page``."""
+    return [panel for build in BUILDERS if (panel := build(page)) is not None]
