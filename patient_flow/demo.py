@@ -15,7 +15,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -88,7 +88,7 @@ def run(options: Options) -> None:
         click.echo(f"Dagster UI    http://127.0.0.1:{options.ui_port}")
         click.echo(f"Warehouse     {Services(settings).warehouse.address}")
         click.echo("One line per micro-batch follows; Ctrl-C stops everything and keeps the data.")
-        _watch(replace(settings, eventhub_connection=connection), parts)
+        _watch(settings.model_copy(update={"eventhub_connection": connection}), parts)
 
 
 def _start(

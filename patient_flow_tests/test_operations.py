@@ -10,6 +10,7 @@ import pytest
 
 from patient_flow import operations
 from patient_flow.contracts.tables import BRONZE_EVENTS, DIM_DEPARTMENT, FACT_PATIENT_FLOW, WAREHOUSE_TABLES
+from patient_flow.errors import OperatorError
 from patient_flow.pipeline.load import load_warehouse
 from patient_flow.services import Services
 from patient_flow.settings import load
@@ -70,7 +71,7 @@ def test_a_table_that_is_loaded_faster_than_it_is_compared_is_named_instead_of_c
     services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     loads_meanwhile(monkeypatch, services, reconciliation, "verify", 100)
-    with pytest.raises(operations.OperatorError, match="DimDepartment is loaded faster than it can be compared"):
+    with pytest.raises(OperatorError, match="DimDepartment is loaded faster than it can be compared"):
         operations.verify_warehouse(services)
 
 

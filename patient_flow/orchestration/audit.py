@@ -13,6 +13,7 @@ import dagster as dg
 import polars as pl
 
 from patient_flow.contracts import tables
+from patient_flow.contracts.departments import DepartmentListError
 from patient_flow.contracts.tables import LAKE_TABLES, WAREHOUSE_TABLES, Table
 from patient_flow.health import catalogue, feed, keys, reconciliation
 from patient_flow.health.catalogue import Check
@@ -27,7 +28,6 @@ from patient_flow.pipeline import inspection
 from patient_flow.pipeline.hub_probe import probe_hub
 from patient_flow.services import Services
 from patient_flow.stores.lake.errors import STORE_ERRORS, ChangeFeedExpired, LakeError, SchemaDrift
-from patient_flow.stores.reference import DepartmentsError
 from patient_flow.stores.warehouse import reconciliation as comparison
 from patient_flow.stores.warehouse.errors import WarehouseError
 
@@ -174,7 +174,7 @@ def _judge(
             finding = judge(services)
         except pl.exceptions.PolarsError as error:  # its text may repeat values
             finding = warning(f"This could not be judged: {type(error).__name__}.")
-        except (LakeError, WarehouseError, DepartmentsError, *STORE_ERRORS) as error:
+        except (LakeError, WarehouseError, DepartmentListError, *STORE_ERRORS) as error:
             said = " ".join(str(error).split()).rstrip(".")
             finding = warning(f"This could not be judged: {type(error).__name__}: {said}.")
         if not finding.is_fine:

@@ -43,8 +43,8 @@ class PatientFlow(dg.ConfigurableResource):  # type: ignore[type-arg]
 def read_lists(services: Services, seconds: float) -> None:
     """Reads the department list and the source mapping.
 
-    Raises ``DepartmentsError`` or ``MappingError`` when one of them is wrong, and ``CallTimedOut``, which says so, when
-    they cannot be had within ``seconds``.
+    Raises ``DepartmentListError`` or ``MappingError`` when one of them is wrong, and ``CallTimedOut`` when they are not
+    read within ``seconds``.
     """
     settings = services.settings
     try:

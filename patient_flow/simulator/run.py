@@ -18,6 +18,8 @@ from zoneinfo import ZoneInfo
 
 from rich.console import Console
 
+from patient_flow.contracts.departments import DepartmentListError
+
 from ..settings import Settings
 from . import departments
 from .demand import DAY, SECOND
@@ -108,7 +110,7 @@ def plan(settings: Settings, options: Options, now: int) -> Plan:
     """The plan of a feed whose sending starts at ``now`` (microseconds since 1970)."""
     try:
         network = departments.load(settings.departments)
-    except departments.DepartmentListError as error:
+    except DepartmentListError as error:
         raise SimulatorError(f"PATIENT_FLOW_DEPARTMENTS: {error}") from error
     return Plan(
         seed=options.seed,

@@ -9,7 +9,7 @@ import pytest
 import sqlalchemy as sa
 import yaml
 
-from patient_flow.settings import SettingsError, load
+from patient_flow.settings import AlertSettings, Settings, SettingsError, load
 from patient_flow.stores.warehouse import entra
 
 ROOT = Path(__file__).parents[2]
@@ -19,9 +19,14 @@ NAME = re.compile(r"\bPATIENT_FLOW_[A-Z][A-Z_]+\b")
 
 
 def _known() -> set[str]:
-    """Names that settings.py reads: each ``get("NAME"``."""
-    text = (ROOT / "patient_flow" / "settings.py").read_text()
-    return {f"PATIENT_FLOW_{name}" for name in re.findall(r'get\(\s*"([A-Z_]+)"', text)}
+    """Names of all variables that the settings read."""
+    return {*Settings.variables(), *AlertSettings.variables()}
+
+
+def _documented() -> list[tuple[list[str], str]]:
+    """Rows of the README's table: names, and the text of their defaults."""
+    rows = re.findall(r"^\| (`PATIENT_FLOW_[^|]*) \| ([^|]*) \|", (ROOT / "README.md").read_text(), flags=re.M)
+    return [(NAME.findall(names), default) for names, default in rows]
 
 
 def _deployed(*parts: str) -> set[str]:
@@ -38,6 +43,28 @@ def _deployed(*parts: str) -> set[str]:
 
 def test_settings_are_found_at_all() -> None:
     assert {"PATIENT_FLOW_LAKE_URI", "PATIENT_FLOW_MAX_EVENTS_PER_RUN"} <= _known()
+
+
+def test_the_readme_names_every_setting_and_no_other() -> None:
+    in_cells = {name for names, _ in _documented() for name in names}
+    in_notes = {"PATIENT_FLOW_EVENTHUB_NAMESPACE"}  # named beside the connection string that it replaces
+    assert in_cells | in_notes == _known()
+
+
+def test_the_readme_has_the_defaults_of_the_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    settings = load(environ={})
+    fields = {name: getattr(settings, field) for name, field in Settings.variables().items()}
+    fields |= {name: getattr(settings.alerts, field) for name, field in AlertSettings.variables().items()}
+    compared = 0
+    for names, default in _documented():
+        stated = [part.strip("`") for part in default.split(", ")] if len(names) > 1 else [default.strip("`")]
+        for name, text in zip(names, stated, strict=False):
+            value = fields[name]
+            if isinstance(value, int) or f"`{text}`" in default:
+                assert text == (",".join(value) if isinstance(value, tuple) else str(value)), name
+                compared += 1
+    assert compared > 15
 
 
 def test_infra_sets_nothing_that_the_settings_do_not_know() -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from patient_flow.contracts.departments import DepartmentListError
 from patient_flow.simulator import departments
 
 HEADER = "hospital_id,hospital_name,department,staffed_beds,staff,expected_los_hours,valid_from\n"
@@ -55,10 +56,10 @@ def test_another_list_can_be_named(tmp_path: Path) -> None:
 def test_a_list_that_makes_no_sense_is_refused_with_the_line(row: str, complaint: str, tmp_path: Path) -> None:
     path = tmp_path / "own.csv"
     path.write_text(HEADER + row + "\n", encoding="utf-8")
-    with pytest.raises(departments.DepartmentListError, match=complaint):
+    with pytest.raises(DepartmentListError, match=complaint):
         departments.load(str(path))
 
 
 def test_a_list_that_is_not_there_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(departments.DepartmentListError, match="cannot be read"):
+    with pytest.raises(DepartmentListError, match="cannot be read"):
         departments.load(str(tmp_path / "none.csv"))

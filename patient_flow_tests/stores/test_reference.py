@@ -9,7 +9,9 @@ import polars as pl
 import pytest
 from deltalake import write_deltalake
 
-from patient_flow.stores.reference import COLUMNS, DepartmentsError, read_departments
+from patient_flow.contracts import departments
+from patient_flow.contracts.departments import DepartmentListError
+from patient_flow.stores.reference import COLUMNS, read_departments
 from patient_flow_tests.stacks import Stack
 
 HEADER = ",".join(COLUMNS)
@@ -42,27 +44,27 @@ def test_a_delta_table_is_read_where_the_lake_lies(stack: Stack) -> None:
     ("line", "said"),
     [
         ("H1,Hospital One,,12,20,48,2026-01-01", "line 3: department is None"),
-        ("H1,Hospital One,ICU,many,20,48,2026-01-01", "line 3: staffed_beds is 'many', which is no Int64"),
+        ("H1,Hospital One,ICU,many,20,48,2026-01-01", "line 3: staffed_beds is 'many', which is not a whole number"),
         ("H1,Hospital One,ICU,12,20,48,soon", "line 3: valid_from is 'soon'"),
-        ("H1,Hospital One,ICU,-1,20,48,2026-01-01", "negative beds"),
+        ("H1,Hospital One,ICU,-1,20,48,2026-01-01", "line 3: staffed_beds is '-1', which is negative"),
         ("Unknown,Hospital One,Unknown,12,20,48,2026-01-01", "names Unknown in Unknown, which stands for"),
     ],
 )
 def test_a_line_that_cannot_be_used_is_named(line: str, said: str, file: Path) -> None:
     file.write_text(f"{HEADER}\n{LINE}\n{line}\n")
-    with pytest.raises(DepartmentsError, match=said):
+    with pytest.raises(DepartmentListError, match=said):
         read_departments(str(file))
 
 
 def test_a_list_without_a_column_says_which(file: Path) -> None:
     file.write_text("hospital_id,hospital_name,department,staffed_beds,staff,valid_from\n")
-    with pytest.raises(DepartmentsError, match="lacks the columns expected_los_hours"):
+    with pytest.raises(DepartmentListError, match="lacks the columns expected_los_hours"):
         read_departments(str(file))
 
 
 def test_a_place_without_a_list_says_what_to_give(tmp_path: Path) -> None:
     for place in (tmp_path, tmp_path / "nowhere", tmp_path / "nowhere.csv"):
-        with pytest.raises(DepartmentsError, match=r"PATIENT_FLOW_DEPARTMENTS: .*give a CSV file or a Delta table"):
+        with pytest.raises(DepartmentListError, match=r"PATIENT_FLOW_DEPARTMENTS: .*give a CSV file or a Delta table"):
             read_departments(str(place))
 
 
@@ -72,7 +74,7 @@ def test_a_place_that_refuses_says_why_on_one_line(monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr("patient_flow.stores.reference.DeltaTable", refuse)
     with pytest.raises(
-        DepartmentsError, match=r"cannot be read \(.* 403 Forbidden: no right to read\); give"
+        DepartmentListError, match=r"cannot be read \(.* 403 Forbidden: no right to read\); give"
     ) as raised:
         read_departments("abfss://bronze@account.dfs.core.windows.net/reference/departments")
     assert "\n" not in str(raised.value)
@@ -82,3 +84,20 @@ def test_the_shipped_list_has_the_declared_columns() -> None:
     found = read_departments()
     assert found.schema == COLUMNS
     assert found.select(pl.struct("hospital_id", "department").n_unique()).item() == 49
+
+
+def test_the_parsed_columns_are_those_of_the_frame() -> None:
+    assert tuple(COLUMNS) == departments.COLUMNS
+
+
+def test_every_fault_is_reported_with_its_line_and_column() -> None:
+    good = dict(zip(HEADER.split(","), LINE.split(","), strict=True))
+    parsed, faults = departments.parse(
+        [good, {**good, "staff": "1e3", "valid_from": "2026-01-01T06:30:00"}, {**good, "expected_los_hours": "nan"}]
+    )
+    assert [department.department for department in parsed] == ["ICU"]
+    assert [(fault.line, fault.column) for fault in faults] == [
+        (3, "staff"),
+        (3, "valid_from"),
+        (4, "expected_los_hours"),
+    ]
