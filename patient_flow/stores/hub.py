@@ -153,7 +153,7 @@ class Hub:
                 reading = _Received(part, max(share, 1))
                 received.append(reading)
                 try:
-                    with self._said(f"partition {part.partition_id} of "):
+                    with self._wrap_errors(f"partition {part.partition_id} of "):
                         _drain_partition(client, self.consumer_group, reading, deadline)
                 except HubUnavailable as error:
                     errors.append(error)
@@ -177,7 +177,7 @@ class Hub:
             "socket_timeout": 0.05,
             "auth_timeout": self._timeout,
         }
-        with self._said():
+        with self._wrap_errors():
             if self._connection:
                 client = EventHubConsumerClient.from_connection_string(self._connection, **options)
             else:
@@ -190,8 +190,8 @@ class Hub:
                 yield client
 
     @contextmanager
-    def _said(self, what: str = "") -> Iterator[None]:
-        """Errors of the client as :class:`HubUnavailable`."""
+    def _wrap_errors(self, what: str = "") -> Iterator[None]:
+        """Raises errors of the client as :class:`HubUnavailable`."""
         from azure.core.exceptions import AzureError
         from azure.eventhub.exceptions import EventHubError
 

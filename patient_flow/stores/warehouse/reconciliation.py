@@ -71,19 +71,19 @@ def verify(warehouse: _Readable, gold_frames: Mapping[str, pl.LazyFrame], *, tho
 
 
 def _differences(warehouse: _Readable, table: Table, gold: pl.LazyFrame, *, thorough: bool) -> Iterable[Difference]:
-    idioms = warehouse.target.idioms
+    dialect = warehouse.target.sql
     quoted = {column.name: warehouse.target.quoted(column.name) for column in table.warehouse_columns}
     sql = {"rows": "COUNT(*)"}
     expressions: dict[str, pl.Expr] = {"rows": pl.len()}
     if thorough:
-        key_sql = _combined_sql([_number_sql(column, quoted, idioms) for column in _key(table)])
+        key_sql = _combined_sql([_number_sql(column, quoted, dialect) for column in _key(table)])
         key = _combined([_number(column) for column in _key(table)])
         for column in table.warehouse_columns:
             if _is_measure(column, table):
                 sql[f"sum of {column.name}"] = f"SUM({quoted[column.name]})"
                 expressions[f"sum of {column.name}"] = c(column.name).sum()
             name = f"checksum of {column.name}"
-            sql[name] = f"SUM(({key_sql} * ({_number_sql(column, quoted, idioms)} + 1)) % {PRIME})"
+            sql[name] = f"SUM(({key_sql} * ({_number_sql(column, quoted, dialect)} + 1)) % {PRIME})"
             expressions[name] = (key * (_number(column) + 1) % PRIME).sum()
     there = warehouse.query(_one_row(TABLES[table.path], sql)).row(0, named=True)
     stored = gold.select(stored_value(column) for column in table.warehouse_columns)
@@ -122,28 +122,28 @@ def _is_measure(column: Column, table: Table) -> bool:
 # --- a value as an integer below PRIME, in SQL and in Polars ---------------------------------------------------------
 
 
-def _number_sql(column: Column, quoted: Mapping[str, str], idioms: SqlDialect) -> str:
-    return f"COALESCE(ABS(CAST({_integer_sql(column, quoted[column.name], idioms)} AS BIGINT)) % {PRIME}, {NOTHING})"
+def _number_sql(column: Column, quoted: Mapping[str, str], dialect: SqlDialect) -> str:
+    return f"COALESCE(ABS(CAST({_integer_sql(column, quoted[column.name], dialect)} AS BIGINT)) % {PRIME}, {NOTHING})"
 
 
 def _number(column: Column) -> pl.Expr:
     return (_integer(column).abs() % PRIME).fill_null(NOTHING)
 
 
-def _integer_sql(column: Column, name: str, idioms: SqlDialect) -> str:
+def _integer_sql(column: Column, name: str, dialect: SqlDialect) -> str:
     if column.dtype in _INTEGERS:
         return name
     if column.dtype == pl.Float64():
-        return idioms.truncated.format(f"({name} * {_THOUSANDTHS})")
+        return dialect.truncated.format(f"({name} * {_THOUSANDTHS})")
     if column.dtype == pl.Boolean():
-        return f"CASE WHEN {name} = {idioms.true} THEN 1 WHEN {name} IS NOT NULL THEN 0 END"
+        return f"CASE WHEN {name} = {dialect.true} THEN 1 WHEN {name} IS NOT NULL THEN 0 END"
     if column.dtype == pl.Date():
-        return idioms.days.format(name)
+        return dialect.days.format(name)
     if column.dtype == INSTANT:
-        return idioms.microseconds.format(name)
-    length = idioms.length.format(name)
-    codes = [f"{idioms.code.format(name, place)} * {weight}" for place, weight in enumerate(_PLACE_WEIGHTS, start=1)]
-    last = f"{idioms.code.format(name, length)} * {_LAST_WEIGHT}"
+        return dialect.microseconds.format(name)
+    length = dialect.length.format(name)
+    codes = [f"{dialect.code.format(name, place)} * {weight}" for place, weight in enumerate(_PLACE_WEIGHTS, start=1)]
+    last = f"{dialect.code.format(name, length)} * {_LAST_WEIGHT}"
     return f"({' + '.join([f'{length} * {_LENGTH_WEIGHT}', *codes, last])})"
 
 

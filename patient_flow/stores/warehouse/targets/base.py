@@ -71,7 +71,7 @@ class Target(ABC):
     """One kind of warehouse."""
 
     kind: ClassVar[str]
-    idioms: ClassVar[SqlDialect]
+    sql: ClassVar[SqlDialect]
     separator: ClassVar[str] = ";\n\n"
     """What ends a statement in a script."""
 
@@ -137,6 +137,20 @@ class Target(ABC):
     @abstractmethod
     def view_definitions(self, connection: sa.Connection) -> Mapping[str, str]:
         """Views that exist → a text that contains the mark of their definition."""
+
+    # --- scripts for an administrator ----------------------------------------------------------------------------
+
+    @abstractmethod
+    def access_statements(self) -> Sequence[str]:
+        """Statements of ``access.sql``: roles, grants, and rows by hospital and department."""
+
+    def master_statements(self) -> Sequence[str]:
+        """Statements of ``master.sql``: database settings that need a connection to master; none by default."""
+        return ()
+
+    def database_statements(self) -> Sequence[str]:
+        """Statements of ``database.sql``: settings of the database where its defaults do not fit; none by default."""
+        return ()
 
     # --- load ---------------------------------------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -9,7 +10,9 @@ from sqlalchemy.dialects.mssql.base import MSDDLCompiler, MSTypeCompiler
 from sqlalchemy.dialects.mssql.pyodbc import MSDialect_pyodbc
 from sqlalchemy.schema import CreateTable
 
+from patient_flow.stores.warehouse import access
 from patient_flow.stores.warehouse.targets.copyinto import CopyInto
+from patient_flow.stores.warehouse.targets.tsql import BULK_GRANT
 
 BYTES_PER_UNIT = 2
 """VARCHAR counts bytes of UTF-8 here: at most four for a character, for which lengths have two units."""
@@ -37,6 +40,11 @@ class Fabric(CopyInto):
 
     kind = "fabric"
     isolation_level = "SNAPSHOT"
+
+    def access_statements(self) -> Sequence[str]:
+        """Roles and a security policy."""
+        # No groups: IS_MEMBER is not among the functions that are listed for a Fabric Warehouse.
+        return access.transact_sql("VARCHAR(384)", (BULK_GRANT,), is_one_of="IS_ROLEMEMBER")
 
     def dialect(self) -> sa.Dialect:
         """SQL Server's dialect without keys in CREATE TABLE and without NVARCHAR."""

@@ -10,6 +10,7 @@ import polars as pl
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 
+from patient_flow.stores.warehouse import access
 from patient_flow.stores.warehouse.changes import Change
 from patient_flow.stores.warehouse.targets.base import Definition, SqlDialect, StagingInside, temporary_table, wrapped
 
@@ -31,7 +32,7 @@ class PostgreSQL(StagingInside):
     """PostgreSQL through psycopg 3."""
 
     kind = "postgresql"
-    idioms = SqlDialect(
+    sql = SqlDialect(
         now="(now() AT TIME ZONE 'UTC')",
         this_hour="CAST(to_char(now() AT TIME ZONE 'UTC', 'YYYYMMDDHH24') AS BIGINT)",
         true="TRUE",
@@ -44,6 +45,10 @@ class PostgreSQL(StagingInside):
         length="length({0})",
         code="ascii(substr({0}, {1}, 1))",
     )
+
+    def access_statements(self) -> Sequence[str]:
+        """Roles and row-level security."""
+        return access.postgresql()
 
     def dialect(self) -> sa.Dialect:
         """SQLAlchemy's dialect for psycopg 3."""

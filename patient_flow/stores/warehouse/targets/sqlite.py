@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -40,7 +40,7 @@ class SQLite(StagingInside):
     """SQLite 3.35 or newer."""
 
     kind = "sqlite"
-    idioms = SqlDialect(
+    sql = SqlDialect(
         now="strftime('%Y-%m-%d %H:%M:%f000', 'now')",
         this_hour="CAST(strftime('%Y%m%d%H', 'now') AS INTEGER)",
         true="1",
@@ -55,6 +55,15 @@ class SQLite(StagingInside):
         length="length({0})",
         code="COALESCE(unicode(substr({0}, {1}, 1)), 0)",
     )
+
+    def access_statements(self) -> Sequence[str]:
+        """SQLite leaves access to the file system."""
+        return (
+            "-- SQLite has no users: whoever may read the file reads everything. Give the loader's account the folder,"
+            "\n-- the readers' group read access to the file and its -wal and -shm companions, and open it with mode=ro."
+            "\n"
+            "PRAGMA query_only = ON",
+        )
 
     def dialect(self) -> sa.Dialect:
         """SQLAlchemy's dialect for Python's own driver."""

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import polars as pl
 import sqlalchemy as sa
 from sqlalchemy.dialects.mssql.pyodbc import MSDialect_pyodbc
 
-from patient_flow.stores.warehouse.targets.tsql import TransactSQL
+from patient_flow.stores.warehouse import access
+from patient_flow.stores.warehouse.schema import CASE_SENSITIVE
+from patient_flow.stores.warehouse.targets.tsql import READ_COMMITTED_SNAPSHOT, TransactSQL
 
 ROWS_PER_ARRAY = 10_000
 
@@ -16,6 +20,14 @@ class SQLServer(TransactSQL):
 
     kind = "mssql"
     isolation_level = "READ COMMITTED"
+
+    def access_statements(self) -> Sequence[str]:
+        """Roles and a security policy."""
+        return access.transact_sql("NVARCHAR(128)", (), collation=CASE_SENSITIVE)
+
+    def master_statements(self) -> Sequence[str]:
+        """Readers are not blocked by loads."""
+        return (READ_COMMITTED_SNAPSHOT,)
 
     def dialect(self) -> sa.Dialect:
         """SQLAlchemy's dialect for SQL Server."""

@@ -6,7 +6,7 @@ replaces whole keys.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -14,10 +14,11 @@ from sqlalchemy.dialects.mssql.base import MSDDLCompiler
 from sqlalchemy.dialects.mssql.pyodbc import MSDialect_pyodbc
 from sqlalchemy.schema import CreateTable
 
+from patient_flow.stores.warehouse import access
 from patient_flow.stores.warehouse.changes import Change
-from patient_flow.stores.warehouse.schema import INDEXES
+from patient_flow.stores.warehouse.schema import CASE_SENSITIVE, INDEXES, TABLES
 from patient_flow.stores.warehouse.targets.copyinto import CopyInto
-from patient_flow.stores.warehouse.targets.tsql import STAGING_SCHEMA
+from patient_flow.stores.warehouse.targets.tsql import BULK_GRANT, READ_COMMITTED_SNAPSHOT, STAGING_SCHEMA
 
 LAYOUT: Mapping[str, str] = {
     # Read by every query, written almost never: a copy on every node.
@@ -60,6 +61,33 @@ class Synapse(CopyInto):
 
     kind = "synapse"
     isolation_level = "READ UNCOMMITTED"
+
+    def access_statements(self) -> Sequence[str]:
+        """Roles and a security policy."""
+        # A session's own isolation level is in a view that asks for VIEW DATABASE STATE, and UPDATE STATISTICS needs
+        # ALTER on the table.
+        grants = (
+            BULK_GRANT,
+            "GRANT VIEW DATABASE STATE",
+            *(f"GRANT ALTER ON OBJECT::dbo.{table.name}" for table in TABLES.values()),
+        )
+        return access.transact_sql("NVARCHAR(128)", grants, collation=CASE_SENSITIVE)
+
+    def master_statements(self) -> Sequence[str]:
+        """Readers are not blocked by loads."""
+        return (READ_COMMITTED_SNAPSHOT,)
+
+    def database_statements(self) -> Sequence[str]:
+        """Automatic statistics, and a workload group for the load."""
+        return (
+            "ALTER DATABASE [patient_flow] SET AUTO_CREATE_STATISTICS ON",
+            "-- The load has its own share of the pool, whatever the dashboards ask.\n"
+            "CREATE WORKLOAD GROUP patient_flow_load WITH (\n"
+            "    MIN_PERCENTAGE_RESOURCE = 20,\n    CAP_PERCENTAGE_RESOURCE = 40,\n"
+            "    REQUEST_MIN_RESOURCE_GRANT_PERCENT = 10,\n    IMPORTANCE = ABOVE_NORMAL\n)",
+            "CREATE WORKLOAD CLASSIFIER patient_flow_loader WITH (\n"
+            f"    WORKLOAD_GROUP = 'patient_flow_load',\n    MEMBERNAME = '{access.LOADER}'\n)",
+        )
 
     def dialect(self) -> sa.Dialect:
         """SQL Server's dialect with the pool's CREATE TABLE."""

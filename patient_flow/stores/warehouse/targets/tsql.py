@@ -34,6 +34,13 @@ ALREADY_EXISTS, INVALID_OBJECT_NAME = 2714, 208
 IN_EACH_OTHERS_WAY = {1205, 1222, 3960, 24556, 24706}
 """Deadlock, lock timeout, and update conflicts under snapshot isolation."""
 
+READ_COMMITTED_SNAPSHOT = (
+    "-- Readers see the last committed load, whole, while the next one is under way; without it a dashboard can see\n"
+    "-- the gap between delete and insert. Run connected to master, when nobody else is connected to the database.\n"
+    "ALTER DATABASE [patient_flow] SET READ_COMMITTED_SNAPSHOT ON"
+)
+BULK_GRANT = "GRANT ADMINISTER DATABASE BULK OPERATIONS"
+
 _NUMBER = re.compile(r"\((\d{3,5})\)")
 
 
@@ -70,7 +77,7 @@ class TransactSQL(Target):
     isolation_level: ClassVar[str]
     """What a session has that asks for no other."""
     separator = "\nGO\n\n"
-    idioms = SqlDialect(
+    sql = SqlDialect(
         now="SYSUTCDATETIME()",
         this_hour="(CAST(CONVERT(CHAR(8), SYSUTCDATETIME(), 112) AS BIGINT) * 100 + DATEPART(HOUR, SYSUTCDATETIME()))",
         true="1",

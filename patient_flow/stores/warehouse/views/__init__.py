@@ -72,7 +72,7 @@ AND d.department_key = f.department_key""",
 
 def definition(view: View, target: Target) -> Definition:
     """``view`` in the SQL of ``target``."""
-    idioms = target.idioms
+    idioms = target.sql
     sql = MeasureSql(idioms.now, idioms.true)
     names: dict[str, object] = {
         **{table.name: target.quoted(table.name) for table in ALL_TABLES},
