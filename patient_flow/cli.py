@@ -1,4 +1,4 @@
-"""The command line: what each command takes, and one line for what went wrong. The work is done elsewhere."""
+"""The command line: commands, their options, and errors on one line. The work is done by other modules."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ def demo(days: float, speed: float, hub_port: int | None, ui_port: int, dashboar
 
 @cli.command(epilog=f"{_EXAMPLE}patient-flow hub --partitions 8 --hub patient-flow --hub laboratory")
 @click.option("--port", type=int, help="Port on 127.0.0.1; 0 for any free one  [default: the settings', or 5672]")
-@click.option("--data", type=click.Path(path_type=Path), help="Folder to keep events in  [default: data/hub]")
+@click.option("--data", type=click.Path(path_type=Path), help="Folder for the stored events  [default: data/hub]")
 @click.option("--partitions", default=4, show_default=True, type=click.IntRange(1, 1024), help="Per hub.")
 @click.option("--retention-hours", default=168.0, show_default=True, help="How long events are kept.")
 @click.option("--hub", "hubs", multiple=True, help="Name of a hub; repeatable  [default: the settings']")
 def hub(port: int | None, data: Path | None, partitions: int, retention_hours: float, hubs: tuple[str, ...]) -> None:
-    """Run the local Event Hub alone: durable, and spoken to by the real azure-eventhub client."""
+    """Run the local Event Hub alone: it stores events durably and speaks the protocol of Azure Event Hubs."""
     from patient_flow.local_hub.server import serve
 
     settings = load()
@@ -56,14 +56,18 @@ def hub(port: int | None, data: Path | None, partitions: int, retention_hours: f
 
 @cli.command(epilog=f"{_EXAMPLE}patient-flow simulate --days 30 --format reference --to-file events.jsonl")
 @click.option("--seed", default=7, show_default=True, help="The same seed gives the same hospitals.")
-@click.option("--events", type=int, help="Stop after so many events.")
+@click.option("--events", type=int, help="Stop after this number of events.")
 @click.option("--rate", type=float, help="Events per second (excludes --speed).")
 @click.option("--speed", type=float, help="Hospital seconds per second  [default: 1]")
-@click.option("--days", default=0.0, show_default=True, help="Send the history of so many days first.")
-@click.option("--dirty", default=0.05, show_default=True, help="Fraction of events that are spoilt.")
+@click.option("--days", default=0.0, show_default=True, help="Days of history to send first.")
+@click.option("--dirty", default=0.05, show_default=True, help="Fraction of events that are corrupted.")
 @click.option("--format", "form", type=click.Choice(["reference", "lifecycle"]), default="lifecycle", show_default=True)
 @click.option("--to-file", type=click.Path(path_type=Path), help="Write JSON lines there instead of sending.")
-@click.option("--journal", type=click.Path(path_type=Path), help="Remember there how far the feed went, and go on.")
+@click.option(
+    "--journal",
+    type=click.Path(path_type=Path),
+    help="File that stores the feed's position, to resume.",
+)
 def simulate(
     seed: int,
     events: int | None,
@@ -114,7 +118,7 @@ def dashboard(host: str, port: int) -> None:
 
 @cli.group()
 def warehouse() -> None:
-    """Look after the warehouse's tables."""
+    """Manage the tables of the warehouse."""
 
 
 @warehouse.command(epilog=f"{_EXAMPLE}patient-flow warehouse ddl --dialect synapse > star.sql")
@@ -133,7 +137,7 @@ def ddl(dialect: str) -> None:
 
 @warehouse.command(epilog=f"{_EXAMPLE}patient-flow warehouse init")
 def init() -> None:
-    """Create what is missing in the warehouse that the settings name."""
+    """Create the missing tables and views of the configured warehouse."""
     from patient_flow.services import Services
 
     services = Services(load())
@@ -144,7 +148,7 @@ def init() -> None:
 @warehouse.command("migrate", epilog=f"{_EXAMPLE}patient-flow warehouse migrate --dry-run")
 @click.option("--dry-run", is_flag=True, help="Show the statements and change nothing.")
 def migrate_warehouse(dry_run: bool) -> None:
-    """Add what the tables of the warehouse lack."""
+    """Add missing columns to the warehouse and update changed views."""
     from patient_flow.services import Services
 
     statements = Services(load()).warehouse.migrate(dry_run=dry_run)
@@ -157,7 +161,7 @@ def migrate_warehouse(dry_run: bool) -> None:
 def verify() -> None:
     """Compare every table of the warehouse with gold: rows, sums, checksums. Exit code 1 when they differ.
 
-    Safe while micro-batches run: a table that is loaded meanwhile is compared again.
+    Safe while micro-batches run: a table that is loaded during the comparison is compared again.
     """
     from patient_flow import operations
     from patient_flow.services import Services
@@ -172,9 +176,9 @@ def verify() -> None:
 
 @warehouse.command(epilog=f"{_EXAMPLE}patient-flow warehouse reload")
 def reload() -> None:
-    """Load tables that differ from gold anew, after somebody changed rows in the warehouse.
+    """Reload tables that differ from gold, for example after rows were changed by hand.
 
-    Safe while micro-batches run. Where the sensor runs, the job "backfill" in the UI does the same in its turn.
+    Safe while micro-batches run. Where the sensor runs, the job "backfill" in the UI does this between micro-batches.
     """
     from patient_flow import operations
     from patient_flow.services import Services
@@ -185,7 +189,7 @@ def reload() -> None:
 
 @cli.command(epilog=f"{_EXAMPLE}patient-flow status")
 def status() -> None:
-    """Show lag per partition, rows per table, quarantined events by reason, and how old the newest event is."""
+    """Show lag per partition, rows per table, quarantined events by reason, and the age of the newest event."""
     from patient_flow.services import Services
     from patient_flow.status import report
 
@@ -200,14 +204,14 @@ def status() -> None:
     type=click.Choice(["local", "spark"]),
     default="local",
     show_default=True,
-    help="Who does the work: this process, or a cluster.",
+    help="Compute in this process or on a cluster.",
 )
 @click.option("--remote", metavar="URL", help="The cluster's Spark Connect address, sc://HOST[:PORT][/;PARAMETERS].")
 def rebuild(engine: str, remote: str | None) -> None:
-    """Make silver, gold and warehouse again from bronze. The result equals what the micro-batches made.
+    """Recompute silver, gold and warehouse from bronze. The result equals that of the micro-batches.
 
-    Where the sensor runs, the job "backfill" in the UI does the same in its turn. Beside this command micro-batches are
-    safe, but make nothing of new events until silver is whole again.
+    Where the sensor runs, the job "backfill" in the UI does the same between micro-batches. Micro-batches may run
+    at the same time, but process no new events until silver is complete.
     """
     from patient_flow import operations
     from patient_flow.services import Services
@@ -244,7 +248,7 @@ def migrate() -> None:
 @cli.command("replay-quarantine", epilog=f"{_EXAMPLE}patient-flow replay-quarantine --reason department_is_missing")
 @click.option("--reason", help="Only events rejected for this reason  [default: all]")
 def replay_quarantine(reason: str | None) -> None:
-    """Judge quarantined events again, after a rule, a mapping or the department list changed."""
+    """Validate quarantined events again after a change of a rule, a mapping or the department list."""
     from patient_flow import operations
     from patient_flow.services import Services
 
@@ -255,14 +259,14 @@ def replay_quarantine(reason: str | None) -> None:
 def _warn_of_demo_key(settings: Settings) -> None:
     if settings.uses_demo_key:
         click.echo(
-            "warning: pseudonyms are made with the key of the local demo, which everyone knows; for real patients set "
+            "warning: pseudonyms are made with the published key of the local demo; for real patients set "
             "PATIENT_FLOW_PSEUDONYM_KEY to a secret of your own",
             err=True,
         )
 
 
 def main() -> None:
-    """Entry point. An operator's mistake or a system that is down gives one line and exit code 1, no traceback."""
+    """Entry point. Errors of the package print one line and exit with code 1; bugs keep their traceback."""
     try:
         cli()
     except (PatientFlowError, OSError) as error:  # OSError: a file or an account, named by whatever reads it

@@ -36,6 +36,13 @@ PRAGMAS = (
 _SECONDS = "substr({0}, 1, 19)"
 
 
+_ACCESS = (
+    "-- SQLite has no users: whoever may read the file reads everything. Give the loader's account the folder,\n"
+    "-- the readers' group read access to the file and its -wal and -shm companions, and open it with mode=ro.\n"
+    "PRAGMA query_only = ON"
+)
+
+
 class SQLite(StagingInside):
     """SQLite 3.35 or newer."""
 
@@ -58,12 +65,7 @@ class SQLite(StagingInside):
 
     def access_statements(self) -> Sequence[str]:
         """SQLite leaves access to the file system."""
-        return (
-            "-- SQLite has no users: whoever may read the file reads everything. Give the loader's account the folder,"
-            "\n-- the readers' group read access to the file and its -wal and -shm companions, and open it with mode=ro."
-            "\n"
-            "PRAGMA query_only = ON",
-        )
+        return (_ACCESS,)
 
     def dialect(self) -> sa.Dialect:
         """SQLAlchemy's dialect for Python's own driver."""
