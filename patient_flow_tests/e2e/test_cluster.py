@@ -297,7 +297,7 @@ def test_the_key_of_the_pseudonyms_does_not_go_to_the_cluster() -> None:
     from pyspark import cloudpickle
 
     parser = ParserConfig(DEPARTMENTS, SECRET)
-    sent = cloudpickle.dumps(workers.Judge(parser.departments, parser.mappings, parser.formats))
+    sent = cloudpickle.dumps(workers.Validator(parser.departments, parser.mappings, parser.formats))
     assert SECRET.encode() not in sent
 
 
@@ -331,7 +331,7 @@ def test_of_two_rebuilds_at_once_the_earlier_one_is_told(
 
     def overtaken(staging: Staging, name: str) -> Staged:
         staged = opened(staging, name)
-        if name == ("judged" if table is tables.SILVER_EVENTS else table.name):
+        if name == ("validated" if table is tables.SILVER_EVENTS else table.name):
             lake.staging(table.layer if table.layer == "gold" else "bronze", "later").clear()
         return staged
 
