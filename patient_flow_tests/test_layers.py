@@ -1,4 +1,4 @@
-"""The package keeps to the architecture that ``layers.toml`` declares: import order, libraries, pure parts."""
+"""The package keeps to the architecture that ``layers.toml`` declares: import order, libraries, pure parts, sizes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ROOT = Path(patient_flow.__file__).parent
 MODULES = sorted(ROOT.rglob("*.py"))
 RULES: dict[str, Any] = tomllib.loads(Path(__file__).with_name("layers.toml").read_text())
 PARTS: dict[str, list[str]] = RULES["parts"]
-PURITY, WORKERS = RULES["purity"], RULES["workers"]
+PURITY, SIZE, WORKERS = RULES["purity"], RULES["size"], RULES["workers"]
 
 
 def name_of(module: Path) -> str:
@@ -94,6 +94,24 @@ def test_only_the_declared_parts_read_the_environment() -> None:
         )
 
     assert {part_of(module) for module in MODULES if reads_environment(module)} <= set(RULES["environment"]["readers"])
+
+
+def test_a_module_is_short_or_has_a_reason_not_to_be() -> None:
+    long = {name_of(module) for module in MODULES if len(module.read_text().splitlines()) > SIZE["max_lines"]}
+    assert long == set(SIZE["modules"])
+
+
+def test_a_class_is_small_or_has_a_reason_not_to_be() -> None:
+    def methods(node: ast.ClassDef) -> int:
+        return sum(isinstance(item, ast.FunctionDef | ast.AsyncFunctionDef) for item in node.body)
+
+    large = {
+        f"{name_of(module)}:{node.name}"
+        for module in MODULES
+        for node in ast.walk(parsed(module))
+        if isinstance(node, ast.ClassDef) and methods(node) > SIZE["max_methods"]
+    }
+    assert large == set(SIZE["classes"])
 
 
 def test_workers_of_a_cluster_need_few_packages() -> None:
