@@ -70,3 +70,10 @@ def test_links_lead_somewhere(page: Path) -> None:
 def test_pages_say_what_was_never_tried(page: str) -> None:
     text = (DOCS / f"{page}.md").read_text().casefold()
     assert re.search(r"never (?:been )?(?:tried|deployed|run)|jamais|not verified", text)
+
+
+def test_every_file_that_the_contributor_guide_names_exists() -> None:
+    guide = (ROOT / ".github" / "CONTRIBUTING.md").read_text()
+    named = set(re.findall(r"`([a-z_./]+\.(?:py|md|toml|j2))`", guide))
+    assert len(named) > 20
+    assert {path for path in named if not any((ROOT / base / path).exists() for base in ("", "patient_flow"))} == set()
