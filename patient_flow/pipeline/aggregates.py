@@ -16,27 +16,29 @@ from patient_flow.contracts.tables import (
     FACT_PATIENT_FLOW,
     KPI_DEPARTMENT_DAY,
     QUARANTINE,
-    SILVER_EVENTS,
+)
+from patient_flow.pipeline.checkpoints import (
+    CENSUS_UNTIL,
+    FIRST_HOUR,
+    LAST_HOUR,
+    TIME_ZONE,
+    consumed,
+    identity_of,
+    is_replaced,
+    version_of,
 )
 from patient_flow.pipeline.incremental import (
-    ZONE,
     changes_of,
-    instant,
-    microseconds,
     nothing_to_do,
     replace,
     versions_changed,
     zone_changed,
 )
 from patient_flow.pipeline.steps import StepContext, StepResult, is_up_to_date, open_complete_silver, retry_on_conflict
-from patient_flow.stores.lake.log import NO_CHECKPOINT, number_of
 from patient_flow.stores.lake.table import LakeTable
 from patient_flow.transforms import calendar, census, kpis, quality
 
 c = pl.col
-
-CENSUS_UNTIL = "until"
-"""Progress of the census: the newest event (epoch microseconds), up to which it counts."""
 
 
 @retry_on_conflict
@@ -51,14 +53,18 @@ def fact_bed_census(context: StepContext) -> StepResult:
     until = silver.newest("event_time")
     if until is None:
         return nothing_to_do(target, *sources, run_id=run_id)
-    progress = {CENSUS_UNTIL: microseconds(until)}
+    checkpoints = CENSUS_UNTIL.of(until)
     versions = departments.scan().collect()
     changes = changes_of(target, flow, census.STAY_COLUMNS)
-    counted_until = target.checkpoint(CENSUS_UNTIL)
-    if changes.is_whole_table or counted_until is None or versions_changed(target, departments):
+    counted = CENSUS_UNTIL.read(target.checkpoint)
+    if (
+        counted is None
+        or changes.is_whole_table
+        or is_replaced(target, silver)
+        or versions_changed(target, departments)
+    ):
         everything = census.bed_hours(census.spans(flow.scan(), until=until), versions)
-        return replace(target, target.scan().collect(), everything, sources, progress, run_id=run_id)
-    counted = instant(counted_until)
+        return replace(target, target.scan().collect(), everything, sources, checkpoints, run_id=run_id)
     still_in_bed = flow.scan().filter(
         c("discharge_at").is_null() | (c("discharge_at") > counted),
         ~c("stay_key").is_in(changes.both["stay_key"].implode()),
@@ -82,7 +88,7 @@ def fact_bed_census(context: StepContext) -> StepResult:
         .collect()
         .join(change, on=list(FACT_BED_CENSUS.key), how="semi")
     )
-    return replace(target, before, census.add(before, change), sources, progress, run_id=run_id)
+    return replace(target, before, census.add(before, change), sources, checkpoints, run_id=run_id)
 
 
 @retry_on_conflict
@@ -96,9 +102,8 @@ def kpi_department_day(context: StepContext) -> StepResult:
     if is_up_to_date(target, *sources) and not of_another_zone:
         return StepResult(KPI_DEPARTMENT_DAY, target.version)
     first, until = _census_bounds(hourly)
-    bounds = {"first": microseconds(first), "last": microseconds(until)}
     versions = departments.scan().collect()
-    wanted = None if of_another_zone else _touched_days(target, flow, hourly, departments, bounds, zone)
+    wanted = None if of_another_zone else _touched_days(target, flow, hourly, departments, first, until, zone)
     stays, hours, before = flow.scan().select(kpis.FACT_COLUMNS), hourly.scan(), target.scan()
     if wanted is None:
         wanted = _all_days(flow, versions, first, until, zone)
@@ -119,10 +124,11 @@ def kpi_department_day(context: StepContext) -> StepResult:
         before = before.filter(c("date").is_in(wanted["date"].unique().implode())).join(
             wanted.lazy(), on=kpis.DAY, how="semi"
         )
+    checkpoints = {**FIRST_HOUR.of(first), **LAST_HOUR.of(until), **TIME_ZONE.of(zone)}
     after = kpis.kpi_department_day(
         stays.collect(), hours.collect(), versions, wanted=wanted, first_hour=first, until=until, zone=zone
     )
-    return replace(target, before.collect(), after, sources, {**bounds, ZONE: number_of(zone)}, run_id=run_id)
+    return replace(target, before.collect(), after, sources, checkpoints, run_id=run_id)
 
 
 @retry_on_conflict
@@ -131,13 +137,16 @@ def data_quality_day(context: StepContext) -> StepResult:
     lake, zone, run_id = context.lake, context.timezone, context.run_id
     target, silver, rejected = lake.open(DATA_QUALITY_DAY), open_complete_silver(lake), lake.open(QUARANTINE)
     # How far the counts rest on bronze, if the versions belong together: the check on received events goes on there.
-    received = rejected.checkpoint(BRONZE_EVENTS.path)
-    belong_together = received is not None and rejected.checkpoint(SILVER_EVENTS.path) == silver.version
-    bronze = {BRONZE_EVENTS.path: received if belong_together and received is not None else NO_CHECKPOINT}
+    belong_together = consumed(rejected, silver) == silver.version
+    received = {
+        name: number
+        for key in (version_of(BRONZE_EVENTS), identity_of(BRONZE_EVENTS))
+        for name, number in key.of(key.read(rejected.checkpoint) if belong_together else None).items()
+    }
     of_another_zone = zone_changed(target, zone)
     if is_up_to_date(target, silver, rejected) and not of_another_zone:
         return StepResult(DATA_QUALITY_DAY, target.version)
-    progress = {**bronze, ZONE: number_of(zone)}
+    checkpoints = {**received, **TIME_ZONE.of(zone)}
     accepted_changes = changes_of(target, silver, quality.SILVER_COLUMNS)
     rejected_changes = changes_of(target, rejected, quality.QUARANTINE_COLUMNS)
     if accepted_changes.is_whole_table or rejected_changes.is_whole_table or of_another_zone:
@@ -146,7 +155,7 @@ def data_quality_day(context: StepContext) -> StepResult:
             rejected.scan().select(quality.QUARANTINE_COLUMNS).collect(),
             zone,
         )
-        return replace(target, target.scan().collect(), after, (silver, rejected), progress, run_id=run_id)
+        return replace(target, target.scan().collect(), after, (silver, rejected), checkpoints, run_id=run_id)
     change = quality.total(
         quality.data_quality_day(accepted_changes.after, rejected_changes.after, zone),
         quality.negative(quality.data_quality_day(accepted_changes.before, rejected_changes.before, zone)),
@@ -157,7 +166,7 @@ def data_quality_day(context: StepContext) -> StepResult:
         .collect()
         .join(change, on=list(DATA_QUALITY_DAY.key), how="semi")
     )
-    return replace(target, before, quality.total(before, change), (silver, rejected), progress, run_id=run_id)
+    return replace(target, before, quality.total(before, change), (silver, rejected), checkpoints, run_id=run_id)
 
 
 def _census_bounds(hourly: LakeTable) -> tuple[datetime | None, datetime | None]:
@@ -165,8 +174,7 @@ def _census_bounds(hourly: LakeTable) -> tuple[datetime | None, datetime | None]
     first = (
         hourly.scan().select(calendar.hour_start(c("time_key").min())).collect().item() if hourly.row_count() else None
     )
-    until = hourly.checkpoint(CENSUS_UNTIL)
-    return first, None if until is None else instant(until)
+    return first, CENSUS_UNTIL.read(hourly.checkpoint)
 
 
 def _touched_days(
@@ -174,44 +182,55 @@ def _touched_days(
     flow: LakeTable,
     hourly: LakeTable,
     departments: LakeTable,
-    bounds: dict[str, int],
+    first: datetime | None,
+    until: datetime | None,
     zone: str,
 ) -> pl.DataFrame | None:
-    """Days of departments whose measures to compute again; None for all."""
+    """Days of departments whose measures to compute again; None for all. The census counts from ``first`` to ``until``.
+
+    Staffed beds count between these two: where one of them moved, the days in between change for every department.
+    """
     stays = changes_of(target, flow, ("department_key", "admission_at", "discharge_at"))
     hours = changes_of(target, hourly, ("department_key", "time_key"))
     if stays.is_whole_table or hours.is_whole_table or versions_changed(target, departments):
         return None
-    touched = [
-        kpis.days(stays.both, "admission_at", zone),
-        kpis.days(stays.both, "discharge_at", zone),
-        kpis.days(hours.both.with_columns(hour_at=calendar.hour_start(c("time_key"))), "hour_at", zone),
-    ]
-    for name, bound in bounds.items():  # staffed beds count from the first hour to the newest event: both may move
-        former = target.checkpoint(name)
-        if former is None and bound != microseconds(None):  # nothing was counted: all of it is new
-            former = bounds["first" if name == "last" else "last"]
-        if former is not None and former != bound:
-            moved = _dates_between(instant(min(former, bound)), instant(max(former, bound)), zone)
-            touched.append(kpis.every_department(moved, departments.scan().collect()))
-    return pl.concat(touched).unique()
+    former_first, former_until = FIRST_HOUR.read(target.checkpoint), LAST_HOUR.read(target.checkpoint)
+    if former_first is None or former_until is None:  # nothing was counted before
+        moved = _dates_between(first, until, zone)
+    elif first is None or until is None:  # nothing is counted any more
+        moved = _dates_between(former_first, former_until, zone)
+    else:
+        moved = []
+        for former, bound in ((former_first, first), (former_until, until)):
+            if former != bound:
+                moved += _dates_between(min(former, bound), max(former, bound), zone)
+    return pl.concat(
+        [
+            kpis.days(stays.both, "admission_at", zone),
+            kpis.days(stays.both, "discharge_at", zone),
+            kpis.days(hours.both.with_columns(hour_at=calendar.hour_start(c("time_key"))), "hour_at", zone),
+            kpis.every_department(set(moved), departments.scan().collect()),
+        ]
+    ).unique()
 
 
-def _dates_between(first: datetime, last: datetime, zone: str) -> Iterable[date]:
+def _dates_between(first: datetime | None, last: datetime | None, zone: str) -> list[date]:
+    """Local dates from that of ``first`` to that of ``last``; none where one of the two is unknown."""
+    if first is None or last is None:
+        return []
     start, end = first.astimezone(ZoneInfo(zone)).date(), last.astimezone(ZoneInfo(zone)).date()
-    return (start + timedelta(days=number) for number in range((end - start).days + 1))
+    return [start + timedelta(days=number) for number in range((end - start).days + 1)]
 
 
 def _all_days(
     flow: LakeTable, versions: pl.DataFrame, first: datetime | None, until: datetime | None, zone: str
 ) -> pl.DataFrame:
     stays = flow.scan().select("department_key", "admission_at", "discharge_at").collect()
-    counted = [] if first is None or until is None else list(_dates_between(first, until, zone))
     return pl.concat(
         [
             kpis.days(stays, "admission_at", zone),
             kpis.days(stays, "discharge_at", zone),
-            kpis.every_department(counted, versions),
+            kpis.every_department(_dates_between(first, until, zone), versions),
         ]
     ).unique()
 

@@ -1,25 +1,26 @@
 """What is to be read from the hub next: a pure decision, shared by the sensor and the bronze step.
 
-Bronze keeps five kinds of progress: which hub it follows, which incarnation of it (its creation time), how many
-partitions that has, and per partition the last sequence number and how many events were lost. Whatever a notice says
-is settled by the progress that the next commit records, be it a commit without events: it is noticed until then, and
-no longer.
+Bronze keeps five kinds of checkpoints (``checkpoints``): which hub it follows, which incarnation of it (its creation
+time), how many partitions that has, and per partition the last sequence number and how many events were lost. A notice
+is repeated until the next commit records the checkpoints that settle it, even a commit without events.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from patient_flow.errors import OperatorError
 from patient_flow.monitoring.notices import EventsExpired, HubAdopted, HubRecreated, Notice, PartitionAdded
+from patient_flow.pipeline.checkpoints import (
+    FOLLOWED_HUB,
+    Reader,
+    incarnation,
+    lost_events,
+    partition_count,
+    position,
+)
 from patient_flow.stores.hub import HubState, PartitionState
-from patient_flow.stores.lake.log import number_of
-
-Progress = Callable[[str], int | None]
-HUB = "hub"
-COUNT = "count"
-"""Progress of an incarnation: how many partitions it had. They are numbered from 0, and never taken away."""
 
 
 class HubRefused(OperatorError):
@@ -66,69 +67,59 @@ class Backlog:
         """Events that the next micro-batch reads."""
         return sum(part.upto - part.after for part in self.partitions)
 
-    def progress(self, last_read: dict[str, int]) -> dict[str, int]:
-        """Progress to commit with rows that end, per partition, at the sequence numbers ``last_read``."""
-        return {
-            HUB: number_of(self.hub),
-            self.hub: self.created_at_ms,
-            source(self.hub, self.created_at_ms, COUNT): self.partition_count,
-            **{
-                source(self.hub, self.created_at_ms, part): number
-                for part, number in {**self.dropped, **last_read}.items()
-            },
-            **{losses(self.created_at_ms, part): number for part, number in self.lost.items()},
+    def checkpoints(self, last_read: dict[str, int]) -> dict[str, int]:
+        """What to commit with rows that end, per partition, at the sequence numbers ``last_read``."""
+        recorded = {
+            **FOLLOWED_HUB.of(self.hub),
+            **incarnation(self.hub).of(self.created_at_ms),
+            **partition_count(self.hub, self.created_at_ms).of(self.partition_count),
         }
+        for part, number in {**self.dropped, **last_read}.items():
+            recorded |= position(self.hub, self.created_at_ms, part).of(number)
+        for part, number in self.lost.items():
+            recorded |= lost_events(self.created_at_ms, part).of(number)
+        return recorded
 
 
 def identity(host: str, name: str) -> str:
     """Name under which a hub is known."""
-    return f"{HUB}/{host}/{name}".lower()
+    return f"hub/{host}/{name}".lower()
 
 
-def source(hub: str, created_at_ms: int, partition_id: str) -> str:
-    """Name under which progress in one partition is kept."""
-    return f"{hub}@{created_at_ms}/{partition_id}"
-
-
-def losses(created_at_ms: int, partition_id: str) -> str:
-    """Name under which is kept how many events of one partition were lost between those that were read."""
-    return f"lost@{created_at_ms}/{partition_id}"
-
-
-def plan(state: HubState, progress: Progress, max_events: int, *, adopt: bool = False) -> Backlog:
-    """What to read next of a hub in ``state``, given bronze's ``progress``; at most ``max_events``.
+def plan(state: HubState, checkpoint: Reader, max_events: int, *, adopt: bool = False) -> Backlog:
+    """What to read next of a hub in ``state``, given bronze's checkpoints; at most ``max_events``.
 
     ``adopt`` accepts another hub than the one followed so far. Raises :class:`HubRefused`.
     """
     hub = identity(state.host, state.name)
-    followed = progress(HUB)
-    if followed not in (None, number_of(hub)) and not adopt:
+    is_other_hub = FOLLOWED_HUB.is_recorded(checkpoint) and not FOLLOWED_HUB.matches(checkpoint, hub)
+    if is_other_hub and not adopt:
         raise HubRefused(
             f"the lake was filled from another hub than {state.name} at {state.host}. If the change is meant, "
             "materialize bronze/patient_events once with the config adopt_hub: true; "
             "else correct PATIENT_FLOW_EVENTHUB_CONNECTION or PATIENT_FLOW_EVENTHUB_NAME"
         )
     created_at_ms = int(state.created_at.timestamp() * 1000)
-    incarnation = progress(hub)
+    former_created_at_ms = incarnation(hub).read(checkpoint)
     notices: list[Notice] = []
-    if followed not in (None, number_of(hub)):
+    if is_other_hub:
         notices.append(HubAdopted(state.name, state.host))
-    if incarnation is not None and incarnation != created_at_ms:
+    if former_created_at_ms not in (None, created_at_ms):
         notices.append(HubRecreated(state.name, state.created_at))
     positions = {
-        part.partition_id: progress(source(hub, created_at_ms, part.partition_id)) for part in state.partitions
+        part.partition_id: position(hub, created_at_ms, part.partition_id).read(checkpoint) for part in state.partitions
     }
-    known = progress(source(hub, created_at_ms, COUNT))
+    known = partition_count(hub, created_at_ms).read(checkpoint)
     behind = []
     for part in state.partitions:
-        position = positions[part.partition_id]
+        last_read = positions[part.partition_id]
         is_new = known is not None and part.partition_id.isdecimal() and int(part.partition_id) >= known
-        backlog, notice = _partition(part, position, is_new=is_new, is_first=known is None)
+        backlog, notice = _partition(part, last_read, is_new=is_new, is_first=known is None)
         behind.append(backlog)
         notices += notice
     dropped = {part.partition_id: part.after for part in behind if part.lost}
     lost = {
-        part.partition_id: part.lost + (progress(losses(created_at_ms, part.partition_id)) or 0)
+        part.partition_id: part.lost + (lost_events(created_at_ms, part.partition_id).read(checkpoint) or 0)
         for part in behind
         if part.lost and positions[part.partition_id] is not None
     }
@@ -137,9 +128,9 @@ def plan(state: HubState, progress: Progress, max_events: int, *, adopt: bool = 
 
 
 def _partition(
-    part: PartitionState, position: int | None, *, is_new: bool, is_first: bool
+    part: PartitionState, last_read: int | None, *, is_new: bool, is_first: bool
 ) -> tuple[PartitionBacklog, list[Notice]]:
-    after = -1 if position is None else position
+    after = -1 if last_read is None else last_read
     notices: list[Notice] = []
     if part.last_sequence_number < after:
         raise HubRefused(
@@ -147,12 +138,12 @@ def _partition(
             f"{after}: the hub lost events that were acknowledged (a forced failover?). Compare both, then "
             "delete and create the hub again, or restore it"
         )
-    if is_new and position is None:
+    if is_new and last_read is None:
         notices.append(PartitionAdded(part.partition_id))
     is_used = part.last_sequence_number >= 0 and part.first_sequence_number <= part.last_sequence_number + 1
     lost = max(0, part.first_sequence_number - after - 1) if is_used else 0
     if lost:
-        notices.append(EventsExpired(part.partition_id, lost, before_first_read=is_first and position is None))
+        notices.append(EventsExpired(part.partition_id, lost, before_first_read=is_first and last_read is None))
     after += lost
     available = 0 if part.is_empty else max(0, part.last_sequence_number - after)
     return PartitionBacklog(part.partition_id, after, part.last_sequence_number, available, lost), notices

@@ -52,7 +52,7 @@ def ingest(context: StepContext) -> StepResult:
         ingested_date=pl.lit(now.date()),
         run_id=pl.lit(context.run_id),
     )
-    version = bronze.append(rows, backlog.progress(last_read), run_id=context.run_id)
+    version = bronze.append(rows, backlog.checkpoints(last_read), run_id=context.run_id)
     left = backlog.events - events.height
     notices: list[Notice] = [*backlog.notices]
     if drained.error is not None:

@@ -10,22 +10,20 @@ from patient_flow.contracts.tables import (
     DIM_PATIENT,
     DIM_TIME,
 )
+from patient_flow.pipeline.checkpoints import PART, TIME_ZONE, consumption
 from patient_flow.pipeline.incremental import (
     LATE,
-    PART,
-    ZONE,
     changes_of,
     earliest,
     is_one_of,
     nothing_to_do,
     parts_of,
-    progress_of,
     replace,
+    versions_of,
     zone_changed,
 )
 from patient_flow.pipeline.steps import StepContext, StepResult, is_up_to_date, open_complete_silver, retry_on_conflict
 from patient_flow.stores.lake.changes import RowsWritten
-from patient_flow.stores.lake.log import number_of
 from patient_flow.stores.lake.table import LakeTable
 from patient_flow.transforms import calendar, dimensions
 
@@ -55,7 +53,7 @@ def dim_time(context: StepContext) -> StepResult:
     years = calendar.years_to_add(mentioned, newest.year) if newest else mentioned
     if years == known and is_complete:
         return nothing_to_do(target, silver, run_id=run_id)
-    after, of_zone = calendar.dim_time(years, zone), {ZONE: number_of(zone)}
+    after, of_zone = calendar.dim_time(years, zone), TIME_ZONE.of(zone)
     return replace(target, target.scan().collect(), after, (silver,), of_zone, run_id=run_id)
 
 
@@ -127,6 +125,6 @@ def _all_patients(target: LakeTable, silver: LakeTable, *, run_id: str) -> StepR
             after = pl.concat([dimensions.unknown_patient(), after])
             is_here = part | (c("patient_key") == UNKNOWN_KEY)
         before = target.scan().filter(is_here).collect()
-        progress = progress_of((silver,)) if number == len(parts) - 1 else {PART: number}
-        written += target.replace(before, after, progress, run_id=run_id)
-    return StepResult(DIM_PATIENT, target.version, written, consumed=progress_of((silver,)))
+        checkpoints = consumption(silver) if number == len(parts) - 1 else PART.of(number)
+        written += target.replace(before, after, checkpoints, run_id=run_id)
+    return StepResult(DIM_PATIENT, target.version, written, consumed=versions_of((silver,)))

@@ -8,7 +8,7 @@ memory this takes does not follow the history. Progress is only ever committed h
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 import polars as pl
@@ -25,6 +25,7 @@ from patient_flow.contracts.tables import (
     SILVER_EVENTS,
 )
 from patient_flow.pipeline import graph, incremental, workers
+from patient_flow.pipeline.checkpoints import PART, consumption, consumption_until
 from patient_flow.pipeline.rebuild import reset
 from patient_flow.pipeline.silver import key_of
 from patient_flow.pipeline.steps import StepContext, StepResult, retry_on_conflict
@@ -84,37 +85,37 @@ def _silver(context: StepContext, cluster: Cluster, staging: Staging) -> Iterato
         .write(staging.uri("validated"), (OUTCOME, DAY))
     )
     staged = staging.open("validated")
-    accepted = _take_in_accepted(lake, staged, bronze.version, parser.secret, run_id)
+    accepted = _replace_silver(lake, staged, bronze, parser.secret, run_id)
     yield accepted
-    yield _take_in_rejected(lake, staged, bronze.version, accepted.version, parser.secret, now, run_id)
+    yield _replace_quarantine(lake, staged, bronze, accepted.version, parser.secret, now, run_id)
 
 
 @retry_on_conflict
-def _take_in_accepted(lake: Lake, staged: Staged, bronze_version: int, secret: str, run_id: str) -> StepResult:
+def _replace_silver(lake: Lake, staged: Staged, bronze: LakeTable, secret: str, run_id: str) -> StepResult:
     silver = lake.open(SILVER_EVENTS)
-    consumed = {BRONZE_EVENTS.path: bronze_version}
     days = (pseudonymise(day, secret).sort("event_time") for day in _days(staged, ACCEPTED))
-    _overwrite(silver, days, {**consumed, **key_of(secret)}, run_id)
+    _overwrite(silver, days, {**consumption(bronze), **key_of(secret)}, run_id)
     written = RowsWritten(inserted=staged.row_count(outcome=ACCEPTED))
-    return StepResult(SILVER_EVENTS, silver.version, written, consumed=consumed)
+    return StepResult(SILVER_EVENTS, silver.version, written, consumed=incremental.versions_of((bronze,)))
 
 
 @retry_on_conflict
-def _take_in_rejected(
-    lake: Lake, staged: Staged, bronze_version: int, silver_version: int, secret: str, now: datetime, run_id: str
+def _replace_quarantine(
+    lake: Lake, staged: Staged, bronze: LakeTable, silver_version: int, secret: str, now: datetime, run_id: str
 ) -> StepResult:
-    quarantine = lake.open(QUARANTINE)
-    progress = {BRONZE_EVENTS.path: bronze_version, SILVER_EVENTS.path: silver_version}
+    quarantine, silver = lake.open(QUARANTINE), lake.open(SILVER_EVENTS)
+    checkpoints = {**consumption(bronze), **consumption_until(silver, silver_version)}
     days = (
         accept.quarantined(pseudonymise(day, secret).with_columns(rejected_at=pl.lit(now)))
         for day in _days(staged, REJECTED)
     )
-    _overwrite(quarantine, days, progress, run_id)
+    _overwrite(quarantine, days, checkpoints, run_id)
     written = RowsWritten(inserted=staged.row_count(outcome=REJECTED))
-    return StepResult(QUARANTINE, quarantine.version, written, consumed=progress)
+    versions = {BRONZE_EVENTS.path: bronze.version, SILVER_EVENTS.path: silver_version}
+    return StepResult(QUARANTINE, quarantine.version, written, consumed=versions)
 
 
-def _overwrite(target: LakeTable, frames: Iterator[pl.DataFrame], progress: dict[str, int], run_id: str) -> None:
+def _overwrite(target: LakeTable, frames: Iterator[pl.DataFrame], checkpoints: dict[str, int], run_id: str) -> None:
     failures: list[Exception] = []
 
     def watched() -> Iterator[pl.DataFrame]:
@@ -125,7 +126,7 @@ def _overwrite(target: LakeTable, frames: Iterator[pl.DataFrame], progress: dict
             raise
 
     try:
-        target.overwrite_from(clusters.stream(watched(), target.table.schema), progress, run_id=run_id)
+        target.overwrite_from(clusters.stream(watched(), target.table.schema), checkpoints, run_id=run_id)
     except Exception:
         if failures:  # the writer would tell it in its own words
             raise failures[0] from None
@@ -147,7 +148,7 @@ def _patients(lake: Lake, cluster: Cluster, staging: Staging, run_id: str) -> St
         .write(staging.uri(DIM_PATIENT.name), (_PART,))
     )
     staged = staging.open(DIM_PATIENT.name)
-    return _take_in(lake, DIM_PATIENT, staged, "patient_hash", count, (silver,), run_id=run_id)
+    return _commit_parts(lake, DIM_PATIENT, staged, "patient_hash", count, (silver,), run_id=run_id)
 
 
 def _flow(lake: Lake, cluster: Cluster, staging: Staging, run_id: str) -> StepResult:
@@ -163,24 +164,24 @@ def _flow(lake: Lake, cluster: Cluster, staging: Staging, run_id: str) -> StepRe
     )
     staged = staging.open(FACT_PATIENT_FLOW.name)
     sources = (silver, patients, departments)
-    return _take_in(lake, FACT_PATIENT_FLOW, staged, "visit_hash", count, sources, run_id=run_id)
+    return _commit_parts(lake, FACT_PATIENT_FLOW, staged, "visit_hash", count, sources, run_id=run_id)
 
 
 @retry_on_conflict
-def _take_in(
+def _commit_parts(
     lake: Lake,
     table: tables.Table,
     staged: Staged,
     hashed: str,
     count: int,
-    sources: Iterable[LakeTable],
+    sources: Sequence[LakeTable],
     *,
     run_id: str,
 ) -> StepResult:
     """What differs in ``table`` from what is staged, part by part; with the last one what it was made from."""
     reset(lake, table)
     target = lake.open(table)
-    consumed = {source.table.path: source.version for source in sources}
+    consumed = consumption(*sources)
     # The sources are stated with every part: a micro-batch that commits meanwhile makes this a conflict.
     not_yet = dict.fromkeys(consumed, NO_CHECKPOINT)
     written = RowsWritten()
@@ -191,9 +192,9 @@ def _take_in(
             after = pl.concat([dimensions.unknown_patient(), after])
             is_here |= c("patient_key") == UNKNOWN_KEY
         before = target.scan().filter(is_here).collect()
-        progress = consumed if number == count - 1 else {**not_yet, incremental.PART: number}
-        written += target.replace(before, after, progress, run_id=run_id)
-    return StepResult(table, target.version, written, consumed=consumed)
+        checkpoints = consumed if number == count - 1 else {**not_yet, **PART.of(number)}
+        written += target.replace(before, after, checkpoints, run_id=run_id)
+    return StepResult(table, target.version, written, consumed=incremental.versions_of(sources))
 
 
 ON_CLUSTER = {DIM_PATIENT: _patients, FACT_PATIENT_FLOW: _flow}

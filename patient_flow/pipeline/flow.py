@@ -13,15 +13,15 @@ from patient_flow.contracts.tables import (
     FACT_PATIENT_FLOW,
     SILVER_EVENTS,
 )
+from patient_flow.pipeline.checkpoints import PART, consumption
 from patient_flow.pipeline.incremental import (
     LATE,
-    PART,
     changes_of,
     earliest,
     is_one_of,
     parts_of,
-    progress_of,
     versions_changed,
+    versions_of,
 )
 from patient_flow.pipeline.steps import StepContext, StepResult, is_up_to_date, open_complete_silver, retry_on_conflict
 from patient_flow.stores.lake.catalog import Lake
@@ -45,25 +45,25 @@ def fact_patient_flow(context: StepContext) -> StepResult:
     touched = _touched_visits(target, silver, patients, departments)
     department_versions = departments.scan().collect()
     written, seen, waiting = RowsWritten(), 0, 0
-    for history, before, progress in _visits_in_parts(target, silver, touched, progress_of(sources)):
+    for history, before, checkpoints in _visits_in_parts(target, silver, touched, consumption(*sources)):
         is_known = is_one_of("patient_hash", history["patient_hash"])
         known = patients.scan().filter(is_known).collect(engine="streaming")
         stays = visits.stays(history)
         after = facts.fact_patient_flow(stays, known, department_versions)
-        written += target.replace(before, after, progress, run_id=context.run_id)
+        written += target.replace(before, after, checkpoints, run_id=context.run_id)
         seen += history["visit_id"].n_unique()
         waiting += visits.waiting(history, stays).height
     return StepResult(
         FACT_PATIENT_FLOW,
         target.version,
         written,
-        consumed=progress_of(sources),
+        consumed=versions_of(sources),
         figures={"visits": seen, "waiting": waiting},
     )
 
 
 def _visits_in_parts(
-    target: LakeTable, silver: LakeTable, touched: pl.DataFrame | None, progress: dict[str, int]
+    target: LakeTable, silver: LakeTable, touched: pl.DataFrame | None, checkpoints: dict[str, int]
 ) -> Iterator[tuple[pl.DataFrame, pl.DataFrame, dict[str, int]]]:
     """Events and present stays of the touched visits (None: of all, part by part), and what to record with them."""
     if touched is not None:
@@ -76,12 +76,12 @@ def _visits_in_parts(
             within_spans("admission_at", spans_of(begins)),
             is_one_of("visit_hash", touched["visit_hash"]),
         )
-        yield history, stays.collect(engine="streaming"), progress
+        yield history, stays.collect(engine="streaming"), checkpoints
         return
     parts = parts_of(silver, "visit_hash")
     for number, part in enumerate(parts, start=1):
         history = silver.scan().filter(part).select(visits.VISIT_COLUMNS).collect()
-        yield history, target.scan().filter(part).collect(), progress if number == len(parts) else {PART: number}
+        yield history, target.scan().filter(part).collect(), checkpoints if number == len(parts) else PART.of(number)
 
 
 _TOUCHED_COLUMNS = ("visit_hash", "event_time", "admission_time")

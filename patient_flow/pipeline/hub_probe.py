@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from patient_flow.contracts.tables import BRONZE_EVENTS
-from patient_flow.pipeline.backlog import Backlog, HubRefused, plan, source
+from patient_flow.pipeline.backlog import Backlog, HubRefused, plan
+from patient_flow.pipeline.checkpoints import position
 from patient_flow.stores.hub import Hub, HubState, HubTimeout, HubUnavailable
 from patient_flow.stores.lake.catalog import Lake
 from patient_flow.stores.lake.errors import LakeError
@@ -70,7 +71,7 @@ def probe_hub(hub: Hub, lake: Lake, max_events: int, *, seconds: float = SECONDS
         bronze = lake.open(BRONZE_EVENTS)
         backlog = plan(state, bronze.checkpoint, max_events)
         return backlog, {
-            part.partition_id: bronze.checkpoint(source(backlog.hub, backlog.created_at_ms, part.partition_id))
+            part.partition_id: position(backlog.hub, backlog.created_at_ms, part.partition_id).read(bronze.checkpoint)
             for part in state.partitions
         }
 

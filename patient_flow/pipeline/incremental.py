@@ -8,35 +8,28 @@ changes are no longer kept, or nothing was consumed yet, every key counts as tou
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 import polars as pl
 
+from patient_flow.pipeline.checkpoints import TIME_ZONE, consumed, consumption
 from patient_flow.pipeline.steps import StepResult, is_up_to_date
 from patient_flow.stores.lake.changes import Changes
-from patient_flow.stores.lake.log import number_of
+from patient_flow.stores.lake.log import Checkpoints
 from patient_flow.stores.lake.table import LakeTable
 
 c = pl.col
 
-PART = "part"
-"""Progress of a table that is made as a whole, part by part: a second writer is refused, as with any other source."""
-
 EVENTS_AT_ONCE = 1_000_000
 """Silver events that are folded at once when a whole table is made: bounds memory."""
-
-ZONE = "zone"
-"""Progress of a table with local dates: the number of the time zone it was made for."""
 
 LATE = timedelta(days=1)
 """Events that happened so much earlier than most others of their batch are looked up apart."""
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
 
 def changes_of(target: LakeTable, source: LakeTable, columns: Iterable[str]) -> Changes:
-    """What changed in ``source`` since ``target`` consumed it; all of it if that is not known any more."""
-    return source.changes_or_all(target.checkpoint(source.table.path), list(columns))
+    """Changes of ``source`` since ``target`` consumed it; all rows if these are no longer kept, or it was replaced."""
+    return source.changes_or_all(consumed(target, source), list(columns))
 
 
 def replace(
@@ -44,24 +37,27 @@ def replace(
     before: pl.DataFrame,
     after: pl.DataFrame,
     sources: Iterable[LakeTable],
-    progress: dict[str, int] | None = None,
+    checkpoints: Checkpoints | None = None,
     *,
     run_id: str,
 ) -> StepResult:
-    """Makes ``before`` into ``after`` in one commit with what was consumed of ``sources``, and ``progress`` besides."""
-    consumed = progress_of(sources)
-    written = target.replace(before, after, {**consumed, **(progress or {})}, run_id=run_id)
-    return StepResult(target.table, target.version, written, consumed=consumed)
+    """Replaces ``before`` by ``after`` in one commit that also records the consumption of ``sources``.
+
+    Further ``checkpoints`` are recorded with them.
+    """
+    sources = tuple(sources)
+    written = target.replace(before, after, {**consumption(*sources), **(checkpoints or {})}, run_id=run_id)
+    return StepResult(target.table, target.version, written, consumed=versions_of(sources))
 
 
-def progress_of(sources: Iterable[LakeTable]) -> dict[str, int]:
-    """The versions at which ``sources`` were opened, as progress."""
+def versions_of(sources: Iterable[LakeTable]) -> dict[str, int]:
+    """The versions at which ``sources`` were opened, by path."""
     return {source.table.path: source.version for source in sources}
 
 
 def zone_changed(target: LakeTable, zone: str) -> bool:
     """True when the dates of ``target`` are those of another time zone, or nobody recorded of which."""
-    return target.checkpoint(ZONE) != number_of(zone)
+    return not TIME_ZONE.matches(target.checkpoint, zone)
 
 
 def nothing_to_do(target: LakeTable, *sources: LakeTable, run_id: str) -> StepResult:
@@ -93,13 +89,3 @@ def earliest(instants: pl.Series) -> datetime | None:
     """The first of ``instants``; None where there is none."""
     first = instants.min()
     return first if isinstance(first, datetime) else None
-
-
-def microseconds(instant: datetime | None) -> int:
-    """Progress can only hold numbers; -1 for none."""
-    return -1 if instant is None else round((instant - _EPOCH) / timedelta(microseconds=1))
-
-
-def instant(microseconds: int) -> datetime:
-    """The instant that a progress in microseconds stands for."""
-    return _EPOCH + timedelta(microseconds=microseconds)

@@ -15,9 +15,15 @@ import polars as pl
 
 from patient_flow.contracts import measures, tables
 from patient_flow.contracts.tables import BRONZE_EVENTS, COORDINATES, DATA_QUALITY_DAY, QUARANTINE, SILVER_EVENTS, Table
-from patient_flow.pipeline.aggregates import CENSUS_UNTIL
-from patient_flow.pipeline.backlog import COUNT, Progress, losses, source
-from patient_flow.pipeline.incremental import instant
+from patient_flow.pipeline.checkpoints import (
+    CENSUS_UNTIL,
+    Reader,
+    consumed,
+    incarnation,
+    lost_events,
+    partition_count,
+    position,
+)
 from patient_flow.stores.lake.catalog import Lake
 from patient_flow.stores.lake.changes import Changes
 from patient_flow.stores.lake.errors import ChangeFeedExpired
@@ -38,11 +44,11 @@ def arrived(lake: Lake) -> pl.DataFrame:
 
 def lost(lake: Lake, arrived: pl.DataFrame) -> pl.DataFrame:
     """``hub_created_at``, ``partition_id``, ``lost``: events that retention dropped, as bronze recorded at the time."""
-    progress = lake.open(BRONZE_EVENTS).checkpoint
+    checkpoint = lake.open(BRONZE_EVENTS).checkpoint
     places = arrived.select("hub_created_at", "partition_id").unique()
     return places.with_columns(
         lost=pl.Series(
-            [progress(losses(_milliseconds(at), part)) or 0 for at, part in places.iter_rows()],
+            [lost_events(_milliseconds(at), part).read(checkpoint) or 0 for at, part in places.iter_rows()],
             dtype=pl.Int64,
         )
     )
@@ -67,15 +73,15 @@ def arriving(lake: Lake, hub: str) -> Arriving:
     at the version that silver has consumed: where that is no longer kept, everything counts as new.
     """
     bronze = lake.open(BRONZE_EVENTS)
-    since = lake.open(SILVER_EVENTS).checkpoint(BRONZE_EVENTS.path)
+    since = consumed(lake.open(SILVER_EVENTS), bronze)
     now = bronze.checkpoint
-    before: Progress = _nothing
+    before: Reader = _nothing
     if since is not None:
         with contextlib.suppress(ChangeFeedExpired):
             before = bronze.as_of(since).checkpoint
     events = bronze.changes_or_all(since, COORDINATES).after
-    created = now(hub)
-    count = 0 if created is None else now(source(hub, created, COUNT)) or 0
+    created = incarnation(hub).read(now)
+    count = 0 if created is None else partition_count(hub, created).read(now) or 0
     places = {} if created is None else {(created, str(part)): _of_milliseconds(created) for part in range(count)}
     for at, part in events.select("hub_created_at", "partition_id").unique().iter_rows():
         places[_milliseconds(at), part] = at
@@ -83,8 +89,8 @@ def arriving(lake: Lake, hub: str) -> Arriving:
         (
             at,
             part,
-            before(source(hub, created, part)),
-            (now(losses(created, part)) or 0) - (before(losses(created, part)) or 0),
+            position(hub, created, part).read(before),
+            (lost_events(created, part).read(now) or 0) - (lost_events(created, part).read(before) or 0),
         )
         for (created, part), at in places.items()
     ]
@@ -94,7 +100,7 @@ def arriving(lake: Lake, hub: str) -> Arriving:
 
 
 def _nothing(_: str) -> None:
-    """Progress of a table that has none."""
+    """Checkpoints of a table that has none."""
 
 
 def _milliseconds(created_at: datetime) -> int:
@@ -102,13 +108,13 @@ def _milliseconds(created_at: datetime) -> int:
 
 
 def _of_milliseconds(created_at_ms: int) -> datetime:
-    return instant(1000 * created_at_ms)
+    return datetime.fromtimestamp(created_at_ms / 1000, UTC)
 
 
 def accepted(lake: Lake, *, everything: bool) -> pl.DataFrame:
     """Coordinates and identities of silver rows, of those that quarantine has not followed yet unless asked for all."""
     silver = lake.open(SILVER_EVENTS)
-    since = None if everything else lake.open(QUARANTINE).checkpoint(SILVER_EVENTS.path)
+    since = None if everything else consumed(lake.open(QUARANTINE), silver)
     return silver.changes_or_all(since, (*COORDINATES, "event_key")).after
 
 
@@ -130,12 +136,12 @@ def accounts(lake: Lake, *, everything: bool) -> Accounts | None:
     """
     quarantine = lake.open(QUARANTINE)
     silver, bronze = lake.open(SILVER_EVENTS), lake.open(BRONZE_EVENTS)
-    upto = (quarantine.checkpoint(BRONZE_EVENTS.path), quarantine.checkpoint(SILVER_EVENTS.path), quarantine.version)
+    upto = (consumed(quarantine, bronze), consumed(quarantine, silver), quarantine.version)
     if upto[0] is None or upto[1] is None:
         return None
     counted = lake.open(DATA_QUALITY_DAY)
-    since = tuple(counted.checkpoint(table.path) for table in (BRONZE_EVENTS, SILVER_EVENTS, QUARANTINE))
     opened = (bronze, silver, quarantine)
+    since = tuple(consumed(counted, table) for table in opened)
     if everything or None in since:
         since = (None, None, None)
     try:
@@ -203,10 +209,10 @@ def members(table: LakeTable, named: pl.DataFrame, columns: Sequence[str]) -> pl
 def newest_hour(lake: Lake) -> pl.DataFrame:
     """FactBedCensus rows of the hour of the newest event: the log's statistics lead to the few files that hold it."""
     hourly = lake.open(tables.FACT_BED_CENSUS)
-    until = hourly.checkpoint(CENSUS_UNTIL)
-    if until is None or until < 0:
+    until = CENSUS_UNTIL.read(hourly.checkpoint)
+    if until is None:
         return tables.FACT_BED_CENSUS.empty()
-    hour = instant(until)
+    hour = until
     return (
         hourly.scan()
         .filter(c("census_month") == hour.strftime("%Y-%m"), c("time_key") == calendar.hour_key(hour))
@@ -217,10 +223,10 @@ def newest_hour(lake: Lake) -> pl.DataFrame:
 def all_hours(lake: Lake) -> tuple[pl.DataFrame, int]:
     """All of FactBedCensus, and the ``time_key`` from which on its hours are judged by the staffed beds."""
     hourly = lake.open(tables.FACT_BED_CENSUS)
-    until = hourly.checkpoint(CENSUS_UNTIL)
-    if until is None or until < 0:
+    until = CENSUS_UNTIL.read(hourly.checkpoint)
+    if until is None:
         return hourly.scan().collect(), 0
-    since = instant(until) - timedelta(hours=measures.OCCUPANCY_AUDITED_HOURS)
+    since = until - timedelta(hours=measures.OCCUPANCY_AUDITED_HOURS)
     return hourly.scan().collect(), calendar.hour_key(since)
 
 
@@ -237,13 +243,14 @@ def recompute_census(lake: Lake) -> tuple[pl.DataFrame, pl.DataFrame]:
     with newer ones every difference would be a false alarm.
     """
     hourly = lake.open(tables.FACT_BED_CENSUS)
-    until = hourly.checkpoint(CENSUS_UNTIL)
-    consumed = hourly.checkpoint(tables.FACT_PATIENT_FLOW.path)
-    if until is None or until < 0 or consumed is None:
+    until = CENSUS_UNTIL.read(hourly.checkpoint)
+    flow = lake.open(tables.FACT_PATIENT_FLOW)
+    since = consumed(hourly, flow)
+    if until is None or since is None:
         return hourly.scan().collect(), tables.FACT_BED_CENSUS.empty()
-    stays = lake.open(tables.FACT_PATIENT_FLOW).at(consumed)
+    stays = flow.at(since)
     departments = _as_known_to(hourly, lake.open(tables.DIM_DEPARTMENT)).collect()
-    return hourly.scan().collect(), census.bed_hours(census.spans(stays, until=instant(until)), departments)
+    return hourly.scan().collect(), census.bed_hours(census.spans(stays, until=until), departments)
 
 
 def recompute_stays(lake: Lake, part: int) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -253,11 +260,11 @@ def recompute_stays(lake: Lake, part: int) -> tuple[pl.DataFrame, pl.DataFrame]:
     as :func:`recompute_census`.
     """
     flow, silver = lake.open(tables.FACT_PATIENT_FLOW), lake.open(SILVER_EVENTS)
-    consumed = flow.checkpoint(SILVER_EVENTS.path)
-    if consumed is None:
+    since = consumed(flow, silver)
+    if since is None:
         return flow.scan().collect(), tables.FACT_PATIENT_FLOW.empty()
     in_part = c("visit_hash") % AUDIT_PARTS == part % AUDIT_PARTS
-    history = silver.at(consumed).filter(in_part).select(visits.VISIT_COLUMNS).collect()
+    history = silver.at(since).filter(in_part).select(visits.VISIT_COLUMNS).collect()
     patients = _as_known_to(flow, lake.open(tables.DIM_PATIENT))
     known = patients.filter(c("patient_hash").is_in(history["patient_hash"].unique().implode())).collect()
     wards = _as_known_to(flow, lake.open(tables.DIM_DEPARTMENT)).collect()
@@ -267,8 +274,8 @@ def recompute_stays(lake: Lake, part: int) -> tuple[pl.DataFrame, pl.DataFrame]:
 
 def _as_known_to(target: LakeTable, source: LakeTable) -> pl.LazyFrame:
     """``source`` as ``target`` consumed it: while the pipeline stands between the two, it may have moved on."""
-    consumed = target.checkpoint(source.table.path)
-    return source.scan() if consumed is None else source.at(consumed)
+    since = consumed(target, source)
+    return source.scan() if since is None else source.at(since)
 
 
 @dataclass(frozen=True)
@@ -311,7 +318,8 @@ def last_sent(lake: Lake, now: datetime) -> pl.DataFrame:
 
 def silver_is_behind(lake: Lake) -> bool:
     """True when bronze holds more than silver has consumed."""
-    return lake.open(SILVER_EVENTS).checkpoint(BRONZE_EVENTS.path) != lake.open(BRONZE_EVENTS).version
+    bronze = lake.open(BRONZE_EVENTS)
+    return consumed(lake.open(SILVER_EVENTS), bronze) != bronze.version
 
 
 def new_fields(lake: Lake, now: datetime) -> set[str]:

@@ -25,18 +25,21 @@ def load_warehouse(
 ) -> dict[str, StepResult]:
     """Brings ``tables`` of the warehouse to the newest gold versions; results by table path.
 
-    ``as_a_whole`` replaces all their rows, whatever the warehouse says it holds.
+    ``as_a_whole`` replaces all their rows, whatever the warehouse says it holds. So does a gold table that was deleted
+    and created again since the last load: a version of the former table says nothing about it.
     Raises ``WarehouseError`` when the warehouse cannot be reached, and ``WarehouseConflict`` when another loader was
     faster: then a new try finds less to do.
     """
     warehouse.init()
     loaded = warehouse.loaded_versions()
     opened = [lake.open(table) for table in tables]
-    batches = [
-        _batch(gold, loaded.get(gold.table.path), as_a_whole=as_a_whole)
-        for gold in opened
-        if as_a_whole or loaded.get(gold.table.path) != gold.version
-    ]
+    identities = warehouse.loaded_identities()
+    batches = []
+    for gold in opened:
+        since = loaded.get(gold.table.path)
+        is_replaced = identities.get(gold.table.path) not in (None, gold.identity)
+        if as_a_whole or is_replaced or since != gold.version:
+            batches.append(_batch(gold, since, as_a_whole=as_a_whole or is_replaced))
     newest = lake.open(SILVER_EVENTS).newest("enqueued_at")
     written = warehouse.load(batches, newest_event_at=newest, loaded_at=now, run_id=run_id) if batches else {}
     return {
@@ -57,4 +60,4 @@ def _rows_written(written: Written | None) -> RowsWritten:
 
 def _batch(gold: LakeTable, since: int | None, *, as_a_whole: bool) -> Batch:
     changes = gold.changes_or_all(None if as_a_whole else since)
-    return Batch(gold.table, since, gold.version, changes.before, changes.after, changes.is_whole_table)
+    return Batch(gold.table, since, gold.version, changes.before, changes.after, changes.is_whole_table, gold.identity)

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from patient_flow.contracts.tables import LAKE_TABLES, Table
+from patient_flow.pipeline.checkpoints import LEASE, consumed
 from patient_flow.stores.lake.catalog import Lake
 from patient_flow.stores.lake.errors import CommitConflict, LakeError
 from patient_flow.stores.lake.table import LakeTable
 
-LEASE = "maintenance"
 LEASE_SECONDS = int(timedelta(hours=2).total_seconds())
 KEEP_HOURS = {"bronze": 24, "silver": 24, "gold": 2}
 """Hours for which replaced files stay, for readers of older versions. Gold's are replaced every minute."""
@@ -40,12 +40,12 @@ def maintain(lake: Lake, table: Table, loaded: Mapping[str, int | None], *, now:
     """
     opened = lake.open(table)
     seconds = int(now.timestamp())
-    if (opened.checkpoint(LEASE) or 0) > seconds:
+    if (LEASE.read(opened.checkpoint) or 0) > seconds:
         return MaintenanceResult(table, skip_reason="another maintenance is at work")
     until = seconds + LEASE_SECONDS
     try:
         behind = _behind(lake, opened, loaded)
-        opened.record({LEASE: until})
+        opened.record(LEASE.of(until))
         try:
             maintenance = opened.maintenance()
             joined = maintenance.compact()
@@ -68,8 +68,8 @@ def _release_lease(lake: Lake, table: Table, until: int) -> None:
     Through a new handle: with the old one delta-rs refuses every commit after a writer deleted rows.
     """
     opened = lake.open(table)
-    if opened.checkpoint(LEASE) == until:
-        opened.record({LEASE: 0})
+    if LEASE.read(opened.checkpoint) == until:
+        opened.record(LEASE.of(0))
 
 
 def _behind(lake: Lake, opened: LakeTable, loaded: Mapping[str, int | None]) -> str | None:
@@ -81,10 +81,10 @@ def _behind(lake: Lake, opened: LakeTable, loaded: Mapping[str, int | None]) -> 
     path = opened.table.path
     for consumer in LAKE_TABLES[LAKE_TABLES.index(opened.table) + 1 :]:
         try:
-            consumed = lake.open(consumer).checkpoint(path) if lake.exists(consumer) else None
+            reached = consumed(lake.open(consumer), opened) if lake.exists(consumer) else None
         except LakeError:
             return consumer.path  # it does not say what it has read, and its own upkeep says why
-        if consumed is not None and consumed < opened.version:
+        if reached is not None and reached < opened.version:
             return consumer.path
     in_warehouse = loaded.get(path)
     return "the warehouse" if in_warehouse is not None and in_warehouse < opened.version else None

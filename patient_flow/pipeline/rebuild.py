@@ -14,9 +14,10 @@ import polars as pl
 
 from patient_flow.contracts import tables
 from patient_flow.pipeline import graph, silver
-from patient_flow.pipeline.steps import REBUILT_UNTIL, StepContext, StepResult, retry_on_conflict
+from patient_flow.pipeline.checkpoints import REBUILT_UNTIL, version_of
+from patient_flow.pipeline.steps import StepContext, StepResult, retry_on_conflict
 from patient_flow.stores.lake.catalog import Lake
-from patient_flow.stores.lake.log import NO_CHECKPOINT, Checkpoints
+from patient_flow.stores.lake.log import Checkpoints
 from patient_flow.stores.lake.table import LakeTable
 
 
@@ -24,7 +25,7 @@ def rebuild(context: StepContext) -> Iterator[StepResult]:
     """Recomputes silver and gold from bronze, table by table; yields the result of each step."""
     lake = context.lake
     # All resets first, while no consumer reads silver: one that read its changes later would read all of it twice.
-    until = {REBUILT_UNTIL: lake.open(tables.BRONZE_EVENTS).version}
+    until = REBUILT_UNTIL.of(lake.open(tables.BRONZE_EVENTS).version)
     reset(lake, tables.SILVER_EVENTS, {**until, **silver.key_of(context.parser.secret)}, empty=True)
     reset(lake, tables.QUARANTINE, empty=True)
     for step in graph.GOLD:
@@ -34,20 +35,25 @@ def rebuild(context: StepContext) -> Iterator[StepResult]:
 
 
 @retry_on_conflict
-def reset(lake: Lake, table: tables.Table, progress: Checkpoints | None = None, *, empty: bool = False) -> StepResult:
-    """Forgets what ``table`` has consumed, and with ``empty`` its rows too: its next step starts from the beginning.
+def reset(
+    lake: Lake, table: tables.Table, checkpoints: Checkpoints | None = None, *, empty: bool = False
+) -> StepResult:
+    """Resets what ``table`` has consumed, and with ``empty`` deletes its rows: its next step starts from the beginning.
 
-    Rows of gold that share their key go in any case.
+    Rows of gold that share their key are deleted in any case. Further ``checkpoints`` are recorded with the reset.
     """
     opened = lake.open(table)
-    sources = (source.path for source in tables.LAKE_TABLES if opened.checkpoint(source.path) is not None)
-    progress = {**dict.fromkeys(sources, NO_CHECKPOINT), **(progress or {})}
+    recorded: dict[str, int] = {}
+    for source in tables.LAKE_TABLES:
+        if version_of(source).read(opened.checkpoint) is not None:
+            recorded |= version_of(source).of(None)
+    checkpoints = {**recorded, **(checkpoints or {})}
     if empty:
-        opened.overwrite(table.empty(), progress)
+        opened.overwrite(table.empty(), checkpoints)
     elif table.layer == "gold":
-        opened.replace(_duplicate_keys(opened), table.empty(), progress)
-    elif progress:
-        opened.record(progress)
+        opened.replace(_duplicate_keys(opened), table.empty(), checkpoints)
+    elif checkpoints:
+        opened.record(checkpoints)
     return StepResult(table, opened.version)
 
 

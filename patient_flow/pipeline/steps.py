@@ -13,6 +13,7 @@ import polars as pl
 
 from patient_flow.contracts.tables import BRONZE_EVENTS, SILVER_EVENTS, Table
 from patient_flow.monitoring.notices import Notice
+from patient_flow.pipeline.checkpoints import REBUILT_UNTIL, consumed, version_of
 from patient_flow.stores.hub import Hub
 from patient_flow.stores.lake.catalog import Lake
 from patient_flow.stores.lake.changes import RowsWritten
@@ -23,9 +24,6 @@ from patient_flow.transforms.read import ParserConfig
 P = ParamSpec("P")
 
 ATTEMPTS = 5
-
-REBUILT_UNTIL = "rebuilt_until"
-"""Progress of silver, when a rebuild has emptied it: the version of bronze with which it is whole again."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +84,7 @@ def retry_on_conflict(step: Callable[P, StepResult]) -> Callable[P, StepResult]:
 
 def is_up_to_date(target: LakeTable, *sources: LakeTable) -> bool:
     """True when ``target`` has consumed each of ``sources`` up to its pinned version."""
-    return all(target.checkpoint(source.table.path) == source.version for source in sources)
+    return all(consumed(target, source) == source.version for source in sources)
 
 
 def open_complete_silver(lake: Lake) -> LakeTable:
@@ -95,8 +93,8 @@ def open_complete_silver(lake: Lake) -> LakeTable:
     Raises ``CommitConflict`` until a rebuild has filled it completely: results from half of it would replace good rows.
     """
     silver = lake.open(SILVER_EVENTS)
-    until, consumed = silver.checkpoint(REBUILT_UNTIL), silver.checkpoint(BRONZE_EVENTS.path)
-    if until is not None and (consumed is None or consumed < until):
+    until, reached = (key.read(silver.checkpoint) for key in (REBUILT_UNTIL, version_of(BRONZE_EVENTS)))
+    if until is not None and (reached is None or reached < until):
         raise CommitConflict(
             f"{SILVER_EVENTS.path} is being made again and is not complete, so nothing was made of it. "
             "Try again when the rebuild has ended; if it died, the next micro-batch completes it"

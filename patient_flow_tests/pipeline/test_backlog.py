@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from patient_flow.monitoring.notices import EventsExpired, HubRecreated, PartitionAdded
-from patient_flow.pipeline.backlog import COUNT, HUB, HubRefused, plan, source
+from patient_flow.pipeline.backlog import HubRefused, plan
 from patient_flow.stores.hub import HubState, PartitionState
 from patient_flow.stores.lake.log import number_of
 
@@ -29,10 +29,10 @@ def state(*partitions: PartitionState, created_at: datetime = CREATED) -> HubSta
 
 def followed(positions: dict[int, int], created_ms: int = CREATED_MS, count: int | None = None) -> dict[str, int]:
     return {
-        HUB: number_of(NAME),
+        "hub": number_of(NAME),
         NAME: created_ms,
-        source(NAME, created_ms, COUNT): len(positions) if count is None else count,
-        **{source(NAME, created_ms, str(number)): last for number, last in positions.items()},
+        f"{NAME}@{created_ms}/count": len(positions) if count is None else count,
+        **{f"{NAME}@{created_ms}/{number}": last for number, last in positions.items()},
     }
 
 
@@ -124,7 +124,7 @@ def test_whatever_is_noticed_is_noticed_until_the_next_commit_and_no_event_is_le
     for part in backlog.partitions:
         if (last := chance.randint(part.after, part.upto)) > part.after:
             last_read[part.partition_id] = last
-    recorded = {**recorded, **backlog.progress(last_read)}
+    recorded = {**recorded, **backlog.checkpoints(last_read)}
     assert plan(hub, recorded.get, limit).notices == ()
     left = plan(hub, recorded.get, 1000)
     assert ranges(left) == {
@@ -137,7 +137,7 @@ def test_whatever_is_noticed_is_noticed_until_the_next_commit_and_no_event_is_le
 
 
 def _had(recorded: dict[str, int], part: PartitionState) -> int:
-    return recorded.get(source(NAME, CREATED_MS, part.partition_id), -1)
+    return recorded.get(f"{NAME}@{CREATED_MS}/{part.partition_id}", -1)
 
 
 def test_a_partition_that_was_only_empty_so_far_is_not_called_new() -> None:
@@ -147,7 +147,7 @@ def test_a_partition_that_was_only_empty_so_far_is_not_called_new() -> None:
 
 
 def test_another_hub_is_refused_until_it_is_adopted() -> None:
-    other = {**followed({0: 9}), HUB: number_of("hub/other/patient-flow")}
+    other = {**followed({0: 9}), "hub": number_of("hub/other/patient-flow")}
     with pytest.raises(HubRefused, match="adopt_hub: true"):
         plan(state(partition(0, 9)), other.get, 100)
     assert plan(state(partition(0, 12)), other.get, 100, adopt=True).events == 3
@@ -158,6 +158,6 @@ def test_a_hub_that_lost_acknowledged_events_is_refused() -> None:
         plan(state(partition(0, 5)), followed({0: 9}).get, 100)
 
 
-def test_progress_names_the_hub_its_incarnation_and_each_partition() -> None:
+def test_checkpoints_name_the_hub_its_incarnation_and_each_partition() -> None:
     backlog = plan(state(partition(0, 9)), {}.get, 100)
-    assert backlog.progress({"0": 9}) == followed({0: 9})
+    assert backlog.checkpoints({"0": 9}) == followed({0: 9})

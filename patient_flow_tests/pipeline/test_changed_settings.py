@@ -10,6 +10,7 @@ import pytest
 
 from patient_flow.contracts.tables import DATA_QUALITY_DAY, DIM_TIME, KPI_DEPARTMENT_DAY, SILVER_EVENTS
 from patient_flow.pipeline import silver
+from patient_flow.pipeline.checkpoints import PSEUDONYM_KEY
 from patient_flow.pipeline.graph import run_gold
 from patient_flow.pipeline.rebuild import rebuild
 from patient_flow.stores.lake.catalog import Lake
@@ -102,6 +103,6 @@ def test_a_rebuild_takes_over_another_key_and_the_former_one_is_refused_from_the
 
 def test_a_lake_that_records_no_key_yet_takes_the_one_there_is(lake: Lake, departments: pl.DataFrame) -> None:
     run_micro_batches(lake, [visits(1)], departments)
-    lake.open(SILVER_EVENTS).append(SILVER_EVENTS.empty(), {silver.PSEUDONYMS: -1})
+    lake.open(SILVER_EVENTS).append(SILVER_EVENTS.empty(), PSEUDONYM_KEY.of(None))
     run_micro_batches(lake, [visits(2)], departments)
-    assert lake.open(SILVER_EVENTS).checkpoint(silver.PSEUDONYMS) == silver.key_of(SECRET)[silver.PSEUDONYMS]
+    assert PSEUDONYM_KEY.of(PSEUDONYM_KEY.read(lake.open(SILVER_EVENTS).checkpoint)) == silver.key_of(SECRET)

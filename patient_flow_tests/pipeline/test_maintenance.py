@@ -12,7 +12,8 @@ from deltalake import DeltaTable
 
 from patient_flow.contracts.tables import DIM_PATIENT, FACT_PATIENT_FLOW, LAKE_TABLES, QUARANTINE, SILVER_EVENTS
 from patient_flow.pipeline import silver
-from patient_flow.pipeline.maintenance import LEASE, maintain
+from patient_flow.pipeline.checkpoints import LEASE
+from patient_flow.pipeline.maintenance import maintain
 from patient_flow.stores.lake.catalog import Lake
 from patient_flow.stores.lake.errors import LakeError
 from patient_flow.stores.lake.maintenance import TableMaintenance
@@ -133,7 +134,7 @@ def test_a_quarantine_that_was_replayed_once_is_still_vacuumed(lake: Lake, depar
 
 
 def test_two_maintenances_never_run_side_by_side(lake: Lake, many_commits: LakeTable) -> None:
-    many_commits.record({LEASE: int((NOW + timedelta(hours=1)).timestamp())})
+    many_commits.record(LEASE.of(int((NOW + timedelta(hours=1)).timestamp())))
     assert maintain(lake, DIM_PATIENT, {}, now=NOW).skip_reason == "another maintenance is at work"
     assert maintain(lake, DIM_PATIENT, {}, now=NOW + timedelta(hours=2)).skip_reason is None  # that one must have died
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 import polars as pl
 
 from patient_flow.contracts import tables
-from patient_flow.pipeline.aggregates import CENSUS_UNTIL
+from patient_flow.pipeline.checkpoints import CENSUS_UNTIL
 from patient_flow.stores.lake.catalog import Lake
 from patient_flow.transforms import calendar, census, dimensions, facts, kpis, quality, visits
 from patient_flow_tests import oracle
@@ -120,10 +120,9 @@ def assert_quality(lake: Lake, verdict: oracle.Verdict) -> None:
 
 def assert_census_is_up_to_the_newest_event(lake: Lake, verdict: oracle.Verdict) -> None:
     """The census knows up to which hour it has counted."""
-    until = lake.open(tables.FACT_BED_CENSUS).checkpoint(CENSUS_UNTIL)
+    until = CENSUS_UNTIL.read(lake.open(tables.FACT_BED_CENSUS).checkpoint)
     newest = max((event.time for event in verdict.accepted), default=None)
-    epoch = datetime(1970, 1, 1, tzinfo=UTC)
-    assert until == (None if newest is None else (newest - epoch) // timedelta(microseconds=1))
+    assert until == newest
 
 
 @dataclass

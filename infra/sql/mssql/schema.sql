@@ -145,6 +145,7 @@ GO
 CREATE TABLE [LoadLog] (
     table_name NVARCHAR(128) NOT NULL,
     gold_version BIGINT NULL,
+    gold_table_id BIGINT NULL,
     loaded_at DATETIME2(6) NULL,
     newest_event_at DATETIME2(6) NULL,
     lag_seconds FLOAT(53) NULL,

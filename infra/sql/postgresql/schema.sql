@@ -127,6 +127,7 @@ CREATE TABLE "DataQualityDay" (
 CREATE TABLE "LoadLog" (
     table_name VARCHAR(64) NOT NULL,
     gold_version BIGINT,
+    gold_table_id BIGINT,
     loaded_at TIMESTAMP(6) WITHOUT TIME ZONE,
     newest_event_at TIMESTAMP(6) WITHOUT TIME ZONE,
     lag_seconds FLOAT(53),

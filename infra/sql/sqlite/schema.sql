@@ -130,6 +130,7 @@ CREATE TABLE "DataQualityDay" (
 CREATE TABLE "LoadLog" (
     table_name VARCHAR(64) NOT NULL,
     gold_version BIGINT,
+    gold_table_id BIGINT,
     loaded_at DATETIME,
     newest_event_at DATETIME,
     lag_seconds FLOAT,

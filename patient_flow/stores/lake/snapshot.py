@@ -21,7 +21,7 @@ from patient_flow.stores.lake.changes import (
     stops,
 )
 from patient_flow.stores.lake.errors import STORE_ERRORS, ChangeFeedExpired, history_error, wrap_errors
-from patient_flow.stores.lake.log import NO_CHECKPOINT, data_files
+from patient_flow.stores.lake.log import NO_CHECKPOINT, data_files, number_of
 from patient_flow.stores.lake.spans import spans_of, within_spans
 
 READ_ROWS = 5_000
@@ -46,6 +46,11 @@ class Snapshot:
     def version(self) -> int:
         """The pinned version."""
         return self._handle.version()
+
+    @property
+    def identity(self) -> int:
+        """Number of the table's Delta id: a table that was deleted and created again has another one."""
+        return number_of(str(self._handle.metadata().id))
 
     def checkpoint(self, source: str) -> int | None:
         """Version of ``source`` up to which this table has consumed it; None if it never did, or was reset."""

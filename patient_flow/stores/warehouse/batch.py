@@ -19,6 +19,7 @@ class Batch:
     ``since`` is the version that the warehouse must hold now (None: nothing yet), ``version`` the one it holds
     afterwards. ``removed`` has at least the key columns of rows that changed or went; ``rows`` are changed and added
     rows in gold's schema. With ``is_whole_table`` they are all rows there are, and replace everything.
+    ``identity`` tells the gold table from another one that was at its place before; None leaves what is recorded.
     """
 
     table: Table
@@ -27,6 +28,7 @@ class Batch:
     removed: pl.DataFrame
     rows: pl.DataFrame
     is_whole_table: bool = False
+    identity: int | None = None
 
 
 @dataclass(frozen=True)

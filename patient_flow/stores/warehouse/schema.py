@@ -131,6 +131,7 @@ LOAD_LOG = sa.Table(
     METADATA,
     sa.Column("table_name", _text(MAX_ID_LENGTH), primary_key=True, comment="Warehouse table"),
     sa.Column("gold_version", sa.BigInteger(), comment="Delta version of the gold table; null = nothing loaded"),
+    sa.Column("gold_table_id", sa.BigInteger(), comment="Identity of the gold table; null = recorded by no load yet"),
     sa.Column("loaded_at", _INSTANT, comment="When it was loaded"),
     sa.Column("newest_event_at", _INSTANT, comment="When the hub accepted the newest event that is loaded"),
     sa.Column("lag_seconds", sa.Float(53), comment="newest_event_at to loaded_at"),

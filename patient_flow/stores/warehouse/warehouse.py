@@ -144,11 +144,12 @@ class Warehouse:
     def _advance(self, connection: sa.Connection, batch: Batch) -> None:
         """Compare-and-set of the loaded version."""
         version = LOAD_LOG.c.gold_version
+        identity = {} if batch.identity is None else {"gold_table_id": batch.identity}
         moved = connection.execute(
             sa.update(LOAD_LOG)
             .where(LOAD_LOG.c.table_name == batch.table.warehouse_name)
             .where(version.is_(None) if batch.since is None else version == batch.since)
-            .values(gold_version=batch.version)
+            .values(gold_version=batch.version, **identity)
         )
         if moved.rowcount == 0:
             raise _conflict(batch)
@@ -193,6 +194,17 @@ class Warehouse:
                 f"LoadLog has no line for {', '.join(missing)}: run `patient-flow warehouse init`"
             )
         return {path: versions[table.name] for path, table in TABLES.items()}
+
+    def loaded_identities(self) -> dict[str, int | None]:
+        """Gold table path → identity of the gold table that was loaded; None where no load has recorded one.
+
+        Raises :class:`WarehouseError` when the warehouse lacks a column.
+        """
+        self._refuse_incomplete()
+        with self._reading() as connection:
+            found = connection.execute(sa.select(LOAD_LOG.c.table_name, LOAD_LOG.c.gold_table_id))
+            identities = {str(name): identity for name, identity in found}
+        return {path: identities.get(table.name) for path, table in TABLES.items()}
 
     def row_counts(self) -> dict[str, int]:
         """Gold table path → rows in the warehouse."""

@@ -124,6 +124,7 @@ def test_the_log_tells_version_time_lag_rows_and_run(warehouse: Warehouse) -> No
     assert lines["FactBedCensus"] == {
         "table_name": "FactBedCensus",
         "gold_version": 4,
+        "gold_table_id": None,
         "loaded_at": NOW,
         "newest_event_at": NOW - timedelta(seconds=30),
         "lag_seconds": 30.0,

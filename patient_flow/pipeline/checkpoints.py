@@ -1,0 +1,155 @@
+"""What tables remember of their sources: every key, its owner and its encoding. No other module knows a key's name.
+
+Delta keeps one number per name with a table (an application transaction) and records it in the commit that writes the
+rows. ``NO_CHECKPOINT`` stands for "nothing recorded", since a recorded number can be overwritten but not removed.
+
+Beside each consumed version lies the identity of the table it was read from. A table that was deleted and created again
+has another one, so its consumers read all of it instead of the changes since a version that only happens to exist.
+Consumers that recorded no identity yet accept the table they find, and record it with their next commit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from patient_flow.contracts.tables import Table
+from patient_flow.stores.lake.log import NO_CHECKPOINT, number_of
+from patient_flow.stores.lake.table import LakeTable
+
+Reader = Callable[[str], int | None]
+"""``LakeTable.checkpoint``: the number under a name; None where nothing is recorded."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class NumberKey:
+    """A number under ``name``."""
+
+    name: str
+
+    def read(self, checkpoint: Reader) -> int | None:
+        """The recorded number."""
+        return checkpoint(self.name)
+
+    def of(self, value: int | None) -> dict[str, int]:
+        """What to commit; None resets."""
+        return {self.name: NO_CHECKPOINT if value is None else value}
+
+
+@dataclass(frozen=True)
+class InstantKey:
+    """An instant under ``name``, in microseconds since 1970."""
+
+    name: str
+
+    def read(self, checkpoint: Reader) -> datetime | None:
+        """The recorded instant."""
+        number = checkpoint(self.name)
+        return None if number is None else _EPOCH + timedelta(microseconds=number)
+
+    def of(self, value: datetime | None) -> dict[str, int]:
+        """What to commit; None resets."""
+        if value is None:
+            return {self.name: NO_CHECKPOINT}
+        return {self.name: round((value - _EPOCH) / timedelta(microseconds=1))}
+
+
+@dataclass(frozen=True)
+class DigestKey:
+    """The 63-bit hash of a text under ``name``."""
+
+    name: str
+
+    def is_recorded(self, checkpoint: Reader) -> bool:
+        """True when there is one."""
+        return checkpoint(self.name) is not None
+
+    def matches(self, checkpoint: Reader, text: str) -> bool:
+        """True when that of ``text`` is recorded."""
+        return checkpoint(self.name) == number_of(text)
+
+    def of(self, text: str) -> dict[str, int]:
+        """What to commit."""
+        return {self.name: number_of(text)}
+
+
+# --- bronze: positions in the hub --------------------------------------------------------------------------------
+
+FOLLOWED_HUB = DigestKey("hub")
+"""Bronze: the hub that it is filled from (``backlog.identity``)."""
+
+
+def incarnation(hub: str) -> NumberKey:
+    """Bronze: creation time of ``hub`` in milliseconds since 1970."""
+    return NumberKey(hub)
+
+
+def partition_count(hub: str, created_at_ms: int) -> NumberKey:
+    """Bronze: partitions of an incarnation. They are numbered from 0, and never taken away."""
+    return NumberKey(f"{hub}@{created_at_ms}/count")
+
+
+def position(hub: str, created_at_ms: int, partition_id: str) -> NumberKey:
+    """Bronze: sequence number of the last event that was read of a partition."""
+    return NumberKey(f"{hub}@{created_at_ms}/{partition_id}")
+
+
+def lost_events(created_at_ms: int, partition_id: str) -> NumberKey:
+    """Bronze: events of a partition that retention dropped between those that were read."""
+    return NumberKey(f"lost@{created_at_ms}/{partition_id}")
+
+
+# --- the other tables --------------------------------------------------------------------------------------------
+
+PSEUDONYM_KEY = NumberKey("pseudonyms")
+"""Silver: which key its pseudonyms were made with (``silver.key_of``)."""
+REBUILT_UNTIL = NumberKey("rebuilt_until")
+"""Silver, once a rebuild has emptied it: the version of bronze with which it is complete again."""
+TIME_ZONE = DigestKey("zone")
+"""Gold tables with local dates: the time zone they were made for."""
+CENSUS_UNTIL = InstantKey("until")
+"""FactBedCensus: the newest event, up to which it counts."""
+FIRST_HOUR, LAST_HOUR = InstantKey("first"), InstantKey("last")
+"""KpiDepartmentDay: bounds of the census from which it was made: staffed beds count between them."""
+PART = NumberKey("part")
+"""A table that is recomputed part by part: the last one. A second writer is refused, as with any source."""
+LEASE = NumberKey("maintenance")
+"""Every table: until when its maintenance holds it (seconds since 1970)."""
+
+
+# --- consumed tables ---------------------------------------------------------------------------------------------
+
+
+def version_of(source: Table) -> NumberKey:
+    """Consumers of ``source``: the version up to which they have consumed it."""
+    return NumberKey(source.path)
+
+
+def identity_of(source: Table) -> NumberKey:
+    """Consumers of ``source``: the identity of the table that they consumed."""
+    return NumberKey(f"{source.path}#identity")
+
+
+def is_replaced(target: LakeTable, source: LakeTable) -> bool:
+    """True when ``target`` consumed a table that was replaced by ``source`` since."""
+    return identity_of(source.table).read(target.checkpoint) not in (None, source.identity)
+
+
+def consumed(target: LakeTable, source: LakeTable) -> int | None:
+    """Version up to which ``target`` has consumed ``source``; None if it never did, or consumed another table there."""
+    return None if is_replaced(target, source) else version_of(source.table).read(target.checkpoint)
+
+
+def consumption(*sources: LakeTable) -> dict[str, int]:
+    """What to commit when everything in ``sources`` was consumed, at the versions at which they were opened."""
+    return {key: number for source in sources for key, number in consumption_until(source, source.version).items()}
+
+
+def consumption_until(source: LakeTable, version: int | None) -> dict[str, int]:
+    """What to commit when ``source`` was consumed up to ``version``; None: not at all yet."""
+    if version is None:
+        return version_of(source.table).of(None)
+    return {**version_of(source.table).of(version), **identity_of(source.table).of(source.identity)}
