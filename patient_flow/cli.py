@@ -112,7 +112,7 @@ def dashboard(host: str, port: int) -> None:
         host,
         port,
         on_ready=lambda address: click.echo(f"ready: {address}"),
-        options=Options(sign_in, freshness),
+        options=Options(sign_in, freshness, settings.dashboard_hosts),
     )
 
 

@@ -29,6 +29,7 @@ LOCAL_HUB_PORT = 5672
 LOCAL_PSEUDONYM_KEY = "patient-flow-local-demo-key"
 LAYERS = ("bronze", "silver", "gold")
 SMTP_SECURITY = ("starttls", "tls", "none")
+LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "::1", "[::1]")
 WAREHOUSE_KINDS = ("synapse", "mssql", "fabric", "postgresql", "sqlite")
 
 
@@ -184,6 +185,7 @@ class Settings(_Section):
     dashboard_hospitals_header: str = ""
     dashboard_departments_header: str = ""
     dashboard_trusted_proxies: Texts = ("127.0.0.1", "::1")
+    dashboard_hosts: Texts = LOOPBACK_HOSTS
     dashboard_amber_minutes: WholeNumber = 15
     dashboard_red_minutes: WholeNumber = 60
     keep_runs_days: WholeNumber = 3

@@ -264,6 +264,9 @@ param dashboardDepartmentsHeader string = ''
 @description('Addresses that these headers are believed from (PATIENT_FLOW_DASHBOARD_TRUSTED_PROXIES).')
 param dashboardTrustedProxies string = '127.0.0.1,::1'
 
+@description('Host names that people open the dashboard by, besides that of its Container App (PATIENT_FLOW_DASHBOARD_HOSTS).')
+param dashboardHosts array = []
+
 @description('Minutes after which the newest event makes the dashboard amber (PATIENT_FLOW_DASHBOARD_AMBER_MINUTES).')
 param dashboardAmberMinutes int = 15
 
@@ -755,6 +758,7 @@ module apps 'modules/apps.bicep' = if (appsReady) {
     pipelineSettings: pipelineSettings
     warehouseSettings: warehouseSettings
     dashboardSettings: dashboardSettings
+    dashboardHosts: dashboardHosts
     postgresHost: postgres.outputs.host
     postgresDatabase: postgres.outputs.databaseName
     logAccount: lake.outputs.name

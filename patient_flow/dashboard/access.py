@@ -2,13 +2,17 @@
 
 Without a configured user header nobody signs in and everybody sees everything: right on one machine, or behind a proxy
 that lets only the right people through. With one, a request counts only when it comes from a trusted proxy and carries
-it. Limits fail closed: a configured header that is missing or empty gives nothing, ``*`` gives all.
+it exactly once. A limit is a JSON list of names, or names separated by commas, each URL-encoded; both in UTF-8. Limits
+fail closed: a configured header that is missing or empty gives nothing; only ``*`` alone gives all.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
 from dataclasses import dataclass
+from urllib.parse import unquote
+
+from starlette.datastructures import Headers
 
 from patient_flow.errors import DataError
 
@@ -47,20 +51,51 @@ class SignIn:
                 "limits by hospital or department need a user header: set PATIENT_FLOW_DASHBOARD_USER_HEADER"
             )
 
-    def viewer(self, headers: Mapping[str, str], peer: str) -> Viewer:
-        """The viewer that ``headers`` (case-insensitive) name. Raises :class:`Refused`."""
+    def viewer(self, headers: Headers, peer: str) -> Viewer:
+        """The viewer that ``headers`` name. Raises :class:`Refused`."""
         if not self.user_header:
             return Viewer()
         if peer not in self.trusted_proxies:
             raise Refused(403, "the request does not come from a trusted proxy")
-        name = headers.get(self.user_header, "").strip()
+        name = _value(headers, self.user_header)
         if not name:
             raise Refused(401, "nobody is signed in")
         return Viewer(name, _limit(headers, self.hospitals_header), _limit(headers, self.departments_header))
 
 
-def _limit(headers: Mapping[str, str], header: str) -> frozenset[str] | None:
+def _value(headers: Headers, header: str) -> str:
+    """The header's text, empty where it is absent. Sent twice it is refused: one of the two is not the proxy's."""
+    values = headers.getlist(header)
+    if len(values) > 1:
+        raise Refused(
+            403, f"the header {header} was sent {len(values)} times; the proxy must replace what a client sends"
+        )
+    raw = values[0].encode("latin-1") if values else b""
+    try:
+        return raw.decode().strip()
+    except UnicodeDecodeError:
+        return raw.decode("latin-1").strip()
+
+
+def _limit(headers: Headers, header: str) -> frozenset[str] | None:
     if not header:
         return None
-    allowed = frozenset(filter(None, (part.strip() for part in headers.get(header, "").split(","))))
-    return None if EVERYTHING in allowed else allowed
+    text = _value(headers, header)
+    if text == EVERYTHING:
+        return None
+    return frozenset(filter(None, (name.strip() for name in _names(text, header))))
+
+
+def _names(text: str, header: str) -> list[str]:
+    if text.startswith("["):
+        try:
+            names = json.loads(text)
+        except ValueError:
+            names = None
+        if isinstance(names, list) and all(isinstance(name, str | int) for name in names):
+            return [str(name) for name in names]
+        raise Refused(403, f"the header {header} is not a JSON list of names")
+    if "," in text and " " in text:
+        # "Ear, Nose and Throat" is one department; cut at the comma, it would open another one.
+        raise Refused(403, f"the header {header} must be a JSON list, or URL-encoded names separated by commas")
+    return [unquote(name) for name in text.split(",")]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -22,11 +20,11 @@ from patient_flow.dashboard.panels.context import PanelContext
 from patient_flow.dashboard.parts import Panel, Value
 from patient_flow.dashboard.selection import AGE_BANDS, Selection
 from patient_flow.dashboard.snapshot import PERIODS, Answer, Load, Readmissions
+from patient_flow.dashboard.spreadsheet import to_csv, visible
 from patient_flow.dashboard.texts import Words
 
 CSV_COLUMNS = ("panel", "row", "measure", "value")
 SILENT_SHOWN = 6
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 _TEMPLATES = jinja2.Environment(
     loader=jinja2.PackageLoader("patient_flow.dashboard"),
@@ -34,6 +32,7 @@ _TEMPLATES = jinja2.Environment(
     trim_blocks=True,
     lstrip_blocks=True,
     undefined=jinja2.StrictUndefined,
+    finalize=lambda value: visible(value) if isinstance(value, str) else value,
 )
 
 
@@ -151,17 +150,12 @@ class Page:
     def csv(self, panel_id: str) -> str:
         """The tables as CSV: one panel's as it stands, else all of them with a row per value."""
         made = [key_figures(self._panels), *panels(self._panels)] if self._panels else []
-        written = io.StringIO()
-        writer = csv.writer(written)
         chosen = next((panel for panel in made if panel.id == panel_id), None)
         if chosen:
-            writer.writerow([column.key for column in chosen.table.columns])
-            writer.writerows([_cell(value) for value in row] for row in chosen.table.rows)
+            rows: list[Sequence[Value]] = [[column.key for column in chosen.table.columns], *chosen.table.rows]
         else:
-            writer.writerow(CSV_COLUMNS)
-            for panel in made:
-                writer.writerows(_long(panel))
-        return written.getvalue()
+            rows = [CSV_COLUMNS, *(row for panel in made for row in _long(panel))]
+        return to_csv(rows)
 
     def _content(self) -> dict[str, object]:
         badge = self._badge()
@@ -287,21 +281,12 @@ def refusal(status: int, language: str) -> str:
     )
 
 
-def _long(panel: Panel) -> list[list[str]]:
+def _long(panel: Panel) -> list[list[Value]]:
     """A row per number: the texts and dates of its row name it."""
-    rows = []
+    rows: list[list[Value]] = []
     for record in panel.table.records():
         names = [value for value in record.values() if isinstance(value, (str, date))]
-        name = " / ".join(str(_cell(value)) for value in names)
+        name = " / ".join(str(value) for value in names)
         numbers = {key: value for key, value in record.items() if isinstance(value, (int, float)) or value is None}
-        rows += [[panel.id, name, key, str(_cell(value))] for key, value in numbers.items()]
+        rows += [[panel.id, name, key, value] for key, value in numbers.items()]
     return rows
-
-
-def _cell(value: Value) -> Value:
-    """A value as programs read it. Texts come from events: none may start a formula in a spreadsheet."""
-    if value is None:
-        return ""
-    if isinstance(value, date):
-        return value.isoformat()
-    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value

@@ -9,11 +9,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
+import logging
 import signal
 import socket
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -24,11 +25,13 @@ from starlette.applications import Starlette
 from starlette.datastructures import MutableHeaders
 from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request as HTTPRequest
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from patient_flow.dashboard.access import Refused, SignIn, Viewer
 from patient_flow.dashboard.figures import Figures
@@ -37,6 +40,7 @@ from patient_flow.dashboard.pages import Freshness, Page, Request, refusal
 from patient_flow.dashboard.snapshot import Answer, Readmissions, Returns, Snapshots
 from patient_flow.errors import OperatorError
 from patient_flow.services import Services
+from patient_flow.settings import LOOPBACK_HOSTS
 from patient_flow.stores.warehouse.errors import WarehouseError
 from patient_flow.stores.warehouse.warehouse import Warehouse
 
@@ -55,7 +59,15 @@ PARTING_SECONDS = 2.0
 """For what is being read when the server ends: a connection in use cannot be closed."""
 PAGES_AT_ONCE = 8
 """Pages are made by processors, not by waiting: more at once would only take more memory."""
+MAX_WAITING_PAGES = 32
+"""Requests for figures beyond these are answered with 503 and a time to try again, instead of queueing for minutes."""
+REQUEST_HEAD_SECONDS = 10.0
+"""A connection that has not sent a whole request head after this time is closed."""
 REFRESH_HEADER = "X-Refresh-Seconds"
+
+
+_ANY_ADDRESS = ("", "0.0.0.0", "::")  # noqa: S104  (compared with, not bound to)
+_LOG = logging.getLogger("uvicorn.error")
 
 
 class DashboardError(OperatorError):
@@ -68,6 +80,8 @@ class Options:
 
     sign_in: SignIn = field(default_factory=SignIn)
     freshness: Freshness = field(default_factory=Freshness)
+    hosts: tuple[str, ...] = LOOPBACK_HOSTS
+    """Host names that the dashboard answers to (``*.example.org`` for a domain)."""
 
 
 class Dashboard:
@@ -96,7 +110,12 @@ class Dashboard:
                 Route("/health", self._health),
                 Mount("/static", StaticFiles(directory=STATIC)),
             ],
-            middleware=[Middleware(_Headers), Middleware(GZipMiddleware, minimum_size=1000)],
+            middleware=[
+                Middleware(_Headers),
+                Middleware(_KnownHosts, allowed_hosts=[*self._options.hosts], www_redirect=False),
+                Middleware(_BoundedQueue),
+                Middleware(GZipMiddleware, minimum_size=1000),
+            ],
             exception_handlers={Refused: _refused},
             lifespan=self._lifespan,
         )
@@ -187,6 +206,9 @@ def serve(
     except OSError as error:
         raise DashboardError(f"{host}:{port} cannot be served ({error.strerror}): give another --port") from error
     shown = f"[{host}]" if ":" in host else host
+    options = options or Options()
+    if host not in _ANY_ADDRESS:
+        options = replace(options, hosts=(*options.hosts, host, shown))
     address = f"http://{shown}:{listener.getsockname()[1]}/"
     dashboard = Dashboard(services.warehouse, ZoneInfo(services.settings.timezone), options)
     config = uvicorn.Config(
@@ -194,6 +216,7 @@ def serve(
         log_level="warning",
         access_log=False,
         ws="none",
+        http=_TimedProtocol,
         timeout_graceful_shutdown=5,
         # The sign-in trusts the machine at the other end of the connection, not the one that a header names.
         proxy_headers=False,
@@ -227,6 +250,77 @@ class _Server(uvicorn.Server):
         yield
 
 
+class _TimedProtocol(H11Protocol):
+    """HTTP/1.1 that closes a connection whose request head does not arrive in time; uvicorn waits without limit."""
+
+    _head_timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Starts the clock."""
+        super().connection_made(transport)
+        self._head_timer = self.loop.call_later(REQUEST_HEAD_SECONDS, self._close_if_no_request)
+
+    def data_received(self, data: bytes) -> None:
+        """Starts the clock again for the first bytes of a further request."""
+        is_between_requests = self.cycle is not None and self.cycle.response_complete
+        super().data_received(data)
+        if is_between_requests and self.cycle.response_complete and not self.transport.is_closing():
+            self._stop_clock()
+            self._head_timer = self.loop.call_later(REQUEST_HEAD_SECONDS, self._close_if_no_request)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Stops the clock."""
+        self._stop_clock()
+        super().connection_lost(exc)
+
+    def _close_if_no_request(self) -> None:
+        if (self.cycle is None or self.cycle.response_complete) and not self.transport.is_closing():
+            self.transport.close()
+
+    def _stop_clock(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+
+
+class _KnownHosts(TrustedHostMiddleware):
+    """Answers requests for known host names only: a foreign name that points here (DNS rebinding) gets nothing.
+
+    The health probe of a container platform asks by address, and learns nothing but the age of the data.
+    """
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Passes the request on, or refuses it with 400."""
+        if scope.get("path") == "/health":
+            await self.app(scope, receive, send)
+        else:
+            await super().__call__(scope, receive, send)
+
+
+class _BoundedQueue:
+    """Limits the requests for figures that wait for a thread."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+        self._waiting = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Passes the request on, or answers 503 with ``Retry-After`` when too many wait."""
+        if scope["type"] != "http" or scope["path"] not in _FIGURES:
+            await self._app(scope, receive, send)
+        elif self._waiting >= MAX_WAITING_PAGES:
+            busy = Response("busy: try again in a moment", 503, headers={"Retry-After": str(PENDING_SECONDS)})
+            await busy(scope, receive, send)
+        else:
+            self._waiting += 1
+            try:
+                await self._app(scope, receive, send)
+            finally:
+                self._waiting -= 1
+
+
+_FIGURES = ("/", "/figures", "/export.csv")
+
+
 class _Headers:
     """Adds the headers that every answer has."""
 
@@ -250,6 +344,7 @@ _PRIVATE = {"Cache-Control": "private, no-cache", "Vary": "Accept-Language, Cook
 
 def _refused(http: HTTPRequest, error: Exception) -> Response:
     status = error.status if isinstance(error, Refused) else 403
+    _LOG.warning("refused: %s", error)
     language = preferred_language(http.headers.get("Accept-Language", ""))
     return HTMLResponse(refusal(status, language), status, headers=_PRIVATE)
 

@@ -73,7 +73,8 @@ def signed_client(group: Hospital) -> Iterator[TestClient]:
 
 def client_of(warehouse: Warehouse, clock: Clock, options: Options | None = None) -> TestClient:
     """A client of a dashboard on ``warehouse``."""
-    return TestClient(Dashboard(warehouse, ZoneInfo(ZONE), options, clock).application())
+    application = Dashboard(warehouse, ZoneInfo(ZONE), options, clock).application()
+    return TestClient(application, base_url="http://localhost")
 
 
 def settled(snapshots: Snapshots, days: int) -> Snapshot:

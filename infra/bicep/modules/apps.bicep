@@ -43,6 +43,9 @@ param warehouseSettings array
 @description('PATIENT_FLOW_* settings of the dashboard.')
 param dashboardSettings array
 
+@description('Host names that people open the dashboard by, besides that of its app.')
+param dashboardHosts array
+
 @description('Host of Dagster\'s PostgreSQL.')
 param postgresHost string
 
@@ -429,7 +432,14 @@ module dashboard 'app.bicep' = {
       'dashboard'
     ]
     secrets: signInSecrets.dashboard
-    environment: dashboardSettings
+    environment: concat(dashboardSettings, [
+      {
+        name: 'PATIENT_FLOW_DASHBOARD_HOSTS'
+        value: join(concat([
+          'dashboard.${environment.properties.defaultDomain}'
+        ], dashboardHosts), ',')
+      }
+    ])
     cpu: '0.5'
     memory: '1Gi'
     ingress: {
