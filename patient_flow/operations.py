@@ -39,9 +39,9 @@ def step_context(services: Services, *, run_id: str, now: datetime) -> StepConte
 
 
 def rebuild(services: Services, remote: str | None = None) -> Iterator[str]:
-    """Makes silver and gold again from bronze and loads what differs into the warehouse.
+    """Recomputes silver and gold from bronze and loads what differs into the warehouse.
 
-    A table of the warehouse that still is not what gold is (somebody changed its rows) is loaded anew as a whole.
+    A table of the warehouse that still is not what gold is (somebody changed its rows) is loaded again as a whole.
     With ``remote`` (``sc://HOST:PORT``) the cluster there does the work per row and per key.
     """
     context = step_context(services, run_id=_run_id("rebuild"), now=datetime.now(UTC))
@@ -99,7 +99,7 @@ class Backfill:
             return
         if self.what == "reload":
             different = sorted({difference.table for difference in verify_warehouse(services)})
-            yield f"would be loaded anew: {', '.join(different)}" if different else AGREEMENT
+            yield f"would be reloaded: {', '.join(different)}" if different else AGREEMENT
             return
         if not lake.exists(tables.QUARANTINE):
             yield "the quarantine is empty"
@@ -122,7 +122,7 @@ class Backfill:
 
 def migrate_lake(services: Services) -> Iterator[str]:
     """Rewrites the tables of the lake whose columns have other types than this version declares."""
-    done = [said for table in tables.LAKE_TABLES if (said := services.lake.migrate(table)) is not None]
+    done = [line for table in tables.LAKE_TABLES if (line := services.lake.migrate(table)) is not None]
     yield from done or ["every table of the lake fits this version"]
 
 
@@ -152,11 +152,11 @@ def _differences(services: Services, table: tables.Table) -> list[reconciliation
 
 
 def reload_warehouse(services: Services) -> Iterator[str]:
-    """Loads the tables of the warehouse that differ from gold anew, each as a whole, all in one transaction."""
+    """Reloads the tables of the warehouse that differ from gold, each as a whole, all in one transaction."""
     different = {difference.table for difference in verify_warehouse(services)}
-    anew = [table for table in tables.WAREHOUSE_TABLES if table.path in different]
-    if anew:
-        yield from _load(services, _run_id("reload"), anew, as_a_whole=True)
+    to_reload = [table for table in tables.WAREHOUSE_TABLES if table.path in different]
+    if to_reload:
+        yield from _load(services, _run_id("reload"), to_reload, as_a_whole=True)
     else:
         yield AGREEMENT
 

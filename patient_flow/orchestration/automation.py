@@ -138,7 +138,7 @@ def catch_up(context: dg.RunStatusSensorContext, patient_flow: PatientFlow) -> d
     tags = context.dagster_run.tags
     is_limited = int(tags.get("backlog", 0)) > int(tags.get("events", 0))
     if not is_limited and not _has_deferred_events(context.instance, context.dagster_run.run_id):
-        return dg.SkipReason("nothing was left behind")
+        return dg.SkipReason("no remaining backlog")
     return _ask(context.instance, patient_flow)
 
 

@@ -100,7 +100,7 @@ def _touched_visits(
     versions = changes_of(target, patients, ("patient_hash", "gender", "valid_from"))
     if named.is_whole_table or versions.is_whole_table:
         return None
-    touched = [named.both.select(_TOUCHED_COLUMNS), _visits_under(target, silver, versions)]
+    touched = [named.both.select(_TOUCHED_COLUMNS), _visits_of_changed_versions(target, silver, versions)]
     if not changes_of(target, departments, ("is_inferred",)).after.is_empty():
         # Stays that found no department because this step was faster than the dimension's.
         unknown = (c("department_key") == UNKNOWN_KEY) | (
@@ -111,37 +111,45 @@ def _touched_visits(
     return pl.concat(touched)
 
 
-def _visits_under(target: LakeTable, silver: LakeTable, versions: Changes) -> pl.DataFrame:
-    """Visits whose stays may fall under other ``versions`` of their patient than before (see :func:`_touched_visits`).
+def _visits_of_changed_versions(target: LakeTable, silver: LakeTable, versions: Changes) -> pl.DataFrame:
+    """Visits whose stays may refer to other patient ``versions`` than before (see :func:`_touched_visits`).
 
-    A stay falls under the last version that begins by its admission, so only beginnings matter, and the gender that the
-    fact repeats. Where such a version is new or gone, either an event of the visit is not earlier than it, or the fact
-    carries the version before it, and that one changed too: it ends elsewhere now.
+    A stay refers to the last version that begins by its admission, so only the start of a version matters, and the
+    gender that the fact repeats. Where such a version is new or gone, there are two cases: an event of the visit is not
+    earlier than it, or the fact refers to the version before it, which changed too because it ends elsewhere now.
     """
-    facts_know = ["patient_key", "patient_hash", "gender", "valid_from"]
-    before, after = versions.before.select(facts_know), versions.after.select(facts_know)
-    others = pl.concat(
+    compared = ["patient_key", "patient_hash", "gender", "valid_from"]
+    before, after = versions.before.select(compared), versions.after.select(compared)
+    changed = pl.concat(
         [
-            before.join(after, on=facts_know, how="anti", nulls_equal=True),
-            after.join(before, on=facts_know, how="anti", nulls_equal=True),
+            before.join(after, on=compared, how="anti", nulls_equal=True),
+            after.join(before, on=compared, how="anti", nulls_equal=True),
         ]
     )
-    if others.is_empty():
+    if changed.is_empty():
         return SILVER_EVENTS.empty().select(_TOUCHED_COLUMNS)
-    is_late = c("valid_from") < c("valid_from").median() - LATE
-    found = [
-        silver.scan()
-        .filter(c("event_time") >= earliest(some["valid_from"]), is_one_of("patient_hash", some["patient_hash"]))
-        .select(_TOUCHED_COLUMNS)
-        for some in (others.filter(is_late), others.filter(~is_late))
-        if not some.is_empty()
-    ]
-    since = earliest(others["valid_from"])
-    carried = target.scan().filter(c("admission_at") >= since, is_one_of("patient_key", before["patient_key"]))
-    if since is not None:
-        carried = carried.filter(c("admission_month") >= since.strftime("%Y-%m"))
-    found.append(carried.select("visit_hash", event_time="admission_at", admission_time="admission_at"))
+    found = [*_with_later_events(silver, changed), _with_facts_of(target, before["patient_key"], changed["valid_from"])]
     return pl.concat(frame.collect(engine="streaming") for frame in found)
+
+
+def _with_later_events(silver: LakeTable, changed: pl.DataFrame) -> Iterator[pl.LazyFrame]:
+    """Events of the patients of ``changed`` versions since the earliest of these; a few late versions apart."""
+    is_late = c("valid_from") < c("valid_from").median() - LATE
+    for some in (changed.filter(is_late), changed.filter(~is_late)):
+        if not some.is_empty():
+            is_later = c("event_time") >= earliest(some["valid_from"])
+            yield (
+                silver.scan().filter(is_later, is_one_of("patient_hash", some["patient_hash"])).select(_TOUCHED_COLUMNS)
+            )
+
+
+def _with_facts_of(target: LakeTable, patient_keys: pl.Series, starts: pl.Series) -> pl.LazyFrame:
+    """Stays in ``target`` that refer to one of ``patient_keys`` and began no earlier than the first of ``starts``."""
+    since = earliest(starts)
+    stays = target.scan().filter(c("admission_at") >= since, is_one_of("patient_key", patient_keys))
+    if since is not None:
+        stays = stays.filter(c("admission_month") >= since.strftime("%Y-%m"))
+    return stays.select("visit_hash", event_time="admission_at", admission_time="admission_at")
 
 
 def visits_without_stay(lake: Lake) -> int:

@@ -73,7 +73,7 @@ def test_it_mends_the_warehouse_where_it_differs(tmp_path: Path) -> None:
     assert "lake and warehouse agree" in run(tmp_path, what="reload", why="is it well?")[1]
     with contextlib.closing(sqlite3.connect(tmp_path / "warehouse.db")) as stranger, stranger:
         stranger.execute("DELETE FROM DimTime WHERE time_key > 0")
-    assert "would be loaded anew: gold/dim_time" in run(tmp_path, what="reload", why="rows are gone")[1]
+    assert "would be reloaded: gold/dim_time" in run(tmp_path, what="reload", why="rows are gone")[1]
     success, said = run(tmp_path, what="reload", why="rows are gone", dry_run=False)
     assert success, said
     assert re.search(r"warehouse DimTime: \d\S* rows inserted", said)
