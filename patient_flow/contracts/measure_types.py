@@ -146,9 +146,9 @@ class Balance:
 
 @dataclass(frozen=True)
 class HandWritten:
-    """A quantity that each engine computes in its own words, found there by this name.
+    """A quantity with an expression of its own in each engine, found there by this name.
 
-    ``daily`` says that the daily table has it as a column.
+    ``is_daily``: the daily table has it as a column.
     """
 
     name: str

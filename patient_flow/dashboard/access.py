@@ -1,4 +1,4 @@
-"""Who looks and what they may see, from headers that a reverse proxy sets after it has signed the viewer in.
+"""The viewer and what they may see, from headers that a reverse proxy sets after it has signed the viewer in.
 
 Without a configured user header nobody signs in and everybody sees everything: right on one machine, or behind a proxy
 that lets only the right people through. With one, a request counts only when it comes from a trusted proxy and carries

@@ -51,5 +51,5 @@ class Background(Generic[T]):
             work, outcome = asked
             try:
                 outcome.set_result(work())
-            except BaseException as error:  # noqa: BLE001  (whoever asks for the outcome gets it)
+            except BaseException as error:  # noqa: BLE001  (raised again by Future.result)
                 outcome.set_exception(error)

@@ -1,4 +1,4 @@
-"""Numbers → HTML and SVG: bars, columns, lines, a heat map. Pure functions, no words of their own.
+"""Numbers → HTML and SVG: bars, columns, lines, a heat map. Pure functions without texts of their own.
 
 Across, everything is in percent of the space there is; down, in pixels: a chart fits a phone and a wall without
 scaling its texts. Colours are classes of the style sheet, so that light, dark and print need one drawing. Curves lie in

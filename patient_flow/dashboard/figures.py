@@ -127,7 +127,7 @@ class Figures(PageRows):
         return keys.with_columns(c(counts).fill_null(0)).select(key, *names)
 
     def _dated_rows(self, name: str) -> pl.DataFrame:
-        return self.left if _dated_by(name) == "discharge_at" else self.begun
+        return self.discharges if _dated_by(name) == "discharge_at" else self.admissions
 
     # --- beds ---------------------------------------------------------------------------------------------------
 
@@ -181,29 +181,13 @@ class Figures(PageRows):
             .sort(by)
         )
 
-    # --- movements, waits, stays --------------------------------------------------------------------------------
-
-    @cached_property
-    def movements(self) -> pl.DataFrame:
-        """step, admissions, discharges."""
-        return self.by_step("admissions", "discharges")
-
-    @cached_property
-    def waits(self) -> pl.DataFrame:
-        """step, waits, wait_minutes_p50, wait_minutes_p90, within_240_pct, by admission."""
-        return self.by_step("waits", "wait_minutes_p50", "wait_minutes_p90", "within_240_pct")
-
-    @cached_property
-    def stays(self) -> pl.DataFrame:
-        """place, ended_visits, median and mean length of stay of the visits that ended in the period."""
-        names = ("ended_visits", "length_of_stay_hours_median", "length_of_stay_hours_mean")
-        return self.by_place(*names).filter(c("ended_visits") > 0)
+    # --- flows ------------------------------------------------------------------------------------------------------
 
     @cached_property
     def flows(self) -> pl.DataFrame:
         """origin, department, patients: admissions and moves into the chosen departments."""
         names = self.snapshot.departments.select(from_department_key="department_key", origin="department")
-        came = self.in_period(self.begun, "admission_at").filter(
+        came = self.in_period(self.admissions, "admission_at").filter(
             c("is_visit_start") | (c("from_department_key") != events.UNKNOWN_KEY)
         )
         return (

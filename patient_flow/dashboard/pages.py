@@ -1,4 +1,4 @@
-"""What one answer says: the page, its figures alone, its CSV, its message when there are none."""
+"""One response: the page, its figures alone, its CSV, or a message when there are no figures."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ class Badge:
     title: str
     lines: Sequence[str]
     moment: str
-    """When it was made: what a page that loses its server says of its figures."""
+    """When it was made; a page that loses its server shows it."""
 
 
 @dataclass(frozen=True)
@@ -213,8 +213,8 @@ class Page:
             return self._words("unreachable_banner", moment=locale.moment(loaded_at))
         if state in ("stale", "behind") and load.newest_event_at is not None:
             age = locale.duration(now - load.newest_event_at)
-            said = "" if self._freshness.state(load, now) == "stale" else self._silence(self._figures)
-            return said or self._words(f"{state}_banner", age=age)
+            silence = "" if self._freshness.state(load, now) == "stale" else self._silence(self._figures)
+            return silence or self._words(f"{state}_banner", age=age)
         return ""
 
     def _silence(self, figures: Figures) -> str:

@@ -66,3 +66,5 @@ class ShownCard:
     change: str
     note: str = ""
     """What the value leaves out."""
+    meaning: str = ""
+    """The measure's definition, in one line."""

@@ -71,7 +71,7 @@ def departments(warehouse: Warehouse) -> pl.DataFrame:
     return warehouse.query(_DEPARTMENTS.select())
 
 
-def begun(warehouse: Warehouse, hours: Hours) -> pl.DataFrame:
+def admissions(warehouse: Warehouse, hours: Hours) -> pl.DataFrame:
     """Stays that began in ``hours``."""
     return warehouse.query(
         _STAYS_OF_PATIENTS.select()
@@ -86,7 +86,7 @@ def begun(warehouse: Warehouse, hours: Hours) -> pl.DataFrame:
     )
 
 
-def ended(warehouse: Warehouse, hours: Hours) -> pl.DataFrame:
+def discharges(warehouse: Warehouse, hours: Hours) -> pl.DataFrame:
     """Stays that ended in ``hours``."""
     return warehouse.query(_ENDINGS.where(_STAYS.c.discharge_time_key.between(hours.first, hours.last)))
 

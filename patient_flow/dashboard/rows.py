@@ -78,7 +78,7 @@ class PageRows:
     def open_at(self, at: datetime) -> pl.DataFrame:
         """Stays that are open at that time."""
         is_open = (c("admission_at") <= at) & (c("discharge_at").is_null() | (c("discharge_at") > at))
-        return self.left.filter(is_open)
+        return self.discharges.filter(is_open)
 
     def listed_at(self, at: datetime) -> pl.DataFrame:
         """The chosen departments whose beds are known at that time."""
@@ -120,17 +120,17 @@ class PageRows:
         return rows.join(self.chosen.select(_OF_DEPARTMENT), on="department_key")
 
     @cached_property
-    def begun(self) -> pl.DataFrame:
+    def admissions(self) -> pl.DataFrame:
         """Stays that have begun."""
         return self.of_selection(
-            self.snapshot.begun.filter(c("date") >= self._needed_since, c("admission_at") <= self.now)
+            self.snapshot.admissions.filter(c("date") >= self._needed_since, c("admission_at") <= self.now)
         )
 
     @cached_property
-    def left(self) -> pl.DataFrame:
+    def discharges(self) -> pl.DataFrame:
         """Stays that have ended or will, and open ones."""
         is_needed = c("date").is_null() | (c("date") >= self._needed_since)
-        return self.of_selection(self.snapshot.left.filter(is_needed))
+        return self.of_selection(self.snapshot.discharges.filter(is_needed))
 
     @property
     def _needed_since(self) -> date:
@@ -139,7 +139,7 @@ class PageRows:
 
     @cached_property
     def census(self) -> pl.DataFrame:
-        """Occupied beds of the period. The census knows no ages: for an age group it is counted anew from the stays."""
+        """Occupied beds of the period. The census knows no ages: for an age group it is computed from the stays."""
         census = self._recounted if self.selection.age else self.snapshot.census
         return self.of_selection(census.filter(c("date").is_between(self.first, self.today)))
 
@@ -149,13 +149,13 @@ class PageRows:
         if self.covered is None:
             return self.snapshot.census
         first, last = self.covered
-        spanned = spans(self.left, until=last, after=first - timedelta(hours=1))
+        spanned = spans(self.discharges, until=last, after=first - timedelta(hours=1))
         counted = bed_hours(spanned, self.snapshot.departments)
         return self._dated(counted.with_columns(hour_at=hour_start(c("time_key"))))
 
     @cached_property
     def staffed(self) -> pl.DataFrame:
-        """Staffed beds of every hour of the census in the period, also where nobody lay in them."""
+        """Staffed beds of every hour of the census in the period, whether occupied or not."""
         versions = self.chosen.filter(c("staffed_beds").is_not_null()).select(
             "place", "staffed_beds", "valid_from", "valid_to"
         )

@@ -122,7 +122,7 @@ class Dashboard:
 
     @contextlib.asynccontextmanager
     async def _lifespan(self, _: Starlette) -> AsyncIterator[None]:
-        # The longest period is read ahead of its first viewer; whoever comes sooner waits for it only once.
+        # The longest period is read ahead of its first viewer; an earlier viewer waits for it once.
         threading.Thread(target=self._snapshots.warm, name="warm", daemon=True).start()
         current_default_thread_limiter().total_tokens = PAGES_AT_ONCE
         yield
@@ -198,18 +198,18 @@ def serve(
 ) -> None:
     """Serves the dashboard of the warehouse that the settings name, until SIGINT or SIGTERM.
 
-    ``on_ready`` is told the address as soon as it answers; port 0 takes any free one. Raises :class:`DashboardError`
+    ``on_ready`` gets the address when the server answers; port 0 takes any free one. Raises :class:`DashboardError`
     when the port is taken.
     """
     try:
         listener = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     except OSError as error:
         raise DashboardError(f"{host}:{port} cannot be served ({error.strerror}): give another --port") from error
-    shown = f"[{host}]" if ":" in host else host
+    printed = f"[{host}]" if ":" in host else host
     options = options or Options()
     if host not in _ANY_ADDRESS:
-        options = replace(options, hosts=(*options.hosts, host, shown))
-    address = f"http://{shown}:{listener.getsockname()[1]}/"
+        options = replace(options, hosts=(*options.hosts, host, printed))
+    address = f"http://{printed}:{listener.getsockname()[1]}/"
     dashboard = Dashboard(services.warehouse, ZoneInfo(services.settings.timezone), options)
     config = uvicorn.Config(
         dashboard.application(),
@@ -228,7 +228,7 @@ def serve(
 
 
 class _Server(uvicorn.Server):
-    """uvicorn that says when it is ready, and returns after a signal instead of dying of it."""
+    """uvicorn that calls back when it is ready, and returns after a signal instead of raising it again."""
 
     def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None]) -> None:
         super().__init__(config)

@@ -35,9 +35,9 @@ PERIODS = (1, 7, 14, 28)
 """Numbers of local days that a page can cover, the running one included."""
 COMPARED_DAYS = 9
 """Days that are read at least: the 24 hours that ended a week ago begin on the ninth."""
-LOOK_SECONDS = 2.0
-"""How long an answer of the load log holds."""
-PATIENCE_SECONDS = 1.2
+LOAD_TTL_SECONDS = 2.0
+"""How long an answer of the load log is reused."""
+PAGE_TIMEOUT_SECONDS = 1.2
 """How long a page waits for rows; then it shows what there is, and asks again."""
 RETURNS_SECONDS = 900.0
 """How long readmissions hold: only late events change them."""
@@ -50,7 +50,7 @@ _LOG = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Load:
-    """What the load log says of the tables that a page reads: of several loads the oldest, as the page is no newer."""
+    """State of the tables that a page reads, from the load log: the oldest of several loads."""
 
     newest_event_at: datetime | None = None
     loaded_at: datetime | None = None
@@ -69,8 +69,8 @@ class Snapshot:
     first: date
     today: date
     departments: pl.DataFrame
-    begun: pl.DataFrame
-    left: pl.DataFrame
+    admissions: pl.DataFrame
+    discharges: pl.DataFrame
     """Stays that ended on these dates, and those that are open or will end."""
     census: pl.DataFrame
     quality: pl.DataFrame
@@ -84,10 +84,10 @@ class Snapshot:
 
 @dataclass(frozen=True)
 class Answer:
-    """What can be shown: a snapshot (an older one while a newer cannot be had yet), or why there is none."""
+    """The snapshot to show (an older one while a newer is read), or why there is none."""
 
     load: Load
-    """That of the snapshot where there is one, whatever has been loaded since: it says how old the figures are."""
+    """That of the snapshot where there is one, whatever has been loaded since: the age of the figures."""
     snapshot: Snapshot | None = None
     problem: str = ""
     """Why the warehouse cannot be read, or could not when newer rows were last asked for."""
@@ -111,10 +111,10 @@ class Snapshots:
         self._under_way: dict[tuple[date, date, Load], Future[None]] = {}
 
     def load(self) -> Load:
-        """What the load log says; empty also when there are no tables yet. Raises WarehouseError."""
+        """The state in the load log; empty also when there are no tables yet. Raises WarehouseError."""
         with self._lock:
             looked_at, found = self._looked
-            if time.monotonic() - looked_at > LOOK_SECONDS:
+            if time.monotonic() - looked_at > LOAD_TTL_SECONDS:
                 try:
                     found = _load(self._warehouse)
                 except WarehouseError as error:
@@ -126,7 +126,7 @@ class Snapshots:
         return found
 
     def answer(self, days: int) -> Answer:
-        """The newest state of at least the last ``days`` days, as far as it can be had in a moment."""
+        """The newest state of at least the last ``days`` days that can be read within the time-out of a page."""
         today = self._clock().astimezone(self._zone).date()
         first = today - (max(days, COMPARED_DAYS) - 1) * DAY
         try:
@@ -139,7 +139,7 @@ class Snapshots:
         if not self._suffices(first, today, load):
             # What goes wrong is noted by the reader, also when it does so after this page has stopped waiting.
             with contextlib.suppress(Exception):
-                self._reading(first, today, load).result(PATIENCE_SECONDS)
+                self._reading(first, today, load).result(PAGE_TIMEOUT_SECONDS)
         is_missing = not self._suffices(first, today, load)
         problem = self._problem if is_missing else ""
         known = self._known_since(first)
@@ -147,7 +147,7 @@ class Snapshots:
 
     def warm(self) -> None:
         """Reads the longest period ahead of its first viewer, piece by piece so that shorter ones come first."""
-        with contextlib.suppress(WarehouseError):  # whoever looks is told
+        with contextlib.suppress(WarehouseError):  # shown to the viewer by answer()
             load = self.load()
             today = self._clock().astimezone(self._zone).date()
             if not load.is_empty:
@@ -200,8 +200,12 @@ class Snapshots:
             first,
             today,
             departments=queries.departments(warehouse),
-            begun=pl.concat([past.begun, _dated(queries.begun(warehouse, hours), c("admission_at"), zone)]),
-            left=pl.concat([past.ended, _dated(queries.present(warehouse, hours.first), c("discharge_at"), zone)]),
+            admissions=pl.concat(
+                [past.admissions, _dated(queries.admissions(warehouse, hours), c("admission_at"), zone)]
+            ),
+            discharges=pl.concat(
+                [past.ended, _dated(queries.present(warehouse, hours.first), c("discharge_at"), zone)]
+            ),
             census=pl.concat([past.census, _hourly(queries.census(warehouse, hours), zone)]),
             quality=queries.quality(warehouse, first, today),
             last_sent=dict(queries.last_sent(warehouse, known_since).iter_rows()),
@@ -210,8 +214,8 @@ class Snapshots:
     def _days(self, first: date, last: date) -> _Days:
         hours = queries.hours_of(first, last, self._zone)
         return _Days(
-            _dated(queries.begun(self._warehouse, hours), c("admission_at"), self._zone),
-            _dated(queries.ended(self._warehouse, hours), c("discharge_at"), self._zone),
+            _dated(queries.admissions(self._warehouse, hours), c("admission_at"), self._zone),
+            _dated(queries.discharges(self._warehouse, hours), c("discharge_at"), self._zone),
             _hourly(queries.census(self._warehouse, hours), self._zone),
         )
 
@@ -219,13 +223,13 @@ class Snapshots:
 class _Days(NamedTuple):
     """Rows of whole days, each with its ``date``."""
 
-    begun: pl.DataFrame
+    admissions: pl.DataFrame
     ended: pl.DataFrame
     census: pl.DataFrame
 
 
 class _History:
-    """The past days in memory, and what KpiDepartmentDay said of each when it was read."""
+    """The past days in memory, and the fingerprint of each in KpiDepartmentDay when it was read."""
 
     def __init__(self, read: Callable[[date, date], _Days]) -> None:
         self._read = read
@@ -254,7 +258,7 @@ def _replaced(days: _Days | None, first: date, last: date, read: _Days) -> _Days
 
 @dataclass(frozen=True)
 class Readmissions:
-    """Rows of ``queries.returns``; None while they are being read, or when ``problem`` says why they cannot be."""
+    """Rows of ``queries.returns``; None while they are being read, or while ``problem`` explains why they cannot be."""
 
     rows: pl.DataFrame | None = None
     problem: str = ""

@@ -33,7 +33,7 @@ VAR FirstHour = CALCULATE(MIN(FactBedCensus[time_key]), REMOVEFILTERS())
 VAR LastHour = CALCULATE(MAX(FactBedCensus[time_key]), REMOVEFILTERS())
 VAR CensusHours = FILTER(DimTime, DimTime[time_key] >= FirstHour && DimTime[time_key] <= LastHour)
 VAR Staffed = FILTER(DimDepartment, NOT ISBLANK(DimDepartment[staffed_beds]))"""
-"""The hours of the census and the departments with known beds: also hours in which nobody lay in a bed."""
+"""The hours of the census and the departments with known beds: also hours without patients."""
 
 _KNOWN_BEDS = "KEEPFILTERS(NOT ISBLANK(DimDepartment[staffed_beds]))"
 

@@ -1,6 +1,6 @@
 """The report's pages: what stands where. How it is written: ``visuals`` and ``report``.
 
-Overview is what a hospital's reference dashboard shows; Operations is for whoever runs the beds today; Quality says
+Overview is what a hospital's reference dashboard shows; Operations is for bed management; Quality shows
 how far the numbers may be trusted. Hospital, gender and period are chosen once for all pages.
 """
 

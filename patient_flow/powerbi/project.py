@@ -30,7 +30,7 @@ def files(
     """Every file of the project: path relative to its folder → text.
 
     ``departments`` is the department list; each hospital and each department in it gets a static role. ``source``
-    is where the model looks for the warehouse until somebody sets its parameters.
+    is the model's warehouse until its parameters are set.
     """
     definition = model.files(roles(departments), storage=storage, source=source or Source())
     shortcut = {
@@ -64,9 +64,9 @@ def files(
 def write(
     folder: Path, departments: pl.DataFrame, *, storage: Storage = Storage.IMPORT, source: Source | None = None
 ) -> int:
-    """Writes the project to ``folder`` and says how many files it has.
+    """Writes the project to ``folder`` and returns the number of files.
 
-    Both ``definition`` folders are replaced: what somebody drew in Power BI Desktop is lost unless it lies elsewhere.
+    Both ``definition`` folders are replaced: changes made in Power BI Desktop are lost unless they are saved elsewhere.
     """
     written = files(departments, storage=storage, source=source)
     for item in (MODEL, REPORT):

@@ -27,7 +27,7 @@ class Source:
             (SERVER, self.server, "Server of the warehouse: Synapse, SQL Server, Azure SQL or Fabric"),
             (DATABASE, self.database, "Database of the warehouse"),
             (SCHEMA, self.schema, "Schema of the star schema's tables and views"),
-            (SECURITY_SCHEMA, self.security_schema, "Schema of ReaderScope, which says who sees which rows"),
+            (SECURITY_SCHEMA, self.security_schema, "Schema of ReaderScope, which holds who sees which rows"),
         )
 
 

@@ -12,7 +12,7 @@ from patient_flow.powerbi.declarations import Role
 
 
 def _scope_of_reader(place: str) -> str:
-    """True for the rows that a line of ReaderScope gives to whoever is signed in."""
+    """True for the rows that a line of ReaderScope grants to the signed-in user."""
     return f"""\
 NOT ISEMPTY(
     FILTER(

@@ -178,7 +178,7 @@ _FRESHNESS_COLUMNS = tuple(column for column in views.DATA_FRESHNESS.columns if 
 
 DATA_FRESHNESS = Table(
     "DataFreshness",
-    # Without age_seconds: in an imported copy it would be the age at refresh; a measure asks anew.
+    # Without age_seconds: in an imported copy it would be the age at refresh; a measure computes it when a visual asks.
     views.DATA_FRESHNESS.description,
     views.DATA_FRESHNESS.name,
     _columns(_FRESHNESS_COLUMNS, shown=("table_name", "gold_version", "loaded_at", "newest_event_at")),
@@ -230,7 +230,7 @@ TABLES: tuple[Table, ...] = (
     _warehouse(
         tables.FACT_PATIENT_FLOW,
         shown=("wait_source", "discharge_status", "bed_id", "admission_at", "discharge_at", "quality_flags"),
-        # A value of its own in nearly every row, and no measure needs it: in a copy it would cost most.
+        # A value of its own in nearly every row, and no measure needs it: in a copy it would take the most space.
         without=("arrival_at", "last_enqueued_at"),
         is_fact=True,
     ),

@@ -29,19 +29,19 @@ class Field:
 
     @property
     def expression(self) -> Json:
-        """The field as PBIR's semantic query says it."""
+        """The field in PBIR's semantic query."""
         kind = "Measure" if self.is_measure else "Column"
         return {kind: {"Expression": {"SourceRef": {"Entity": self.table}}, "Property": self.name}}
 
     @property
     def projection(self) -> Json:
         """The field in a role of a visual."""
-        said = {
+        projection = {
             "field": self.expression,
             "queryRef": self.reference,
             "nativeQueryRef": self.caption or self.name,
         }
-        return {**said, "displayName": self.caption} if self.caption else said
+        return {**projection, "displayName": self.caption} if self.caption else projection
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Place:
 
 @dataclass(frozen=True)
 class Visual:
-    """One visual. ``roles`` are its field wells; ``about`` is what a screen reader says."""
+    """One visual. ``roles`` are its field wells; ``about`` is the text for screen readers."""
 
     name: str
     kind: str

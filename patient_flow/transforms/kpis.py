@@ -52,8 +52,8 @@ def kpi_department_day(
     """KpiDepartmentDay rows of the ``wanted`` days of departments (date, department_key).
 
     ``facts`` holds every stay that is admitted or discharged on one of these, ``census`` their hours.
-    ``first_hour`` is where the census begins and ``until`` the newest event: in between staffed beds count, also where
-    nobody lay in them. Later discharges are plans and count when their time has come.
+    ``first_hour`` is where the census begins and ``until`` the newest event: in between staffed beds count, occupied
+    or not. Later discharges are plans and count when their time has come.
     """
     expected = departments.select("department_key", "expected_los_hours")
     stays = facts.join(expected, on="department_key", how="left")

@@ -17,6 +17,9 @@ from polars.testing import assert_frame_equal
 from patient_flow.contracts.measures import READMISSION_DAYS
 from patient_flow.dashboard.access import Viewer
 from patient_flow.dashboard.figures import Figures
+from patient_flow.dashboard.panels import movements
+from patient_flow.dashboard.panels import stays as stays_panel
+from patient_flow.dashboard.panels import waits as waits_panel
 from patient_flow.dashboard.selection import Selection
 from patient_flow.dashboard.snapshot import Returns, Snapshots
 from patient_flow_tests.builders import ZONE
@@ -147,7 +150,7 @@ def test_movements_are_those_of_the_view(group: Hospital, figures: Make, choice:
     made = figures(**choice)
     rows = view(group, "AdmissionsDaily", choice, made).with_columns(c("date").cast(pl.String).str.to_date())
     daily = rows.group_by("date").agg(c("admissions").sum(), c("discharges").sum())
-    assert {row for row in made.movements.iter_rows() if row[1:] != (0, 0)} == {
+    assert {row for row in made.by_step(*movements.MEASURES).iter_rows() if row[1:] != (0, 0)} == {
         row for row in daily.iter_rows() if row[1:] != (0, 0)
     }
 
@@ -158,7 +161,7 @@ def test_waits_and_stays_are_percentiles_of_the_visits(
 ) -> None:
     made = figures(**choice)
     stays = chosen(group.stays, choice)
-    for row in made.waits.iter_rows(named=True):
+    for row in made.by_step(*waits_panel.MEASURES).iter_rows(named=True):
         waits = sorted(stay.wait for stay in stays if stay.wait is not None and local_date(stay.began) == row["step"])
         assert row["waits"] == len(waits)
         if len(waits) > 1:
@@ -166,7 +169,7 @@ def test_waits_and_stays_are_percentiles_of_the_visits(
             assert row["wait_minutes_p90"] == pytest.approx(statistics.quantiles(waits, n=10, method="inclusive")[-1])
             assert row["within_240_pct"] == pytest.approx(100 * sum(wait <= 240 for wait in waits) / len(waits))
     names = dict(DEPARTMENTS.select("hospital_id", "hospital_name").iter_rows())
-    for row in made.stays.iter_rows(named=True):
+    for row in stays_panel.stays(made).iter_rows(named=True):
         lengths = [
             stay.visit_hours
             for stay in stays
@@ -185,7 +188,7 @@ def test_percentiles_are_those_of_the_views_where_those_have_them(group: Hospita
     choice: dict[str, str | int] = {"hospital": "1", "department": "Emergency", "gender": "Female", "days": 14}
     made = figures(**choice)
     waits = view(group, "WaitingTimes", choice, made).sort("date")
-    shown = made.waits.filter(c("waits") > 0)
+    shown = made.by_step(*waits_panel.MEASURES).filter(c("waits") > 0)
     assert shown["waits"].to_list() == waits["waits"].to_list()
     for ours, theirs in (
         ("wait_minutes_p50", "wait_minutes_p50"),
@@ -194,8 +197,8 @@ def test_percentiles_are_those_of_the_views_where_those_have_them(group: Hospita
     ):
         assert shown[ours].to_list() == pytest.approx(waits[theirs].to_list())
     stays = view(group, "LengthOfStay", choice, made)
-    assert made.stays["ended_visits"].sum() == stays["ended_visits"].sum()
-    assert made.stays["length_of_stay_hours_mean"].item() == pytest.approx(
+    assert stays_panel.stays(made)["ended_visits"].sum() == stays["ended_visits"].sum()
+    assert stays_panel.stays(made)["length_of_stay_hours_mean"].item() == pytest.approx(
         stays["length_of_stay_hours_sum"].sum() / stays["ended_visits"].sum()
     )
 
@@ -291,6 +294,6 @@ def test_a_hospital_that_a_mistyped_event_names_or_that_left_days_ago_is_not_mis
 def test_the_period_of_one_day_goes_by_hours(group: Hospital, figures: Make) -> None:
     made = figures(days=1)
     hour = group.now.astimezone(ZoneInfo(ZONE)).hour
-    assert made.movements["step"].to_list() == list(range(hour + 1))
+    assert made.by_step(*movements.MEASURES)["step"].to_list() == list(range(hour + 1))
     today = [stay for stay in group.stays if stay.is_first and local_date(stay.began) == made.today]
-    assert made.movements["admissions"].sum() == len(today)
+    assert made.by_step(*movements.MEASURES)["admissions"].sum() == len(today)

@@ -51,7 +51,7 @@ class Counting(Warehouse):
 
 @pytest.fixture
 def warehouse(stack: Stack, group: Hospital, monkeypatch: pytest.MonkeyPatch) -> Iterator[Counting]:
-    monkeypatch.setattr(module, "LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(module, "LOAD_TTL_SECONDS", 0.0)
     made = Counting(stack.warehouse_url(), stack.warehouse_kind)
     load_warehouse(group.lake, made, WAREHOUSE_TABLES, now=group.now, run_id="test")
     yield made
@@ -80,9 +80,9 @@ def test_a_load_reads_the_running_day_and_the_days_it_changed(
     snapshots = Snapshots(warehouse, ZoneInfo(ZONE), lambda: group.now)
     before = settled(snapshots, 28)
     read: list[queries.Hours] = []
-    real = queries.begun
-    monkeypatch.setattr(queries, "begun", lambda asked, hours: (read.append(hours), real(asked, hours))[1])
-    late = before.begun.filter(pl.col("date") == before.today - timedelta(days=5))
+    real = queries.admissions
+    monkeypatch.setattr(queries, "admissions", lambda asked, hours: (read.append(hours), real(asked, hours))[1])
+    late = before.admissions.filter(pl.col("date") == before.today - timedelta(days=5))
     place = f"date = '{late['date'][0]}' AND department_key = {late['department_key'][0]}"
     change(
         warehouse,
@@ -93,8 +93,8 @@ def test_a_load_reads_the_running_day_and_the_days_it_changed(
     zone = ZoneInfo(ZONE)
     changed, today = (queries.hours_of(day, day, zone) for day in (late["date"][0], before.today))
     assert read == [changed, today]
-    assert after.begun.height == before.begun.height
-    assert after.begun["wait_minutes"].max() == 999
+    assert after.admissions.height == before.admissions.height
+    assert after.admissions["wait_minutes"].max() == 999
 
 
 def test_a_page_is_as_old_as_the_oldest_of_its_tables(warehouse: Counting, group: Hospital) -> None:
@@ -115,7 +115,7 @@ def test_a_warehouse_whose_facts_wait_for_a_new_column_is_not_empty(warehouse: C
     with warehouse._engine.begin() as connection:
         connection.exec_driver_sql("UPDATE \"LoadLog\" SET gold_version = NULL WHERE table_name = 'FactPatientFlow'")
     assert not snapshots.load().is_empty
-    assert settled(snapshots, 7).begun.height > 0
+    assert settled(snapshots, 7).admissions.height > 0
 
 
 def test_the_next_day_makes_the_running_day_a_past_one(warehouse: Counting, group: Hospital) -> None:
@@ -127,8 +127,8 @@ def test_the_next_day_makes_the_running_day_a_past_one(warehouse: Counting, grou
     assert after.today == before.today + timedelta(days=1)
     assert after.first == before.first + timedelta(days=1)
     assert (
-        after.begun.filter(pl.col("date") <= before.today).height
-        == before.begun.filter(pl.col("date") >= after.first).height
+        after.admissions.filter(pl.col("date") <= before.today).height
+        == before.admissions.filter(pl.col("date") >= after.first).height
     )
 
 
@@ -152,7 +152,7 @@ def test_figures_that_a_newer_load_cannot_replace_keep_their_own_age(
     """The load log answers, the facts do not: the page must not give old figures the age of the new load."""
     snapshots = Snapshots(warehouse, ZoneInfo(ZONE), lambda: group.now)
     seen = settled(snapshots, 7)
-    monkeypatch.setattr(module, "PATIENCE_SECONDS", 0.0)
+    monkeypatch.setattr(module, "PAGE_TIMEOUT_SECONDS", 0.0)
     warehouse.hangs = threading.Event()
     change(warehouse, f"UPDATE \"LoadLog\" SET newest_event_at = '{_text(group.now + timedelta(hours=3))}'")
     answer = snapshots.answer(7)
@@ -167,7 +167,7 @@ def test_figures_that_a_newer_load_cannot_replace_keep_their_own_age(
 def test_what_goes_wrong_after_a_page_has_stopped_waiting_is_said_by_the_next_one_and_logged(
     warehouse: Counting, group: Hospital, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(module, "PATIENCE_SECONDS", 0.0)
+    monkeypatch.setattr(module, "PAGE_TIMEOUT_SECONDS", 0.0)
     snapshots = Snapshots(warehouse, ZoneInfo(ZONE), lambda: group.now)
     seen = settled(snapshots, 7)
     warehouse.refuses = "FactPatientFlow"
@@ -230,7 +230,7 @@ def test_no_page_takes_the_days_that_it_lacks_for_days_without_patients(warehous
 def test_no_page_waits_for_a_slow_warehouse(
     warehouse: Counting, group: Hospital, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "PATIENCE_SECONDS", 0.0)
+    monkeypatch.setattr(module, "PAGE_TIMEOUT_SECONDS", 0.0)
     snapshots = Snapshots(warehouse, ZoneInfo(ZONE), lambda: group.now)
     answer = snapshots.answer(28)
     assert (answer.snapshot, answer.is_reading) == (None, True)
@@ -252,7 +252,7 @@ def test_postgresql_gives_the_same_rows(running: Servers, group: Hospital) -> No
     theirs, ours = (
         settled(Snapshots(made, ZoneInfo(ZONE), lambda: group.now), 28) for made in (warehouse, group.warehouse)
     )
-    for name in ("departments", "begun", "left", "census", "quality"):
+    for name in ("departments", "admissions", "discharges", "census", "quality"):
         assert_frame_equal(getattr(theirs, name), getattr(ours, name), check_row_order=False)
     assert theirs.last_sent == ours.last_sent
     hours = queries.hours_of(ours.today - timedelta(days=38), ours.today, ZoneInfo(ZONE))

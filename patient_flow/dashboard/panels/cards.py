@@ -29,6 +29,7 @@ def cards(page: PanelContext) -> list[ShownCard]:
             page.locale.quantity(_rounded(card, card.value), card.measure.unit),
             _change(page, card),
             _left_out(page) if card.name == "occupancy" else "",
+            page.say(card.measure.meaning),
         )
         for card in page.figures.cards
     ]

@@ -12,13 +12,14 @@ NOTE = Text(
     "Visits that began and ended, by {step}; the last one is not over.",
     "Venues commencées et terminées, par {step} ; la dernière période n’est pas finie.",
 )
+MEASURES = ("admissions", "discharges")
 
 
 def build(page: PanelContext) -> Panel:
     """The panel."""
-    frame = page.figures.movements
-    steps, admissions, discharges = (frame[name].to_list() for name in ("step", "admissions", "discharges"))
-    labels = page.label("admissions"), page.label("discharges")
+    frame = page.figures.by_step(*MEASURES)
+    steps, admissions, discharges = (frame[name].to_list() for name in ("step", *MEASURES))
+    labels = [page.label(name) for name in MEASURES]
     hints = [
         f"{page.step(step)}: {labels[0]} {page.locale.number(came)}, {labels[1]} {page.locale.number(left)}"
         for step, came, left in zip(steps, admissions, discharges, strict=True)
@@ -27,7 +28,7 @@ def build(page: PanelContext) -> Panel:
         "movements",
         page.say(TITLE),
         page.say(NOTE, step=page.by_step),
-        Table([page.step_column, *page.measured("admissions", "discharges")], frame.rows()),
+        Table([page.step_column, *page.measured(*MEASURES)], frame.rows()),
         charts.columns(
             [page.short_step(step) for step in steps],
             [charts.Series("strong", admissions), charts.Series("weak", discharges)],

@@ -18,7 +18,7 @@ MEASURES = ("waits", "wait_minutes_p50", "wait_minutes_p90", "within_240_pct")
 
 def build(page: PanelContext) -> Panel:
     """The panel."""
-    frame, locale = page.figures.waits, page.locale
+    frame, locale = page.figures.by_step(*MEASURES), page.locale
     steps, medians, nineties = (frame[name].to_list() for name in ("step", "wait_minutes_p50", "wait_minutes_p90"))
     hints = [
         f"{page.step(row['step'])}: {page.say(_MEDIAN)} {locale.quantity(row['wait_minutes_p50'], 'minutes')}, "
@@ -30,7 +30,7 @@ def build(page: PanelContext) -> Panel:
         "waits",
         page.say(TITLE),
         page.say(NOTE, step=page.by_step),
-        Table([page.step_column, *page.measured(*MEASURES)], frame.select("step", *MEASURES).rows()),
+        Table([page.step_column, *page.measured(*MEASURES)], frame.rows()),
         charts.lines(
             [page.short_step(step) for step in steps],
             [charts.Series("strong", medians), charts.Series("weak", nineties)],

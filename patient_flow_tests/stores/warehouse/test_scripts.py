@@ -204,7 +204,7 @@ def test_on_transact_sql_the_dashboard_may_read_what_it_asks(access: str) -> Non
     day, hours = date(2026, 11, 20), queries.Hours(1, 2)
     for query in (queries.loads, queries.departments):
         query(asked)
-    for query in (queries.begun, queries.ended, queries.census, queries.returns):
+    for query in (queries.admissions, queries.discharges, queries.census, queries.returns):
         query(asked, hours)
     for query in (queries.daily, queries.quality):
         query(asked, day, day)

@@ -10,7 +10,7 @@ distinct counts hold for their row only. Dates and hours are local, through DimT
 a department of a hospital, whatever version of it was valid.
 
 The SQL is shaped so that a filter on the date reaches the tables on every engine: SQLite carries one through windows
-over the columns they are partitioned by and into one aggregate, never through an aggregate into what lies below it.
+over the columns they are partitioned by and into one aggregate, never through an aggregate into its input.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _TEMPLATES = jinja2.Environment(
 )
 
 _PHRASES: Mapping[str, str] = {
-    # Every hour of the census times the department versions valid in it: also hours in which nobody lay in a bed.
+    # Every hour of the census times the department versions valid in it: also hours without patients.
     "department_hours": """\
 (SELECT MIN(time_key) AS time_key FROM {{ FactBedCensus }}) first_hour
 CROSS JOIN (SELECT MAX(time_key) AS time_key FROM {{ FactBedCensus }}) last_hour
