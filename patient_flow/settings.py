@@ -24,6 +24,7 @@ from pydantic_settings import (
 )
 
 from patient_flow.errors import OperatorError
+from patient_flow.monitoring import thresholds
 
 LOCAL_HUB_PORT = 5672
 LOCAL_PSEUDONYM_KEY = "patient-flow-local-demo-key"
@@ -119,13 +120,13 @@ class AlertSettings(_Section):
     smtp_password: str = Field(default="", repr=False)
     ui_url: str = ""
     runbook_url: Annotated[str, _blank_means("infra/docs/runbook")] = ""
-    stale_minutes: WholeNumber = 15
-    silence_hours: WholeNumber = 6
-    quarantine_pct: WholeNumber = 20
-    occupancy_pct: WholeNumber = 85
-    occupancy_critical_pct: WholeNumber = 95
-    occupancy_closes_pct: WholeNumber = 80
-    occupancy_hours: WholeNumber = 2
+    stale_minutes: WholeNumber = thresholds.DATA_STALE_MINUTES
+    silence_hours: WholeNumber = thresholds.NO_EVENTS_HOURS
+    quarantine_pct: WholeNumber = thresholds.QUARANTINE_SPIKE_PCT
+    occupancy_pct: WholeNumber = thresholds.OCCUPANCY_PCT
+    occupancy_critical_pct: WholeNumber = thresholds.OCCUPANCY_CRITICAL_PCT
+    occupancy_closes_pct: WholeNumber = thresholds.OCCUPANCY_RESOLVES_PCT
+    occupancy_hours: WholeNumber = thresholds.OCCUPANCY_HOURS
 
     @model_validator(mode="after")
     def _check(self) -> Self:

@@ -93,27 +93,27 @@ def test_every_column_shows_its_sources_and_these_are_columns_of_the_graph(specs
 
 CHECKS = """
 bronze/patient_events     stops  events_arrive_once
-gold/data_quality_day     stops  every_event_is_counted
-gold/data_quality_day     warns  few_events_are_quarantined
-gold/data_quality_day     stops  keys_are_unique
-gold/dim_department       warns  department_list_is_current
-gold/dim_department       stops  keys_are_unique
-gold/dim_department       stops  versions_have_no_gap_or_overlap
-gold/dim_patient          stops  keys_are_unique
-gold/dim_patient          stops  versions_have_no_gap_or_overlap
-gold/dim_time             stops  keys_are_unique
-gold/fact_bed_census      stops  keys_are_in_their_dimension
-gold/fact_bed_census      stops  keys_are_unique
-gold/fact_bed_census      stops  occupancy_is_plausible
-gold/fact_patient_flow    stops  keys_are_in_their_dimension
-gold/fact_patient_flow    stops  keys_are_unique
-gold/kpi_department_day   stops  keys_are_in_their_dimension
-gold/kpi_department_day   stops  keys_are_unique
-silver/patient_events     stops  identities_are_accepted_once
-silver/quarantine         stops  received_is_accepted_plus_quarantined
-warehouse/FactPatientFlow warns  newest_event_is_recent
+gold/data_quality_day     stops  keys_unique
+gold/data_quality_day     stops  quality_counts_reconcile
+gold/data_quality_day     warns  quarantine_rate_acceptable
+gold/dim_department       warns  department_list_current
+gold/dim_department       stops  keys_unique
+gold/dim_department       stops  scd2_intervals_valid
+gold/dim_patient          stops  keys_unique
+gold/dim_patient          stops  scd2_intervals_valid
+gold/dim_time             stops  keys_unique
+gold/fact_bed_census      stops  foreign_keys_exist
+gold/fact_bed_census      stops  keys_unique
+gold/fact_bed_census      stops  occupancy_plausible
+gold/fact_patient_flow    stops  foreign_keys_exist
+gold/fact_patient_flow    stops  keys_unique
+gold/kpi_department_day   stops  foreign_keys_exist
+gold/kpi_department_day   stops  keys_unique
+silver/patient_events     stops  event_identities_unique
+silver/quarantine         stops  counts_reconcile
+warehouse/FactPatientFlow warns  data_fresh
 """
-"""Of a micro-batch, besides ``rows_equal_gold`` of every table of the warehouse."""
+"""Of a micro-batch, besides ``row_counts_match`` of every table of the warehouse."""
 
 
 def test_what_would_spread_an_error_is_stopped_by_a_blocking_check() -> None:
@@ -121,7 +121,7 @@ def test_what_would_spread_an_error_is_stopped_by_a_blocking_check() -> None:
     lines, rows_equal = [], set()
     for key in graph.asset_check_keys:
         asset, blocks = key.asset_key.to_user_string(), graph.get(key).blocking
-        if key.name == "rows_equal_gold":
+        if key.name == "row_counts_match":
             assert blocks, asset
             rows_equal.add(asset)
         elif asset == "audit/whole_history":

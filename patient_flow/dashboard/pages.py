@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 import jinja2
 
-from patient_flow.contracts import events, measures
+from patient_flow.contracts import events
 from patient_flow.dashboard.access import Viewer
 from patient_flow.dashboard.figures import Figures
 from patient_flow.dashboard.formats import LANGUAGES, Locale, preferred_language
@@ -22,6 +22,7 @@ from patient_flow.dashboard.selection import AGE_BANDS, Selection
 from patient_flow.dashboard.snapshot import PERIODS, Answer, Load, Readmissions
 from patient_flow.dashboard.spreadsheet import to_csv, visible
 from patient_flow.dashboard.texts import Words
+from patient_flow.monitoring.thresholds import SENDER_KNOWN_DAYS
 
 CSV_COLUMNS = ("panel", "row", "measure", "value")
 SILENT_SHOWN = 6
@@ -222,7 +223,7 @@ class Page:
         if self._panels is None:
             return ""
         if not figures.senders.silent:
-            days = str(measures.SENDER_KNOWN_DAYS)
+            days = str(SENDER_KNOWN_DAYS)
             return "" if figures.senders.somebody_sends else self._words("nothing_new_banner", days=days)
         silent = [
             f"{figures.hospitals[hospital]} ({self._locale.duration(self._request.now - last)})"

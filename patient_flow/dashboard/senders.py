@@ -7,9 +7,10 @@ from functools import cached_property
 
 import polars as pl
 
-from patient_flow.contracts import events, measures
+from patient_flow.contracts import events
 from patient_flow.dashboard.rows import PageRows
 from patient_flow.dashboard.snapshot import DAY
+from patient_flow.monitoring.thresholds import SENDER_KNOWN_DAYS, SENDER_SILENT
 
 c = pl.col
 
@@ -34,7 +35,7 @@ class Senders:
         A hospital that only a mistyped event names is not missed, unless nobody else is chosen.
         """
         listed = set(self._rows.chosen.filter(~c("is_inferred"))["hospital_id"])
-        known = self._rows.now - measures.SENDER_KNOWN_DAYS * DAY
+        known = self._rows.now - SENDER_KNOWN_DAYS * DAY
         return {
             hospital: last
             for hospital, last in sorted(self._senders.items(), key=lambda sender: sender[1])
@@ -48,7 +49,7 @@ class Senders:
 
     @property
     def _silent_since(self) -> datetime:
-        return self._rows.now - timedelta(hours=measures.SENDER_SILENT_HOURS)
+        return self._rows.now - timedelta(hours=SENDER_SILENT.warning)
 
     @cached_property
     def _senders(self) -> dict[str, datetime]:

@@ -20,10 +20,10 @@ from zoneinfo import ZoneInfo
 
 import polars as pl
 
-from patient_flow.contracts import measures
 from patient_flow.contracts.tables import FACT_PATIENT_FLOW
 from patient_flow.dashboard import queries
 from patient_flow.dashboard.background import Background
+from patient_flow.monitoring.thresholds import SENDER_KNOWN_DAYS
 from patient_flow.stores.warehouse.errors import WarehouseError, WarehouseNotInitialised
 from patient_flow.stores.warehouse.schema import TABLES
 from patient_flow.stores.warehouse.warehouse import Warehouse
@@ -193,7 +193,7 @@ class Snapshots:
         warehouse, zone, yesterday = self._warehouse, self._zone, today - DAY
         past = self._history.up_to_date(queries.daily(warehouse, first, yesterday), first, yesterday)
         hours = queries.hours_of(today, today, zone)
-        known_since = queries.hours_of(today - measures.SENDER_KNOWN_DAYS * DAY, today, zone).first
+        known_since = queries.hours_of(today - SENDER_KNOWN_DAYS * DAY, today, zone).first
         return Snapshot(
             load,
             zone,

@@ -12,11 +12,11 @@ from pydantic import Field
 from patient_flow.contracts import tables
 from patient_flow.contracts.columns import DEPARTMENT_LIST, EVENT_HUB
 from patient_flow.errors import PatientFlowError, TransientError
-from patient_flow.health import catalogue
-from patient_flow.health.reconciliation import rows_equal
+from patient_flow.monitoring.catalogue import ROW_COUNTS_MATCH
 from patient_flow.monitoring.notices import describe
+from patient_flow.monitoring.rules.reconciliation import row_counts_match
 from patient_flow.operations import step_context
-from patient_flow.orchestration.findings import result_of, spec_of
+from patient_flow.orchestration.checks import result_of, spec_of
 from patient_flow.orchestration.reports import (
     OWNERS,
     POOL,
@@ -106,7 +106,7 @@ def _asset_of(step: Step) -> dg.AssetsDefinition:
 
 @dg.multi_asset(
     specs=[warehouse_spec(table) for table in tables.WAREHOUSE_TABLES],
-    check_specs=[spec_of(catalogue.ROWS_EQUAL, warehouse_key(table)) for table in tables.WAREHOUSE_TABLES],
+    check_specs=[spec_of(ROW_COUNTS_MATCH, warehouse_key(table)) for table in tables.WAREHOUSE_TABLES],
     can_subset=True,
     pool=POOL,
 )
@@ -133,9 +133,9 @@ def warehouse_tables(
         )
     for table in tables.WAREHOUSE_TABLES:
         key = warehouse_key(table)
-        if dg.AssetCheckKey(key, catalogue.ROWS_EQUAL.name) in context.selected_asset_check_keys:
-            finding = rows_equal(services.lake.open(table).row_count(loaded[table.path]), counts[table.path])
-            yield result_of(catalogue.ROWS_EQUAL, key, finding)
+        if dg.AssetCheckKey(key, ROW_COUNTS_MATCH.name) in context.selected_asset_check_keys:
+            finding = row_counts_match(services.lake.open(table).row_count(loaded[table.path]), counts[table.path])
+            yield result_of(ROW_COUNTS_MATCH, key, finding)
 
 
 def _materialize(

@@ -21,7 +21,7 @@ from patient_flow.monitoring.notices import encode
 from patient_flow.orchestration.reports import POOL, lake_key
 from patient_flow.orchestration.resources import PatientFlow
 from patient_flow.pipeline.backlog import Backlog
-from patient_flow.pipeline.hub_probe import probe_hub
+from patient_flow.pipeline.hub_probe import HubFailure, probe_hub
 from patient_flow.pipeline.maintenance import maintain
 from patient_flow.stores.lake.errors import LakeError
 from patient_flow.stores.lake.log import NO_CHECKPOINT
@@ -156,10 +156,11 @@ def _ask(instance: dg.DagsterInstance, patient_flow: PatientFlow) -> dg.RunReque
         return decide(None, is_active=True)
     services = patient_flow.services()
     hub = probe_hub(services.hub, services.lake, services.settings.max_events_per_run)
-    if hub.backlog is None:
-        return dg.SkipReason(hub.sentence)
+    if isinstance(hub, HubFailure):
+        return dg.SkipReason(hub.reason)
     # Looked at again: the look takes up to 20 seconds, in which the other sensor may have asked.
-    return decide(hub.backlog, is_active=is_at_work(instance), has_failed=_has_failed(instance), slow=hub.sentence)
+    slow = f"the hub took {hub.seconds:.0f} s to answer" if hub.is_slow else ""
+    return decide(hub.backlog, is_active=is_at_work(instance), has_failed=_has_failed(instance), slow=slow)
 
 
 def _has_failed(instance: dg.DagsterInstance) -> bool:

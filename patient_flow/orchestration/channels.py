@@ -1,4 +1,4 @@
-"""Ways out for alerts: e-mail and Microsoft Teams. Each only carries a message; ``alerts`` decides what it says."""
+"""Channels of alerts: e-mail and Microsoft Teams. Each only carries a message that ``monitoring.messages`` wrote."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ from email.message import EmailMessage
 from email.utils import formatdate, make_msgid
 from typing import Any, Protocol
 
-from patient_flow.alerts.texts import Message
 from patient_flow.errors import TransientError
+from patient_flow.monitoring.messages import Message
 from patient_flow.settings import AlertSettings
 
 SECONDS = 10.0
-"""Patience with a channel: two of them that are down must leave the tick its time."""
+"""Timeout of a channel: two of them that are down must leave the tick its time."""
 
 
 class ChannelError(TransientError):
-    """The message did not get out; the text says why, without secrets. It is tried again at the next look."""
+    """The message was not delivered; the text says why, without secrets. The next tick tries again."""
 
 
 class Channel(Protocol):
     """Sends one message or raises :class:`ChannelError`."""
 
     def send(self, message: Message) -> str:
-        """Returns when the other side has taken it: whom it does not reach all the same, in a sentence, or nothing."""
+        """Returns when the server has accepted the message: the recipients it refused, as a sentence, or nothing."""
 
 
-def channels(settings: AlertSettings) -> Mapping[str, Channel]:
+def channels_of(settings: AlertSettings) -> Mapping[str, Channel]:
     """The channels that are configured, by name."""
     found: dict[str, Channel] = {}
     if settings.email_to:
@@ -47,8 +47,8 @@ class Email:
     def send(self, message: Message) -> str:
         """Hands the message to the server; names the addresses that it refused.
 
-        When it refused them all, ``smtplib`` raises. While it took one, the message is out: sent again for the sake of
-        the others, it would come to that one every minute.
+        ``smtplib`` raises when it refused them all. When it accepted one, the message is delivered: sent again for the
+        sake of the others, it would reach that one every minute.
         """
         settings = self._settings
         try:

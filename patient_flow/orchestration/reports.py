@@ -11,7 +11,7 @@ import dagster as dg
 
 from patient_flow.contracts.columns import Column, ExternalSource, Sources
 from patient_flow.contracts.tables import Table
-from patient_flow.health.catalogue import DATA_RECENT
+from patient_flow.monitoring.catalogue import DATA_FRESH
 from patient_flow.monitoring.notices import Notice, describe, encode
 from patient_flow.orchestration import versions
 from patient_flow.pipeline.graph import Step
@@ -22,11 +22,11 @@ POOL = "patient_flow"
 """Whatever writes lake or warehouse is in this pool. ``dagster.yaml`` lets one run at a time have it: one that the UI
 starts for chosen assets, or for all, has no tags by which to tell that it must wait."""
 FRESHNESS = dg.FreshnessPolicy.time_window(fail_window=timedelta(minutes=20), warn_window=timedelta(minutes=10))
-"""Wider than the pause between two runs of an idle hospital (``orchestration.audit.idle_heartbeat``)."""
+"""Wider than the pause between two runs of an idle hospital (``orchestration.check_jobs.idle_heartbeat``)."""
 
 IF_LATE = (
     "Is it late? The newest run says whether a micro-batch failed; if there was none, each tick of the sensor "
-    f"`event_hub_backlog` says why. Read on in `{DATA_RECENT.page}`."
+    f"`event_hub_backlog` says why. Read on in `{DATA_FRESH.page}`."
 )
 
 NOTICES = "notices_json"

@@ -1,8 +1,9 @@
-"""What is to be read from the hub next: a pure decision, shared by the sensor and the bronze step.
+"""The next read of the hub: a pure decision, shared by the sensor and the bronze step.
 
-Bronze keeps five kinds of checkpoints (``checkpoints``): which hub it follows, which incarnation of it (its creation
-time), how many partitions that has, and per partition the last sequence number and how many events were lost. A notice
-is repeated until the next commit records the checkpoints that settle it, even a commit without events.
+Bronze keeps six kinds of checkpoints (``checkpoints``): which hub it follows, which incarnation of it (its creation
+time), how many partitions that has, per partition the last sequence number and how many events expired unread, and
+until when the hub was read completely. A notice is repeated until the next commit records the checkpoints that settle
+it, even a commit without events.
 """
 
 from __future__ import annotations
@@ -29,9 +30,9 @@ class HubRefused(OperatorError):
 
 @dataclass(frozen=True)
 class PartitionBacklog:
-    """What one partition holds beyond what bronze has: events after ``after`` up to ``upto`` (sequence numbers).
+    """Events of one partition that bronze lacks: after ``after`` up to ``upto`` (sequence numbers).
 
-    ``lost`` events were dropped by the hub's retention before they could be read.
+    The hub's retention deleted ``lost`` events before they could be read.
     """
 
     partition_id: str
@@ -45,8 +46,8 @@ class PartitionBacklog:
 class Backlog:
     """What the next micro-batch reads, and what an operator should know.
 
-    ``dropped`` are the partitions that retention overtook, each with the number of the last event that it dropped;
-    ``lost`` how many events each of them has now lost in all, so that the gaps in its numbers stay explained.
+    ``dropped`` is the last sequence number that retention deleted unread, per partition concerned; ``lost`` how many
+    events each of them has lost in all, so that the gaps in its numbers stay explained.
     """
 
     hub: str

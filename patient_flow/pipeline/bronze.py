@@ -10,6 +10,7 @@ import polars as pl
 from patient_flow.contracts.tables import BRONZE_EVENTS
 from patient_flow.monitoring.notices import EventsRemaining, Notice, ReadInterrupted
 from patient_flow.pipeline.backlog import Backlog, PartitionBacklog, plan
+from patient_flow.pipeline.checkpoints import READ_UNTIL
 from patient_flow.pipeline.hub_probe import peek
 from patient_flow.pipeline.steps import StepContext, StepResult, retry_on_conflict
 from patient_flow.stores.hub import Slice
@@ -37,7 +38,7 @@ def ingest(context: StepContext) -> StepResult:
     bronze = context.lake.open(BRONZE_EVENTS)
     state = peek(hub)
     backlog = plan(state, bronze.checkpoint, context.max_events, adopt=context.adopt_hub)
-    slices = [_slice(bronze, backlog, part) for part in backlog.partitions]
+    slices = [resume_at(bronze, backlog, part) for part in backlog.partitions]
     if not slices and not backlog.notices:
         nothing = {"backlog": 0, "events_received": 0}
         return StepResult(BRONZE_EVENTS, bronze.version, figures={**nothing})
@@ -52,8 +53,9 @@ def ingest(context: StepContext) -> StepResult:
         ingested_date=pl.lit(now.date()),
         run_id=pl.lit(context.run_id),
     )
-    version = bronze.append(rows, backlog.checkpoints(last_read), run_id=context.run_id)
     left = backlog.events - events.height
+    read_until = {} if left else READ_UNTIL.of(now)
+    version = bronze.append(rows, {**backlog.checkpoints(last_read), **read_until}, run_id=context.run_id)
     notices: list[Notice] = [*backlog.notices]
     if drained.error is not None:
         notices.append(ReadInterrupted(str(drained.error)))
@@ -93,7 +95,7 @@ def _waited(events: pl.DataFrame, now: datetime) -> float:
     return round((now - oldest).total_seconds() / 60, 2) if isinstance(oldest, datetime) else 0.0
 
 
-def _slice(bronze: LakeTable, backlog: Backlog, part: PartitionBacklog) -> Slice:
+def resume_at(bronze: LakeTable, backlog: Backlog, part: PartitionBacklog) -> Slice:
     """Resumes by the stored offset (opaque, and the only position that survives a geo-replication failover)."""
     offset = None
     if part.after >= 0 and not part.lost:

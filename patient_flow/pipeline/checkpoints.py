@@ -80,6 +80,8 @@ class DigestKey:
 
 FOLLOWED_HUB = DigestKey("hub")
 """Bronze: the hub that it is filled from (``backlog.identity``)."""
+READ_UNTIL = InstantKey("hub_read_until")
+"""Bronze: everything that the hub had accepted until then is in it."""
 
 
 def incarnation(hub: str) -> NumberKey:

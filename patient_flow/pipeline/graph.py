@@ -1,6 +1,6 @@
 """The steps of a micro-batch, one per table: each is declared here once, and everything that knows all steps reads it.
 
-Assets and their order, lineage and code versions, the rebuilds and the checks follow from :data:`STEPS`. Their order
+Assets and their order, lineage and code versions, and the rebuilds follow from :data:`STEPS`. Their order
 is that of the tables' declaration in ``contracts.tables``. Not here: how a table is made.
 """
 
@@ -33,15 +33,14 @@ class Step:
     """How one table is made.
 
     ``run`` reads what is new in ``reads``, and commits rows and checkpoints together. ``depends_on`` names the modules
-    whose code decides what stands in the table, besides that of ``run``: the transforms that ``run`` calls. ``checks``
-    are the rules of the catalogue that a micro-batch applies to the table.
+    whose code decides what stands in the table, besides that of ``run``: the transforms that ``run`` calls. Which
+    rules check the table, the catalogue says (``monitoring.catalogue``).
     """
 
     table: Table
     run: Callable[[StepContext], StepResult]
     reads: tuple[Table | ExternalSource, ...]
     depends_on: tuple[str, ...] = ()
-    checks: tuple[str, ...] = ()
 
     @property
     def modules(self) -> tuple[str, ...]:
@@ -59,70 +58,60 @@ STEPS = tuple(
                 bronze.ingest,
                 reads=(EVENT_HUB,),
                 depends_on=("stores.hub", "stores.amqp"),
-                checks=("events_arrive_once",),
             ),
             Step(
                 SILVER_EVENTS,
                 silver.accept_events,
                 reads=(BRONZE_EVENTS, DEPARTMENT_LIST),
                 depends_on=_PARSING,
-                checks=("identities_are_accepted_once",),
             ),
             Step(
                 QUARANTINE,
                 silver.quarantine_events,
                 reads=(BRONZE_EVENTS, SILVER_EVENTS),
                 depends_on=_PARSING,
-                checks=("received_is_accepted_plus_quarantined",),
             ),
             Step(
                 DIM_TIME,
                 dimensions.dim_time,
                 reads=(SILVER_EVENTS,),
                 depends_on=("transforms.calendar",),
-                checks=("keys_are_unique",),
             ),
             Step(
                 DIM_DEPARTMENT,
                 dimensions.dim_department,
                 reads=(SILVER_EVENTS, DEPARTMENT_LIST),
                 depends_on=("transforms.dimensions",),
-                checks=("keys_are_unique", "versions_have_no_gap_or_overlap", "department_list_is_current"),
             ),
             Step(
                 DIM_PATIENT,
                 dimensions.dim_patient,
                 reads=(SILVER_EVENTS,),
                 depends_on=("transforms.dimensions",),
-                checks=("keys_are_unique", "versions_have_no_gap_or_overlap"),
             ),
             Step(
                 FACT_PATIENT_FLOW,
                 flow.fact_patient_flow,
                 reads=(SILVER_EVENTS, DIM_PATIENT, DIM_DEPARTMENT),
                 depends_on=("transforms.facts", "transforms.visits"),
-                checks=("keys_are_unique", "keys_are_in_their_dimension"),
             ),
             Step(
                 FACT_BED_CENSUS,
                 aggregates.fact_bed_census,
                 reads=(FACT_PATIENT_FLOW, DIM_DEPARTMENT, SILVER_EVENTS),
                 depends_on=("transforms.census",),
-                checks=("keys_are_unique", "keys_are_in_their_dimension", "occupancy_is_plausible"),
             ),
             Step(
                 KPI_DEPARTMENT_DAY,
                 aggregates.kpi_department_day,
                 reads=(FACT_PATIENT_FLOW, FACT_BED_CENSUS, DIM_DEPARTMENT),
                 depends_on=("transforms.kpis",),
-                checks=("keys_are_unique", "keys_are_in_their_dimension"),
             ),
             Step(
                 DATA_QUALITY_DAY,
                 aggregates.data_quality_day,
                 reads=(SILVER_EVENTS, QUARANTINE),
                 depends_on=("transforms.quality",),
-                checks=("keys_are_unique", "every_event_is_counted", "few_events_are_quarantined"),
             ),
         ),
         key=lambda step: LAKE_TABLES.index(step.table),

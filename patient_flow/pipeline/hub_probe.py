@@ -1,7 +1,6 @@
-"""A look at the hub that always comes back: what waits there, or what is the matter with it, within a few seconds.
+"""Compares the hub with bronze within a deadline: the backlog, or why it is not known.
 
-A sensor has a deadline; the clients of hub and lake, in front of a peer that says nothing, have none that can be relied
-on.
+A sensor has a deadline; the clients of hub and lake have none that can be relied on when a peer does not answer.
 """
 
 from __future__ import annotations
@@ -10,6 +9,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from enum import Enum
 
 from patient_flow.contracts.tables import BRONZE_EVENTS
 from patient_flow.pipeline.backlog import Backlog, HubRefused, plan
@@ -20,30 +20,52 @@ from patient_flow.stores.lake.errors import LakeError
 from patient_flow.stores.timeouts import CallTimedOut, call_with_timeout
 
 SECONDS = 20.0
-"""Patience of one look: well within the 60 seconds that Dagster gives a tick."""
+"""Timeout of a probe: well within the 60 seconds that Dagster gives a tick."""
 SLOW_SECONDS = 8.0
-LEAST_SECONDS = 5.0
+MIN_LAKE_SECONDS = 5.0
 """What is left for the lake, however long the hub took."""
 
-DOWN, SILENT, SLOW, REFUSED, LAKE = "down", "silent", "slow", "refused", "lake"
-NO_ANSWER = {DOWN, SILENT}
-"""The hub said nothing, so nobody compared it with the lake, nor looked at the lake."""
+
+class Failure(Enum):
+    """Why the backlog is not known. The first two say nothing of the lake, which was not asked then."""
+
+    HUB_DOWN = "the hub cannot be read"
+    HUB_TIMEOUT = "the hub does not answer"
+    HUB_REFUSED = "the hub is not the one that bronze follows"
+    LAKE_DOWN = "the lake does not answer"
 
 
 @dataclass(frozen=True)
 class HubStatus:
-    """``backlog`` when it is known; else ``trouble`` (a constant above) and the ``sentence`` for the operator.
+    """The backlog of a hub that answered after ``seconds``.
 
-    A hub that answered, but took long, has both. ``ends`` are the partitions' last sequence numbers, ``read`` those in
-    bronze.
+    ``last`` are the partitions' last sequence numbers, ``read`` those in bronze; ``newest`` is when the hub accepted
+    its newest event.
     """
 
-    backlog: Backlog | None = None
-    trouble: str | None = None
-    sentence: str = ""
-    ends: Mapping[str, int] = field(default_factory=dict)
+    backlog: Backlog
+    seconds: float = 0.0
+    last: Mapping[str, int] = field(default_factory=dict)
     read: Mapping[str, int] = field(default_factory=dict)
     newest: datetime | None = None
+
+    @property
+    def is_slow(self) -> bool:
+        """True when the answer took suspiciously long."""
+        return self.seconds > SLOW_SECONDS
+
+
+@dataclass(frozen=True)
+class HubFailure:
+    """The backlog is not known; ``reason`` is a sentence for the operator."""
+
+    failure: Failure
+    reason: str
+
+    @property
+    def lake_was_asked(self) -> bool:
+        """False when the hub had not answered, so that nothing is known of the lake either."""
+        return self.failure not in {Failure.HUB_DOWN, Failure.HUB_TIMEOUT}
 
 
 def peek(hub: Hub, *, seconds: float = SECONDS) -> HubState:
@@ -56,41 +78,40 @@ def peek(hub: Hub, *, seconds: float = SECONDS) -> HubState:
         ) from None
 
 
-def probe_hub(hub: Hub, lake: Lake, max_events: int, *, seconds: float = SECONDS) -> HubStatus:
+def probe_hub(hub: Hub, lake: Lake, max_events: int, *, seconds: float = SECONDS) -> HubStatus | HubFailure:
     """Compares the hub with bronze. Never raises for a system that is away, and never takes much over ``seconds``."""
     began = time.monotonic()
     try:
         state = peek(hub, seconds=seconds)
     except HubTimeout as error:
-        return HubStatus(trouble=SILENT, sentence=str(error))
+        return HubFailure(Failure.HUB_TIMEOUT, str(error))
     except HubUnavailable as error:
-        return HubStatus(trouble=DOWN, sentence=str(error))
+        return HubFailure(Failure.HUB_DOWN, str(error))
     took = time.monotonic() - began
-
-    def compare() -> tuple[Backlog, dict[str, int | None]]:
-        bronze = lake.open(BRONZE_EVENTS)
-        backlog = plan(state, bronze.checkpoint, max_events)
-        return backlog, {
-            part.partition_id: position(backlog.hub, backlog.created_at_ms, part.partition_id).read(bronze.checkpoint)
-            for part in state.partitions
-        }
-
+    uri = lake.uri(BRONZE_EVENTS)
     try:
-        backlog, positions = call_with_timeout(
-            max(seconds - took, LEAST_SECONDS), ("lake", lake.uri(BRONZE_EVENTS)), compare
+        return call_with_timeout(
+            max(seconds - took, MIN_LAKE_SECONDS), ("lake", uri), lambda: _compare(state, lake, max_events, took)
         )
     except CallTimedOut:
-        return HubStatus(trouble=LAKE, sentence=f"{lake.uri(BRONZE_EVENTS)} does not answer; the next tick tries again")
+        return HubFailure(Failure.LAKE_DOWN, f"{uri} does not answer; the next tick tries again")
     except HubRefused as error:
-        return HubStatus(trouble=REFUSED, sentence=str(error))
+        return HubFailure(Failure.HUB_REFUSED, str(error))
     except LakeError as error:
-        return HubStatus(trouble=LAKE, sentence=str(error))
-    is_slow = took > SLOW_SECONDS
+        return HubFailure(Failure.LAKE_DOWN, str(error))
+
+
+def _compare(state: HubState, lake: Lake, max_events: int, seconds: float) -> HubStatus:
+    bronze = lake.open(BRONZE_EVENTS)
+    backlog = plan(state, bronze.checkpoint, max_events)
+    positions = {
+        part.partition_id: position(backlog.hub, backlog.created_at_ms, part.partition_id).read(bronze.checkpoint)
+        for part in state.partitions
+    }
     return HubStatus(
         backlog,
-        SLOW if is_slow else None,
-        f"Event Hub {hub.name} took {took:.0f} s to say what it holds" if is_slow else "",
+        seconds,
         {part.partition_id: part.last_sequence_number for part in state.partitions if not part.is_empty},
-        {part: position for part, position in positions.items() if position is not None},
+        {part: number for part, number in positions.items() if number is not None},
         max((part.last_enqueued_at for part in state.partitions if part.last_enqueued_at), default=None),
     )

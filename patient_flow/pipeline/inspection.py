@@ -1,20 +1,20 @@
-"""What checks look at: in a micro-batch only what the warehouse has not loaded yet, in the audit everything.
+"""Reads what rules are evaluated on: in a micro-batch what the warehouse has not loaded yet, else everything.
 
-Both give the same frames, so that the same rules (``health``) judge them. Not here: what is right.
+Both have the same form, so that the same rules (``monitoring.rules``) apply.
 """
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import polars as pl
 
-from patient_flow.contracts import measures, tables
+from patient_flow.contracts import tables
 from patient_flow.contracts.tables import BRONZE_EVENTS, COORDINATES, DATA_QUALITY_DAY, QUARANTINE, SILVER_EVENTS, Table
+from patient_flow.monitoring.inputs import BronzeEvents, ForeignKeys, Recomputed, ReconciliationCounts, Volume
 from patient_flow.pipeline.checkpoints import (
     CENSUS_UNTIL,
     Reader,
@@ -24,6 +24,7 @@ from patient_flow.pipeline.checkpoints import (
     partition_count,
     position,
 )
+from patient_flow.pipeline.incremental import is_one_of
 from patient_flow.stores.lake.catalog import Lake
 from patient_flow.stores.lake.changes import Changes
 from patient_flow.stores.lake.errors import ChangeFeedExpired
@@ -34,57 +35,37 @@ from patient_flow.transforms import calendar, census, extras, facts, visits
 c = pl.col
 
 AUDIT_PARTS = 24
-"""The audit makes the stays of so many parts of all visits again, one each time."""
+"""Each audit recomputes the stays of one of this many parts of all visits."""
 
 
-def arrived(lake: Lake) -> pl.DataFrame:
-    """Coordinates of all bronze rows."""
-    return lake.open(BRONZE_EVENTS).changes(None, COORDINATES).after
+def all_bronze_events(lake: Lake) -> BronzeEvents:
+    """All bronze rows, and the events that retention deleted unread, as bronze recorded at the time."""
+    bronze = lake.open(BRONZE_EVENTS)
+    events = bronze.changes(None, COORDINATES).after
+    partitions = events.select("hub_created_at", "partition_id").unique()
+    expired = [lost_events(_milliseconds(at), part).read(bronze.checkpoint) or 0 for at, part in partitions.iter_rows()]
+    return BronzeEvents(events, partitions.with_columns(expired=pl.Series(expired, dtype=pl.Int64)))
 
 
-def lost(lake: Lake, arrived: pl.DataFrame) -> pl.DataFrame:
-    """``hub_created_at``, ``partition_id``, ``lost``: events that retention dropped, as bronze recorded at the time."""
-    checkpoint = lake.open(BRONZE_EVENTS).checkpoint
-    places = arrived.select("hub_created_at", "partition_id").unique()
-    return places.with_columns(
-        lost=pl.Series(
-            [lost_events(_milliseconds(at), part).read(checkpoint) or 0 for at, part in places.iter_rows()],
-            dtype=pl.Int64,
-        )
-    )
+def new_bronze_events(lake: Lake, hub: str) -> BronzeEvents:
+    """Bronze rows that silver has not consumed, with all partitions of ``hub`` (its ``identity``).
 
-
-@dataclass(frozen=True)
-class Arriving:
-    """Coordinates of the bronze rows that silver has not consumed, and what became of their ``partitions`` since.
-
-    These have ``hub_created_at``, ``partition_id``, ``read`` (the number up to which silver has consumed it; null for
-    none) and ``lost`` (events that retention dropped since): a drain has no gap, so what is lost lies between two.
-    """
-
-    events: pl.DataFrame
-    partitions: pl.DataFrame
-
-
-def arriving(lake: Lake, hub: str) -> Arriving:
-    """What the next micro-batch takes from bronze, and all partitions of ``hub`` (its ``identity``) besides.
-
-    Retention may have left nothing of a partition, which then is in no row. What silver knew is bronze's own progress
-    at the version that silver has consumed: where that is no longer kept, everything counts as new.
+    A partition may have expired whole, and then has no row. What silver knew are bronze's checkpoints at the version
+    that silver has consumed: where that is no longer kept, everything counts as new.
     """
     bronze = lake.open(BRONZE_EVENTS)
     since = consumed(lake.open(SILVER_EVENTS), bronze)
     now = bronze.checkpoint
-    before: Reader = _nothing
+    before: Reader = _no_checkpoint
     if since is not None:
         with contextlib.suppress(ChangeFeedExpired):
             before = bronze.as_of(since).checkpoint
     events = bronze.changes_or_all(since, COORDINATES).after
     created = incarnation(hub).read(now)
     count = 0 if created is None else partition_count(hub, created).read(now) or 0
-    places = {} if created is None else {(created, str(part)): _of_milliseconds(created) for part in range(count)}
+    partitions = {} if created is None else {(created, str(part)): _of_milliseconds(created) for part in range(count)}
     for at, part in events.select("hub_created_at", "partition_id").unique().iter_rows():
-        places[_milliseconds(at), part] = at
+        partitions[_milliseconds(at), part] = at
     rows = [
         (
             at,
@@ -92,14 +73,14 @@ def arriving(lake: Lake, hub: str) -> Arriving:
             position(hub, created, part).read(before),
             (lost_events(created, part).read(now) or 0) - (lost_events(created, part).read(before) or 0),
         )
-        for (created, part), at in places.items()
+        for (created, part), at in partitions.items()
     ]
     schema = {name: BRONZE_EVENTS.schema[name] for name in ("hub_created_at", "partition_id")}
-    partitions = pl.DataFrame(rows, schema={**schema, "read": pl.Int64(), "lost": pl.Int64()}, orient="row")
-    return Arriving(events, partitions)
+    schema |= {"read": pl.Int64(), "expired": pl.Int64()}
+    return BronzeEvents(events, pl.DataFrame(rows, schema=schema, orient="row"))
 
 
-def _nothing(_: str) -> None:
+def _no_checkpoint(_: str) -> None:
     """Checkpoints of a table that has none."""
 
 
@@ -111,28 +92,18 @@ def _of_milliseconds(created_at_ms: int) -> datetime:
     return datetime.fromtimestamp(created_at_ms / 1000, UTC)
 
 
-def accepted(lake: Lake, *, everything: bool) -> pl.DataFrame:
+def accepted_events(lake: Lake, *, everything: bool) -> pl.DataFrame:
     """Coordinates and identities of silver rows, of those that quarantine has not followed yet unless asked for all."""
     silver = lake.open(SILVER_EVENTS)
     since = None if everything else consumed(lake.open(QUARANTINE), silver)
     return silver.changes_or_all(since, (*COORDINATES, "event_key")).after
 
 
-@dataclass(frozen=True)
-class Accounts:
-    """Events per partition (``partition_id``, ``events``), and all rows, of bronze, silver and quarantine."""
+def reconciliation_counts(lake: Lake, *, everything: bool) -> ReconciliationCounts | None:
+    """Bronze, silver and quarantine at the versions that quarantine has consumed; None before the first time.
 
-    received: pl.DataFrame
-    accepted: pl.DataFrame
-    quarantined: pl.DataFrame
-    totals: tuple[int, int, int]
-
-
-def accounts(lake: Lake, *, everything: bool) -> Accounts | None:
-    """The three tables at the versions that quarantine followed; None when it never did.
-
-    Unless ``everything`` is counted, the partitions only count what changed since DataQualityDay, which comes after
-    the check, was made: that was judged before. The totals are of the whole tables, from the log's statistics.
+    Unless ``everything`` is counted, the partitions count the changes since DataQualityDay, which comes after the
+    check: what came before was checked then. The totals are of the whole tables, from the log's statistics.
     """
     quarantine = lake.open(QUARANTINE)
     silver, bronze = lake.open(SILVER_EVENTS), lake.open(BRONZE_EVENTS)
@@ -148,8 +119,8 @@ def accounts(lake: Lake, *, everything: bool) -> Accounts | None:
         sides = [_growth(table, start, end) for table, start, end in zip(opened, since, upto, strict=True)]
     except ChangeFeedExpired:
         sides = [_growth(table, None, end) for table, end in zip(opened, upto, strict=True)]
-    received, held, rejected = (table.row_count(end) for table, end in zip(opened, upto, strict=True))
-    return Accounts(sides[0], sides[1], sides[2], (received, held, rejected))
+    received, accepted, quarantined = (table.row_count(end) for table, end in zip(opened, upto, strict=True))
+    return ReconciliationCounts(sides[0], sides[1], sides[2], (received, accepted, quarantined))
 
 
 def _growth(table: LakeTable, since: int | None, upto: int | None) -> pl.DataFrame:
@@ -164,11 +135,10 @@ def _growth(table: LakeTable, since: int | None, upto: int | None) -> pl.DataFra
     return pl.concat(weighed).group_by("partition_id").agg(c("events").sum())
 
 
-def pointing(lake: Lake, changes: Changes, table: Table, references: Mapping[str, Table], loaded: Loaded) -> Pointing:
-    """Rows of ``table`` whose keys to judge, and the keys that its dimensions have of those they point to.
-
-    These are the changed rows, and the rows that point to a key which its dimension dropped.
-    """
+def foreign_keys(
+    lake: Lake, changes: Changes, table: Table, references: Mapping[str, Table], loaded: Loaded
+) -> ForeignKeys:
+    """Foreign keys of changed rows and of rows whose dimension dropped their key, and the keys that dimensions have."""
     opened = lake.open(table)
     rows = [changes.after.select(list(references))]
     dimensions = {dimension.path: lake.open(dimension) for dimension in references.values()}
@@ -177,33 +147,32 @@ def pointing(lake: Lake, changes: Changes, table: Table, references: Mapping[str
             break
         key = dimension.key[0]
         moved = dimensions[dimension.path].changes_or_all(loaded.get(dimension.path), [key])
-        gone = moved.before.join(moved.after, on=key, how="anti")[key]
-        if gone.len():
-            rows.append(opened.scan().filter(c(column).is_in(gone.implode())).select(list(references)).collect())
-    judged = pl.concat(rows)
+        dropped = moved.before.join(moved.after, on=key, how="anti")[key]
+        if dropped.len():
+            rows.append(opened.scan().filter(is_one_of(column, dropped)).select(list(references)).collect())
+    checked = pl.concat(rows)
     known = {}
     for column, dimension in references.items():
         key = dimension.key[0]
-        wanted = judged[column].unique()
-        found = dimensions[dimension.path].scan().select(key).filter(c(key).is_in(wanted.implode())).collect()
+        found = dimensions[dimension.path].scan().select(key).filter(is_one_of(key, checked[column])).collect()
         known[column] = found[key].unique()
-    return Pointing(judged, known)
+    return ForeignKeys(checked, known)
 
 
 Loaded = Mapping[str, int | None]
+"""Table → the gold version that the warehouse has loaded."""
 
 
-@dataclass(frozen=True)
-class Pointing:
-    """Rows with keys, and for each of these columns the keys that are known."""
-
-    rows: pl.DataFrame
-    known: dict[str, pl.Series]
-
-
-def members(table: LakeTable, named: pl.DataFrame, columns: Sequence[str]) -> pl.DataFrame:
-    """All versions of the members that ``named`` holds."""
-    return table.scan().select(columns).join(named.lazy(), on=named.columns, how="semi", nulls_equal=True).collect()
+def member_versions(lake: Lake, changes: Changes, table: Table, member: Sequence[str]) -> pl.DataFrame:
+    """All versions of the members of an SCD2 dimension that ``changes`` touch."""
+    columns = [*member, "valid_from", "valid_to", "is_current"]
+    if changes.is_whole_table:
+        return changes.after.select(columns)
+    touched = pl.concat([changes.before.select(member), changes.after.select(member)]).unique()
+    # By the first column, the files that hold the members; the join is exact, also for null.
+    candidates = is_one_of(member[0], touched[member[0]]) | c(member[0]).is_null()
+    versions = lake.open(table).scan().filter(candidates).select(columns)
+    return versions.join(touched.lazy(), on=list(member), how="semi", nulls_equal=True).collect()
 
 
 def newest_hour(lake: Lake) -> pl.DataFrame:
@@ -220,14 +189,23 @@ def newest_hour(lake: Lake) -> pl.DataFrame:
     )
 
 
-def all_hours(lake: Lake) -> tuple[pl.DataFrame, int]:
-    """All of FactBedCensus, and the ``time_key`` from which on its hours are judged by the staffed beds."""
+def all_hours(lake: Lake, hours: int) -> tuple[pl.DataFrame, int]:
+    """All of FactBedCensus, and the ``time_key`` of ``hours`` before its newest hour."""
     hourly = lake.open(tables.FACT_BED_CENSUS)
     until = CENSUS_UNTIL.read(hourly.checkpoint)
     if until is None:
         return hourly.scan().collect(), 0
-    since = until - timedelta(hours=measures.OCCUPANCY_AUDITED_HOURS)
-    return hourly.scan().collect(), calendar.hour_key(since)
+    return hourly.scan().collect(), calendar.hour_key(until - timedelta(hours=hours))
+
+
+def quality_counts(lake: Lake) -> tuple[int, int]:
+    """Rows of silver and of quarantine at the versions that DataQualityDay counted."""
+    quality = lake.open(DATA_QUALITY_DAY)
+    accepted, quarantined = (
+        0 if (version := consumed(quality, table)) is None else table.row_count(version)
+        for table in (lake.open(SILVER_EVENTS), lake.open(QUARANTINE))
+    )
+    return accepted, quarantined
 
 
 def newest_day_quality(lake: Lake) -> pl.DataFrame:
@@ -236,8 +214,8 @@ def newest_day_quality(lake: Lake) -> pl.DataFrame:
     return quality.filter(c("date") == c("date").max()).collect()
 
 
-def recompute_census(lake: Lake) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """FactBedCensus as it is, and made again from the stays it was made from.
+def recompute_census(lake: Lake) -> Recomputed:
+    """FactBedCensus as stored, and recomputed from the stays it was made from.
 
     Raises :class:`ChangeFeedExpired` where these are no longer kept:
     with newer ones every difference would be a false alarm.
@@ -247,14 +225,14 @@ def recompute_census(lake: Lake) -> tuple[pl.DataFrame, pl.DataFrame]:
     flow = lake.open(tables.FACT_PATIENT_FLOW)
     since = consumed(hourly, flow)
     if until is None or since is None:
-        return hourly.scan().collect(), tables.FACT_BED_CENSUS.empty()
+        return Recomputed(hourly.scan().collect(), tables.FACT_BED_CENSUS.empty())
     stays = flow.at(since)
     departments = _as_known_to(hourly, lake.open(tables.DIM_DEPARTMENT)).collect()
-    return hourly.scan().collect(), census.bed_hours(census.spans(stays, until=until), departments)
+    return Recomputed(hourly.scan().collect(), census.bed_hours(census.spans(stays, until=until), departments))
 
 
-def recompute_stays(lake: Lake, part: int) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """The stays of one of :data:`AUDIT_PARTS` parts of all visits, as they are and made again from their events.
+def recompute_stays(lake: Lake, part: int) -> Recomputed:
+    """The stays of one of :data:`AUDIT_PARTS` parts of all visits, as stored and recomputed from their events.
 
     Events and dimensions are those that the facts were made from. Raises :class:`ChangeFeedExpired`,
     as :func:`recompute_census`.
@@ -262,14 +240,14 @@ def recompute_stays(lake: Lake, part: int) -> tuple[pl.DataFrame, pl.DataFrame]:
     flow, silver = lake.open(tables.FACT_PATIENT_FLOW), lake.open(SILVER_EVENTS)
     since = consumed(flow, silver)
     if since is None:
-        return flow.scan().collect(), tables.FACT_PATIENT_FLOW.empty()
+        return Recomputed(flow.scan().collect(), tables.FACT_PATIENT_FLOW.empty())
     in_part = c("visit_hash") % AUDIT_PARTS == part % AUDIT_PARTS
     history = silver.at(since).filter(in_part).select(visits.VISIT_COLUMNS).collect()
     patients = _as_known_to(flow, lake.open(tables.DIM_PATIENT))
     known = patients.filter(c("patient_hash").is_in(history["patient_hash"].unique().implode())).collect()
-    wards = _as_known_to(flow, lake.open(tables.DIM_DEPARTMENT)).collect()
-    again = facts.fact_patient_flow(visits.stays(history), known, wards)
-    return flow.scan().filter(in_part).collect(), again
+    departments = _as_known_to(flow, lake.open(tables.DIM_DEPARTMENT)).collect()
+    recomputed = facts.fact_patient_flow(visits.stays(history), known, departments)
+    return Recomputed(flow.scan().filter(in_part).collect(), recomputed)
 
 
 def _as_known_to(target: LakeTable, source: LakeTable) -> pl.LazyFrame:
@@ -278,22 +256,13 @@ def _as_known_to(target: LakeTable, source: LakeTable) -> pl.LazyFrame:
     return source.scan() if since is None else source.at(since)
 
 
-@dataclass(frozen=True)
-class Volume:
-    """Events that the hub accepted in the last full local ``hour``, and in the same hour of the weeks before."""
-
-    hour: datetime
-    events: int
-    earlier: list[int]
-
-
-def volume(lake: Lake, zone: str, now: datetime) -> Volume:
+def volume(lake: Lake, zone: str, now: datetime, weeks: int) -> Volume:
     """Weeks before the lake's first event do not count."""
     bronze = lake.open(BRONZE_EVENTS)
     # Back in UTC, where every hour exists once; the weeks before on the wall clock, where people live.
     hour = (now.astimezone(UTC) - timedelta(hours=1)).astimezone(ZoneInfo(zone))
     hour = hour.replace(minute=0, second=0, microsecond=0)
-    starts = [(hour - timedelta(weeks=week)).astimezone(UTC) for week in range(measures.VOLUME_WEEKS + 1)]
+    starts = [(hour - timedelta(weeks=week)).astimezone(UTC) for week in range(weeks + 1)]
     hours = [(start, start + timedelta(hours=1)) for start in starts]
     found = bronze.scan().filter(within_spans("enqueued_at", hours)).select("enqueued_at").collect().to_series()
     this, *earlier = (int(found.is_between(start, end, closed="left").sum()) for start, end in hours)
@@ -303,9 +272,9 @@ def volume(lake: Lake, zone: str, now: datetime) -> Volume:
     )
 
 
-def last_sent(lake: Lake, now: datetime) -> pl.DataFrame:
+def last_sent(lake: Lake, now: datetime, days: int) -> pl.DataFrame:
     """hospital_id and last_at of every hospital with an accepted event in the last days."""
-    since = pl.lit(now - timedelta(days=measures.SENDER_KNOWN_DAYS))
+    since = pl.lit(now - timedelta(days=days))
     return (
         lake.open(SILVER_EVENTS)
         .scan()
@@ -322,14 +291,14 @@ def silver_is_behind(lake: Lake) -> bool:
     return consumed(lake.open(SILVER_EVENTS), bronze) != bronze.version
 
 
-def new_fields(lake: Lake, now: datetime) -> set[str]:
-    """Names of unknown fields that events of the last hours have, and those of the days before had not.
+def new_fields(lake: Lake, now: datetime, hours: int, days: int) -> set[str]:
+    """Names of unknown fields that events of the last ``hours`` have and those of the ``days`` before had not.
 
-    None where no event of the days before is there to compare with: in a young lake every field is new.
+    Empty where there is no event of the days before to compare with: in a young lake every field is new.
     """
     events = lake.open(SILVER_EVENTS).scan()
-    recent = now - timedelta(hours=measures.NEW_FIELD_HOURS)
-    oldest = now - timedelta(days=measures.FIELD_KNOWN_DAYS)
+    recent = now - timedelta(hours=hours)
+    oldest = now - timedelta(days=days)
     if events.filter(_enqueued(oldest, recent)).select("enqueued_at").head(1).collect().is_empty():
         return set()
     fields = _fields(events.filter(c("enqueued_at") >= recent))

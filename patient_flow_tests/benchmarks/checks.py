@@ -24,9 +24,11 @@ BATCH = 10_000
 def measure(folder: str, first_visit: int, *, with_audit: bool) -> None:
     """One micro-batch with its load, in this process; prints its figures."""
     from patient_flow.contracts import tables
-    from patient_flow.orchestration import audit, checks
+    from patient_flow.monitoring.rule import Cadence
+    from patient_flow.orchestration import checks
+    from patient_flow.orchestration.check_context import CheckContext, ask_hub
     from patient_flow.pipeline import load
-    from patient_flow.pipeline.graph import STEPS, step_of
+    from patient_flow.pipeline.graph import STEPS
     from patient_flow.services import Services
     from patient_flow.settings import load as settings
     from patient_flow_tests.benchmarks import history
@@ -52,11 +54,12 @@ def measure(folder: str, first_visit: int, *, with_audit: bool) -> None:
 
     def validate(table: tables.Table) -> None:
         began = time.perf_counter()
-        look = checks.Look(services, table, loaded if table.warehouse else {})
-        for check, found in (checks.JUDGES[name] for name in step_of(table).checks):
+        context = CheckContext(services, table, loaded if table.warehouse else {})
+        for rule in checks.rules_of(table):
             started = time.perf_counter()
-            assert not found(look).is_grave, check.name
-            by_check[f"{table.path} {check.name}"] = round(time.perf_counter() - started, 3)
+            assert rule.evaluate is not None
+            assert not rule.evaluate(context).is_error, rule.name
+            by_check[f"{table.path} {rule.name}"] = round(time.perf_counter() - started, 3)
         timed("checks", began)
 
     history.append(lake, history.events(first_visit, BATCH // history.EVENTS_A_VISIT))
@@ -71,13 +74,13 @@ def measure(folder: str, first_visit: int, *, with_audit: bool) -> None:
     timed("load", began)
     began = time.perf_counter()
     services.warehouse.row_counts()
-    by_check["warehouse rows_equal_gold"] = round(time.perf_counter() - began, 3)
+    by_check["warehouse row_counts_match"] = round(time.perf_counter() - began, 3)
     timed("checks", began)
     if with_audit:
         began = time.perf_counter()
-        for check, found in audit.AUDITED:
-            finding = found(services)
-            assert not finding.is_grave, f"{check.name}: {finding.sentence}"
+        for rule in checks.rules_at(Cadence.NIGHTLY):
+            finding = checks.evaluate_history(rule, services, now, lambda: ask_hub(services, now))
+            assert not finding.is_error, f"{rule.name}: {finding.message}"
         timed("audit", began)
     services.warehouse.dispose()
     print(json.dumps({**spent, "peak_mib": _peak_mib(), "by_check": by_check}))

@@ -147,10 +147,10 @@ def test_what_is_wrong_is_found_with_its_reason_and_what_to_do(seen: dict[str, N
         if not shown["executionForLatestMaterialization"]["evaluation"]["success"]
     }
     assert set(wrong) == {
-        "gold/data_quality_day:few_events_are_quarantined",
-        "gold/dim_department:department_list_is_current",
-        "audit/whole_history:department_list_is_current",
-        "audit/whole_history:newest_event_is_recent",  # the hub does not answer: nobody knows what waits there
+        "gold/data_quality_day:quarantine_rate_acceptable",
+        "gold/dim_department:department_list_current",
+        "audit/whole_history:department_list_current",
+        "audit/whole_history:data_fresh",  # the hub does not answer: nobody knows what waits there
     }
     for name, found in wrong.items():
         texts = {entry["label"]: entry.get("text") for entry in found["metadataEntries"]}
@@ -158,16 +158,16 @@ def test_what_is_wrong_is_found_with_its_reason_and_what_to_do(seen: dict[str, N
         assert texts["runbook"] == f"infra/docs/runbook/{name.split(':')[1]}.md"
         assert f"See {texts['runbook']}." in found["description"]
         assert found["severity"] == "WARN"
-    late = wrong["audit/whole_history:newest_event_is_recent"]["description"]
+    late = wrong["audit/whole_history:data_fresh"]["description"]
     assert "patient-flow hub" in late
     assert "The newest event loaded is of 20" in late  # since when
 
 
 def test_what_would_spread_an_error_is_marked_as_blocking(seen: dict[str, Node]) -> None:
-    assert check(seen["silver/quarantine"], "received_is_accepted_plus_quarantined")["blocking"]
-    assert check(seen["gold/fact_patient_flow"], "keys_are_in_their_dimension")["blocking"]
-    assert not check(seen["gold/data_quality_day"], "few_events_are_quarantined")["blocking"]
-    assert evaluation(seen["silver/quarantine"], "received_is_accepted_plus_quarantined")["success"]
+    assert check(seen["silver/quarantine"], "counts_reconcile")["blocking"]
+    assert check(seen["gold/fact_patient_flow"], "foreign_keys_exist")["blocking"]
+    assert not check(seen["gold/data_quality_day"], "quarantine_rate_acceptable")["blocking"]
+    assert evaluation(seen["silver/quarantine"], "counts_reconcile")["success"]
 
 
 def test_no_body_of_an_event_shows_anywhere(seen: dict[str, Node]) -> None:

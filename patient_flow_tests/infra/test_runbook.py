@@ -7,28 +7,30 @@ from pathlib import Path
 
 import pytest
 
-from patient_flow.alerts.findings import PAGES as PAGES_OF_ALERTS
-from patient_flow.health.catalogue import ALL_CHECKS, RUNBOOK
+from patient_flow.monitoring.catalogue import ALERTS, RULES
+from patient_flow.monitoring.rule import RUNBOOK
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / RUNBOOK
 
-OTHER_PAGES = ("README", *PAGES_OF_ALERTS)
-"""Pages that belong to no check: the first look, and those of alerts."""
-
 PAGES = sorted(path.stem for path in FOLDER.glob("*.md"))
-CHECK_NAMES = [check.name for check in ALL_CHECKS]
+HEADINGS = ["What it means", "How to see more", "What to do", "When it is over"]
 
 
-def test_every_check_has_its_page_and_every_page_belongs_to_a_check_or_an_alert() -> None:
-    assert set(CHECK_NAMES) | set(OTHER_PAGES) == set(PAGES)
+def test_every_rule_has_its_page_and_every_page_belongs_to_a_rule() -> None:
+    assert {rule.name for rule in RULES} | {"README"} == set(PAGES)
 
 
-@pytest.mark.parametrize("name", CHECK_NAMES)
+def test_the_index_lists_every_alert() -> None:
+    index = (FOLDER / "README.md").read_text()
+    assert [rule.name for rule in ALERTS if f"[{rule.name}]({rule.name}.md)" not in index] == []
+
+
+@pytest.mark.parametrize("name", [rule.name for rule in RULES])
 def test_a_page_says_what_it_means_how_to_see_more_what_to_do_and_when_it_is_over(name: str) -> None:
     text = (FOLDER / f"{name}.md").read_text()
     headings = re.findall(r"^#+ (.*)$", text, flags=re.MULTILINE)
-    assert headings == [name, "What it means", "How to see more", "What to do", "When it is over"]
+    assert headings == [name, *HEADINGS]
     assert len(text.splitlines()) < 50, "short: somebody reads this at three in the morning"
 
 

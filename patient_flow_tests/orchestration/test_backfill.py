@@ -14,9 +14,9 @@ from dagster._core.storage.tags import MAX_RETRIES_TAG
 from dagster._daemon.monitoring import run_monitoring
 
 from patient_flow.definitions import build_defs
-from patient_flow.orchestration.audit import audit
 from patient_flow.orchestration.automation import PIPELINE_TAG
 from patient_flow.orchestration.backfill import BackfillConfig, backfill
+from patient_flow.orchestration.check_jobs import audit
 from patient_flow.orchestration.resources import PatientFlow
 
 

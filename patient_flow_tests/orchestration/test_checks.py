@@ -14,18 +14,22 @@ import polars as pl
 import pytest
 from deltalake.exceptions import DeltaError
 
-from patient_flow.contracts import measures, tables
+from patient_flow.contracts import tables
 from patient_flow.definitions import build_defs
-from patient_flow.health import catalogue
-from patient_flow.health.findings import grave
 from patient_flow.local_hub.testing import HubThread
+from patient_flow.monitoring.finding import error as error_finding
+from patient_flow.monitoring.inputs import ReadProgress
+from patient_flow.monitoring.rule import Cadence
+from patient_flow.monitoring.rules import reconciliation
 from patient_flow.operations import reload_warehouse
-from patient_flow.orchestration import audit as audits
-from patient_flow.orchestration import checks
-from patient_flow.orchestration.audit import HISTORY, audit, heartbeat, hourly_checks
+from patient_flow.orchestration import check_context, check_jobs, checks
 from patient_flow.orchestration.automation import SINGLE_ASSETS, micro_batch
+from patient_flow.orchestration.check_jobs import audit, heartbeat, hourly_checks
+from patient_flow.orchestration.checks import HISTORY
 from patient_flow.orchestration.resources import PatientFlow
+from patient_flow.pipeline.checkpoints import READ_UNTIL
 from patient_flow.pipeline.hub_probe import probe_hub
+from patient_flow.pipeline.read_progress import read_progress, recorded_progress
 from patient_flow.services import Services
 from patient_flow.settings import load
 from patient_flow.stores.hub import Hub
@@ -45,7 +49,11 @@ class Hospital:
         self.folder = folder
         self.hub = hub
         self.instance = instance
-        self.settings = {
+        self.settings = self.settings_in(folder, hub)
+
+    @staticmethod
+    def settings_in(folder: Path, hub: HubThread) -> dict[str, str]:
+        return {
             "PATIENT_FLOW_LAKE_URI": f"{folder}/{{layer}}",
             "PATIENT_FLOW_EVENTHUB_CONNECTION": hub.connection,
             "PATIENT_FLOW_WAREHOUSE_URL": f"sqlite:///{folder}/warehouse.db",
@@ -218,28 +226,28 @@ def rows_gone_from_the_warehouse(hospital: Hospital) -> None:
     hospital.sql("DELETE FROM FactPatientFlow")
 
 
-GRAVE: dict[Callable[[Hospital], None], tuple[str, str]] = {
+ERRORS: dict[Callable[[Hospital], None], tuple[str, str]] = {
     twice_in_bronze: ("bronze/patient_events:events_arrive_once", "silver/patient_events"),
-    twice_in_silver: ("silver/patient_events:identities_are_accepted_once", "silver/quarantine"),
-    in_silver_and_in_quarantine: ("silver/quarantine:received_is_accepted_plus_quarantined", "gold/data_quality_day"),
-    patient_with_a_gap: ("gold/dim_patient:versions_have_no_gap_or_overlap", "gold/fact_patient_flow"),
-    stay_of_nobody: ("gold/fact_patient_flow:keys_are_in_their_dimension", "gold/fact_bed_census"),
-    stay_twice: ("gold/fact_patient_flow:keys_are_unique", "gold/fact_bed_census"),
+    twice_in_silver: ("silver/patient_events:event_identities_unique", "silver/quarantine"),
+    in_silver_and_in_quarantine: ("silver/quarantine:counts_reconcile", "gold/data_quality_day"),
+    patient_with_a_gap: ("gold/dim_patient:scd2_intervals_valid", "gold/fact_patient_flow"),
+    stay_of_nobody: ("gold/fact_patient_flow:foreign_keys_exist", "gold/fact_bed_census"),
+    stay_twice: ("gold/fact_patient_flow:keys_unique", "gold/fact_bed_census"),
     patient_gone_whose_stays_are_there: (
-        "gold/fact_patient_flow:keys_are_in_their_dimension",
+        "gold/fact_patient_flow:foreign_keys_exist",
         "gold/fact_bed_census",
     ),
-    fewer_than_nobody_in_bed: ("gold/fact_bed_census:occupancy_is_plausible", "gold/kpi_department_day"),
-    count_changed: ("gold/data_quality_day:every_event_is_counted", "warehouse/DataQualityDay"),
+    fewer_than_nobody_in_bed: ("gold/fact_bed_census:occupancy_plausible", "gold/kpi_department_day"),
+    count_changed: ("gold/data_quality_day:quality_counts_reconcile", "warehouse/DataQualityDay"),
 }
 """Damage → the check that finds it, and a table that must not be made then."""
 
 
-@pytest.mark.parametrize("damage", GRAVE, ids=lambda damage: damage.__name__)
-def test_what_is_grave_stops_the_run_before_the_warehouse_and_stays_stopped(
+@pytest.mark.parametrize("damage", ERRORS, ids=lambda damage: damage.__name__)
+def test_an_error_stops_the_run_before_the_warehouse_and_stays_stopped(
     damage: Callable[[Hospital], None], hospital: Hospital
 ) -> None:
-    check, stopped = GRAVE[damage]
+    check, stopped = ERRORS[damage]
     damage(hospital)
     for _ in range(2):  # it does not heal by itself
         found = hospital.run()
@@ -255,7 +263,7 @@ def test_rows_gone_from_the_warehouse_fail_the_run_until_it_is_loaded_anew(hospi
     rows_gone_from_the_warehouse(hospital)
     for _ in range(2):
         found = hospital.run()
-        assert found.failed == {"warehouse/FactPatientFlow:rows_equal_gold"}
+        assert found.failed == {"warehouse/FactPatientFlow:row_counts_match"}
         assert not found.result.success
     assert len(list(reload_warehouse(hospital.services))) == 1  # as its page says
     assert hospital.run().failed == set()
@@ -282,7 +290,7 @@ def test_events_that_retention_dropped_warn_in_the_run_that_met_it_and_in_no_oth
     found = hospital.run()
     assert found.result.success
     assert found.failed == {"bronze/patient_events:events_arrive_once"}
-    assert found["bronze/patient_events:events_arrive_once"].metadata["lost"].value == 1
+    assert found["bronze/patient_events:events_arrive_once"].metadata["expired"].value == 1
     assert hospital.run().failed == set()
     assert hospital.audit().failed == set()
 
@@ -300,13 +308,13 @@ def test_departments_that_the_list_lacks_and_beds_that_are_too_few_are_named_and
     found = hospital.run()
     assert found.result.success
     assert found.failed == {
-        "gold/dim_department:department_list_is_current",
-        "gold/fact_bed_census:occupancy_is_plausible",
+        "gold/dim_department:department_list_current",
+        "gold/fact_bed_census:occupancy_plausible",
     }
-    details = found["gold/dim_department:department_list_is_current"].metadata["details"]
+    details = found["gold/dim_department:department_list_current"].metadata["details"]
     assert isinstance(details, dg.TableMetadataValue)
     assert [dict(record.data) for record in details.records] == [{"hospital_id": "3", "departments": 1}]
-    occupancy = found["gold/fact_bed_census:occupancy_is_plausible"]
+    occupancy = found["gold/fact_bed_census:occupancy_plausible"]
     assert occupancy.metadata["highest_pct"].value == 200.0
     assert "warehouse/FactPatientFlow" in found.made
 
@@ -315,13 +323,13 @@ def test_rubbish_is_reported_by_rule_and_no_body_shows_anywhere(hospital: Hospit
     send(hospital.hub, [b'{"patient_id": "Jane Roe"}', b"Jane Roe"] * 50)
     found = hospital.run()
     assert found.result.success
-    assert found.failed == {"gold/data_quality_day:few_events_are_quarantined"}
+    assert found.failed == {"gold/data_quality_day:quarantine_rate_acceptable"}
     shown = [str(event) for event in found.result.all_events] + [str(found.evaluations)]
     assert not any("Roe" in text for text in shown)
 
 
 def test_the_age_of_the_data_is_that_of_the_last_drain_and_no_second_look_at_the_hub(hospital: Hospital) -> None:
-    found = hospital.run()["warehouse/FactPatientFlow:newest_event_is_recent"]
+    found = hospital.run()["warehouse/FactPatientFlow:data_fresh"]
     assert found.passed
     assert "waiting" not in found.metadata
     assert float(found.metadata["lag_minutes"].value) < 1  # type: ignore[arg-type]
@@ -331,33 +339,62 @@ def test_a_hub_that_does_not_answer_is_a_finding_of_the_audit_and_hides_no_other
     hospital.hub.stop()
     found = hospital.audit()
     assert found.result.success
-    assert found.failed == {"audit/whole_history:newest_event_is_recent"}
-    assert "patient-flow hub" in str(found["audit/whole_history:newest_event_is_recent"].description)
+    assert found.failed == {"audit/whole_history:data_fresh"}
+    assert "patient-flow hub" in str(found["audit/whole_history:data_fresh"].description)
 
 
 def test_events_that_wait_are_seen_by_the_audit(hospital: Hospital) -> None:
     hospital.send("c")
-    found = hospital.audit()["audit/whole_history:newest_event_is_recent"]
+    found = hospital.audit()["audit/whole_history:data_fresh"]
     assert found.metadata["waiting"].value == 1
     assert found.passed  # they came a moment ago
 
 
-def test_what_the_last_drain_read_of_the_hub_is_what_senders_are_judged_by(hospital: Hospital) -> None:
-    until = checks.read_until(hospital.instance)
-    assert until is not None
-    assert datetime.now(UTC) - until < timedelta(minutes=2)
-    with dg.DagsterInstance.ephemeral() as new:
-        assert checks.read_until(new) is None
+def test_the_lake_knows_how_far_the_hub_was_read_also_for_another_instance_of_dagster(hospital: Hospital) -> None:
+    services = hospital.services
+    recorded = recorded_progress(services.lake)
+    assert recorded.read_until is not None
+    assert datetime.now(UTC) - recorded.read_until < timedelta(minutes=2)
+    now = datetime.now(UTC)
+    assert read_progress(services.hub, services.lake, 10, now, trusted=timedelta()) == ReadProgress(now, 0)
+    services.warehouse.dispose()
+
+
+def test_a_lake_from_before_this_was_recorded_asks_the_hub(tmp_path: Path, hub_thread: HubThread) -> None:
+    services = Services(load(Hospital.settings_in(tmp_path, hub_thread), environ={}))
+    now = datetime.now(UTC)
+    trusted = timedelta(minutes=5)
+    assert read_progress(services.hub, services.lake, 10, now, trusted=trusted) == ReadProgress(now, 0)
+    send(hub_thread, [snapshot("a")])
+    progress = read_progress(services.hub, services.lake, 10, datetime.now(UTC), trusted=trusted)
+    assert progress.waiting == 1
+    assert progress.read_until is not None
+    assert progress.read_until >= now - timedelta(seconds=1)  # when the oldest waiting event came
+
+
+def test_an_idle_hospital_s_first_event_is_not_late_although_the_last_drain_was_hours_ago(
+    hospital: Hospital, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bronze = hospital.table(tables.BRONZE_EVENTS)
+    bronze.append(tables.BRONZE_EVENTS.empty(), READ_UNTIL.of(datetime.now(UTC) - timedelta(hours=5)))
+    hospital.send("c")
+    found = hospital.run(hourly_checks.name)["audit/whole_history:data_fresh"]
+    assert found.passed
+    assert found.metadata["waiting"].value == 1
+    later = datetime.now(UTC) + timedelta(minutes=16)
+    monkeypatch.setattr(check_context, "utc_now", lambda: later)
+    monkeypatch.setattr(checks, "utc_now", lambda: later)
+    found = hospital.run(hourly_checks.name)["audit/whole_history:data_fresh"]
+    assert found.severity is dg.AssetCheckSeverity.ERROR
 
 
 def test_data_that_is_late_fails_its_check_and_not_the_look_that_found_it(
     hospital: Hospital, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(measures, "DATA_AGE_WARNING_MINUTES", -1)
-    monkeypatch.setattr(measures, "DATA_AGE_FAILURE_MINUTES", -1)
     hospital.send("c")
+    monkeypatch.setattr(checks, "utc_now", lambda: datetime.now(UTC) + timedelta(minutes=16))
     found = hospital.run(hourly_checks.name)
-    assert found["audit/whole_history:newest_event_is_recent"].severity is dg.AssetCheckSeverity.ERROR
+    assert found["audit/whole_history:data_fresh"].severity is dg.AssetCheckSeverity.ERROR
     assert found.result.success
 
 
@@ -374,23 +411,24 @@ def test_a_store_that_fails_under_one_rule_hides_no_other_and_its_kind_is_said_a
     found = hospital.audit()
     assert found.result.success
     assert found.failed == {"audit/whole_history:stays_match_events"}
-    assert len(found.evaluations) == len(audits.AUDITED) + len(audits.LOOKED_AT) + len(audits.OF_SENDERS) + 1
+    assert len(found.evaluations) == len(checks.rules_at(Cadence.NIGHTLY)) + len(checks.rules_at(Cadence.HOURLY))
     said = str(found["audit/whole_history:stays_match_events"].description)
-    assert f"could not be judged: {type(error).__name__}" in said
+    assert f"The check could not run: {type(error).__name__}" in said
     assert ("no answer" in said) is not isinstance(error, pl.exceptions.ComputeError)
     assert "Roe" not in said
 
 
-def test_a_look_that_fails_names_itself_and_what_is_grave(hospital: Hospital, monkeypatch: pytest.MonkeyPatch) -> None:
-    others = tuple((check, judge) for check, judge in audits.LOOKED_AT if check is not catalogue.SCHEMAS)
-    monkeypatch.setattr(audits, "LOOKED_AT", ((catalogue.SCHEMAS, lambda _: grave("A column is gone.")), *others))
+def test_a_job_whose_checks_fail_names_itself_and_the_checks(
+    hospital: Hospital, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reconciliation, "schemas_match", lambda _: error_finding("A column is missing."))
     found = hospital.run(hourly_checks.name)
     assert not found.result.success
     failure = found.result.failure_data_for_node("check_recent_data")
     assert failure is not None
     assert failure.user_failure_data is not None
     said = str(failure.user_failure_data.description)
-    assert said == "What the look at the last hours found is grave: schemas_are_as_declared"
+    assert said == "hourly_checks: hourly checks failed: schemas_match"
 
 
 def old_stay_changed(hospital: Hospital) -> None:
@@ -430,9 +468,9 @@ def _as_loaded(hospital: Hospital, table: tables.Table) -> None:
     [
         (old_stay_changed, "stays_match_events"),
         (old_census_changed, "census_matches_facts"),
-        (old_key_again, "keys_are_unique"),
-        (value_changed_in_the_warehouse, "warehouse_equals_gold"),
-        (view_gone, "schemas_are_as_declared"),
+        (old_key_again, "keys_unique"),
+        (value_changed_in_the_warehouse, "warehouse_matches_gold"),
+        (view_gone, "schemas_match"),
     ],
     ids=lambda argument: getattr(argument, "__name__", argument),
 )
@@ -454,7 +492,7 @@ def test_an_idle_hospital_is_looked_at_again_unless_the_hub_is_silent(
         return heartbeat(hospital.instance, hospital.resource)
 
     assert "a moment ago" in str(tick())
-    monkeypatch.setattr("patient_flow.orchestration.audit.PAUSE", timedelta(0))
+    monkeypatch.setattr("patient_flow.orchestration.check_jobs.MIN_PAUSE", timedelta(0))
     assert isinstance(tick(), dg.RunRequest)
     hospital.hub.stop()
     assert "patient-flow hub" in str(tick())
@@ -470,8 +508,8 @@ def test_an_idle_run_is_not_asked_for_beside_one_of_single_assets(hospital: Hosp
 def test_a_hub_that_never_answers_does_not_hold_the_idle_tick_up(
     hospital: Hospital, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(audits, "PAUSE", timedelta(0))
-    monkeypatch.setattr(audits, "probe_hub", functools.partial(probe_hub, seconds=0.1))
+    monkeypatch.setattr(check_jobs, "MIN_PAUSE", timedelta(0))
+    monkeypatch.setattr(check_jobs, "probe_hub", functools.partial(probe_hub, seconds=0.1))
     released = threading.Event()
     monkeypatch.setattr(Hub, "peek", lambda hub: released.wait())
     try:
@@ -491,7 +529,7 @@ def test_before_anything_was_loaded_no_idle_run_is_asked_for(tmp_path: Path, hub
 def test_checks_can_be_executed_alone_from_the_ui(hospital: Hospital) -> None:
     defs = build_defs(hospital.resource)
     job = dg.define_asset_job(
-        "alone", dg.AssetSelection.checks(dg.AssetCheckKey(dg.AssetKey(["warehouse", "DimTime"]), "rows_equal_gold"))
+        "alone", dg.AssetSelection.checks(dg.AssetCheckKey(dg.AssetKey(["warehouse", "DimTime"]), "row_counts_match"))
     )
     resolved = dg.Definitions(
         assets=defs.assets,
@@ -500,5 +538,5 @@ def test_checks_can_be_executed_alone_from_the_ui(hospital: Hospital) -> None:
         resources={"patient_flow": hospital.resource},
     ).resolve_job_def("alone")
     found = Findings(resolved.execute_in_process(instance=hospital.instance))
-    assert set(found.evaluations) == {"warehouse/DimTime:rows_equal_gold"}
+    assert set(found.evaluations) == {"warehouse/DimTime:row_counts_match"}
     assert found.made == set()

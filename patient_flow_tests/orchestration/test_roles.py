@@ -9,7 +9,7 @@ import dagster as dg
 import pytest
 
 from patient_flow.local_hub.testing import HubThread
-from patient_flow.orchestration.alerting import department_hours
+from patient_flow.orchestration.probes import department_hours
 from patient_flow.status import progress
 from patient_flow_tests.orchestration.test_checks import TODAY, Hospital
 from patient_flow_tests.stacks import Servers

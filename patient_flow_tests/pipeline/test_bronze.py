@@ -27,9 +27,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from patient_flow.contracts.tables import BRONZE_EVENTS, SILVER_EVENTS
-from patient_flow.health.findings import Finding
-from patient_flow.health.reconciliation import events_arrive_once
 from patient_flow.local_hub.testing import HubThread
+from patient_flow.monitoring.finding import Finding
+from patient_flow.monitoring.inputs import BronzeEvents
 from patient_flow.monitoring.notices import (
     EventsExpired,
     EventsRemaining,
@@ -38,6 +38,7 @@ from patient_flow.monitoring.notices import (
     PartitionAdded,
     describe,
 )
+from patient_flow.monitoring.rules.arrival import all_events_arrive_once, new_events_arrive_once
 from patient_flow.pipeline import bronze, inspection
 from patient_flow.pipeline.backlog import HubRefused, identity
 from patient_flow.pipeline.steps import StepResult
@@ -352,24 +353,19 @@ def test_what_retention_dropped_explains_the_gap_in_the_numbers_for_ever(
         hub_thread.truncate("patient-flow", "0")
     send(hub_thread, [b"kept"])
     ingest(lake, hub)
-    arrived = inspection.arrived(lake)
-    assert events_arrive_once(arrived).figures["missing"] == 7
-    known = events_arrive_once(arrived, inspection.lost(lake, arrived))
-    assert known.is_fine
-    assert "but for 7 that retention dropped" in known.sentence
-    unknown = arrived.filter(pl.col("sequence_number") != 1)
-    assert events_arrive_once(unknown, inspection.lost(lake, unknown)).figures == {
-        "events": 4,
-        "missing": 1,
-        "twice": 0,
-        "lost": 7,
-    }
+    arrived = inspection.all_bronze_events(lake)
+    unexplained = arrived.partitions.with_columns(expired=pl.lit(0, pl.Int64()))
+    assert all_events_arrive_once(BronzeEvents(arrived.events, unexplained)).figures["missing"] == 7
+    explained = all_events_arrive_once(arrived)
+    assert explained.is_ok
+    assert "except for 7 that retention deleted" in explained.message
+    with_gap = BronzeEvents(arrived.events.filter(pl.col("sequence_number") != 1), arrived.partitions)
+    assert all_events_arrive_once(with_gap).figures == {"events": 4, "missing": 1, "duplicates": 0, "expired": 7}
 
 
 def judged(lake: Lake, hub: Hub) -> Finding:
     """What the check of a micro-batch finds."""
-    arriving = inspection.arriving(lake, identity(hub.host, hub.name))
-    return events_arrive_once(arriving.events, since=arriving.partitions)
+    return new_events_arrive_once(inspection.new_bronze_events(lake, identity(hub.host, hub.name)))
 
 
 def consumed(lake: Lake) -> None:
@@ -384,21 +380,20 @@ def test_what_retention_dropped_is_said_once_by_the_check_of_the_batch_that_met_
     send(hub_thread, [b"seen"] * 2)
     send(hub_thread, [b"other"], partition=1)
     ingest(lake, hub)
-    assert judged(lake, hub).is_fine
+    assert judged(lake, hub).is_ok
     consumed(lake)
-    assert judged(lake, hub).is_fine
+    assert judged(lake, hub).is_ok
     send(hub_thread, [b"lost"] * 5)
     hub_thread.truncate("patient-flow", "0")
     send(hub_thread, [b"kept"] * 3)
     ingest(lake, hub)
     for _ in range(2):  # as long as silver does not follow
-        assert judged(lake, hub).sentence == "The hub's retention dropped 5 events before they could be read."
+        assert judged(lake, hub).message == "The hub's retention deleted 5 events before they could be read."
     consumed(lake)
     send(hub_thread, [b"next"])
     ingest(lake, hub)
-    assert judged(lake, hub).is_fine
-    arrived = inspection.arrived(lake)
-    assert events_arrive_once(arrived, inspection.lost(lake, arrived)).is_fine  # the audit was told
+    assert judged(lake, hub).is_ok
+    assert all_events_arrive_once(inspection.all_bronze_events(lake)).is_ok  # bronze recorded the loss
 
 
 def test_a_loss_that_left_nothing_of_its_partition_is_said_with_the_batch_that_records_it(
@@ -410,11 +405,11 @@ def test_a_loss_that_left_nothing_of_its_partition_is_said_with_the_batch_that_r
     send(hub_thread, [b"lost"] * 5)
     hub_thread.truncate("patient-flow", "0")
     ingest(lake, hub)
-    assert judged(lake, hub).figures == {"events": 0, "missing": 0, "twice": 0, "lost": 5}
+    assert judged(lake, hub).figures == {"events": 0, "missing": 0, "duplicates": 0, "expired": 5}
     consumed(lake)
     send(hub_thread, [b"kept"])
     ingest(lake, hub)
-    assert judged(lake, hub).is_fine
+    assert judged(lake, hub).is_ok
 
 
 def test_numbers_of_a_hub_created_again_start_over(lake: Lake, hub: Hub, hub_thread: HubThread) -> None:
@@ -424,7 +419,7 @@ def test_numbers_of_a_hub_created_again_start_over(lake: Lake, hub: Hub, hub_thr
     hub_thread.recreate("patient-flow")
     send(hub_thread, [b"new"] * 2)
     ingest(lake, hub)
-    assert judged(lake, hub).is_fine
+    assert judged(lake, hub).is_ok
 
 
 def test_a_partition_whose_events_all_expired_unread_is_named_once_and_read_on(

@@ -17,7 +17,7 @@ from azure.eventhub._pyamqp._transport import SSLTransport
 from patient_flow import status
 from patient_flow.local_hub.testing import HubThread
 from patient_flow.pipeline import bronze, hub_probe
-from patient_flow.pipeline.hub_probe import LAKE, SILENT, probe_hub
+from patient_flow.pipeline.hub_probe import Failure, HubFailure, HubStatus, probe_hub
 from patient_flow.services import Services
 from patient_flow.settings import load, local_hub_connection
 from patient_flow.stores import amqp
@@ -63,6 +63,20 @@ def silent() -> Iterator[Silence]:
         yield listening
 
 
+def failure_of(seen: HubStatus | HubFailure) -> Failure | None:
+    return seen.failure if isinstance(seen, HubFailure) else None
+
+
+def reason_of(seen: HubStatus | HubFailure) -> str:
+    return seen.reason if isinstance(seen, HubFailure) else ""
+
+
+def newest(hub: Hub, lake: Lake) -> datetime | None:
+    seen = probe_hub(hub, lake, 10)
+    assert isinstance(seen, HubStatus)
+    return seen.newest
+
+
 def hub_at(port: int) -> Hub:
     return Hub(connection=local_hub_connection(port), host="127.0.0.1", name="patient-flow", consumer_group="$Default")
 
@@ -89,8 +103,8 @@ def test_looks_at_a_silent_hub_leave_one_connection_and_not_one_each(silent: Sil
     began = time.monotonic()
     for _ in range(5):
         seen = probe_hub(hub_at(silent.port), lake, 10, seconds=0.5)
-        assert seen.trouble == SILENT
-        assert "does not answer" in seen.sentence
+        assert failure_of(seen) is Failure.HUB_TIMEOUT
+        assert "does not answer" in reason_of(seen)
     assert time.monotonic() - began < 5
     assert len(silent.connections) == 1
 
@@ -100,8 +114,12 @@ def test_the_connection_to_a_silent_hub_is_given_up_and_then_the_hub_is_asked_ag
 ) -> None:
     monkeypatch.setattr(amqp, "HANDSHAKE_SECONDS", 0.5)
     hub = hub_at(silent.port)
-    assert probe_hub(hub, lake, 10, seconds=0.2).trouble == SILENT
-    wait_for(lambda: probe_hub(hub, lake, 10, seconds=0.2).trouble == SILENT and len(silent.connections) == 2)
+    assert failure_of(probe_hub(hub, lake, 10, seconds=0.2)) is Failure.HUB_TIMEOUT
+    wait_for(
+        lambda: (
+            failure_of(probe_hub(hub, lake, 10, seconds=0.2)) is Failure.HUB_TIMEOUT and len(silent.connections) == 2
+        )
+    )
 
 
 def test_the_client_gives_up_a_peer_that_says_nothing_under_tls(
@@ -159,8 +177,8 @@ def test_a_lake_that_never_answers_is_named_in_time_for_the_hub_did(hub: Hub, si
     )
     began = time.monotonic()
     seen = probe_hub(hub, lake, 10, seconds=6)
-    assert seen.trouble == LAKE
-    assert "does not answer" in seen.sentence
+    assert failure_of(seen) is Failure.LAKE_DOWN
+    assert "does not answer" in reason_of(seen)
     assert time.monotonic() - began < 20
     assert silent.connections
 
@@ -171,20 +189,20 @@ def test_a_lake_that_is_away_is_named_with_the_cause_in_plain_text(hub: Hub) -> 
     seen = probe_hub(
         hub, Lake("az://{layer}", {**options, "azure_storage_endpoint": "http://127.0.0.1:1", "allow_http": "true"}), 10
     )
-    assert seen.trouble == LAKE
-    assert "error: Error performing GET" in seen.sentence
-    assert "Connection refused" in seen.sentence
-    assert seen.sentence.isprintable()
+    assert failure_of(seen) is Failure.LAKE_DOWN
+    assert "error: Error performing GET" in reason_of(seen)
+    assert "Connection refused" in reason_of(seen)
+    assert reason_of(seen).isprintable()
 
 
 def test_when_the_last_event_came_is_known_also_after_retention_dropped_it(
     hub: Hub, hub_thread: HubThread, lake: Lake
 ) -> None:
-    assert probe_hub(hub, lake, 10).newest is None
+    assert newest(hub, lake) is None
     send(hub_thread, [b"{}"])
-    before = probe_hub(hub, lake, 10).newest
+    before = newest(hub, lake)
     hub_thread.truncate("patient-flow", "0")
-    after = probe_hub(hub, lake, 10)
-    assert after.newest == before
+    after = newest(hub, lake)
+    assert after == before
     assert before is not None
     assert datetime.now(UTC) - before < timedelta(minutes=5)

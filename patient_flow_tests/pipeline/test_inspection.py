@@ -10,7 +10,8 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from patient_flow.contracts import tables
-from patient_flow.health import feed
+from patient_flow.monitoring import thresholds
+from patient_flow.monitoring.rules import senders
 from patient_flow.pipeline import inspection
 from patient_flow.stores.lake.catalog import Lake
 from patient_flow_tests.builders import (
@@ -51,7 +52,7 @@ def test_accounts_of_a_micro_batch_are_of_what_came_since_and_totals_of_everythi
 ) -> None:
     batch(lake, departments, delivery(0), delivery(1), rubbish(2))
     batch(lake, departments, delivery(3), rubbish(0, "1"), steps=EVENT_STEPS[:2])
-    recent, whole = (inspection.accounts(lake, everything=everything) for everything in (False, True))
+    recent, whole = (inspection.reconciliation_counts(lake, everything=everything) for everything in (False, True))
     assert recent is not None
     assert whole is not None
     assert (counted(recent.received), counted(recent.accepted), counted(recent.quarantined)) == (
@@ -75,20 +76,20 @@ def test_accounts_are_of_the_versions_that_belong_together_while_another_run_dra
     run_step("accept_events", lake, departments)
     receive(lake, [delivery(3)])
     for everything in (False, True):
-        found = inspection.accounts(lake, everything=everything)
+        found = inspection.reconciliation_counts(lake, everything=everything)
         assert found is not None
         assert found.totals == (2, 1, 1)
 
 
 def test_before_anything_was_judged_there_are_no_accounts(lake: Lake) -> None:
-    assert inspection.accounts(lake, everything=False) is None
+    assert inspection.reconciliation_counts(lake, everything=False) is None
 
 
 def test_only_bronze_rows_that_silver_has_not_consumed_are_looked_at(lake: Lake, departments: pl.DataFrame) -> None:
     batch(lake, departments, delivery(0), delivery(1))
     receive(lake, [delivery(2)])
-    assert inspection.arriving(lake, "hub").events["sequence_number"].to_list() == [2]
-    assert sorted(inspection.arrived(lake)["sequence_number"]) == [0, 1, 2]
+    assert inspection.new_bronze_events(lake, "hub").events["sequence_number"].to_list() == [2]
+    assert sorted(inspection.all_bronze_events(lake).events["sequence_number"]) == [0, 1, 2]
 
 
 @pytest.mark.parametrize("now", [datetime(2026, 3, 31, 10, 30, tzinfo=UTC), datetime(2026, 6, 17, 10, 30, tzinfo=UTC)])
@@ -98,7 +99,7 @@ def test_the_same_hour_is_that_of_the_wall_clock_also_over_a_change_of_time(now:
     receive(
         lake, [delivery(number, at=at) for number, at in enumerate([*weeks, weeks[0], weeks[3] - timedelta(days=1)])]
     )
-    found = inspection.volume(lake, ZONE, now)
+    found = inspection.volume(lake, ZONE, now, weeks=4)
     assert (found.events, found.earlier) == (2, [1, 1, 1])
     assert found.hour.hour == local_hour.hour
 
@@ -109,7 +110,7 @@ def test_every_hour_of_a_night_with_a_change_of_time_is_judged_once_when_it_is_o
 ) -> None:
     receive(lake, [delivery(0, at=night)])
     looks = [night + timedelta(hours=number, minutes=41) for number in range(6)]
-    judged = [inspection.volume(lake, ZONE, look).hour.astimezone(UTC) for look in looks]
+    judged = [inspection.volume(lake, ZONE, look, weeks=4).hour.astimezone(UTC) for look in looks]
     assert judged == [look.replace(minute=0) - timedelta(hours=1) for look in looks]
 
 
@@ -122,9 +123,11 @@ def test_a_field_is_new_for_a_day_and_known_afterwards(lake: Lake, departments: 
         delivery(1, at=ENQUEUED + 3 * day, nurse="Jane Roe", ward_phone="123"),
     )
 
-    assert inspection.new_fields(lake, ENQUEUED + timedelta(hours=1)) == set()  # a young lake: every field is new
-    assert inspection.new_fields(lake, ENQUEUED + 3.5 * day) == {"ward_phone"}
-    assert inspection.new_fields(lake, ENQUEUED + 4.5 * day) == set()
+    assert (
+        inspection.new_fields(lake, ENQUEUED + timedelta(hours=1), 24, 30) == set()
+    )  # a young lake: every field is new
+    assert inspection.new_fields(lake, ENQUEUED + 3.5 * day, 24, 30) == {"ward_phone"}
+    assert inspection.new_fields(lake, ENQUEUED + 4.5 * day, 24, 30) == set()
 
 
 def test_a_field_that_was_not_sent_for_weeks_is_new_again(lake: Lake, departments: pl.DataFrame) -> None:
@@ -137,7 +140,7 @@ def test_a_field_that_was_not_sent_for_weeks_is_new_again(lake: Lake, department
         delivery(2, at=now - timedelta(days=1, hours=1)),
         delivery(3, at=now - timedelta(hours=1), nurse="Jane Roe", ward_phone="456"),
     )
-    assert inspection.new_fields(lake, now) == {"nurse"}
+    assert inspection.new_fields(lake, now, 24, 30) == {"nurse"}
 
 
 @pytest.mark.embedded_only("it deletes files of the lake's folder")
@@ -151,9 +154,9 @@ def test_the_hourly_look_does_not_read_what_lies_long_before(lake: Lake, departm
         for file in _data_files(lake, table) - files:
             file.unlink()
     batch(lake, departments, delivery(2, at=now - timedelta(days=7, hours=1)), delivery(3, at=now, note=1))
-    assert inspection.new_fields(lake, now) == {"note"}
-    assert inspection.last_sent(lake, now)["last_at"].to_list() == [now]
-    found = inspection.volume(lake, ZONE, now + timedelta(hours=1))
+    assert inspection.new_fields(lake, now, 24, 30) == {"note"}
+    assert inspection.last_sent(lake, now, days=7)["last_at"].to_list() == [now]
+    found = inspection.volume(lake, ZONE, now + timedelta(hours=1), weeks=4)
     assert (found.events, found.earlier) == (1, [0, 0, 0, 0])
 
 
@@ -170,9 +173,11 @@ def test_hospitals_that_sent_in_the_last_days_are_looked_at(lake: Lake, departme
         delivery(1, hospital_id=2, at=now - timedelta(hours=9)),
         delivery(2, hospital_id=3, at=now - timedelta(minutes=1)),
     )
-    sent = inspection.last_sent(lake, now)
+    sent = inspection.last_sent(lake, now, days=7)
     assert set(sent["hospital_id"]) == {"2", "3"}
-    found = feed.every_hospital_sends(sent, departments["hospital_id"], now=now, read_until=now)
+    found = senders.every_hospital_sends(
+        sent, departments["hospital_id"], thresholds.SENDER_SILENT, now=now, read_until=now
+    )
     assert [row["hospital_id"] for row in found.rows] == ["2"]
 
 
@@ -187,14 +192,14 @@ def test_silver_is_complete_when_it_has_consumed_what_bronze_holds(lake: Lake, d
 def test_the_audit_knows_which_hours_of_the_census_are_recent_in_the_data_however_late_it_is(
     lake: Lake, departments: pl.DataFrame
 ) -> None:
-    assert inspection.all_hours(lake)[1] == 0
+    assert inspection.all_hours(lake, 48)[1] == 0
     run_micro_batches(
         lake,
         [[delivery(0), delivery(1, event_time=at("09:30 +2"), at=at("09:30 +2"))]],
         departments,
         steps=ALL_BUT_TIME,
     )
-    hours, since = inspection.all_hours(lake)
+    hours, since = inspection.all_hours(lake, 48)
     assert (hours["time_key"].min(), since, hours["time_key"].max()) == (2026032010, 2026032009, 2026032209)
 
 
@@ -209,10 +214,12 @@ def test_what_is_made_again_knows_the_dimensions_that_the_facts_knew_while_the_p
     for step in ("accept_events", "dim_department", "dim_patient"):
         run_step(step, lake, pl.concat([departments, later]))
     every_part = [inspection.recompute_stays(lake, part) for part in range(inspection.AUDIT_PARTS)]
-    stored, again = (pl.concat(side) for side in zip(*every_part, strict=True))
+    stored = pl.concat([both.stored for both in every_part])
+    recomputed = pl.concat([both.recomputed for both in every_part])
     assert stored.height == 2
-    assert_frame_equal(again, stored, check_row_order=False)
-    assert_frame_equal(*inspection.recompute_census(lake), check_row_order=False)
+    assert_frame_equal(recomputed, stored, check_row_order=False)
+    hours = inspection.recompute_census(lake)
+    assert_frame_equal(hours.recomputed, hours.stored, check_row_order=False)
 
 
 def test_a_table_counts_its_rows_at_an_earlier_version_too(lake: Lake) -> None:

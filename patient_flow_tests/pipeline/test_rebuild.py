@@ -8,8 +8,8 @@ import polars as pl
 import pytest
 
 from patient_flow.contracts.tables import LAKE_TABLES, QUARANTINE, SILVER_EVENTS, WAREHOUSE_TABLES, Table
-from patient_flow.health.findings import Finding
-from patient_flow.health.keys import keys_unique
+from patient_flow.monitoring.finding import Finding
+from patient_flow.monitoring.rules.keys import keys_unique
 from patient_flow.pipeline import silver, steps
 from patient_flow.pipeline.graph import GOLD as GOLD_STEPS
 from patient_flow.pipeline.load import load_warehouse
@@ -152,11 +152,11 @@ def test_a_row_that_gold_has_twice_is_there_once_after_a_rebuild_and_the_warehou
         rows = opened.scan().collect().sort(table.key)
         again = pl.concat([rows.head(1), rows.tail(1)])  # the unknown member is the first, where there is one
         opened.append(again.with_columns(OTHERWISE[table.name] if is_changed else []), {})
-        assert not keys_of(filled, table).is_fine, table.path
+        assert not keys_of(filled, table).is_ok, table.path
     list(rebuild(step_context(filled, parser)))
     for table in GOLD:
         assert contents(filled, table).equals(expected[table]), table.path
-        assert keys_of(filled, table).is_fine, table.path
+        assert keys_of(filled, table).is_ok, table.path
     load_warehouse(filled, warehouse, WAREHOUSE_TABLES, now=NOW, run_id="test")
     frames = {table.path: filled.open(table).scan() for table in WAREHOUSE_TABLES}
     assert verify(warehouse, frames) == []
@@ -166,4 +166,4 @@ def test_a_row_that_gold_has_twice_is_there_once_after_a_rebuild_and_the_warehou
 def keys_of(lake: Lake, table: Table) -> Finding:
     """What the check says of the whole table."""
     rows = lake.open(table).changes(None)
-    return keys_unique(rows.before, rows.after, table.key, rows.grown_by)
+    return keys_unique(rows, table.key)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from patient_flow.health.keys import versions_chained
+from patient_flow.monitoring.rules.keys import scd2_intervals_valid
 from patient_flow.transforms import dimensions
 from patient_flow_tests import oracle
 from patient_flow_tests.builders import accepted, at, deliveries, department, department_list, event
@@ -170,7 +170,7 @@ def test_an_unknown_department_of_an_unknown_hospital_is_the_unknown_member() ->
         ("Unknown", True),
         ("ICU", True),
     ]
-    assert versions_chained(departments.clear(), departments, ("hospital_id", "department")).is_fine
+    assert scd2_intervals_valid(departments, ("hospital_id", "department")).is_ok
     assert frames["gold/fact_patient_flow"].filter(department_key=0).height == 1
     assert_agreement(frames, oracle.validate(received, list(DEPARTMENTS.iter_rows(named=True))), DEPARTMENTS)
 

@@ -1,0 +1,233 @@
+"""Which alerts are open, which open, get worse or resolve now, and what each channel has yet to deliver.
+
+The state is a value: :func:`update` makes the next one, and the alert sensor keeps it as JSON in its cursor after the
+messages were sent. When a tick dies in between, the next one starts from the old state and sends again: twice rather
+than never.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+
+import msgspec
+
+from patient_flow.monitoring.finding import Finding, Severity
+from patient_flow.monitoring.rule import Rule
+from patient_flow.monitoring.rules.freshness import Staleness
+
+OPENED, ESCALATED, RESOLVED = "opened", "escalated", "resolved"
+MAX_OUTBOX = 500
+"""Notifications kept for a channel that is down; beyond that the oldest go."""
+
+
+class Firing(NamedTuple):
+    """A rule and what it found; rule name and subject identify the alert."""
+
+    rule: Rule
+    finding: Finding
+
+    @property
+    def key(self) -> str:
+        """Identity of the alert."""
+        return alert_key(self.rule.name, self.finding.subject)
+
+
+class Alert(msgspec.Struct, frozen=True):
+    """An open alert. Instants are epoch seconds; it stays open ``resolve_after`` seconds after it was last seen."""
+
+    rule: str
+    subject: str
+    severity: Severity
+    message: str
+    opened_at: float
+    seen_at: float
+    resolve_after: float = 0.0
+
+    @property
+    def key(self) -> str:
+        """Identity of the alert."""
+        return alert_key(self.rule, self.subject)
+
+
+class Notification(msgspec.Struct, frozen=True):
+    """What a channel is to deliver of an alert: it opened, escalated or resolved, at an instant (epoch seconds)."""
+
+    event: str
+    at: float
+    alert: Alert
+
+
+class AlertState(msgspec.Struct, frozen=True):
+    """Open alerts by key, notifications by channel that are not delivered yet, and events the warehouse awaits."""
+
+    open: Mapping[str, Alert] = msgspec.field(default_factory=dict)
+    outbox: Mapping[str, tuple[Notification, ...]] = msgspec.field(default_factory=dict)
+    staleness: Staleness = Staleness()
+
+    def to_json(self) -> str:
+        """For a cursor."""
+        return msgspec.json.encode(self).decode()
+
+    @staticmethod
+    def from_json(text: str | None) -> AlertState:
+        """What :meth:`to_json` wrote, also by the version before; an empty state for None and anything else."""
+        try:
+            stored = json.loads(text or "{}")
+            return msgspec.convert(_upgrade(stored) if "untold" in stored else stored, AlertState)
+        except (ValueError, TypeError, KeyError, AttributeError):
+            return AlertState()
+
+
+class Changes(NamedTuple):
+    """Effect of the current findings on the open alerts."""
+
+    opened: tuple[Alert, ...]
+    escalated: tuple[Alert, ...]
+    resolved: tuple[Alert, ...]
+    unchanged: tuple[Alert, ...]
+
+
+def alert_key(rule: str, subject: str) -> str:
+    """Identity of an alert."""
+    return f"{rule}/{subject}" if subject else rule
+
+
+def changes(
+    open_alerts: Mapping[str, Alert], firings: Sequence[Firing], now: datetime, unknown: Collection[str] = ()
+) -> Changes:
+    """Open alerts and current findings → what opens, escalates, resolves and stays.
+
+    ``unknown`` are names of rules, and keys of single alerts, that cannot be judged now (their system does not answer):
+    these alerts stay as they are.
+    """
+    at = now.timestamp()
+    firing = {found.key: found for found in firings}
+    opened: list[Alert] = []
+    escalated: list[Alert] = []
+    resolved: list[Alert] = []
+    unchanged: list[Alert] = []
+    for key, found in firing.items():
+        before = open_alerts.get(key)
+        alert = _alert(found, at, before)
+        if before is None:
+            opened.append(alert)
+        elif alert.severity == Severity.CRITICAL and before.severity == Severity.WARNING:
+            escalated.append(alert)
+        else:
+            unchanged.append(alert)
+    for key, alert in open_alerts.items():
+        if key in firing:
+            continue
+        is_known = alert.rule not in unknown and key not in unknown
+        is_over = is_known and at - alert.seen_at >= alert.resolve_after
+        (resolved if is_over else unchanged).append(alert)
+    return Changes(tuple(opened), tuple(escalated), tuple(resolved), tuple(unchanged))
+
+
+def update(
+    state: AlertState, changed: Changes, channels: Collection[str], now: datetime, staleness: Staleness | None = None
+) -> AlertState:
+    """The next state: what is open now, and for every channel the notifications to deliver, old ones first.
+
+    A channel that is no longer configured is dropped. A new one receives what opens from now on.
+    """
+    at = now.timestamp()
+    notifications = (
+        *(Notification(OPENED, at, alert) for alert in changed.opened),
+        *(Notification(ESCALATED, at, alert) for alert in changed.escalated),
+        *(Notification(RESOLVED, at, alert) for alert in changed.resolved),
+    )
+    return AlertState(
+        {alert.key: alert for alert in (*changed.unchanged, *changed.escalated, *changed.opened)},
+        {channel: (*state.outbox.get(channel, ()), *notifications)[-MAX_OUTBOX:] for channel in channels},
+        state.staleness if staleness is None else staleness,
+    )
+
+
+def mark_delivered(state: AlertState, channel: str) -> AlertState:
+    """The state after ``channel`` has delivered everything."""
+    return msgspec.structs.replace(state, outbox={**state.outbox, channel: ()})
+
+
+def _alert(found: Firing, at: float, before: Alert | None) -> Alert:
+    rule, finding = found
+    resolve_after = rule.resolve_after if finding.resolve_after is None else finding.resolve_after
+    return Alert(
+        rule.name,
+        finding.subject,
+        finding.severity.of_alert,
+        finding.message,
+        at if before is None else before.opened_at,
+        at,
+        resolve_after.total_seconds(),
+    )
+
+
+FORMER_RULES = {
+    "run-failed": "run_failed",
+    "data-is-stale": "data_stale",
+    "no-events": "no_events",
+    "quarantine-spike": "quarantine_spike",
+    "occupancy": "occupancy_high",
+    "hub-down": "hub_down",
+    "hub-slow": "hub_slow",
+    "hub-refused": "hub_refused",
+    "hub-recreated": "hub_recreated",
+    "new-partition": "partition_added",
+    "retention-overtook-us": "events_expired",
+    "store-down": "store_down",
+    "settings-refused": "settings_invalid",
+    "check-failed": "check_failed",
+}
+FORMER_CHECKS = {
+    "identities_are_accepted_once": "event_identities_unique",
+    "received_is_accepted_plus_quarantined": "counts_reconcile",
+    "keys_are_unique": "keys_unique",
+    "keys_are_in_their_dimension": "foreign_keys_exist",
+    "versions_have_no_gap_or_overlap": "scd2_intervals_valid",
+    "every_event_is_counted": "quality_counts_reconcile",
+    "rows_equal_gold": "row_counts_match",
+    "occupancy_is_plausible": "occupancy_plausible",
+    "few_events_are_quarantined": "quarantine_rate_acceptable",
+    "department_list_is_current": "department_list_current",
+    "newest_event_is_recent": "data_fresh",
+    "volume_is_usual": "event_volume_normal",
+    "senders_send_known_fields": "no_new_fields",
+    "schemas_are_as_declared": "schemas_match",
+    "warehouse_equals_gold": "warehouse_matches_gold",
+}
+FORMER_EVENTS = {"opened": OPENED, "worse": ESCALATED, "closed": RESOLVED}
+"""Names of the version before: its cursor is read once, so that its alerts stay open under the new names."""
+
+
+def _upgrade(stored: Mapping[str, Any]) -> dict[str, Any]:
+    """The cursor of the version before in today's form."""
+    alerts = [_upgrade_alert(alert) for alert in stored["open"].values()]
+    watch = stored["watch"]
+    return {
+        "open": {alert_key(alert["rule"], alert["subject"]): alert for alert in alerts},
+        "outbox": {
+            channel: [
+                {"event": FORMER_EVENTS[note["event"]], "at": note["at"], "alert": _upgrade_alert(note["alert"])}
+                for note in notes
+            ]
+            for channel, notes in stored["untold"].items()
+        },
+        "staleness": {"awaited": watch.get("ends", {}), "since": watch.get("since", 0.0)},
+    }
+
+
+def _upgrade_alert(alert: Mapping[str, Any]) -> dict[str, Any]:
+    asset, slash, check = alert["subject"].rpartition("/")
+    return {
+        "rule": FORMER_RULES[alert["page"]],
+        "subject": f"{asset}{slash}{FORMER_CHECKS.get(check, check)}",
+        "severity": alert["severity"],
+        "message": alert["sentence"],
+        "opened_at": alert["opened_at"],
+        "seen_at": alert["seen_at"],
+        "resolve_after": alert["hold_seconds"],
+    }

@@ -1,0 +1,99 @@
+"""Beds: departments that are full, and counts that cannot be right."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import polars as pl
+
+from patient_flow.monitoring.finding import Finding, Severity, error, ok, warning
+from patient_flow.monitoring.thresholds import Threshold
+
+c = pl.col
+
+MAX_DEPARTMENTS = 20
+
+
+def occupancy_plausible(
+    census: pl.DataFrame, departments: pl.DataFrame, limit: Threshold, *, since: int = 0
+) -> Finding:
+    """FactBedCensus of one hour, or of all, against the staffed beds of ``departments`` (DimDepartment).
+
+    A count below one is an error for ever: hours with nobody in bed have no row, so the census is wrong. Too many
+    patients are a warning, and only in hours from ``since`` (a ``time_key``) on.
+    """
+    impossible = census.filter(c("occupied_beds") < 1).height
+    highest = (
+        census.filter(c("time_key") >= since)
+        .group_by("time_key", "department_key")
+        .agg(c("occupied_beds").sum())
+        .join(departments.select("department_key", "hospital_id", "department", "staffed_beds"), on="department_key")
+        .filter(c("staffed_beds") > 0)
+        .with_columns(occupancy_pct=(100.0 * c("occupied_beds") / c("staffed_beds")).round(1))
+        .sort("occupancy_pct", "time_key", descending=True)
+        .unique("department_key", keep="first", maintain_order=True)
+    )
+    above = highest.filter(c("occupancy_pct") > limit.warning)
+    figures = {
+        "highest_pct": float(highest["occupancy_pct"][0]) if highest.height else 0.0,
+        "departments_above": above.height,
+        "impossible_counts": impossible,
+    }
+    rows = (
+        above.head(MAX_DEPARTMENTS)
+        .select("hospital_id", "department", "staffed_beds", "occupied_beds", "occupancy_pct", hour="time_key")
+        .to_dicts()
+    )
+    if impossible:
+        return error(f"{impossible:,} hours count less than one patient in bed.", figures, rows)
+    if above.height:
+        message = f"{above.height:,} departments have more than {limit.warning:g} % of their staffed beds occupied."
+        return warning(message, figures, rows)
+    return ok("No department is far above its staffed beds.", figures)
+
+
+@dataclass(frozen=True)
+class DepartmentHour:
+    """Occupancy of a department in the hour that begins ``at``."""
+
+    hospital: str
+    department: str
+    at: datetime
+    occupancy_pct: float
+
+
+@dataclass(frozen=True)
+class OccupancyLimits:
+    """Opens above ``high`` percent that last ``hours``, at once at ``critical``; resolves below ``resolves``."""
+
+    high: float
+    critical: float
+    resolves: float
+    hours: int
+
+
+def occupancy_high(
+    hours: Sequence[DepartmentHour], already_open: Collection[str], limits: OccupancyLimits
+) -> list[Finding]:
+    """Departments that are too full. ``already_open`` are the subjects of open alerts."""
+    by_department: dict[str, list[DepartmentHour]] = {}
+    for hour in sorted(hours, key=lambda hour: hour.at):
+        by_department.setdefault(f"{hour.hospital}/{hour.department}", []).append(hour)
+    newest = max((hour.at for hour in hours), default=None)
+    findings = []
+    for subject, series in by_department.items():
+        last = series[-1]
+        if last.at != newest:
+            continue
+        recent = [hour for hour in series if hour.at >= last.at - timedelta(hours=limits.hours)]
+        is_lasting = len(recent) > limits.hours and all(hour.occupancy_pct >= limits.high for hour in recent)
+        is_critical = last.occupancy_pct >= limits.critical
+        if is_critical or is_lasting or (subject in already_open and last.occupancy_pct >= limits.resolves):
+            duration = f", and has been above {limits.high:g} % for at least {limits.hours} hours" if is_lasting else ""
+            where = f"{last.department} of {last.hospital}"
+            message = f"{where} is {last.occupancy_pct:.0f} % full at {last.at:%H:%M} UTC{duration}."
+            severity = Severity.ERROR if is_critical else Severity.WARNING
+            findings.append(Finding(severity, message, subject=subject))
+    return findings

@@ -1,0 +1,78 @@
+"""The pipeline and the systems it depends on: runs, checks, notices of the hub, stores that do not answer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from patient_flow.monitoring.finding import Finding, Severity
+from patient_flow.monitoring.notices import EventsExpired, HubRecreated, Notice, describe
+
+MICRO_BATCH = "micro_batch"
+"""The job that patients' data waits for; a failure of another one can wait until the morning."""
+
+
+@dataclass(frozen=True)
+class FinishedRun:
+    """The newest finished run of a job; ``cause`` names the step and the kind of error, never values."""
+
+    job: str
+    run_id: str
+    succeeded: bool
+    cause: str = ""
+
+
+@dataclass(frozen=True)
+class CheckResult:
+    """The newest evaluation of an asset check."""
+
+    asset: str
+    check: str
+    severity: Severity
+    message: str
+
+
+def run_failed(runs: Sequence[FinishedRun]) -> list[Finding]:
+    """Jobs whose newest finished run failed."""
+    return [
+        Finding(
+            Severity.ERROR if run.job == MICRO_BATCH else Severity.WARNING,
+            f"The newest run of {run.job} failed: {run.cause} (run {run.run_id}).",
+            subject=run.job,
+        )
+        for run in runs
+        if not run.succeeded
+    ]
+
+
+def check_failed(results: Sequence[CheckResult]) -> list[Finding]:
+    """Checks that failed, in their own words. The subject is ``asset/check``."""
+    return [
+        Finding(result.severity, f"{result.asset} fails the check {result.check}: {result.message}", subject=subject)
+        for result in results
+        if result.severity is not Severity.OK
+        for subject in (f"{result.asset}/{result.check}",)
+    ]
+
+
+def noticed(notices: Sequence[Notice], kind: type) -> list[Finding]:
+    """One finding for all notices of a ``kind``.
+
+    What a hub deleted before the lake followed it was never ours to read: a warning, like a new partition.
+    """
+    found = [notice for notice in dict.fromkeys(notices) if isinstance(notice, kind)]
+    if not found:
+        return []
+    is_error = any(
+        isinstance(notice, HubRecreated) or (isinstance(notice, EventsExpired) and not notice.before_first_read)
+        for notice in found
+    )
+    message = f"{'; '.join(sorted(describe(notice) for notice in found))}."
+    return [Finding(Severity.ERROR if is_error else Severity.WARNING, message[:1].upper() + message[1:])]
+
+
+def unavailable(reason: str, subject: str = "", *, resolve_after: timedelta | None = None) -> Finding:
+    """A system that does not answer or refuses; ``reason`` is for people and gets its full stop here."""
+    message = reason if reason.endswith((".", "?", "!")) else f"{reason}."
+    return Finding(Severity.ERROR, message, subject=subject, resolve_after=resolve_after)

@@ -1,0 +1,43 @@
+"""Every threshold of the catalogue's rules, stated once. Settings take their defaults from here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """Limits above which a rule warns or fails; ``error`` is None where the rule has no such limit."""
+
+    unit: str
+    warning: int
+    error: int | None = None
+
+
+OCCUPANCY_PCT = 85
+OCCUPANCY_CRITICAL_PCT = 95
+OCCUPANCY = Threshold("% of staffed beds", OCCUPANCY_PCT, OCCUPANCY_CRITICAL_PCT)
+OCCUPANCY_RESOLVES_PCT = 80
+OCCUPANCY_HOURS = 2
+"""Defaults of PATIENT_FLOW_ALERT_OCCUPANCY_…: above the warning for so many hours, or above the error at once."""
+OCCUPANCY_PLAUSIBLE = Threshold("% of staffed beds", 150)
+OCCUPANCY_AUDITED_HOURS = 48
+"""Hours of the audit that are compared with the staffed beds: nobody can act on older ones."""
+DATA_AGE = Threshold("minutes", 5, 15)
+DATA_STALE_MINUTES = 15
+QUARANTINE = Threshold("% of a day's events", 10)
+QUARANTINE_SPIKE_PCT = 20
+QUARANTINE_MIN_EVENTS = 100
+"""Of fewer events no share is judged."""
+NO_EVENTS_HOURS = 6
+SENDER_SILENT = Threshold("hours", 6)
+SENDER_KNOWN_DAYS = 7
+"""A hospital is expected to send if it did in these days."""
+VOLUME = Threshold("times the usual events, or the usual divided by it", 3)
+VOLUME_WEEKS = 4
+VOLUME_MIN_EVENTS = 50
+"""Hours that usually have fewer events are not compared."""
+NEW_FIELD_HOURS = 24
+FIELD_KNOWN_DAYS = 30
+"""An unknown field is new for the first, unless it was sent in the second."""
+DEPARTMENT_LIST_AGE = Threshold("days", 550)

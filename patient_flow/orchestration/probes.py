@@ -1,0 +1,321 @@
+"""Probes of the alert sensor, one per source. Each returns what fires and what it could not judge, and never raises."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import dagster as dg
+
+from patient_flow.contracts.tables import BRONZE_EVENTS, QUARANTINE, SILVER_EVENTS
+from patient_flow.errors import OperatorError
+from patient_flow.monitoring import catalogue
+from patient_flow.monitoring.alert_state import Firing, alert_key
+from patient_flow.monitoring.finding import Finding, Severity
+from patient_flow.monitoring.notices import EventsExpired, HubRecreated, Notice, PartitionAdded, decode
+from patient_flow.monitoring.rule import FLAP_WINDOW, Rule
+from patient_flow.monitoring.rules import freshness, occupancy, senders, system
+from patient_flow.monitoring.thresholds import QUARANTINE_MIN_EVENTS
+from patient_flow.orchestration.automation import SINGLE_ASSETS
+from patient_flow.orchestration.backfill import backfill
+from patient_flow.orchestration.checks import HISTORY
+from patient_flow.orchestration.reports import NOTICES
+from patient_flow.orchestration.resources import read_lists
+from patient_flow.pipeline.hub_probe import Failure, HubFailure, HubStatus
+from patient_flow.services import Services
+from patient_flow.settings import AlertSettings
+from patient_flow.stores.timeouts import CallTimedOut, call_with_timeout
+from patient_flow.stores.warehouse.errors import WarehouseError, WarehouseNotInitialised
+from patient_flow.stores.warehouse.schema import LOAD_LOG
+from patient_flow.stores.warehouse.views import TABLES as VIEWS
+
+RECENT = timedelta(minutes=15)
+MANUAL_RUN_TTL = timedelta(days=1)
+FINISHED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE]
+_WRAPPERS = {"DagsterExecutionStepExecutionError", "RetryRequestedFromPolicy"}
+LAKE, WAREHOUSE, LIST = "lake", "warehouse", "department list"
+LIST_SECONDS, WAREHOUSE_SECONDS = 8.0, 11.0
+"""Timeouts: with the 20 seconds of the hub's probe and those of the channels, a tick has no more."""
+
+HUB_RULES = {
+    Failure.HUB_DOWN: catalogue.HUB_DOWN,
+    Failure.HUB_TIMEOUT: catalogue.HUB_DOWN,
+    Failure.HUB_REFUSED: catalogue.HUB_REFUSED,
+    Failure.LAKE_DOWN: catalogue.STORE_DOWN,
+}
+NOTICE_RULES: dict[type, Rule] = {
+    HubRecreated: catalogue.HUB_RECREATED,
+    EventsExpired: catalogue.EVENTS_EXPIRED,
+    PartitionAdded: catalogue.PARTITION_ADDED,
+}
+
+
+@dataclass(frozen=True)
+class ProbeResult:
+    """What fires, and the names of rules and keys of alerts that could not be judged."""
+
+    firings: tuple[Firing, ...] = ()
+    unknown: frozenset[str] = frozenset()
+
+
+def firings(rule: Rule, findings: Sequence[Finding]) -> tuple[Firing, ...]:
+    """The findings of one rule."""
+    return tuple(Firing(rule, finding) for finding in findings)
+
+
+# --- Dagster --------------------------------------------------------------------------------------------------------
+
+
+def probe_dagster(
+    instance: dg.DagsterInstance,
+    repository: dg.RepositoryDefinition | None,
+    notices: Sequence[Notice],
+    now: datetime,
+    settings: AlertSettings,
+) -> ProbeResult:
+    """Runs, checks, the share of quarantined rows, and ``notices`` of the hub besides those that runs recorded."""
+    found = [
+        *judge_notices([*notices, *recorded_notices(instance, now)]).firings,
+        *firings(
+            catalogue.QUARANTINE_SPIKE,
+            senders.quarantine_spike(
+                rows_added(instance, SILVER_EVENTS.path, now),
+                rows_added(instance, QUARANTINE.path, now),
+                settings.quarantine_pct,
+                min_events=QUARANTINE_MIN_EVENTS,
+            ),
+        ),
+    ]
+    if repository is None:
+        return ProbeResult(tuple(found), frozenset({catalogue.RUN_FAILED.name, catalogue.CHECK_FAILED.name}))
+    found += firings(catalogue.RUN_FAILED, system.run_failed(finished_runs(instance, repository.job_names, now)))
+    keys = sorted(set(repository.asset_graph.asset_check_keys) - reported_by_batches())
+    results = check_results(instance, keys)
+    found += firings(catalogue.CHECK_FAILED, system.check_failed(results))
+    evaluated = {(result.asset, result.check) for result in results}
+    names = [(key.asset_key.to_user_string(), key.name) for key in keys]
+    never = {alert_key(catalogue.CHECK_FAILED.name, f"{asset}/{name}") for asset, name in names} - {
+        alert_key(catalogue.CHECK_FAILED.name, f"{asset}/{name}") for asset, name in evaluated
+    }
+    return ProbeResult(tuple(found), frozenset(never))
+
+
+def judge_notices(notices: Sequence[Notice]) -> ProbeResult:
+    """Notices of the hub: recreated, a new partition, events that expired unread."""
+    return ProbeResult(
+        tuple(firing for kind, rule in NOTICE_RULES.items() for firing in firings(rule, system.noticed(notices, kind)))
+    )
+
+
+def reported_by_batches() -> set[dg.AssetCheckKey]:
+    """Hourly checks that say the same as those of micro-batches: one cause is one alert."""
+    return {dg.AssetCheckKey(HISTORY.key, rule.name) for rule in catalogue.CHECKS if rule.is_judged_by_batches}
+
+
+def finished_runs(instance: dg.DagsterInstance, jobs: Sequence[str], now: datetime) -> list[system.FinishedRun]:
+    """The newest finished run of each job, however many runs of other jobs came since.
+
+    Runs of single assets count as micro-batches: each heals the other. A job that only a person starts counts for a
+    day: nobody may ever start it again.
+    """
+    newest: dict[str, dg.RunRecord] = {}
+    for name in jobs:
+        since = now - MANUAL_RUN_TTL if name == backfill.name else None
+        wanted = dg.RunsFilter(job_name=name, statuses=FINISHED, updated_after=since)
+        job = system.MICRO_BATCH if name == SINGLE_ASSETS else name
+        for record in instance.get_run_records(wanted, limit=1):
+            newest[job] = max(record, newest.get(job, record), key=lambda found: found.storage_id)
+    return [_finished(instance, job, record.dagster_run) for job, record in newest.items()]
+
+
+def _finished(instance: dg.DagsterInstance, job: str, run: dg.DagsterRun) -> system.FinishedRun:
+    succeeded = run.status == dg.DagsterRunStatus.SUCCESS
+    return system.FinishedRun(job, run.run_id, succeeded, "" if succeeded else cause(instance, run.run_id))
+
+
+def cause(instance: dg.DagsterInstance, run_id: str) -> str:
+    """The step that failed and the kind of its error: never its text, unless we wrote it for operators."""
+    failures = instance.all_logs(run_id, of_type=dg.DagsterEventType.STEP_FAILURE)
+    for entry in failures:
+        event = entry.dagster_event
+        if event is None or event.step_failure_data.error is None:
+            continue
+        failure = event.step_failure_data
+        if failure.user_failure_data is not None and failure.user_failure_data.description:
+            return f"{event.step_key}: {failure.user_failure_data.description}"
+        error = failure.error
+        while error is not None and error.cls_name in _WRAPPERS and error.cause is not None:
+            error = error.cause
+        return f"{event.step_key} ended with {error.cls_name if error is not None else 'an error'}"
+    return "it was interrupted before a step could fail"
+
+
+def recorded_notices(instance: dg.DagsterInstance, now: datetime) -> list[Notice]:
+    """Notices of the hub in the last minutes, from its sensor's requests and from the runs of bronze."""
+    filters = dg.RunsFilter(job_name=system.MICRO_BATCH, created_after=now - RECENT)
+    requested = [run.tags.get("notices", "") for run in instance.get_runs(filters, limit=20)]
+    recorded = [
+        notices.value or ""
+        for metadata in _materialized(instance, BRONZE_EVENTS.path, now)
+        if isinstance(notices := metadata.get(NOTICES), dg.TextMetadataValue)
+    ]
+    return [notice for text in (*requested, *recorded) for notice in decode(text)]
+
+
+def check_results(instance: dg.DagsterInstance, keys: Sequence[dg.AssetCheckKey]) -> list[system.CheckResult]:
+    """The newest evaluation of each check. One that is being evaluated counts as what it was."""
+    from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus as Status
+
+    evaluated = {Status.SUCCEEDED, Status.FAILED}
+    newest = instance.event_log_storage.get_latest_asset_check_execution_by_key(keys)
+    results = []
+    for key in keys:  # the answer has others too: Dagster looks for assets and for names separately
+        record = newest.get(key)
+        if record is None:
+            continue
+        if record.status not in evaluated:
+            earlier = instance.event_log_storage.get_asset_check_execution_history(key, limit=1, status=evaluated)
+            if not earlier:
+                continue
+            record = earlier[0]
+        event = record.event.dagster_event if record.event is not None else None
+        if event is None or event.event_type != dg.DagsterEventType.ASSET_CHECK_EVALUATION:
+            continue
+        evaluation = event.asset_check_evaluation_data
+        failed = Severity.ERROR if evaluation.severity == dg.AssetCheckSeverity.ERROR else Severity.WARNING
+        results.append(
+            system.CheckResult(
+                key.asset_key.to_user_string(),
+                key.name,
+                Severity.OK if evaluation.passed else failed,
+                evaluation.description or "see the check in the Dagster UI",
+            )
+        )
+    return results
+
+
+def rows_added(instance: dg.DagsterInstance, path: str, now: datetime) -> int:
+    """Rows that the materializations of an asset added in the last 15 minutes, by their metadata."""
+    values = [metadata.get("rows_inserted") for metadata in _materialized(instance, path, now)]
+    return sum(value.value for value in values if value is not None and isinstance(value.value, int))
+
+
+def _materialized(instance: dg.DagsterInstance, path: str, now: datetime) -> list[Mapping[str, dg.MetadataValue[Any]]]:
+    """Metadata of an asset's materializations of the last 15 minutes, the newest first."""
+    records = instance.fetch_materializations(
+        dg.AssetRecordsFilter(asset_key=dg.AssetKey(path.split("/")), after_timestamp=(now - RECENT).timestamp()),
+        limit=30,
+    ).records
+    found = [record.asset_materialization for record in records]
+    return [materialization.metadata for materialization in found if materialization is not None]
+
+
+# --- hub ------------------------------------------------------------------------------------------------------------
+
+
+def judge_hub(hub: HubStatus | HubFailure, now: datetime, settings: AlertSettings) -> ProbeResult:
+    """The hub, and the lake it was compared with."""
+    if isinstance(hub, HubFailure):
+        rule = HUB_RULES[hub.failure]
+        subject = LAKE if rule is catalogue.STORE_DOWN else ""
+        resolve_after = FLAP_WINDOW if hub.failure is Failure.HUB_TIMEOUT else None
+        unknown = {catalogue.NO_EVENTS, catalogue.DATA_STALE, catalogue.HUB_REFUSED, catalogue.HUB_SLOW}
+        of_lake = () if hub.lake_was_asked else (alert_key(catalogue.STORE_DOWN.name, LAKE),)
+        return ProbeResult(
+            firings(rule, [system.unavailable(hub.reason, subject, resolve_after=resolve_after)]),
+            frozenset({*(rule.name for rule in unknown), *of_lake}),
+        )
+    slow = f"Event Hub took {hub.seconds:.0f} s to answer"
+    return ProbeResult(
+        (
+            *firings(catalogue.HUB_SLOW, [system.unavailable(slow)] if hub.is_slow else []),
+            *firings(
+                catalogue.NO_EVENTS, freshness.no_events(hub.newest, now, timedelta(hours=settings.silence_hours))
+            ),
+        ),
+        # An event that the hub has forgotten ends no silence.
+        frozenset() if hub.newest is not None else frozenset({catalogue.NO_EVENTS.name}),
+    )
+
+
+# --- department list and source mapping -----------------------------------------------------------------------------
+
+
+def probe_lists(services: Services, *, lake_answers: bool) -> ProbeResult:
+    """The department list and the source mapping."""
+    of_list = alert_key(catalogue.STORE_DOWN.name, LIST)
+    if not lake_answers and "://" in services.settings.departments:  # a list in a lake that is away is not invalid
+        return ProbeResult(unknown=frozenset({catalogue.SETTINGS_INVALID.name, of_list}))
+    try:
+        read_lists(services, LIST_SECONDS)
+    except OperatorError as error:
+        return ProbeResult(firings(catalogue.SETTINGS_INVALID, [system.unavailable(str(error))]))
+    except CallTimedOut as error:
+        finding = system.unavailable(str(error), LIST, resolve_after=FLAP_WINDOW)
+        return ProbeResult(firings(catalogue.STORE_DOWN, [finding]), frozenset({catalogue.SETTINGS_INVALID.name}))
+    return ProbeResult()
+
+
+# --- warehouse ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class WarehouseStatus:
+    """When the warehouse was loaded last, and the occupancy of departments by hour."""
+
+    loaded_at: datetime | None
+    hours: Sequence[occupancy.DepartmentHour]
+
+
+def probe_warehouse(services: Services, now: datetime) -> WarehouseStatus | ProbeResult:
+    """The status of the warehouse, or what fires instead."""
+    warehouse = services.warehouse
+    since = now - timedelta(hours=services.settings.alerts.occupancy_hours + 24)
+    unknown = frozenset({catalogue.DATA_STALE.name, catalogue.OCCUPANCY_HIGH.name})
+    try:
+        return call_with_timeout(
+            WAREHOUSE_SECONDS,
+            (WAREHOUSE, warehouse.address),
+            lambda: WarehouseStatus(last_load(services), department_hours(services, since)),
+        )
+    except WarehouseNotInitialised:  # before the first load there is nothing to read
+        return ProbeResult(unknown=unknown)
+    except WarehouseError as error:
+        finding = system.unavailable(str(error), WAREHOUSE)
+    except CallTimedOut:
+        reason = f"{warehouse.address} does not answer within {WAREHOUSE_SECONDS:.0f} s"
+        finding = system.unavailable(reason, WAREHOUSE, resolve_after=FLAP_WINDOW)
+    return ProbeResult(firings(catalogue.STORE_DOWN, [finding]), unknown)
+
+
+def judge_occupancy(
+    hours: Sequence[occupancy.DepartmentHour], already_open: Sequence[str], settings: AlertSettings
+) -> ProbeResult:
+    """Departments that are full; no figures are no empty beds."""
+    limits = occupancy.OccupancyLimits(
+        settings.occupancy_pct, settings.occupancy_critical_pct, settings.occupancy_closes_pct, settings.occupancy_hours
+    )
+    return ProbeResult(
+        firings(catalogue.OCCUPANCY_HIGH, occupancy.occupancy_high(hours, already_open, limits)),
+        frozenset() if hours else frozenset({catalogue.OCCUPANCY_HIGH.name}),
+    )
+
+
+def last_load(services: Services) -> datetime | None:
+    """When the warehouse was loaded last."""
+    log = services.warehouse.query(LOAD_LOG.select())
+    loaded_at = log["loaded_at"].drop_nulls().max() if log.height else None
+    return loaded_at.replace(tzinfo=UTC) if isinstance(loaded_at, datetime) else None
+
+
+def department_hours(services: Services, since: datetime) -> list[occupancy.DepartmentHour]:
+    """Occupancy of departments by hour, from the warehouse's view."""
+    view = VIEWS["BedOccupancyHourly"]
+    query = view.select().where(view.c.date >= since.date(), view.c.occupancy_pct.is_not(None))
+    frame = services.warehouse.query(query).select("hospital_name", "department", "hour_start_at", "occupancy_pct")
+    return [
+        occupancy.DepartmentHour(str(hospital), department, at.replace(tzinfo=UTC), pct)
+        for hospital, department, at, pct in frame.iter_rows()
+    ]

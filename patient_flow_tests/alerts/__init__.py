@@ -1,1 +1,0 @@
-"""Alerts without Dagster: findings, ledger, texts, runbook."""

@@ -1,1 +1,0 @@
-"""Rules of health: what holds and what breaks."""

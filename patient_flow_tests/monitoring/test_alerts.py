@@ -1,0 +1,334 @@
+"""Each alert is told once, and once when it is over; nothing is lost by a restart or a channel that is down."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from patient_flow.monitoring import catalogue, messages, thresholds
+from patient_flow.monitoring.alert_state import AlertState, Firing, changes, mark_delivered, update
+from patient_flow.monitoring.finding import Finding, Severity
+from patient_flow.monitoring.notices import EventsExpired, EventsRemaining, HubRecreated, PartitionAdded
+from patient_flow.monitoring.rule import Rule
+from patient_flow.monitoring.rules import freshness, occupancy, senders, system
+from patient_flow.monitoring.rules.freshness import Staleness
+from patient_flow.orchestration.probes import judge_notices
+
+NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
+RUNBOOK = Path(__file__).parents[2] / "infra" / "docs" / "runbook"
+LIMITS = occupancy.OccupancyLimits(
+    thresholds.OCCUPANCY.warning,
+    thresholds.OCCUPANCY.error or 0,
+    thresholds.OCCUPANCY_RESOLVES_PCT,
+    thresholds.OCCUPANCY_HOURS,
+)
+WARNING, ERROR = Severity.WARNING, Severity.ERROR
+
+
+def minute(number: float) -> datetime:
+    return NOON + timedelta(minutes=number)
+
+
+def fires(rule: Rule, subject: str, severity: Severity, message: str) -> Firing:
+    return Firing(rule, Finding(severity, message, subject=subject))
+
+
+def tick(
+    state: AlertState,
+    at: datetime,
+    *firings: Firing,
+    channels: tuple[str, ...] = ("e-mail",),
+    unknown: Collection[str] = (),
+) -> AlertState:
+    return update(state, changes(state.open, firings, at, unknown), channels, at)
+
+
+def events(state: AlertState, channel: str = "e-mail") -> list[tuple[str, str]]:
+    return [(note.event, note.alert.key) for note in state.outbox[channel]]
+
+
+DOWN = fires(catalogue.HUB_DOWN, "", ERROR, "The hub is down.")
+
+
+def test_an_alert_is_told_once_and_once_when_it_is_over() -> None:
+    state = tick(AlertState(), minute(0), DOWN)
+    assert events(state) == [("opened", "hub_down")]
+    state = tick(mark_delivered(state, "e-mail"), minute(1), DOWN)
+    assert events(state) == []
+    state = tick(state, minute(2))
+    assert events(state) == [("resolved", "hub_down")]
+    assert tick(mark_delivered(state, "e-mail"), minute(3)).outbox == {"e-mail": ()}
+
+
+def test_what_gets_critical_is_told_again() -> None:
+    warning = fires(catalogue.OCCUPANCY_HIGH, "St Anna/ICU", WARNING, "86 %")
+    state = mark_delivered(tick(AlertState(), minute(0), warning), "e-mail")
+    state = tick(state, minute(1), fires(catalogue.OCCUPANCY_HIGH, "St Anna/ICU", ERROR, "96 %"))
+    assert events(state) == [("escalated", "occupancy_high/St Anna/ICU")]
+    assert events(tick(mark_delivered(state, "e-mail"), minute(2), warning)) == []
+
+
+def test_a_restart_goes_on_with_the_same_state() -> None:
+    state = tick(AlertState(staleness=Staleness({"0": 5}, 1.5)), minute(0), DOWN)
+    again = AlertState.from_json(state.to_json())
+    assert again == state
+    assert events(tick(again, minute(1), DOWN)) == [("opened", "hub_down")]
+
+
+def test_a_tick_that_died_after_sending_tells_twice_rather_than_never() -> None:
+    before = AlertState().to_json()
+    for _ in range(2):  # the first one's state was never kept
+        assert events(tick(AlertState.from_json(before), minute(0), DOWN)) == [("opened", "hub_down")]
+
+
+FORMER_CURSOR = {
+    "open": {
+        "occupancy/St Anna/ICU": {
+            "page": "occupancy", "subject": "St Anna/ICU", "severity": "critical", "sentence": "96 %",
+            "opened_at": 1.0, "seen_at": 2.0, "hold_seconds": 0.0,
+        },
+        "check-failed/gold/dim_patient/keys_are_unique": {
+            "page": "check-failed", "subject": "gold/dim_patient/keys_are_unique", "severity": "warning",
+            "sentence": "Twice.", "opened_at": 1.0, "seen_at": 2.0, "hold_seconds": 300.0,
+        },
+    },
+    "untold": {
+        "e-mail": [
+            {
+                "event": "worse",
+                "at": 2.0,
+                "alert": {
+                    "page": "occupancy", "subject": "St Anna/ICU", "severity": "critical", "sentence": "96 %",
+                    "opened_at": 1.0, "seen_at": 2.0, "hold_seconds": 0.0,
+                },
+            }
+        ]
+    },
+    "watch": {"ends": {"0": 7}, "since": 5.0},
+}  # fmt: skip
+
+
+def test_the_cursor_of_the_version_before_goes_on_under_the_new_names() -> None:
+    state = AlertState.from_json(json.dumps(FORMER_CURSOR))
+    assert list(state.open) == ["occupancy_high/St Anna/ICU", "check_failed/gold/dim_patient/keys_unique"]
+    assert events(state) == [("escalated", "occupancy_high/St Anna/ICU")]
+    assert state.staleness == Staleness({"0": 7}, 5.0)
+    full = fires(catalogue.OCCUPANCY_HIGH, "St Anna/ICU", ERROR, "97 %")
+    assert events(tick(mark_delivered(state, "e-mail"), NOON, full)) == [
+        ("resolved", "check_failed/gold/dim_patient/keys_unique")
+    ]
+
+
+def test_a_cursor_of_the_version_before_that_is_empty_is_read() -> None:
+    assert AlertState.from_json('{"open": {}, "untold": {}, "watch": {}}') == AlertState()
+
+
+@pytest.mark.parametrize("kept", [None, "", "no JSON", "[]", '{"open": {"a": {"other": 1}}}'])
+def test_a_state_of_another_version_starts_anew(kept: str | None) -> None:
+    assert AlertState.from_json(kept) == AlertState()
+
+
+def test_a_channel_that_is_down_keeps_its_own_notes() -> None:
+    both = ("e-mail", "Teams")
+    state = mark_delivered(tick(AlertState(), minute(0), DOWN, channels=both), "Teams")
+    state = tick(state, minute(1), channels=both)
+    assert events(state, "Teams") == [("resolved", "hub_down")]
+    assert events(state) == [("opened", "hub_down"), ("resolved", "hub_down")]
+
+
+def test_what_nobody_could_look_at_stays_as_it_is() -> None:
+    state = mark_delivered(tick(AlertState(), minute(0), fires(catalogue.DATA_STALE, "", ERROR, "late")), "e-mail")
+    state = tick(state, minute(1), unknown={catalogue.DATA_STALE.name})
+    assert list(state.open) == ["data_stale"]
+
+
+def test_of_two_stores_only_the_one_nobody_could_look_at_stays_as_it_is() -> None:
+    stores = [fires(catalogue.STORE_DOWN, store, ERROR, "away") for store in ("lake", "warehouse")]
+    state = tick(AlertState(), minute(0), *stores)
+    assert list(tick(state, minute(1), unknown={"store_down/lake"}).open) == ["store_down/lake"]
+
+
+def test_what_happened_once_is_an_alert_for_an_hour() -> None:
+    (recreated,) = judge_notices([HubRecreated("patient-flow", NOON)]).firings
+    state = tick(AlertState(), minute(0), recreated)
+    assert list(tick(state, minute(59)).open) == ["hub_recreated"]
+    assert tick(state, minute(60)).open == {}
+
+
+@pytest.mark.parametrize(("before_first_read", "severity"), [(True, WARNING), (False, ERROR)])
+def test_what_a_hub_dropped_before_anybody_wanted_it_is_no_loss_of_ours(before_first_read: bool, severity: str) -> None:
+    (expired,) = judge_notices([EventsExpired("1", 12, before_first_read=before_first_read)]).firings
+    assert (expired.rule, expired.finding.severity) == (catalogue.EVENTS_EXPIRED, severity)
+
+
+def test_patients_data_waits_for_micro_batches_and_not_for_other_jobs() -> None:
+    runs = [system.FinishedRun(job, "run", succeeded=False) for job in ("micro_batch", "audit")]
+    assert [finding.severity for finding in system.run_failed(runs)] == [ERROR, WARNING]
+
+
+def test_notices_of_the_hub_are_named() -> None:
+    notices = [PartitionAdded("4"), EventsExpired("1", 12), EventsRemaining(7)]
+    fired = [firing.rule for firing in judge_notices(notices).firings]
+    assert fired == [catalogue.EVENTS_EXPIRED, catalogue.PARTITION_ADDED]
+
+
+# --- staleness ------------------------------------------------------------------------------------------------------
+
+QUARTER = timedelta(minutes=15)
+
+
+def observe(
+    staleness: Staleness, end: int, read: int, loaded: float | None, at: float, *, newest: float | None = None
+) -> tuple[Staleness, list[Finding]]:
+    return staleness.observe(
+        {"0": end},
+        {"0": read},
+        None if loaded is None else minute(loaded),
+        minute(at),
+        QUARTER,
+        newest=None if newest is None else minute(newest),
+    )
+
+
+def test_an_idle_hospital_is_never_stale() -> None:
+    staleness = Staleness()
+    for at in range(0, 600, 10):
+        staleness, findings = observe(staleness, 5, 5, 0, at)
+        assert findings == []
+
+
+def test_an_event_after_a_quiet_night_is_not_stale_at_once() -> None:
+    staleness, _ = observe(Staleness(), 5, 5, 0, 0)
+    staleness, findings = observe(staleness, 6, 5, 0, 480)
+    assert findings == []
+    assert observe(staleness, 6, 6, 481, 481) == (Staleness(), [])
+
+
+@pytest.mark.parametrize(("read", "where"), [(5, "not in the lake"), (6, "not in the warehouse")])
+def test_events_that_do_not_arrive_in_time_are_stale(read: int, where: str) -> None:
+    staleness, _ = observe(Staleness(), 6, 5, 0, 0)
+    assert observe(staleness, 9, read, -1, 14)[1] == []
+    _, findings = observe(staleness, 9, read, -1, 15)
+    assert where in findings[0].message
+    assert findings[0].severity is ERROR
+
+
+def test_under_a_steady_stream_that_flows_nothing_is_stale() -> None:
+    staleness = Staleness()
+    for at in range(60):
+        staleness, findings = observe(staleness, 100 * at + 50, 100 * at, at, at)
+        assert findings == []
+
+
+def test_events_that_stick_in_the_lake_of_a_quiet_hospital_are_stale() -> None:
+    staleness, _ = observe(Staleness(), 6, 6, -60, 1, newest=0.5)  # the lake had the event before anybody looked
+    assert observe(staleness, 6, 6, -60, 15, newest=0.5)[1] == []
+    assert "not in the warehouse" in observe(staleness, 6, 6, -60, 16, newest=0.5)[1][0].message
+    assert observe(staleness, 6, 6, 14, 16, newest=0.5) == (Staleness(), [])
+    assert observe(Staleness(), 6, 6, 1, 16, newest=0.5) == (Staleness(), [])
+
+
+def test_silence_is_its_own_alert_and_a_hub_that_never_had_events_says_nothing() -> None:
+    limit = timedelta(hours=6)
+    assert freshness.no_events(None, NOON, limit) == []
+    assert freshness.no_events(minute(-359), NOON, limit) == []
+    assert freshness.no_events(minute(-360), NOON, limit)[0].severity is WARNING
+
+
+# --- occupancy ------------------------------------------------------------------------------------------------------
+
+
+def hours(*percents: float) -> list[occupancy.DepartmentHour]:
+    first = NOON - timedelta(hours=len(percents) - 1)
+    return [
+        occupancy.DepartmentHour("St Anna", "ICU", first + timedelta(hours=number), pct)
+        for number, pct in enumerate(percents)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("percents", "is_open", "severity"),
+    [
+        ((86, 86), False, None),  # only one hour so far
+        ((86, 86, 86), False, WARNING),
+        ((86, 84, 86), False, None),
+        ((50, 50, 95), False, ERROR),
+        ((86, 86, 82), False, None),
+        ((86, 86, 82), True, WARNING),  # between the two limits it stays as it was
+        ((86, 86, 79.9), True, None),
+        ((86, 86, 80), True, WARNING),
+    ],
+)
+def test_occupancy_opens_when_it_lasts_and_closes_below_another_limit(
+    percents: tuple[float, ...], is_open: bool, severity: str | None
+) -> None:
+    findings = occupancy.occupancy_high(hours(*percents), {"St Anna/ICU"} if is_open else set(), LIMITS)
+    assert [finding.severity for finding in findings] == ([severity] if severity else [])
+
+
+def test_a_department_whose_hours_ended_long_ago_is_no_alert() -> None:
+    old = [occupancy.DepartmentHour("St Anna", "Closed ward", NOON - timedelta(hours=30), 120)]
+    assert occupancy.occupancy_high([*old, *hours(50)], set(), LIMITS) == []
+
+
+@pytest.mark.parametrize(("accepted", "quarantined", "is_spike"), [(10, 80, False), (80, 20, True), (81, 19, False)])
+def test_a_spike_is_a_share_of_enough_events(accepted: int, quarantined: int, is_spike: bool) -> None:
+    assert (
+        bool(senders.quarantine_spike(accepted, quarantined, thresholds.QUARANTINE_SPIKE_PCT, min_events=100))
+        is is_spike
+    )
+
+
+# --- texts and runbook ----------------------------------------------------------------------------------------------
+
+
+def test_one_message_holds_all_news_the_worst_first_each_with_its_page() -> None:
+    late = fires(catalogue.NO_EVENTS, "", WARNING, "No hospital has sent an event for 7 hours.")
+    state = tick(AlertState(), minute(0), late, DOWN)
+    message = messages.compose(state.outbox["e-mail"], messages.Links("https://wiki/runbook", "https://dagster"))
+    assert message.subject == "[patient_flow] critical: hub down (and 1 more)"
+    assert message.body.index("The hub is down.") < message.body.index("No hospital")
+    assert "https://wiki/runbook/hub_down.md" in message.body
+    assert "https://wiki/runbook/no_events.md" in message.body
+
+
+def test_of_many_notes_the_worst_and_newest_are_written_out_and_the_others_counted() -> None:
+    state = tick(AlertState(), minute(0), DOWN)
+    for at in range(1, 40):
+        state = tick(state, minute(at), DOWN, fires(catalogue.OCCUPANCY_HIGH, f"ward {at}", WARNING, "x" * 5_000))
+    body = messages.compose(state.outbox["e-mail"], messages.Links()).body
+    assert body.startswith("CRITICAL: hub down")
+    assert "ward 39" in body
+    assert "ward 20\n" not in body
+    assert "And 58 more" in body
+    assert len(body) < 20_000
+
+
+def test_a_tick_names_the_worst_and_counts_the_others() -> None:
+    full = [
+        fires(catalogue.OCCUPANCY_HIGH, f"ward {number}", WARNING, f"Ward {number} is full.") for number in range(50)
+    ]
+    said = messages.summarize(tick(AlertState(), minute(0), *full, DOWN).open)
+    assert said.startswith("51 open: hub down since")
+    assert said.endswith("and 43 more")
+    assert len(said) < 1_000
+
+
+def test_the_end_says_how_long_it_was() -> None:
+    state = tick(mark_delivered(tick(AlertState(), minute(0), DOWN), "e-mail"), minute(90))
+    message = messages.compose(state.outbox["e-mail"], messages.Links())
+    assert message.subject == "[patient_flow] resolved: hub down"
+    assert "from 2026-11-20 12:00 UTC to 2026-11-20 13:30 UTC (90 min)" in message.body
+
+
+def test_a_failing_check_speaks_for_itself_and_links_its_own_page() -> None:
+    check = system.CheckResult("silver/quarantine", "counts_reconcile", WARNING, "Ask the sender.")
+    (finding,) = system.check_failed([check])
+    state = tick(AlertState(), minute(0), Firing(catalogue.CHECK_FAILED, finding))
+    body = messages.compose(state.outbox["e-mail"], messages.Links("r")).body
+    assert "Ask the sender." in body
+    assert "r/counts_reconcile.md" in body
