@@ -39,7 +39,15 @@ def demo(days: float, speed: float, hub_port: int | None, ui_port: int, dashboar
 @click.option("--partitions", default=4, show_default=True, type=click.IntRange(1, 1024), help="Per hub.")
 @click.option("--retention-hours", default=168.0, show_default=True, help="How long events are kept.")
 @click.option("--hub", "hubs", multiple=True, help="Name of a hub; repeatable  [default: the settings']")
-def hub(port: int | None, data: Path | None, partitions: int, retention_hours: float, hubs: tuple[str, ...]) -> None:
+@click.option("--consumer-group", "groups", multiple=True, help="Another group; repeatable  [default: the settings']")
+def hub(
+    port: int | None,
+    data: Path | None,
+    partitions: int,
+    retention_hours: float,
+    hubs: tuple[str, ...],
+    groups: tuple[str, ...],
+) -> None:
     """Run the local Event Hub alone: it stores events durably and speaks the protocol of Azure Event Hubs."""
     from patient_flow.local_hub.server import serve
 
@@ -51,6 +59,7 @@ def hub(port: int | None, data: Path | None, partitions: int, retention_hours: f
         partitions,
         timedelta(hours=retention_hours),
         on_ready=lambda connection: click.echo(f"ready: {connection}"),
+        consumer_groups=(settings.eventhub_consumer_group, *groups),
     )
 
 

@@ -115,6 +115,22 @@ def map_of(*keys_and_values: bytes) -> bytes:
     return _compound(0xD1, keys_and_values)
 
 
+def array_of(constructor: int, *payloads: bytes) -> bytes:
+    """AMQP array: ``payloads`` are the elements without their common ``constructor``."""
+    payload = b"".join(payloads)
+    return struct.pack(">BIIB", 0xF0, len(payload) + 5, len(payloads), constructor) + payload
+
+
+def array_of_strings(*values: str) -> bytes:
+    """AMQP array of strings."""
+    return array_of(0xB1, *(_U32.pack(len(value.encode())) + value.encode() for value in values))
+
+
+def array_of_symbols(*values: str) -> bytes:
+    """AMQP array of symbols; ASCII only."""
+    return array_of(0xB3, *(_U32.pack(len(value)) + value.encode("ascii") for value in values))
+
+
 def described(code: int, value: bytes) -> bytes:
     """An encoded value under the numeric descriptor ``code`` (below 256, the only form that the client decodes)."""
     return b"\x00\x53" + _U8.pack(code) + value

@@ -14,8 +14,10 @@ from typing import cast
 
 from patient_flow.local_hub import protocol
 from patient_flow.local_hub.codec import MalformedError
-from patient_flow.local_hub.links import Broker, Link, Replies, open_link
+from patient_flow.local_hub.event_links import Broker
+from patient_flow.local_hub.links import Link, Replies
 from patient_flow.local_hub.protocol import AmqpError, Attach, Performative
+from patient_flow.local_hub.routing import open_link
 
 _WRITE_BUFFER = 1 << 20
 _UNSTORED_BYTES = 8 << 20
@@ -291,7 +293,7 @@ class Session:
         try:
             link = open_link(self._connection.broker, self, attach)
         except AmqpError as error:  # a refusal is an attach followed by a detach
-            self.send(attach.reply())
+            self.send(attach.refusal())
             self.send(protocol.detach(attach.handle, error))
             return
         self._links[attach.handle] = link

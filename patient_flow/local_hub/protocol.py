@@ -62,6 +62,18 @@ class AmqpError(DataError):
         )
 
 
+def entity_not_found(name: str) -> AmqpError:
+    """The error for a hub or consumer group that does not exist; the .NET client recognises it by this wording."""
+    return AmqpError(NOT_FOUND, f"The messaging entity '{name}' could not be found.")
+
+
+def partition_not_found(hub: str, partition_id: str, count: int) -> AmqpError:
+    """The error for a partition that does not exist in a hub with ``count`` partitions."""
+    return AmqpError(
+        ARGUMENT_OUT_OF_RANGE, f"The hub '{hub}' has no partition '{partition_id}': it has 0 to {count - 1}."
+    )
+
+
 # --- frames and performatives
 
 
@@ -111,8 +123,11 @@ def _performative(code: int, *fields: bytes) -> bytes:
 
 
 def sasl_mechanisms() -> bytes:
-    """SASL mechanisms: anonymous access, because the hub listens on the loopback address only."""
-    return _performative(SASL_MECHANISMS, codec.list_of(codec.symbol("ANONYMOUS")))
+    """SASL mechanisms: anonymous access, because the hub listens on the loopback address only.
+
+    MSSBCBS announces that tokens are sent to ``$cbs``; the .NET client accepts no other mechanism.
+    """
+    return _performative(SASL_MECHANISMS, codec.array_of_symbols("MSSBCBS", "ANONYMOUS"))
 
 
 def sasl_outcome() -> bytes:
@@ -244,12 +259,20 @@ class Attach:
         return Position("offset", "-1", inclusive=False) if selector is None else _parse_selector(selector)
 
     def reply(self) -> bytes:
-        """The hub's side of the link: source and target echoed, roles swapped."""
-        name, handle, source, target = (self.fields.raw(index) for index in (0, 1, 5, 6))
+        """The hub's side of the link: source, target and settle modes as requested, roles swapped."""
+        return self._reply(self.fields.raw(5), self.fields.raw(6))
+
+    def refusal(self) -> bytes:
+        """The attach before the detach of a refused link: the hub's own terminus is null."""
+        if self.client_receives:
+            return self._reply(NULL, self.fields.raw(6))
+        return self._reply(self.fields.raw(5), NULL)
+
+    def _reply(self, source: bytes, target: bytes) -> bytes:
+        name, handle, *settle_modes = (self.fields.raw(index) for index in (0, 1, 3, 4))
         role = codec.boolean(not self.client_receives)
         # the client closes a receiving link whose initial delivery-count is not a number
         initial_count = codec.uint(0) if self.client_receives else NULL
-        settle_modes = [codec.ubyte(2), codec.ubyte(0)]
         size = codec.ulong(MAX_MESSAGE_SIZE)
         return _performative(
             ATTACH, name, handle, role, *settle_modes, source, target, NULL, NULL, initial_count, size, *[NULL] * 3

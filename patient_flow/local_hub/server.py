@@ -16,8 +16,8 @@ from pathlib import Path
 from patient_flow.local_hub import protocol
 from patient_flow.local_hub.connection import Connection
 from patient_flow.local_hub.errors import PortTakenError
+from patient_flow.local_hub.event_links import Broker
 from patient_flow.local_hub.hub import Namespace, Retention, open_namespace
-from patient_flow.local_hub.links import Broker
 from patient_flow.local_hub.log import SEGMENT_BYTES
 from patient_flow.local_hub.protocol import AmqpError
 from patient_flow.settings import local_hub_connection
@@ -40,9 +40,11 @@ class Server:
         self._retention_task = retention_task
 
     @classmethod
-    async def start(cls, namespace: Namespace, port: int, retention: Retention) -> Server:
+    async def start(
+        cls, namespace: Namespace, port: int, retention: Retention, consumer_groups: Sequence[str] = ()
+    ) -> Server:
         """Listen on ``port`` of the loopback address; 0 selects any free port. Raises :class:`PortTakenError`."""
-        broker = Broker(namespace)
+        broker = Broker(namespace, frozenset(group.lower() for group in consumer_groups))
         connections: set[Connection] = set()
         loop = asyncio.get_running_loop()
         try:
@@ -86,27 +88,35 @@ def serve(
     retention: timedelta,
     on_ready: Callable[[str], None],
     *,
+    consumer_groups: Sequence[str] = (),
     max_partition_bytes: int | None = None,
     segment_bytes: int = SEGMENT_BYTES,
 ) -> None:
     """Serve hubs from a data folder until SIGINT or SIGTERM, then store everything and return.
 
-    ``on_ready`` receives the connection string once connections are accepted. Port 0 selects any free port. Raises a
+    Every hub has the consumer group ``$Default`` and ``consumer_groups``. ``on_ready`` receives the connection string
+    once connections are accepted. Port 0 selects any free port. Raises a
     :class:`patient_flow.local_hub.errors.HubError` with a one-line message for the operator.
     """
     limits = Retention(retention, max_partition_bytes)
     namespace = open_namespace(data, hubs, partitions, segment_bytes=segment_bytes)
     with contextlib.closing(namespace), contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(_serve(namespace, port, limits, on_ready))
+        asyncio.run(_serve(namespace, port, limits, consumer_groups, on_ready))
 
 
-async def _serve(namespace: Namespace, port: int, retention: Retention, on_ready: Callable[[str], None]) -> None:
+async def _serve(
+    namespace: Namespace,
+    port: int,
+    retention: Retention,
+    consumer_groups: Sequence[str],
+    on_ready: Callable[[str], None],
+) -> None:
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         with contextlib.suppress(NotImplementedError):  # Windows raises KeyboardInterrupt instead
             loop.add_signal_handler(number, stopping.set)
-    server = await Server.start(namespace, port, retention)
+    server = await Server.start(namespace, port, retention, consumer_groups)
     on_ready(local_hub_connection(server.port))
     await stopping.wait()
     await server.stop()

@@ -36,12 +36,14 @@ class HubThread:
         hubs: Sequence[str] = ("patient-flow",),
         partitions: int = 4,
         *,
+        consumer_groups: Sequence[str] = (),
         segment_bytes: int = SEGMENT_BYTES,
     ) -> None:
         self.port = 0
         self._data = data
         self._hubs = hubs
         self._partitions = partitions
+        self._consumer_groups = consumer_groups
         self._segment_bytes = segment_bytes
 
     def __enter__(self) -> HubThread:
@@ -101,7 +103,7 @@ class HubThread:
     async def _open(self) -> tuple[Namespace, Server]:
         namespace = open_namespace(self._data, self._hubs, self._partitions, segment_bytes=self._segment_bytes)
         try:
-            return namespace, await Server.start(namespace, self.port, _FOREVER)
+            return namespace, await Server.start(namespace, self.port, _FOREVER, self._consumer_groups)
         except BaseException:
             namespace.close()
             raise

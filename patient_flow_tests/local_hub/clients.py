@@ -69,6 +69,10 @@ class Reader:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Detach."""
         self._consumer.close()
 
     def poll(self) -> None:

@@ -12,6 +12,6 @@ from patient_flow.local_hub.testing import HubThread
 
 @pytest.fixture
 def hub(tmp_path: Path) -> Iterator[HubThread]:
-    """A hub ``patient-flow`` with 4 partitions, and a hub ``other`` with as many."""
-    with HubThread(tmp_path / "hub", ["patient-flow", "other"]) as running:
+    """A hub ``patient-flow`` with 4 partitions, a hub ``other`` with as many, and groups ``etl`` and ``other``."""
+    with HubThread(tmp_path / "hub", ["patient-flow", "other"], consumer_groups=("etl", "other")) as running:
         yield running

@@ -72,14 +72,22 @@ def connected(hub: HubThread, *, opened: bool = True) -> Iterator[RawClient]:
         yield client
 
 
-def attach(handle: int, address: str, *, receives: bool = False, selector: str | None = None) -> bytes:
+def attach(
+    handle: int,
+    address: str,
+    *,
+    receives: bool = False,
+    selector: str | None = None,
+    modes: tuple[int, int] | None = None,
+) -> bytes:
     """An attach, of a sender unless said otherwise."""
     filters = NULL
     if selector is not None:
         filters = codec.map_of(codec.symbol("apache.org:selector-filter:string"), codec.string(selector))
     source = codec.described(0x28, codec.list_of(codec.string(address), *[NULL] * 6, filters))
     target = codec.described(0x29, codec.list_of(codec.string(address)))
-    fields = [codec.string(f"link-{handle}"), codec.uint(handle), codec.boolean(receives), NULL, NULL, source, target]
+    settle = [NULL, NULL] if modes is None else [codec.ubyte(mode) for mode in modes]
+    fields = [codec.string(f"link-{handle}"), codec.uint(handle), codec.boolean(receives), *settle, source, target]
     return codec.described(protocol.ATTACH, codec.list_of(*fields))
 
 
@@ -191,8 +199,9 @@ def test_a_channel_in_use_closes_the_connection(hub: HubThread) -> None:
         (attach(0, "patient-flow/Partitions/4"), protocol.ARGUMENT_OUT_OF_RANGE),
         (attach(0, "patient-flow/Somewhere/1"), protocol.NOT_FOUND),
         (attach(0, "patient-flow", receives=True), protocol.NOT_FOUND),
+        (attach(0, "patient-flow/ConsumerGroups/none/Partitions/0", receives=True), protocol.NOT_FOUND),
         (
-            attach(0, "patient-flow/ConsumerGroups/g/Partitions/0", receives=True, selector="color = 'red'"),
+            attach(0, "patient-flow/ConsumerGroups/etl/Partitions/0", receives=True, selector="color = 'red'"),
             protocol.ARGUMENT_ERROR,
         ),
     ],
@@ -228,18 +237,42 @@ def test_an_aborted_delivery_is_discarded(hub: HubThread) -> None:
     assert bodies(receive(hub.connection, 1)) == ["event"]
 
 
-def test_a_message_that_is_too_large_detaches_the_link(hub: HubThread) -> None:
+def test_a_message_that_is_too_large_is_rejected_and_the_link_stays_attached(hub: HubThread) -> None:
     with connected(hub) as client:
-        client.send(attach(0, "patient-flow"))
-        client.send(*[transfer(0, bytes(400_000), more=True)] * 3)
+        client.send(attach(0, "patient-flow/Partitions/0"))
+        client.send(*[transfer(0, bytes(400_000), more=True)] * 3, transfer(0, b"end"), transfer(0, EVENT, delivery=1))
         client.expect(protocol.ATTACH)
         client.expect(protocol.FLOW)
-        assert condition(client.expect(protocol.DETACH)) == protocol.MESSAGE_TOO_LARGE
+        state = client.expect(protocol.DISPOSITION).get(4)
+        assert isinstance(state, codec.Described)
+        assert protocol.MESSAGE_TOO_LARGE in str(state)
+        assert client.expect(protocol.DISPOSITION).number(1) == 1
+    assert bodies(receive(hub.connection, 1)) == ["event"]
+
+
+@pytest.mark.parametrize("modes", [(0, 0), (1, 0), (2, 1)])
+def test_an_attach_is_answered_with_the_settle_modes_that_the_client_asked_for(
+    hub: HubThread, modes: tuple[int, int]
+) -> None:
+    with connected(hub) as client:
+        client.send(attach(0, "patient-flow", modes=modes))
+        answer = client.expect(protocol.ATTACH)
+        assert (answer.get(3), answer.get(4)) == modes
+
+
+@pytest.mark.parametrize(("receives", "own"), [(False, 6), (True, 5)])
+def test_a_refused_link_has_no_terminus_of_the_hub(hub: HubThread, receives: bool, own: int) -> None:
+    with connected(hub) as client:
+        client.send(attach(0, "nowhere", receives=receives))
+        answer = client.expect(protocol.ATTACH)
+        assert answer.get(own) is None
+        assert answer.get(11 - own) is not None
+        client.expect(protocol.DETACH)
 
 
 def test_a_transfer_on_a_receiving_link_detaches_it(hub: HubThread) -> None:
     with connected(hub) as client:
-        client.send(attach(0, "patient-flow/ConsumerGroups/g/Partitions/0", receives=True), transfer(0, EVENT))
+        client.send(attach(0, "patient-flow/ConsumerGroups/etl/Partitions/0", receives=True), transfer(0, EVENT))
         client.expect(protocol.ATTACH)
         assert condition(client.expect(protocol.DETACH)) == protocol.NOT_ALLOWED
 
@@ -247,7 +280,7 @@ def test_a_transfer_on_a_receiving_link_detaches_it(hub: HubThread) -> None:
 def test_no_more_is_sent_than_credit_and_session_window_allow(hub: HubThread) -> None:
     send(hub.connection, "abcdefgh")
     with connected(hub) as client:
-        client.send(attach(0, "patient-flow/ConsumerGroups/g/Partitions/0", receives=True), flow(0, 3, window=2))
+        client.send(attach(0, "patient-flow/ConsumerGroups/etl/Partitions/0", receives=True), flow(0, 3, window=2))
         client.expect(protocol.ATTACH)
         received = [client.expect(protocol.TRANSFER), client.expect(protocol.TRANSFER)]
         client.send(flow(0, 1, received=2, window=9))
@@ -260,7 +293,7 @@ def test_no_more_is_sent_than_credit_and_session_window_allow(hub: HubThread) ->
 def test_an_event_larger_than_the_client_s_frames_comes_in_several(hub: HubThread) -> None:
     send(hub.connection, ["x" * 100_000])
     with connected(hub) as client:
-        client.send(attach(0, "patient-flow/ConsumerGroups/g/Partitions/0", receives=True), flow(0, 1, window=2))
+        client.send(attach(0, "patient-flow/ConsumerGroups/etl/Partitions/0", receives=True), flow(0, 1, window=2))
         client.expect(protocol.ATTACH)
         first, second = client.expect(protocol.TRANSFER), client.expect(protocol.TRANSFER)
     assert (first.flag(5), second.flag(5)) == (True, False)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 import time
+from contextlib import ExitStack
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -108,9 +111,47 @@ def test_delayed_credit_slows_a_consumer_down_and_loses_nothing(hub: HubThread) 
 
 
 def test_every_consumer_group_sees_every_event(hub: HubThread, stored: list[Any]) -> None:
-    for group in ("$Default", "etl", "anything-else"):
+    for group in ("$Default", "etl", "ETL", "other"):
         with consumer(hub.connection, group=group) as client, Reader(client) as reader:
             assert len(reader.wait_for(10)) == 10
+
+
+def test_an_unknown_consumer_group_is_refused(hub: HubThread, stored: list[Any]) -> None:
+    with (
+        consumer(hub.connection, group="anything-else") as client,
+        Reader(client) as reader,
+        pytest.raises((ConnectError, ConnectionLostError), match="could not be found"),
+    ):
+        reader.attach(2)
+
+
+def test_the_command_line_names_further_consumer_groups(tmp_path: Path) -> None:
+    options = ("--port", "0", "--data", str(tmp_path), "--consumer-group", "etl", "--consumer-group", "Research")
+    command = [sys.executable, "-m", "patient_flow", "hub", *options]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            connection = process.stdout.readline().removeprefix("ready: ").strip()
+            send(connection, "a")
+            for group in ("$Default", "ETL", "research"):
+                with consumer(connection, group=group) as client, Reader(client) as reader:
+                    reader.wait_for(1)
+        finally:
+            process.terminate()
+
+
+def test_a_sixth_reader_without_owner_level_is_refused_until_another_one_closes(
+    hub: HubThread, stored: list[Any]
+) -> None:
+    with consumer(hub.connection) as client, ExitStack() as readers:
+        first = readers.enter_context(Reader(client))
+        for reader in [first, *(readers.enter_context(Reader(client)) for _ in range(4))]:
+            reader.wait_for(10)
+        with Reader(client) as sixth, pytest.raises(EventHubError, match="maximum number of allowed receivers"):
+            sixth.attach(2)
+        first.close()
+        with Reader(client) as another:
+            another.wait_for(10)
 
 
 def test_a_higher_owner_level_takes_over_and_lower_ones_are_refused(hub: HubThread, stored: list[Any]) -> None:
