@@ -65,6 +65,11 @@ class Table:
         return "".join(part.capitalize() for part in self.name.split("_"))
 
     @property
+    def is_dimension(self) -> bool:
+        """True for a dimension, false for a fact or an aggregate."""
+        return self.name.startswith("dim_")
+
+    @property
     def warehouse_columns(self) -> tuple[Column, ...]:
         """Columns that the warehouse table has."""
         return tuple(column for column in self.columns if not column.lake_only)
@@ -472,3 +477,14 @@ LAKE_TABLES = tuple(table for table in list(globals().values()) if isinstance(ta
 """In the order of their declaration."""
 
 WAREHOUSE_TABLES = tuple(table for table in LAKE_TABLES if table.warehouse)
+
+
+def references(table: Table) -> dict[str, Table]:
+    """Foreign keys of ``table``: a column with the name of a dimension's key, or ending in it → the dimension."""
+    dimensions = {other.key[0]: other for other in WAREHOUSE_TABLES if len(other.key) == 1 and other is not table}
+    return {
+        column.name: dimension
+        for column in table.columns
+        for key, dimension in dimensions.items()
+        if key.endswith("_key") and (column.name == key or column.name.endswith(f"_{key}"))
+    }

@@ -7,7 +7,7 @@ page.
 from __future__ import annotations
 
 from patient_flow.contracts import tables
-from patient_flow.contracts.tables import WAREHOUSE_TABLES
+from patient_flow.contracts.tables import WAREHOUSE_TABLES, references
 from patient_flow.monitoring.finding import Finding, Severity
 from patient_flow.monitoring.inputs import CheckInputs
 from patient_flow.monitoring.rule import EVENT_TTL, FLAP_WINDOW, Audience, Cadence, Rule
@@ -113,7 +113,7 @@ FOREIGN_KEYS_EXIST = Rule(
     "Materialize the dimension and this table again; if that does not help, run `patient-flow rebuild`.",
     ERROR,
     (BATCH, NIGHTLY),
-    tables=tuple(table for table in WAREHOUSE_TABLES if keys.references(table)),
+    tables=tuple(table for table in WAREHOUSE_TABLES if references(table)),
     blocking=True,
     evaluate=lambda inputs: keys.foreign_keys_exist(inputs.foreign_keys()),
 )

@@ -10,10 +10,10 @@ from functools import cached_property
 import polars as pl
 
 from patient_flow.contracts import tables
-from patient_flow.contracts.tables import LAKE_TABLES, WAREHOUSE_TABLES, Table
+from patient_flow.contracts.tables import LAKE_TABLES, WAREHOUSE_TABLES, Table, references
 from patient_flow.monitoring import inputs
 from patient_flow.monitoring.finding import Row
-from patient_flow.monitoring.rules.keys import SCD2_MEMBERS, references
+from patient_flow.monitoring.rules.keys import SCD2_MEMBERS
 from patient_flow.monitoring.thresholds import DATA_AGE
 from patient_flow.pipeline import inspection
 from patient_flow.pipeline.backlog import identity

@@ -1,27 +1,47 @@
-"""Which table filters which. Filters flow from a dimension to its facts only; no two active paths meet."""
+"""Which table filters which. Filters flow from a dimension to its facts only; no two active paths meet.
+
+Relationships of facts follow from the names of their columns (:func:`patient_flow.contracts.tables.references`).
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+from patient_flow.contracts.tables import DIM_DEPARTMENT, DIM_TIME, WAREHOUSE_TABLES, Table, references
 from patient_flow.powerbi.declarations import Relationship
+
+_ROLES = {"from_department_key": "DimOrigin"}
+"""Foreign keys that lead to a copy of their dimension, not to an inactive relationship: USERELATIONSHIP may not lead to
+a table that row-level security filters."""
+
+
+def _of(fact: Table) -> Iterator[Relationship]:
+    """A fact's foreign keys, and the columns for which the model has a dimension of its own.
+
+    Of several foreign keys to one dimension only one relationship is active: that of the instant by which the fact is
+    sorted, else the first. Measures choose another one by USERELATIONSHIP.
+    """
+    dimensions = references(fact)
+    columns: dict[tuple[str, str], list[str]] = {}
+    for column, dimension in dimensions.items():
+        columns.setdefault((_ROLES.get(column, dimension.warehouse_name), dimension.key[0]), []).append(column)
+    for (target, key), names in columns.items():
+        preferred = f"{fact.sort_by.removesuffix('_at')}_{key}"
+        active = preferred if preferred in names else names[0]
+        for name in names:
+            yield Relationship(fact.warehouse_name, name, target, key, is_active=name == active)
+    # A filter on the day or the hospital already reaches the fact through an hour or a department.
+    for column, target, reached_by in (
+        ("date", "DimDate", DIM_TIME),
+        ("hospital_id", "DimHospital", DIM_DEPARTMENT),
+        ("gender", "DimGender", None),
+    ):
+        if column in fact.schema and reached_by not in dimensions.values():
+            yield Relationship(fact.warehouse_name, column, target, column)
+
 
 RELATIONSHIPS: tuple[Relationship, ...] = (
     Relationship("DimTime", "date", "DimDate", "date"),
     Relationship("DimDepartment", "hospital_id", "DimHospital", "hospital_id"),
-    # A stay has three moments; measures of arrivals and discharges switch to theirs by USERELATIONSHIP.
-    Relationship("FactPatientFlow", "admission_time_key", "DimTime", "time_key"),
-    Relationship("FactPatientFlow", "arrival_time_key", "DimTime", "time_key", is_active=False),
-    Relationship("FactPatientFlow", "discharge_time_key", "DimTime", "time_key", is_active=False),
-    Relationship("FactPatientFlow", "department_key", "DimDepartment", "department_key"),
-    # A copy, not an inactive relationship: USERELATIONSHIP may not lead to a table that row-level security filters.
-    Relationship("FactPatientFlow", "from_department_key", "DimOrigin", "department_key"),
-    Relationship("FactPatientFlow", "patient_key", "DimPatient", "patient_key"),
-    Relationship("FactPatientFlow", "gender", "DimGender", "gender"),
-    Relationship("FactBedCensus", "time_key", "DimTime", "time_key"),
-    Relationship("FactBedCensus", "department_key", "DimDepartment", "department_key"),
-    Relationship("FactBedCensus", "gender", "DimGender", "gender"),
-    Relationship("KpiDepartmentDay", "date", "DimDate", "date"),
-    Relationship("KpiDepartmentDay", "department_key", "DimDepartment", "department_key"),
-    Relationship("KpiDepartmentDay", "gender", "DimGender", "gender"),
-    Relationship("DataQualityDay", "date", "DimDate", "date"),
-    Relationship("DataQualityDay", "hospital_id", "DimHospital", "hospital_id"),
+    *(relationship for table in WAREHOUSE_TABLES if not table.is_dimension for relationship in _of(table)),
 )

@@ -74,7 +74,6 @@ def _warehouse(
     *,
     shown: tuple[str, ...] = (),
     without: tuple[str, ...] = (),
-    is_fact: bool = False,
     sorting: Mapping[str, str] | None = None,
     calculated: tuple[Column, ...] = (),
     hierarchies: tuple[Hierarchy, ...] = (),
@@ -88,7 +87,7 @@ def _warehouse(
         (*_columns(declared, shown=shown, sorting=sorting), *calculated),
         query(table.warehouse_name, _names(declared)),
         hierarchies,
-        is_fact=is_fact,
+        is_fact=not table.is_dimension,
     )
 
 
@@ -199,7 +198,7 @@ READER_SCOPE = Table(
     is_hidden=True,
 )
 
-TABLES: tuple[Table, ...] = (
+_ADAPTED: tuple[Table, ...] = (
     DIM_DATE,
     _warehouse(
         tables.DIM_TIME,
@@ -232,11 +231,26 @@ TABLES: tuple[Table, ...] = (
         shown=("wait_source", "discharge_status", "bed_id", "admission_at", "discharge_at", "quality_flags"),
         # A value of its own in nearly every row, and no measure needs it: in a copy it would take the most space.
         without=("arrival_at", "last_enqueued_at"),
-        is_fact=True,
     ),
-    _warehouse(tables.FACT_BED_CENSUS, is_fact=True),
-    _warehouse(tables.KPI_DEPARTMENT_DAY, is_fact=True),
-    _warehouse(tables.DATA_QUALITY_DAY, shown=("rule",), is_fact=True),
+    _warehouse(tables.FACT_BED_CENSUS),
+    _warehouse(tables.KPI_DEPARTMENT_DAY),
+    _warehouse(tables.DATA_QUALITY_DAY, shown=("rule",)),
+)
+
+
+def _visible(table: tables.Table) -> tuple[str, ...]:
+    """Columns of a table without an entry above: all but those that serve relationships."""
+    hidden = {*table.key, *tables.references(table), "date", "hospital_id", "gender"}
+    return tuple(column.name for column in table.warehouse_columns if column.name not in hidden)
+
+
+TABLES: tuple[Table, ...] = (
+    *_ADAPTED,
+    *(
+        _warehouse(table, shown=_visible(table))
+        for table in tables.WAREHOUSE_TABLES
+        if table.warehouse_name not in {adapted.name for adapted in _ADAPTED}
+    ),
     DATA_FRESHNESS,
     READER_SCOPE,
 )

@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 
 from patient_flow.contracts import tables
 from patient_flow.contracts.columns import INSTANT
+from patient_flow.contracts.tables import references
 from patient_flow.monitoring.inputs import ForeignKeys
 from patient_flow.monitoring.rules.keys import (
     SCD2_MEMBERS,
     foreign_keys_exist,
     keys_unique,
-    references,
     scd2_intervals_valid,
 )
 from patient_flow.stores.lake.changes import Changes

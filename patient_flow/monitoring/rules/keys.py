@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from patient_flow.contracts.tables import DIM_DEPARTMENT, DIM_PATIENT, WAREHOUSE_TABLES, Table
+from patient_flow.contracts.tables import DIM_DEPARTMENT, DIM_PATIENT
 from patient_flow.monitoring.finding import Finding, error, ok
 from patient_flow.monitoring.inputs import ForeignKeys, TableChanges
 
@@ -14,17 +14,6 @@ c = pl.col
 
 SCD2_MEMBERS = {DIM_PATIENT.path: ("patient_hash",), DIM_DEPARTMENT.path: ("hospital_id", "department")}
 """SCD2 dimension → the columns that identify a member."""
-
-
-def references(table: Table) -> dict[str, Table]:
-    """Column → the dimension it refers to: it has the name of that dimension's key, or ends in it."""
-    dimensions = {other.key[0]: other for other in WAREHOUSE_TABLES if len(other.key) == 1 and other is not table}
-    return {
-        column.name: dimension
-        for column in table.columns
-        for key, dimension in dimensions.items()
-        if key.endswith("_key") and (column.name == key or column.name.endswith(f"_{key}"))
-    }
 
 
 def keys_unique(changes: TableChanges, key: Sequence[str]) -> Finding:

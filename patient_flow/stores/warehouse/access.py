@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from patient_flow.contracts.tables import DATA_QUALITY_DAY, DIM_DEPARTMENT, DIM_PATIENT, WAREHOUSE_TABLES, Table
+from patient_flow.contracts.tables import DIM_DEPARTMENT, DIM_PATIENT, WAREHOUSE_TABLES, Table
 from patient_flow.contracts.views import VIEWS
 from patient_flow.stores.warehouse.schema import LOAD_LOG
 
@@ -26,7 +26,12 @@ def _has_department_key(table: Table) -> bool:
     return "department_key" in table.schema and table is not DIM_DEPARTMENT
 
 
+def _has_hospital_only(table: Table) -> bool:
+    return "hospital_id" in table.schema and "department_key" not in table.schema
+
+
 _BY_DEPARTMENT = tuple(table.warehouse_name for table in WAREHOUSE_TABLES if _has_department_key(table))
+_BY_HOSPITAL = tuple(table.warehouse_name for table in WAREHOUSE_TABLES if _has_hospital_only(table))
 
 
 def postgresql() -> list[str]:
@@ -75,10 +80,13 @@ def postgresql() -> list[str]:
             for name in [*_BY_DEPARTMENT, DIM_DEPARTMENT.warehouse_name]
             for statement in _policies(name, "department_key IN (SELECT visible_departments())")
         ),
-        # A hospital of which nothing was accepted yet has no department, and its quality is looked at most of all.
-        *_policies(
-            DATA_QUALITY_DAY.warehouse_name,
-            '(SELECT sees_everything()) OR hospital_id IN (SELECT d.hospital_id FROM "DimDepartment" d)',
+        # A hospital without an accepted event has no department yet: only who sees everything sees its data quality.
+        *(
+            statement
+            for name in _BY_HOSPITAL
+            for statement in _policies(
+                name, '(SELECT sees_everything()) OR hospital_id IN (SELECT d.hospital_id FROM "DimDepartment" d)'
+            )
         ),
         # The policy of the facts applies inside this one: patients are seen by their visible stays.
         *_policies(
@@ -153,7 +161,7 @@ def transact_sql(
     filters = [
         *(f"security.sees_department(department_key) ON dbo.{name}" for name in _BY_DEPARTMENT),
         f"security.sees_place(hospital_id, department) ON dbo.{DIM_DEPARTMENT.warehouse_name}",
-        f"security.sees_place(hospital_id, NULL) ON dbo.{DATA_QUALITY_DAY.warehouse_name}",
+        *(f"security.sees_place(hospital_id, NULL) ON dbo.{name}" for name in _BY_HOSPITAL),
     ]
     return [
         f"CREATE ROLE {LOADER}",

@@ -10,7 +10,7 @@ import psycopg
 import pytest
 import sqlalchemy as sa
 
-from patient_flow.stores.warehouse.scripts import ACCESS
+from patient_flow.stores.warehouse.kinds import target_of
 from patient_flow.stores.warehouse.warehouse import Warehouse
 from patient_flow_tests.stores.warehouse.builders import everything, hospital
 from patient_flow_tests.stores.warehouse.roles import guard, url_of
@@ -153,19 +153,21 @@ def test_functions_with_the_owners_rights_are_for_readers_only(guarded: str) -> 
 @pytest.mark.parametrize("kind", ["synapse", "mssql", "fabric"])
 def test_on_transact_sql_predicates_bind_their_tables_and_change_no_context(kind: str) -> None:
     """SCHEMABINDING wants two-part names, which no object of a session can shadow."""
-    functions = [statement for statement in ACCESS[kind]() if statement.startswith("CREATE FUNCTION")]
+    statements = target_of(kind).access_statements()
+    functions = [statement for statement in statements if statement.startswith("CREATE FUNCTION")]
     assert len(functions) == 2
     for function in functions:
         assert "WITH SCHEMABINDING" in function
         sources = re.findall(r"(?:FROM|JOIN) (\S+)", function)
         assert sources
         assert all(re.fullmatch(r"(dbo|security)\.\w+", source) for source in sources)
-    script = "\n".join(ACCESS[kind]())
+    script = "\n".join(target_of(kind).access_statements())
     assert not re.search(r"EXECUTE AS|sp_executesql|EXEC\b|#\w|CONTEXT_INFO|SESSION_CONTEXT|ORIGINAL_LOGIN", script)
 
 
 def test_on_postgresql_every_function_with_the_owners_rights_binds_its_names() -> None:
-    functions = [statement for statement in ACCESS["postgresql"]() if "SECURITY DEFINER" in statement]
+    statements = target_of("postgresql").access_statements()
+    functions = [statement for statement in statements if "SECURITY DEFINER" in statement]
     assert len(functions) == 2
     assert all("BEGIN ATOMIC" in function for function in functions)
     assert all("SET search_path = pg_catalog, pg_temp" in function for function in functions)
