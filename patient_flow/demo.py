@@ -1,7 +1,6 @@
-"""``patient-flow demo``: every part as a process of its own, started in order, watched, and stopped in reverse.
+"""``patient-flow demo``: starts each part as a process, in order, watches them, and stops them in reverse.
 
-The parts are the same commands that one would type: hub, simulate, ``dagster dev``, dashboard. What they do is not
-known here.
+The parts are the commands hub, simulate, ``dagster dev`` and dashboard. Not here: what they do.
 """
 
 from __future__ import annotations
@@ -30,16 +29,16 @@ from patient_flow.status import Progress, progress
 START_SECONDS = 120.0
 STOP_SECONDS = 20.0
 DIRTY = "0.02"
-"""Fraction of spoilt events. A spoilt discharge leaves its patient in bed for ever: a few show that, many drown it."""
+"""Fraction of corrupted events. A corrupted discharge leaves its patient in bed for ever, so it must be small."""
 
 
 class DemoError(OperatorError):
-    """A part of the demo could not be started or ended by itself; the message names its log."""
+    """A part of the demo did not start, or ended unexpectedly; the message names its log."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """What the command line can say about the demo."""
+    """Options of ``patient-flow demo``."""
 
     days: float = 3.0
     speed: float = 1.0
@@ -57,7 +56,7 @@ class Part:
     log: Path
 
     def stop(self) -> None:
-        """Asks politely (as Ctrl-C would), then ends what is left of its process group."""
+        """Sends SIGINT (as Ctrl-C would), then kills what is left of its process group."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGINT)
             with contextlib.suppress(subprocess.TimeoutExpired):
@@ -68,7 +67,7 @@ class Part:
 
 
 def run(options: Options) -> None:
-    """Runs the demo until Ctrl-C or SIGTERM; every process it started has ended when it returns."""
+    """Runs the demo until Ctrl-C or SIGTERM. All of its processes have ended when it returns."""
     settings = load()
     if not settings.lake_is_local:
         raise DemoError("the demo keeps its data on this machine: unset PATIENT_FLOW_LAKE_URI")
@@ -81,7 +80,7 @@ def run(options: Options) -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     click.echo("Starting; the logs of all parts are in " + str(logs))
     with contextlib.ExitStack() as stack, contextlib.suppress(KeyboardInterrupt):
-        stack.callback(click.echo, f"Stopped. The data stays in {settings.local_root}/; start again to go on.")
+        stack.callback(click.echo, f"Stopped. The data stays in {settings.local_root}/; start again to continue.")
         parts = _start(stack, options, settings, environment, port, logs)
         click.echo(f"Event Hub     {connection}")
         click.echo(f"Dashboard     http://127.0.0.1:{options.dashboard_port}")
@@ -104,7 +103,7 @@ def _start(
     def start(name: str, *command: str, **more: str) -> Part:
         part = _spawn(name, [sys.executable, *command], {**environment, **more}, logs)
         stack.callback(part.stop)
-        stack.callback(_stop_in_peace)  # runs before the stops: callbacks are last in, first out
+        stack.callback(_ignore_signals)  # runs before the stops: callbacks are last in, first out
         parts.append(part)
         return part
 
@@ -127,8 +126,8 @@ def _start(
     return parts
 
 
-def _stop_in_peace() -> None:
-    """From here on a second Ctrl-C (`uv run` passes it on besides the terminal) must not interrupt the clean-up."""
+def _ignore_signals() -> None:
+    """Ignores further signals: a second Ctrl-C (`uv run` forwards it too) must not interrupt the clean-up."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
 
@@ -143,7 +142,7 @@ def _spawn(name: str, command: list[str], environment: dict[str, str], logs: Pat
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,
             env={**os.environ, **environment},
-            start_new_session=True,  # Ctrl-C reaches only us, and we stop the parts in order
+            start_new_session=True,  # Ctrl-C reaches only this process, which stops the parts in order
         )
     return Part(name, process, path)
 
@@ -155,7 +154,7 @@ def _watch(settings: Settings, parts: list[Part]) -> None:
 
 
 def _micro_batches(services: Services, parts: list[Part]) -> Iterator[Progress]:
-    """A line for every load of the warehouse; raises when a part ended by itself."""
+    """Totals after each load of the warehouse; raises :class:`DemoError` when a part has ended."""
     last: datetime | None = None
     while True:
         for part in parts:
@@ -184,7 +183,7 @@ def _last_line(log: Path) -> str:
 
 
 def _hub_port(asked: int | None) -> int:
-    """The port asked for, else the usual one, else, when that is taken, a free one."""
+    """The given port, else the default one, or a free one when that is in use."""
     if asked:
         _require_free(asked, "--hub-port")
         return asked
@@ -194,14 +193,14 @@ def _hub_port(asked: int | None) -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
-    click.echo(f"Port {usual} is taken; the Event Hub takes {port}. Other commands find it with")
+    click.echo(f"Port {usual} is in use, so the Event Hub uses {port}. For other commands, run")
     click.echo(f"  export PATIENT_FLOW_EVENTHUB_CONNECTION='{local_hub_connection(port)}'")
     return port
 
 
 def _require_free(port: int, option: str) -> None:
     if not _is_free(port):
-        raise DemoError(f"port {port} is taken (another demo?): stop that program, or give another {option}")
+        raise DemoError(f"port {port} is in use (another demo?): stop that program, or choose another {option}")
 
 
 def _is_free(port: int) -> bool:

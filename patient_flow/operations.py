@@ -1,7 +1,7 @@
 """Operator commands besides micro-batches: rebuild after bronze, replay the quarantine, reload the warehouse.
 
-Not here: how a step works (``pipeline``). Each function yields one line per step, for whoever waits. All of it may be
-done while micro-batches run: what they load meanwhile is told from what is wrong, and a race that is lost is run again.
+Each function yields one line per step. All of them may run beside micro-batches: their loads are not mistaken for
+differences, and a lost race is retried. Not here: how a step works (``pipeline``).
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from patient_flow.stores.cluster import Cluster
 from patient_flow.stores.warehouse import reconciliation
 from patient_flow.stores.warehouse.errors import WarehouseConflict
 
-TRIES = 5
-"""How often a comparison or a load gives way to micro-batches that load meanwhile."""
+MAX_ATTEMPTS = 5
+"""Attempts of a comparison or a load when micro-batches load at the same time."""
 AGREEMENT = "lake and warehouse agree"
 
 
 def step_context(services: Services, *, run_id: str, now: datetime) -> StepContext:
-    """What the pipeline's steps may use in a run, from ``services``."""
+    """The context of the steps of one run, from ``services``."""
     settings = services.settings
     return StepContext(
         services.lake, services.parser, settings.timezone, now, run_id, services.hub, settings.max_events_per_run
@@ -39,10 +39,10 @@ def step_context(services: Services, *, run_id: str, now: datetime) -> StepConte
 
 
 def rebuild(services: Services, remote: str | None = None) -> Iterator[str]:
-    """Recomputes silver and gold from bronze and loads what differs into the warehouse.
+    """Recomputes silver and gold from bronze and loads the differences into the warehouse.
 
-    A table of the warehouse that still is not what gold is (somebody changed its rows) is loaded again as a whole.
-    With ``remote`` (``sc://HOST:PORT``) the cluster there does the work per row and per key.
+    A warehouse table that still differs from gold (somebody changed its rows) is reloaded completely. With ``remote``
+    (``sc://HOST:PORT``) a Spark cluster does the work per row and per key.
     """
     context = step_context(services, run_id=_run_id("rebuild"), now=datetime.now(UTC))
     if remote is None:
@@ -55,15 +55,15 @@ def rebuild(services: Services, remote: str | None = None) -> Iterator[str]:
 
 
 def replay_quarantine(services: Services, reason: str | None = None) -> Iterator[str]:
-    """Judges quarantined events again; what is accepted now flows on to gold and warehouse.
+    """Validates quarantined events again; those that are accepted now reach gold and warehouse.
 
-    Raises :class:`OperatorError` for a reason that is no rule.
+    Raises :class:`OperatorError` for an unknown rule.
     """
     if reason is not None:
         _require_rule(reason)
     context = step_context(services, run_id=_run_id("replay"), now=datetime.now(UTC))
     replayed = silver.replay(context, reason=reason)
-    yield f"{replayed.figures['judged_again']:,} events judged again, {replayed.figures['accepted']:,} accepted"
+    yield f"{replayed.figures['judged_again']:,} events validated again, {replayed.figures['accepted']:,} accepted"
     yield _format_result(step_of(tables.QUARANTINE).run(context))
     yield from map(_format_result, run_gold(context))
     yield from _load(services, context.run_id)
@@ -71,9 +71,9 @@ def replay_quarantine(services: Services, reason: str | None = None) -> Iterator
 
 @dataclass(frozen=True)
 class Backfill:
-    """What an operator asks to be made again, checked: ``rebuild``, ``replay_quarantine`` or ``reload``.
+    """A backfill that an operator requests: ``what`` is ``rebuild``, ``replay_quarantine`` or ``reload``.
 
-    Raises :class:`OperatorError` with one sentence when it makes no sense.
+    Raises :class:`OperatorError` for an invalid combination.
     """
 
     what: str
@@ -84,18 +84,20 @@ class Backfill:
         if self.what not in ("rebuild", "replay_quarantine", "reload"):
             raise OperatorError(f"what must be rebuild, replay_quarantine or reload; it is {self.what}")
         if not self.why.strip():
-            raise OperatorError("why is empty: say in one line what changed, for whoever reads this run later")
+            raise OperatorError("why is empty: state in one line what changed, for later readers of this run")
         if self.rule is not None and self.what != "replay_quarantine":
-            raise OperatorError(f"{self.what} knows no rules: leave rule out, or choose what: replay_quarantine")
+            raise OperatorError(
+                "rule applies to replay_quarantine only: leave rule out, or choose what: replay_quarantine"
+            )
         if self.rule is not None:
             _require_rule(self.rule)
 
     def preview(self, services: Services) -> Iterator[str]:
-        """What :meth:`run` would read; changes nothing."""
+        """Yields what :meth:`run` would do; changes nothing."""
         lake = services.lake
         if self.what == "rebuild":
             received = lake.open(tables.BRONZE_EVENTS).row_count() if lake.exists(tables.BRONZE_EVENTS) else 0
-            yield f"{received:,} events of bronze would be read again, and silver, gold and warehouse follow"
+            yield f"{received:,} events of bronze would be read again to recompute silver, gold and warehouse"
             return
         if self.what == "reload":
             different = sorted({difference.table for difference in verify_warehouse(services)})
@@ -104,13 +106,13 @@ class Backfill:
         if not lake.exists(tables.QUARANTINE):
             yield "the quarantine is empty"
             return
-        held = lake.open(tables.QUARANTINE).scan().select(pl.col("reasons"))
+        rejected = lake.open(tables.QUARANTINE).scan().select(pl.col("reasons"))
         if self.rule is not None:
-            held = held.filter(pl.col("reasons").list.contains(self.rule))
-        yield f"{held.select(pl.len()).collect().item():,} quarantined events would be judged again"
+            rejected = rejected.filter(pl.col("reasons").list.contains(self.rule))
+        yield f"{rejected.select(pl.len()).collect().item():,} quarantined events would be validated again"
 
     def run(self, services: Services) -> Iterator[str]:
-        """Does it; one line per step."""
+        """Runs the backfill; yields one line per step."""
         match self.what:
             case "rebuild":
                 yield from rebuild(services)
@@ -121,27 +123,27 @@ class Backfill:
 
 
 def migrate_lake(services: Services) -> Iterator[str]:
-    """Rewrites the tables of the lake whose columns have other types than this version declares."""
+    """Rewrites the lake tables whose column types differ from the declared ones."""
     done = [line for table in tables.LAKE_TABLES if (line := services.lake.migrate(table)) is not None]
-    yield from done or ["every table of the lake fits this version"]
+    yield from done or ["every lake table matches this version"]
 
 
 def verify_warehouse(services: Services) -> list[reconciliation.Difference]:
-    """Where the warehouse differs from the gold versions that it says it holds.
+    """Differences between the warehouse and the gold versions that it has loaded.
 
-    Raises :class:`OperatorError` for a table that was loaded each time while it was compared: nobody can tell then.
+    Raises :class:`OperatorError` for a table that was loaded during each attempt to compare it.
     """
     return [difference for table in tables.WAREHOUSE_TABLES for difference in _differences(services, table)]
 
 
 def _differences(services: Services, table: tables.Table) -> list[reconciliation.Difference]:
-    """Of one table, compared again when a load moved it meanwhile."""
+    """Differences of one table, compared again when a load came in between."""
     version = services.warehouse.loaded_versions()[table.path]
-    for _ in range(TRIES):
+    for _ in range(MAX_ATTEMPTS):
         if version is None or not services.lake.exists(table):
             return []
-        there = {table.path: services.lake.open(table).at(version)}
-        different = reconciliation.verify(services.warehouse, there)
+        gold = {table.path: services.lake.open(table).at(version)}
+        different = reconciliation.verify(services.warehouse, gold)
         compared, version = version, services.warehouse.loaded_versions()[table.path]
         if not different or version == compared:
             return different
@@ -152,7 +154,7 @@ def _differences(services: Services, table: tables.Table) -> list[reconciliation
 
 
 def reload_warehouse(services: Services) -> Iterator[str]:
-    """Reloads the tables of the warehouse that differ from gold, each as a whole, all in one transaction."""
+    """Reloads the warehouse tables that differ from gold, completely and in one transaction."""
     different = {difference.table for difference in verify_warehouse(services)}
     to_reload = [table for table in tables.WAREHOUSE_TABLES if table.path in different]
     if to_reload:
@@ -168,7 +170,7 @@ def _load(
     *,
     as_a_whole: bool = False,
 ) -> Iterator[str]:
-    for number in range(1, TRIES + 1):
+    for number in range(1, MAX_ATTEMPTS + 1):
         try:
             results = load.load_warehouse(
                 services.lake,
@@ -179,8 +181,8 @@ def _load(
                 as_a_whole=as_a_whole,
             )
             break
-        except WarehouseConflict:  # a micro-batch loaded first: what it loaded is left out now
-            if number == TRIES:
+        except WarehouseConflict:  # a micro-batch loaded first: the next attempt starts from its versions
+            if number == MAX_ATTEMPTS:
                 raise
             time.sleep(0.2 * number)
     for result in results.values():
@@ -198,7 +200,7 @@ def _format_result(result: StepResult, name: str | None = None) -> str:
 def _require_rule(name: str) -> None:
     known = [rule.name for rule in rules.QUARANTINE_RULES]
     if name not in known:
-        raise OperatorError(f"no rule is called {name}; there are: {', '.join(known)}")
+        raise OperatorError(f"there is no rule {name}; the rules are: {', '.join(known)}")
 
 
 def _run_id(kind: str) -> str:

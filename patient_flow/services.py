@@ -1,6 +1,6 @@
-"""Settings → the stores and readings they describe: the one place that joins the two.
+"""Settings → the stores and the parser that they describe, each created when it is first used.
 
-Not here: what is done with them (``pipeline``), nor any import of a database driver before it is needed.
+Not here: what is done with them (``pipeline``).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from patient_flow.transforms.read import ParserConfig
 
 
 class Services:
-    """The outside systems of one run, each made when first asked for."""
+    """The external systems of one run."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -54,7 +54,7 @@ class Services:
 
     @cached_property
     def parser(self) -> ParserConfig:
-        """How bodies are read. Raises ``MappingError`` for a source mapping that is wrong."""
+        """How bodies are parsed. Raises ``MappingError`` for an invalid source mapping."""
         return ParserConfig(
             self.departments, self.settings.pseudonym_key, self._mappings(), formats=(hl7.interpret, fhir.interpret)
         )

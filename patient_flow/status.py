@@ -1,4 +1,4 @@
-"""What ``patient-flow status`` and the demo's progress lines say, read from hub, lake and warehouse."""
+"""State of hub, lake and warehouse for ``patient-flow status`` and the demo's progress lines."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from patient_flow.stores.warehouse.views import TABLES as VIEWS
 
 @dataclass(frozen=True)
 class Progress:
-    """How far the pipeline has come."""
+    """Totals of the pipeline, and the age of its data."""
 
     loaded_at: datetime
     received: int
@@ -56,9 +56,9 @@ def progress(services: Services, now: datetime) -> Progress | None:
         departments = warehouse.query(TABLES[tables.DIM_DEPARTMENT.path].select())
         rows = _rows(services.lake)
     except (WarehouseError, LakeError):
-        return None  # not there yet, or busy: the next look will tell
+        return None  # not created yet, or busy: the caller asks again
     newest = _latest(fresh, "newest_event_at")
-    # Patients in departments without known beds would make others look full.
+    # Patients in departments without known beds would inflate the occupancy of the others.
     listed = departments.filter("is_current", pl.col("staffed_beds").is_not_null())
     occupied = patients.join(listed, on=["hospital_id", "department"], how="semi").height
     staffed = int(listed["staffed_beds"].sum())
@@ -74,7 +74,7 @@ def progress(services: Services, now: datetime) -> Progress | None:
 
 
 def report(services: Services) -> None:
-    """Prints lag, rows, quarantine and freshness; what cannot be reached is said and does not hide the rest."""
+    """Prints lag, rows, quarantine and freshness. An unavailable system does not hide the others."""
     now = datetime.now(UTC)
     _report_hub(services)
     _report_lake(services.lake)
@@ -112,10 +112,10 @@ def _lake_lines(lake: Lake) -> Iterator[str]:
     for path, rows in _rows(lake).items():
         yield f"{path:<26} {rows:>12,} rows"
     if not lake.exists(tables.QUARANTINE):
-        yield "nothing yet: run a micro-batch (dagster dev, or dagster asset materialize --select '*')"
+        yield "empty: run a micro-batch (dagster dev, or dagster asset materialize --select '*')"
         return
     if lake.exists(tables.FACT_PATIENT_FLOW):
-        yield f"visits that wait for a department {visits_without_stay(lake):>6,}"
+        yield f"visits without a department {visits_without_stay(lake):>6,}"
     reasons = lake.open(tables.QUARANTINE).scan().select(pl.col("reasons").explode()).collect()
     for reason, count in reasons.to_series().value_counts(sort=True).iter_rows():
         yield f"quarantined: {reason:<29} {count:>9,}"

@@ -481,10 +481,10 @@ WAREHOUSE_TABLES = tuple(table for table in LAKE_TABLES if table.warehouse)
 
 def references(table: Table) -> dict[str, Table]:
     """Foreign keys of ``table``: a column with the name of a dimension's key, or ending in it → the dimension."""
-    dimensions = {other.key[0]: other for other in WAREHOUSE_TABLES if len(other.key) == 1 and other is not table}
+    dimensions = {other.key[0]: other for other in WAREHOUSE_TABLES if other.is_dimension and other is not table}
     return {
         column.name: dimension
         for column in table.columns
         for key, dimension in dimensions.items()
-        if key.endswith("_key") and (column.name == key or column.name.endswith(f"_{key}"))
+        if column.name == key or column.name.endswith(f"_{key}")
     }

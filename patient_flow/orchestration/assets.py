@@ -1,4 +1,4 @@
-"""One asset per table: one run of its step, and metadata. The graph is that of ``pipeline.graph``."""
+"""One asset per table, made from the steps of ``pipeline.graph``."""
 
 import time
 from collections.abc import Iterator, Mapping
@@ -61,7 +61,7 @@ CONSUMERS = [
 
 
 class IngestConfig(dg.Config):
-    """What a run may ask of the bronze step."""
+    """Config of the bronze asset."""
 
     max_events: int | None = Field(
         default=None,
@@ -70,7 +70,7 @@ class IngestConfig(dg.Config):
     )
     adopt_hub: bool = Field(
         default=False,
-        description="Follow the hub of the settings from now on, although the lake was filled from another.",
+        description="Follow the hub of the settings from now on, although the lake was filled from another one.",
     )
 
 
@@ -78,7 +78,7 @@ class IngestConfig(dg.Config):
 def bronze_patient_events(
     context: dg.AssetExecutionContext, config: IngestConfig, patient_flow: PatientFlow
 ) -> dg.MaterializeResult[Any]:
-    """The one asset that a run may configure."""
+    """The only asset with config."""
     services, now = patient_flow.services(), datetime.now(UTC)
     max_events = config.max_events or services.settings.max_events_per_run
     ingesting = replace(
@@ -89,15 +89,13 @@ def bronze_patient_events(
 
 
 def _asset_of(step: Step) -> dg.AssetsDefinition:
-    """The asset of a table of the lake: one run of its step."""
+    """The asset of a lake table."""
 
     @dg.asset(**lake_asset(step))
     def materialize(context: dg.AssetExecutionContext, patient_flow: PatientFlow) -> dg.MaterializeResult[Any]:
         services = patient_flow.services()
         if step.table is tables.SILVER_EVENTS and services.settings.uses_demo_key:
-            context.log.warning(
-                "pseudonyms are made with the demo's key: set PATIENT_FLOW_PSEUDONYM_KEY for real patients"
-            )
+            context.log.warning("pseudonyms use the public demo key: set PATIENT_FLOW_PSEUDONYM_KEY for real patients")
         return _materialize(context, step, step_context(services, run_id=context.run.run_id, now=datetime.now(UTC)))
 
     made: dg.AssetsDefinition = materialize
@@ -113,10 +111,9 @@ def _asset_of(step: Step) -> dg.AssetsDefinition:
 def warehouse_tables(
     context: dg.AssetExecutionContext, patient_flow: PatientFlow
 ) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
-    """Loads what changed in gold, all selected tables in one transaction, and compares the numbers of rows.
+    """Loads the changes of all selected gold tables in one transaction, and compares row counts.
 
-    They are compared with the gold version that the warehouse holds: gold may have moved on since the load, in a
-    rebuild or a run of single assets.
+    They are compared with the loaded gold version: a rebuild or a run of selected assets may have committed newer ones.
     """
     services = patient_flow.services()
     selected = [table for table in tables.WAREHOUSE_TABLES if warehouse_key(table) in context.selected_asset_keys]
@@ -141,7 +138,7 @@ def warehouse_tables(
 def _materialize(
     context: dg.AssetExecutionContext, step: Step, inputs: StepContext, **metadata: Any
 ) -> dg.MaterializeResult[Any]:
-    """Runs ``step``; logs one line that an operator reads first. Permanent failures are not retried."""
+    """Runs ``step`` and logs one line for operators. Permanent failures are not retried."""
     began = time.monotonic()
     try:
         result = step.run(inputs)
@@ -163,7 +160,7 @@ def _materialize(
 
 
 def _loaded_state(warehouse: Warehouse) -> tuple[Mapping[str, int | None], Mapping[str, int]]:
-    """Loaded gold versions and row counts by table path, of one moment: read again when a load came in between."""
+    """Consistent loaded gold versions and row counts by table path: read again when a load came in between."""
     loaded, counts = warehouse.loaded_versions(), warehouse.row_counts()
     for _ in range(ATTEMPTS):
         before, loaded = loaded, warehouse.loaded_versions()

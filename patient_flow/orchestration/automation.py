@@ -1,13 +1,12 @@
-"""What starts by itself: a micro-batch when events wait, and the hourly upkeep of the lake.
+"""Sensors and schedules: a micro-batch when events wait, and the hourly maintenance of the lake.
 
-The sensor looks at the hub once a minute, compares with the lake, and asks for one run when there is work. After an
-outage one run takes PATIENT_FLOW_MAX_EVENTS_PER_RUN events at most, fewer when they are large; a second sensor then
-asks for the next as soon as one has ended, so that the minute between two looks is not lost for every one of them. It
-asks only when the finished run left events behind: in daily life the hub is looked at once a minute, as ever.
+One sensor compares the hub with the lake once a minute and requests a run when there is work. A run reads at most
+PATIENT_FLOW_MAX_EVENTS_PER_RUN events, fewer when they are large. After an outage a second sensor therefore requests
+the next run as soon as one has ended with events remaining, instead of waiting for the next minute.
 
-What may heal is tried again: a step of the job three times within the run, and all of it a minute or two later, from
-the lake's own progress, also when no event has come since. After three failures in a row and without new events, it is
-left to ``idle_heartbeat``. What will not heal (another hub, wrong settings) fails at once, and asks for no run.
+Transient failures are retried: each step three times within the run, and the whole run a minute or two later, from the
+lake's checkpoints, even without new events. After three failed runs in a row without new events, only
+``idle_heartbeat`` retries. Permanent failures (another hub, wrong settings) fail at once and request no run.
 """
 
 from collections.abc import Mapping
@@ -29,11 +28,11 @@ from patient_flow.stores.warehouse.errors import WarehouseError
 
 PIPELINE_TAG = {"pipeline": "patient_flow"}
 DAY_SECONDS = str(24 * 60 * 60)
-"""Tag ``dagster/max_runtime`` of what grows with the history; all else is ended after ``max_runtime_seconds``."""
+"""Tag ``dagster/max_runtime`` of jobs whose runtime grows with the history; others end at ``max_runtime_seconds``."""
 RUN_TAGS = {
     **PIPELINE_TAG,
-    # A run whose process died is started again. A step that failed for good must not be: with
-    # Failure(allow_retries=False) alone the whole run would be, so the tag says it too.
+    # Dagster restarts a run whose process died. It must not restart one whose step failed permanently, which
+    # Failure(allow_retries=False) alone does not prevent: the second tag does.
     "dagster/max_retries": "2",
     "dagster/retry_on_asset_or_op_failure": "false",
 }
@@ -47,60 +46,60 @@ ACTIVE = [
 
 FINISHED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
 
-PATIENCE = timedelta(minutes=1)
-"""What made a run fail may need so long to heal."""
-FAILURES = 3
-"""After so many in a row it will not heal by itself: no more runs for nothing but that, each minute."""
+RETRY_DELAY = timedelta(minutes=1)
+"""Time between a failed run and its retry: a transient cause may need it to pass."""
+MAX_FAILURES = 3
+"""After this number of failed runs in a row, the sensor requests runs for new events only."""
 
-SINGLE_ASSETS = "__ASSET_JOB"
+ASSET_JOB = "__ASSET_JOB"
 """Dagster's name for the job of assets chosen in the UI or with `dagster asset materialize`."""
 
 micro_batch = dg.define_asset_job(
     "micro_batch",
     selection=dg.AssetSelection.all(),
-    description="One micro-batch: from what the hub holds at this moment to the warehouse.",
+    description="One micro-batch: brings all events that the hub has now into lake and warehouse.",
     executor_def=dg.in_process_executor,
     run_tags=RUN_TAGS,
-    # A store that is away for seconds; a Failure that no retry can heal says so itself (allow_retries=False).
+    # For a store that is unavailable for seconds; permanent failures set allow_retries=False.
     op_retry_policy=dg.RetryPolicy(max_retries=2, delay=3, backoff=dg.Backoff.EXPONENTIAL),
 )
 
 
-@dg.op(description="Joins small files, deletes what no reader needs, and keeps the logs short.", pool=POOL)
+@dg.op(description="Compacts small files, vacuums unused ones, and cleans up the logs.", pool=POOL)
 def maintain_lake(context: dg.OpExecutionContext, patient_flow: PatientFlow) -> None:
-    """Every table in turn; what could not be done now is done next time.
+    """Maintains one table after another; the next run retries those that failed.
 
-    A table that cannot be read or written holds up no other; the run fails when all others are done. A warehouse that
-    is paused holds up no compaction. Only files are kept then that it may still have to read.
+    The run fails after the last table if any of them could not be read or written. While the warehouse is unavailable,
+    tables are compacted but not vacuumed: it may still have to read their old files.
     """
     services = patient_flow.services()
     loaded: Mapping[str, int | None]
     try:
         loaded = services.warehouse.loaded_versions()
     except WarehouseError as error:
-        context.log.warning(f"the warehouse does not say what it has read, so its tables are not vacuumed: {error}")
+        context.log.warning(f"the loaded versions are unknown, so gold tables are not vacuumed: {error}")
         loaded = dict.fromkeys((table.path for table in WAREHOUSE_TABLES), NO_CHECKPOINT)
     failed = []
     for table in LAKE_TABLES:
         try:
             done = maintain(services.lake, table, loaded, now=datetime.now(UTC))
         except LakeError as error:
-            context.log.warning(f"no upkeep: {error}")
+            context.log.warning(f"maintenance failed: {error}")
             failed.append(table.path)
             continue
         note = f"; {done.skip_reason}" if done.skip_reason else ""
-        context.log.info(f"{table.path}: {done.files_joined} files joined, {done.files_deleted} deleted{note}")
+        context.log.info(f"{table.path}: {done.files_joined} files compacted, {done.files_deleted} deleted{note}")
     if failed:
-        raise dg.Failure(f"no upkeep of {', '.join(failed)}: the log of this run says why; the next one tries again")
+        raise dg.Failure(f"maintenance failed for {', '.join(failed)}: see the log of this run; the next run retries")
 
 
 @dg.job(
-    description="Maintenance of all lake tables, in the slot of the micro-batch: the two never run side by side.",
+    description="Maintains all lake tables. It never runs beside a micro-batch.",
     executor_def=dg.in_process_executor,
     tags=PIPELINE_TAG,
 )
 def lake_maintenance() -> None:
-    """One op: the tables are maintained one after another."""
+    """One op that maintains all tables."""
     maintain_lake()
 
 
@@ -114,15 +113,15 @@ hourly_maintenance = dg.ScheduleDefinition(
 
 @dg.sensor(
     job=micro_batch,
-    # The daemon comes round every few seconds: with 60, ticks lay up to 70 apart, and now and then a minute had none.
+    # The daemon evaluates sensors every few seconds: with 60, ticks were up to 70 seconds apart.
     minimum_interval_seconds=50,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Looks once a minute what the Event Hub holds beyond the lake, and asks for one micro-batch. Where a "
-    "tick asked for none, a click on its result says why.",
+    description="Compares the Event Hub with the lake once a minute, and requests a micro-batch when events wait. The "
+    "result of a tick that requested none gives the reason.",
 )
 def event_hub_backlog(context: dg.SensorEvaluationContext, patient_flow: PatientFlow) -> dg.RunRequest | dg.SkipReason:
-    """Peeks; never consumes. What comes next is read from the lake, not from a cursor."""
-    return _ask(context.instance, patient_flow)
+    """Peeks at the hub and never consumes. The positions are checkpoints of the lake, not a cursor of the sensor."""
+    return _request_run(context.instance, patient_flow)
 
 
 @dg.run_status_sensor(
@@ -131,19 +130,19 @@ def event_hub_backlog(context: dg.SensorEvaluationContext, patient_flow: Patient
     request_job=micro_batch,
     minimum_interval_seconds=10,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="After an outage: asks for the next micro-batch as soon as one that left events behind has ended.",
+    description="After an outage: requests the next micro-batch as soon as one has ended with events remaining.",
 )
 def catch_up(context: dg.RunStatusSensorContext, patient_flow: PatientFlow) -> dg.RunRequest | dg.SkipReason:
-    """Looks at the hub only when the finished run was to read fewer events than it knew of, or had to put some off."""
+    """Peeks at the hub only when the finished run was limited to a part of the backlog, or deferred events."""
     tags = context.dagster_run.tags
     is_limited = int(tags.get("backlog", 0)) > int(tags.get("events", 0))
     if not is_limited and not _has_deferred_events(context.instance, context.dagster_run.run_id):
         return dg.SkipReason("no remaining backlog")
-    return _ask(context.instance, patient_flow)
+    return _request_run(context.instance, patient_flow)
 
 
 def _has_deferred_events(instance: dg.DagsterInstance, run_id: str) -> bool:
-    """True when the run read less than it was to, for want of room or time; not where a partition is in trouble."""
+    """True when the run reached its limit of bytes or time; false when only a partition could not be read."""
     event = instance.get_latest_materialization_event(lake_key(BRONZE_EVENTS))
     if event is None or event.run_id != run_id or event.asset_materialization is None:
         return False
@@ -151,33 +150,33 @@ def _has_deferred_events(instance: dg.DagsterInstance, run_id: str) -> bool:
     return events is not None and bool(events.value)
 
 
-def _ask(instance: dg.DagsterInstance, patient_flow: PatientFlow) -> dg.RunRequest | dg.SkipReason:
-    if is_at_work(instance):
+def _request_run(instance: dg.DagsterInstance, patient_flow: PatientFlow) -> dg.RunRequest | dg.SkipReason:
+    if is_run_active(instance):
         return decide(None, is_active=True)
     services = patient_flow.services()
     hub = probe_hub(services.hub, services.lake, services.settings.max_events_per_run)
     if isinstance(hub, HubFailure):
         return dg.SkipReason(hub.reason)
-    # Looked at again: the look takes up to 20 seconds, in which the other sensor may have asked.
+    # Asked again: the probe takes up to 20 seconds, in which the other sensor may have requested a run.
     slow = f"the hub took {hub.seconds:.0f} s to answer" if hub.is_slow else ""
-    return decide(hub.backlog, is_active=is_at_work(instance), has_failed=_has_failed(instance), slow=slow)
+    return decide(hub.backlog, is_active=is_run_active(instance), has_failed=_has_failed(instance), slow=slow)
 
 
 def _has_failed(instance: dg.DagsterInstance) -> bool:
-    """True when the newest finished micro-batch failed, not just now, and not for the third time in a row."""
+    """True when the newest finished micro-batch failed, is due for a retry, and was not the third failure in a row."""
     finished = dg.RunsFilter(job_name=micro_batch.name, statuses=FINISHED)
-    records = instance.get_run_records(finished, limit=FAILURES)
+    records = instance.get_run_records(finished, limit=MAX_FAILURES)
     failed = [*takewhile(lambda record: record.dagster_run.status is dg.DagsterRunStatus.FAILURE, records)]
-    if not failed or len(failed) == FAILURES:
+    if not failed or len(failed) == MAX_FAILURES:
         return False
-    return datetime.now(UTC).timestamp() - (failed[0].end_time or 0) > PATIENCE.total_seconds()
+    return datetime.now(UTC).timestamp() - (failed[0].end_time or 0) > RETRY_DELAY.total_seconds()
 
 
-def is_at_work(instance: dg.DagsterInstance) -> bool:
-    """True while a run of the pipeline is on its way, also one of single assets, which has no tags of ours."""
+def is_run_active(instance: dg.DagsterInstance) -> bool:
+    """True while a run of the pipeline is queued or running, including runs of selected assets, which lack our tags."""
     filters = (
         dg.RunsFilter(tags=PIPELINE_TAG, statuses=ACTIVE),
-        dg.RunsFilter(job_name=SINGLE_ASSETS, statuses=ACTIVE),
+        dg.RunsFilter(job_name=ASSET_JOB, statuses=ACTIVE),
     )
     return any(instance.get_runs_count(wanted) for wanted in filters)
 
@@ -185,16 +184,16 @@ def is_at_work(instance: dg.DagsterInstance) -> bool:
 def decide(
     backlog: Backlog | None, *, is_active: bool, has_failed: bool = False, slow: str = ""
 ) -> dg.RunRequest | dg.SkipReason:
-    """One run when events wait, something is to be recorded or the last one failed, and none is at work.
+    """Requests a run when events wait, a notice must be recorded or the last run failed, and none is active.
 
-    Else the reason why not. ``slow`` is what is to be said of a hub that took long to answer.
+    Otherwise the reason why not. ``slow`` is a note about a hub that answered slowly, empty for others.
     """
     if is_active or backlog is None:
         return dg.SkipReason("a micro-batch is queued or running")
     notices = encode(backlog.notices) if backlog.notices else ""
     if not backlog.events and not notices and not has_failed:
         return dg.SkipReason(f"no new events; {slow}" if slow else "no new events")
-    # No run key: Dagster remembers keys for ever, and a failed run would never be asked for again.
+    # No run key: Dagster remembers keys for ever, and would never run a failed key again.
     tags = {"events": str(backlog.next_events), "backlog": str(backlog.events)}
-    said = {"notices": notices, "hub": slow, "again": "the run before failed" if has_failed else ""}
-    return dg.RunRequest(tags={**tags, **{name: sentence for name, sentence in said.items() if sentence}})
+    optional = {"notices": notices, "hub": slow, "again": "the previous run failed" if has_failed else ""}
+    return dg.RunRequest(tags={**tags, **{name: sentence for name, sentence in optional.items() if sentence}})

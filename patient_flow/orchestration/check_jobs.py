@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 
 from patient_flow.contracts import tables
-from patient_flow.orchestration.automation import DAY_SECONDS, PIPELINE_TAG, decide, is_at_work, micro_batch
+from patient_flow.orchestration.automation import DAY_SECONDS, PIPELINE_TAG, decide, is_run_active, micro_batch
 from patient_flow.orchestration.checks import HISTORY_CHECKS, check_recent_data
 from patient_flow.orchestration.reports import warehouse_key
 from patient_flow.orchestration.resources import PatientFlow
@@ -59,7 +59,7 @@ def idle_heartbeat(context: dg.ScheduleEvaluationContext, patient_flow: PatientF
 
 def heartbeat(instance: dg.DagsterInstance, patient_flow: PatientFlow) -> dg.RunRequest | dg.SkipReason:
     """Skips while micro-batches run anyway, before the first one, or when the hub fails: then the data *is* late."""
-    if is_at_work(instance):
+    if is_run_active(instance):
         return decide(None, is_active=True)
     last = instance.get_latest_materialization_event(warehouse_key(tables.FACT_PATIENT_FLOW))
     if last is None:

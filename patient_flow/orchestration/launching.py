@@ -1,10 +1,10 @@
-"""The launcher of runs that ``dagster.yaml`` names: Dagster's own, which can also say whether a run still lives.
+"""The run launcher that ``dagster.yaml`` names: Dagster's default one with health checks of its runs.
 
-Runs are children of the code location's process, which notices when one of them dies. When it dies itself (out of
-memory, a machine that restarts), nobody is left to: the run stays "started" until ``max_runtime_seconds``, and for an
-hour no micro-batch is asked for beside it. Here the run monitoring asks the process that started the run. If that is
-not there, or does not know the run (it is a new one), and the run has not said a word for some minutes, it is dead: it
-is marked as failed, and ``run_retries`` starts it again; it goes on from the lake's own progress.
+Runs are child processes of the code server, which notices when one of them dies. When the code server itself dies (out
+of memory, machine restart), the run stays "started" until ``max_runtime_seconds``, and for an hour no other micro-batch
+starts. With health checks, the run monitoring asks the code server about the run. If the server is gone or does not
+know the run (a new server), and the run has logged no event for some minutes, the run is marked as failed and
+``run_retries`` restarts it; it resumes from the lake's checkpoints.
 """
 
 from __future__ import annotations
@@ -16,42 +16,42 @@ import dagster as dg
 from dagster._core.launcher.base import CheckRunHealthResult, WorkerStatus
 from dagster._core.launcher.default_run_launcher import DefaultRunLauncher
 
-SILENCE = timedelta(minutes=5)
-"""Longer than any step of a usual micro-batch. A worker can outlive the process that started it, and the proxy of
-``dagster dev`` forgets the runs of before a reload: neither must end a run that is at work."""
+MAX_SILENCE = timedelta(minutes=5)
+"""Longer than any step of a usual micro-batch. A run can outlive its code server, and the proxy of ``dagster dev``
+forgets earlier runs on a reload: neither must end a healthy run."""
 ANSWER_SECONDS = 10
 
 
 class WatchfulRunLauncher(DefaultRunLauncher):
-    """Executes runs as ``DefaultRunLauncher`` does. In doubt, a run lives: ``max_runtime_seconds`` ends it."""
+    """``DefaultRunLauncher`` with health checks. In doubt a run counts as healthy: ``max_runtime_seconds`` ends it."""
 
     @property
     def supports_check_run_worker_health(self) -> bool:
-        """What makes the run monitoring ask."""
+        """True: the run monitoring calls :meth:`check_run_worker_health`."""
         return True
 
     def check_run_worker_health(self, run: dg.DagsterRun) -> CheckRunHealthResult:
-        """RUNNING, or FAILED when the process that started the run does not have it and the run is silent."""
+        """FAILED when the code server does not know the run and the run is silent, otherwise RUNNING."""
         if self._is_silent(run.run_id) and self._is_known(run.run_id) is False:
             return CheckRunHealthResult(
                 WorkerStatus.FAILED,
-                f"silent for {SILENCE.total_seconds() / 60:.0f} minutes, and the code location that executed it is "
+                f"no event for {MAX_SILENCE.total_seconds() / 60:.0f} minutes, and the code server that started it is "
                 "gone: out of memory, or restarted?",
             )
         return CheckRunHealthResult(WorkerStatus.RUNNING)
 
     def _is_silent(self, run_id: str) -> bool:
         newest = self._instance.get_records_for_run(run_id, limit=1, ascending=False).records
-        return bool(newest) and newest[0].timestamp < time.time() - SILENCE.total_seconds()
+        return bool(newest) and newest[0].timestamp < time.time() - MAX_SILENCE.total_seconds()
 
     def _is_known(self, run_id: str) -> bool | None:
-        """Whether the run's code location has it; None when it cannot be told."""
+        """Whether the run's code server knows it; None when that is unclear."""
         from dagster._core.errors import DagsterUserCodeUnreachableError
         from dagster._grpc.types import CanCancelExecutionRequest, CanCancelExecutionResult
         from dagster._serdes import deserialize_value
 
         client = self._get_grpc_client_for_termination(run_id)  # type: ignore[no-untyped-call]
-        if client is None:  # it has ended meanwhile
+        if client is None:  # the run has ended in the meantime
             return None
         try:
             answer = client.can_cancel_execution(CanCancelExecutionRequest(run_id=run_id), timeout=ANSWER_SECONDS)

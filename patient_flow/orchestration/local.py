@@ -1,4 +1,4 @@
-"""A Dagster home for one machine: bounded history, short queue polls, nothing sent to anybody."""
+"""A Dagster home for one machine: bounded history, short queue polls, no telemetry."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ retention:
 
 
 def prepare_home(folder: Path) -> Path:
-    """Makes ``folder`` a Dagster home, keeping a configuration that is there already; gives its absolute path."""
+    """Makes ``folder`` a Dagster home, keeping an existing configuration; returns its absolute path."""
     folder.mkdir(parents=True, exist_ok=True)
     configuration = folder / "dagster.yaml"
     if not configuration.exists():

@@ -18,7 +18,7 @@ from patient_flow.monitoring.notices import EventsExpired, HubRecreated, Notice,
 from patient_flow.monitoring.rule import FLAP_WINDOW, Rule
 from patient_flow.monitoring.rules import freshness, occupancy, senders, system
 from patient_flow.monitoring.thresholds import QUARANTINE_MIN_EVENTS
-from patient_flow.orchestration.automation import SINGLE_ASSETS
+from patient_flow.orchestration.automation import ASSET_JOB
 from patient_flow.orchestration.backfill import backfill
 from patient_flow.orchestration.checks import HISTORY
 from patient_flow.orchestration.reports import NOTICES
@@ -124,7 +124,7 @@ def finished_runs(instance: dg.DagsterInstance, jobs: Sequence[str], now: dateti
     for name in jobs:
         since = now - MANUAL_RUN_TTL if name == backfill.name else None
         wanted = dg.RunsFilter(job_name=name, statuses=FINISHED, updated_after=since)
-        job = system.MICRO_BATCH if name == SINGLE_ASSETS else name
+        job = system.MICRO_BATCH if name == ASSET_JOB else name
         for record in instance.get_run_records(wanted, limit=1):
             newest[job] = max(record, newest.get(job, record), key=lambda found: found.storage_id)
     return [_finished(instance, job, record.dagster_run) for job, record in newest.items()]

@@ -1,4 +1,4 @@
-"""What the UI shows: how a table looks as an asset, and what a step did as metadata. No patient data, ever."""
+"""Assets and metadata as Dagster's UI shows them. They never contain patient data."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from patient_flow.pipeline.steps import StepResult
 
 OWNERS = ["team:data-platform"]
 POOL = "patient_flow"
-"""Whatever writes lake or warehouse is in this pool. ``dagster.yaml`` lets one run at a time have it: one that the UI
-starts for chosen assets, or for all, has no tags by which to tell that it must wait."""
+"""Everything that writes to lake or warehouse is in this pool, which ``dagster.yaml`` limits to one run at a time. Runs
+that the UI starts for selected assets have no tag that could limit them."""
 FRESHNESS = dg.FreshnessPolicy.time_window(fail_window=timedelta(minutes=20), warn_window=timedelta(minutes=10))
 """Wider than the pause between two runs of an idle hospital (``orchestration.check_jobs.idle_heartbeat``)."""
 
-IF_LATE = (
-    "Is it late? The newest run says whether a micro-batch failed; if there was none, each tick of the sensor "
-    f"`event_hub_backlog` says why. Read on in `{DATA_FRESH.page}`."
+LATE_HELP = (
+    "If it is late, check whether the newest run failed; if there was no run, the ticks of the sensor "
+    f"`event_hub_backlog` give the reason. See `{DATA_FRESH.page}`."
 )
 
 NOTICES = "notices_json"
 """Metadata of a materialization: its notices as JSON."""
 
-NAMED_SOURCES = 5
-"""A column made of more columns of one table says how many."""
+MAX_NAMED_SOURCES = 5
+"""Sources of a column that are listed per table; of more only the number is shown."""
 
 
 def lake_key(table: Table) -> dg.AssetKey:
@@ -47,7 +47,7 @@ def warehouse_key(table: Table) -> dg.AssetKey:
 
 
 def source_key(source: ExternalSource) -> dg.AssetKey:
-    """Asset key of a system outside."""
+    """Asset key of an external system."""
     return dg.AssetKey(source.path.split("/"))
 
 
@@ -58,7 +58,7 @@ def lake_asset(step: Step) -> dict[str, Any]:
         "key": lake_key(table),
         "deps": [lake_key(read) if isinstance(read, Table) else source_key(read) for read in step.reads],
         "group_name": table.layer,
-        "description": f"{table.description} One row per {', '.join(table.key)}.\n\n{IF_LATE}",
+        "description": f"{table.description} One row per {', '.join(table.key)}.\n\n{LATE_HELP}",
         "kinds": {"deltalake", "polars", table.layer},
         "owners": OWNERS,
         "pool": POOL,
@@ -73,13 +73,13 @@ def lake_asset(step: Step) -> dict[str, Any]:
 
 
 def warehouse_spec(table: Table) -> dg.AssetSpec:
-    """The warehouse's table made of ``table``: its columns are those of gold, as they are."""
+    """The warehouse's table made of ``table``; its columns are copies of gold's."""
     columns = tuple(replace(column, sources=table.of(column.name)) for column in table.warehouse_columns)
     return dg.AssetSpec(
         key=warehouse_key(table),
         deps=[lake_key(table)],
         group_name="warehouse",
-        description=f"{table.description} As Power BI and the dashboard read it.\n\n{IF_LATE}",
+        description=f"{table.description} As Power BI and the dashboard read it.\n\n{LATE_HELP}",
         kinds={"sql", "table"},
         owners=OWNERS,
         code_version=versions.fingerprint(versions.WAREHOUSE),
@@ -93,7 +93,7 @@ def warehouse_spec(table: Table) -> dg.AssetSpec:
 
 
 def column_schema(table: Table, columns: Sequence[Column]) -> dg.TableSchema:
-    """Columns as the catalog shows them, each with its sources: the open-source UI does not draw lineage."""
+    """Columns as the catalog shows them. Descriptions name the sources: the open-source UI draws no lineage."""
     return dg.TableSchema(
         columns=[
             dg.TableColumn(
@@ -108,18 +108,18 @@ def column_schema(table: Table, columns: Sequence[Column]) -> dg.TableSchema:
 
 
 def _format_sources(sources: Sources) -> str:
-    """The sources of a column, table by table; a long list is counted."""
+    """The sources of a column by table; a long list as its number of columns."""
     columns: dict[str, list[str]] = {}
     for table, column in sources:
         columns.setdefault(table, []).append(column)
     return "; ".join(
-        f"{table} ({', '.join(names) if len(names) <= NAMED_SOURCES else f'{len(names)} columns'})"
+        f"{table} ({', '.join(names) if len(names) <= MAX_NAMED_SOURCES else f'{len(names)} columns'})"
         for table, names in columns.items()
     )
 
 
 def source_spec(source: ExternalSource, description: str, kinds: set[str]) -> dg.AssetSpec:
-    """A system outside, of whose columns only the names are known."""
+    """An external system, of whose columns only the names are known."""
     return dg.AssetSpec(
         source_key(source),
         description=description,
@@ -131,7 +131,7 @@ def source_spec(source: ExternalSource, description: str, kinds: set[str]) -> dg
 
 
 def column_lineage(columns: Sequence[Column]) -> dg.TableColumnLineage:
-    """Column → the columns of other assets that it is made of."""
+    """Column → the columns of other assets that it derives from."""
     return dg.TableColumnLineage(
         {
             column.name: [dg.TableColumnDep(dg.AssetKey(path.split("/")), name) for path, name in column.sources]
@@ -160,7 +160,7 @@ def metadata_of(result: StepResult, *, seconds: float, **more: Any) -> dict[str,
 
 
 def _notices(notices: Sequence[Notice]) -> dict[str, Any]:
-    """For people as sentences, for the alert sensor as JSON."""
+    """Notices as sentences for people and as JSON for the alert sensor."""
     if not notices:
         return {}
     sentences = "\n".join(f"- {describe(notice)}" for notice in notices)

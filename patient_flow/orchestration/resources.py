@@ -1,4 +1,4 @@
-"""What assets and sensors are given: the outside systems that the settings name."""
+"""The Dagster resource of assets and sensors: the external systems that the settings name."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from patient_flow.settings import SettingsError, load
 from patient_flow.stores.timeouts import CallTimedOut, call_with_timeout
 
 READING_SECONDS = 20.0
-"""Patience with the department list, which may lie in the lake: well within the 60 seconds of a tick."""
+"""Timeout of reading the department list, which may be in the lake: well within the 60 seconds of a tick."""
 
 
 class PatientFlow(dg.ConfigurableResource):  # type: ignore[type-arg]
@@ -22,29 +22,29 @@ class PatientFlow(dg.ConfigurableResource):  # type: ignore[type-arg]
     overrides: dict[str, str] = {}  # noqa: RUF012  (pydantic copies it)
 
     def systems(self) -> Services:
-        """The systems, from the settings alone. Raises a Failure that no retry can heal when they make no sense."""
+        """The systems, from the settings alone. Raises a Failure without retries for invalid settings."""
         try:
             return Services(load(self.overrides))
         except SettingsError as error:
             raise dg.Failure(str(error), allow_retries=False) from error
 
     def services(self) -> Services:
-        """The systems; a wrong mapping or department list is refused before any work, like a wrong setting."""
+        """The systems. An invalid mapping or department list fails before any work, like an invalid setting."""
         services = self.systems()
         try:
             read_lists(services, READING_SECONDS)
         except OperatorError as error:
             raise dg.Failure(str(error), allow_retries=False) from error
         except CallTimedOut as error:
-            raise dg.Failure(f"{error}; the next try may") from None
+            raise dg.Failure(f"{error}; the next attempt may succeed") from None
         return services
 
 
 def read_lists(services: Services, seconds: float) -> None:
     """Reads the department list and the source mapping.
 
-    Raises ``DepartmentListError`` or ``MappingError`` when one of them is wrong, and ``CallTimedOut`` when they are not
-    read within ``seconds``.
+    Raises ``DepartmentListError`` or ``MappingError`` when one is invalid, and ``CallTimedOut`` when reading takes
+    longer than ``seconds``.
     """
     settings = services.settings
     try:

@@ -1,6 +1,6 @@
-"""Code versions: a fingerprint of the modules whose code decides what stands in a table.
+"""Code versions: a fingerprint of the modules whose code determines the rows of a table.
 
-Nobody has to raise a number, and nobody can forget to. Comments, docstrings and layout do not count.
+They change with the code, without a number to maintain by hand. Comments, docstrings and layout do not count.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 from patient_flow.pipeline.graph import Step
 
 WAREHOUSE = ("pipeline.load", "stores.warehouse.changes", "stores.warehouse.schema")
-"""What makes the tables of the warehouse, besides gold."""
+"""Modules that determine the rows of the warehouse's tables, besides gold."""
 
 _PACKAGE = "patient_flow"
 _PURE = ("transforms.", "dialects.", "contracts.")
@@ -24,15 +24,15 @@ _DECLARATIONS = ("contracts.",)
 def code_version(step: Step) -> str:
     """Version of the code that makes the table of ``step``.
 
-    What pure modules import counts too. Of what the step's own module imports only declarations do: it holds the steps
-    of other tables as well, and imports what those call.
+    All imports of pure modules count. Of the imports of the step's own module only contracts count, because that module
+    also contains steps of other tables.
     """
     return fingerprint(step.modules)
 
 
 @functools.cache
 def fingerprint(modules: tuple[str, ...]) -> str:
-    """12 hexadecimal digits; they change with the code of ``modules`` and of what counts of their imports."""
+    """12 hexadecimal digits that change with the code of ``modules`` and of those of their imports that count."""
     waiting, seen = list(modules), set(modules)
     digests = []
     while waiting:
@@ -46,7 +46,7 @@ def fingerprint(modules: tuple[str, ...]) -> str:
 
 @functools.cache
 def _read(module: str) -> tuple[str, frozenset[str]]:
-    """Digest of a module's code, and the modules that count of those it imports."""
+    """Digest of a module's code, and those of its imports that count."""
     tree = ast.parse(_source(module))
     followed = _PURE if module.startswith(_PURE) else _DECLARATIONS
     imported = set()

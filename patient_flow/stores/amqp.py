@@ -1,13 +1,12 @@
-"""What the pinned client lacks: patience that ends, and messages that it cannot decode.
+"""Patches of the pinned client: a timeout of the handshake, and messages that it cannot decode.
 
-It shakes hands without a timeout, and would wait for ever for a peer that accepts and never answers
-(``patient_flow_tests/pipeline/test_looking.py`` watches).
+The client has no timeout during the handshake, and would wait for ever for a peer that accepts and never answers
+(tested in ``patient_flow_tests/pipeline/test_hub_probe.py``).
 
-A message that it cannot decode has a decimal or a character among the properties, say.
-
-The client gives up the whole link for one of them, and would do so in every run until retention drops the event. Here
-what it can decode of such a message is kept, and every value that it cannot as the hexadecimal text of its bytes.
-``patient_flow_tests/pipeline/test_bronze.py`` watches that the client still asks.
+The client closes the whole link for a message that it cannot decode, such as one with a decimal among its properties,
+and would do so in every run until retention deletes the event. Here such a message is decoded value by value; a value
+that cannot be decoded becomes the hexadecimal text of its bytes. ``patient_flow_tests/pipeline/test_bronze.py`` tests
+that the client still calls the patched function.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ _SMALL_MAP, _LARGE_MAP = 0xC1, 0xD1
 
 
 def patch_decoder() -> None:
-    """From now on the client decodes as :func:`decode` does."""
+    """Makes the client decode messages by :func:`decode`."""
     from azure.eventhub._pyamqp import receiver
 
     client: Any = receiver
@@ -32,7 +31,7 @@ def patch_decoder() -> None:
 
 
 def patch_handshake_timeout() -> None:
-    """From now on the client waits :data:`HANDSHAKE_SECONDS` for an answer, under TLS and in AMQP's greeting."""
+    """Limits the TLS and AMQP handshakes of the client to :data:`HANDSHAKE_SECONDS` per answer."""
     from azure.eventhub._pyamqp import _transport
 
     client: Any = _transport
@@ -41,7 +40,7 @@ def patch_handshake_timeout() -> None:
 
 
 def _set_up(transport: Any) -> None:
-    """As the client does it, but for the timeout."""
+    """The client's own method with a timeout."""
     if transport._use_tls:
         transport.sock.settimeout(HANDSHAKE_SECONDS)
         transport.sock = transport._wrap_socket(transport.sock, **transport.sslopts)
@@ -59,17 +58,17 @@ def _block(transport: Any) -> Iterator[Any]:
 
 
 def decode(message: memoryview) -> Any:
-    """A message as the client decodes it; section by section if it cannot."""
+    """Decodes a message as the client does, or section by section where the client fails."""
     from azure.eventhub._pyamqp._decode import decode_payload
 
     try:
         return decode_payload(message)
-    except Exception:  # noqa: BLE001  (whatever a producer sent, the events behind it are to be read)
+    except Exception:  # noqa: BLE001  (the events behind it must be read, whatever a producer sent)
         return _by_sections(message)
 
 
 def _by_sections(message: memoryview) -> Any:
-    """What the pipeline needs: annotations, properties and the body."""
+    """Decodes the sections that the pipeline needs: annotations, properties and the body."""
     from azure.eventhub._pyamqp.message import Message
 
     maps: dict[int, dict[Any, Any]] = {_ANNOTATIONS: {}, _PROPERTIES: {}}
@@ -95,7 +94,7 @@ def _by_sections(message: memoryview) -> Any:
 
 
 def _map(content: memoryview) -> dict[Any, Any]:
-    """Every entry by itself, so that one value takes no other with it."""
+    """Decodes every entry separately, so that one bad value affects no other."""
     parts = [_decoded(part) for part in _parts(content)]
     return {
         key if isinstance(key, bytes) else str(key): value for key, value in zip(parts[::2], parts[1::2], strict=True)
@@ -103,7 +102,7 @@ def _map(content: memoryview) -> dict[Any, Any]:
 
 
 def _parts(content: memoryview) -> Iterator[memoryview]:
-    """Keys and values of a map in turn."""
+    """Keys and values of a map, alternating."""
     content = content[{_SMALL_MAP: 3, _LARGE_MAP: 9}[content[0]] :]
     while content:
         yield content[: _length(content)]
@@ -120,7 +119,7 @@ def _decoded(value: memoryview) -> Any:
 
 
 def _length(value: memoryview) -> int:
-    """Bytes of the encoded value that comes first, its constructor among them."""
+    """Length in bytes of the first encoded value, including its constructor."""
     start = 0
     while value[start] == 0:  # described: a descriptor, then the value
         start += 1 + _length(value[start + 1 :])

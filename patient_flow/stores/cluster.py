@@ -1,8 +1,8 @@
-"""A Spark cluster, spoken to by Spark Connect: frames of Polars in and out of functions that run on its workers.
+"""A Spark cluster behind Spark Connect: runs functions on Polars frames on its workers.
 
-The client library comes with the extra ``spark`` and is imported where a session begins, nowhere else. Workers import
-this module too (they find :func:`_each` and its siblings here), so it needs no more than Polars. Not here: what
-the functions do, and any commit to a table of the lake.
+The client library comes with the extra ``spark`` and is imported only when a session starts. Workers import this module
+too (for :func:`_each` and the like), so it imports nothing but Polars. Not here: what the functions do, and commits to
+the lake.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ if TYPE_CHECKING:
     from patient_flow.contracts.tables import Table
 
 Fold = Callable[[pl.DataFrame], pl.DataFrame]
-"""Rows → rows, on a worker. It is sent there by pickle: a function of a module, or an instance of its dataclasses."""
+"""Rows → rows, on a worker. It is pickled: a function of a module, or an instance of a dataclass of a module."""
 FoldOfTwo = Callable[[pl.DataFrame, pl.DataFrame], pl.DataFrame]
 
 PACKAGE = "patient-flow"
 SECONDS_TO_CONNECT = 10
-ROWS_AT_ONCE = 100_000
-"""Rows that one call of a function for any rows gets at least, as long as there are so many."""
-LONGEST_COMPLAINT = 300
+MIN_ROWS_PER_CALL = 100_000
+"""Minimum number of rows per call of a function of arbitrary rows, except for the last call."""
+MAX_ERROR_LENGTH = 300
 
 _TYPES = {
     pl.String(): "string",
@@ -47,11 +47,11 @@ _TYPES = {
     pl.Datetime("us", "UTC"): "timestamp",
     pl.List(pl.String()): "array<string>",
 }
-"""Types of our tables → Spark's names for them."""
+"""Types of the tables → their names in Spark."""
 
 
 class ClusterError(OperatorError):
-    """The cluster cannot be used; the message says on one line why, and what to do."""
+    """The cluster cannot be used; the one-line message says why, and what to do."""
 
 
 class Pinned(Protocol):
@@ -71,8 +71,8 @@ class Pinned(Protocol):
 class Cluster:
     """One session on the cluster at ``remote`` (``sc://HOST:PORT/;use_ssl=true;token=…``).
 
-    Raises :class:`ClusterError` when the client library is missing, nobody answers there, or the workers could not run
-    this package's functions.
+    Raises :class:`ClusterError` when the client library is missing, no server answers, or the workers cannot run this
+    package's functions.
     """
 
     def __init__(self, remote: str) -> None:
@@ -91,14 +91,14 @@ class Cluster:
         self.close()
 
     def close(self) -> None:
-        """Ends the session; what still runs in it is given up."""
-        with contextlib.suppress(Exception):  # it may have ended, or the cluster with it
+        """Ends the session and cancels what still runs in it."""
+        with contextlib.suppress(Exception):  # the session or the cluster may have ended
             self._session.interruptAll()
         with contextlib.suppress(Exception):
             self._session.stop()
 
     def rows(self, table: Pinned, columns: Iterable[str]) -> Rows:
-        """``columns`` of a Delta table as it was at its pinned version. The cluster has its own right to read it."""
+        """``columns`` of a Delta table at its pinned version. The cluster reads it with its own credentials."""
         schema = pl.Schema({name: table.table.schema[name] for name in columns})
         with self._wrap_spark_errors():
             read = self._session.read.format("delta").option("versionAsOf", str(table.version)).load(table.uri)
@@ -107,7 +107,7 @@ class Cluster:
     def _connect(self, remote: str) -> Any:
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # about versions of pandas, which nothing here uses
+                warnings.simplefilter("ignore")  # about the version of pandas, which is not used here
                 import grpc
                 from pyspark.errors import PySparkException
                 from pyspark.sql.connect.client import DefaultChannelBuilder
@@ -118,9 +118,9 @@ class Cluster:
             ) from error
         try:
             builder = DefaultChannelBuilder(remote)
-        except PySparkException:  # not in its own words: they may quote a token
+        except PySparkException:  # without the original message, which may quote a token
             raise ClusterError(
-                f"--remote {self._place} is no address of Spark Connect: write sc://HOST[:PORT][/;use_ssl=true;token=…]"
+                f"--remote {self._place} is not a Spark Connect address: write sc://HOST[:PORT][/;use_ssl=true;token=…]"
             ) from None
         try:
             with builder.toChannel() as channel:
@@ -128,13 +128,16 @@ class Cluster:
         except grpc.FutureTimeoutError:
             raise ClusterError(
                 f"no Spark Connect server answers at {self._place} within {SECONDS_TO_CONNECT} s: check --remote, the "
-                "network between here and there, and whether it wants use_ssl=true"
+                "network in between, and whether the server requires use_ssl=true"
             ) from None
         with self._wrap_spark_errors():
             return SparkSession.builder.channelBuilder(builder).create()
 
     def _check_worker_environment(self) -> None:
-        """Asks a worker what it has. The question is sent whole, for the worker may know nothing of this package."""
+        """Compares the versions and the code of a worker with this process.
+
+        The function is pickled by value, because the worker may not have this package.
+        """
 
         def installed() -> dict[str, str]:
             import hashlib
@@ -153,12 +156,12 @@ class Cluster:
                 except metadata.PackageNotFoundError:
                     return found
             root = resources.files("patient_flow")
-            waiting = [root / name for name in ("contracts", "dialects", "transforms", "pipeline", "stores")]
+            to_read = [root / name for name in ("contracts", "dialects", "transforms", "pipeline", "stores")]
             code = {}
-            while waiting:
-                place = waiting.pop()
+            while to_read:
+                place = to_read.pop()
                 if place.is_dir():
-                    waiting.extend(place.iterdir())
+                    to_read.extend(place.iterdir())
                 elif place.name.endswith(".py"):
                     code[str(place).partition("patient_flow")[2]] = place.read_bytes()
             text = b"".join(code[name] for name in sorted(code))
@@ -174,37 +177,37 @@ class Cluster:
         [theirs] = self._session.range(0, 1, 1, 1).mapInArrow(answer, schema).collect()
         if theirs["python"] != ours["python"]:
             raise ClusterError(
-                f"the workers of {self._place} run Python {theirs['python']}, this is {ours['python']}: functions can "
-                "only be sent between equal minor versions"
+                f"the workers of {self._place} run Python {theirs['python']}, this process {ours['python']}: use the "
+                "same minor version, as functions are pickled"
             )
         for package in ("polars", PACKAGE):
             if theirs[package] != ours[package]:
                 raise ClusterError(
-                    f"the workers of {self._place} have {package} {theirs[package] or 'not at all'}, here it is "
-                    f"{ours[package]}: install the same on the cluster (infra/docs/cluster.md)"
+                    f"{package} on the workers of {self._place} is {theirs[package] or 'missing'}, in this process "
+                    f"{ours[package]}: install the same version on the cluster (infra/docs/cluster.md)"
                 )
-        if theirs["code"] != ours["code"]:  # they would judge by other rules
+        if theirs["code"] != ours["code"]:  # they would apply other rules
             raise ClusterError(
-                f"the workers of {self._place} have another build of {PACKAGE} {ours[PACKAGE]} than this: install the "
+                f"the workers of {self._place} have another build of {PACKAGE} {ours[PACKAGE]}: install the "
                 "same wheel on the cluster and restart it (infra/docs/cluster.md)"
             )
 
     @contextlib.contextmanager
     def _wrap_spark_errors(self) -> Iterator[None]:
-        """The client's exceptions as one line each."""
+        """Raises exceptions of the client as :class:`ClusterError`, on one line."""
         import grpc
         from pyspark.errors import PySparkException
 
         try:
             yield
         except (PySparkException, grpc.RpcError) as error:
-            raise ClusterError(_complaint(str(error), self._place)) from error
+            raise ClusterError(_describe_error(str(error), self._place)) from error
 
 
 class Rows:
-    """Rows on the cluster, described and not yet made: :meth:`write` makes them.
+    """A lazy query on the cluster: :meth:`write` runs it.
 
-    Lambdas, because the client looks at what it is given: it counts arguments and tries to understand annotations.
+    Functions are passed as lambdas, because the client inspects arguments and annotations of other functions.
     """
 
     def __init__(self, frame: DataFrame, schema: pl.Schema, cluster: Cluster) -> None:
@@ -213,19 +216,19 @@ class Rows:
         self._cluster = cluster
 
     def each(self, function: Fold, schema: pl.Schema) -> Rows:
-        """``function`` of the rows, a number of them at a time, as they come: it must not look from row to row."""
-        with self._cluster._wrap_spark_errors():  # the client asks the server for columns even before anything runs
+        """``function`` of arbitrary batches of the rows: it must treat each row separately."""
+        with self._cluster._wrap_spark_errors():  # the client asks the server for columns before anything runs
             made = self._frame.mapInArrow(lambda batches: _each(function, schema, batches), _ddl(schema))
         return Rows(made, schema, self._cluster)
 
     def per(self, key: str, function: Fold, schema: pl.Schema) -> Rows:
-        """``function`` of all rows that share their ``key``; they must fit into the memory of one worker."""
+        """``function`` of all rows with the same ``key``; they must fit into the memory of one worker."""
         with self._cluster._wrap_spark_errors():
             made = self._frame.groupBy(key).applyInArrow(lambda table: _per(function, schema, table), _ddl(schema))
         return Rows(made, schema, self._cluster)
 
     def per_both(self, others: Rows, key: str, function: FoldOfTwo, schema: pl.Schema) -> Rows:
-        """``function`` of all rows, and of all ``others``, that share their ``key``.
+        """``function`` of all rows and all ``others`` with the same ``key``.
 
         Both are sent as one frame: Sail 0.7.2 has ``cogroup``, but it fails where a column holds a null.
         """
@@ -240,19 +243,19 @@ class Rows:
         return Rows(sides, pl.Schema(), self._cluster).per(_KEY, _Both(function, tuple(ours), tuple(theirs)), schema)
 
     def numbered(self, name: str, number: str) -> Rows:
-        """The rows with an integer column ``name``; ``number`` is SQL."""
+        """The rows with an additional integer column ``name``, computed by the SQL expression ``number``."""
         numbered = self._frame.selectExpr("*", f"cast({number} as int) as {name}")
         return Rows(numbered, pl.Schema({**self._schema, name: pl.Int32()}), self._cluster)
 
     def beside(self, others: Rows, column: str, name: str) -> Rows:
-        """The rows once for each value of ``name`` that ``others`` have with the same ``column``."""
+        """The rows, repeated for each value of ``name`` that ``others`` have with the same ``column``."""
         pairs = others._frame.select(column, name).distinct()
         schema = pl.Schema({**self._schema, name: others._schema[name]})
         with self._cluster._wrap_spark_errors():
             return Rows(self._frame.join(pairs, column).select(*schema.names()), schema, self._cluster)
 
     def write(self, uri: str, partition_by: Iterable[str]) -> None:
-        """Makes the rows and writes them as a Delta table of their own: a reader sees all of them or none."""
+        """Computes the rows and writes them to a new Delta table in one commit: readers see all of them or none."""
         with self._cluster._wrap_spark_errors():
             self._frame.write.format("delta").mode("overwrite").partitionBy(*partition_by).save(uri)
 
@@ -262,7 +265,7 @@ _KEY, _OTHER = "_key", "other_"
 
 @dataclass(frozen=True)
 class _Both:
-    """A function of two frames as one of the single frame in which :meth:`Rows.per_both` sends them."""
+    """Applies a function of two frames to the single frame in which :meth:`Rows.per_both` sends them."""
 
     function: FoldOfTwo
     ours: tuple[str, ...]
@@ -282,24 +285,24 @@ def _nulls(schema: pl.Schema, prefix: str = _OTHER) -> list[str]:
 
 
 def _each(function: Fold, schema: pl.Schema, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """What ``mapInArrow`` calls, with batches that are joined here to a size worth a call."""
-    held: list[pl.DataFrame] = []
+    """The function of ``mapInArrow``: joins batches until they have :data:`MIN_ROWS_PER_CALL` rows."""
+    pending: list[pl.DataFrame] = []
     for batch in batches:
-        held.append(_frame(batch))
-        if sum(frame.height for frame in held) >= ROWS_AT_ONCE:
-            yield from _arrow(function(pl.concat(held)), schema).to_batches()
-            held = []
-    if held:
-        yield from _arrow(function(pl.concat(held)), schema).to_batches()
+        pending.append(_frame(batch))
+        if sum(frame.height for frame in pending) >= MIN_ROWS_PER_CALL:
+            yield from _arrow(function(pl.concat(pending)), schema).to_batches()
+            pending = []
+    if pending:
+        yield from _arrow(function(pl.concat(pending)), schema).to_batches()
 
 
 def _per(function: Fold, schema: pl.Schema, table: pa.Table) -> pa.Table:
-    """What ``applyInArrow`` calls."""
+    """The function of ``applyInArrow``."""
     return _arrow(function(_frame(table)), schema)
 
 
 def stream(frames: Iterable[pl.DataFrame], schema: pl.Schema) -> pa.RecordBatchReader:
-    """``frames`` as one Arrow stream that makes each of them when it is its turn."""
+    """``frames`` as one lazy Arrow stream."""
     import pyarrow as pa
 
     batches = (batch for frame in frames for batch in _arrow(frame, schema).to_batches())
@@ -313,7 +316,7 @@ def _frame(arrow: pa.Table | pa.RecordBatch) -> pl.DataFrame:
 
 
 def _arrow(frame: pl.DataFrame, schema: pl.Schema) -> pa.Table:
-    """``frame`` with Arrow's plain types (no views, no 64-bit offsets), which are all that Spark takes."""
+    """``frame`` in Arrow types that Spark accepts: no views, no 64-bit offsets."""
     import pyarrow as pa
 
     table = frame.select(pl.col(name).cast(dtype) for name, dtype in schema.items()).to_arrow(
@@ -344,31 +347,31 @@ def _ddl(schema: pl.Schema) -> str:
     return ", ".join(f"`{name}` {_TYPES[dtype]}" for name, dtype in schema.items())
 
 
-def _complaint(said: str, place: str) -> str:
+def _describe_error(error: str, place: str) -> str:
     """One line about an error of the client or the server.
 
-    Of an exception on a worker only its kind: what else it says may quote what a row holds.
+    Of an exception on a worker it contains the class only: the message may quote patient data.
     """
-    if "PYTHON_VERSION_MISMATCH" in said:
+    if "PYTHON_VERSION_MISMATCH" in error:
         ours = ".".join(map(str, sys.version_info[:2]))
-        return f"the workers of {place} run another Python than this, which is {ours}: use the same minor version"
-    missing = re.search(r"No module named '([\w.]+)'", said)
+        return f"the workers of {place} run another Python than this process ({ours}): use the same minor version"
+    missing = re.search(r"No module named '([\w.]+)'", error)
     if missing:
         return (
             f"the workers of {place} lack the Python package of {missing[1]}: install {PACKAGE} on the cluster "
             "(infra/docs/cluster.md)"
         )
-    if "UNAUTHENTICATED" in said or "PERMISSION_DENIED" in said:
-        return f"{place} refuses: check the token in --remote, and what it is allowed to do"
-    if "Traceback" in said:
-        kinds = re.findall(r"^([\w.]+(?:Error|Exception|Warning|Interrupt|Exit))\b", said, flags=re.MULTILINE)
-        return f"a worker of {place} failed with {kinds[-1] if kinds else 'an exception'}: its log says where"
-    line = _one_line(said)
-    return f"{place}: {line[:LONGEST_COMPLAINT]}{'…' if len(line) > LONGEST_COMPLAINT else ''}"
+    if "UNAUTHENTICATED" in error or "PERMISSION_DENIED" in error:
+        return f"{place} denied access: check the token in --remote and its permissions"
+    if "Traceback" in error:
+        kinds = re.findall(r"^([\w.]+(?:Error|Exception|Warning|Interrupt|Exit))\b", error, flags=re.MULTILINE)
+        return f"a worker of {place} failed with {kinds[-1] if kinds else 'an exception'}: see the log of the worker"
+    line = _one_line(error)
+    return f"{place}: {line[:MAX_ERROR_LENGTH]}{'…' if len(line) > MAX_ERROR_LENGTH else ''}"
 
 
 def _without_parameters(remote: str) -> str:
-    """The address without what follows it: a token may stand there."""
+    """The address without its parameters, which may contain a token."""
     return remote.partition("/;")[0].partition("?")[0]
 
 

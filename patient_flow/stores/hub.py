@@ -1,9 +1,10 @@
-"""The Event Hub: what its partitions hold, and a bounded read of one of them.
+"""The Event Hub: the state of its partitions, and a bounded read of them.
 
-Not here: where to resume (the lake knows), what the bodies mean, and messages that the client cannot decode (``amqp``).
+Not here: where to resume (checkpoints of the lake), the meaning of bodies, and messages that the client cannot decode
+(``amqp``).
 The read goes through a private method of the pinned ``azure-eventhub`` client: it is about twice as fast as the public
-one, raises errors instead of retrying in silence, and stops exactly where it is told to.
-``patient_flow_tests/pipeline/test_bronze.py`` guards that contract.
+one, raises errors instead of retrying silently, and stops exactly at a given sequence number.
+``patient_flow_tests/pipeline/test_bronze.py`` tests this use of the client.
 """
 
 from __future__ import annotations
@@ -28,13 +29,13 @@ if TYPE_CHECKING:
     from azure.eventhub import EventData, EventHubConsumerClient
 
 PREFETCH = 3000
-AT_ONCE = 100
-"""Events that the client reads before it hands them over, whatever is on its way: they may be a megabyte each."""
+MAX_BATCH_EVENTS = 100
+"""Events that the client passes on at once: they may be a megabyte each."""
 OLDEST = "-1"
 NO_PROGRESS_SECONDS = 5.0
 _NEVER = datetime.fromtimestamp(0, UTC)
 _OWNER_LEVEL = 1
-"""Each drain takes its partition over, so that a stuck older run cannot read on."""
+"""Each drain takes over its partitions, so that a stuck older run stops reading."""
 
 EVENT_SCHEMA = pl.Schema(
     {
@@ -54,14 +55,14 @@ class HubUnavailable(TransientError):
 
 
 class HubTimeout(HubUnavailable):
-    """The hub did not say in time what it holds."""
+    """The hub did not answer within the timeout."""
 
 
 @dataclass(frozen=True)
 class PartitionState:
-    """What one partition holds. ``last_sequence_number`` is -1 when nothing was ever sent to it.
+    """The state of one partition. ``last_sequence_number`` is -1 when nothing was ever sent to it.
 
-    ``last_enqueued_at`` is when the newest event came, also after retention dropped it.
+    ``last_enqueued_at`` is the enqueued time of the newest event, also after retention deleted it.
     """
 
     partition_id: str
@@ -73,7 +74,7 @@ class PartitionState:
 
 @dataclass(frozen=True)
 class HubState:
-    """What a hub holds at one moment."""
+    """The state of a hub at one moment."""
 
     host: str
     name: str
@@ -95,10 +96,10 @@ class Slice:
 
 
 @dataclass(frozen=True)
-class Drained:
-    """What was read: of each slice a prefix (:data:`EVENT_SCHEMA`).
+class DrainResult:
+    """The events that were read (:data:`EVENT_SCHEMA`): a prefix of each slice.
 
-    ``error`` says why not all of it, if it failed; ``limit_reached`` that more could have been read at once.
+    ``error`` is the failure that cut a slice short; ``limit_reached`` is true when a limit of bytes or time did.
     """
 
     events: pl.DataFrame
@@ -120,29 +121,28 @@ class Hub:
 
     @property
     def address(self) -> tuple[str, str]:
-        """Host, with the port where it is not the usual one, and name."""
+        """Host (with a non-default port) and name."""
         endpoint = self._connection.partition(";")[0].rpartition("/")[2]
         return endpoint or self.host, self.name
 
     def peek(self) -> HubState:
-        """What the hub holds now; reads no event. Raises :class:`HubUnavailable` when it cannot be reached.
+        """The current state; reads no event. Raises :class:`HubUnavailable` when the hub cannot be reached.
 
-        In front of a hub that says nothing it may take for ever: ``hub_probe.peek`` does not.
+        It may block for ever when the hub does not answer: ``hub_probe.peek`` has a timeout.
         """
         with self._client() as client, ThreadPoolExecutor(max_workers=8) as pool:
             properties = client.get_eventhub_properties()
-            # each request takes 0.4 s in the client's own polling: ask side by side
+            # in parallel: the client's polling makes each request take 0.4 s
             partitions = pool.map(
                 lambda partition_id: _partition_state(client, partition_id), properties["partition_ids"]
             )
             return HubState(self.host, properties["eventhub_name"], _utc(properties["created_at"]), tuple(partitions))
 
-    def drain(self, slices: list[Slice], deadline: float, max_bytes: int) -> Drained:
+    def drain(self, slices: list[Slice], deadline: float, max_bytes: int) -> DrainResult:
         """The events of ``slices``, one after another, until ``deadline`` (``time.monotonic``) or about ``max_bytes``.
 
-        Of the bytes every slice has a fair share, and one event at least: the shortest come first, so that what they
-        leave over goes to the longer ones. A slice that cannot be read holds up no other: what there is of it is kept,
-        and the error comes with the events.
+        Every slice gets a fair share of the bytes, and at least one event: the shortest come first, so that longer ones
+        get what they leave. An error ends its slice only: events read before it are kept, and the result has the error.
         """
         received: list[_Received] = []
         errors: list[HubUnavailable] = []
@@ -162,7 +162,7 @@ class Hub:
                 max_bytes -= reading.bytes
         rows = [row for reading in received for row in reading.rows]
         events = pl.DataFrame(rows, schema=EVENT_SCHEMA, orient="row")
-        return Drained(events, _one_error(errors), limit_reached)
+        return DrainResult(events, _one_error(errors), limit_reached)
 
     @contextmanager
     def _client(self) -> Iterator[EventHubConsumerClient]:
@@ -206,7 +206,7 @@ class Hub:
 
 @dataclass
 class _Received:
-    """Events of one partition as they come in; skips replays and whatever lies beyond the target or ``max_bytes``."""
+    """Received events of one partition; ignores repeated ones and those beyond the slice or ``max_bytes``."""
 
     part: Slice
     max_bytes: int
@@ -218,7 +218,7 @@ class _Received:
 
     @property
     def is_full(self) -> bool:
-        """True when the last event that fits is there; it may stand out a little, else a large one would never fit."""
+        """True when ``max_bytes`` is reached. The last event may exceed it, otherwise a large one would never fit."""
         return self.bytes >= self.max_bytes
 
     def add(self, batch: list[EventData]) -> None:
@@ -232,9 +232,9 @@ class _Received:
 
 
 def _drain_partition(client: EventHubConsumerClient, group: str, received: _Received, deadline: float) -> None:
-    """Receives what is there of a slice; what it got before an error stays in ``received``.
+    """Receives the events of a slice; those before an error stay in ``received``.
 
-    Raises :class:`HubUnavailable` when events are there, but none arrives for 5 seconds.
+    Raises :class:`HubUnavailable` when events exist but none arrives for :data:`NO_PROGRESS_SECONDS`.
     """
     if time.monotonic() >= deadline:
         return
@@ -249,13 +249,13 @@ def _drain_partition(client: EventHubConsumerClient, group: str, received: _Rece
         prefetch=wanted,
         owner_level=_OWNER_LEVEL,
     )
-    consumer._keep_alive = 0  # else close() joins a thread that sleeps for a second
+    consumer._keep_alive = 0  # otherwise close() joins a thread that sleeps for a second
     progressed_at = time.monotonic()
     try:
         while received.last < part.upto and not received.is_full and time.monotonic() < deadline:
             before = received.last
-            consumer.receive(batch=True, max_batch_size=AT_ONCE)
-            consumer._prefetch = AT_ONCE  # the credit was granted with the link; from now on so many are read at once
+            consumer.receive(batch=True, max_batch_size=MAX_BATCH_EVENTS)
+            consumer._prefetch = MAX_BATCH_EVENTS  # the link was opened with the full credit; now limit the batches
             if received.last > before:
                 progressed_at = time.monotonic()
             elif time.monotonic() > progressed_at + NO_PROGRESS_SECONDS:
@@ -270,7 +270,7 @@ def _drain_partition(client: EventHubConsumerClient, group: str, received: _Rece
 
 
 def _one_error(errors: list[HubUnavailable]) -> HubUnavailable | None:
-    """The first one, and how many others there are: when the whole hub went away they all say the same."""
+    """The first error and the number of others, which repeat it when the whole hub is unavailable."""
     if len(errors) < 2:
         return errors[0] if errors else None
     return HubUnavailable(f"{errors[0]} ({len(errors) - 1} more partitions cannot be read)")
@@ -289,7 +289,7 @@ def _row(partition_id: str, event: EventData, properties: str | None, body: byte
 
 
 def _body(event: EventData) -> bytes:
-    """Data byte for byte, and a text sent as an AMQP value too; every other AMQP value as JSON."""
+    """Data, and text sent as an AMQP value, byte for byte; every other AMQP value as JSON."""
     from azure.eventhub.amqp import AmqpMessageBodyType
 
     body: Any = event.body
@@ -305,15 +305,15 @@ def _properties(properties: dict[Any, Any] | None) -> str | None:
 
 
 def _json(value: Any) -> str:
-    """JSON of whatever an AMQP value is: no event may stop the drain, or it would do so until retention drops it."""
+    """JSON of any AMQP value. It never raises: the event would stop every drain until retention deletes it."""
     try:
         return json.dumps(_plain(value), sort_keys=True)
-    except Exception as error:  # noqa: BLE001  (such as one nested a thousand deep: its row says so)
-        return json.dumps(f"an AMQP value that cannot be kept: {type(error).__name__}")
+    except Exception as error:  # noqa: BLE001  (such as one nested a thousand levels deep)
+        return json.dumps(f"an AMQP value that cannot be stored: {type(error).__name__}")
 
 
 def _plain(value: Any) -> Any:
-    """``value`` made of what JSON has; what it does not have (an instant, an infinite number) as text."""
+    """``value`` in types that JSON has; others (an instant, an infinite number) as text."""
     if isinstance(value, dict):
         return {str(_plain(key)): _plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
@@ -345,5 +345,5 @@ def _utc(instant: datetime | None) -> datetime:
 
 
 def _one_line(error: Exception) -> str:
-    """The client says everything twice: what follows "Error condition" is the first sentence again."""
+    """The first sentence: the client repeats it after "Error condition"."""
     return " ".join(str(error).partition("\nError condition:")[0].split())[:300]

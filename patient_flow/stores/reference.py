@@ -1,4 +1,4 @@
-"""The department list: fetched from the shipped CSV, or the CSV or Delta table that the settings name."""
+"""Reads the department list: the shipped CSV file, or the CSV file or Delta table that the settings name."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ COLUMNS = pl.Schema(
 def read_departments(place: str = "") -> pl.DataFrame:
     """The department list at ``place`` (a CSV file or a Delta table) with :data:`COLUMNS`; the shipped one if empty.
 
-    Raises :class:`DepartmentListError` for a place that cannot be read, and for the first fault of the list.
+    Raises :class:`DepartmentListError` when it cannot be read, and for the first fault of the list.
     """
     raw = _fetch(place)
     missing = [name for name in COLUMNS if name not in raw.columns]
@@ -48,7 +48,7 @@ def _fetch(place: str) -> pl.DataFrame:
             return pl.read_csv(shipped.read_bytes(), infer_schema=False)
         if place.endswith(".csv"):
             return pl.read_csv(place, infer_schema=False)
-        # Opened like the lake's own tables: Polars would look for credentials elsewhere than delta-rs does.
+        # Opened like the lake's own tables: Polars finds credentials in other places than delta-rs.
         return pl.scan_delta(DeltaTable(place)).collect()
     except (OSError, DeltaError, pl.exceptions.PolarsError) as error:
         # Without the query plan that Polars appends, which does not help the author of the list.

@@ -1,7 +1,7 @@
-"""A place beside the tables of one layer, for results that are not the lake's yet: ``<layer>/_rebuild/<run>/``.
+"""Staging of results beside the tables of one layer: ``<layer>/_rebuild/<run>/``.
 
-Whoever makes them (a cluster) writes whole Delta tables there, so half a result is never seen; the process that owns
-the lake takes them in part by part, and removes them. What a dead run leaves lies in nobody's way.
+A cluster writes complete Delta tables there, so that a partial result is never visible; the process that owns the lake
+commits them part by part, and removes them. Leftovers of a run that died do no harm.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ FOLDER = "_rebuild"
 
 
 class StagingExpired(OperatorError):
-    """What was staged is no longer there; the message says what to do."""
+    """The staged results were removed; the message says what to do."""
 
 
 class Staging:
-    """The staging place of one run in one layer of the lake."""
+    """The staging folder of one run in one layer of the lake."""
 
     def __init__(self, layer_uri: str, run_id: str, storage_options: Mapping[str, str] | None = None) -> None:
         place = layer_uri.rstrip("/")
@@ -36,16 +36,16 @@ class Staging:
         self._storage_options = dict(storage_options or {}) or None
 
     def uri(self, name: str) -> str:
-        """Where the result ``name`` is to be written."""
+        """URI to which the result ``name`` is written."""
         return f"{self._layer}/{FOLDER}/{self._run_id}/{name}"
 
     def open(self, name: str) -> Staged:
-        """The result ``name``, which has been written."""
-        with _expected():
+        """The result ``name``. Raises :class:`StagingExpired` when it was removed."""
+        with _wrap_errors():
             return Staged(DeltaTable(self.uri(name), storage_options=self._storage_options))
 
     def clear(self) -> None:
-        """Removes the results of this run and of all others, which have died or are refused from now on."""
+        """Removes the results of all runs. Others have died, or fail with :class:`StagingExpired` from now on."""
         if self._layer.startswith("file://"):
             shutil.rmtree(Path(unquote(urlsplit(self._layer).path)) / FOLDER, ignore_errors=True)
             return
@@ -60,15 +60,15 @@ class Staged:
         self._handle = handle
 
     def parts(self, column: str, **where: str) -> list[int]:
-        """The values of the partition ``column``, in order; of those parts only ``where`` others are as given."""
+        """Sorted values of the partition column ``column``, in files whose other partitions match ``where``."""
         files = self._files(where)
         return [] if files.is_empty() else sorted(int(part) for part in files[f"partition.{column}"].unique())
 
     def part(self, column: str, value: int, schema: pl.Schema, **where: str) -> pl.DataFrame:
-        """All rows of one part, as ``schema`` says."""
+        """All rows of one part, cast to ``schema``."""
         wanted = [pl.col(name) == other for name, other in where.items()]
         rows = pl.scan_delta(self._handle).filter(pl.col(column) == value, *wanted)
-        with _expected():
+        with _wrap_errors():
             return rows.select(pl.col(name).cast(dtype) for name, dtype in schema.items()).collect()
 
     def row_count(self, **where: str) -> int:
@@ -77,17 +77,18 @@ class Staged:
         return 0 if files.is_empty() else int(files["num_records"].sum())
 
     def _files(self, where: Mapping[str, str]) -> pl.DataFrame:
-        with _expected():
+        with _wrap_errors():
             files = pl.DataFrame(self._handle.get_add_actions(flatten=True))
         wanted = [pl.col(f"partition.{name}") == value for name, value in where.items()]
         return files if files.is_empty() else files.filter(pl.all_horizontal(pl.lit(True), *wanted))
 
 
 @contextlib.contextmanager
-def _expected() -> Iterator[None]:
+def _wrap_errors() -> Iterator[None]:
     try:
         yield
     except (DeltaError, OSError) as error:
         raise StagingExpired(
-            "what the cluster had made is gone: another rebuild has begun since; start this one again when it has ended"
+            "the staged results of the cluster were removed, because another rebuild has started; restart this one "
+            "when that has ended"
         ) from error

@@ -1,7 +1,7 @@
-"""A call that always comes back, whatever the system behind it does.
+"""A call with a hard timeout.
 
-The clients of hub, lake and warehouse have timeouts, but none bounds the whole: in front of a peer that accepts and
-never answers some take minutes, and one takes for ever. A tick and a command have a deadline all the same.
+The clients of hub, lake and warehouse have timeouts, but none limits the whole call: when a peer accepts and never
+answers, some take minutes and one blocks for ever. Ticks and commands have deadlines nevertheless.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from patient_flow.errors import TransientError
 T = TypeVar("T")
 
 ABANDONED_SECONDS = 600.0
-"""A call that did not come back for so long may hang on a connection that is long gone: another is tried."""
+"""A call that has not returned after this time probably hangs on a dead connection: a new call is started."""
 
 
 class CallTimedOut(TransientError):
-    """The call did not come back in time."""
+    """The call did not return within the timeout."""
 
 
 @dataclass
@@ -32,7 +32,7 @@ class _Call(Generic[T]):
     error: BaseException | None = None
 
     def start(self) -> None:
-        self.thread = threading.Thread(target=self._run, name="patience", daemon=True)
+        self.thread = threading.Thread(target=self._run, name="call-with-timeout", daemon=True)
         self.thread.start()
 
     def _run(self) -> None:
@@ -43,14 +43,14 @@ class _Call(Generic[T]):
 
 
 _newest: dict[Hashable, _Call[object]] = {}
-"""The newest call of each system, as long as it runs."""
+"""The newest running call of each system."""
 
 
 def call_with_timeout(seconds: float, system: Hashable, act: Callable[[], T]) -> T:
-    """What ``act`` returns, or raises, if it does within ``seconds``; else :class:`CallTimedOut`.
+    """Returns or raises what ``act`` does within ``seconds``; raises :class:`CallTimedOut` otherwise.
 
-    A call that is late goes on in its thread. As long as it does, the next ones of the same ``system`` are answered at
-    once: each would leave one more thread and connection behind.
+    A late call continues in its thread. Until it ends, further calls to the same ``system`` time out without a new
+    thread: each would leave one more thread and connection behind.
     """
     began = time.monotonic()
     if (earlier := _newest.get(system)) is not None and earlier.thread.is_alive():

@@ -60,7 +60,7 @@ def main() -> None:
     asked.add_argument("--runs-a-day", type=int, default=24)
     asked.add_argument("--keep-days", type=int, default=3)
     options = asked.parse_args()
-    housekeeping.ALWAYS_KEPT = min(housekeeping.ALWAYS_KEPT, options.runs_a_day)
+    housekeeping.MIN_KEPT_RUNS = min(housekeeping.MIN_KEPT_RUNS, options.runs_a_day)
     factor = REAL_RUNS_A_DAY / options.runs_a_day
     with tempfile.TemporaryDirectory(prefix="patient-flow-month-") as root:
         homes = {}

@@ -318,7 +318,7 @@ def test_workers_with_another_version_are_refused_before_anything_is_done(
     remote: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(metadata, "version", lambda package: "0.0.7")
-    with pytest.raises(ClusterError, match=r"here it is 0\.0\.7: install the same on the cluster"):
+    with pytest.raises(ClusterError, match=r"in this process 0\.0\.7: install the same version on the cluster"):
         Cluster(remote)
 
 

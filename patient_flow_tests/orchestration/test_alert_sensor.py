@@ -32,7 +32,7 @@ from patient_flow.monitoring.notices import EventsExpired, PartitionAdded, encod
 from patient_flow.monitoring.rules.occupancy import DepartmentHour
 from patient_flow.orchestration import probes
 from patient_flow.orchestration.alert_sensor import alerts, deliver
-from patient_flow.orchestration.automation import SINGLE_ASSETS, micro_batch
+from patient_flow.orchestration.automation import ASSET_JOB, micro_batch
 from patient_flow.orchestration.backfill import backfill
 from patient_flow.orchestration.channels import ChannelError, Email, Teams
 from patient_flow.orchestration.probes import finished_runs
@@ -436,7 +436,7 @@ def test_a_failed_run_is_not_over_because_other_jobs_ran_since(watching: Watchin
     assert watch.tick().startswith("no open alerts")
 
 
-@pytest.mark.parametrize(("failed", "healed"), [(micro_batch.name, SINGLE_ASSETS), (SINGLE_ASSETS, micro_batch.name)])
+@pytest.mark.parametrize(("failed", "healed"), [(micro_batch.name, ASSET_JOB), (ASSET_JOB, micro_batch.name)])
 def test_micro_batches_and_runs_of_single_assets_heal_each_other(failed: str, healed: str, watching: Watching) -> None:
     watch = watching()
     add_run(watch, failed, FAILURE)

@@ -101,10 +101,10 @@ def test_a_run_that_failed_is_asked_for_again_after_a_minute_although_no_event_c
 ) -> None:
     ended(instance, SUCCESS, FAILURE)
     assert isinstance(tick(instance, patient_flow), dg.SkipReason)  # what made it fail has just been there
-    monkeypatch.setattr(automation, "PATIENCE", timedelta(0))
+    monkeypatch.setattr(automation, "RETRY_DELAY", timedelta(0))
     request = tick(instance, patient_flow)
     assert isinstance(request, dg.RunRequest)
-    assert request.tags == {"events": "0", "backlog": "0", "again": "the run before failed"}
+    assert request.tags == {"events": "0", "backlog": "0", "again": "the previous run failed"}
 
 
 @pytest.mark.parametrize(
@@ -116,7 +116,7 @@ def test_what_has_healed_or_will_not_heal_is_not_asked_for_each_minute(
     instance: dg.DagsterInstance,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(automation, "PATIENCE", timedelta(0))
+    monkeypatch.setattr(automation, "RETRY_DELAY", timedelta(0))
     ended(instance, *statuses)
     reason = tick(instance, patient_flow)
     assert isinstance(reason, dg.SkipReason)
@@ -188,11 +188,11 @@ def test_a_table_that_cannot_be_maintained_holds_up_no_other_and_is_named(
     )
     assert not result.success
     said = [str(entry.message) for entry in instance.all_logs(result.run_id)]
-    assert f"{QUARANTINE.path}: 3 files joined, 0 deleted" in said
+    assert f"{QUARANTINE.path}: 3 files compacted, 0 deleted" in said
     assert any(f"cannot compact {BRONZE_EVENTS.path}" in message for message in said)
     failed = result.failure_data_for_node("maintain_lake")
     assert failed is not None
-    assert f"no upkeep of {BRONZE_EVENTS.path}:" in failed.user_failure_data.description
+    assert f"maintenance failed for {BRONZE_EVENTS.path}:" in failed.user_failure_data.description
     services.warehouse.dispose()
 
 
@@ -209,7 +209,7 @@ def test_a_warehouse_that_does_not_answer_holds_up_no_upkeep_and_loses_no_file(
     result = lake_maintenance.execute_in_process(resources={"patient_flow": resource}, instance=instance)
     assert result.success
     said = [entry.message for entry in instance.all_logs(result.run_id)]
-    assert any("its tables are not vacuumed" in message for message in said)
+    assert any("gold tables are not vacuumed" in message for message in said)
     assert len(stack.data_files(in_gold.uri)) == 3 + 1  # joined, and what was joined is still there
-    assert f"{QUARANTINE.path}: 3 files joined, 3 deleted" in said
+    assert f"{QUARANTINE.path}: 3 files compacted, 3 deleted" in said
     services.warehouse.dispose()

@@ -100,7 +100,7 @@ def test_what_takes_hours_is_neither_ended_after_one_nor_started_over() -> None:
         ({"what": "rebuild", "why": " "}, "why is empty"),
         ({"what": "rebuild", "why": "x", "rule": "department_is_missing"}, "leave rule out"),
         ({"what": "reload", "why": "x", "rule": "department_is_missing"}, "leave rule out"),
-        ({"what": "replay_quarantine", "why": "x", "rule": "no_such_rule"}, "no rule is called no_such_rule"),
+        ({"what": "replay_quarantine", "why": "x", "rule": "no_such_rule"}, "there is no rule no_such_rule"),
     ],
 )
 def test_nonsense_is_refused_with_one_sentence(config: dict[str, Any], sentence: str, tmp_path: Path) -> None:

@@ -20,8 +20,8 @@ from patient_flow.local_hub.testing import HubThread
 from patient_flow.orchestration import automation
 from patient_flow.orchestration.automation import (
     ACTIVE,
+    ASSET_JOB,
     PIPELINE_TAG,
-    SINGLE_ASSETS,
     catch_up,
     event_hub_backlog,
     lake_maintenance,
@@ -154,7 +154,7 @@ def test_other_jobs_are_not_followed(daemon: Daemon) -> None:
     assert daemon.tick() == []
 
 
-@pytest.mark.parametrize("job", [micro_batch.name, lake_maintenance.name, SINGLE_ASSETS])
+@pytest.mark.parametrize("job", [micro_batch.name, lake_maintenance.name, ASSET_JOB])
 def test_it_never_asks_beside_a_run_that_is_on_its_way(job: str, daemon: Daemon) -> None:
     daemon.run(SUCCESS, LEFT_BEHIND)
     daemon.run(STARTED, {}, job)

@@ -23,7 +23,7 @@ from patient_flow.monitoring.rule import Cadence
 from patient_flow.monitoring.rules import reconciliation
 from patient_flow.operations import reload_warehouse
 from patient_flow.orchestration import check_context, check_jobs, checks
-from patient_flow.orchestration.automation import SINGLE_ASSETS, micro_batch
+from patient_flow.orchestration.automation import ASSET_JOB, micro_batch
 from patient_flow.orchestration.check_jobs import audit, heartbeat, hourly_checks
 from patient_flow.orchestration.checks import HISTORY
 from patient_flow.orchestration.resources import PatientFlow
@@ -500,7 +500,7 @@ def test_an_idle_hospital_is_looked_at_again_unless_the_hub_is_silent(
 
 def test_an_idle_run_is_not_asked_for_beside_one_of_single_assets(hospital: Hospital) -> None:
     hospital.instance.add_run(
-        dg.DagsterRun(job_name=SINGLE_ASSETS, run_id=str(uuid.uuid4()), status=dg.DagsterRunStatus.STARTED)
+        dg.DagsterRun(job_name=ASSET_JOB, run_id=str(uuid.uuid4()), status=dg.DagsterRunStatus.STARTED)
     )
     assert "queued or running" in str(heartbeat(hospital.instance, hospital.resource))
 

@@ -43,7 +43,7 @@ CHECK = dg.AssetCheckKey(dg.AssetKey("table"), "holds")
 
 @pytest.fixture
 def instance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dg.DagsterInstance:
-    monkeypatch.setattr(housekeeping, "ALWAYS_KEPT", 1)
+    monkeypatch.setattr(housekeeping, "MIN_KEPT_RUNS", 1)
     (tmp_path / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
     return dg.DagsterInstance.from_config(str(tmp_path))
 
@@ -98,8 +98,8 @@ def test_more_runs_than_a_page_holds_go_in_one_pass_the_oldest_first(
             instance.add_run(
                 dg.DagsterRun(job_name="one_op", run_id=str(uuid.uuid4()), status=dg.DagsterRunStatus.FAILURE)
             )
-        monkeypatch.setattr(housekeeping, "ALWAYS_KEPT", 2)
-        assert prune(instance, datetime.now(UTC) + 2 * DAY, DAY, 30 * DAY, most=most).runs == deleted
+        monkeypatch.setattr(housekeeping, "MIN_KEPT_RUNS", 2)
+        assert prune(instance, datetime.now(UTC) + 2 * DAY, DAY, 30 * DAY, max_runs=most).runs == deleted
         left = [run.run_id for run in instance.get_runs() if run.status is not dg.DagsterRunStatus.FAILURE]
         assert left == list(reversed(ids[deleted:]))
         assert instance.get_runs_count(dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE])) == 10

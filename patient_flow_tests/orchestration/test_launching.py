@@ -43,7 +43,7 @@ def health_of(instance: dg.DagsterInstance, server: dict[str, object]) -> Worker
 def test_a_silent_run_whose_code_location_is_gone_is_dead(
     instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(launching, "SILENCE", timedelta(seconds=-60))
+    monkeypatch.setattr(launching, "MAX_SILENCE", timedelta(seconds=-60))
     with instance:
         assert health_of(instance, {"port": free_port()}) is WorkerStatus.FAILED
 
@@ -56,7 +56,7 @@ def test_a_run_that_has_just_spoken_lives_whoever_is_gone(instance: dg.DagsterIn
 def test_a_silent_run_that_a_new_code_location_does_not_know_is_dead(
     instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(launching, "SILENCE", timedelta(seconds=-60))
+    monkeypatch.setattr(launching, "MAX_SILENCE", timedelta(seconds=-60))
     origin = LoadableTargetOrigin(module_name="patient_flow_tests.orchestration.nothing_to_do")
     with (
         instance,

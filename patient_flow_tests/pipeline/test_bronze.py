@@ -43,7 +43,7 @@ from patient_flow.pipeline import bronze, inspection
 from patient_flow.pipeline.backlog import HubRefused, identity
 from patient_flow.pipeline.steps import StepResult
 from patient_flow.stores import amqp
-from patient_flow.stores.hub import AT_ONCE, EVENT_SCHEMA, Drained, Hub, HubUnavailable, Slice, _Received
+from patient_flow.stores.hub import EVENT_SCHEMA, MAX_BATCH_EVENTS, DrainResult, Hub, HubUnavailable, Slice, _Received
 from patient_flow.stores.lake.catalog import Lake
 from patient_flow_tests.builders import department, department_list, step_context
 
@@ -298,7 +298,7 @@ def test_the_client_holds_few_events_at_a_time_however_many_wait(
 
     monkeypatch.setattr(EventHubConsumer, "_message_received", count)
     assert ingest(lake, hub).written.inserted == len(lengths) == 1000
-    assert max(lengths) == AT_ONCE
+    assert max(lengths) == MAX_BATCH_EVENTS
 
 
 def test_a_run_that_has_no_time_left_says_what_it_puts_off(
@@ -575,7 +575,7 @@ def test_a_run_that_lost_a_race_for_the_same_events_finds_nothing_left(
     drain = Hub.drain
     raced: list[bool] = []
 
-    def drain_and_be_overtaken(self: Hub, *arguments: object) -> Drained:
+    def drain_and_be_overtaken(self: Hub, *arguments: object) -> DrainResult:
         rows = drain(self, *arguments)  # type: ignore[arg-type]
         if not raced:
             raced.append(True)

@@ -1,11 +1,11 @@
-"""Who may do what, as a script per target: roles that load, read and show, and rows by hospital and department.
+"""Access control as a script per target: roles for loader, readers and dashboard, and row-level security.
 
-``ReaderScope`` names, for a database user, role or group, the hospital and department whose rows it sees; NULL stands
-for all. Who is not named sees nothing. The loader sees everything. Run the script once, as an administrator, after the
-tables are there; add people with ``GRANT`` of the role and a row in ``ReaderScope``.
+``ReaderScope`` lists, for a database user, role or group, the hospital and department whose rows it sees; NULL means
+all. Others see nothing. The loader sees everything. An administrator runs the script once, after the tables were
+created, and adds people by a ``GRANT`` of the role and a row in ``ReaderScope``.
 
-Readers are people: they get the views. The dashboard is a program that reads tables and limits its viewers itself; its
-own limits are its rows in ``ReaderScope``.
+Readers are people: they get the views. The dashboard is a program that reads tables and restricts its viewers itself;
+its rows in ``ReaderScope`` restrict the dashboard as a whole.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ _BY_HOSPITAL = tuple(table.warehouse_name for table in WAREHOUSE_TABLES if _has_
 
 
 def postgresql() -> list[str]:
-    """Roles and policies; views ask with the reader's own rights (``security_invoker``), so policies hold there."""
+    """Roles and policies; views run with the reader's rights (``security_invoker``), so that policies apply."""
     tables = [f'"{name}"' for name in _TABLE_NAMES]
     views = [f'"{name}"' for name in _VIEW_NAMES]
     return [
-        # Roles belong to the whole server: another database of it may have them already.
+        # Roles belong to the whole server: another database may have created them already.
         *(
             f"DO $$ BEGIN CREATE ROLE {role} NOLOGIN; EXCEPTION WHEN duplicate_object THEN NULL; END $$"
             for role in (LOADER, READER, DASHBOARD)
@@ -51,9 +51,9 @@ def postgresql() -> list[str]:
         'CREATE TABLE "ReaderScope" (\n'
         "    principal_name NAME NOT NULL,\n    hospital_id VARCHAR(64),\n    department VARCHAR(64)\n)",
         "COMMENT ON TABLE \"ReaderScope\" IS 'Whose rows a user or role sees; NULL stands for all.'",
-        # They run with the owner's rights, so that nobody needs to read ReaderScope; asked once per query, not per row.
+        # They run with the owner's rights, so that nobody needs access to ReaderScope, and once per query, not per row.
         # BEGIN ATOMIC binds every name when the function is created: no temporary table, operator or search path of a
-        # caller can take the place of one. Roles are looked up first: pg_has_role raises an error for a dropped role.
+        # caller can replace one. The join comes first, because pg_has_role raises an error for a dropped role.
         _owner_function(
             "visible_departments",
             "SETOF BIGINT",
@@ -73,14 +73,14 @@ def postgresql() -> list[str]:
         ),
         "REVOKE ALL ON FUNCTION visible_departments(), sees_everything() FROM PUBLIC",
         f"GRANT EXECUTE ON FUNCTION visible_departments(), sees_everything() TO {READER}, {DASHBOARD}",
-        # Before PostgreSQL 15 everybody may create objects in the schema of the tables.
+        # Before PostgreSQL 15 every role may create objects in the schema of the tables.
         "DO $$ BEGIN EXECUTE 'REVOKE CREATE ON SCHEMA ' || quote_ident(current_schema()) || ' FROM PUBLIC'; END $$",
         *(
             statement
             for name in [*_BY_DEPARTMENT, DIM_DEPARTMENT.warehouse_name]
             for statement in _policies(name, "department_key IN (SELECT visible_departments())")
         ),
-        # A hospital without an accepted event has no department yet: only who sees everything sees its data quality.
+        # A hospital without accepted events has no department yet: only readers of everything see its rows.
         *(
             statement
             for name in _BY_HOSPITAL
@@ -88,7 +88,7 @@ def postgresql() -> list[str]:
                 name, '(SELECT sees_everything()) OR hospital_id IN (SELECT d.hospital_id FROM "DimDepartment" d)'
             )
         ),
-        # The policy of the facts applies inside this one: patients are seen by their visible stays.
+        # The policy of the facts applies inside this one: a patient is visible if one of their stays is.
         *_policies(
             DIM_PATIENT.warehouse_name,
             'EXISTS (SELECT 1 FROM "FactPatientFlow" f WHERE f.patient_key = "DimPatient".patient_key)',
@@ -143,19 +143,19 @@ AS RETURN
     SELECT 1 AS is_visible
     WHERE IS_ROLEMEMBER('patient_flow_loader') = 1 OR IS_ROLEMEMBER('db_owner') = 1""",
 )
-"""Inline functions of the security policy; dedicated pools know filter predicates only, and these are such."""
+"""Inline functions of the security policy: filter predicates, the only kind that dedicated pools have."""
 
 
 def transact_sql(
     text_type: str, loader_grants: Iterable[str], *, collation: str = "", is_one_of: str = "IS_MEMBER"
 ) -> list[str]:
-    """Roles and a security policy. Readers get the views and no table: ownership chaining opens what a view needs.
+    """Roles and a security policy. Readers get the views and no tables; ownership chaining lets views read tables.
 
-    The dashboard gets the tables. DimPatient has no filter (it names no place): that role is not for people.
+    The dashboard gets the tables. DimPatient has no filter (it has no hospital): that role is not for people.
 
-    ``text_type`` is the type of the three columns of ``ReaderScope``. Hospital and department have the ``collation`` of
-    the columns they are compared with: two of different ones cannot be. ``is_one_of`` asks whether the user is a member
-    of what a line of it names: IS_MEMBER knows roles and groups, IS_ROLEMEMBER roles alone.
+    ``text_type`` is the type of the three columns of ``ReaderScope``. Hospital and department need the ``collation`` of
+    the columns that they are compared with. ``is_one_of`` tests whether the user is a member of the named principal:
+    IS_MEMBER accepts roles and groups, IS_ROLEMEMBER only roles.
     """
     place_type = f"{text_type} COLLATE {collation}" if collation else text_type
     filters = [
@@ -169,9 +169,9 @@ def transact_sql(
         f"CREATE ROLE {DASHBOARD}",
         *(f"GRANT SELECT, INSERT, DELETE ON OBJECT::dbo.{name} TO {LOADER}" for name in _TABLE_NAMES),
         f"GRANT SELECT, UPDATE ON OBJECT::dbo.{LOAD_LOG.name} TO {LOADER}",
-        # Checks ask the views, and compare their definitions with the declared ones.
+        # Checks query the views, and compare their definitions with the declared ones.
         *(f"GRANT SELECT, VIEW DEFINITION ON OBJECT::dbo.{name} TO {LOADER}" for name in _VIEW_NAMES),
-        # Staging tables are made and dropped by each load, in a schema of their own.
+        # Each load creates and drops staging tables in a schema of their own.
         f"GRANT CREATE TABLE TO {LOADER}",
         f"GRANT ALTER, SELECT, INSERT ON SCHEMA::staging TO {LOADER}",
         *(f"{grant} TO {LOADER}" for grant in loader_grants),

@@ -16,10 +16,10 @@ from patient_flow.contracts.tables import Table
 class Batch:
     """The net change of one gold table between two of its Delta versions.
 
-    ``since`` is the version that the warehouse must hold now (None: nothing yet), ``version`` the one it holds
-    afterwards. ``removed`` has at least the key columns of rows that changed or went; ``rows`` are changed and added
-    rows in gold's schema. With ``is_whole_table`` they are all rows there are, and replace everything.
-    ``identity`` tells the gold table from another one that was at its place before; None leaves what is recorded.
+    ``since`` is the version that the warehouse must have loaded before (None: nothing), ``version`` the one loaded
+    afterwards. ``removed`` has at least the key columns of changed and deleted rows; ``rows`` are changed and added
+    rows in gold's schema. With ``is_whole_table`` they are the complete table and replace all rows. ``identity`` is
+    that of the gold table, which changes when it is created again; None keeps the recorded one.
     """
 
     table: Table

@@ -1,6 +1,6 @@
 """Gold rows → rows as the warehouse stores them: one frame per table, ready to be staged.
 
-Pure frames in and out. Instants lose their zone (they are UTC), lists become text, keys become unique.
+Pure. Instants lose their zone (they are UTC), lists become text, keys become unique.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ c = pl.col
 
 @dataclass(frozen=True)
 class Change:
-    """What happens to one warehouse table: keys in ``staged`` go, rows of it that are present come.
+    """The change of one warehouse table: rows with keys in ``staged`` are deleted, present rows are inserted.
 
     ``staged`` has the table's columns and ``is_present``; each key once, in the order in which rows are stored.
     """
@@ -32,14 +32,14 @@ class Change:
 
     @property
     def rows(self) -> pl.DataFrame:
-        """The rows that come, in the table's columns."""
+        """The inserted rows, in the table's columns."""
         return self.staged.filter(IS_PRESENT).drop(IS_PRESENT)
 
 
 def change(batch: Batch) -> Change:
     """``batch`` as the warehouse stores it.
 
-    Raises :class:`WarehouseMisconfigured` when a text is longer than declared: it is never cut silently.
+    Raises :class:`WarehouseMisconfigured` when a text is longer than declared: texts are never truncated.
     """
     table, key = batch.table, list(batch.table.key)
     rows = stored(table, batch.rows).unique(key, keep="last").with_columns(pl.lit(True).alias(IS_PRESENT))
@@ -56,7 +56,7 @@ def change(batch: Batch) -> Change:
 
 
 def stored(table: Table, rows: pl.DataFrame) -> pl.DataFrame:
-    """``rows`` of gold in the columns and values that the warehouse has.
+    """``rows`` of gold in the columns and values of the warehouse.
 
     Raises :class:`WarehouseMisconfigured` when gold lacks a declared column.
     """
@@ -69,7 +69,7 @@ def stored(table: Table, rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def stored_value(column: Column) -> pl.Expr:
-    """The value of ``column`` as the warehouse has it."""
+    """The value of ``column`` as the warehouse stores it."""
     value = c(column.name).cast(column.dtype)
     if column.dtype == INSTANT:
         return value.dt.replace_time_zone(None)
@@ -79,7 +79,7 @@ def stored_value(column: Column) -> pl.Expr:
 
 
 def _joined(texts: pl.Expr, length: int) -> pl.Expr:
-    """``texts`` separated by commas; what does not fit into ``length`` characters is left out as a whole."""
+    """``texts`` separated by commas, without those that do not fit into ``length`` characters."""
     joined = texts.list.join(",")
     cut = joined.str.head(length + 1).str.replace(r",[^,]*$", "").str.head(length)
     return pl.when(joined.str.len_chars() > length).then(cut).otherwise(joined)
@@ -92,6 +92,6 @@ def _check_lengths(table: Table, rows: pl.DataFrame) -> None:
         found = longest[column.name].item()
         if found is not None and found > column.length:
             raise WarehouseMisconfigured(
-                f"{table.path}.{column.name} holds a text of {found} characters, its declared length is "
+                f"{table.path}.{column.name} contains a text of {found} characters, its declared length is "
                 f"{column.length}: shorten it at the source or raise the length in contracts.tables and migrate"
             )

@@ -1,4 +1,4 @@
-"""How a warehouse is named and what may be said about it: URLs without secrets, errors on one line."""
+"""Warehouse URLs and database errors without secrets."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _HIDDEN = "***"
 
 
 def masked(url: str) -> str:
-    """``url`` fit to be shown: no password, no connection string."""
+    """``url`` without password and connection string."""
     try:
         parsed = sa.make_url(url)
     except (sa.exc.ArgumentError, ValueError):
@@ -21,11 +21,10 @@ def masked(url: str) -> str:
 
 
 def readable(error: Exception) -> str:
-    """What the driver says, on one line, without statement, parameters or secrets.
+    """The driver's message on one line, without statement, parameters or secrets.
 
-    Of PostgreSQL only the message proper: its detail and context quote the row that was refused.
+    Of PostgreSQL only the primary message: detail and context quote the rejected row.
     """
-    said = str(error.orig) if isinstance(error, sa.exc.DBAPIError) else str(error)
-    proper = getattr(getattr(getattr(error, "orig", None), "diag", None), "message_primary", None)
-    said = proper or said
-    return _SECRET.sub(rf"\1={_HIDDEN}", " ".join(said.split()))
+    message = str(error.orig) if isinstance(error, sa.exc.DBAPIError) else str(error)
+    primary = getattr(getattr(getattr(error, "orig", None), "diag", None), "message_primary", None)
+    return _SECRET.sub(rf"\1={_HIDDEN}", " ".join((primary or message).split()))

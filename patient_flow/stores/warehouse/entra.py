@@ -1,6 +1,6 @@
 """Signing in to SQL Server, Synapse and Fabric with Entra ID: an access token instead of a password.
 
-The token comes from ``DefaultAzureCredential``: a managed identity in Azure, ``az login`` on a desk.
+The token comes from ``DefaultAzureCredential``: a managed identity in Azure, ``az login`` on a workstation.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ _TRUSTED = ";Trusted_Connection=Yes"
 
 def is_wanted(url: sa.URL) -> bool:
     """True when ``url`` names neither a login (``//@HOST`` is an empty one) nor another way to sign in."""
-    said = {name.lower() for name in url.query}
-    return not url.username and not said & {"authentication", "trusted_connection", "odbc_connect"}
+    options = {name.lower() for name in url.query}
+    return not url.username and not options & {"authentication", "trusted_connection", "odbc_connect"}
 
 
 def sign_in(engine: sa.Engine) -> None:
-    """Makes every new connection of ``engine`` carry a token; azure-identity renews it before it expires.
+    """Adds a token to every new connection of ``engine``; azure-identity renews it before it expires.
 
-    Connecting raises :class:`WarehouseUnavailable` when it gets none.
+    Connecting raises :class:`WarehouseUnavailable` without a token.
     """
     from azure.core.exceptions import AzureError
-    from azure.identity import DefaultAzureCredential  # only who signs in needs it
+    from azure.identity import DefaultAzureCredential  # imported only where it is needed
 
     credential = DefaultAzureCredential()
 
@@ -48,6 +48,6 @@ def sign_in(engine: sa.Engine) -> None:
 
 
 def packed(token: str) -> bytes:
-    """``token`` as the ODBC driver wants it: its length, then UTF-16."""
+    """``token`` in the ODBC driver's format: its length, then UTF-16."""
     encoded = token.encode("utf-16-le")
     return struct.pack(f"<I{len(encoded)}s", len(encoded), encoded)

@@ -18,7 +18,7 @@ class WarehouseConflict(WarehouseError, TransientError):
 
 
 class WarehouseMisconfigured(WarehouseError, OperatorError):
-    """Settings, schema or contents of the warehouse do not allow the request; the message says what to change."""
+    """Settings, schema or contents of the warehouse prevent the operation; the message says what to change."""
 
 
 class WarehouseNotInitialised(WarehouseError, OperatorError):

@@ -1,4 +1,4 @@
-"""Which target each warehouse kind is."""
+"""The target of each warehouse kind."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from patient_flow.stores.warehouse.targets.synapse import Synapse
 
 
 def target_of(kind: str, export: Exporter | None = None) -> Target:
-    """The target called ``kind``. Raises :class:`WarehouseMisconfigured` for a name there is none of."""
+    """The target called ``kind``. Raises :class:`WarehouseMisconfigured` for an unknown one."""
     targets: dict[str, Target] = {
         target.kind: target for target in (Synapse(export), SQLServer(), Fabric(export), PostgreSQL(), SQLite())
     }

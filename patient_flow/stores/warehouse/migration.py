@@ -1,4 +1,4 @@
-"""What a warehouse lacks against the declaration, and the statements that add it. Nothing is dropped or narrowed."""
+"""Finds declared columns and views that a warehouse lacks, and adds them. Nothing is dropped or narrowed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from patient_flow.stores.warehouse.views import definition
 def missing_columns(connection: sa.Connection) -> dict[str, list[str]]:
     """Warehouse table → declared columns that it does not have, where there are any.
 
-    Raises :class:`WarehouseNotInitialised` when a whole table is missing: that is for ``warehouse init`` to create.
+    Raises :class:`WarehouseNotInitialised` when a whole table is missing: ``warehouse init`` creates it.
     """
     existing = set(sa.inspect(connection).get_table_names())
     absent = [table.name for table in ALL_TABLES if table.name not in existing]
@@ -28,7 +28,7 @@ def missing_columns(connection: sa.Connection) -> dict[str, list[str]]:
 
 
 def missing_columns_of(connection: sa.Connection, tables: Iterable[sa.Table]) -> dict[str, list[str]]:
-    """The same for ``tables``, which are there."""
+    """The same for ``tables`` that exist."""
     inspector = sa.inspect(connection)
     missing: dict[str, list[str]] = {}
     for table in tables:
@@ -40,25 +40,28 @@ def missing_columns_of(connection: sa.Connection, tables: Iterable[sa.Table]) ->
 
 
 def statements(target: Target, connection: sa.Connection) -> list[str]:
-    """Statements that bring the warehouse to the declaration: columns first, then the views that changed."""
+    """Statements that adapt the warehouse to the declaration: first columns, then the views that changed."""
     missing = missing_columns(connection)
     return [
         *(
             statement
             for table in ALL_TABLES
             if table.name in missing
-            for statement in [*target.column_statements(table, missing[table.name]), *_whole_next_time(target, table)]
+            for statement in [
+                *target.column_statements(table, missing[table.name]),
+                *_reset_loaded_version(target, table),
+            ]
         ),
         *_changed_views(target, connection),
     ]
 
 
-def _whole_next_time(target: Target, table: sa.Table) -> list[str]:
-    """A table with a new column is loaded as a whole next time, so that its old rows get their values."""
+def _reset_loaded_version(target: Target, table: sa.Table) -> list[str]:
+    """Makes the next load replace a table with a new column, so that existing rows get their values."""
     if table.name not in {known.name for known in TABLES.values()}:
         return []
-    forget = sa.update(LOAD_LOG).where(LOAD_LOG.c.table_name == table.name).values(gold_version=None)
-    return [target.literal(forget)]
+    reset = sa.update(LOAD_LOG).where(LOAD_LOG.c.table_name == table.name).values(gold_version=None)
+    return [target.literal(reset)]
 
 
 def _changed_views(target: Target, connection: sa.Connection) -> list[str]:

@@ -1,8 +1,8 @@
-"""Lake against warehouse: the same figures of the same rows, computed on both sides, and where they differ.
+"""Compares warehouse and lake by figures that both compute of the same rows.
 
-Rows, sums and one checksum per column. A checksum binds each value to its row's key, so that values that changed places
-are seen too. It is made of integers that every engine computes alike; of a text it sees the length, the first four
-characters and the last one: enough for what goes wrong with loads, and no more than a scan can afford.
+The figures are row counts, sums and one checksum per column. A checksum combines each value with its row's key, so that
+swapped values are found too. It uses integer arithmetic that every engine computes alike; of a text it includes the
+length, the first four characters and the last one, which finds errors of loads at the cost of one scan.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ PRIME = 1_000_003
 """Values are taken modulo this, so that a product of two fits and sums of a billion rows do."""
 
 NOTHING = 999_983
-"""What null counts as."""
+"""The number that stands for null."""
 
 _LENGTH_WEIGHT = 7
 _PLACE_WEIGHTS = (11, 13, 17, 19)
@@ -48,7 +48,7 @@ class Difference:
 
 
 class _Readable(Protocol):
-    """What is needed of a warehouse."""
+    """The part of ``Warehouse`` that is used here."""
 
     @property
     def target(self) -> Target: ...
@@ -59,8 +59,8 @@ class _Readable(Protocol):
 def verify(warehouse: _Readable, gold_frames: Mapping[str, pl.LazyFrame], *, thorough: bool = True) -> list[Difference]:
     """Figures that differ between the lake and the warehouse; none when they agree.
 
-    ``gold_frames`` are the gold tables by path, each at the version that ``loaded_versions`` names; tables that are not
-    given are not looked at. Without ``thorough`` only rows are counted: cheap enough for every load.
+    ``gold_frames`` are the gold tables by path, each at the version that ``loaded_versions`` names; other tables
+    are not compared. Without ``thorough`` only row counts are compared: cheap enough for every load.
     """
     return [
         difference
@@ -85,11 +85,11 @@ def _differences(warehouse: _Readable, table: Table, gold: pl.LazyFrame, *, thor
             name = f"checksum of {column.name}"
             sql[name] = f"SUM(({key_sql} * ({_number_sql(column, quoted, dialect)} + 1)) % {PRIME})"
             expressions[name] = (key * (_number(column) + 1) % PRIME).sum()
-    there = warehouse.query(_one_row(TABLES[table.path], sql)).row(0, named=True)
+    found = warehouse.query(_one_row(TABLES[table.path], sql)).row(0, named=True)
     stored = gold.select(stored_value(column) for column in table.warehouse_columns)
-    here = stored.select(**expressions).collect(engine="streaming").row(0, named=True)
+    expected = stored.select(**expressions).collect(engine="streaming").row(0, named=True)
     for figure in sql:
-        lake, loaded = float(here[figure] or 0), float(there[figure] or 0)
+        lake, loaded = float(expected[figure] or 0), float(found[figure] or 0)
         if not isclose(lake, loaded, rel_tol=1e-9, abs_tol=1e-9):
             yield Difference(table.path, figure, lake, loaded)
     if thorough:
@@ -104,7 +104,7 @@ def _one_row(table: sa.Table, figures: Mapping[str, str]) -> sa.Select[Any]:
 
 
 def _duplicates(table: sa.Table) -> sa.Select[Any]:
-    """How many keys are there more than once: not every target forbids it."""
+    """Number of keys that occur more than once: not every target enforces unique keys."""
     keys = list(table.primary_key.columns)
     repeated = sa.select(keys[0]).group_by(*keys).having(sa.func.count() > 1).subquery()
     return sa.select(sa.func.count()).select_from(repeated)

@@ -1,7 +1,7 @@
-"""The warehouse's tables as SQLAlchemy sees them, derived from ``contracts.tables``, and the load log.
+"""The warehouse's tables for SQLAlchemy, derived from ``contracts.tables``, and the load log.
 
-Logical only: names, types, keys, and the indexes that views and loads need. How a database distributes, compresses
-or enforces is the business of its module in ``targets``.
+The logical schema: names, types, keys, and the indexes that views and loads need. Not here: distribution, compression
+and enforcement, which differ per database (``targets``).
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ _INSTANT = (
     .with_variant(mssql.DATETIME2(6), "mssql")  # type: ignore[no-untyped-call]
     .with_variant(postgresql.TIMESTAMP(precision=6), "postgresql")
 )
-"""UTC without a zone: what every target can store, compare and index."""
+"""UTC without a zone, which every target can store, compare and index."""
 
-# SQLite makes a lone INTEGER key the row id itself: one tree less to keep than with BIGINT.
+# SQLite uses a single INTEGER key as the row id, which saves the separate index that BIGINT needs.
 _BIG = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 _TYPES: Mapping[pl.DataType, sa.types.TypeEngine[Any]] = {
@@ -69,33 +69,33 @@ INDEXES: Mapping[str, tuple[tuple[str, ...], ...]] = {
         ("discharge_at",),
     ),
 }
-"""Columns that are looked up by value, for targets that have indexes.
+"""Indexed columns, for targets that have indexes.
 
-The stays of a day lie scattered (their key is a hash): the two long indexes hold all that the dashboard reads of them.
+The stays of a day are scattered (their key is a hash), so the two long indexes cover the queries of the dashboard.
 """
 
 STORED_BY: Mapping[str, str] = {"FactPatientFlow": "admission_at"}
-"""Column in whose order rows are written, where that is not the key: what happened together is then read together."""
+"""Column by which rows are sorted when they are written, if not the key: queries of a period then read fewer pages."""
 
-NAMES_AS_GIVEN = ("hospital_id", "department")
-"""Names that hospitals give themselves: "H1" and "h1" are two, also where a database would take them for one."""
+CASE_SENSITIVE_COLUMNS = ("hospital_id", "department")
+"""Columns with names that hospitals choose: "H1" and "h1" differ, whatever the database's collation."""
 CASE_SENSITIVE = "Latin1_General_100_BIN2"
-"""The collation of these columns on SQL Server and Synapse, whose usual ones compare without regard to case."""
+"""The collation of these columns on SQL Server and Synapse, whose default ones ignore case."""
 UNITS_PER_CHARACTER = 2
-"""NVARCHAR counts units of UTF-16, of which a character beyond the Basic Multilingual Plane has two."""
+"""NVARCHAR counts UTF-16 code units; a character beyond the Basic Multilingual Plane has two."""
 
 METADATA = sa.MetaData()
 
 
 def sql_type(column: Column) -> sa.types.TypeEngine[Any]:
-    """SQL type of ``column``. Texts have their declared length: an unbounded one breaks columnstores."""
+    """SQL type of ``column``. Texts have their declared length, as columnstores do not support unbounded ones."""
     if column.dtype in (pl.String(), pl.List(pl.String())):
-        return _text(column.length, CASE_SENSITIVE if column.name in NAMES_AS_GIVEN else None)
+        return _text(column.length, CASE_SENSITIVE if column.name in CASE_SENSITIVE_COLUMNS else None)
     return _TYPES[column.dtype if isinstance(column.dtype, pl.DataType) else column.dtype()]
 
 
 def _text(length: int, collation: str | None = None) -> sa.types.TypeEngine[Any]:
-    """A text of ``length`` characters; SQL Server and its family take it in units, and with a ``collation``."""
+    """A text of ``length`` characters; in SQL Server and its family in code units, with a ``collation``."""
     in_units = sa.Unicode(UNITS_PER_CHARACTER * length, collation=collation)
     return sa.Unicode(length).with_variant(in_units, "mssql")
 
@@ -138,13 +138,13 @@ LOAD_LOG = sa.Table(
     sa.Column("rows_written", sa.BigInteger(), comment="Rows deleted and inserted by the last load"),
     sa.Column("run_id", _text(MAX_ID_LENGTH), comment="Run that loaded it"),
 )
-"""One row per table, seeded when the table is created: a load only ever updates its own row."""
+"""One row per table, inserted when the table is created: a load only updates rows."""
 
 ALL_TABLES = (*TABLES.values(), LOAD_LOG)
 
 
 def seed(table: sa.Table) -> sa.Insert:
-    """Gives ``table`` its line in the load log, if it has none."""
+    """Inserts the row of ``table`` into the load log, unless it exists."""
     line = sa.exists().where(LOAD_LOG.c.table_name == table.name)
     return sa.insert(LOAD_LOG).from_select(
         ["table_name"], sa.select(sa.literal(table.name, LOAD_LOG.c.table_name.type).label("table_name")).where(~line)
@@ -152,7 +152,7 @@ def seed(table: sa.Table) -> sa.Insert:
 
 
 IS_PRESENT = "is_present"
-"""Column of staging tables: false where only a key is staged, whose row is to go."""
+"""Column of staging tables: false where only a key is staged, whose row is deleted."""
 
 
 def staging_table(table: sa.Table, name: str, **options: Any) -> sa.Table:

@@ -1,6 +1,6 @@
-"""The SQL that an administrator runs or reads, per target: schema, access, settings of the database.
+"""SQL scripts for administrators, per target: schema, access, settings of the database.
 
-Deterministic: the files under ``infra/sql`` are these texts, and a test keeps them equal.
+The files under ``infra/sql`` are these texts; a test compares them.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""When each hospital was last heard of, as far as the stays tell. Not here: who has been silent too long."""
+"""When each hospital last sent an event that belongs to a stay. Not here: the threshold of silence."""
 
 from __future__ import annotations
 

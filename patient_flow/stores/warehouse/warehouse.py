@@ -1,8 +1,8 @@
-"""The warehouse: created, loaded and read through one class, whatever database it is.
+"""The warehouse: one class to create, load and read it on any database.
 
-A load is one transaction: rows of all its tables and their lines in ``LoadLog``. Each line moves from the version that
-the load started from to the version it brings, or nothing is written. That makes a crash at any point, two loaders at
-once and a replay harmless. Not here: what to load (the change feed of gold) and how a database wants it (``targets``).
+A load is one transaction over the rows of all its tables and their rows in ``LoadLog``. It writes only if each row of
+``LoadLog`` still has the version that the load started from (compare-and-set). Crashes, concurrent loaders and replays
+are therefore harmless. Not here: what to load (the change feed of gold) and the SQL of each database (``targets``).
 """
 
 from __future__ import annotations
@@ -47,23 +47,22 @@ class Warehouse:
         self.kind = kind
         self.target = target_of(kind, export)
         self._url = url
-        self._is_complete = False
+        self._has_all_columns = False
 
     def __repr__(self) -> str:
         return f"Warehouse({self.address!r}, {self.kind!r})"
 
     @property
     def address(self) -> str:
-        """Its URL, fit to be shown."""
+        """Its URL without secrets."""
         return masked(self._url)
 
     # --- schema -------------------------------------------------------------------------------------------------
 
     def init(self) -> None:
-        """Creates what is missing: tables, lines of the load log, views. What is there stays as it is.
+        """Creates missing tables, rows of the load log and views, and leaves existing ones unchanged.
 
-        Safe at any time, also when two processes do it at once. What changed in the declaration since is
-        :meth:`migrate`'s to adapt.
+        Safe at any time, also from two processes at once. :meth:`migrate` applies changes of the declaration.
         """
         with self._wrap_errors(), self.target.changing_schema(self._engine) as connection:
             names = set(sa.inspect(connection).get_table_names())
@@ -71,29 +70,29 @@ class Warehouse:
             for table in ALL_TABLES:
                 if table not in existing:
                     self._run(connection, self.target.table_statements(table))
-            # Looked for first: a loader may not insert lines, and is refused even where none would be.
+            # Queried first: a loader lacks the right to insert, even if no row were inserted.
             logged = set(connection.scalars(sa.select(LOAD_LOG.c.table_name)))
             for table in TABLES.values():
                 if table.name not in logged:
                     connection.execute(seed(table))
             if migration.missing_columns_of(connection, existing):
-                return  # views may need those columns: the migration makes both
+                return  # views may need those columns: the migration creates both
             views = self.target.view_definitions(connection)
             for view in VIEWS:
                 if view.name not in views:
                     self._run(connection, self.target.view_statements(definition(view, self.target), exists=False))
 
     def migrate(self, *, dry_run: bool) -> list[str]:
-        """Adapts the warehouse to the declaration: columns that gold has more, views that changed.
+        """Adapts the warehouse to the declaration: adds new columns and replaces changed views.
 
-        Returns the statements, in order; with ``dry_run`` it only shows them. A table that gets a column is loaded as
-        a whole next time, so that its old rows get their values. Nothing is ever dropped or narrowed.
+        Returns the statements, in order; with ``dry_run`` it does not execute them. The next load replaces a table with
+        a new column completely, so that existing rows get their values. Nothing is ever dropped or narrowed.
         """
         with self._wrap_errors(), self.target.changing_schema(self._engine) as connection:
             statements = migration.statements(self.target, connection)
             if not dry_run:
                 self._run(connection, statements)
-                self._is_complete = False
+                self._has_all_columns = False
         return statements
 
     def _run(self, connection: sa.Connection, statements: Sequence[str]) -> None:
@@ -105,21 +104,21 @@ class Warehouse:
     def load(
         self, batches: Sequence[Batch], *, newest_event_at: datetime | None, loaded_at: datetime, run_id: str
     ) -> dict[str, Written]:
-        """Loads all ``batches`` and their lines in ``LoadLog`` in one transaction; rows written, by gold table path.
+        """Loads all ``batches`` and updates ``LoadLog`` in one transaction; returns rows written by gold table path.
 
-        ``newest_event_at`` is when the hub accepted the newest event in the batches; None leaves what is known.
+        ``newest_event_at`` is when the hub accepted the newest event in the batches; None keeps the recorded one.
         Raises :class:`WarehouseConflict` when the warehouse is not at a batch's ``since``, and
         :class:`WarehouseMisconfigured` when it lacks a column.
         """
-        self._refuse_incomplete()
-        held = self.loaded_versions()
+        self._require_all_columns()
+        loaded = self.loaded_versions()
         for batch in batches:
-            if held[batch.table.path] != batch.since:
+            if loaded[batch.table.path] != batch.since:
                 raise _conflict(batch)
         changes = {batch.table.path: change(batch) for batch in batches}
         with self._wrap_errors():
             with self.target.loading(self._engine, list(changes.values())) as loading:
-                # The log first: a second loader waits here, and finds that it came too late before it did any work.
+                # The log first: a concurrent loader waits here and fails before it has done any work.
                 for batch in batches:
                     self._advance(loading.connection, batch)
                 written = {path: loading.apply(staged) for path, staged in changes.items()}
@@ -128,18 +127,18 @@ class Warehouse:
             self.target.after_load(self._engine, list(changes.values()))
         return written
 
-    def _refuse_incomplete(self) -> None:
-        """Columns are only looked up until they were found complete once: nobody drops them under a running loader."""
-        if self._is_complete:
+    def _require_all_columns(self) -> None:
+        """Raises :class:`WarehouseMisconfigured` if a declared column is missing. Queries the schema until none is."""
+        if self._has_all_columns:
             return
         with self._wrap_errors(), self._engine.connect() as connection:
             missing = migration.missing_columns(connection)
         if missing:
             named = ", ".join(f"{table}.{column}" for table, columns in missing.items() for column in columns)
             raise WarehouseMisconfigured(
-                f"the warehouse lacks {named}: see `patient-flow warehouse migrate --dry-run`, then run it without"
+                f"the warehouse lacks {named}: run `patient-flow warehouse migrate` (--dry-run shows the statements)"
             )
-        self._is_complete = True
+        self._has_all_columns = True
 
     def _advance(self, connection: sa.Connection, batch: Batch) -> None:
         """Compare-and-set of the loaded version."""
@@ -155,7 +154,7 @@ class Warehouse:
             raise _conflict(batch)
         if moved.rowcount > 1:
             raise WarehouseMisconfigured(
-                f"LoadLog has {moved.rowcount} lines for {batch.table.warehouse_name}: delete all but one"
+                f"LoadLog has {moved.rowcount} rows for {batch.table.warehouse_name}: delete all but one"
             )
 
     def _record(
@@ -184,23 +183,23 @@ class Warehouse:
     # --- read ---------------------------------------------------------------------------------------------------
 
     def loaded_versions(self) -> dict[str, int | None]:
-        """Gold table path → gold version that the warehouse holds; None where nothing was loaded yet."""
+        """Gold table path → loaded gold version; None where nothing was loaded yet."""
         with self._reading() as connection:
             found = connection.execute(sa.select(LOAD_LOG.c.table_name, LOAD_LOG.c.gold_version))
             versions = {str(name): version for name, version in found}
         missing = [table.name for table in TABLES.values() if table.name not in versions]
         if missing:
             raise WarehouseNotInitialised(
-                f"LoadLog has no line for {', '.join(missing)}: run `patient-flow warehouse init`"
+                f"LoadLog has no row for {', '.join(missing)}: run `patient-flow warehouse init`"
             )
         return {path: versions[table.name] for path, table in TABLES.items()}
 
     def loaded_identities(self) -> dict[str, int | None]:
-        """Gold table path → identity of the gold table that was loaded; None where no load has recorded one.
+        """Gold table path → identity of the loaded gold table; None where no load has recorded one.
 
         Raises :class:`WarehouseError` when the warehouse lacks a column.
         """
-        self._refuse_incomplete()
+        self._require_all_columns()
         with self._reading() as connection:
             found = connection.execute(sa.select(LOAD_LOG.c.table_name, LOAD_LOG.c.gold_table_id))
             identities = {str(name): identity for name, identity in found}
@@ -215,10 +214,10 @@ class Warehouse:
             }
 
     def query(self, statement: str | sa.Select[Any], params: Mapping[str, object] | None = None) -> pl.DataFrame:
-        """Rows of a query as a frame. ``params`` are bound, never pasted: ``:name`` in a text.
+        """Rows of a query as a frame. ``params`` are bound to ``:name`` in a text.
 
-        A selectable (``schema.TABLES``, ``views.TABLES``) comes back in the declared types, instants in UTC, also when
-        it is empty; a text as the driver returns it.
+        The result of a selectable (``schema.TABLES``, ``views.TABLES``) has the declared types, also when it is empty;
+        instants are in UTC. The result of a text has the driver's types.
         """
         asked = sa.text(statement) if isinstance(statement, str) else statement
         with self._reading() as connection:
@@ -238,17 +237,17 @@ class Warehouse:
     def _engine(self) -> sa.Engine:
         try:
             url = sa.make_url(self._url)
-        except (sa.exc.ArgumentError, ValueError):  # the message would hold the URL, and with it a password
+        except (sa.exc.ArgumentError, ValueError):  # the message would contain the URL with its password
             raise WarehouseMisconfigured(
-                "PATIENT_FLOW_WAREHOUSE_URL is no SQLAlchemy URL; see the README for its form"
+                "PATIENT_FLOW_WAREHOUSE_URL is not a SQLAlchemy URL; see the README for its format"
             ) from None
         engine = self.target.engine(url)
-        # A micro-batch makes a warehouse per asset and check; none may keep a connection after its own end.
+        # A micro-batch creates a warehouse per asset and check; each must close its connections at its end.
         weakref.finalize(self, engine.dispose)
         return engine
 
     def _is_initialised(self, error: sa.exc.DBAPIError) -> bool:
-        """False when ``error`` comes from a database that has no tables yet."""
+        """False when ``error`` comes from a database without tables."""
         if not self.target.is_missing_table(error):
             return True
         try:
@@ -263,7 +262,7 @@ class Warehouse:
             yield
         except sa.exc.DBAPIError as error:
             if self.target.is_conflict(error):
-                raise WarehouseConflict(f"another load was running: {readable(error)}") from error
+                raise WarehouseConflict(f"another load is running: {readable(error)}") from error
             reason = f"{self.address}: {readable(error)}"
             if self._is_initialised(error):
                 raise WarehouseUnavailable(reason) from error
@@ -276,7 +275,7 @@ class Warehouse:
 
 def _conflict(batch: Batch) -> WarehouseConflict:
     return WarehouseConflict(
-        f"{batch.table.warehouse_name} is no longer at gold version {batch.since}: another load was faster"
+        f"{batch.table.warehouse_name} is no longer at gold version {batch.since}: another load committed first"
     )
 
 

@@ -54,5 +54,5 @@ def test_a_key_is_staged_once_and_a_row_wins_over_its_removal() -> None:
 
 def test_a_text_longer_than_declared_is_refused_with_its_column() -> None:
     long = census_of({1: 1}).with_columns(gender=pl.lit("x" * 17))
-    with pytest.raises(WarehouseError, match=r"gold/fact_bed_census.gender holds a text of 17 characters"):
+    with pytest.raises(WarehouseError, match=r"gold/fact_bed_census.gender contains a text of 17 characters"):
         change(changed(FACT_BED_CENSUS, long, long, since=None, version=1))

@@ -29,7 +29,7 @@ def older(warehouse: Warehouse) -> Warehouse:
         for view in ("BedOccupancyHourly", "BedOccupancyByGender", "BedTurnover"):
             connection.exec_driver_sql(f'DROP VIEW "{view}"')
         connection.exec_driver_sql('ALTER TABLE "FactBedCensus" DROP COLUMN occupied_beds')
-    warehouse._is_complete = False
+    warehouse._has_all_columns = False
     return warehouse
 
 

@@ -135,7 +135,7 @@ def exchange(tmp_path: Path, driver: str) -> Iterator[Callable[..., Exchange]]:
                 query={"driver": driver, "Encrypt": "no"},
             )
             warehouse = Warehouse(url.render_as_string(hide_password=False), kind)
-            warehouse._is_complete = True
+            warehouse._has_all_columns = True
             stack.callback(warehouse.dispose)
             return Exchange(warehouse, log)
 

@@ -163,7 +163,7 @@ def warehouse(request: pytest.FixtureRequest, server: Recorder) -> Iterator[Ware
     made = Warehouse(
         URL, request.param, export=lambda name, _: f"https://lake.example/{name.partition('_')[0]}.parquet"
     )
-    made._is_complete = True
+    made._has_all_columns = True
     yield made
     made.dispose()
 
@@ -271,13 +271,13 @@ def test_a_log_that_did_not_move_is_a_conflict(warehouse: Warehouse, server: Rec
 def test_a_log_with_two_lines_for_a_table_stops_the_load(warehouse: Warehouse, server: Recorder) -> None:
     """Nobody enforces the log's key either."""
     server.moved = 2
-    with pytest.raises(WarehouseError, match="2 lines for FactBedCensus"):
+    with pytest.raises(WarehouseError, match="2 rows for FactBedCensus"):
         load(warehouse, changed(FACT_BED_CENSUS, census_of({}), census_of({2: 2}), since=None, version=1))
 
 
 def test_many_rows_without_a_place_for_files_are_refused(server: Recorder) -> None:
     warehouse = Warehouse(URL, "synapse")
-    warehouse._is_complete = True
+    warehouse._has_all_columns = True
     with pytest.raises(WarehouseError, match="need COPY INTO"):
         load(warehouse, whole(FACT_BED_CENSUS, census_of(dict.fromkeys(range(1000), 1))))
     warehouse.dispose()

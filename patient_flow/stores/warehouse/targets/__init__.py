@@ -1,1 +1,1 @@
-"""One module per database family: how it is connected to, shaped, filled and spoken to."""
+"""One module per database family: connection, DDL, load and SQL dialect."""

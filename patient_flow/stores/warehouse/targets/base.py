@@ -1,6 +1,6 @@
-"""What every target is asked for, and the load as targets do it that keep their staging inside the transaction.
+"""The interface of targets, and the load of those whose staging is part of the transaction.
 
-A target is stateless: it shapes DDL, opens engines and applies changes on connections that it is handed.
+A target is stateless: it creates DDL, opens engines and applies changes on connections that it receives.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ WRITES = "patient_flow_writes"
 
 @dataclass(frozen=True)
 class SqlDialect:
-    """What the targets say differently in a query; ``{0}`` stands for the argument, ``{1}`` for a second one.
+    """SQL expressions that differ between targets; ``{0}`` is the first argument, ``{1}`` the second one.
 
-    The last five make integers of values, for checksums that any engine computes alike.
+    The last five convert values to integers, for checksums that every engine computes alike.
     """
 
     now: str
@@ -47,7 +47,7 @@ class SqlDialect:
 
 @dataclass(frozen=True)
 class Loading:
-    """A load under way: the transaction's connection, and the function that makes one change in it."""
+    """A load in progress: the connection of its transaction, and the function that applies one change in it."""
 
     connection: sa.Connection
     apply: Callable[[Change], Written]
@@ -55,7 +55,7 @@ class Loading:
 
 @dataclass(frozen=True)
 class Definition:
-    """A view in the words of one target. ``mark`` tells one definition of it from another."""
+    """A view in the SQL of one target; ``mark`` identifies the definition."""
 
     name: str
     description: str
@@ -63,7 +63,7 @@ class Definition:
 
     @property
     def mark(self) -> str:
-        """A comment that is kept with the view in the database."""
+        """A comment that the database stores with the view."""
         return f"/* definition {sha256(self.select.encode()).hexdigest()[:12]} */"
 
 
@@ -73,7 +73,7 @@ class Target(ABC):
     kind: ClassVar[str]
     sql: ClassVar[SqlDialect]
     separator: ClassVar[str] = ";\n\n"
-    """What ends a statement in a script."""
+    """Ends a statement in a script."""
 
     @abstractmethod
     def dialect(self) -> sa.Dialect:
@@ -91,7 +91,7 @@ class Target(ABC):
         return "\n".join(line.rstrip().replace("\t", "    ") for line in lines)
 
     def literal(self, statement: sa.Update | sa.Insert) -> str:
-        """``statement`` as this target's SQL, with its values in it: to be shown, and for scripts."""
+        """``statement`` as this target's SQL, with literal values, for display and scripts."""
         text = str(statement.compile(dialect=self.dialect(), compile_kwargs={"literal_binds": True}))
         return "\n".join(line.rstrip() for line in text.splitlines())
 
@@ -100,22 +100,22 @@ class Target(ABC):
         return self.dialect().identifier_preparer.quote(name)
 
     def preparations(self) -> list[str]:
-        """Statements that must run before the first table is created; harmless when they run again."""
+        """Idempotent statements that must run before the first table is created."""
         return []
 
     def table_statements(self, table: sa.Table) -> list[str]:
-        """Statements that create ``table`` with everything that belongs to it."""
+        """Statements that create ``table`` with its indexes or statistics."""
         indexes = sorted(table.indexes, key=lambda index: str(index.name))
         return [self.compiled(CreateTable(table)), *(self.compiled(CreateIndex(index)) for index in indexes)]
 
     def view_statements(self, view: Definition, *, exists: bool) -> list[str]:
-        """Statements after which the view is as defined, whatever it was before."""
+        """Statements that create or replace the view."""
         name = self.quoted(view.name)
         drop = [f"DROP VIEW {name}"] if exists else []
         return [*drop, f"CREATE VIEW {name} AS\n{view.select}\n{view.mark}"]
 
     def column_statements(self, table: sa.Table, columns: Sequence[str]) -> list[str]:
-        """Statements that add ``columns`` of ``table``. They stay nullable: rows that are there have no value."""
+        """Statements that add ``columns`` of ``table``. They are nullable, as existing rows have no value."""
         return [
             f"ALTER TABLE {self.quoted(table.name)} ADD {self.quoted(name)} "
             f"{table.c[name].type.compile(dialect=self.dialect())} NULL"
@@ -123,12 +123,12 @@ class Target(ABC):
         ]
 
     def grants(self, connection: sa.Connection, view: str) -> list[str]:  # noqa: ARG002
-        """Statements that grant again what :meth:`view_statements` takes away from readers of a view that exists."""
+        """Statements that restore the grants that :meth:`view_statements` removes from an existing view."""
         return []
 
     @abstractmethod
     def changing_schema(self, engine: sa.Engine) -> AbstractContextManager[sa.Connection]:
-        """A connection for DDL on which no other process can create the same things in between."""
+        """A connection for DDL that is safe against concurrent creation by other processes."""
 
     def run_ddl(self, connection: sa.Connection, statement: str) -> None:
         """Runs one DDL statement."""
@@ -136,7 +136,7 @@ class Target(ABC):
 
     @abstractmethod
     def view_definitions(self, connection: sa.Connection) -> Mapping[str, str]:
-        """Views that exist → a text that contains the mark of their definition."""
+        """Existing view → a text that contains the mark of its definition."""
 
     # --- scripts for an administrator ----------------------------------------------------------------------------
 
@@ -149,7 +149,7 @@ class Target(ABC):
         return ()
 
     def database_statements(self) -> Sequence[str]:
-        """Statements of ``database.sql``: settings of the database where its defaults do not fit; none by default."""
+        """Statements of ``database.sql``: settings of the database that differ from its defaults; none by default."""
         return ()
 
     # --- load ---------------------------------------------------------------------------------------------------
@@ -160,7 +160,7 @@ class Target(ABC):
 
     @abstractmethod
     def is_conflict(self, error: sa.exc.DBAPIError) -> bool:
-        """True when ``error`` means that another loader was in the way."""
+        """True when ``error`` means a conflict with another loader."""
 
     @abstractmethod
     def is_missing_table(self, error: sa.exc.DBAPIError) -> bool:
@@ -168,7 +168,7 @@ class Target(ABC):
 
     @abstractmethod
     def after_load(self, engine: sa.Engine, changes: Iterable[Change]) -> None:
-        """Whatever keeps queries fast after a load that is committed."""
+        """Maintenance after a committed load that keeps queries fast, such as statistics."""
 
     def staged_rows(self, table: sa.Table, stage: sa.Table) -> sa.ColumnElement[bool]:
         """Condition on ``table``: its key is in ``stage``."""
@@ -180,14 +180,14 @@ class Target(ABC):
     def replace_staged(
         self, connection: sa.Connection, table: sa.Table, stage: sa.Table, *, everything: bool
     ) -> Written:
-        """Deletes from ``table`` what ``stage`` names (or everything) and inserts the rows it has."""
+        """Deletes the rows of ``table`` with keys in ``stage`` (or all rows) and inserts the staged rows."""
         delete = sa.delete(table)
         counted = connection.execution_options(preserve_rowcount=True)
-        gone = counted.execute(delete if everything else delete.where(self.staged_rows(table, stage)))
+        deleted = counted.execute(delete if everything else delete.where(self.staged_rows(table, stage)))
         names = [column.name for column in table.columns]
         present = sa.select(*(stage.c[name] for name in names)).where(stage.c[IS_PRESENT] == sa.true())
-        come = counted.execute(sa.insert(table).from_select(names, present))
-        return Written(gone.rowcount, come.rowcount)
+        inserted = counted.execute(sa.insert(table).from_select(names, present))
+        return Written(deleted.rowcount, inserted.rowcount)
 
 
 class StagingInside(Target):
@@ -195,7 +195,7 @@ class StagingInside(Target):
 
     @abstractmethod
     def fill(self, connection: sa.Connection, table: sa.Table, rows: pl.DataFrame) -> None:
-        """Adds ``rows`` (columns as in ``table``) by the fastest way there is."""
+        """Adds ``rows`` (columns as in ``table``) by the fastest method of the database."""
 
     @abstractmethod
     def temporary(self, table: sa.Table) -> sa.Table:
@@ -223,7 +223,7 @@ class StagingInside(Target):
 
 @contextmanager
 def wrapped(connection: sa.Connection, statement: str) -> Iterator[None]:
-    """Errors of the bare driver as SQLAlchemy raises them elsewhere."""
+    """Raises errors of the driver as SQLAlchemy does."""
     driver: Any = connection.dialect.dbapi
     try:
         yield

@@ -1,4 +1,4 @@
-"""COPY INTO: how Synapse and Fabric take many rows from a Parquet file, and few without one."""
+"""Loads of Synapse and Fabric: many rows by COPY INTO from a Parquet file, few by INSERT."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Exporter = Callable[[str, pl.DataFrame], str]
 """``export(table_name, frame)``: writes Parquet where the warehouse can read it, returns its https URL."""
 
 FEW_ROWS = 300
-"""Up to here statements are quicker than the seconds that a COPY takes to start."""
+"""Up to this number of rows INSERT is faster than COPY, which takes seconds to start."""
 
 PARAMETERS_PER_STATEMENT = 2000
 
@@ -27,12 +27,12 @@ class CopyInto(TransactSQL):
         self._export = export
 
     def engine_options(self) -> dict[str, bool]:
-        """No multi-row VALUES; a rollback where the server sees no transaction is no error (111214)."""
+        """No multi-row VALUES; ignores error 111214, a rollback without a transaction."""
         return {"use_insertmanyvalues": False, "ignore_no_transaction_on_rollback": True}
 
     @abstractmethod
     def copy_options(self) -> str:
-        """What stands in the WITH clause of COPY INTO."""
+        """The WITH clause of COPY INTO."""
 
     def fill(self, connection: sa.Connection, stage: sa.Table, rows: pl.DataFrame) -> None:
         """Few rows by INSERT … SELECT, more by COPY INTO from an exported file.

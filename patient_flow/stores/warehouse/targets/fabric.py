@@ -15,7 +15,7 @@ from patient_flow.stores.warehouse.targets.copyinto import CopyInto
 from patient_flow.stores.warehouse.targets.tsql import BULK_GRANT
 
 BYTES_PER_UNIT = 2
-"""VARCHAR counts bytes of UTF-8 here: at most four for a character, for which lengths have two units."""
+"""VARCHAR counts bytes of UTF-8: at most four for a character, which counts as two units in lengths."""
 
 
 class _FabricDDL(MSDDLCompiler):
@@ -24,7 +24,7 @@ class _FabricDDL(MSDDLCompiler):
 
 
 class _FabricTypes(MSTypeCompiler):
-    # Without a collation: a warehouse compares by bytes unless its workspace was set to another way.
+    # Without a collation: a warehouse compares bytes unless its workspace is configured differently.
     def visit_unicode(self, type_: sa.Unicode, **_: Any) -> str:
         return f"VARCHAR({(type_.length or 1) * BYTES_PER_UNIT})"
 
@@ -43,7 +43,7 @@ class Fabric(CopyInto):
 
     def access_statements(self) -> Sequence[str]:
         """Roles and a security policy."""
-        # No groups: IS_MEMBER is not among the functions that are listed for a Fabric Warehouse.
+        # Without groups: a Fabric Warehouse does not document IS_MEMBER.
         return access.transact_sql("VARCHAR(384)", (BULK_GRANT,), is_one_of="IS_ROLEMEMBER")
 
     def dialect(self) -> sa.Dialect:
@@ -51,7 +51,7 @@ class Fabric(CopyInto):
         return _FabricDialect()  # type: ignore[no-untyped-call]
 
     def table_statements(self, table: sa.Table) -> list[str]:
-        """The table, then its key; the warehouse makes statistics by itself and has no indexes."""
+        """The table, then its key; the warehouse creates statistics automatically and has no indexes."""
         columns = ", ".join(self.quoted(column.name) for column in table.primary_key.columns)
         key = (
             f"ALTER TABLE {self.quoted(table.name)} ADD CONSTRAINT {self.quoted(f'pk_{table.name}')} "
@@ -60,9 +60,9 @@ class Fabric(CopyInto):
         return [self.compiled(CreateTable(table)), key]
 
     def as_given(self, name: sa.Column[Any]) -> sa.ColumnElement[Any]:
-        """Two texts of one warehouse always compare alike."""
+        """Unchanged: all texts of a warehouse have the same collation."""
         return name
 
     def copy_options(self) -> str:
-        """The warehouse reads OneLake or the lake as whoever loads: no credential of its own."""
+        """No credential: the warehouse reads OneLake or the lake as the user who loads."""
         return "FILE_TYPE = 'PARQUET'"

@@ -15,15 +15,15 @@ from patient_flow.stores.warehouse.changes import Change
 from patient_flow.stores.warehouse.targets.base import Definition, SqlDialect, StagingInside, temporary_table, wrapped
 
 SCHEMA_LOCK = 0x70666C6F77
-"""Advisory lock that whoever changes the schema holds."""
+"""Advisory lock of schema changes."""
 CONNECT_TIMEOUT_SECONDS = 10
-GIVES_UP_A_DEAD_PEER = {
+KEEPALIVE_OPTIONS = {
     "keepalives_idle": 30,
     "keepalives_interval": 10,
     "keepalives_count": 3,
     "tcp_user_timeout": 30_000,  # milliseconds
 }
-"""Of a server that vanished without a word a connection learns after a minute, not after the hours of the defaults."""
+"""Detects a server that vanished within a minute, instead of the hours of the defaults."""
 ROWS_PER_WRITE = 100_000
 SERIALIZATION_FAILURE, DEADLOCK, UNDEFINED_TABLE = "40001", "40P01", "42P01"
 
@@ -55,14 +55,14 @@ class PostgreSQL(StagingInside):
         return PGDialect_psycopg()  # type: ignore[no-untyped-call]
 
     def engine(self, url: sa.URL) -> sa.Engine:
-        """An engine whose sessions think in UTC."""
+        """An engine whose sessions use UTC."""
         if url.drivername == "postgresql":
             url = url.set(drivername="postgresql+psycopg")
-        options = {"connect_timeout": CONNECT_TIMEOUT_SECONDS, "options": "-c timezone=UTC", **GIVES_UP_A_DEAD_PEER}
+        options = {"connect_timeout": CONNECT_TIMEOUT_SECONDS, "options": "-c timezone=UTC", **KEEPALIVE_OPTIONS}
         return sa.create_engine(url, hide_parameters=True, pool_pre_ping=True, connect_args=options)
 
     def view_statements(self, view: Definition, *, exists: bool) -> list[str]:
-        """The view asks with its reader's rights; its comment keeps the mark, its text is not kept as written."""
+        """The view runs with its reader's rights. Its comment stores the mark, as PostgreSQL rewrites the text."""
         name = self.quoted(view.name)
         drop = [f"DROP VIEW {name}"] if exists else []
         comment = f"{view.description} {view.mark}".replace("'", "''")
@@ -73,7 +73,7 @@ class PostgreSQL(StagingInside):
         ]
 
     def grants(self, connection: sa.Connection, view: str) -> list[str]:
-        """A view that is dropped loses its grants."""
+        """The grants of the view, which it loses when it is dropped."""
         found = connection.exec_driver_sql(
             "SELECT privilege_type, CASE grantee WHEN 0 THEN 'PUBLIC' ELSE CAST(grantee::regrole AS TEXT) END "
             "FROM pg_class CROSS JOIN aclexplode(relacl) WHERE relname = %(view)s "
@@ -84,7 +84,7 @@ class PostgreSQL(StagingInside):
 
     @contextmanager
     def changing_schema(self, engine: sa.Engine) -> Iterator[sa.Connection]:
-        """A transaction that holds an advisory lock: one process at a time gets past it."""
+        """A transaction with an advisory lock, so that one process at a time changes the schema."""
         with engine.begin() as connection:
             connection.execute(sa.select(sa.func.pg_advisory_xact_lock(SCHEMA_LOCK)))
             yield connection
@@ -98,27 +98,27 @@ class PostgreSQL(StagingInside):
         return {str(name): str(comment) for name, comment in found}
 
     def temporary(self, table: sa.Table) -> sa.Table:
-        """A temporary table that a rollback takes along."""
+        """A temporary table that ends with the transaction."""
         return temporary_table(table, postgresql_on_commit="DROP")
 
     def fill(self, connection: sa.Connection, table: sa.Table, rows: pl.DataFrame) -> None:
-        """COPY: into staging only, for a table with row-level security takes it from nobody but its owner."""
+        """COPY, which is used for staging only: tables with row-level security accept it from their owner only."""
         columns = ", ".join(self.quoted(name) for name in rows.columns)
         statement = f"COPY {self.quoted(table.name)} ({columns}) FROM STDIN WITH (FORMAT csv)"
         driver: Any = connection.connection.driver_connection
         with wrapped(connection, statement), driver.cursor() as cursor, cursor.copy(statement) as copy:
             for chunk in rows.iter_slices(ROWS_PER_WRITE):
-                # Texts in quotes, numbers and nulls without: an empty text stays one.
+                # Texts are quoted, nulls are not: this distinguishes an empty text from null.
                 copy.write(chunk.write_csv(include_header=False, quote_style="non_numeric", null_value=""))
 
     def stage(self, connection: sa.Connection, change: Change) -> sa.Table:
-        """As everywhere, with statistics: without them the delete would scan its whole target."""
+        """With statistics: without them the delete would scan its whole target."""
         stage = super().stage(connection, change)
         connection.exec_driver_sql(f"ANALYZE {self.quoted(stage.name)}")
         return stage
 
     def is_conflict(self, error: sa.exc.DBAPIError) -> bool:
-        """Two loads stood in each other's way and the server ended this one."""
+        """The server ended this load because of a concurrent one."""
         return getattr(error.orig, "sqlstate", None) in (SERIALIZATION_FAILURE, DEADLOCK)
 
     def is_missing_table(self, error: sa.exc.DBAPIError) -> bool:
@@ -126,7 +126,7 @@ class PostgreSQL(StagingInside):
         return getattr(error.orig, "sqlstate", None) == UNDEFINED_TABLE
 
     def after_load(self, engine: sa.Engine, changes: Iterable[Change]) -> None:
-        """Statistics, where so much changed that the old ones mislead; space is given back by autovacuum."""
+        """Updates the statistics of replaced tables; autovacuum frees space."""
         tables: Sequence[str] = [change.table.name for change in changes if change.is_whole_table]
         if not tables:
             return

@@ -1,4 +1,4 @@
-"""SQLite: the embedded default. One file in WAL mode, so that readers of any process go on while a load commits."""
+"""SQLite: the embedded default. One file in WAL mode, so that readers are not blocked by a load."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ c = pl.col
 
 BUSY_TIMEOUT_MS = 30_000
 WAL_LIMIT_BYTES = 64 * 2**20
-"""The log is cut back to this size after a load that made it longer."""
+"""The log is truncated to this size after a load."""
 
 PRAGMAS = (
     f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}",
     "PRAGMA journal_mode = WAL",
-    # Safe against a killed process; a power cut may lose the newest commits, never half of one.
+    # Safe against a killed process; a power cut may lose the newest commits, but never a part of one.
     "PRAGMA synchronous = NORMAL",
     f"PRAGMA journal_size_limit = {WAL_LIMIT_BYTES}",
     "PRAGMA cache_size = -65536",
     "PRAGMA temp_store = MEMORY",
 )
 
-# Texts of instants are cut to whole seconds before SQLite reads them: it would round the fraction to milliseconds.
+# Without the fraction of a second, which SQLite would round to milliseconds.
 _SECONDS = "substr({0}, 1, 19)"
 
 
@@ -72,14 +72,14 @@ class SQLite(StagingInside):
         return sqlite_dialect()
 
     def engine(self, url: sa.URL) -> sa.Engine:
-        """An engine whose transactions are SQLite's own; the folder of the file is created."""
+        """An engine with explicit transactions; creates the folder of the file."""
         if url.database and url.database != ":memory:":
             folder = Path(url.database).parent
             try:
                 folder.mkdir(parents=True, exist_ok=True)
             except OSError as error:
                 raise WarehouseMisconfigured(
-                    f"PATIENT_FLOW_WAREHOUSE_URL: the folder {folder} cannot be made ({error.strerror}); name another"
+                    f"PATIENT_FLOW_WAREHOUSE_URL: the folder {folder} cannot be created ({error.strerror})"
                 ) from error
         engine = sa.create_engine(url, hide_parameters=True)
         sa.event.listen(engine, "connect", _configure)
@@ -93,12 +93,12 @@ class SQLite(StagingInside):
             yield connection
 
     def view_definitions(self, connection: sa.Connection) -> Mapping[str, str]:
-        """Views with their text, as SQLite keeps it."""
+        """Views with their text."""
         found = connection.exec_driver_sql("SELECT name, sql FROM sqlite_master WHERE type = 'view'")
         return {str(name): str(sql) for name, sql in found}
 
     def temporary(self, table: sa.Table) -> sa.Table:
-        """A table in the connection's own temporary database: it never touches the log."""
+        """A table in the connection's own temporary database: it does not grow the log."""
         return temporary_table(table)
 
     def fill(self, connection: sa.Connection, table: sa.Table, rows: pl.DataFrame) -> None:
@@ -115,27 +115,27 @@ class SQLite(StagingInside):
         return self._replace_all(connection, change) if change.is_whole_table else super()._apply(connection, change)
 
     def _replace_all(self, connection: sa.Connection, change: Change) -> Written:
-        """Without staging, and with the indexes made anew at the end: sorted once instead of searched per row."""
+        """Replaces all rows without staging; recreates the indexes at the end, which is faster than updating them."""
         indexes = sorted(change.table.indexes, key=lambda index: str(index.name))
         for index in indexes:
             connection.execute(DropIndex(index, if_exists=True))
-        gone = connection.execute(sa.delete(change.table))
+        deleted = connection.execute(sa.delete(change.table))
         rows = change.rows
         self.fill(connection, change.table, rows)
         for index in indexes:
             connection.execute(CreateIndex(index))
-        return Written(gone.rowcount, rows.height)
+        return Written(deleted.rowcount, rows.height)
 
     def is_conflict(self, error: sa.exc.DBAPIError) -> bool:
-        """The file stayed locked by another writer."""
+        """Another writer kept the file locked."""
         return "database is locked" in str(error.orig)
 
     def is_missing_table(self, error: sa.exc.DBAPIError) -> bool:
-        """SQLite has one error code for all faults of a statement, and this message."""
+        """By the message, as SQLite has one error code for all faults of a statement."""
         return "no such table" in str(error.orig)
 
     def after_load(self, engine: sa.Engine, changes: Iterable[Change]) -> None:
-        """Statistics for the query planner, where so much changed that the old ones mislead."""
+        """Updates the statistics of replaced tables."""
         tables = [change.table.name for change in changes if change.is_whole_table and not change.staged.is_empty()]
         if not tables:
             return
@@ -145,7 +145,7 @@ class SQLite(StagingInside):
 
 
 def _configure(connection: sa.engine.interfaces.DBAPIConnection, _: object) -> None:
-    connection.isolation_level = None  # transactions are begun below, not by the driver
+    connection.isolation_level = None  # _begin starts transactions, not the driver
     cursor = connection.cursor()
     for pragma in PRAGMAS:
         cursor.execute(pragma)
@@ -153,7 +153,7 @@ def _configure(connection: sa.engine.interfaces.DBAPIConnection, _: object) -> N
 
 
 def _begin(connection: sa.Connection) -> None:
-    # A reader that became a writer could be refused half-way; a writer that says so first waits its turn.
+    # A read transaction could fail when it starts to write; BEGIN IMMEDIATE waits for other writers instead.
     writes = connection.get_execution_options().get(WRITES, False)
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 

@@ -34,7 +34,7 @@ class SQLServer(TransactSQL):
         return MSDialect_pyodbc()  # type: ignore[no-untyped-call]
 
     def engine_options(self) -> dict[str, bool]:
-        """Arrays of parameters instead of a round trip per row."""
+        """Parameter arrays instead of a round trip per row."""
         return {"fast_executemany": True}
 
     def fill(self, connection: sa.Connection, stage: sa.Table, rows: pl.DataFrame) -> None:

@@ -1,7 +1,7 @@
-"""Azure Synapse dedicated SQL pool: sixty distributions, keys that nobody enforces, statistics made by hand.
+"""Azure Synapse dedicated SQL pool: sixty distributions, keys that are not enforced, explicit statistics.
 
-Keys being declared but not enforced, the load alone keeps them unique: every batch is deduplicated before staging and
-replaces whole keys.
+The pool does not enforce keys. The load keeps them unique: each batch is deduplicated before staging and replaces
+complete keys.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from patient_flow.stores.warehouse.targets.copyinto import CopyInto
 from patient_flow.stores.warehouse.targets.tsql import BULK_GRANT, READ_COMMITTED_SNAPSHOT, STAGING_SCHEMA
 
 LAYOUT: Mapping[str, str] = {
-    # Read by every query, written almost never: a copy on every node.
+    # Read by every query and almost never written: a copy on every node.
     "DimTime": "DISTRIBUTION = REPLICATE, CLUSTERED INDEX (time_key)",
     "DimDepartment": "DISTRIBUTION = REPLICATE, CLUSTERED INDEX (department_key)",
     # Written every minute: replicated copies would be rebuilt every minute.
     "DimPatient": "DISTRIBUTION = HASH(patient_key), CLUSTERED INDEX (patient_key)",
-    # Grows for ever. Its key spreads evenly, is never updated, and is what a load deletes by.
+    # The largest table. Its key is evenly distributed, never updated, and selects the rows that a load deletes.
     "FactPatientFlow": "DISTRIBUTION = HASH(stay_key), CLUSTERED COLUMNSTORE INDEX",
-    # A few million rows a year, far below the sixty million from which a columnstore pays; departments are too few to
-    # spread by.
+    # A few million rows a year, far below the sixty million from which a columnstore pays off; there are too few
+    # departments to distribute by.
     "FactBedCensus": "DISTRIBUTION = HASH(time_key), CLUSTERED INDEX (time_key, department_key)",
     "KpiDepartmentDay": "DISTRIBUTION = ROUND_ROBIN, CLUSTERED INDEX (date, department_key)",
 }
@@ -38,7 +38,7 @@ LAYOUT: Mapping[str, str] = {
 SMALL = "DISTRIBUTION = ROUND_ROBIN, HEAP"
 
 ASCENDING = ("admission_time_key", "discharge_time_key", "time_key", "date")
-"""Columns whose newest values no old statistics know: queries ask for exactly these."""
+"""Columns whose newest values are missing from old statistics although most queries filter by them."""
 
 
 class _SynapseDDL(MSDDLCompiler):
@@ -64,8 +64,7 @@ class Synapse(CopyInto):
 
     def access_statements(self) -> Sequence[str]:
         """Roles and a security policy."""
-        # A session's own isolation level is in a view that asks for VIEW DATABASE STATE, and UPDATE STATISTICS needs
-        # ALTER on the table.
+        # VIEW DATABASE STATE lets a session read its own isolation level; UPDATE STATISTICS needs ALTER on the table.
         grants = (
             BULK_GRANT,
             "GRANT VIEW DATABASE STATE",
@@ -94,7 +93,7 @@ class Synapse(CopyInto):
         return _SynapseDialect()  # type: ignore[no-untyped-call]
 
     def table_statements(self, table: sa.Table) -> list[str]:
-        """The table and its statistics; secondary indexes do not pay here."""
+        """The table and its statistics; secondary indexes do not pay off here."""
         return [
             self.compiled(CreateTable(table)),
             *(
@@ -126,7 +125,7 @@ class Synapse(CopyInto):
 
 
 def statistics_columns(table: sa.Table) -> list[str]:
-    """Columns that joins, filters and loads look at: of an index elsewhere, the one that it is searched by."""
+    """Columns of joins, filters and loads; of an index of other targets the first column."""
     searched = {columns[0] for columns in INDEXES.get(table.name, ())}
     wanted = {*searched, "date", "hospital_id", "department", "gender", "valid_from", "admission_at"}
     return [

@@ -1,7 +1,7 @@
-"""SQL Server and its family: what T-SQL has in common.
+"""The common part of SQL Server, Synapse and Fabric.
 
-DDL runs outside transactions, and staging tables are real tables of one load, in a schema of their own, filled before
-the transaction begins: dedicated pools can do neither inside, and on the others it keeps the transaction short.
+DDL runs outside transactions, and each load fills its staging tables, ordinary tables in a schema of their own, before
+the transaction starts: dedicated pools support neither inside one, and the transaction stays short on the others.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from sqlalchemy.schema import CreateTable
 from patient_flow.stores.warehouse import entra
 from patient_flow.stores.warehouse.batch import Written
 from patient_flow.stores.warehouse.changes import Change
-from patient_flow.stores.warehouse.schema import CASE_SENSITIVE, NAMES_AS_GIVEN, staging_table
+from patient_flow.stores.warehouse.schema import CASE_SENSITIVE, CASE_SENSITIVE_COLUMNS, staging_table
 from patient_flow.stores.warehouse.targets.base import Definition, Loading, SqlDialect, Target
 
 STAGING_SCHEMA = "staging"
 LOGIN_TIMEOUT_SECONDS = "10"
-"""The Microsoft driver goes on trying a dead server until then: it must not eat the minute."""
+"""Limits how long the Microsoft driver retries a dead server: well within a minute."""
 
 ALREADY_EXISTS, INVALID_OBJECT_NAME = 2714, 208
-IN_EACH_OTHERS_WAY = {1205, 1222, 3960, 24556, 24706}
+CONFLICTS = {1205, 1222, 3960, 24556, 24706}
 """Deadlock, lock timeout, and update conflicts under snapshot isolation."""
 
 READ_COMMITTED_SNAPSHOT = (
@@ -45,21 +45,20 @@ _NUMBER = re.compile(r"\((\d{3,5})\)")
 
 
 class _Dialect(MSDialect_pyodbc):
-    """SQLAlchemy's dialect for a login that may not read the view with the isolation level of its own session.
+    """SQLAlchemy's dialect for logins without the right to read the isolation level of their session.
 
-    A pool shows it only with VIEW DATABASE STATE; without it SQLAlchemy could not take a connection back that
-    committed by itself.
+    A pool requires VIEW DATABASE STATE for it. SQLAlchemy needs the level to reset autocommit connections.
     """
 
     supports_statement_cache = True
 
     def __init__(self, default_level: str = "READ COMMITTED", **options: Any) -> None:
-        # not keyword-only: SQLAlchemy would not find it
+        # not keyword-only: SQLAlchemy would not recognise it
         super().__init__(**options)  # type: ignore[no-untyped-call]
         self._default_level = default_level
 
     def get_default_isolation_level(self, dbapi_conn: Any) -> Any:
-        """What the server says, else what it has where nobody changed it."""
+        """The level that the server reports, otherwise its default."""
         try:
             return super().get_default_isolation_level(dbapi_conn)  # type: ignore[no-untyped-call]
         except NotImplementedError:
@@ -72,10 +71,10 @@ registry.register(f"mssql.{_DRIVER}", __name__, _Dialect.__name__)
 
 
 class TransactSQL(Target):
-    """The family; each member says how tables are shaped and how staging is filled."""
+    """Base class of the family; subclasses define table shapes and how staging tables are filled."""
 
     isolation_level: ClassVar[str]
-    """What a session has that asks for no other."""
+    """Default isolation level of a session."""
     separator = "\nGO\n\n"
     sql = SqlDialect(
         now="SYSUTCDATETIME()",
@@ -87,7 +86,7 @@ class TransactSQL(Target):
         microseconds="DATEDIFF_BIG(MICROSECOND, CAST('1970-01-01' AS DATETIME2(6)), {0})",
         days="DATEDIFF(DAY, CAST('1970-01-01' AS DATE), {0})",
         truncated="CAST({0} AS BIGINT)",
-        # LEN leaves out trailing blanks.
+        # LEN ignores trailing blanks.
         length="(LEN({0} + '.') - 1)",
         code="COALESCE(UNICODE(SUBSTRING({0}, {1}, 1)), 0)",
     )
@@ -113,7 +112,7 @@ class TransactSQL(Target):
 
     @abstractmethod
     def engine_options(self) -> dict[str, bool]:
-        """What this member wants of ``create_engine``."""
+        """Options for ``create_engine``."""
 
     def preparations(self) -> list[str]:
         """The schema of staging tables."""
@@ -121,14 +120,14 @@ class TransactSQL(Target):
 
     @contextmanager
     def changing_schema(self, engine: sa.Engine) -> Iterator[sa.Connection]:
-        """A connection outside transactions; who comes second finds things there (:meth:`run_ddl`)."""
+        """A connection outside transactions; :meth:`run_ddl` tolerates concurrent creation."""
         with _outside_transactions(engine) as connection:
             for statement in self.preparations():
                 self.run_ddl(connection, statement)
             yield connection
 
     def run_ddl(self, connection: sa.Connection, statement: str) -> None:
-        """Runs ``statement``; what another process created a moment ago is as good."""
+        """Runs ``statement``; ignores that another process has just created the same object."""
         try:
             connection.exec_driver_sql(statement)
         except sa.exc.DBAPIError as error:
@@ -136,30 +135,30 @@ class TransactSQL(Target):
                 raise
 
     def view_statements(self, view: Definition, *, exists: bool) -> list[str]:
-        """ALTER keeps the view's permissions, and there is no moment without it."""
+        """ALTER keeps the permissions, and the view exists at all times."""
         verb = "ALTER" if exists else "CREATE"
         return [f"{verb} VIEW {self.quoted(view.name)} AS\n{view.select}\n{view.mark}"]
 
     def view_definitions(self, connection: sa.Connection) -> Mapping[str, str]:
-        """Views with their text, as the server keeps it."""
+        """Views with their text."""
         found = connection.exec_driver_sql(
             "SELECT v.name, m.definition FROM sys.views v JOIN sys.sql_modules m ON m.object_id = v.object_id"
         )
         return {str(name): str(text) for name, text in found}
 
     def staged_rows(self, table: sa.Table, stage: sa.Table) -> sa.ColumnElement[bool]:
-        """A semi-join, for want of row values."""
+        """A semi-join, as T-SQL has no row values."""
         keys = [column.name for column in table.primary_key.columns]
         same = sa.and_(*(self.as_given(stage.c[name]) == table.c[name] for name in keys))
         return sa.exists(sa.select(sa.literal(1)).where(same).select_from(stage).correlate(table))
 
     def as_given(self, name: sa.Column[Any]) -> sa.ColumnElement[Any]:
-        """``name`` to be compared with case: a table of an earlier version has another collation than its staging."""
-        return name.collate(CASE_SENSITIVE) if name.name in NAMES_AS_GIVEN else name
+        """``name`` compared case-sensitively: a table of an earlier version has another collation than its staging."""
+        return name.collate(CASE_SENSITIVE) if name.name in CASE_SENSITIVE_COLUMNS else name
 
     @contextmanager
     def loading(self, engine: sa.Engine, changes: Sequence[Change]) -> Iterator[Loading]:
-        """Staging tables of this load, filled; then one transaction; then they go."""
+        """Fills staging tables, runs one transaction, and drops the staging tables."""
         load = uuid4().hex[:12]
         stages = {
             change.table.name: staging_table(
@@ -191,7 +190,7 @@ class TransactSQL(Target):
         return Written(0, 0)
 
     def _sweep(self, connection: sa.Connection) -> None:
-        """Drops what loads that were killed left behind; none runs for a day."""
+        """Drops staging tables of killed loads: those older than a day."""
         left = connection.exec_driver_sql(
             f"SELECT name FROM sys.tables WHERE schema_id = SCHEMA_ID('{STAGING_SCHEMA}') "  # noqa: S608
             "AND create_date < DATEADD(DAY, -1, GETDATE())"
@@ -204,15 +203,15 @@ class TransactSQL(Target):
         connection.exec_driver_sql(f"IF OBJECT_ID('{stage}', 'U') IS NOT NULL DROP TABLE {stage}")
 
     def is_conflict(self, error: sa.exc.DBAPIError) -> bool:
-        """Two loads stood in each other's way and the server ended this one."""
-        return bool(_numbers(error) & IN_EACH_OTHERS_WAY)
+        """The server ended this load because of a concurrent one."""
+        return bool(_numbers(error) & CONFLICTS)
 
     def is_missing_table(self, error: sa.exc.DBAPIError) -> bool:
         """The server's error number for an invalid object name."""
         return INVALID_OBJECT_NAME in _numbers(error)
 
     def after_load(self, engine: sa.Engine, changes: Iterable[Change]) -> None:
-        """Nothing: the server keeps its statistics by itself."""
+        """Nothing: the server updates its statistics automatically."""
 
 
 @contextmanager
@@ -222,5 +221,5 @@ def _outside_transactions(engine: sa.Engine) -> Iterator[sa.Connection]:
 
 
 def _numbers(error: sa.exc.DBAPIError) -> set[int]:
-    """Server error numbers that the driver's message names."""
+    """Server error numbers in the driver's message."""
     return {int(number) for number in _NUMBER.findall(str(error.orig))}

@@ -1,16 +1,16 @@
 """The views of ``contracts.views``: one template each beside this module, rendered in the SQL of a target.
 
-Templates get the tables by name (``{{ FactPatientFlow }}``), what targets say differently (``now``, ``this_hour``,
-``is_true``, ``hours_since(instant)``, ``flag(condition)``, ``readmission_deadline(instant)``), the phrases of
-``_PHRASES``, and the measures: ``rows``, ``counts``, ``total``, ``percentile``, ``ratio`` (see ``measure_sql``).
+Templates get the tables by name (``{{ FactPatientFlow }}``), the SQL dialect of the target (``now``, ``this_hour``,
+``is_true``, ``hours_since(instant)``, ``flag(condition)``, ``readmission_deadline(instant)``), the fragments
+of ``_FRAGMENTS``, and the measures: ``rows``, ``counts``, ``total``, ``percentile``, ``ratio`` (see ``measure_sql``).
 
-Rules that all views keep. Now and open are asked when the view is read. A ratio stands next to the sums it is made of,
-so that a report can add up the sums and divide; percentages are never averaged and never clipped. Percentiles and
-distinct counts hold for their row only. Dates and hours are local, through DimTime; instants are UTC. A day belongs to
-a department of a hospital, whatever version of it was valid.
+Rules for all views: "now" and "open" refer to the time of the query. A ratio stands next to the sums it is made of, so
+that a report can add up the sums and divide; percentages are never averaged and never clipped. Percentiles and
+distinct counts hold for their row only. Dates and hours are local, through DimTime; instants are UTC. Rows are
+per department of a hospital, not per version of it.
 
-The SQL is shaped so that a filter on the date reaches the tables on every engine: SQLite carries one through windows
-over the columns they are partitioned by and into one aggregate, never through an aggregate into its input.
+Every engine must be able to push a filter on the date down to the tables: SQLite does so through window functions that
+are partitioned by the date and into one aggregate, never through an aggregate into its input.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _TEMPLATES = jinja2.Environment(
     undefined=jinja2.StrictUndefined,
 )
 
-_PHRASES: Mapping[str, str] = {
+_FRAGMENTS: Mapping[str, str] = {
     # Every hour of the census times the department versions valid in it: also hours without patients.
     "department_hours": """\
 (SELECT MIN(time_key) AS time_key FROM {{ FactBedCensus }}) first_hour
@@ -47,12 +47,12 @@ CROSS JOIN (SELECT MAX(time_key) AS time_key FROM {{ FactBedCensus }}) last_hour
 JOIN {{ DimTime }} t ON t.time_key BETWEEN first_hour.time_key AND last_hour.time_key
 JOIN {{ DimDepartment }} d
     ON t.hour_start_at >= d.valid_from AND (d.valid_to IS NULL OR t.hour_start_at < d.valid_to)""",
-    # SQLite takes the tables of a CROSS JOIN as they are written: hours first, which it finds by their date.
+    # SQLite joins the tables of a CROSS JOIN in the written order: hours first, which it finds by their date.
     "hours_and_stays": """\
 {{ DimTime }} t
 CROSS JOIN {{ FactPatientFlow }} f
 JOIN {{ DimDepartment }} d ON d.department_key = f.department_key""",
-    # The few stays that are open first, then what belongs to them; t is left to the view.
+    # The few open stays first, then their first stay and department; the view joins t.
     "open_stays": """\
 {{ FactPatientFlow }} f
 CROSS JOIN {{ FactPatientFlow }} v
@@ -72,23 +72,23 @@ AND d.department_key = f.department_key""",
 
 def definition(view: View, target: Target) -> Definition:
     """``view`` in the SQL of ``target``."""
-    idioms = target.sql
-    sql = MeasureSql(idioms.now, idioms.true)
+    dialect = target.sql
+    sql = MeasureSql(dialect.now, dialect.true)
     names: dict[str, object] = {
         **{table.name: target.quoted(table.name) for table in ALL_TABLES},
-        "now": idioms.now,
-        "this_hour": idioms.this_hour,
-        "is_true": f"= {idioms.true}",
-        "flag": _function(idioms.flag),
-        "hours_since": _function(idioms.hours_since),
-        "readmission_deadline": _function(idioms.days_later, str(measures.READMISSION_DAYS)),
+        "now": dialect.now,
+        "this_hour": dialect.this_hour,
+        "is_true": f"= {dialect.true}",
+        "flag": _function(dialect.flag),
+        "hours_since": _function(dialect.hours_since),
+        "readmission_deadline": _function(dialect.days_later, str(measures.READMISSION_DAYS)),
         **{name: getattr(sql, name) for name in ("rows", "counts", "total", "percentile", "ratio")},
     }
-    phrases = {name: _TEMPLATES.from_string(phrase).render(names) for name, phrase in _PHRASES.items()}
+    fragments = {name: _TEMPLATES.from_string(text).render(names) for name, text in _FRAGMENTS.items()}
     template = _TEMPLATES.get_template(re.sub(r"(?<!^)(?=[A-Z])", "_", view.name).lower() + ".sql.j2")
-    return Definition(view.name, view.description, template.render({**names, **phrases}).strip())
+    return Definition(view.name, view.description, template.render({**names, **fragments}).strip())
 
 
 def _function(template: str, *more: str) -> Callable[[str], str]:
-    """A function that puts its argument, and ``more`` after it, into a target's ``template``."""
+    """A function that formats a target's ``template`` with its argument and ``more``."""
     return lambda argument: template.format(argument, *more)
