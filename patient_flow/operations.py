@@ -16,9 +16,10 @@ import polars as pl
 
 from patient_flow.contracts import rules, tables
 from patient_flow.errors import OperatorError
-from patient_flow.pipeline import distributed, load, silver
+from patient_flow.pipeline import distributed, load
 from patient_flow.pipeline.graph import run_gold, step_of
 from patient_flow.pipeline.rebuild import rebuild as rebuild_lake
+from patient_flow.pipeline.replay import replay
 from patient_flow.pipeline.steps import StepContext, StepResult
 from patient_flow.services import Services
 from patient_flow.stores.cluster import Cluster
@@ -62,9 +63,10 @@ def replay_quarantine(services: Services, reason: str | None = None) -> Iterator
     if reason is not None:
         _require_rule(reason)
     context = step_context(services, run_id=_run_id("replay"), now=datetime.now(UTC))
-    replayed = silver.replay(context, reason=reason)
+    replayed = replay(context, reason=reason)
     yield f"{replayed.figures['judged_again']:,} events validated again, {replayed.figures['accepted']:,} accepted"
-    yield _format_result(step_of(tables.QUARANTINE).run(context))
+    for table in (tables.IGNORED, tables.QUARANTINE):
+        yield _format_result(step_of(table).run(context))
     yield from map(_format_result, run_gold(context))
     yield from _load(services, context.run_id)
 

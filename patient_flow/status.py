@@ -31,16 +31,18 @@ class Progress:
     received: int
     accepted: int
     quarantined: int
+    ignored: int
     in_beds: int
     occupancy_pct: float | None
     age: timedelta | None
 
     def __str__(self) -> str:
         occupancy = "" if self.occupancy_pct is None else f", {self.occupancy_pct:.1f} % of staffed beds"
+        ignored = f" + {self.ignored:,} ignored" if self.ignored else ""
         age = "" if self.age is None else f"; newest event {_duration(self.age)} old"
         return (
-            f"{self.received:,} events received = {self.accepted:,} accepted + {self.quarantined:,} quarantined; "
-            f"{self.in_beds:,} patients in beds{occupancy}{age}"
+            f"{self.received:,} events received = {self.accepted:,} accepted + {self.quarantined:,} quarantined"
+            f"{ignored}; {self.in_beds:,} patients in beds{occupancy}{age}"
         )
 
 
@@ -67,6 +69,7 @@ def progress(services: Services, now: datetime) -> Progress | None:
         received=rows.get(tables.BRONZE_EVENTS.path, 0),
         accepted=rows.get(tables.SILVER_EVENTS.path, 0),
         quarantined=rows.get(tables.QUARANTINE.path, 0),
+        ignored=rows.get(tables.IGNORED.path, 0),
         in_beds=patients.height,
         occupancy_pct=100 * occupied / staffed if staffed else None,
         age=None if newest is None else now - newest,
@@ -119,6 +122,10 @@ def _lake_lines(lake: Lake) -> Iterator[str]:
     reasons = lake.open(tables.QUARANTINE).scan().select(pl.col("reasons").explode()).collect()
     for reason, count in reasons.to_series().value_counts(sort=True).iter_rows():
         yield f"quarantined: {reason:<29} {count:>9,}"
+    if lake.exists(tables.IGNORED):
+        names = lake.open(tables.IGNORED).scan().select("name").collect()
+        for name, count in names.to_series().value_counts(sort=True).iter_rows():
+            yield f"ignored: {name:<33} {count:>9,}"
 
 
 def _report_warehouse(services: Services, now: datetime) -> None:

@@ -26,11 +26,16 @@ TYPES = (
     "cancel_admission",
     "cancel_transfer",
     "cancel_discharge",
+    "void_visit",
     "visit_snapshot",
+    "merge_patient",
 )
 SNAPSHOT = "visit_snapshot"
 GENDERS = {"female": "Female", "male": "Male", "other": "Other", "unknown": "Unknown", "f": "Female", "m": "Male"}
-STATUSES = ("home", "transferred", "deceased", "left_against_advice", "left_without_being_seen", "other")
+STATUSES = (
+    *("home", "transferred", "deceased", "left_against_advice", "left_without_being_seen", "other"),
+    "care_facility",
+)
 TIMES = ("event_time", "arrival_time", "triage_time", "admission_time", "discharge_time")
 TOLERANCE = timedelta(minutes=5)
 EARLIEST = datetime(1990, 1, 1, tzinfo=UTC)
@@ -91,12 +96,14 @@ class Event:
 
 @dataclass
 class Verdict:
-    """Every event of the hub in exactly one of two places."""
+    """Every event of the hub in exactly one of three places."""
 
     accepted: list[Event] = field(default_factory=list)
     rejected: dict[tuple[str, int], list[str]] = field(default_factory=dict)
     rejected_at: dict[tuple[str, int], tuple[datetime, str]] = field(default_factory=dict)
     """Hub time and hospital of a rejected event."""
+    ignored: dict[tuple[str, int], tuple[datetime, str]] = field(default_factory=dict)
+    """Snapshots received again: hub time and hospital."""
 
 
 def validate(received: Iterable[Received], reference: Reference) -> Verdict:
@@ -111,6 +118,9 @@ def validate(received: Iterable[Received], reference: Reference) -> Verdict:
                 verdict.accepted.append(event)
                 continue
             said_before = holder.statement == event.statement
+            if said_before and event.type == SNAPSHOT:
+                verdict.ignored[event.coordinates] = (event.enqueued_at, event.hospital)
+                continue
             reasons = ["event_is_a_duplicate" if said_before else "event_id_is_reused"]
         verdict.rejected[event.coordinates] = reasons
         verdict.rejected_at[event.coordinates] = (event.enqueued_at, event.hospital or "Unknown")
@@ -128,7 +138,9 @@ def _understand(item: Received, reference: Reference) -> tuple[Event, list[str]]
     department = _spelling(hospital, _text(said.get("department")), reference)
     event_time = times["event_time"] or (times["admission_time"] if is_snapshot else None)
     visit: Any = _text(said.get("visit_id"))
-    if is_snapshot and visit is None:
+    if visit is not None:
+        visit = (hospital, visit)  # a number belongs to its hospital
+    elif is_snapshot:
         visit = (hospital, patient, times["admission_time"])
 
     latest = item.enqueued_at + TOLERANCE
@@ -592,7 +604,7 @@ def percentile(values: Sequence[float], share: float) -> float | None:
 def quality(verdict: Verdict, zone: str) -> dict[tuple[date, str, str], dict[str, int]]:
     """Events by local date of arrival at the hub, hospital and rule."""
     counts: dict[tuple[date, str, str], dict[str, int]] = defaultdict(
-        lambda: {"accepted": 0, "flagged": 0, "quarantined": 0}
+        lambda: {"accepted": 0, "flagged": 0, "quarantined": 0, "ignored": 0}
     )
 
     def day(instant: datetime) -> date:
@@ -606,6 +618,9 @@ def quality(verdict: Verdict, zone: str) -> dict[tuple[date, str, str], dict[str
         enqueued_at, hospital = verdict.rejected_at[coordinates]
         for rule in ("all", *reasons):
             counts[day(enqueued_at), hospital, rule]["quarantined"] += 1
+    for enqueued_at, hospital in verdict.ignored.values():
+        for rule in ("all", "already_received"):
+            counts[day(enqueued_at), hospital, rule]["ignored"] += 1
     return dict(counts)
 
 

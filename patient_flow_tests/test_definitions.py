@@ -18,15 +18,16 @@ audit/whole_history              <- WAREHOUSE
 bronze/patient_events            <- source/event_hub
 consumers/dashboard              <- WAREHOUSE
 consumers/power_bi               <- WAREHOUSE
-gold/data_quality_day            <- silver/patient_events, silver/quarantine
+gold/data_quality_day            <- silver/ignored, silver/patient_events, silver/quarantine
 gold/dim_department              <- silver/patient_events, source/department_list
 gold/dim_patient                 <- silver/patient_events
 gold/dim_time                    <- silver/patient_events
 gold/fact_bed_census             <- gold/dim_department, gold/fact_patient_flow, silver/patient_events
 gold/fact_patient_flow           <- gold/dim_department, gold/dim_patient, silver/patient_events
 gold/kpi_department_day          <- gold/dim_department, gold/fact_bed_census, gold/fact_patient_flow
+silver/ignored                   <- bronze/patient_events, silver/patient_events
 silver/patient_events            <- bronze/patient_events, source/department_list
-silver/quarantine                <- bronze/patient_events, silver/patient_events
+silver/quarantine                <- bronze/patient_events, silver/ignored, silver/patient_events
 source/department_list           <-
 source/event_hub                 <-
 warehouse/DataQualityDay         <- gold/data_quality_day

@@ -15,7 +15,7 @@ CLOCK_TOLERANCE = timedelta(minutes=5)
 """How much later than its arrival at the hub an event may say that something has happened."""
 
 EARLIEST_TIME = datetime(1990, 1, 1, tzinfo=UTC)
-"""A time before this is taken for a default that nobody filled in: it is no usable time."""
+"""A time before this is a default that nobody filled in, or too old to be of use: it is no usable time."""
 
 LONGEST_PLAN = timedelta(days=3653)
 """A discharge planned further ahead of the event's arrival at the hub (9999-12-31, 2099-12-31) is a sender's way to
@@ -31,13 +31,32 @@ EVENT_TYPES = (
     "cancel_admission",
     "cancel_transfer",
     "cancel_discharge",
+    "void_visit",
     "visit_snapshot",
+    "merge_patient",
 )
 """In the order in which events of one instant are applied."""
 
 SNAPSHOT = "visit_snapshot"
+MERGE = "merge_patient"
 LIFECYCLE_TYPES = tuple(t for t in EVENT_TYPES if t != SNAPSHOT)
+TYPES_WITH_VISIT = tuple(t for t in LIFECYCLE_TYPES if t != MERGE)
 TYPES_WITH_DEPARTMENT = ("arrival", "admission", "transfer", SNAPSHOT)
+
+VISIT_CLASSES = (
+    "inpatient",
+    "emergency",
+    "day_case",
+    "observation",
+    "outpatient",
+    "virtual",
+    "home",
+    "preadmission",
+)
+CLASSES_WITHOUT_BED = ("outpatient", "virtual", "home", "preadmission")
+"""Classes of a visit that takes no bed (flow F5); an event that states one of them may lack its department."""
+
+ADMISSION_TYPES = ("emergency", "elective", "maternity", "newborn", "transfer", "other")
 
 GENDERS = ("Female", "Male", "Other", "Unknown")
 GENDER_SPELLINGS = {"f": "Female", "m": "Male", **{g.lower(): g for g in GENDERS}}
@@ -50,7 +69,11 @@ DISCHARGE_STATUSES = (
     "left_against_advice",
     "left_without_being_seen",
     "other",
+    "care_facility",
 )
+
+SCOPES = ("assigner", "hospital", "network")
+"""Policies for the scope of a number (flow F2). Any other text is itself the scope: of sources that share numbers."""
 
 TEXT_FIELDS = (
     "schema_version",
@@ -63,11 +86,45 @@ TEXT_FIELDS = (
     "gender",
     "bed_id",
     "discharge_status",
+    "visit_class",
+    "admission_type",
+    "merged_patient_id",
+    "patient_assigner",
+    "visit_assigner",
+    "merged_patient_assigner",
+    "source",
 )
-TIME_FIELDS = ("event_time", "arrival_time", "triage_time", "admission_time", "discharge_time")
+TIME_FIELDS = (
+    "event_time",
+    "arrival_time",
+    "triage_time",
+    "admission_time",
+    "discharge_time",
+    "seen_time",
+    "decision_time",
+    "planned_discharge_time",
+    "ready_time",
+)
+TIMES_NOT_AHEAD = ("seen_time", "decision_time", "ready_time")
+"""Optional times of what has happened: null where they lie ahead of the hub by more than the tolerance."""
 NUMBER_FIELDS = ("age", "wait_minutes")
-FIELDS = (*TEXT_FIELDS, *TIME_FIELDS, *NUMBER_FIELDS)
+STAYS = "stays"
+FIELDS = (*TEXT_FIELDS, *TIME_FIELDS, *NUMBER_FIELDS, STAYS)
 """Every field of the contract; whatever else a body carries is kept as ``extra``."""
+
+ALREADY_RECEIVED = "already_received"
+EMPTY_BODY = "body_is_empty"
+NO_ADT = "message_is_not_adt"
+PERSON_RECORD = "message_updates_person_record"
+NO_ENCOUNTER = "resource_is_not_an_encounter"
+IGNORED_AS = {
+    ALREADY_RECEIVED: "A snapshot that an accepted event has stated before; it confirms the visit (flow F8).",
+    EMPTY_BODY: "A body that a mapping unwraps into several events, and that holds none.",
+    NO_ADT: "An HL7 v2 message other than ADT.",
+    PERSON_RECORD: "An HL7 v2 message that adds or updates a person's record (A28, A31).",
+    NO_ENCOUNTER: "A FHIR resource, or a Bundle of resources, without an Encounter.",
+}
+"""Why events are ignored by themselves: they are known, and state nothing about patient flow."""
 
 UNKNOWN_KEY = 0
 """Surrogate key of the unknown member that every dimension has."""

@@ -90,6 +90,9 @@ class Table:
 
 COORDINATES = ("hub_created_at", "partition_id", "sequence_number")
 """Columns that identify one event of the hub; no two bronze rows share them."""
+PART = "part"
+EVENT_COORDINATES = (*COORDINATES, PART)
+"""Columns that identify one event where a body may hold several; ``part`` is 0 where it holds one."""
 
 
 def _coordinates(created_at: Sources, partition_id: Sources, sequence_number: Sources) -> tuple[Column, ...]:
@@ -97,6 +100,15 @@ def _coordinates(created_at: Sources, partition_id: Sources, sequence_number: So
         at("hub_created_at", "Creation time of the hub: tells its incarnations apart", created_at, nullable=False),
         identifier("partition_id", "Partition of the hub", partition_id, nullable=False),
         Column("sequence_number", pl.Int64(), "Number of the event in its partition", sequence_number, nullable=False),
+    )
+
+
+def _part(sources: Sources) -> tuple[Column, ...]:
+    """An event within its body."""
+    return made_of(
+        sources,
+        Column(PART, pl.Int32(), "Number of the event within its body, from 0"),
+        Column("parts", pl.Int32(), "Number of events that the body held when it was first read"),
     )
 
 
@@ -138,6 +150,7 @@ SILVER_EVENTS = Table(
     "Accepted events: typed, pseudonymised, each identity once.",
     (
         *_coordinates(*_FROM_BRONZE),
+        *_part(_BODY),
         at("enqueued_at", "When the hub accepted the event", _bronze("enqueued_at"), nullable=False),
         *made_of(
             _BODY,
@@ -145,7 +158,12 @@ SILVER_EVENTS = Table(
             identifier("event_id", "Given by the sender, else SHA-256 of the canonical body", nullable=False),
             Column("event_type", pl.String(), "What happened", nullable=False),
             at("event_time", "When it happened", nullable=False),
-            identifier("visit_id", "Pseudonym of the visit", nullable=False),
+            Column(
+                "states_event_time",
+                pl.Boolean(),
+                "False for a snapshot without an event time of its own, which gets that of its admission",
+            ),
+            identifier("visit_id", "Pseudonym of the visit; null for a merge of patients"),
             identifier("patient_id", "Pseudonym of the patient", nullable=False),
             identifier("hospital_id", "Hospital", nullable=False),
         ),
@@ -178,16 +196,69 @@ SILVER_EVENTS = Table(
             _BODY,
             hashed("body_hash", "Hash of the canonical body: tells redelivery from reuse", nullable=False),
             hashed("event_key", "Hash of (event_id, event_time): finds an identity fast", nullable=False),
-            hashed("visit_hash", "Hash of visit_id: finds a visit fast", nullable=False),
+            hashed("visit_hash", "Hash of visit_id: finds a visit fast"),
             hashed("patient_hash", "Hash of patient_id: finds a patient fast", nullable=False),
-            month("event_month", "event_time"),
         ),
+        # Delta keeps statistics of the first 32 columns: those that rows are found by stand before these.
+        *made_of(
+            _BODY,
+            at("seen_time", "First treatment"),
+            at("decision_time", "Decision to admit"),
+            at("planned_discharge_time", "Expected discharge; ends no stay"),
+            at("ready_time", "Medically ready to leave; ends no stay"),
+            Column("visit_class", pl.String(), "Class of the visit, which decides about beds; null when unstated"),
+            Column("admission_type", pl.String(), "Type of the admission; null when unstated"),
+            identifier("merged_patient_id", "Pseudonym of the patient number that a merge gives up"),
+            Column("source", pl.String(), "'reconciliation' marks a correction"),
+            hashed("merged_patient_hash", "Hash of merged_patient_id: finds a merge fast"),
+            hashed(
+                "visit_number_hash",
+                "Keyed hash of hospital and visit number without its scope; null where the sender gives no number",
+            ),
+        ),
+        Column(
+            "stays",
+            pl.String(),
+            "Placements of a snapshot that lists them, as JSON: department, bed_id, from, to (epoch microseconds)",
+            _BODY + _list("department"),
+        ),
+        month("event_month", "event_time", _BODY),
     ),
-    key=COORDINATES,
+    key=EVENT_COORDINATES,
     partition_by=("event_month",),
 )
 
 _silver = SILVER_EVENTS.of
+
+IGNORED = Table(
+    "silver",
+    "ignored",
+    "Events that are known and say nothing about patient flow, each with the name of what ignored it.",
+    (
+        *_coordinates(*_FROM_BRONZE),
+        *_part(_BODY),
+        at("enqueued_at", "When the hub accepted the event", _bronze("enqueued_at"), nullable=False),
+        Column(
+            "name",
+            pl.String(),
+            "What ignored it",
+            _BODY + _silver("event_id", "event_time", "body_hash"),
+            nullable=False,
+        ),
+        hashed("event_key", "Hash of (event_id, event_time) of a snapshot that was received before", _BODY),
+        *made_of(
+            _BODY,
+            identifier("visit_id", "Pseudonym of the visit that a snapshot received again confirms"),
+            identifier("hospital_id", "Hospital, where the body states one"),
+            hashed("visit_hash", "Hash of visit_id: finds a visit fast"),
+        ),
+        month("enqueued_month", "enqueued_at", _bronze("enqueued_at")),
+    ),
+    key=EVENT_COORDINATES,
+    partition_by=("enqueued_month",),
+)
+
+_ignored = IGNORED.of
 
 QUARANTINE = Table(
     "silver",
@@ -195,6 +266,7 @@ QUARANTINE = Table(
     "Rejected events with every reason, replayable.",
     (
         *_coordinates(*_FROM_BRONZE),
+        *_part(_BODY),
         at("enqueued_at", "When the hub accepted the event", _bronze("enqueued_at"), nullable=False),
         Column("body", pl.Binary(), "The body, byte for byte", _BODY),
         Column(
@@ -204,6 +276,7 @@ QUARANTINE = Table(
             _bronze("body", "enqueued_at") + _silver("event_id", "event_time", "body_hash"),
             nullable=False,
         ),
+        Column("details", TEXTS, "For each reason, which field and which kind of value is wrong; never a value", _BODY),
         identifier("hospital_id", "Hospital, where the body states one", _BODY),
         *generated(
             "the clock of the run that rejected the event", at("rejected_at", "When it was rejected", nullable=False)
@@ -211,7 +284,7 @@ QUARANTINE = Table(
         hashed("event_key", "Hash of (event_id, event_time), where only its identity is wrong", _BODY),
         month("enqueued_month", "enqueued_at", _bronze("enqueued_at")),
     ),
-    key=COORDINATES,
+    key=EVENT_COORDINATES,
     partition_by=("enqueued_month",),
 )
 
@@ -446,26 +519,27 @@ DATA_QUALITY_DAY = Table(
             "date",
             pl.Date(),
             "Local date of enqueued_at",
-            _silver("enqueued_at") + _quarantine("enqueued_at"),
+            _silver("enqueued_at") + _ignored("enqueued_at") + _quarantine("enqueued_at"),
             nullable=False,
         ),
         Column(
             "hospital_id",
             pl.String(),
             "Hospital, or Unknown",
-            _silver("hospital_id") + _quarantine("hospital_id"),
+            _silver("hospital_id") + _ignored("hospital_id") + _quarantine("hospital_id"),
             nullable=False,
         ),
         Column(
             "rule",
             pl.String(),
-            "Quality rule, or all",
-            _silver("quality_flags") + _quarantine("reasons"),
+            "Quality rule, or the name of what ignored events, or all",
+            _silver("quality_flags") + _ignored("name") + _quarantine("reasons"),
             nullable=False,
         ),
         count("accepted", "Accepted events (rule all only)", _silver("enqueued_at")),
         count("flagged", "Accepted events that break the rule", _silver("quality_flags")),
         count("quarantined", "Quarantined events that break the rule", _quarantine("reasons")),
+        count("ignored", "Ignored events, in all or by the name of what ignored them", _ignored("name")),
     ),
     key=("date", "hospital_id", "rule"),
     sort_by="date",

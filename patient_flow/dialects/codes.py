@@ -13,16 +13,25 @@ HL7_EVENT_TYPES: Mapping[str, str] = {
     "A03": "discharge",
     "A04": "arrival",
     "A06": "admission",  # an outpatient becomes an inpatient
+    "A07": "update",  # an inpatient becomes an outpatient: the class says it
     "A08": "update",
     "A11": "cancel_admission",
     "A12": "cancel_transfer",
     "A13": "cancel_discharge",
+    "A18": "merge_patient",
+    "A34": "merge_patient",
+    "A40": "merge_patient",
+    "A47": "merge_patient",
 }
 """Trigger event (HL7 table 0003) → event type.
 
 Not listed, because they state no movement that has happened, or none that the contract knows: A05 (pre-admission) and
-A14–A16 are plans, A07 ends the inpatient class but not the visit, A09 and A10 track a journey, A40 merges patients.
+A14–A16 are plans, A09 and A10 track a journey, A17 swaps beds, A37 and A42 … A50 unlink, move and merge visits.
 """
+
+HL7_PERSON_RECORDS = ("A28", "A31")
+"""Triggers that add or update a person's record, whatever visit there may be."""
+OUTPATIENT_AGAIN = "A07"
 
 FHIR_EVENT_TYPES: Mapping[str, str] = {
     "arrived": "arrival",
@@ -30,9 +39,45 @@ FHIR_EVENT_TYPES: Mapping[str, str] = {
     "in-progress": "visit_snapshot",
     "onleave": "visit_snapshot",  # the bed stays the patient's
     "finished": "visit_snapshot",
-    "cancelled": "cancel_admission",
+    "cancelled": "void_visit",
+    "entered-in-error": "void_visit",
 }
-"""Encounter.status → event type. ``planned``, ``entered-in-error`` and ``unknown`` state nothing that has happened."""
+"""Encounter.status → event type. ``planned`` and ``unknown`` state nothing that has happened."""
+
+HL7_CLASSES: Mapping[str, str] = {
+    "E": "emergency",
+    "I": "inpatient",
+    "B": "inpatient",  # obstetrics
+    "O": "outpatient",
+    "R": "outpatient",  # recurring
+    "P": "preadmission",
+}
+"""Patient class (HL7 table 0004)."""
+
+HL7_ADMISSION_TYPES: Mapping[str, str] = {
+    "A": "emergency",  # accident
+    "E": "emergency",
+    "U": "emergency",  # urgent
+    "C": "elective",
+    "R": "elective",  # routine
+    "L": "maternity",  # labour and delivery
+    "N": "newborn",
+}
+"""Admission type (HL7 table 0007)."""
+
+FHIR_CLASSES: Mapping[str, str] = {
+    "EMER": "emergency",
+    "IMP": "inpatient",
+    "ACUTE": "inpatient",
+    "NONAC": "inpatient",
+    "OBSENC": "observation",
+    "SS": "day_case",  # short stay
+    "AMB": "outpatient",
+    "VR": "virtual",
+    "HH": "home",
+    "PRENC": "preadmission",
+}
+"""Encounter.class (value set ActEncounterCode)."""
 
 HL7_GENDERS: Mapping[str, str] = {
     "F": "Female",
@@ -44,7 +89,9 @@ HL7_GENDERS: Mapping[str, str] = {
 }
 """Administrative sex (HL7 table 0001)."""
 
-_TRANSFERRED = ("02", "03", "04", "05", "43", "51", "61", "62", "63", "64", "65", "66", "69", "70")
+_TRANSFERRED = ("02", "05", "43", "66", "69", "70")
+_CARE_FACILITY = ("03", "04", "51", "61", "62", "63", "64", "65")
+"""Nursing, rehabilitation, long-term and psychiatric care: not another acute hospital."""
 HL7_DISCHARGE_STATUSES: Mapping[str, str] = {
     "01": "home",
     "06": "home",  # with a home health service
@@ -56,6 +103,7 @@ HL7_DISCHARGE_STATUSES: Mapping[str, str] = {
     "42": "deceased",
     "50": "home",  # hospice care at home
     **dict.fromkeys(_TRANSFERRED, "transferred"),
+    **dict.fromkeys(_CARE_FACILITY, "care_facility"),
 }
 """Discharge disposition (HL7 table 0112, as used with the UB-04 codes)."""
 
@@ -64,10 +112,10 @@ FHIR_DISCHARGE_STATUSES: Mapping[str, str] = {
     "alt-home": "home",
     "other-hcf": "transferred",
     "hosp": "transferred",
-    "long": "transferred",
-    "psy": "transferred",
-    "rehab": "transferred",
-    "snf": "transferred",
+    "long": "care_facility",
+    "psy": "care_facility",
+    "rehab": "care_facility",
+    "snf": "care_facility",
     "aadvice": "left_against_advice",
     "exp": "deceased",
     "oth": "other",

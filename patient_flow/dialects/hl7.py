@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from itertools import pairwise
 
 import hl7  # type: ignore[import-untyped]
 
-from patient_flow.contracts.events import MAX_ID_LENGTH
+from patient_flow.contracts.events import EARLIEST_TIME, MAX_ID_LENGTH, MERGE, NO_ADT, PERSON_RECORD
 from patient_flow.dialects import codes, times
 from patient_flow.dialects.message import HL7V2, Message, present
-from patient_flow.transforms.bodies import Unreadable
+from patient_flow.transforms.bodies import Interpretation, Unreadable
 
 _BOM = b"\xef\xbb\xbf"
 _FRAMING = b" \t\r\n\x0b\x1c"
@@ -25,7 +27,9 @@ _MAX_CHARACTERS = 16_384
 
 _BEGINNING = re.compile(rb"MSH[^\w\s]")
 _HEADER = re.compile(r"MSH(?P<field>[^\w\s])(?P<others>[^\w\s]{1,5}?)(?P=field)")
-_SEGMENTS = tuple(re.compile(rf"[\r\n]({name}[^\w\r\n][^\r\n]*)") for name in ("EVN", "PID", "PV1"))
+_SEGMENTS = tuple(
+    re.compile(rf"[\r\n]({name}[^\w\r\n][^\r\n]*)") for name in ("EVN", "PID", "MRG", "PV1", "PV2", "ZBE")
+)
 _NEXT_HEADER = re.compile(r"[\r\n]MSH[^\w\r\n]")
 _USUAL_MARKS = "^~\\&"
 """Separators of components and repetitions, escape character, separator of subcomponents: where MSH-2 is shorter."""
@@ -55,14 +59,18 @@ _CHARACTER_SETS = {
 _MSH_18 = 17
 """Place of the character set between the field separators of the header (MSH-1 is the first separator itself)."""
 
+_MESSAGE_TYPE = re.compile("[A-Z][A-Z0-9]{2}")
+VISIT_IS_AN_ACCOUNT = "visit_is_an_account"
+
 _PATIENT_NUMBER_TYPES = ("MR", "PI")
 """Of several identifiers in PID-3: the medical record number, else the internal one, else the first."""
 
 
-def interpret(body: bytes, value: Mapping[str, object] | None) -> Mapping[str, object] | None:
+def interpret(body: bytes, value: Mapping[str, object] | None) -> Interpretation | None:
     """Contract fields and extras of an HL7 v2 message; None for any other body.
 
-    Raises ``Unsupported`` for a message that is no ADT message about a patient's flow, ``Unreadable`` for a broken one.
+    Raises ``Ignored`` for a message that is no ADT message or only updates a person's record, ``Unsupported`` for an
+    ADT message of another kind, ``Unreadable`` for a broken one.
     """
     message = read(body) if value is None else None
     return None if message is None else message.settled()
@@ -76,7 +84,26 @@ def read(body: bytes) -> Message | None:
     content = body.strip(_FRAMING).removeprefix(_BOM).lstrip(_FRAMING)
     if not _BEGINNING.match(content):
         return None
-    return _stated(_Segments(_decoded(content)))
+    text = _decoded(content)
+    message = _stated(_Segments(text))
+    further = [] if message.stated.get("event_type") != MERGE else _further_merges(text)
+    return replace(message, more=tuple(_numbered(stated, place) for place, stated in enumerate(further, start=1)))
+
+
+def _further_merges(text: str) -> list[Mapping[str, object]]:
+    """The statements of a merge message but the first: each PID with an MRG after it is a merge of its own."""
+    lines = [line for line in re.split(r"[\r\n]+", text) if line]
+    patients = [place for place, line in enumerate(lines) if line.startswith("PID")]
+    groups = [lines[start:end] for start, end in pairwise([*patients, len(lines)])]
+    merges = [group for group in groups if any(line.startswith("MRG") for line in group)]
+    heads = lines[: patients[0]] if patients else []
+    return [_stated(_Segments("\r".join([*heads, *group]))).stated for group in merges[1:]]
+
+
+def _numbered(stated: Mapping[str, object], place: int) -> Mapping[str, object]:
+    """All merges of a message have its control id: the place tells them apart."""
+    event_id = f"{stated.get('event_id')}#{place}"
+    return {**stated, "event_id": event_id} if len(event_id) <= MAX_ID_LENGTH and stated.get("event_id") else stated
 
 
 def _decoded(content: bytes) -> str:
@@ -106,7 +133,7 @@ class _Segments:
         found.extend(segment[1] for pattern in _SEGMENTS if (segment := pattern.search(text)))
         message = "\r".join(found)
         if len(message) > _MAX_CHARACTERS:
-            raise Unreadable(f"MSH, EVN, PID and PV1 are longer than {_MAX_CHARACTERS} characters together")
+            raise Unreadable(f"the segments that are read are longer than {_MAX_CHARACTERS} characters together")
         given = header["others"]
         marks = header["field"] + (given + _USUAL_MARKS[len(given) :])[: len(_USUAL_MARKS)]
         self._marks: dict[str, str] = dict(zip(_MARK_NAMES, marks, strict=True))
@@ -116,24 +143,27 @@ class _Segments:
         self._escaped = re.compile(f"{escape}([^{escape}]+){escape}")
         self._segments = {str(segment[0]): segment for segment in hl7.parse(message)}
 
-    def text(self, segment: str, field: int, component: int = 1) -> str | None:
-        """One component (its first subcomponent) of a field's first repetition; None when empty."""
-        return next(self.repetitions(segment, field, component), None)
+    def text(self, segment: str, field: int, component: int = 1, subcomponent: int = 1) -> str | None:
+        """One subcomponent of one component of a field's first repetition; None when empty."""
+        return next(self.repetitions(segment, field, component, subcomponent), None)
 
-    def repetitions(self, segment: str, field: int, component: int = 1) -> Iterator[str | None]:
+    def repetitions(self, segment: str, field: int, component: int = 1, subcomponent: int = 1) -> Iterator[str | None]:
         """The component in each repetition of a field."""
         fields = self._segments.get(segment, ())
         if len(fields) > field:
             for repetition in fields[field]:
-                yield self._part(repetition, component)
+                yield self._part(repetition, component, subcomponent)
 
-    def _part(self, repetition: object, component: int) -> str | None:
+    def _part(self, repetition: object, component: int, subcomponent: int) -> str | None:
         # The library splits only what has a separator in it: a value without one is plain text.
         parts = repetition if isinstance(repetition, list) else [repetition]
         if len(parts) < component:
             return None
         part = parts[component - 1]
-        raw = str(part[0] if isinstance(part, list) and part else part)
+        inner = part if isinstance(part, list) else [part]
+        if len(inner) < subcomponent:
+            return None
+        raw = str(inner[subcomponent - 1])
         return None if raw == _NULL else self._escaped.sub(self._unescaped, raw).strip() or None
 
     def _unescaped(self, sequence: re.Match[str]) -> str:
@@ -155,36 +185,66 @@ def _stated(segments: _Segments) -> Message:
     kind = (text("MSH", 9) or "").upper()
     event_type = codes.HL7_EVENT_TYPES.get(trigger) if kind == "ADT" else None
     event_time = _first_instant(text("EVN", 6), text("EVN", 2), text("MSH", 7))
-    begun, gender, disposition = text("PV1", 44), text("PID", 8), text("PV1", 36)
+    visit_number = _visit_number(segments)
     fields = present(
         event_type=event_type,
         event_id=_event_id(segments),
-        visit_id=text("PV1", 19),
         event_time=_timestamp(event_time),
-        patient_id=_patient_number(segments),
+        **_patients(segments),
+        **visit_number,
         hospital_id=text("PV1", 3, 4) or text("MSH", 4),
-        department=text("PV1", 3),
+        department=text("PV1", 3) or text("ZBE", 7) or text("ZBE", 7, 10),
         bed_id=text("PV1", 3, 3),
-        gender=codes.HL7_GENDERS.get((gender or "").upper(), gender),
+        gender=_coded(codes.HL7_GENDERS, text("PID", 8)),
         age=_age(text("PID", 7), event_time),
-        # A registration begins with the patient's arrival; an admission may or may not follow.
-        arrival_time=_timestamp(begun) if event_type == "arrival" else None,
-        admission_time=_timestamp(begun) if event_type != "arrival" else None,
-        discharge_time=_timestamp(text("PV1", 45)),
-        discharge_status=codes.HL7_DISCHARGE_STATUSES.get((disposition or "").zfill(2), disposition),
-        hl7=present(
-            type=kind,
-            trigger=trigger,
-            version=text("MSH", 12),
-            sending_application=text("MSH", 3),
-            sending_facility=text("MSH", 4),
-            patient_class=text("PV1", 2),
-            room=text("PV1", 3, 2),
-            prior_department=text("PV1", 6),
-            disposition=disposition,
-        ),
+        visit_class="outpatient" if trigger == codes.OUTPATIENT_AGAIN else _coded(codes.HL7_CLASSES, text("PV1", 2)),
+        admission_type=_coded(codes.HL7_ADMISSION_TYPES, text("PV1", 4)),
+        **_times(segments, event_type),
+        discharge_status=_discharge_status(text("PV1", 36)),
+        hl7=_kept(segments, kind, trigger),
     )
-    return Message(HL7V2, fields, None if event_type else f"{kind}^{trigger} states nothing about a patient's flow")
+    return Message(
+        HL7V2,
+        fields,
+        unsupported=None if event_type else f"{kind}^{trigger} is no event that the contract knows",
+        ignored_as=_ignored_as(kind, trigger),
+        flags=frozenset({VISIT_IS_AN_ACCOUNT} if visit_number and not text("PV1", 19) else ()),
+    )
+
+
+def _ignored_as(kind: str, trigger: str) -> str | None:
+    if _MESSAGE_TYPE.fullmatch(kind) and kind != "ADT":
+        return NO_ADT
+    return PERSON_RECORD if trigger in codes.HL7_PERSON_RECORDS else None
+
+
+def _kept(segments: _Segments, kind: str, trigger: str) -> dict[str, object]:
+    """The extras: what may be useful and identifies nobody."""
+    text = segments.text
+    return present(
+        type=kind,
+        trigger=trigger,
+        version=text("MSH", 12),
+        sending_application=text("MSH", 3),
+        sending_facility=text("MSH", 4),
+        patient_class=text("PV1", 2),
+        admission_type=text("PV1", 4),
+        room=text("PV1", 3, 2),
+        prior_department=text("PV1", 6),
+        disposition=text("PV1", 36),
+        expected_discharge=text("PV2", 9),
+    )
+
+
+def _times(segments: _Segments, event_type: str | None) -> dict[str, object]:
+    """A registration begins with the patient's arrival; an admission may or may not follow."""
+    begun, expected = _timestamp(segments.text("PV1", 44)), segments.text("PV2", 9)
+    return {
+        "arrival_time" if event_type == "arrival" else "admission_time": begun,
+        "discharge_time": _timestamp(segments.text("PV1", 45)),
+        # Most senders give a date alone, which is no instant and no fault.
+        "planned_discharge_time": _timestamp(expected) if expected and times.from_hl7(expected) else None,
+    }
 
 
 def _event_id(segments: _Segments) -> str | None:
@@ -195,18 +255,68 @@ def _event_id(segments: _Segments) -> str | None:
     return event_id if control_id and len(event_id) <= MAX_ID_LENGTH else None
 
 
-def _patient_number(segments: _Segments) -> str | None:
-    numbers = list(segments.repetitions("PID", 3))
-    kinds = [(kind or "").upper() for kind in segments.repetitions("PID", 3, 5)]
-    by_kind = {kind: number for number, kind in reversed(list(zip(numbers, kinds, strict=True))) if number}
-    preferred = (by_kind[kind] for kind in _PATIENT_NUMBER_TYPES if kind in by_kind)
-    return next(preferred, next(filter(None, numbers), None))
+def _visit_number(segments: _Segments) -> dict[str, object]:
+    """PV1-19, else the account number (PID-18), with who assigned it."""
+    for segment, field in (("PV1", 19), ("PID", 18)):
+        number = segments.text(segment, field)
+        if number:
+            return {"visit_id": number, "visit_assigner": _assigner(segments, segment, field)}
+    return {}
+
+
+def _patients(segments: _Segments) -> dict[str, object]:
+    """The patient's number (PID-3), and the number that a merge gives up (MRG-1), with who assigned them."""
+    number, assigner = _patient_number(segments, "PID", 3)
+    merged, merged_assigner = _patient_number(segments, "MRG", 1)
+    return {
+        "patient_id": number,
+        "patient_assigner": assigner,
+        "merged_patient_id": merged,
+        "merged_patient_assigner": merged_assigner,
+    }
+
+
+def _patient_number(segments: _Segments, segment: str, field: int) -> tuple[str | None, str | None]:
+    """The preferred number among the repetitions of a field, and who assigned it."""
+    numbers = list(segments.repetitions(segment, field))
+    kinds = [(kind or "").upper() for kind in segments.repetitions(segment, field, 5)]
+    assigners = [
+        namespace or universal
+        for namespace, universal in zip(
+            segments.repetitions(segment, field, 4, 1), segments.repetitions(segment, field, 4, 2), strict=True
+        )
+    ]
+    stated = [each for each in zip(numbers, kinds, assigners, strict=True) if each[0]]
+    for wanted in _PATIENT_NUMBER_TYPES:
+        for number, kind, assigner in stated:
+            if kind == wanted:
+                return number, assigner
+    return (stated[0][0], stated[0][2]) if stated else (None, None)
+
+
+def _assigner(segments: _Segments, segment: str, field: int) -> str | None:
+    return segments.text(segment, field, 4, 1) or segments.text(segment, field, 4, 2)
+
+
+def _coded(table: Mapping[str, str], code: str | None) -> str | None:
+    """The contract's word for ``code``; a code that is not listed stays as it is."""
+    return table.get((code or "").upper(), code)
+
+
+def _discharge_status(disposition: str | None) -> str | None:
+    return codes.HL7_DISCHARGE_STATUSES.get((disposition or "").zfill(2), disposition)
 
 
 def _first_instant(*texts: str | None) -> str | None:
-    """The first that names an instant; if none does, the first text, for the rules to name as unusable."""
+    """The first that names a usable instant; if none does, the first text, for the rules to name what is wrong."""
     stated = [text for text in texts if text]
-    return next((text for text in stated if times.from_hl7(text)), stated[0] if stated else None)
+    return next((text for text in stated if _is_usable(text)), stated[0] if stated else None)
+
+
+def _is_usable(text: str) -> bool:
+    """An instant that is not centuries ago: some senders fill a field with a date such as 02060101."""
+    moment = times.from_hl7(text)
+    return moment is not None and moment.year >= EARLIEST_TIME.year
 
 
 def _timestamp(text: str | None) -> str | None:

@@ -21,16 +21,30 @@ from patient_flow.dialects.lines import LineIndex, Path
 from patient_flow.dialects.message import FORMATS, JSON, Message
 from patient_flow.dialects.rewriting import Condition, Scalar, SourceMapping, folded
 from patient_flow.errors import OperatorError
-from patient_flow.transforms.bodies import Interpreter
+from patient_flow.transforms.bodies import Interpretation, Interpreter
 
-_ID_FIELDS = ("event_id", "visit_id", "patient_id", "hospital_id", "bed_id")
-_CONSTANT_FIELDS = ("schema_version", "event_type", "hospital_id", "department", "gender", "discharge_status")
+_ID_FIELDS = ("event_id", "visit_id", "patient_id", "hospital_id", "bed_id", "merged_patient_id")
+_CONSTANT_FIELDS = (
+    "schema_version",
+    "event_type",
+    "hospital_id",
+    "department",
+    "gender",
+    "discharge_status",
+    "visit_class",
+    "admission_type",
+    "patient_assigner",
+    "visit_assigner",
+    "source",
+)
 """What can be the same for every event of a source without being invented."""
 
 _WORDS: Mapping[str, Collection[str]] = {
     "event_type": events.EVENT_TYPES,
     "gender": events.GENDERS,
     "discharge_status": events.DISCHARGE_STATUSES,
+    "visit_class": events.VISIT_CLASSES,
+    "admission_type": events.ADMISSION_TYPES,
 }
 """Fields with a fixed vocabulary."""
 
@@ -58,13 +72,18 @@ def parse_mappings(text: str, name: str) -> tuple[Interpreter, ...]:
     """
     mappings = _read(text.removeprefix("\ufeff"), name)
 
-    def interpret(body: bytes, value: Mapping[str, object] | None) -> Mapping[str, object] | None:
+    def interpret(body: bytes, value: Mapping[str, object] | None) -> Interpretation | None:
         message = _message(body, value)
         if message is None:
             return None
         for mapping in mappings:
             if mapping.format == message.format and mapping.takes(message.stated):
-                return replace(message, stated=mapping.rewritten(message.stated)).settled()
+                rewritten = replace(
+                    message,
+                    stated=mapping.rewritten(message.stated),
+                    more=tuple(mapping.rewritten(stated) for stated in message.more),
+                )
+                return rewritten.settled(patient_scope=mapping.patient_scope, visit_scope=mapping.visit_scope)
         return None if message.format == JSON else message.settled()
 
     return (interpret,)
@@ -272,6 +291,17 @@ def _format(value: object, place: _Place) -> str:
     return text
 
 
+def _scope(value: object, place: _Place) -> str:
+    """A policy for the scope of a number, or a text that sources which share numbers have in common."""
+    text = _text(value, place).strip()
+    near = difflib.get_close_matches(text, events.SCOPES, n=1)
+    if near and text not in events.SCOPES:
+        raise place.error(f"{text!r} is nearly {near[0]!r}: use that, or a text that cannot be mistaken for it")
+    if len(text) > events.MAX_ID_LENGTH:
+        raise place.error(f"{_last(place)} is longer than {events.MAX_ID_LENGTH} characters")
+    return text
+
+
 def _texts(value: object, place: _Place) -> tuple[str, ...]:
     """One text or several."""
     items = value if isinstance(value, list) else [value]
@@ -336,5 +366,7 @@ _SECTIONS: Mapping[str, Callable[[object, _Place], Any]] = {
     "age_from": _text,
     "join": _join,
     "drop": _texts,
+    "patient_scope": _scope,
+    "visit_scope": _scope,
 }
 """What a mapping may hold, and how each part is read."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from patient_flow.transforms.bodies import Unsupported
+from patient_flow.transforms.bodies import Ignored, Interpretation, Unsupported
 
 JSON, HL7V2, FHIR = "json", "hl7v2", "fhir"
 FORMATS = (JSON, HL7V2, FHIR)
@@ -15,18 +15,31 @@ FORMATS = (JSON, HL7V2, FHIR)
 class Message:
     """The statement of one body: contract fields, and everything else that is kept as extras.
 
-    ``unsupported`` says why the format itself gives this message no event type; a mapping may still give it one.
+    ``unsupported`` says why the format itself gives this message no event type, ``ignored_as`` under which name it
+    is ignored; a mapping may still give it an event type. ``flags`` are quality flags that the format raises, ``more``
+    the statements of further events in the same body.
     """
 
     format: str
     stated: Mapping[str, object]
     unsupported: str | None = None
+    ignored_as: str | None = None
+    flags: frozenset[str] = frozenset()
+    more: tuple[Mapping[str, object], ...] = ()
 
-    def settled(self) -> Mapping[str, object]:
-        """The statement; raises ``Unsupported`` for a message that neither format nor mapping gives an event type."""
-        if self.unsupported is not None and self.stated.get("event_type") is None:
-            raise Unsupported(self.unsupported)
-        return self.stated
+    def settled(self, *, patient_scope: str | None = None, visit_scope: str | None = None) -> Interpretation:
+        """The statement, under a mapping's policies for the scopes of numbers.
+
+        Raises ``Ignored`` or ``Unsupported`` for a message that neither format nor mapping gives an event type.
+        """
+        hospital = self.stated.get("hospital_id")
+        hospital_id = hospital if isinstance(hospital, str) else None
+        if self.stated.get("event_type") is None:
+            if self.ignored_as is not None:
+                raise Ignored(self.ignored_as, hospital_id)
+            if self.unsupported is not None:
+                raise Unsupported(self.unsupported, hospital_id)
+        return Interpretation((self.stated, *self.more), self.flags, patient_scope, visit_scope)
 
 
 def present(**fields: object) -> dict[str, object]:

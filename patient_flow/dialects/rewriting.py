@@ -13,6 +13,7 @@ from datetime import timedelta
 from patient_flow.contracts.events import FIELDS, MAX_ID_LENGTH
 from patient_flow.dialects import paths, times
 from patient_flow.dialects.message import JSON
+from patient_flow.transforms.bodies import number_in
 
 Scalar = str | int
 JOINT = "/"
@@ -54,6 +55,8 @@ class SourceMapping:
     age_from: str | None = None
     join: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     drop: tuple[str, ...] = ()
+    patient_scope: str | None = None
+    visit_scope: str | None = None
 
     def takes(self, stated: Mapping[str, object]) -> bool:
         """True if this mapping is for the event that ``stated`` describes."""
@@ -124,10 +127,8 @@ def folded(value: object) -> str | None:
 
 def _in_minutes(value: object, unit: timedelta) -> object:
     text = paths.text_of(value)
-    try:
-        return float(text) * (unit / timedelta(minutes=1)) if text else value
-    except ValueError:
-        return value
+    number = number_in(text) if text else None
+    return value if number is None else number * (unit / timedelta(minutes=1))
 
 
 def _prefixed(value: object, prefix: str) -> object:

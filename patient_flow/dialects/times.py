@@ -11,15 +11,16 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
+from patient_flow.transforms import moments
+from patient_flow.transforms.bodies import number_in
+
 UNIX_UNITS = {"unix": timedelta(seconds=1), "unix_ms": timedelta(milliseconds=1)}
 """Formats that are numbers since 1970, and what they count."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MAX_LENGTH = 64
-_DATE_AND_TIME = re.compile(r"[\dW-]{7,10}[Tt ]", re.ASCII)
-"""How ISO 8601 begins when a time follows; ``fromisoformat`` would take any character between date and time."""
+_MAX_LENGTH = moments.MAX_LENGTH
 _SHORT_PARTS = ("%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%S.%f")
-"""``2026-1-2T3:4:5`` is no ISO 8601, yet the contract's reader takes it, as UTC: it must not get past a zone."""
+"""``2026-1-2T3:4:5`` is no ISO 8601, and read all the same."""
 
 _HL7_TIMESTAMP = re.compile(
     r"(?P<date>\d{8})(?P<hour>\d\d)(?:(?P<minute>\d\d)(?:(?P<second>\d\d)(?:\.(?P<fraction>\d+))?)?)?"
@@ -75,13 +76,10 @@ def in_contract_form(moment: datetime) -> str | None:
 
 def from_iso(value: object) -> datetime | None:
     """The moment of an ISO 8601 text; None for anything else. A date alone names no moment."""
-    if not isinstance(value, str) or len(value) > _MAX_LENGTH or not _DATE_AND_TIME.match(text := value.strip()):
+    if not isinstance(value, str) or len(value) > _MAX_LENGTH:
         return None
-    try:
-        return datetime.fromisoformat(text)
-    except ValueError:
-        moments = (_from_format(text, form) for form in _SHORT_PARTS)
-        return next((moment for moment in moments if moment is not None), None)
+    found = (moments.parse_iso(value), *(_from_format(value, form) for form in _SHORT_PARTS))
+    return next((moment for moment in found if moment is not None), None)
 
 
 def from_hl7(text: str) -> datetime | None:
@@ -125,6 +123,7 @@ def _from_unix(value: object, unit: timedelta) -> datetime | None:
     if isinstance(value, bool) or not isinstance(value, int | float | str) or len(str(value)) > _MAX_LENGTH:
         return None
     try:
-        return _EPOCH + unit * (value if isinstance(value, int) else float(value))
+        number = value if isinstance(value, int | float) else number_in(value)
+        return None if number is None else _EPOCH + unit * number
     except (ValueError, OverflowError):
         return None

@@ -89,7 +89,7 @@ EVENT_IDENTITIES_UNIQUE = Rule(
 )
 COUNTS_RECONCILE = Rule(
     "counts_reconcile",
-    "Per partition, events received (bronze) = accepted (silver) + quarantined.",
+    "Per partition, events received (bronze, in parts) = accepted (silver) + ignored + quarantined.",
     REBUILD,
     ERROR,
     (BATCH, NIGHTLY),
@@ -129,7 +129,7 @@ SCD2_INTERVALS_VALID = Rule(
 )
 QUALITY_COUNTS_RECONCILE = Rule(
     "quality_counts_reconcile",
-    "The table's counts add up to the rows of silver and quarantine.",
+    "The table's counts add up to the rows of silver, ignored and quarantine.",
     REBUILD,
     ERROR,
     (BATCH, NIGHTLY),

@@ -43,12 +43,13 @@ class BronzeEvents:
 
 @dataclass(frozen=True)
 class ReconciliationCounts:
-    """Events per partition (``partition_id``, ``events``), and all rows, of bronze, silver and quarantine."""
+    """Events per partition (``partition_id``, ``events``), and all rows, of bronze, silver, ignored and quarantine."""
 
     received: pl.DataFrame
     accepted: pl.DataFrame
+    ignored: pl.DataFrame
     quarantined: pl.DataFrame
-    totals: tuple[int, int, int]
+    totals: tuple[int, int, int, int]
 
 
 @dataclass(frozen=True)
@@ -145,8 +146,8 @@ class CheckInputs(Protocol):
     def bed_census(self, hours: int) -> tuple[pl.DataFrame, int]:
         """FactBedCensus of the newest hour, or of all; and the ``time_key`` of ``hours`` before the newest."""
 
-    def quality_counts(self) -> tuple[int, int]:
-        """Rows of silver and of quarantine at the versions that DataQualityDay counted."""
+    def quality_counts(self) -> tuple[int, int, int]:
+        """Rows of silver, ignored and quarantine at the versions that DataQualityDay counted."""
 
     def newest_day_quality(self) -> pl.DataFrame:
         """DataQualityDay of its newest date."""

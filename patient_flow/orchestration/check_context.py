@@ -65,7 +65,7 @@ class CheckContext:
         return inspection.accepted_events(self.services.lake, everything=self.whole_history)
 
     def reconciliation_counts(self) -> inputs.ReconciliationCounts | None:
-        """Bronze, silver and quarantine."""
+        """Bronze, silver, ignored and quarantine."""
         return inspection.reconciliation_counts(self.services.lake, everything=self.whole_history)
 
     def foreign_keys(self) -> inputs.ForeignKeys:
@@ -85,7 +85,7 @@ class CheckContext:
             return inspection.all_hours(self.services.lake, hours)
         return inspection.newest_hour(self.services.lake), 0
 
-    def quality_counts(self) -> tuple[int, int]:
+    def quality_counts(self) -> tuple[int, int, int]:
         """Rows that DataQualityDay must count."""
         return inspection.quality_counts(self.services.lake)
 

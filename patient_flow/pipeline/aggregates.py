@@ -14,6 +14,7 @@ from patient_flow.contracts.tables import (
     DIM_DEPARTMENT,
     FACT_BED_CENSUS,
     FACT_PATIENT_FLOW,
+    IGNORED,
     KPI_DEPARTMENT_DAY,
     QUARANTINE,
 )
@@ -133,32 +134,31 @@ def kpi_department_day(context: StepContext) -> StepResult:
 
 @retry_on_conflict
 def data_quality_day(context: StepContext) -> StepResult:
-    """DataQualityDay adds what changed in silver and quarantine to its counts."""
+    """DataQualityDay adds what changed in silver, ignored and quarantine to its counts."""
     lake, zone, run_id = context.lake, context.timezone, context.run_id
     target, silver, rejected = lake.open(DATA_QUALITY_DAY), open_complete_silver(lake), lake.open(QUARANTINE)
+    counted = (silver, lake.open(IGNORED), rejected)
     # How far the counts rest on bronze, if the versions belong together: the check on received events goes on there.
-    belong_together = consumed(rejected, silver) == silver.version
+    belong_together = all(consumed(rejected, source) == source.version for source in counted[:-1])
     received = {
         name: number
         for key in (version_of(BRONZE_EVENTS), identity_of(BRONZE_EVENTS))
         for name, number in key.of(key.read(rejected.checkpoint) if belong_together else None).items()
     }
     of_another_zone = zone_changed(target, zone)
-    if is_up_to_date(target, silver, rejected) and not of_another_zone:
+    if is_up_to_date(target, *counted) and not of_another_zone:
         return StepResult(DATA_QUALITY_DAY, target.version)
     checkpoints = {**received, **TIME_ZONE.of(zone)}
-    accepted_changes = changes_of(target, silver, quality.SILVER_COLUMNS)
-    rejected_changes = changes_of(target, rejected, quality.QUARANTINE_COLUMNS)
-    if accepted_changes.is_whole_table or rejected_changes.is_whole_table or of_another_zone:
-        after = quality.data_quality_day(
-            silver.scan().select(quality.SILVER_COLUMNS).collect(),
-            rejected.scan().select(quality.QUARANTINE_COLUMNS).collect(),
-            zone,
-        )
-        return replace(target, target.scan().collect(), after, (silver, rejected), checkpoints, run_id=run_id)
+    columns = (quality.SILVER_COLUMNS, quality.IGNORED_COLUMNS, quality.QUARANTINE_COLUMNS)
+    changes = [changes_of(target, source, names) for source, names in zip(counted, columns, strict=True)]
+    if of_another_zone or any(change.is_whole_table for change in changes):
+        whole = [source.scan().select(names).collect() for source, names in zip(counted, columns, strict=True)]
+        after = quality.data_quality_day(whole[0], whole[1], whole[2], zone)
+        return replace(target, target.scan().collect(), after, counted, checkpoints, run_id=run_id)
+    in_silver, in_ignored, in_quarantine = changes
     change = quality.total(
-        quality.data_quality_day(accepted_changes.after, rejected_changes.after, zone),
-        quality.negative(quality.data_quality_day(accepted_changes.before, rejected_changes.before, zone)),
+        quality.data_quality_day(in_silver.after, in_ignored.after, in_quarantine.after, zone),
+        quality.negative(quality.data_quality_day(in_silver.before, in_ignored.before, in_quarantine.before, zone)),
     )
     before = (
         target.scan()
@@ -166,7 +166,7 @@ def data_quality_day(context: StepContext) -> StepResult:
         .collect()
         .join(change, on=list(DATA_QUALITY_DAY.key), how="semi")
     )
-    return replace(target, before, quality.total(before, change), (silver, rejected), checkpoints, run_id=run_id)
+    return replace(target, before, quality.total(before, change), counted, checkpoints, run_id=run_id)
 
 
 def _census_bounds(hourly: LakeTable) -> tuple[datetime | None, datetime | None]:

@@ -21,6 +21,7 @@ from patient_flow.contracts.tables import (
     DIM_DEPARTMENT,
     DIM_PATIENT,
     FACT_PATIENT_FLOW,
+    IGNORED,
     QUARANTINE,
     SILVER_EVENTS,
 )
@@ -74,7 +75,7 @@ def _clear(*places: Staging) -> None:
 
 
 def _silver(context: StepContext, cluster: Cluster, staging: Staging) -> Iterator[StepResult]:
-    """Every bronze row validated on the cluster; silver, then quarantine change from old to new in one commit each."""
+    """Every bronze row validated on the cluster; silver, ignored and quarantine change in one commit each."""
     lake, parser, now, run_id = context.lake, context.parser, context.now, context.run_id
     bronze = lake.open(BRONZE_EVENTS)
     validate = workers.Validator(parser.departments, parser.mappings, parser.formats)
@@ -87,7 +88,10 @@ def _silver(context: StepContext, cluster: Cluster, staging: Staging) -> Iterato
     staged = staging.open("validated")
     accepted = _replace_silver(lake, staged, bronze, parser.secret, run_id)
     yield accepted
-    yield _replace_quarantine(lake, staged, bronze, accepted.version, parser.secret, now, run_id)
+    ignored = _replace_ignored(lake, staged, bronze, accepted.version, parser.secret, run_id)
+    yield ignored
+    followed = (accepted.version, ignored.version)
+    yield _replace_quarantine(lake, staged, bronze, followed, parser.secret, now, run_id)
 
 
 @retry_on_conflict
@@ -100,19 +104,44 @@ def _replace_silver(lake: Lake, staged: Staged, bronze: LakeTable, secret: str, 
 
 
 @retry_on_conflict
-def _replace_quarantine(
-    lake: Lake, staged: Staged, bronze: LakeTable, silver_version: int, secret: str, now: datetime, run_id: str
+def _replace_ignored(
+    lake: Lake, staged: Staged, bronze: LakeTable, silver_version: int, secret: str, run_id: str
 ) -> StepResult:
-    quarantine, silver = lake.open(QUARANTINE), lake.open(SILVER_EVENTS)
+    ignored, silver = lake.open(IGNORED), lake.open(SILVER_EVENTS)
     checkpoints = {**consumption(bronze), **consumption_until(silver, silver_version)}
-    days = (
-        accept.quarantined(pseudonymise(day, secret).with_columns(rejected_at=pl.lit(now)))
-        for day in _days(staged, REJECTED)
-    )
+    days = (accept.ignored(pseudonymise(day, secret)) for day in _days(staged, workers.IGNORED))
+    _overwrite(ignored, days, checkpoints, run_id)
+    written = RowsWritten(inserted=staged.row_count(outcome=workers.IGNORED))
+    versions = {BRONZE_EVENTS.path: bronze.version, SILVER_EVENTS.path: silver_version}
+    return StepResult(IGNORED, ignored.version, written, consumed=versions)
+
+
+@retry_on_conflict
+def _replace_quarantine(
+    lake: Lake,
+    staged: Staged,
+    bronze: LakeTable,
+    followed: tuple[int, int],
+    secret: str,
+    now: datetime,
+    run_id: str,
+) -> StepResult:
+    """``followed`` are the versions of silver and ignored that belong to what is staged."""
+    quarantine, silver, ignored = (lake.open(table) for table in (QUARANTINE, SILVER_EVENTS, IGNORED))
+    above = zip((silver, ignored), followed, strict=True)
+    checkpoints = consumption(bronze)
+    for source, version in above:
+        checkpoints |= consumption_until(source, version)
+    days = (_rejected(pseudonymise(day, secret), now) for day in _days(staged, REJECTED))
     _overwrite(quarantine, days, checkpoints, run_id)
     written = RowsWritten(inserted=staged.row_count(outcome=REJECTED))
-    versions = {BRONZE_EVENTS.path: bronze.version, SILVER_EVENTS.path: silver_version}
+    versions = {BRONZE_EVENTS.path: bronze.version, SILVER_EVENTS.path: followed[0], IGNORED.path: followed[1]}
     return StepResult(QUARANTINE, quarantine.version, written, consumed=versions)
+
+
+def _rejected(day: pl.DataFrame, now: datetime) -> pl.DataFrame:
+    bodies = day.select(*COORDINATES, "body", rejected_at=pl.lit(now)).unique(COORDINATES)
+    return accept.quarantined(day.drop("body"), bodies)
 
 
 def _overwrite(target: LakeTable, frames: Iterator[pl.DataFrame], checkpoints: dict[str, int], run_id: str) -> None:

@@ -18,13 +18,14 @@ from patient_flow.contracts.tables import (
     DIM_TIME,
     FACT_BED_CENSUS,
     FACT_PATIENT_FLOW,
+    IGNORED,
     KPI_DEPARTMENT_DAY,
     LAKE_TABLES,
     QUARANTINE,
     SILVER_EVENTS,
     Table,
 )
-from patient_flow.pipeline import aggregates, bronze, dimensions, flow, silver
+from patient_flow.pipeline import aggregates, bronze, dimensions, flow, silver, unaccepted
 from patient_flow.pipeline.steps import StepContext, StepResult
 
 
@@ -66,9 +67,15 @@ STEPS = tuple(
                 depends_on=_PARSING,
             ),
             Step(
-                QUARANTINE,
-                silver.quarantine_events,
+                IGNORED,
+                unaccepted.ignore_events,
                 reads=(BRONZE_EVENTS, SILVER_EVENTS),
+                depends_on=_PARSING,
+            ),
+            Step(
+                QUARANTINE,
+                unaccepted.quarantine_events,
+                reads=(BRONZE_EVENTS, SILVER_EVENTS, IGNORED),
                 depends_on=_PARSING,
             ),
             Step(
@@ -110,7 +117,7 @@ STEPS = tuple(
             Step(
                 DATA_QUALITY_DAY,
                 aggregates.data_quality_day,
-                reads=(SILVER_EVENTS, QUARANTINE),
+                reads=(SILVER_EVENTS, IGNORED, QUARANTINE),
                 depends_on=("transforms.quality",),
             ),
         ),

@@ -13,7 +13,16 @@ from zoneinfo import ZoneInfo
 import polars as pl
 
 from patient_flow.contracts import tables
-from patient_flow.contracts.tables import BRONZE_EVENTS, COORDINATES, DATA_QUALITY_DAY, QUARANTINE, SILVER_EVENTS, Table
+from patient_flow.contracts.tables import (
+    BRONZE_EVENTS,
+    COORDINATES,
+    DATA_QUALITY_DAY,
+    EVENT_COORDINATES,
+    IGNORED,
+    QUARANTINE,
+    SILVER_EVENTS,
+    Table,
+)
 from patient_flow.monitoring.inputs import BronzeEvents, ForeignKeys, Recomputed, ReconciliationCounts, Volume
 from patient_flow.pipeline.checkpoints import (
     CENSUS_UNTIL,
@@ -96,43 +105,66 @@ def accepted_events(lake: Lake, *, everything: bool) -> pl.DataFrame:
     """Coordinates and identities of silver rows, of those that quarantine has not followed yet unless asked for all."""
     silver = lake.open(SILVER_EVENTS)
     since = None if everything else consumed(lake.open(QUARANTINE), silver)
-    return silver.changes_or_all(since, (*COORDINATES, "event_key")).after
+    return silver.changes_or_all(since, (*EVENT_COORDINATES, "event_key")).after
 
 
 def reconciliation_counts(lake: Lake, *, everything: bool) -> ReconciliationCounts | None:
-    """Bronze, silver and quarantine at the versions that quarantine has consumed; None before the first time.
+    """Bronze, silver, ignored and quarantine at the versions that quarantine has consumed; None before the first time.
 
     Unless ``everything`` is counted, the partitions count the changes since DataQualityDay, which comes after the
-    check: what came before was checked then. The totals are of the whole tables, from the log's statistics.
+    check: what came before was checked then. The totals are of the whole tables, from the log's statistics. Received
+    are the parts of all bodies: bronze has one row for each body, and the other tables know how many parts it held.
     """
     quarantine = lake.open(QUARANTINE)
-    silver, bronze = lake.open(SILVER_EVENTS), lake.open(BRONZE_EVENTS)
-    upto = (consumed(quarantine, bronze), consumed(quarantine, silver), quarantine.version)
-    if upto[0] is None or upto[1] is None:
+    bronze, silver, ignored = (lake.open(table) for table in (BRONZE_EVENTS, SILVER_EVENTS, IGNORED))
+    opened = (bronze, silver, ignored, quarantine)
+    upto = (*(consumed(quarantine, table) for table in opened[:-1]), quarantine.version)
+    if None in upto:
         return None
     counted = lake.open(DATA_QUALITY_DAY)
-    opened = (bronze, silver, quarantine)
     since = tuple(consumed(counted, table) for table in opened)
     if everything or None in since:
-        since = (None, None, None)
+        since = (None,) * len(opened)
     try:
         sides = [_growth(table, start, end) for table, start, end in zip(opened, since, upto, strict=True)]
     except ChangeFeedExpired:
         sides = [_growth(table, None, end) for table, end in zip(opened, upto, strict=True)]
-    received, accepted, quarantined = (table.row_count(end) for table, end in zip(opened, upto, strict=True))
-    return ReconciliationCounts(sides[0], sides[1], sides[2], (received, accepted, quarantined))
+    received, *outcomes = (table.row_count(end) for table, end in zip(opened, upto, strict=True))
+    more = sum(_further_parts(table, end) for table, end in zip(opened[1:], upto[1:], strict=True))
+    totals = (received + more, outcomes[0], outcomes[1], outcomes[2])
+    further = [side.select("partition_id", events="further") for side in sides[1:]]
+    events = [side.select("partition_id", "events") for side in sides]
+    received_parts = pl.concat([events[0], *further]).group_by("partition_id").agg(c("events").sum())
+    return ReconciliationCounts(received_parts.filter(c("events") != 0), events[1], events[2], events[3], totals=totals)
 
 
 def _growth(table: LakeTable, since: int | None, upto: int | None) -> pl.DataFrame:
+    """Per partition: ``events`` that were added, and of how many ``further`` parts their bodies are."""
+    names = ["partition_id", *(name for name in ("part", "parts") if name in table.table.schema)]
     if since is None:
         version = table.version if upto is None else upto
-        return table.at(version).group_by("partition_id").agg(events=pl.len().cast(pl.Int64)).collect()
-    moved = table.changes(since, ["partition_id"], upto=upto)
-    weighed = [
-        side.select("partition_id", events=pl.lit(weight, dtype=pl.Int64))
-        for side, weight in ((moved.after, 1), (moved.before, -1))
-    ]
-    return pl.concat(weighed).group_by("partition_id").agg(c("events").sum())
+        return table.at(version).select(names).pipe(_per_partition, 1).collect()
+    moved = table.changes(since, names, upto=upto)
+    sides = [_per_partition(side.lazy(), weight) for side, weight in ((moved.after, 1), (moved.before, -1))]
+    return pl.concat(sides).group_by("partition_id").agg(c("events", "further").sum()).collect()
+
+
+def _per_partition(rows: pl.LazyFrame, weight: int) -> pl.LazyFrame:
+    further = pl.lit(0, pl.Int64)
+    if "parts" in rows.collect_schema().names():
+        further = pl.when(c("part") == 0).then(c("parts") - 1).cast(pl.Int64).sum()
+    return rows.group_by("partition_id").agg(
+        events=weight * pl.len().cast(pl.Int64), further=weight * further.fill_null(0)
+    )
+
+
+def _further_parts(table: LakeTable, version: int | None) -> int:
+    """Parts of bodies but the first of each. Where the log says that no body has several, no file is read."""
+    if (table.largest("parts") or 1) <= 1:
+        return 0
+    rows = table.scan() if version is None else table.at(version)
+    further = rows.filter(c("part") == 0, c("parts") > 1).select((c("parts") - 1).cast(pl.Int64).sum())
+    return int(further.collect(engine="streaming").item())
 
 
 def foreign_keys(
@@ -198,14 +230,14 @@ def all_hours(lake: Lake, hours: int) -> tuple[pl.DataFrame, int]:
     return hourly.scan().collect(), calendar.hour_key(until - timedelta(hours=hours))
 
 
-def quality_counts(lake: Lake) -> tuple[int, int]:
-    """Rows of silver and of quarantine at the versions that DataQualityDay counted."""
+def quality_counts(lake: Lake) -> tuple[int, int, int]:
+    """Rows of silver, ignored and quarantine at the versions that DataQualityDay counted."""
     quality = lake.open(DATA_QUALITY_DAY)
-    accepted, quarantined = (
+    accepted, ignored, quarantined = (
         0 if (version := consumed(quality, table)) is None else table.row_count(version)
-        for table in (lake.open(SILVER_EVENTS), lake.open(QUARANTINE))
+        for table in (lake.open(SILVER_EVENTS), lake.open(IGNORED), lake.open(QUARANTINE))
     )
-    return accepted, quarantined
+    return accepted, ignored, quarantined
 
 
 def newest_day_quality(lake: Lake) -> pl.DataFrame:

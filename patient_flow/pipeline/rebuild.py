@@ -27,6 +27,7 @@ def rebuild(context: StepContext) -> Iterator[StepResult]:
     # All resets first, while no consumer reads silver: one that read its changes later would read all of it twice.
     until = REBUILT_UNTIL.of(lake.open(tables.BRONZE_EVENTS).version)
     reset(lake, tables.SILVER_EVENTS, {**until, **silver.key_of(context.parser.secret)}, empty=True)
+    reset(lake, tables.IGNORED, empty=True)
     reset(lake, tables.QUARANTINE, empty=True)
     for step in graph.GOLD:
         reset(lake, step.table)

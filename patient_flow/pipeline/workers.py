@@ -11,20 +11,31 @@ from dataclasses import dataclass
 import polars as pl
 
 from patient_flow.contracts.columns import TEXTS
-from patient_flow.contracts.tables import COORDINATES, SILVER_EVENTS
+from patient_flow.contracts.tables import COORDINATES, EVENT_COORDINATES, SILVER_EVENTS
 from patient_flow.transforms import accept, dimensions, facts, visits
 from patient_flow.transforms.bodies import Interpreter
+from patient_flow.transforms.details import describe
 from patient_flow.transforms.read import ParserConfig, read_events
 
-ACCEPTED, REJECTED = "accepted", "rejected"
+ACCEPTED, REJECTED, IGNORED = "accepted", "rejected", "ignored"
 DAY = "day"
 """UTC day (days since 1970): all events of one identity share theirs, and a day's events are a part of silver."""
 OUTCOME = "outcome"
 
 VALIDATED = pl.Schema(
-    {**SILVER_EVENTS.schema, "body": pl.Binary(), "reasons": TEXTS, OUTCOME: pl.String(), DAY: pl.Int32()}
+    {
+        **SILVER_EVENTS.schema,
+        "body": pl.Binary(),
+        "ignored_as": pl.String(),
+        "reasons": TEXTS,
+        "details": TEXTS,
+        OUTCOME: pl.String(),
+        DAY: pl.Int32(),
+    }
 )
-"""Every bronze row: as silver would hold it, but under its own identifiers, or with its body and why it is rejected."""
+"""Every part of a bronze row: as silver would hold it, but under its own identifiers, or with its body and why it is
+rejected, or with the name of what ignores it."""
+_OF_OTHERS = (*EVENT_COORDINATES, "parts", "enqueued_at", "hospital_id", "ignored_as", "reasons")
 
 c = pl.col
 
@@ -41,19 +52,14 @@ class Validator:
         """The validated rows; the identities are still to be compared."""
         parser = ParserConfig(self.departments, "", self.mappings, self.formats)
         validated = accept.validate(read_events(bronze, parser))
-        broken = validated.filter(c("reasons").list.len() > 0)
+        others = validated.with_columns(details=describe(validated)).filter(~accept.is_candidate())
+        outcome = pl.when(c("ignored_as").is_null()).then(pl.lit(REJECTED)).otherwise(pl.lit(IGNORED))
         rows = pl.concat(
             [
                 accept.with_raw_ids(validated).with_columns(
                     reasons=pl.lit([], dtype=TEXTS), **{DAY: _day("event_time"), OUTCOME: pl.lit(ACCEPTED)}
                 ),
-                broken.select(
-                    *COORDINATES,
-                    "enqueued_at",
-                    "hospital_id",
-                    "reasons",
-                    **{DAY: _day("enqueued_at"), OUTCOME: pl.lit(REJECTED)},
-                ),
+                others.select(*_OF_OTHERS, "details", **{DAY: _day("enqueued_at"), OUTCOME: outcome}),
             ],
             how="diagonal",
         )
@@ -63,17 +69,19 @@ class Validator:
 def deduplicate(day: pl.DataFrame) -> pl.DataFrame:
     """All validated rows of one day → the same, where of each identity only the first at the hub is still accepted.
 
-    Those accepted lose their body: what is staged of them is what silver will hold.
+    Only rejected events keep their body: what is staged of those accepted is what silver will hold.
     """
     candidate = day.filter(c(OUTCOME) == ACCEPTED).select(SILVER_EVENTS.schema.names())
     first = accept.accept(candidate, SILVER_EVENTS.empty()).rows
-    taken = accept.identity_reasons(candidate.join(first, on=COORDINATES, how="anti"), first)
-    is_taken = c("taken").is_not_null()
+    taken = accept.identity_outcomes(candidate.join(first, on=EVENT_COORDINATES, how="anti"), first)
+    renamed = taken.rename({name: f"{name}_of_identity" for name in ("ignored_as", "reasons", "details")})
+    is_taken = c("reasons_of_identity").is_not_null()
+    lost = pl.when(c("ignored_as_of_identity").is_null()).then(pl.lit(REJECTED)).otherwise(pl.lit(IGNORED))
     return (
-        day.join(taken.rename({"reasons": "taken"}), on=COORDINATES, how="left")
+        day.join(renamed, on=EVENT_COORDINATES, how="left")
         .with_columns(
-            reasons=pl.coalesce("taken", "reasons"),
-            **{OUTCOME: pl.when(is_taken).then(pl.lit(REJECTED)).otherwise(OUTCOME)},
+            *(pl.coalesce(f"{name}_of_identity", name).alias(name) for name in ("ignored_as", "reasons", "details")),
+            **{OUTCOME: pl.when(is_taken).then(lost).otherwise(OUTCOME)},
         )
         .with_columns(body=pl.when(c(OUTCOME) == REJECTED).then("body"))
         .select(VALIDATED.names())

@@ -1,7 +1,8 @@
-"""The read frame → accepted events and reasons for the others. Every row ends in exactly one of the two.
+"""The read frame → accepted events, and reasons for the others. Every row ends accepted, rejected or ignored.
 
 An event's identity is (``event_id``, ``event_time``). Of all events with one identity the first to reach the hub is
-the one accepted, whichever batch brought it: an earlier one that arrives here late displaces the accepted one.
+the one accepted, whichever batch brought it: an earlier one that arrives here late displaces the accepted one. A
+snapshot that only repeats the accepted one is ignored (flow F8).
 """
 
 from __future__ import annotations
@@ -10,14 +11,22 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from patient_flow.contracts import rules
-from patient_flow.contracts.tables import COORDINATES, QUARANTINE, SILVER_EVENTS
+from patient_flow.contracts import events, rules
+from patient_flow.contracts.columns import TEXTS
+from patient_flow.contracts.tables import COORDINATES, EVENT_COORDINATES, IGNORED, QUARANTINE, SILVER_EVENTS
+from patient_flow.transforms import scopes
+from patient_flow.transforms.details import describe
 from patient_flow.transforms.read import pseudonymise
 
-HUB_ORDER = ("enqueued_at", *COORDINATES)
+HUB_ORDER = ("enqueued_at", *EVENT_COORDINATES)
 """Order in which events reached the hub; total."""
 
 IDENTITY = ("event_id", "event_time")
+_NO_TEXTS = pl.lit([], dtype=TEXTS)
+
+c = pl.col
+
+_MONTH = c("enqueued_at").dt.strftime("%Y-%m")
 
 
 @dataclass(frozen=True)
@@ -35,6 +44,11 @@ def validate(read: pl.DataFrame) -> pl.DataFrame:
     )
 
 
+def is_candidate() -> pl.Expr:
+    """True for validated rows that break no quarantine rule and are not ignored by themselves."""
+    return (c("reasons").list.len() == 0) & c("ignored_as").is_null()
+
+
 def candidates(validated: pl.DataFrame, secret: str) -> pl.DataFrame:
     """The events of ``validated`` that break no quarantine rule, as silver rows (identity not yet looked at)."""
     return pseudonymise(with_raw_ids(validated), secret)
@@ -42,39 +56,102 @@ def candidates(validated: pl.DataFrame, secret: str) -> pl.DataFrame:
 
 def with_raw_ids(validated: pl.DataFrame) -> pl.DataFrame:
     """:func:`candidates` before they get their pseudonyms: under their own identifiers, keys and short hashes null."""
-    valid = validated.filter(pl.col("reasons").list.len() == 0)
+    hashes = ("event_key", "visit_hash", "patient_hash", "merged_patient_hash", "visit_number_hash")
+    valid = validated.filter(is_candidate())
     return valid.with_columns(
-        event_key=pl.lit(None),
-        event_month=pl.col("event_time").dt.strftime("%Y-%m"),
-        visit_hash=pl.lit(None),
-        patient_hash=pl.lit(None),
-    ).select(pl.col(name).cast(dtype) for name, dtype in SILVER_EVENTS.schema.items())
+        scopes.scoped("visit_id", "visit_scope"),
+        scopes.scoped("patient_id", "patient_scope"),
+        scopes.scoped("merged_patient_id", "merged_patient_scope"),
+        *(pl.lit(None, pl.Int64).alias(name) for name in hashes),
+        event_month=c("event_time").dt.strftime("%Y-%m"),
+    ).select(c(name).cast(dtype) for name, dtype in SILVER_EVENTS.schema.items())
 
 
 def accept(candidate: pl.DataFrame, known: pl.DataFrame) -> Accepted:
     """Which candidates enter silver, given the ``known`` silver rows with the same ``event_key``."""
     contenders = pl.concat([candidate.with_columns(is_known=pl.lit(False)), known.with_columns(is_known=pl.lit(True))])
     first = contenders.sort(HUB_ORDER).unique(IDENTITY, keep="first", maintain_order=True)
-    rows = first.filter(~pl.col("is_known")).drop("is_known")
+    rows = first.filter(~c("is_known")).drop("is_known")
     return Accepted(rows, displaced=known.join(rows, on=list(IDENTITY), how="semi"))
 
 
-def identity_reasons(losers: pl.DataFrame, winners: pl.DataFrame) -> pl.DataFrame:
-    """Coordinates and ``reasons`` of the ``losers`` whose identity one of the ``winners`` has (both silver rows)."""
+def identity_outcomes(losers: pl.DataFrame, winners: pl.DataFrame) -> pl.DataFrame:
+    """What becomes of the ``losers`` whose identity one of the ``winners`` has (both silver rows).
+
+    Coordinates, and either ``ignored_as`` (a snapshot received again) or one of the ``reasons``, each with a detail.
+    """
     winning = winners.select(*IDENTITY, winning_body="body_hash").unique(IDENTITY)
-    return losers.join(winning, on=list(IDENTITY), how="inner").select(
-        *COORDINATES,
-        reasons=pl.when(pl.col("body_hash") == pl.col("winning_body"))
-        .then(pl.lit([rules.DUPLICATE]))
-        .otherwise(pl.lit([rules.REUSED_ID])),
+    is_same = c("body_hash") == c("winning_body")
+    is_repeated = is_same & (c("event_type") == events.SNAPSHOT)
+    return (
+        losers.join(winning, on=list(IDENTITY), how="inner")
+        .with_columns(
+            ignored_as=pl.when(is_repeated).then(pl.lit(events.ALREADY_RECEIVED)),
+            reasons=pl.when(is_repeated)
+            .then(_NO_TEXTS)
+            .when(is_same)
+            .then(pl.lit([rules.DUPLICATE]))
+            .otherwise(pl.lit([rules.REUSED_ID])),
+        )
+        .select(
+            *EVENT_COORDINATES,
+            "ignored_as",
+            "reasons",
+            details=c("reasons").list.eval(pl.lit("the first to reach the hub is accepted")),
+        )
     )
 
 
-def quarantined(rejected: pl.DataFrame) -> pl.DataFrame:
-    """Quarantine rows of ``rejected``, which has all their columns but the partition's."""
-    return rejected.with_columns(enqueued_month=pl.col("enqueued_at").dt.strftime("%Y-%m")).select(
-        QUARANTINE.schema.names()
+def outcomes(validated: pl.DataFrame, losers: pl.DataFrame, winners: pl.DataFrame) -> pl.DataFrame:
+    """What becomes of validated events that silver does not hold: ``ignored_as``, or ``reasons`` with ``details``.
+
+    ``losers`` are those of them that are candidates (silver rows), ``winners`` silver's rows of their identities. A
+    candidate whose identity nobody has was rejected under rules that have changed. One row per part, with what the
+    tables of rejected and ignored events keep of it.
+    """
+    taken = identity_outcomes(losers, winners)
+    own = validated.with_columns(is_candidate=is_candidate()).select(
+        *EVENT_COORDINATES,
+        "parts",
+        "enqueued_at",
+        "hospital_id",
+        "is_candidate",
+        own_name="ignored_as",
+        own_reasons="reasons",
+        own_details=describe(validated),
     )
+    changed = pl.lit([rules.RULES_CHANGED])
+    return (
+        own.join(taken, on=EVENT_COORDINATES, how="left", maintain_order="left")
+        .join(
+            losers.select(*EVENT_COORDINATES, "event_key", "visit_id", "visit_hash"),
+            on=EVENT_COORDINATES,
+            how="left",
+            maintain_order="left",
+        )
+        .with_columns(
+            ignored_as=pl.coalesce("own_name", "ignored_as"),
+            reasons=pl.when("is_candidate").then(c("reasons").fill_null(changed)).otherwise("own_reasons"),
+            details=pl.when("is_candidate").then(c("details").fill_null(pl.lit([""]))).otherwise("own_details"),
+        )
+        .drop("own_name", "own_reasons", "own_details", "is_candidate")
+    )
+
+
+def quarantined(outcome: pl.DataFrame, bodies: pl.DataFrame) -> pl.DataFrame:
+    """Quarantine rows of those :func:`outcomes` that are rejected; ``bodies`` per bronze row, with ``rejected_at``."""
+    return (
+        outcome.filter(c("ignored_as").is_null())
+        .with_columns(enqueued_month=_MONTH)
+        .join(bodies.select(*COORDINATES, "body", "rejected_at"), on=COORDINATES, how="left", maintain_order="left")
+        .select(QUARANTINE.schema.names())
+    )
+
+
+def ignored(outcome: pl.DataFrame) -> pl.DataFrame:
+    """Ignored rows of those :func:`outcomes` that are ignored."""
+    named = outcome.filter(c("ignored_as").is_not_null()).rename({"ignored_as": "name"})
+    return named.with_columns(enqueued_month=_MONTH).select(IGNORED.schema.names())
 
 
 def _broken(read: pl.DataFrame, of: tuple[rules.Rule, ...]) -> pl.Series:
@@ -86,12 +163,12 @@ def _broken(read: pl.DataFrame, of: tuple[rules.Rule, ...]) -> pl.Series:
         .filter(breaks_any)
         .select(
             "row",
-            names=pl.concat_list(pl.when(pl.col(name)).then(pl.lit(name)) for name in marks.columns).list.drop_nulls(),
+            names=pl.concat_list(pl.when(c(name)).then(pl.lit(name)) for name in marks.columns).list.drop_nulls(),
         )
     )
     return (
         pl.DataFrame({"row": pl.int_range(read.height, dtype=pl.get_index_type(), eager=True)})
         .join(names, on="row", how="left", maintain_order="left")
-        .select(pl.col("names").fill_null(pl.lit([], dtype=pl.List(pl.String))))
+        .select(c("names").fill_null(_NO_TEXTS))
         .to_series()
     )

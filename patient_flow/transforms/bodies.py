@@ -10,8 +10,9 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any, NoReturn
 
 import msgspec
@@ -24,6 +25,10 @@ _Whole = Annotated[int, msgspec.Meta(ge=-(10**18), le=10**18)]
 _UTF8_BOM = b"\xef\xbb\xbf"
 _LARGEST_NUMBER = 1e9
 """Beyond every range of the contract."""
+_LARGEST_EXACT = 2**53
+"""Whole numbers up to this keep every digit as a double, the form in which some writers send them."""
+_NUMBER = re.compile(r"\s*[+-]?[0-9]+(\.[0-9]*)?([eE][+-]?[0-9]{1,4})?\s*")
+"""Numbers as text. Python alone would also take 4_2, other alphabets' digits, nan and infinity."""
 
 _MAX_DEPTH = 100
 """Levels of nesting in a body. The limit is ours because Python's depends on how deep the caller stands."""
@@ -33,7 +38,7 @@ _UNUSABLE_TEXT = "\ufffd"
 
 
 class Fields(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True, gc=False, kw_only=True):
-    """The contract fields of one body, as they stand in it."""
+    """The contract fields of one body that most producers state, as they stand in it."""
 
     schema_version: _Text | None = None
     event_id: _Text | None = None
@@ -58,14 +63,59 @@ class Fields(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True, gc=
     discharge_status: _Text | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Statement:
-    """What one body states: usable fields, names of fields given but unusable, unknown fields, canonical hash."""
+class AllFields(Fields, kw_only=True):
+    """All contract fields of one body but ``stays``: those of :class:`Fields`, and those that fewer events state."""
 
-    fields: Fields
+    seen_time: _Text | None = None
+    decision_time: _Text | None = None
+    planned_discharge_time: _Text | None = None
+    ready_time: _Text | None = None
+    visit_class: _Text | None = None
+    admission_type: _Text | None = None
+    merged_patient_id: _Text | None = None
+    patient_assigner: _Text | None = None
+    visit_assigner: _Text | None = None
+    merged_patient_assigner: _Text | None = None
+    source: _Text | None = None
+
+
+COMMON_FIELDS = Fields.__struct_fields__
+RARE_FIELDS = tuple(name for name in AllFields.__struct_fields__ if name not in COMMON_FIELDS)
+
+
+@dataclass(frozen=True, slots=True)
+class ParsedBody:
+    """What one body, or one part of it, states.
+
+    ``kinds`` names the fields that are given but unusable, each with the kind of its value. ``extra`` holds unknown
+    fields as JSON, ``digest`` the canonical hash, ``stays`` the placements as texts, ``flags`` the quality flags that
+    an interpreter raises. ``patient_scope`` and ``visit_scope`` are a mapping's policies for the scopes of numbers.
+    """
+
+    fields: AllFields
     digest: str
-    unusable: frozenset[str] = frozenset()
+    kinds: Mapping[str, str] = field(default_factory=dict)
     extra: str | None = None
+    stays: tuple[StatedStay, ...] = ()
+    flags: frozenset[str] = frozenset()
+    patient_scope: str | None = None
+    visit_scope: str | None = None
+    has_no_mapping: bool = False
+
+    @property
+    def unusable(self) -> frozenset[str]:
+        """Names of the fields that are given but unusable."""
+        return frozenset(self.kinds)
+
+
+@dataclass(frozen=True, slots=True)
+class StatedStay:
+    """One entry of ``stays``, its times still texts; ``until`` is None for a patient who is still there."""
+
+    department: str
+    bed_id: str | None
+    since: str
+    until: str | None
 
 
 class Unreadable(DataError):
@@ -73,22 +123,54 @@ class Unreadable(DataError):
 
 
 class Unsupported(DataError):
-    """The body is a message of a known format that states nothing about patient flow."""
+    """The body is a message of a known format that this version cannot read as an event.
+
+    ``hospital_id`` is the sender's, where the message names it.
+    """
+
+    def __init__(self, message: str, hospital_id: str | None = None) -> None:
+        super().__init__(message)
+        self.hospital_id = hospital_id
 
 
-Interpreter = Callable[[bytes, Mapping[str, object] | None], Mapping[str, object] | None]
-"""(body, its JSON object or None) → contract fields and extras, or None when the body is not for this interpreter."""
+class Ignored(DataError):
+    """The body is known and says nothing about patient flow; ``name`` says which kind of message it is."""
 
-_decode_fast = msgspec.json.Decoder(Fields).decode
+    def __init__(self, name: str, hospital_id: str | None = None) -> None:
+        super().__init__(name)
+        self.name = name
+        self.hospital_id = hospital_id
+
+
+@dataclass(frozen=True, slots=True)
+class Interpretation:
+    """What an interpreter reads in a body: contract fields and extras, once per event in it (its parts)."""
+
+    parts: tuple[Mapping[str, object], ...]
+    flags: frozenset[str] = frozenset()
+    patient_scope: str | None = None
+    visit_scope: str | None = None
+
+
+Interpreter = Callable[[bytes, Mapping[str, object] | None], Interpretation | None]
+"""(body, its JSON object or None) → what it states, or None when the body is not for this interpreter."""
+
+_decode_common = msgspec.json.Decoder(Fields).decode
+_decode_all = msgspec.json.Decoder(AllFields).decode
 _decode_any = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder(order="sorted").encode
+_NOT_STRICT = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 def read_strictly(body: bytes) -> Fields | None:
     """The fields of a body that follows the contract to the letter, or None: the fast path."""
     try:
-        return _decode_fast(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return _decode_common(body)
+    except _NOT_STRICT:
+        pass
+    try:
+        return _decode_all(body)
+    except _NOT_STRICT:
         return None
 
 
@@ -97,20 +179,46 @@ def digest_of(fields: Fields) -> str:
     return digest(_encode(fields))
 
 
-def read_carefully(body: bytes, interpreters: tuple[Interpreter, ...] = ()) -> Statement:
-    """The statement of any body: the first interpreter that takes it, else the contract's own form.
+def read_parts(
+    body: bytes, mappings: tuple[Interpreter, ...] = (), formats: tuple[Interpreter, ...] = ()
+) -> tuple[ParsedBody, ...]:
+    """Every event that a body holds: as the first interpreter reads it, else in the contract's own form.
 
-    Raises :class:`Unreadable` or :class:`Unsupported`.
+    Raises :class:`Unreadable`, :class:`Unsupported` or :class:`Ignored`.
     """
     value = json_object(body)
-    for interpret in interpreters:
+    for interpret in (*mappings, *formats):
         interpreted = interpret(body, value)
         if interpreted is not None:
-            canonical = body if value is None else _canonical(value)
-            return _statement(interpreted, digest(canonical))
+            return _parsed_parts(interpreted, body if value is None else _canonical(value))
     if value is None:
         raise Unreadable("the body is not a JSON object")
-    return _statement(value, digest(_canonical(value)))
+    has_no_mapping = bool(mappings) and value.get("patient_id") is None
+    return (_parsed(value, digest(_canonical(value)), has_no_mapping=has_no_mapping),)
+
+
+def read_carefully(body: bytes) -> ParsedBody:
+    """What a body in the contract's own form states. Raises :class:`Unreadable`."""
+    return read_parts(body)[0]
+
+
+def _parsed_parts(interpreted: Interpretation, canonical: bytes) -> tuple[ParsedBody, ...]:
+    """One part is known by its whole body; of several each is known by its own statement."""
+    if not interpreted.parts:
+        raise Ignored(events.EMPTY_BODY)
+    digests = (
+        [digest(canonical)] if len(interpreted.parts) == 1 else [digest(_canonical(part)) for part in interpreted.parts]
+    )
+    return tuple(
+        _parsed(
+            part,
+            own,
+            flags=interpreted.flags,
+            patient_scope=interpreted.patient_scope,
+            visit_scope=interpreted.visit_scope,
+        )
+        for part, own in zip(interpreted.parts, digests, strict=True)
+    )
 
 
 def json_object(body: bytes) -> dict[str, object] | None:
@@ -118,7 +226,7 @@ def json_object(body: bytes) -> dict[str, object] | None:
     body = body.removeprefix(_UTF8_BOM)
     try:
         value = _decode_any(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except _NOT_STRICT:
         value = _decode_numbers_of_any_size(body)
     return value if isinstance(value, dict) and not _is_too_deep(body, value) else None
 
@@ -175,25 +283,77 @@ def digest(canonical: bytes) -> str:
     return hashlib.sha256(canonical).hexdigest()
 
 
-def _statement(value: Mapping[str, object], digest: str) -> Statement:
+def _parsed(value: Mapping[str, object], digest: str, **context: Any) -> ParsedBody:
     stated: dict[str, Any] = {}
-    unusable = []
+    kinds = {}
     for name, clean in _CLEAN.items():
         item = value.get(name)
         if item is None:
             continue
         usable = clean(item)
         if usable is None:
-            unusable.append(name)
+            kinds[name] = kind_of(item)
         stated[name] = usable
     for name in ("event_type", "schema_version"):
-        if name in unusable:
+        if name in kinds:
             stated[name] = _UNUSABLE_TEXT
-    unknown = {key: item for key, item in value.items() if key not in _CLEAN and item is not None}
-    return Statement(Fields(**stated), digest, frozenset(unusable), _encode(unknown).decode() if unknown else None)
+    unknown = {
+        key: item for key, item in value.items() if key not in _CLEAN and key != events.STAYS and item is not None
+    }
+    stays = _stays(value.get(events.STAYS))
+    if stays is None:
+        kinds[events.STAYS] = kind_of(value[events.STAYS])
+    return ParsedBody(
+        AllFields(**stated), digest, kinds, _encode(unknown).decode() if unknown else None, stays or (), **context
+    )
+
+
+def kind_of(value: object) -> str:
+    """What ``value`` is, in the terms of JSON, without the value itself."""
+    match value:
+        case bool():
+            return "boolean"
+        case int() | float():
+            return "number"
+        case str():
+            return "text" if len(value.strip()) <= events.MAX_ID_LENGTH else "text longer than 64 characters"
+        case list():
+            return "list"
+        case _:
+            return "object"
+
+
+def number_in(text: str) -> float | None:
+    """The number that ``text`` writes in decimal digits, or None."""
+    if not _NUMBER.fullmatch(text):
+        return None
+    number = float(text)
+    return number if math.isfinite(number) else None
+
+
+def _stays(value: object) -> tuple[StatedStay, ...] | None:
+    """The entries of ``stays``; None where one of them lacks its department or its beginning."""
+    if value is None:
+        return ()
+    if not isinstance(value, list):
+        return None
+    stays = tuple(_stay(item) for item in value)
+    return None if None in stays else tuple(stay for stay in stays if stay is not None)
+
+
+def _stay(value: object) -> StatedStay | None:
+    if not isinstance(value, dict):
+        return None
+    department, since, until = _label(value.get("department")), _label(value.get("from")), value.get("to")
+    if not department or not since or (until is not None and _label(until) is None):
+        return None
+    return StatedStay(department, _identifier(value.get("bed_id")) or None, since, _label(until) or None)
 
 
 def _identifier(value: object) -> str | None:
+    """Whole numbers as text, also where a writer makes doubles of them (3.0)."""
+    if isinstance(value, float) and value.is_integer() and abs(value) <= _LARGEST_EXACT:
+        value = int(value)
     if isinstance(value, int) and not isinstance(value, bool):
         value = str(value)
     return _label(value)
@@ -212,10 +372,7 @@ def _version(value: object) -> str | None:
 
 def _number(value: object) -> float | None:
     if isinstance(value, str):
-        try:
-            value = float(value)
-        except ValueError:
-            return None
+        value = number_in(value)
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     # comparing holds for integers of any size and for NaN; converting does not
@@ -232,22 +389,11 @@ def _wait(value: object) -> float | None:
     return number if number is not None and 0 <= number <= events.MAX_WAIT_MINUTES else None
 
 
+_IDENTIFIERS = ("event_id", "visit_id", "patient_id", "hospital_id", "bed_id", "merged_patient_id")
 _CLEAN: dict[str, Callable[[object], Any]] = {
+    **dict.fromkeys((*events.TEXT_FIELDS, *events.TIME_FIELDS), _label),
+    **dict.fromkeys((*_IDENTIFIERS, "patient_assigner", "visit_assigner", "merged_patient_assigner"), _identifier),
     "schema_version": _version,
-    "event_id": _identifier,
-    "event_type": _label,
-    "visit_id": _identifier,
-    "event_time": _label,
-    "patient_id": _identifier,
-    "hospital_id": _identifier,
-    "department": _label,
-    "gender": _label,
     "age": _age,
-    "arrival_time": _label,
-    "triage_time": _label,
-    "admission_time": _label,
-    "discharge_time": _label,
     "wait_minutes": _wait,
-    "bed_id": _identifier,
-    "discharge_status": _label,
 }

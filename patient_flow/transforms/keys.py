@@ -57,6 +57,16 @@ def pseudonym(identifier: pl.Expr, secret: str, kind: str) -> pl.Expr:
     return identifier.map_batches(digest, return_dtype=pl.String)
 
 
+def derived_visit() -> pl.Expr:
+    """``visit_id`` of a snapshot whose sender gives no visit number: null if a part is missing.
+
+    From the pseudonym of the patient, so that it can be derived again with the survivor of a merge (flow F3). The key
+    is no secret: the pseudonym has been made with one.
+    """
+    parts = [pl.col("hospital_id"), pl.col("patient_id"), pl.col("admission_time").dt.epoch("us").cast(pl.String)]
+    return pseudonym(pl.concat_str(parts, separator=SEPARATOR), "", "derived visit")
+
+
 def _keys(values: pl.Series) -> pl.Series:
     blake2b, from_bytes = hashlib.blake2b, int.from_bytes
     return pl.Series(

@@ -1,4 +1,4 @@
-"""Accepted and quarantined events → counts by rule, hospital and local date of arrival at the hub."""
+"""Accepted, ignored and quarantined events → counts by rule, hospital and local date of arrival at the hub."""
 
 from __future__ import annotations
 
@@ -12,22 +12,25 @@ from patient_flow.transforms.calendar import local_date
 c = pl.col
 
 SILVER_COLUMNS = ("hospital_id", "enqueued_at", "quality_flags")
+IGNORED_COLUMNS = ("hospital_id", "enqueued_at", "name")
 QUARANTINE_COLUMNS = ("hospital_id", "enqueued_at", "reasons")
 
 _KEY = list(DATA_QUALITY_DAY.key)
-_COUNTS = ["accepted", "flagged", "quarantined"]
+_COUNTS = ["accepted", "flagged", "quarantined", "ignored"]
 
 
-def data_quality_day(silver: pl.DataFrame, quarantine: pl.DataFrame, zone: str) -> pl.DataFrame:
-    """DataQualityDay rows of accepted (``silver``) and rejected (``quarantine``) events."""
-    accepted, rejected = _dated(silver, zone), _dated(quarantine, zone)
+def data_quality_day(silver: pl.DataFrame, ignored: pl.DataFrame, quarantine: pl.DataFrame, zone: str) -> pl.DataFrame:
+    """DataQualityDay rows of accepted (``silver``), ``ignored`` and rejected (``quarantine``) events."""
+    accepted, left_out, rejected = (_dated(frame, zone) for frame in (silver, ignored, quarantine))
     flagged = accepted.explode("quality_flags").drop_nulls("quality_flags")
     broken = rejected.explode("reasons")
     counted = [
         accepted.group_by("date", "hospital_id", rule=pl.lit(ALL)).agg(accepted=pl.len()),
         rejected.group_by("date", "hospital_id", rule=pl.lit(ALL)).agg(quarantined=pl.len()),
+        left_out.group_by("date", "hospital_id", rule=pl.lit(ALL)).agg(ignored=pl.len()),
         flagged.group_by("date", "hospital_id", rule="quality_flags").agg(flagged=pl.len()),
         broken.group_by("date", "hospital_id", rule="reasons").agg(quarantined=pl.len()),
+        left_out.group_by("date", "hospital_id", rule="name").agg(ignored=pl.len()),
     ]
     return total(pl.concat([_typed(frame) for frame in counted]))
 

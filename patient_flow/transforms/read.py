@@ -1,11 +1,11 @@
 """Bronze rows → the read frame: every contract field typed, in the form that ``contracts.rules`` judges.
 
-One row in, one row out, in order; no row can change another. Not here: which rows are acceptable.
+One row in, one row per part of its body out, in order; no row can change another. Not here: which rows are acceptable.
 """
 
 from __future__ import annotations
 
-import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -14,20 +14,22 @@ import polars as pl
 from patient_flow.contracts import events
 from patient_flow.contracts.columns import INSTANT
 from patient_flow.contracts.tables import COORDINATES
-from patient_flow.transforms import bodies
-from patient_flow.transforms.keys import SEPARATOR, pseudonym, short_hash, surrogate_key
+from patient_flow.transforms import bodies, moments, scopes, stay_lists
+from patient_flow.transforms.columns import UNUSABLE, VOCABULARIES, Parsed, columns, marks, one_row_per_part, parse_each
+from patient_flow.transforms.keys import derived_visit, pseudonym, short_hash, surrogate_key
+from patient_flow.transforms.names import clean_names, fold_names
 
-_MAYBE_WHOLE = ("hospital_id", "bed_id")
-_UNUSABLE = ("event_id", "gender", "bed_id", "discharge_status", *events.TIME_FIELDS, *events.NUMBER_FIELDS)
-"""Fields whose rules ask whether something was stated that cannot be used."""
+_WITHOUT_DEFAULT = ("event_type", "schema_version")
+"""Unusable here is not absent: the defaults are for bodies that do not state them."""
+_NO_VALUE = ("", "null", "NULL", "None", "nan", "NaN", "NaT", "<NA>", "\\N", "(null)", "undefined")
+"""Texts that writers leave where a value is absent: it is absent here too, and neither a bed nor a patient's number."""
 
 _CONTROL_CHARACTERS = r"[\x00-\x1f\x7f]"
+_WHOLE_AS_DECIMAL = r"^([+-]?[0-9]+)\.0+$"
 _DATE, _CLOCK = r"[0-9]{4}-[0-9]{2}-[0-9]{2}", r"[0-9]{2}:[0-9]{2}:[0-5][0-9](\.[0-9]{1,9})?"
 _TIMESTAMP = rf"^{_DATE}T{_CLOCK}(Z|[+-][0-9]{{2}}:?[0-9]{{2}})?$"
 """The usual spelling, parsed as a column. The parser alone would take a sign, one-digit parts and second 60."""
-_OTHER_TIMESTAMP = re.compile(
-    r"([0-9]{8}|[0-9]{4}-?W[0-9]{2}-?[0-9]|[0-9-]{10})[Tt ][0-9:.,]{4,}([Zz]|[+-][0-9:]{2,5})?"
-)
+_DATE_ALONE = r"^[0-9]{4}-?[0-9]{2}-?[0-9]{2}$"
 _NAIVE, _WITH_OFFSET = "%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%dT%H:%M:%S%.f%#z"
 _LATEST = datetime(9999, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)
 
@@ -48,219 +50,249 @@ class ParserConfig:
 
 
 def read_events(bronze: pl.DataFrame, parser: ParserConfig) -> pl.DataFrame:
-    """The read frame of ``bronze`` (needs the hub coordinates, ``enqueued_at`` and ``body``).
+    """The read frame of ``bronze`` (needs the hub coordinates, ``enqueued_at`` and ``body``), one row per part.
 
-    Columns: coordinates, ``enqueued_at``, every contract field typed, ``<field>_unusable`` marks, ``is_unreadable``,
-    ``is_unsupported``, ``states_event_time``, ``department_is_listed``, ``extra``, ``body_hash``, and the raw
-    ``visit_id`` and ``patient_id`` (see :func:`pseudonymise`).
+    Columns: coordinates, ``part``, ``parts`` (how many its body holds), ``enqueued_at``, every contract field typed,
+    ``<field>_unusable`` and ``<time>_too_old`` marks, ``kinds``, ``ignored_as``, ``is_unreadable``,
+    ``is_unsupported``, ``has_no_mapping``, ``states_event_time``, ``department_is_listed``, the flags that an
+    interpreter raised, ``extra``, ``body_hash``, and the raw numbers of visit and patients with the scopes that they
+    are unique in (see :func:`pseudonymise`). ``visit_id`` is null where a snapshot states none.
     """
-    stated = parse_bodies(bronze["body"], parser.mappings, parser.formats)
-    frame = pl.concat([bronze.select(*COORDINATES, "enqueued_at"), stated], how="horizontal")
+    parsed = parse_each(bronze["body"], parser.mappings, parser.formats)
+    received = bronze.select(*COORDINATES, "enqueued_at")
+    frame = pl.concat([one_row_per_part(received, parsed), columns(parsed)], how="horizontal")
     return (
         frame.pipe(_clean_texts)
         .pipe(_parse_times)
         .pipe(_recognise_values)
-        .pipe(_spell_departments, parser.departments)
+        .pipe(_fill_from_stays, parsed, parser.departments)
+        .pipe(_default_event_time)
+        .pipe(_drop_implausible_times)
+        .pipe(spell_departments, parser.departments)
         .with_columns(
-            visit_id=pl.when(pl.col("event_type") == events.SNAPSHOT)
-            .then(pl.coalesce("visit_id", _derived_visit()))
-            .otherwise("visit_id"),
             event_id=pl.coalesce("event_id", "digest"),
             body_hash=short_hash(pl.col("digest")),
+            **scopes.resolved(),
         )
         .drop("digest")
     )
 
 
 def pseudonymise(frame: pl.DataFrame, secret: str) -> pl.DataFrame:
-    """``frame`` with keyed hashes for ``visit_id`` and ``patient_id``, and the short hashes that find them.
+    """``frame`` (identifiers in the form of :func:`scopes.scoped`) with keyed hashes for visits and patients.
 
-    The hash of the body is keyed too, also where it stands in for ``event_id``: all that it hashes but the patient's
-    identifier is in silver, and few identifiers are possible.
+    Adds the short hashes that find them. A snapshot without a visit number gets the visit that follows from hospital,
+    patient and admission. The hash of the body is keyed too, also where it stands in for ``event_id``: all that it
+    hashes but the patient's identifier is in silver, and few identifiers are possible.
     """
     stands_in = (pl.col("event_id").str.len_chars() == bodies.DIGEST_LENGTH) & (
         short_hash(pl.col("event_id")) == pl.col("body_hash")
     )
-    return frame.with_columns(
-        visit_id=pseudonym(pl.col("visit_id"), secret, "visit"),
-        patient_id=pseudonym(pl.col("patient_id"), secret, "patient"),
-        event_id=pl.coalesce(pseudonym(pl.when(stands_in).then("event_id"), secret, "body"), "event_id"),
-        body_hash=short_hash(pseudonym(pl.col("body_hash").cast(pl.String), secret, "body")),
-    ).with_columns(
-        event_key=surrogate_key([pl.col("event_id"), pl.col("event_time").dt.epoch("us")]),
-        visit_hash=short_hash(pl.col("visit_id")),
-        patient_hash=short_hash(pl.col("patient_id")),
+    return (
+        frame.with_columns(
+            visit_id=pseudonym(pl.col("visit_id"), secret, "visit"),
+            number_elsewhere=short_hash(pseudonym(scopes.as_of_hospital("visit_id"), secret, "visit")),
+            patient_id=pseudonym(pl.col("patient_id"), secret, "patient"),
+            merged_patient_id=pseudonym(pl.col("merged_patient_id"), secret, "patient"),
+            event_id=pl.coalesce(pseudonym(pl.when(stands_in).then("event_id"), secret, "body"), "event_id"),
+            body_hash=short_hash(pseudonym(pl.col("body_hash").cast(pl.String), secret, "body")),
+        )
+        .with_columns(visit_number_hash=pl.coalesce("number_elsewhere", short_hash(pl.col("visit_id"))))
+        .with_columns(
+            visit_id=pl.coalesce("visit_id", pl.when(pl.col("event_type") == events.SNAPSHOT).then(derived_visit()))
+        )
+        .with_columns(
+            event_key=surrogate_key([pl.col("event_id"), pl.col("event_time").dt.epoch("us")]),
+            visit_hash=short_hash(pl.col("visit_id")),
+            patient_hash=short_hash(pl.col("patient_id")),
+            merged_patient_hash=short_hash(pl.col("merged_patient_id")),
+        )
+        .drop("number_elsewhere")
     )
-
-
-def parse_bodies(
-    body: pl.Series, mappings: tuple[bodies.Interpreter, ...] = (), formats: tuple[bodies.Interpreter, ...] = ()
-) -> pl.DataFrame:
-    """The contract fields of each body, lightly typed: texts and timestamps as text, numbers in range or null.
-
-    Adds ``<field>_unusable`` marks, ``extra``, ``digest`` (hexadecimal SHA-256 of the canonical body),
-    ``is_unreadable`` and ``is_unsupported``.
-    """
-    fields, careful, broken = _parse_each(body, mappings, formats)
-    digests = [bodies.digest_of(item) for item in fields]
-    extra: list[str | None] = [None] * len(fields)
-    for row, statement in careful.items():
-        digests[row], extra[row] = statement.digest, statement.extra
-    return pl.DataFrame(
-        [
-            *(_column(name, [getattr(item, name) for item in fields]) for name in bodies.Fields.__struct_fields__),
-            *(
-                _marks(f"{name}_unusable", len(fields), [row for row in careful if name in careful[row].unusable])
-                for name in _UNUSABLE
-            ),
-            pl.Series("extra", extra, dtype=pl.String),
-            pl.Series("digest", digests, dtype=pl.String),
-            _marks("is_unreadable", len(fields), [row for row in broken if not broken[row]]),
-            _marks("is_unsupported", len(fields), [row for row in broken if broken[row]]),
-        ]
-    )
-
-
-def _parse_each(
-    body: pl.Series, mappings: tuple[bodies.Interpreter, ...], formats: tuple[bodies.Interpreter, ...]
-) -> tuple[list[bodies.Fields], dict[int, bodies.Statement], dict[int, bool]]:
-    """Fields of every row; the statements of rows read carefully; rows without one (True: a known, other message)."""
-    fields: list[bodies.Fields] = []
-    careful: dict[int, bodies.Statement] = {}
-    broken: dict[int, bool] = {}
-    for row, content in enumerate(body.to_list()):
-        # A mapping may refine an event that follows the contract to the letter, so it has to see every body.
-        strict = None if mappings or content is None else bodies.read_strictly(content)
-        if strict is None:
-            try:
-                careful[row] = bodies.read_carefully(content or b"", (*mappings, *formats))
-            except (bodies.Unreadable, bodies.Unsupported) as error:
-                broken[row] = isinstance(error, bodies.Unsupported)
-                careful[row] = bodies.Statement(bodies.Fields(), bodies.digest(content or b""))
-            strict = careful[row].fields
-        fields.append(strict)
-    return fields, careful, broken
-
-
-def _column(name: str, values: list[object]) -> pl.Series:
-    if name in _MAYBE_WHOLE:
-        try:  # numbers throughout is the common case, and converting them as a column is much faster
-            return pl.Series(name, values, dtype=pl.Int64, strict=True).cast(pl.String)
-        except TypeError:
-            values = [value if value is None or isinstance(value, str) else str(value) for value in values]
-    if name == "age":
-        return pl.Series(name, values, dtype=pl.Int16)
-    if name == "wait_minutes":
-        return pl.Series(name, values, dtype=pl.Float64)
-    return pl.Series(name, values, dtype=pl.String)
-
-
-def _marks(name: str, length: int, rows: list[int]) -> pl.Series:
-    return pl.repeat(False, length, eager=True, dtype=pl.Boolean).alias(name).scatter(rows, True)
 
 
 def _clean_texts(frame: pl.DataFrame) -> pl.DataFrame:
-    """Trimmed; empty is absent; a text with control characters is no text (databases refuse it)."""
-    texts = pl.col(*events.TEXT_FIELDS, *events.TIME_FIELDS)
-    trimmed = frame.with_columns(texts.str.strip_chars().replace("", None))
-    spoilt = [
-        name
-        for name in (*events.TEXT_FIELDS, *events.TIME_FIELDS)
-        if trimmed[name].str.contains(_CONTROL_CHARACTERS).any()
-    ]
+    """Trimmed; a text that stands for no value is absent; one with control characters is no text.
+
+    Databases refuse such characters.
+    """
+    stated = [name for name in (*events.TEXT_FIELDS, *events.TIME_FIELDS) if frame[name].null_count() < frame.height]
+    optional = [name for name in stated if name not in _WITHOUT_DEFAULT]
+    always = [name for name in stated if name in _WITHOUT_DEFAULT]
+    trimmed = frame.with_columns(clean_names(frame["department"])).with_columns(
+        pl.col(always).str.strip_chars().replace("", None),
+        *(_present(pl.col(name).str.strip_chars()).alias(name) for name in optional),
+    )
+    trimmed = trimmed.with_columns(pl.col("hospital_id").str.replace(_WHOLE_AS_DECIMAL, "${1}"))
+    spoilt = [name for name in stated if trimmed[name].str.contains(_CONTROL_CHARACTERS).any()]
     return trimmed.with_columns(
         *(
             (pl.col(f"{name}_unusable") | pl.col(name).str.contains(_CONTROL_CHARACTERS).fill_null(False))
             for name in spoilt
-            if name in _UNUSABLE
+            if name in UNUSABLE
         ),
         *(
             pl.when(~pl.col(name).str.contains(_CONTROL_CHARACTERS)).then(name)
             for name in spoilt
-            if name not in ("event_type", "schema_version")  # unusable there is not absent: no default applies
+            if name not in _WITHOUT_DEFAULT
+        ),
+        kinds=_with_kinds(
+            [
+                pl.when(pl.col(name).str.contains(_CONTROL_CHARACTERS)).then(
+                    pl.lit(f"{name}=text with control characters")
+                )
+                for name in spoilt
+            ]
         ),
     )
 
 
+def _with_kinds(found: Sequence[pl.Expr]) -> pl.Expr:
+    """``kinds`` with what was ``found`` besides, null where nothing was."""
+    return pl.concat_str([pl.col("kinds"), *found], separator=";", ignore_nulls=True).replace("", None)
+
+
+def _present(text: pl.Expr) -> pl.Expr:
+    return pl.when(~text.is_in(_NO_VALUE)).then(text)
+
+
 def _parse_times(frame: pl.DataFrame) -> pl.DataFrame:
-    """Timestamps as UTC instants; without an offset a timestamp is UTC. ``event_time`` of a snapshot has a default."""
-    times = [parse_timestamps(frame[name]) for name in events.TIME_FIELDS]
-    marks = [(frame[f"{time.name}_unusable"] | (time.is_null() & frame[time.name].is_not_null())) for time in times]
-    return (
-        frame.with_columns(*times, *marks)
-        .with_columns(
-            states_event_time=pl.col("event_time").is_not_null(),
-            event_type=pl.col("event_type").str.to_lowercase().fill_null(events.SNAPSHOT),
-            schema_version=pl.col("schema_version").fill_null(events.SUPPORTED_MAJOR_VERSION),
+    """Timestamps as UTC instants; without an offset a timestamp is UTC. Those before 1990 are null, and marked."""
+    parsed = [_instants(frame[name]) for name in events.TIME_FIELDS]
+    dates = [
+        pl.when(usable.is_null() & frame[usable.name].str.contains(_DATE_ALONE)).then(
+            pl.lit(f"{usable.name}=date without a time")
         )
-        .with_columns(
-            event_time=pl.when(pl.col("event_type") == events.SNAPSHOT)
-            .then(pl.coalesce("event_time", "admission_time"))
-            .otherwise("event_time")
-        )
-        .pipe(_drop_open_ends)
+        for usable, _ in parsed
+        if usable.null_count() > frame[usable.name].null_count()
+    ]
+    return frame.with_columns(
+        _with_kinds(dates).alias("kinds"),
+        *(usable for usable, _ in parsed),
+        *(too_old.alias(f"{too_old.name}_too_old") for _, too_old in parsed),
+        *(
+            frame[f"{usable.name}_unusable"] | (usable.is_null() & frame[usable.name].is_not_null())
+            for usable, _ in parsed
+        ),
+    ).with_columns(
+        states_event_time=pl.col("event_time").is_not_null(),
+        event_type=pl.col("event_type").str.to_lowercase().fill_null(events.SNAPSHOT),
+        schema_version=pl.col("schema_version").fill_null(events.SUPPORTED_MAJOR_VERSION),
     )
 
 
-def _drop_open_ends(frame: pl.DataFrame) -> pl.DataFrame:
-    """A plan too far ahead is none. What a discharge event says has happened is left to the rules on the future."""
-    too_far = pl.col("discharge_time") > pl.col("enqueued_at") + events.LONGEST_PLAN
-    is_open_end = (too_far & (pl.col("event_type") != "discharge")).fill_null(False)
+def _default_event_time(frame: pl.DataFrame) -> pl.DataFrame:
+    """A snapshot without an event time is of its admission."""
     return frame.with_columns(
-        discharge_time=pl.when(~is_open_end).then("discharge_time"),
-        discharge_time_unusable=pl.col("discharge_time_unusable") | is_open_end,
+        event_time=pl.when(pl.col("event_type") == events.SNAPSHOT)
+        .then(pl.coalesce("event_time", "admission_time"))
+        .otherwise("event_time")
+    )
+
+
+def _drop_implausible_times(frame: pl.DataFrame) -> pl.DataFrame:
+    """A plan too far ahead is none; optional times of what has happened are null where they lie ahead of the hub.
+
+    What a discharge event says has happened is left to the rules on the future.
+    """
+    last_plan, latest = pl.col("enqueued_at") + events.LONGEST_PLAN, pl.col("enqueued_at") + events.CLOCK_TOLERANCE
+    is_open_end = {
+        "discharge_time": (pl.col("discharge_time") > last_plan) & (pl.col("event_type") != "discharge"),
+        "planned_discharge_time": pl.col("planned_discharge_time") > last_plan,
+    }
+    is_ahead = {name: (pl.col(name) > latest).fill_null(False) for name in events.TIMES_NOT_AHEAD}
+    return frame.with_columns(
+        *(pl.when(~is_open.fill_null(False)).then(name).alias(name) for name, is_open in is_open_end.items()),
+        *(pl.col(f"{name}_unusable") | is_open.fill_null(False) for name, is_open in is_open_end.items()),
+        *(pl.when(~is_later).then(name).alias(name) for name, is_later in is_ahead.items()),
+        optional_time_is_ahead=pl.any_horizontal(is_ahead.values()),
     )
 
 
 def parse_timestamps(texts: pl.Series) -> pl.Series:
     """ISO 8601 texts as UTC instants, microseconds; null where it is none, or before 1990. Without an offset: UTC."""
+    return _instants(texts)[0]
+
+
+def _instants(texts: pl.Series) -> tuple[pl.Series, pl.Series]:
+    """The usable instants of ``texts``, and marks of those that lie before 1990."""
     name = texts.name
+    if texts.null_count() == texts.len():
+        return texts.cast(INSTANT), marks(name, texts.len(), [])
     usual = pl.when(pl.col(name).str.contains(_TIMESTAMP)).then(name).str
     naive = usual.to_datetime(_NAIVE, strict=False, time_unit="us").dt.replace_time_zone("UTC")
     aware = usual.to_datetime(_WITH_OFFSET, strict=False, time_unit="us").dt.convert_time_zone("UTC")
     frame = texts.to_frame().with_columns(instant=pl.coalesce(naive, aware))
     unusual = frame.filter(pl.col("instant").is_null()).get_column(name).drop_nulls().unique()
-    spelled = pl.DataFrame({name: unusual, "other": pl.Series([_iso_instant(t) for t in unusual], dtype=INSTANT)})
-    return (
-        frame.join(spelled, on=name, how="left", maintain_order="left")
-        .select(pl.coalesce("instant", "other").alias(name))
-        .select(pl.when(pl.col(name).is_between(events.EARLIEST_TIME, _LATEST)).then(name))
-        .to_series()
+    spelled = pl.DataFrame({name: unusual, "other": pl.Series([_utc(text) for text in unusual], dtype=INSTANT)})
+    found = frame.join(spelled, on=name, how="left", maintain_order="left").select(
+        pl.coalesce("instant", "other").alias(name)
     )
+    usable = found.select(pl.when(pl.col(name).is_between(events.EARLIEST_TIME, _LATEST)).then(name)).to_series()
+    too_old = found.select((pl.col(name) < events.EARLIEST_TIME).fill_null(False)).to_series()
+    return usable, too_old
 
 
-def _iso_instant(text: str) -> datetime | None:
-    """Other ISO 8601 spellings (a space for T, no seconds, basic format, week dates); a date alone is no instant."""
-    if not _OTHER_TIMESTAMP.fullmatch(text):
-        return None
+def _utc(text: str) -> datetime | None:
+    moment = moments.parse_iso(text)
     try:
-        instant = datetime.fromisoformat(text)
-        return (instant if instant.tzinfo else instant.replace(tzinfo=UTC)).astimezone(UTC)
-    except (ValueError, OverflowError):
+        return None if moment is None else moments.in_utc(moment)
+    except OverflowError:
         return None
 
 
 def _recognise_values(frame: pl.DataFrame) -> pl.DataFrame:
     gender = pl.col("gender").str.to_lowercase()
     recognised = gender.replace_strict(events.GENDER_SPELLINGS, default=None, return_dtype=pl.String)
-    status = pl.col("discharge_status").str.to_lowercase()
+    vocabularies = {"discharge_status": events.DISCHARGE_STATUSES, **VOCABULARIES}
+    words = {name: pl.col(name).str.to_lowercase() for name in vocabularies}
     return frame.with_columns(
         gender_unusable=pl.col("gender_unusable") | (gender.is_not_null() & recognised.is_null()),
-        discharge_status_unusable=pl.col("discharge_status_unusable")
-        | (status.is_not_null() & ~status.is_in(events.DISCHARGE_STATUSES)),
-        discharge_status=pl.when(status.is_in(events.DISCHARGE_STATUSES)).then(status),
         gender=recognised,
+        **{
+            f"{name}_unusable": pl.col(f"{name}_unusable") | (words[name].is_not_null() & ~words[name].is_in(known))
+            for name, known in vocabularies.items()
+        },
+        **{name: pl.when(words[name].is_in(known)).then(words[name]) for name, known in vocabularies.items()},
     ).with_columns(gender=pl.when("gender_unusable").then(pl.lit(events.UNKNOWN)).otherwise("gender"))
 
 
-def _spell_departments(frame: pl.DataFrame, departments: pl.DataFrame) -> pl.DataFrame:
-    """As the hospital's own line of the list spells it, else as another hospital's does, else as the event does."""
-    folded = pl.col("department").str.to_lowercase()
-    spelled = departments.select("hospital_id", folded.alias("folded"), spelling="department")
-    own = spelled.unique(["hospital_id", "folded"], keep="first")
-    others = spelled.select("folded", other_spelling="spelling").unique("folded", keep="first")
+def _fill_from_stays(frame: pl.DataFrame, parsed: Parsed, departments: pl.DataFrame) -> pl.DataFrame:
+    """``stays`` of snapshots in their final form; what it lets a snapshot leave out comes from it."""
+    stated = {place: part.stays for place, part in parsed.careful.items() if part.stays}
+    if not stated:
+        return frame.with_columns(stays=pl.lit(None, pl.String), stay_is_ahead=pl.lit(False))
+    entries = stay_lists.entries(frame, stated)
+    timed = entries.with_columns(parse_timestamps(entries["since"]), *_ends(entries["until"]))
+    found = stay_lists.resolved(spell_departments(timed, departments))
     return (
-        frame.with_columns(folded.alias("folded"))
+        frame.with_row_index("place")
+        .join(found, on="place", how="left", maintain_order="left")
+        .with_columns(
+            department=pl.coalesce("department", "last_department"),
+            bed_id=pl.coalesce("bed_id", "last_bed_id"),
+            admission_time=pl.coalesce("admission_time", "first_since"),
+            stays_unusable=pl.col("stays_unusable") | pl.col("stays_wrong").fill_null(False),
+            stay_is_ahead=pl.col("stay_is_ahead").fill_null(False),
+        )
+        .drop("place", "last_department", "last_bed_id", "first_since", "stays_wrong")
+    )
+
+
+def _ends(until: pl.Series) -> tuple[pl.Series, pl.Series]:
+    """The instants of ``until``, and marks of those that are no instants; one before 1990 is a sender's open end."""
+    instants, too_old = _instants(until)
+    return instants, (until.is_not_null() & instants.is_null() & ~too_old).alias("until_unusable")
+
+
+def spell_departments(frame: pl.DataFrame, departments: pl.DataFrame) -> pl.DataFrame:
+    """As the hospital's own line of the list spells it, else as another hospital's does, else as the event does."""
+    listed = departments.select("hospital_id", spelling="department")
+    spelled = listed.with_columns(fold_names(listed["spelling"]).alias("folded"))
+    own = spelled.unique(["hospital_id", "folded"], keep="first", maintain_order=True)
+    others = spelled.select("folded", other_spelling="spelling").unique("folded", keep="first", maintain_order=True)
+    return (
+        frame.with_columns(fold_names(frame["department"]).alias("folded"))
         .join(own, on=["hospital_id", "folded"], how="left", maintain_order="left")
         .join(others, on="folded", how="left", maintain_order="left")
         .with_columns(
@@ -268,17 +300,4 @@ def _spell_departments(frame: pl.DataFrame, departments: pl.DataFrame) -> pl.Dat
             department_is_listed=pl.col("spelling").is_not_null(),
         )
         .drop("folded", "spelling", "other_spelling")
-    )
-
-
-def _derived_visit() -> pl.Expr:
-    """Identifier of a snapshot's visit when the sender gives none: null if a part is missing."""
-    return pl.concat_str(
-        [
-            pl.lit("derived"),
-            pl.col("hospital_id"),
-            pl.col("patient_id"),
-            pl.col("admission_time").dt.epoch("us").cast(pl.String),
-        ],
-        separator=SEPARATOR,
     )

@@ -13,7 +13,6 @@ import polars as pl
 from patient_flow.contracts.columns import INSTANT
 from patient_flow.dialects import fhir, hl7, mapping
 from patient_flow.transforms import accept
-from patient_flow.transforms.bodies import Interpreter
 from patient_flow.transforms.read import ParserConfig, read_events
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -46,9 +45,10 @@ def example(name: str) -> str:
     return (resources.files("patient_flow") / "dialects" / "examples" / f"{name}.toml").read_text(encoding="utf-8")
 
 
-def interpreters(text: str = "") -> tuple[Interpreter, ...]:
-    """As the pipeline has them: the mapping file, if there is one, before the formats that are always understood."""
-    return (*(mapping.parse_mappings(text, "test.toml") if text else ()), hl7.interpret, fhir.interpret)
+def parser(text: str = "") -> ParserConfig:
+    """As the pipeline has it: the mapping file, if there is one, before the formats that are always understood."""
+    mappings = mapping.parse_mappings(text, "test.toml") if text else ()
+    return ParserConfig(_departments(), SECRET, mappings, formats=(hl7.interpret, fhir.interpret))
 
 
 def judged(events: Iterable[bytes | Mapping[str, Any]], text: str = "") -> list[Event]:
@@ -107,7 +107,7 @@ def _judged(events: Iterable[bytes | Mapping[str, Any]], text: str) -> pl.DataFr
         },
         schema_overrides={"sequence_number": pl.Int64},
     )
-    return accept.validate(read_events(bronze, ParserConfig(_departments(), SECRET, interpreters(text))))
+    return accept.validate(read_events(bronze, parser(text)))
 
 
 def _departments() -> pl.DataFrame:

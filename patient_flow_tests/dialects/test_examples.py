@@ -58,9 +58,11 @@ def test_a_flat_event_becomes_a_snapshot_with_typed_fields(name: str, variant: v
         assert row["age"] == sent["age"]
         assert row["department"] == sent["department"]
         assert row["bed_id"] == (str(sent["bed_id"]) if "bed_id" in sent else None)
-        assert row["visit_id"]
         assert row["reasons"] == []
         assert row["quality_flags"] == []
+    in_silver = accepted([on_the_wire(sent) for sent, _ in clean], example(name))
+    assert len(in_silver) == len(clean)
+    assert all(row["visit_id"] for row in in_silver)
 
 
 @pytest.mark.parametrize(("name", "variant"), ALL.items(), ids=ALL)

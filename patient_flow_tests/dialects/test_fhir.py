@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 
 import pytest
 
 from patient_flow.dialects import fhir
-from patient_flow.transforms.bodies import Unsupported
+from patient_flow.transforms.bodies import Ignored, Unsupported
 from patient_flow_tests.dialects.builders import Event, extra, only
 
 PATIENT: Event = {
@@ -49,9 +50,9 @@ def bundle(*resources: Event) -> Event:
 
 
 def stated(value: Event) -> Event:
-    fields = fhir.interpret(b"", value)
-    assert fields is not None
-    return dict(fields)
+    read = fhir.interpret(b"", value)
+    assert read is not None
+    return dict(read.parts[0])
 
 
 def test_an_encounter_in_progress_is_a_snapshot_of_its_visit() -> None:
@@ -84,7 +85,13 @@ def test_a_finished_encounter_states_its_discharge() -> None:
 
 @pytest.mark.parametrize(
     ("status", "event_type"),
-    [("arrived", "arrival"), ("triaged", "triage"), ("onleave", "visit_snapshot"), ("cancelled", "cancel_admission")],
+    [
+        ("arrived", "arrival"),
+        ("triaged", "triage"),
+        ("onleave", "visit_snapshot"),
+        ("cancelled", "void_visit"),
+        ("entered-in-error", "void_visit"),
+    ],
 )
 def test_the_status_decides_the_event_type(status: str, event_type: str) -> None:
     row = only(encounter(status=status))
@@ -97,25 +104,25 @@ def test_an_arrival_states_when_the_patient_came_and_no_admission() -> None:
     assert row["admission_time"] is None
 
 
-@pytest.mark.parametrize("status", ["planned", "entered-in-error", "unknown", "", None, 7])
+@pytest.mark.parametrize("status", ["planned", "unknown", "", None, 7])
 def test_an_encounter_that_states_nothing_that_happened_is_quarantined_by_name(status: object) -> None:
     assert only(encounter(status=status))["reasons"] == ["message_type_is_unsupported"]
 
 
 @pytest.mark.parametrize(
-    "value",
-    [
-        {"resourceType": "Observation"},
-        {"resourceType": "Patient"},
-        bundle(),
-        bundle(PATIENT),
-        bundle(encounter(), encounter()),
-    ],
+    "value", [{"resourceType": "Observation"}, {"resourceType": "Patient"}, bundle(), bundle(PATIENT)]
 )
-def test_other_resources_are_quarantined_by_name(value: Event) -> None:
-    with pytest.raises(Unsupported):
+def test_other_resources_are_ignored_by_name(value: Event) -> None:
+    with pytest.raises(Ignored):
         fhir.interpret(b"", value)
-    assert only(value)["reasons"] == ["message_type_is_unsupported"]
+    row = only(value)
+    assert (row["ignored_as"], row["reasons"]) == ("resource_is_not_an_encounter", [])
+
+
+def test_a_bundle_of_several_encounters_is_quarantined_and_not_ignored() -> None:
+    with pytest.raises(Unsupported):
+        fhir.interpret(b"", bundle(encounter(), encounter()))
+    assert only(bundle(encounter(), encounter()))["reasons"] == ["message_type_is_unsupported"]
 
 
 @pytest.mark.parametrize("value", [None, {}, {"resourceType": 5}, {"resource": "Encounter"}])
@@ -234,7 +241,8 @@ def test_the_id_of_an_encounter_that_its_bundle_made_up_is_no_visit() -> None:
     entry = {"resourceType": "Bundle", "entry": [{"fullUrl": "urn:uuid:aaaa-1", "resource": made_up}]}
     assert "visit_id" not in stated(entry)
     assert "visit_id" not in stated(encounter(id="urn:uuid:aaaa-1", identifier=None))
-    assert only(entry)["visit_id"].startswith("derived")
+    row = only(entry)
+    assert (row["visit_id"], row["reasons"]) == (None, []), "the visit follows from patient and admission"
 
 
 def test_the_last_location_counts_when_all_are_over() -> None:
@@ -261,3 +269,95 @@ def test_an_admission_given_as_a_date_alone_is_unusable() -> None:
 )
 def test_elements_of_the_wrong_shape_say_nothing(changes: Event) -> None:
     assert stated(encounter(**changes))["visit_id"]
+
+
+@pytest.mark.parametrize(
+    ("code", "visit_class"),
+    [
+        ("EMER", "emergency"),
+        ("IMP", "inpatient"),
+        ("ACUTE", "inpatient"),
+        ("NONAC", "inpatient"),
+        ("OBSENC", "observation"),
+        ("SS", "day_case"),
+        ("AMB", "outpatient"),
+        ("VR", "virtual"),
+        ("HH", "home"),
+        ("PRENC", "preadmission"),
+        ("amb", "outpatient"),
+        ("FLD", None),
+        (None, None),
+    ],
+)
+def test_the_class_of_an_encounter_is_the_class_of_its_visit(code: str | None, visit_class: str | None) -> None:
+    row = only(encounter(**{"class": {"code": code} if code else None}))
+    assert row["visit_class"] == visit_class
+    assert ("visit_class_is_unknown" in row["quality_flags"]) == (code == "FLD")
+
+
+@pytest.mark.parametrize(("code", "reasons"), [("AMB", []), ("VR", []), ("HH", []), ("IMP", ["department_is_missing"])])
+def test_an_encounter_of_a_class_without_a_bed_needs_no_department(code: str, reasons: list[str]) -> None:
+    assert only(encounter(location=None, **{"class": {"code": code}}))["reasons"] == reasons
+
+
+def test_the_system_of_an_identifier_is_who_assigned_it() -> None:
+    numbered = encounter(
+        identifier=[{"system": "urn:oid:1.2.3", "value": "V-9"}],
+        subject={"identifier": {"system": "urn:oid:4.5", "value": "MRN-5"}},
+    )
+    fields = stated(numbered)
+    assert (fields["visit_assigner"], fields["patient_assigner"]) == ("urn:oid:1.2.3", "urn:oid:4.5")
+    assert "visit_assigner" not in stated(encounter(identifier=None)), "the id of the resource is nobody's number"
+    assert "patient_assigner" not in stated(encounter())
+
+
+def place(name: str, start: str | None, end: str | None = None, **more: object) -> Event:
+    period = {key: value for key, value in (("start", start), ("end", end)) if value}
+    return {"location": {"display": name}, **({"period": period} if period else {}), **more}
+
+
+def stays(row: Event) -> list[tuple[object, ...]]:
+    """Departments and beds, with the hours of 19 November at which each stay begins and ends."""
+    midnight = datetime(2026, 11, 19, tzinfo=UTC).timestamp()
+    return [
+        (
+            stay["department"],
+            stay["bed_id"],
+            (stay["from"] / 1e6 - midnight) / 3600,
+            stay["to"] and (stay["to"] / 1e6 - midnight) / 3600,
+        )
+        for stay in json.loads(row["stays"])
+    ]
+
+
+BED = {"physicalType": {"coding": [{"code": "bd"}]}}
+
+
+def test_locations_with_periods_are_the_stays_of_the_visit_in_order() -> None:
+    """ICU 5 days, Surgery 1 day: not one stay of 144 hours in Surgery."""
+    row = only(
+        encounter(
+            location=[
+                place("Surgery", "2026-11-19T10:00:00Z"),
+                place("ICU", "2026-11-14T10:00:00Z", "2026-11-19T10:00:00Z"),
+                place("S-04", "2026-11-19T11:00:00Z", **BED),
+                place("I-01", "2026-11-14T10:00:00Z", "2026-11-15T10:00:00Z", **BED),
+                place("Cardiology", "2026-11-21T10:00:00Z", status="planned"),
+            ],
+            period={"start": "2026-11-14T09:00:00Z"},
+        )
+    )
+    assert stays(row) == [("ICU", "I-01", -110, 10), ("Surgery", "S-04", 10, None)]
+    assert (row["department"], row["bed_id"], row["reasons"]) == ("Surgery", "S-04", [])
+    assert row["admission_time"] == datetime(2026, 11, 14, 9, tzinfo=UTC)
+
+
+def test_a_location_without_a_beginning_leaves_the_way_unknown() -> None:
+    row = only(encounter(location=[place("ICU", None), place("Surgery", "2026-11-19T10:00:00Z")]))
+    assert (row["stays"], row["department"]) == (None, "Surgery")
+
+
+def test_finished_without_an_end_ends_when_it_was_last_updated_and_says_so() -> None:
+    row = only(encounter(status="finished"))
+    assert row["discharge_time"] == datetime(2026, 11, 19, 21, 30, tzinfo=UTC)
+    assert row["quality_flags"] == ["time_is_estimated"]

@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 import pytest
 
 from patient_flow.dialects import hl7
-from patient_flow.transforms.bodies import Unreadable, Unsupported
-from patient_flow_tests.dialects.builders import Event, adt, extra, only
+from patient_flow.transforms.bodies import Ignored, Unreadable, Unsupported
+from patient_flow_tests.dialects.builders import Event, adt, extra, judged, only
 
 EMERGENCY_ARRIVAL = (
     "MSH|^~\\&|TRIAGE|CITYHOSP^1.2.250.1^ISO|||20261119220317.1250+0100||ADT^A04^ADT_A01|20261119-000871|P|2.5.1\r"
@@ -33,9 +33,9 @@ DISCHARGE_IN_LATIN_1 = (
 
 def stated(message: str | bytes) -> Event:
     body = message if isinstance(message, bytes) else message.encode()
-    fields = hl7.interpret(body, None)
-    assert fields is not None
-    return dict(fields)
+    read = hl7.interpret(body, None)
+    assert read is not None
+    return dict(read.parts[0])
 
 
 def test_an_arrival_is_read_with_its_fraction_and_offset() -> None:
@@ -96,6 +96,7 @@ def test_a_message_that_is_not_in_the_character_set_it_declares_is_unreadable() 
         ("A03", "discharge"),
         ("A04", "arrival"),
         ("A06", "admission"),
+        ("A07", "update"),
         ("A08", "update"),
         ("A11", "cancel_admission"),
         ("A12", "cancel_transfer"),
@@ -107,14 +108,30 @@ def test_the_trigger_in_msh_9_decides_whatever_evn_1_says(trigger: str, event_ty
     assert stated(adt(trigger, evn={1: "A99"}))["event_type"] == event_type
 
 
-@pytest.mark.parametrize(
-    "message_type", ["ADT^A05", "ADT^A07", "ADT^A40", "ADT^A60", "ADT", "ORU^R01", "SIU^S12^SIU_S12"]
-)
-def test_other_messages_are_quarantined_by_name(message_type: str) -> None:
-    body = adt("A01", msh={9: message_type})
+@pytest.mark.parametrize("trigger", ["A05", "A14", "A17", "A37", "A42", "A44", "A45", "A50", "A60", ""])
+def test_other_adt_messages_are_quarantined_by_name_and_carry_their_hospital(trigger: str) -> None:
+    body = adt("A01", msh={9: f"ADT^{trigger}"})
     with pytest.raises(Unsupported):
         hl7.interpret(body, None)
-    assert only(body)["reasons"] == ["message_type_is_unsupported"]
+    row = only(body)
+    assert (row["reasons"], row["hospital_id"]) == (["message_type_is_unsupported"], "NORTH")
+
+
+@pytest.mark.parametrize(
+    ("message_type", "name"),
+    [
+        ("ORU^R01", "message_is_not_adt"),
+        ("SIU^S12^SIU_S12", "message_is_not_adt"),
+        ("ADT^A28", "message_updates_person_record"),
+        ("ADT^A31^ADT_A05", "message_updates_person_record"),
+    ],
+)
+def test_messages_that_say_nothing_about_patient_flow_are_ignored_by_name(message_type: str, name: str) -> None:
+    body = adt("A01", msh={9: message_type})
+    with pytest.raises(Ignored):
+        hl7.interpret(body, None)
+    row = only(body)
+    assert (row["ignored_as"], row["reasons"], row["hospital_id"]) == (name, [], "NORTH")
 
 
 def test_a_message_without_pv1_names_what_is_missing() -> None:
@@ -214,7 +231,9 @@ def test_the_medical_record_number_is_preferred_among_the_identifiers(field: str
         ("7", "left_against_advice", False),
         ("home", "home", False),
         ("20", "deceased", False),
-        ("03", "transferred", False),
+        ("02", "transferred", False),
+        ("03", "care_facility", False),
+        ("62", "care_facility", False),
         ("X9", None, True),
         ("", None, False),
     ],
@@ -273,3 +292,121 @@ def test_other_bodies_are_left_to_others(body: bytes) -> None:
 def test_a_long_attachment_beside_the_segments_that_matter_does_no_harm() -> None:
     attachment = b"OBX|1|ED|PDF||" + b"QUJD" * 500_000 + b"\r"
     assert stated(adt("A01") + attachment) == stated(adt("A01"))
+
+
+@pytest.mark.parametrize(
+    ("trigger", "code", "visit_class"),
+    [
+        ("A01", "E", "emergency"),
+        ("A01", "I", "inpatient"),
+        ("A01", "B", "inpatient"),
+        ("A04", "O", "outpatient"),
+        ("A04", "R", "outpatient"),
+        ("A04", "p", "preadmission"),
+        ("A01", "U", None),
+        ("A01", "", None),
+        ("A07", "I", "outpatient"),
+        ("A07", "", "outpatient"),
+    ],
+)
+def test_the_patient_class_is_the_class_of_the_visit(trigger: str, code: str, visit_class: str | None) -> None:
+    row = only(adt(trigger, pv1={2: code}))
+    assert row["visit_class"] == visit_class
+    assert ("visit_class_is_unknown" in row["quality_flags"]) == (code == "U")
+
+
+@pytest.mark.parametrize(
+    ("code", "admission_type"),
+    [
+        ("A", "emergency"),
+        ("E", "emergency"),
+        ("U", "emergency"),
+        ("C", "elective"),
+        ("r", "elective"),
+        ("L", "maternity"),
+        ("N", "newborn"),
+        ("9", None),
+        ("", None),
+    ],
+)
+def test_the_admission_type_is_read_and_an_unknown_one_flagged(code: str, admission_type: str | None) -> None:
+    row = only(adt("A01", pv1={4: code}))
+    assert row["admission_type"] == admission_type
+    assert ("admission_type_is_unknown" in row["quality_flags"]) == (code == "9")
+
+
+@pytest.mark.parametrize(
+    ("written", "assigner"),
+    [
+        ("V9^^^NORTH", "NORTH"),
+        ("V9^^^&1.2.250.1&ISO", "1.2.250.1"),
+        ("V9^^^NORTH&1.2.250.1&ISO", "NORTH"),
+        ("V9", None),
+    ],
+)
+def test_who_assigned_a_number_is_the_first_filled_part_of_its_authority(written: str, assigner: str | None) -> None:
+    fields = stated(adt("A01", pid={3: written}, pv1={19: written}))
+    assert (fields["visit_id"], fields.get("visit_assigner"), fields.get("patient_assigner")) == (
+        "V9",
+        assigner,
+        assigner,
+    )
+
+
+def test_the_assigner_is_that_of_the_preferred_number() -> None:
+    fields = stated(adt("A01", pid={3: "1^^^INSURANCE^SS~2^^^NORTH^MR"}))
+    assert (fields["patient_id"], fields["patient_assigner"]) == ("2", "NORTH")
+
+
+def test_the_account_number_stands_in_for_a_missing_visit_number_and_says_so() -> None:
+    row = only(adt("A01", pid={18: "ACC-1^^^BILLING"}, pv1={19: ""}))
+    assert (row["visit_id"], row["visit_assigner"]) == ("ACC-1", "BILLING")
+    assert "visit_is_an_account" in row["quality_flags"]
+    assert "visit_is_an_account" not in only(adt("A01", pid={18: "ACC-1"}))["quality_flags"]
+
+
+@pytest.mark.parametrize("unit", ["UF 1234", "^^^^^^^^^UF 1234"])
+def test_the_unit_of_a_french_movement_stands_in_for_a_missing_location(unit: str) -> None:
+    body = adt("A01", pv1={3: ""}) + f"ZBE|1|20261119101530||INSERT|N|A01|{unit}\r".encode()
+    assert stated(body)["department"] == "UF 1234"
+
+
+@pytest.mark.parametrize("occurred", ["02061119101530", "00010101000000"])
+def test_an_event_time_of_another_era_gives_way_to_the_time_of_recording(occurred: str) -> None:
+    assert stated(adt("A01", evn={6: occurred}))["event_time"] == "2026-11-19T10:15:30"
+
+
+def test_a_message_of_another_era_is_too_old_and_not_unreadable() -> None:
+    assert only(adt("A01", msh={7: "19640101000000"}, evn={2: "19640101000000"}))["reasons"] == ["time_is_too_old"]
+
+
+@pytest.mark.parametrize(("text", "planned"), [("20261125180000", (18, 0)), ("20261125", None), ("", None)])
+def test_the_expected_discharge_is_a_plan_where_it_names_an_instant(text: str, planned: tuple[int, int] | None) -> None:
+    row = only(adt("A01") + f"PV2||||||||20261101|{text}\r".encode())
+    assert row["planned_discharge_time"] == (planned and datetime(2026, 11, 25, *planned, tzinfo=UTC))
+    assert row["discharge_time"] is None
+    assert "optional_time_is_unusable" not in row["quality_flags"]
+
+
+@pytest.mark.parametrize("trigger", ["A18", "A34", "A40", "A47"])
+def test_a_merge_names_the_number_that_stays_and_the_one_that_is_given_up(trigger: str) -> None:
+    head = adt(trigger).split(b"PV1")[0]
+    row = only(head + b"MRG|OLD-1^^^SOUTH^PI~OLD-2^^^SOUTH^MR\r")
+    assert (row["event_type"], row["reasons"], row["quality_flags"]) == ("merge_patient", [], [])
+    assert (row["patient_id"], row["patient_assigner"]) == ("P77", "NORTH")
+    assert (row["merged_patient_id"], row["merged_patient_assigner"]) == ("OLD-2", "SOUTH")
+
+
+def test_a_merge_without_the_number_that_is_given_up_is_quarantined() -> None:
+    assert only(adt("A40"))["reasons"] == ["merged_patient_is_missing"]
+
+
+def test_every_merge_of_a_message_is_an_event_of_its_own() -> None:
+    head = adt("A40").split(b"PV1")[0]
+    rows = judged([head + b"MRG|OLD-1\rPID|||P88^^^NORTH^MR\rMRG|OLD-2\rPID|||P99\r"])
+    assert [(row["part"], row["parts"], row["patient_id"], row["merged_patient_id"]) for row in rows] == [
+        (0, 2, "P77", "OLD-1"),
+        (1, 2, "P88", "OLD-2"),
+    ]
+    assert len({row["event_id"] for row in rows}) == 2
+    assert len({row["body_hash"] for row in rows}) == 2

@@ -48,7 +48,7 @@ def mapped(event: Event, body: str, match: str = "src = { exists = true }") -> E
     text = f'[[mapping]]\nname = "m"\n{body}\n[mapping.match]\n{match}\n'
     (interpret,) = parse_mappings(text, "test.toml")
     result = interpret(b"", event)
-    return dict(result) if result is not None else {}
+    return dict(result.parts[0]) if result is not None else {}
 
 
 def test_a_foreign_event_is_read_as_one_of_the_contract() -> None:
@@ -278,3 +278,42 @@ def test_a_mapping_can_give_an_otherwise_unsupported_message_an_event_type() -> 
 
 def test_a_byte_order_mark_and_windows_line_ends_in_the_file_do_no_harm() -> None:
     assert only(EVENT, "\ufeff" + MAPPING.replace("\n", "\r\n"))["event_type"] == "admission"
+
+
+def test_an_event_that_no_mapping_fits_says_so_instead_of_what_it_lacks() -> None:
+    row = only({"src": None, "who": "P1", "when": "20/11/2026"}, MAPPING)
+    assert row["reasons"] == ["no_mapping_matches"]
+    assert only({"src": None, "who": "P1"})["reasons"] == [
+        "patient_is_missing",
+        "hospital_is_missing",
+        "department_is_missing",
+        "admission_time_is_unusable",
+    ], "without a mapping file the contract's own form is what is missing"
+
+
+def test_an_event_of_the_contract_that_no_mapping_fits_is_judged_as_such() -> None:
+    assert only({"patient_id": "P1", "hospital_id": 3}, MAPPING)["reasons"] == [
+        "department_is_missing",
+        "admission_time_is_unusable",
+    ]
+
+
+def test_what_an_event_without_a_mapping_states_wrongly_is_still_named() -> None:
+    row = only({"who": "P1", "event_type": "party", "admission_time": "at ten"}, MAPPING)
+    assert row["reasons"] == ["no_mapping_matches", "event_type_is_unknown"]
+    row = only({"who": "P1", "admission_time": "at ten"}, MAPPING)
+    assert row["reasons"] == ["no_mapping_matches", "admission_time_is_unusable"]
+
+
+def test_a_mapping_says_what_its_numbers_are_unique_in() -> None:
+    row = only(
+        EVENT, MAPPING.replace("[mapping.match]", 'patient_scope = "North"\nvisit_scope = "network"\n[mapping.match]')
+    )
+    assert (row["patient_scope"], row["visit_scope"]) == ("shared\x1fNorth", "")
+
+
+@pytest.mark.parametrize("written", ["1_0", "0x10", "٣"])
+def test_a_number_that_only_a_programming_language_reads_stays_as_it_is(written: str) -> None:
+    event = {"src": "x", "wait_minutes": written, "admission_time": written}
+    assert mapped(event, '[mapping.unit]\nwait_minutes = "hours"')["wait_minutes"] == written
+    assert mapped(event, '[mapping.timestamp]\nformat = "unix"')["admission_time"] == written

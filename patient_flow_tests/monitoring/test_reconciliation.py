@@ -107,15 +107,27 @@ def test_what_no_retention_explains_is_missing_beside_what_it_dropped() -> None:
 
 
 def accounted_for(
-    received: pl.DataFrame, accepted: pl.DataFrame, quarantined: pl.DataFrame, totals: tuple[int, int, int]
+    received: pl.DataFrame,
+    accepted: pl.DataFrame,
+    quarantined: pl.DataFrame,
+    totals: tuple[int, int, int],
+    ignored: pl.DataFrame | None = None,
 ) -> Finding:
-    return reconciliation.counts_reconcile(ReconciliationCounts(received, accepted, quarantined, totals))
+    """``totals`` of received, accepted and quarantined events; the ignored ones are those of the partitions."""
+    left_out = counts() if ignored is None else ignored
+    total = (*totals[:2], int(left_out["events"].sum()), totals[2])
+    return reconciliation.counts_reconcile(ReconciliationCounts(received, accepted, left_out, quarantined, total))
 
 
 def test_received_is_accepted_plus_quarantined() -> None:
     finding = accounted_for(counts(p0=3, p1=2), counts(p0=2, p1=2), counts(p0=1), (105, 100, 5))
     assert finding.is_ok
-    assert finding.rows[0] == {"partition_id": "0", "received": 3, "accepted": 2, "quarantined": 1}
+    assert finding.rows[0] == {"partition_id": "0", "received": 3, "accepted": 2, "ignored": 0, "quarantined": 1}
+
+
+def test_an_ignored_event_is_accounted_for() -> None:
+    assert accounted_for(counts(p0=3), counts(p0=1), counts(p0=1), (3, 1, 1), ignored=counts(p0=1)).is_ok
+    assert accounted_for(counts(p0=3), counts(p0=1), counts(p0=1), (3, 1, 1)).is_error
 
 
 def test_an_event_that_quarantine_gives_back_to_silver_keeps_the_balance() -> None:
@@ -135,17 +147,25 @@ def test_a_total_out_of_balance_is_an_error_although_the_changes_are_right() -> 
 
 
 def test_an_identity_or_a_place_in_the_hub_accepted_twice_is_an_error() -> None:
-    events = coordinates(p0=[1, 2]).with_columns(event_key=pl.Series([10, 11]))
+    events = coordinates(p0=[1, 2]).with_columns(part=pl.lit(0), event_key=pl.Series([10, 11]))
     assert event_identities_unique(events).is_ok
     assert event_identities_unique(events.with_columns(event_key=pl.lit(10))).is_error
     assert event_identities_unique(events.with_columns(sequence_number=pl.lit(1))).is_error
 
 
 def test_the_quality_table_counts_every_event() -> None:
-    quality = pl.DataFrame({"rule": [ALL, ALL, "patient_is_missing"], "accepted": [5, 2, 0], "quarantined": [1, 0, 1]})
-    assert quality_counts_reconcile(quality, (7, 1)).is_ok
-    assert quality_counts_reconcile(quality, (8, 1)).is_error
-    assert quality_counts_reconcile(quality, (7, 0)).is_error
+    quality = pl.DataFrame(
+        {
+            "rule": [ALL, ALL, "patient_is_missing", "already_received"],
+            "accepted": [5, 2, 0, 0],
+            "ignored": [0, 3, 0, 3],
+            "quarantined": [1, 0, 1, 0],
+        }
+    )
+    assert quality_counts_reconcile(quality, (7, 3, 1)).is_ok
+    assert quality_counts_reconcile(quality, (8, 3, 1)).is_error
+    assert quality_counts_reconcile(quality, (7, 2, 1)).is_error
+    assert quality_counts_reconcile(quality, (7, 3, 0)).is_error
 
 
 def test_rows_of_lake_and_warehouse() -> None:

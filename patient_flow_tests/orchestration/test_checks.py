@@ -158,10 +158,12 @@ def twice_in_silver(hospital: Hospital) -> None:
 def in_silver_and_in_quarantine(hospital: Hospital) -> None:
     silver = hospital.table(tables.SILVER_EVENTS).scan().collect().head(1)
     row = silver.select(
-        *tables.COORDINATES,
+        *tables.EVENT_COORDINATES,
+        "parts",
         "enqueued_at",
         body=pl.lit(b""),
         reasons=pl.lit(["patient_is_missing"]),
+        details=pl.lit(["patient_id: absent"]),
         hospital_id="hospital_id",
         rejected_at="enqueued_at",
         event_key=pl.lit(None),

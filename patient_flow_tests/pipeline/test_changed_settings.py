@@ -9,10 +9,11 @@ import polars as pl
 import pytest
 
 from patient_flow.contracts.tables import DATA_QUALITY_DAY, DIM_TIME, KPI_DEPARTMENT_DAY, SILVER_EVENTS
-from patient_flow.pipeline import silver
+from patient_flow.pipeline import silver, unaccepted
 from patient_flow.pipeline.checkpoints import PSEUDONYM_KEY
 from patient_flow.pipeline.graph import run_gold
 from patient_flow.pipeline.rebuild import rebuild
+from patient_flow.pipeline.replay import replay
 from patient_flow.stores.lake.catalog import Lake
 from patient_flow.transforms.read import ParserConfig
 from patient_flow_tests import builders
@@ -78,8 +79,8 @@ def test_another_key_is_refused_before_a_patient_becomes_two(
     receive(lake, visits(2))
     for step in (
         lambda: silver.accept_events(step_context(lake, other)),
-        lambda: silver.quarantine_events(step_context(lake, other)),
-        lambda: silver.replay(step_context(lake, other), reason=None),
+        lambda: unaccepted.quarantine_events(step_context(lake, other)),
+        lambda: replay(step_context(lake, other), reason=None),
     ):
         with pytest.raises(silver.KeyRefused, match="run `patient-flow rebuild`"):
             step()

@@ -11,9 +11,9 @@ import pytest
 from deltalake import DeltaTable
 
 from patient_flow.contracts.tables import DIM_PATIENT, FACT_PATIENT_FLOW, LAKE_TABLES, QUARANTINE, SILVER_EVENTS
-from patient_flow.pipeline import silver
 from patient_flow.pipeline.checkpoints import LEASE
 from patient_flow.pipeline.maintenance import maintain
+from patient_flow.pipeline.replay import replay
 from patient_flow.stores.lake.catalog import Lake
 from patient_flow.stores.lake.errors import LakeError
 from patient_flow.stores.lake.maintenance import TableMaintenance
@@ -128,7 +128,7 @@ def test_every_consumer_is_written_after_what_it_reads(lake: Lake, departments: 
 def test_a_quarantine_that_was_replayed_once_is_still_vacuumed(lake: Lake, departments: pl.DataFrame) -> None:
     first, second = deliveries([b"rubbish", b"more rubbish"])
     run_micro_batches(lake, [[first]], departments)
-    silver.replay(step_context(lake, departments), reason=None)
+    replay(step_context(lake, departments), reason=None)
     run_micro_batches(lake, [[second]], departments)
     assert maintain(lake, QUARANTINE, {}, now=NOW).skip_reason is None
 

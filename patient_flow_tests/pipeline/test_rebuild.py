@@ -10,7 +10,7 @@ import pytest
 from patient_flow.contracts.tables import LAKE_TABLES, QUARANTINE, SILVER_EVENTS, WAREHOUSE_TABLES, Table
 from patient_flow.monitoring.finding import Finding
 from patient_flow.monitoring.rules.keys import keys_unique
-from patient_flow.pipeline import silver, steps
+from patient_flow.pipeline import received, silver, steps
 from patient_flow.pipeline.graph import GOLD as GOLD_STEPS
 from patient_flow.pipeline.load import load_warehouse
 from patient_flow.pipeline.rebuild import rebuild
@@ -60,7 +60,7 @@ class Died(Exception):
 
 @pytest.fixture(autouse=True)
 def one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(silver, "ROWS_AT_ONCE", 1)
+    monkeypatch.setattr(received, "ROWS_AT_ONCE", 1)
 
 
 @pytest.fixture

@@ -10,13 +10,15 @@ from hypothesis import strategies as st
 from patient_flow.contracts.tables import (
     DATA_QUALITY_DAY,
     FACT_PATIENT_FLOW,
+    IGNORED,
     KPI_DEPARTMENT_DAY,
     QUARANTINE,
     SILVER_EVENTS,
 )
 from patient_flow.dialects.mapping import parse_mappings
-from patient_flow.pipeline import silver
+from patient_flow.pipeline import silver, unaccepted
 from patient_flow.pipeline.graph import run_gold
+from patient_flow.pipeline.replay import replay
 from patient_flow.stores.lake.catalog import Lake
 from patient_flow.transforms.read import ParserConfig
 from patient_flow_tests.builders import (
@@ -49,7 +51,7 @@ EVENTS: list[Body | bytes] = [
 
 def run(lake: Lake, departments: pl.DataFrame, parser: ParserConfig) -> None:
     silver.accept_events(step_context(lake, parser))
-    silver.quarantine_events(step_context(lake, parser))
+    unaccepted.quarantine_events(step_context(lake, parser))
     for _ in run_gold(step_context(lake, departments)):
         pass
 
@@ -75,7 +77,7 @@ def test_what_a_mapping_makes_acceptable_ends_as_if_it_had_always_been(
     receive(lake, EVENTS)
     run(lake, departments, before)
     assert lake.open(SILVER_EVENTS).row_count() == 1
-    replayed = silver.replay(step_context(lake, after), reason=reason)
+    replayed = replay(step_context(lake, after), reason=reason)
     assert replayed.written.inserted == 1
     run(lake, departments, after)
     from_the_start = Lake(stack.lake_uri())
@@ -90,7 +92,7 @@ def test_only_rows_with_the_reason_are_judged_again(
 ) -> None:
     receive(lake, EVENTS)
     run(lake, departments, before)
-    assert silver.replay(step_context(lake, after), reason="body_is_not_a_json_object").figures["judged_again"] == 1
+    assert replay(step_context(lake, after), reason="body_is_not_a_json_object").figures["judged_again"] == 1
     assert lake.open(SILVER_EVENTS).row_count() == 1
 
 
@@ -100,7 +102,7 @@ def test_what_stays_rejected_gets_the_reasons_of_today(
     receive(lake, EVENTS)
     run(lake, departments, before)
     assert ["schema_version_is_unsupported", "department_is_missing"] in reasons(lake)
-    silver.replay(step_context(lake, after), reason=None)
+    replay(step_context(lake, after), reason=None)
     run(lake, departments, after)
     assert reasons(lake) == [["schema_version_is_unsupported"], ["body_is_not_a_json_object"]]
 
@@ -109,7 +111,7 @@ def test_a_replay_without_a_change_changes_nothing(lake: Lake, departments: pl.D
     receive(lake, EVENTS)
     run(lake, departments, before)
     rows = contents(lake, QUARANTINE)
-    assert silver.replay(step_context(lake, before), reason=None).written.inserted == 0
+    assert replay(step_context(lake, before), reason=None).written.inserted == 0
     run(lake, departments, before)
     assert contents(lake, QUARANTINE).equals(rows)
 
@@ -137,7 +139,7 @@ def test_a_replay_leaves_the_quarantine_that_a_rebuild_would_make(stack: Stack, 
 
     def commit_accepted(lake: Lake, parser: ParserConfig) -> None:
         silver.accept_events(step_context(lake, parser))
-        silver.quarantine_events(step_context(lake, parser))
+        unaccepted.quarantine_events(step_context(lake, parser))
 
     # shrinking lakes takes minutes
     @settings(max_examples=2 if stack.is_slow else scaled(10), phases=(Phase.explicit, Phase.reuse, Phase.generate))
@@ -152,14 +154,14 @@ def test_a_replay_leaves_the_quarantine_that_a_rebuild_would_make(stack: Stack, 
                 commit_accepted(lake, before if number <= replayed_after else after)
                 if number == replayed_after:
                     run_step("data_quality_day", lake, departments)
-                    silver.replay(step_context(lake, after), reason=None)
+                    replay(step_context(lake, after), reason=None)
                     commit_accepted(lake, after)
             for batch in batches:
                 receive(anew, batch)
             commit_accepted(anew, after)
             for either in (lake, anew):
                 run_step("data_quality_day", either, departments)
-            for table in (SILVER_EVENTS, QUARANTINE, DATA_QUALITY_DAY):
+            for table in (SILVER_EVENTS, IGNORED, QUARANTINE, DATA_QUALITY_DAY):
                 assert contents(lake, table).to_dicts() == contents(anew, table).to_dicts(), table.path
 
     they_are_the_same()
@@ -170,5 +172,5 @@ def test_what_is_judged_again_was_rejected_when_it_was(
 ) -> None:
     receive(lake, EVENTS)
     run(lake, departments, before)
-    silver.replay(step_context(lake, after), reason=None)
+    replay(step_context(lake, after), reason=None)
     assert set(lake.open(QUARANTINE).scan().collect()["rejected_at"]) == {NOW}

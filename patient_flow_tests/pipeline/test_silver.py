@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from patient_flow.contracts.tables import BRONZE_EVENTS, QUARANTINE, SILVER_EVENTS
-from patient_flow.pipeline import silver
+from patient_flow.pipeline import received, silver
 from patient_flow.stores.lake import snapshot
 from patient_flow.stores.lake.catalog import Lake
 from patient_flow_tests.builders import Delivery, contents, deliveries, event, forget_log, receive, run_step
@@ -55,7 +55,7 @@ def alone(stack: Stack) -> Lake:
 
 @pytest.fixture
 def two_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(silver, "ROWS_AT_ONCE", 2)
+    monkeypatch.setattr(received, "ROWS_AT_ONCE", 2)
 
 
 @pytest.fixture
@@ -95,7 +95,7 @@ def test_a_long_backlog_of_large_bodies_is_read_fewer_rows_at_a_time(
     is_log_gone: bool,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(silver, "BYTES_AT_ONCE", 1)
+    monkeypatch.setattr(received, "BYTES_AT_ONCE", 1)
     monkeypatch.setattr(snapshot, "READ_ROWS", 1)
     receive(lake, RECEIVED[:1])
     run(lake, departments)

@@ -22,6 +22,7 @@ from patient_flow_tests.builders import ZONE, Delivery, accepted, contents
 
 TABLES = (
     tables.SILVER_EVENTS,
+    tables.IGNORED,
     tables.QUARANTINE,
     tables.DIM_DEPARTMENT,
     tables.DIM_PATIENT,
@@ -70,7 +71,9 @@ def computed(received: Iterable[Delivery], departments: pl.DataFrame) -> dict[st
         tables.FACT_PATIENT_FLOW: flow,
         tables.FACT_BED_CENSUS: hourly,
         tables.KPI_DEPARTMENT_DAY: measured,
-        tables.DATA_QUALITY_DAY: quality.data_quality_day(silver, tables.QUARANTINE.empty(), ZONE),
+        tables.DATA_QUALITY_DAY: quality.data_quality_day(
+            silver, tables.IGNORED.empty(), tables.QUARANTINE.empty(), ZONE
+        ),
     }
     return {table.path: frame.sort(table.key) for table, frame in frames.items()}
 
@@ -101,7 +104,7 @@ def assert_same(actual: Frames, expected: Frames) -> None:
 
 
 def assert_places_of_events(lake: Lake, verdict: oracle.Verdict) -> None:
-    """Every event is in exactly one of silver and quarantine: the one that the oracle says, for its reasons."""
+    """Every event is in exactly one of silver, ignored and quarantine: the one that the oracle names, and why."""
     silver, quarantine = contents(lake, tables.SILVER_EVENTS), contents(lake, tables.QUARANTINE)
     coordinates = ("partition_id", "sequence_number")
     assert set(silver.select(coordinates).iter_rows()) == {event.coordinates for event in verdict.accepted}
@@ -109,6 +112,9 @@ def assert_places_of_events(lake: Lake, verdict: oracle.Verdict) -> None:
     reasons = {row[:2]: row[2] for row in quarantine.select(*coordinates, "reasons").iter_rows()}
     assert reasons == verdict.rejected
     assert quarantine.height == len(verdict.rejected)
+    ignored = contents(lake, tables.IGNORED)
+    assert sorted(ignored.select(coordinates).iter_rows()) == sorted(verdict.ignored)
+    assert set(ignored["name"]) <= {"already_received"}
 
 
 def assert_quality(lake: Lake, verdict: oracle.Verdict) -> None:

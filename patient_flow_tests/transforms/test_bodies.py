@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 
 import msgspec
 import pytest
@@ -31,6 +32,12 @@ def encoded(**changes: object) -> bytes:
 texts = st.text(max_size=70)
 scalars = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | texts
 values = st.recursive(scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3))
+stays = st.lists(
+    st.fixed_dictionaries(
+        {"department": texts, "from": texts}, optional={"to": st.none() | texts, "bed_id": scalars, "note": scalars}
+    ),
+    max_size=3,
+)
 statements = st.dictionaries(st.sampled_from([*events.FIELDS, "name", "ward"]), values, max_size=8)
 
 
@@ -43,7 +50,7 @@ def test_the_fast_path_and_the_careful_one_agree(statement: dict[str, object]) -
     careful = bodies.read_carefully(body)
     stripped = {
         name: value.strip() if isinstance(value, str) else value
-        for name in bodies.Fields.__struct_fields__
+        for name in strict.__struct_fields__
         if (value := getattr(strict, name)) is not None
     }
     told = {name: getattr(careful.fields, name) for name in stripped}
@@ -112,6 +119,12 @@ def test_what_is_not_one_json_object_is_refused(body: bytes) -> None:
         ({"age": "42"}, "age", 42),
         ({"age": 42.0}, "age", 42),
         ({"hospital_id": "3"}, "hospital_id", "3"),
+        ({"hospital_id": 3.0}, "hospital_id", "3"),
+        ({"bed_id": 311.0}, "bed_id", "311"),
+        ({"patient_id": 4711.0}, "patient_id", "4711"),
+        ({"age": "42.0"}, "age", 42),
+        ({"age": " 42 "}, "age", 42),
+        ({"age": "4.2e1"}, "age", 42),
         ({"patient_id": 4711}, "patient_id", "4711"),
         ({"wait_minutes": "12.5"}, "wait_minutes", 12.5),
         ({"schema_version": 1.2}, "schema_version", "1.2"),
@@ -132,6 +145,15 @@ def test_a_value_that_can_be_taken_without_loss_is_taken(changes: dict[str, obje
         ("age", 121),
         ("age", True),
         ("age", "1e2000"),
+        ("age", "4_2"),
+        ("age", "0x2A"),
+        ("age", "４２"),
+        ("age", "٤٢"),
+        ("age", "nan"),
+        ("age", "infinity"),
+        ("wait_minutes", "1_0"),
+        ("wait_minutes", "12,5"),
+        ("patient_id", 1e17),
         ("age", 10**400),
         ("age", -(10**30)),
         ("wait_minutes", 10**400),
@@ -149,6 +171,53 @@ def test_a_value_that_cannot_be_used_is_marked_and_not_invented(field: str, valu
     statement = bodies.read_carefully(encoded(**{field: value}))
     assert getattr(statement.fields, field) is None
     assert statement.unusable == {field}
+
+
+@pytest.mark.parametrize(
+    ("value", "kind"),
+    [
+        (True, "boolean"),
+        (3.5, "number"),
+        ("x" * 65, "text longer than 64 characters"),
+        ([3], "list"),
+        ({"id": 3}, "object"),
+    ],
+)
+def test_an_unusable_value_is_described_by_its_kind_alone(value: object, kind: str) -> None:
+    assert bodies.read_carefully(encoded(hospital_id=value)).kinds == {"hospital_id": kind}
+
+
+@given(stays)
+def test_stays_are_read_as_listed_or_not_at_all(listed: list[dict[str, object]]) -> None:
+    parsed = bodies.read_carefully(encoded(stays=listed))
+    if "stays" in parsed.unusable:
+        assert parsed.stays == ()
+    else:
+        assert [stay.department for stay in parsed.stays] == [str(entry["department"]).strip() for entry in listed]
+    assert parsed.extra is None
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["ICU", {}, [3], [{"department": "ICU"}], [{"from": "2026-11-20T10:00:00Z"}], [{"department": "", "from": "x"}]],
+)
+def test_stays_that_lack_what_they_need_are_unusable_as_a_whole(value: object) -> None:
+    parsed = bodies.read_carefully(encoded(stays=value))
+    assert (parsed.stays, parsed.unusable) == ((), {"stays"})
+
+
+def test_a_body_that_is_unwrapped_has_parts_with_digests_of_their_own() -> None:
+    def unwrap(_: bytes, value: Mapping[str, object] | None) -> bodies.Interpretation:
+        rows = (value or {}).get("rows")
+        return bodies.Interpretation(tuple(rows) if isinstance(rows, list) else ())
+
+    body = json.dumps({"rows": [PLAIN, {**PLAIN, "patient_id": "p-2"}]}).encode()
+    parts = bodies.read_parts(body, (unwrap,))
+    assert [part.fields.patient_id for part in parts] == ["p-1", "p-2"]
+    assert len({part.digest for part in parts}) == 2
+    assert parts[0].digest == bodies.read_carefully(encoded()).digest
+    with pytest.raises(bodies.Ignored, match="body_is_empty"):
+        bodies.read_parts(b'{"rows": []}', (unwrap,))
 
 
 def test_numbers_beyond_every_type_stay_in_their_own_row() -> None:

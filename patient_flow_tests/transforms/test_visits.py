@@ -139,7 +139,11 @@ def test_a_visit_without_a_placement_is_counted_as_waiting() -> None:
 def test_a_transfer_to_the_same_department_of_another_hospital_is_a_move() -> None:
     """The department where the patient already lies is a department of one hospital."""
     silver = accepted(
-        [event(hospital_id=1), event(event_type="transfer", hospital_id=2, event_time=at("12:00"))], DEPARTMENTS
+        [
+            event(hospital_id=1, visit_assigner="network"),
+            event(event_type="transfer", hospital_id=2, visit_assigner="network", event_time=at("12:00")),
+        ],
+        DEPARTMENTS,
     )
     assert visits.stays(silver).select("hospital_id", "stay_number").rows() == [("1", 1), ("2", 2)]
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import polars as pl
 
 from patient_flow.contracts.rules import ALL
-from patient_flow.contracts.tables import COORDINATES
+from patient_flow.contracts.tables import EVENT_COORDINATES
 from patient_flow.monitoring.finding import Finding, error, ok, warning
 from patient_flow.monitoring.inputs import Recomputed, ReconciliationCounts, SchemaDifferences, WarehouseDifferences
 
@@ -17,28 +17,35 @@ MAX_ROWS = 20
 
 
 def counts_reconcile(counts: ReconciliationCounts | None) -> Finding:
-    """Bronze → silver and quarantine: received = accepted + quarantined, per partition and in total."""
+    """Bronze → silver, ignored, quarantine: received = accepted + ignored + quarantined, per partition and in total."""
     if counts is None:
         return ok("No events were received yet.")
     partitions = counts.received.rename({"events": "received"})
-    for name, side in (("accepted", counts.accepted), ("quarantined", counts.quarantined)):
+    sides = (("accepted", counts.accepted), ("ignored", counts.ignored), ("quarantined", counts.quarantined))
+    for name, side in sides:
         partitions = partitions.join(side.rename({"events": name}), on="partition_id", how="full", coalesce=True)
     partitions = partitions.fill_null(0).sort("partition_id")
-    wrong = partitions.filter(c("received") != c("accepted") + c("quarantined"))
-    received, accepted, quarantined = counts.totals
-    unaccounted = received - accepted - quarantined
-    figures = {"received": received, "accepted": accepted, "quarantined": quarantined, "unaccounted": unaccounted}
+    wrong = partitions.filter(c("received") != c("accepted") + c("ignored") + c("quarantined"))
+    received, accepted, ignored, quarantined = counts.totals
+    unaccounted = received - accepted - ignored - quarantined
+    figures = {
+        "received": received,
+        "accepted": accepted,
+        "ignored": ignored,
+        "quarantined": quarantined,
+        "unaccounted": unaccounted,
+    }
     rows = partitions.to_dicts()
     if wrong.is_empty() and not unaccounted:
-        return ok("Every received event was accepted or quarantined.", figures, rows)
+        return ok("Every received event was accepted, ignored or quarantined.", figures, rows)
     where = f" (partitions {', '.join(wrong['partition_id'])})" if wrong.height else ""
-    return error(f"Some events are in neither silver nor quarantine, or in both{where}.", figures, rows)
+    return error(f"Some events are in none of silver, ignored and quarantine, or in several{where}.", figures, rows)
 
 
 def event_identities_unique(accepted: pl.DataFrame) -> Finding:
     """Silver: no two accepted events share an identity (its hash, ``event_key``) or hub coordinates."""
     identities = accepted["event_key"].n_unique()
-    coordinates = accepted.select(COORDINATES).n_unique()
+    coordinates = accepted.select(EVENT_COORDINATES).n_unique()
     duplicates = accepted.height - min(identities, coordinates)
     figures = {"events": accepted.height, "duplicates": duplicates}
     if duplicates:
@@ -46,20 +53,18 @@ def event_identities_unique(accepted: pl.DataFrame) -> Finding:
     return ok("Every event was accepted once.", figures)
 
 
-def quality_counts_reconcile(quality: pl.DataFrame, counts: tuple[int, int]) -> Finding:
-    """Silver and quarantine (rows in ``counts``) → DataQualityDay: its rows "all" add up to both."""
+def quality_counts_reconcile(quality: pl.DataFrame, counts: tuple[int, int, int]) -> Finding:
+    """Silver, ignored and quarantine (rows in ``counts``) → DataQualityDay: its rows "all" add up to each."""
     totals = quality.filter(c("rule") == ALL)
-    counted = int(totals["accepted"].sum()), int(totals["quarantined"].sum())
-    accepted, quarantined = counts
+    names = ("accepted", "ignored", "quarantined")
+    counted = tuple(int(totals[name].sum()) for name in names)
     figures = {
-        "accepted": accepted,
-        "accepted_counted": counted[0],
-        "quarantined": quarantined,
-        "quarantined_counted": counted[1],
+        **dict(zip(names, counts, strict=True)),
+        **{f"{name}_counted": number for name, number in zip(names, counted, strict=True)},
     }
     if counted == counts:
-        return ok("Every accepted and every quarantined event is counted.", figures)
-    return error("The counts of the table differ from the rows of silver and quarantine.", figures)
+        return ok("Every accepted, ignored and quarantined event is counted.", figures)
+    return error("The counts of the table differ from the rows of silver, ignored and quarantine.", figures)
 
 
 def row_counts_match(lake: int, warehouse: int) -> Finding:

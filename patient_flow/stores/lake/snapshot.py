@@ -123,6 +123,12 @@ class Snapshot:
         """The earliest instant in ``column``, read like :meth:`newest`."""
         return self._outermost(column, "min")
 
+    def largest(self, column: str) -> int | None:
+        """The largest number in ``column``, from the log's statistics; None where they do not hold it."""
+        files, known = self._files(), f"max.{column}"
+        largest = files[known].max() if known in files.columns else None
+        return largest if isinstance(largest, int) else None
+
     def _outermost(self, column: str, end: Literal["min", "max"]) -> datetime | None:
         files = self._files()
         if files.is_empty():

@@ -1,0 +1,65 @@
+"""Quarantined events judged again, under the rules, the mapping and the department list of today."""
+
+from __future__ import annotations
+
+import polars as pl
+
+from patient_flow.contracts.tables import BRONZE_EVENTS, COORDINATES, EVENT_COORDINATES, QUARANTINE, SILVER_EVENTS
+from patient_flow.pipeline import received, unaccepted
+from patient_flow.pipeline.checkpoints import version_of
+from patient_flow.pipeline.silver import check_key, commit_accepted, same_identity
+from patient_flow.pipeline.steps import StepContext, StepResult, retry_on_conflict
+from patient_flow.stores.lake.table import LakeTable
+from patient_flow.transforms.accept import candidates, validate
+from patient_flow.transforms.read import ParserConfig, read_events
+
+c = pl.col
+
+
+@retry_on_conflict
+def replay(context: StepContext, *, reason: str | None) -> StepResult:
+    """Judges quarantined events (those rejected for ``reason``, else all) again; acceptable ones enter silver.
+
+    ``unaccepted.quarantine_events`` then releases them. Events that stay rejected are restated as a rebuild would
+    find them; those that are ignored now move to ``silver/ignored``.
+    """
+    lake, parser, run_id = context.lake, context.parser, context.run_id
+    silver, quarantine = lake.open(SILVER_EVENTS), lake.open(QUARANTINE)
+    quarantine_version = quarantine.version
+    with_key = check_key(silver, parser.secret)
+    held = quarantine.scan()
+    if reason is not None:
+        held = held.filter(c("reasons").list.contains(reason))
+    rows = held.collect()
+    candidate = _candidates(rows, silver, parser)
+    # The checkpoint of bronze is recorded again as it is: a micro-batch that commits meanwhile makes this a conflict.
+    checkpoints = {**with_key, **version_of(QUARANTINE).of(quarantine_version)}
+    reached = version_of(BRONZE_EVENTS).read(silver.checkpoint)
+    if reached is not None:
+        checkpoints |= version_of(BRONZE_EVENTS).of(reached)
+    written = commit_accepted(silver, candidate, checkpoints, run_id=run_id)
+    rejected = rows.join(same_identity(silver, candidate), on=EVENT_COORDINATES, how="anti")
+    unaccepted.restate(lake, rejected, parser, run_id=run_id)
+    return StepResult(
+        SILVER_EVENTS,
+        silver.version,
+        written,
+        consumed={QUARANTINE.path: quarantine_version},
+        figures={"judged_again": rows.height, "accepted": written.inserted, "displaced": written.deleted},
+    )
+
+
+def _candidates(rows: pl.DataFrame, silver: LakeTable, parser: ParserConfig) -> pl.DataFrame:
+    """Candidates among the quarantined ``rows``: where a body holds as many parts as before, these parts alone.
+
+    Where the number is another one now (a changed mapping), the body counts as new as long as silver holds none of it.
+    """
+    bodies = rows.select(received.BODY_COLUMNS).unique(COORDINATES, maintain_order=True)
+    found = candidates(validate(read_events(bodies, parser)), parser.secret)
+    before = rows.select(*COORDINATES, former="parts").unique(COORDINATES)
+    numbered = found.join(before, on=COORDINATES, how="left", maintain_order="left")
+    is_same = c("parts") == c("former").fill_null(1)
+    same = numbered.filter(is_same).join(rows, on=EVENT_COORDINATES, how="semi", maintain_order="left")
+    other = numbered.filter(~is_same)
+    accepted = received.at_coordinates(silver, other, COORDINATES)
+    return pl.concat([same, other.join(accepted, on=COORDINATES, how="anti")]).drop("former")

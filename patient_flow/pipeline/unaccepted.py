@@ -1,0 +1,275 @@
+"""Bronze → ignored and quarantine: the events that silver does not hold.
+
+Silver decides; the other two follow. Of the parts of bronze's bodies that silver, up to the version it consumed, does
+not hold, ``silver/ignored`` holds those that are ignored, and quarantine the others. Each can be materialised alone
+and die anywhere, and still every part ends in exactly one of the three tables.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import polars as pl
+
+from patient_flow.contracts import rules
+from patient_flow.contracts.tables import (
+    BRONZE_EVENTS,
+    COORDINATES,
+    EVENT_COORDINATES,
+    IGNORED,
+    QUARANTINE,
+    SILVER_EVENTS,
+)
+from patient_flow.pipeline import received
+from patient_flow.pipeline.checkpoints import consumed, consumption, consumption_until
+from patient_flow.pipeline.silver import check_key, same_identity
+from patient_flow.pipeline.steps import StepContext, StepResult, open_complete_silver, retry_on_conflict
+from patient_flow.stores.lake.catalog import Lake
+from patient_flow.stores.lake.changes import RowsWritten
+from patient_flow.stores.lake.errors import ChangeFeedExpired
+from patient_flow.stores.lake.table import LakeTable
+from patient_flow.transforms import accept
+from patient_flow.transforms.read import ParserConfig, read_events
+
+_FOLLOWED = (*EVENT_COORDINATES, "parts", "event_key")
+c = pl.col
+
+
+@retry_on_conflict
+def ignore_events(context: StepContext) -> StepResult:
+    """Events that are ignored enter ``silver/ignored``; those that silver holds, or that are rejected now, leave it."""
+    lake, parser = context.lake, context.parser
+    ignored, silver, bronze = lake.open(IGNORED), open_complete_silver(lake), lake.open(BRONZE_EVENTS)
+    check_key(silver, parser.secret)
+    until = consumed(silver, bronze)
+    if until is None or _has_followed(ignored, bronze, until, silver):
+        return StepResult(IGNORED, ignored.version)
+    # A rejected event may have to be ignored, when another one takes the identity that it lost.
+    moves = _moves(ignored, (silver,), bronze, until, beside=lake.open(QUARANTINE))
+    after = _each(moves, silver, parser, accept.ignored, IGNORED.empty())
+    checkpoints = {**consumption_until(bronze, until), **consumption(silver)}
+    written = ignored.replace(moves.before, after, checkpoints, run_id=context.run_id)
+    names = after["name"].value_counts(sort=True)
+    return StepResult(
+        IGNORED,
+        ignored.version,
+        written,
+        consumed={BRONZE_EVENTS.path: until, SILVER_EVENTS.path: silver.version},
+        figures={"ignored": written.inserted, "released": written.deleted},
+        counts={"names": dict(names.iter_rows())},
+    )
+
+
+@retry_on_conflict
+def quarantine_events(context: StepContext) -> StepResult:
+    """Events that are neither accepted nor ignored enter quarantine; those that are now leave it."""
+    lake, parser = context.lake, context.parser
+    ignored, silver = _open_followed(context)
+    quarantine, bronze = lake.open(QUARANTINE), lake.open(BRONZE_EVENTS)
+    check_key(silver, parser.secret)
+    until = consumed(silver, bronze)
+    if until is None or _has_followed(quarantine, bronze, until, silver, ignored):
+        return StepResult(QUARANTINE, quarantine.version)
+    versions = {BRONZE_EVENTS.path: until, SILVER_EVENTS.path: silver.version, IGNORED.path: ignored.version}
+    checkpoints = {**consumption_until(bronze, until), **consumption(silver, ignored)}
+    moves = _moves(quarantine, (silver, ignored), bronze, until)
+
+    def rejected(outcome: pl.DataFrame, rows: pl.DataFrame) -> pl.DataFrame:
+        new = rows.with_columns(rejected_at=pl.lit(context.now, QUARANTINE.schema["rejected_at"]))
+        return accept.quarantined(_unless_ignored(outcome, ignored), new)
+
+    after = _keep_times(_each(moves, silver, parser, rejected, QUARANTINE.empty()), moves.before)
+    written = quarantine.replace(moves.before, after, checkpoints, run_id=context.run_id)
+    entered = after.join(moves.before, on=EVENT_COORDINATES, how="anti")
+    reasons = entered.select(c("reasons").explode()).to_series().value_counts()
+    return StepResult(
+        QUARANTINE,
+        quarantine.version,
+        written,
+        consumed=versions,
+        figures={
+            "quarantined": written.inserted,
+            "released": written.deleted,
+            "quarantined_pct": 100.0 * entered.height / moves.received if moves.received else 0.0,
+        },
+        counts={"reasons": dict(reasons.sort("count", descending=True).iter_rows())},
+    )
+
+
+def restate(lake: Lake, rows: pl.DataFrame, parser: ParserConfig, *, run_id: str) -> RowsWritten:
+    """Quarantined ``rows`` get the reasons that they have today, or move to ``silver/ignored``.
+
+    Those that silver holds are left for :func:`quarantine_events` to release, as those that move are.
+    """
+    silver, ignored, quarantine = (lake.open(table) for table in (SILVER_EVENTS, IGNORED, QUARANTINE))
+    found = [
+        _outcomes(part, silver, parser).join(rows, on=EVENT_COORDINATES, how="semi")
+        for part in rows.unique(COORDINATES, maintain_order=True).iter_slices(received.ROWS_AT_ONCE)
+    ]
+    for outcome in found:
+        ignored.replace(
+            received.at_coordinates(ignored, outcome).join(outcome, on=EVENT_COORDINATES, how="semi"),
+            accept.ignored(outcome),
+            {},
+            run_id=run_id,
+        )
+    after = pl.concat(
+        [QUARANTINE.empty(), *(accept.quarantined(outcome, rows.unique(COORDINATES)) for outcome in found)]
+    )
+    before = rows.join(after, on=EVENT_COORDINATES, how="semi")
+    return quarantine.replace(before, _keep_times(after, before), {}, run_id=run_id)
+
+
+def _open_followed(context: StepContext) -> tuple[LakeTable, LakeTable]:
+    """Ignored and silver at versions that belong together: ignored follows first where it has not yet."""
+    lake = context.lake
+    ignored, silver, bronze = lake.open(IGNORED), open_complete_silver(lake), lake.open(BRONZE_EVENTS)
+    until = consumed(silver, bronze)
+    if until is None or _has_followed(ignored, bronze, until, silver):
+        return ignored, silver
+    ignore_events(context)
+    return lake.open(IGNORED), open_complete_silver(lake)
+
+
+def _has_followed(table: LakeTable, bronze: LakeTable, until: int, *above: LakeTable) -> bool:
+    """True when ``table`` has consumed bronze up to ``until``, and the tables ``above`` it."""
+    return consumed(table, bronze) == until and all(consumed(table, source) == source.version for source in above)
+
+
+@dataclass(frozen=True)
+class _Moves:
+    """Bronze rows whose outcome may be another one than the table holds, some at once, and the table's rows of them.
+
+    ``taken`` are coordinates of parts that tables above hold: they cannot be in this one. ``received`` counts the
+    bronze rows that arrived; bodies of those that are taken are not kept in memory.
+    """
+
+    entering: list[pl.DataFrame]
+    before: pl.DataFrame
+    taken: pl.DataFrame
+    received: int
+
+
+def _moves(
+    table: LakeTable,
+    above: tuple[LakeTable, ...],
+    bronze: LakeTable,
+    until: int,
+    beside: LakeTable | None = None,
+) -> _Moves:
+    """What follows from the changes of the tables ``above`` and of bronze; where they are gone, from all rows."""
+    since = [consumed(table, source) for source in (bronze, *above)]
+    known = [version for version in since if version is not None]
+    if len(known) == len(since):
+        with contextlib.suppress(ChangeFeedExpired):
+            return _moves_since(table, above, bronze, known, until, beside)
+    return _moves_of_all(table, above, bronze, until)
+
+
+def _moves_since(
+    table: LakeTable,
+    above: tuple[LakeTable, ...],
+    bronze: LakeTable,
+    since: list[int],
+    until: int,
+    beside: LakeTable | None,
+) -> _Moves:
+    """``since`` are the versions that ``table`` has consumed, of bronze and of the tables ``above``."""
+    moved = [source.changes(version, _FOLLOWED) for source, version in zip(above, since[1:], strict=True)]
+    taken = pl.concat([changes.after for changes in moved])
+    given_up = pl.concat([changes.before for changes in moved]).join(taken, on=EVENT_COORDINATES, how="anti")
+    # Whoever lost its identity to an event that silver gave up has lost it to another one now.
+    displaced = moved[0].before.join(moved[0].after, on=EVENT_COORDINATES, how="anti")["event_key"].implode()
+    losers = [
+        either.scan().filter(c("event_key").is_in(displaced)).select(COORDINATES).collect()
+        for either in (table, beside)
+        if either is not None
+    ]
+    again = pl.concat([given_up.select(COORDINATES), *losers]).unique()
+    entering, arrivals = [received.fetch(bronze, again)], 0
+    whole, returned = _whole(taken), taken
+    for rows in received.arrived(bronze, since[0], until):
+        arrivals += rows.height
+        entering.append(rows.join(whole, on=COORDINATES, how="anti").join(again, on=COORDINATES, how="anti"))
+        returned = returned.join(rows, on=COORDINATES, how="anti")
+    held = received.at_coordinates(table, pl.concat([again, returned.select(COORDINATES)]))
+    is_concerned = pl.concat(
+        [
+            held.join(again, on=COORDINATES, how="semi"),
+            held.join(returned, on=EVENT_COORDINATES, how="semi"),
+        ]
+    ).unique(EVENT_COORDINATES)
+    return _Moves(entering, is_concerned, taken, arrivals)
+
+
+def _moves_of_all(table: LakeTable, above: tuple[LakeTable, ...], bronze: LakeTable, until: int) -> _Moves:
+    taken = pl.concat([source.scan().select(_FOLLOWED).collect() for source in above])
+    whole, entering, arrivals = _whole(taken), [], 0
+    for rows in received.all_rows(bronze, until):
+        arrivals += rows.height
+        entering.append(rows.join(whole, on=COORDINATES, how="anti"))
+    return _Moves(entering, table.scan().collect(), taken, arrivals)
+
+
+def _whole(taken: pl.DataFrame) -> pl.DataFrame:
+    """Coordinates of the bronze rows of which all parts are ``taken``."""
+    if not taken.select((c("parts") > 1).any()).item():
+        return taken.select(COORDINATES)
+    parts = c("parts").fill_null(1).max()
+    return taken.group_by(COORDINATES).agg(is_whole=pl.len() >= parts).filter("is_whole").select(COORDINATES)
+
+
+def _each(
+    moves: _Moves,
+    silver: LakeTable,
+    parser: ParserConfig,
+    rows_of: Callable[..., pl.DataFrame],
+    nothing: pl.DataFrame,
+) -> pl.DataFrame:
+    """The table's rows of those that enter: ``rows_of`` their outcomes, and their bodies where it keeps these."""
+    keeps_bodies = "body" in nothing.columns
+    found = [nothing]
+    for entering in moves.entering:
+        for rows in entering.iter_slices(received.ROWS_AT_ONCE):
+            outcome = _outcomes(rows, silver, parser).join(moves.taken, on=EVENT_COORDINATES, how="anti")
+            found.append(rows_of(outcome, rows) if keeps_bodies else rows_of(outcome))
+    return pl.concat(found)
+
+
+def _outcomes(rows: pl.DataFrame, silver: LakeTable, parser: ParserConfig) -> pl.DataFrame:
+    """What becomes of the parts of these bronze rows that silver does not hold."""
+    validated = accept.validate(read_events(rows.select(received.BODY_COLUMNS), parser))
+    losers = accept.candidates(validated, parser.secret)
+    winners = same_identity(silver, losers)
+    return accept.outcomes(validated, losers, winners).join(winners, on=EVENT_COORDINATES, how="anti")
+
+
+def _unless_ignored(outcome: pl.DataFrame, ignored: LakeTable) -> pl.DataFrame:
+    """``outcome`` without the ignored events. One that the table of these lacks was rejected before rules changed."""
+    named = outcome.filter(c("ignored_as").is_not_null())
+    if named.is_empty():
+        return outcome
+    held = received.at_coordinates(ignored, named)
+    missing = named.join(held, on=EVENT_COORDINATES, how="anti").select(*EVENT_COORDINATES, is_missing=pl.lit(True))
+    changed = c("is_missing").fill_null(False)
+    return (
+        outcome.join(missing, on=EVENT_COORDINATES, how="left", maintain_order="left")
+        .with_columns(
+            ignored_as=pl.when(~changed).then("ignored_as"),
+            reasons=pl.when(changed).then(pl.lit([rules.RULES_CHANGED])).otherwise("reasons"),
+            details=pl.when(changed).then(pl.lit([""])).otherwise("details"),
+        )
+        .drop("is_missing")
+    )
+
+
+def _keep_times(after: pl.DataFrame, before: pl.DataFrame) -> pl.DataFrame:
+    """An event that stays in quarantine was rejected when it was."""
+    first = before.select(*EVENT_COORDINATES, first="rejected_at")
+    return (
+        after.join(first, on=EVENT_COORDINATES, how="left", maintain_order="left")
+        .with_columns(rejected_at=pl.coalesce("first", "rejected_at"))
+        .drop("first")
+    )

@@ -1,0 +1,160 @@
+"""Bodies → columns, one row per part: what each body states, lightly typed, and how it was refused.
+
+The loop over bodies stands here, and nothing else does: what the columns mean is ``transforms.read``'s.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import polars as pl
+
+from patient_flow.contracts import events, rules
+from patient_flow.transforms import bodies, scopes
+
+VOCABULARIES = {"visit_class": events.VISIT_CLASSES, "admission_type": events.ADMISSION_TYPES}
+UNUSABLE = (
+    "event_id",
+    "gender",
+    "bed_id",
+    "discharge_status",
+    *VOCABULARIES,
+    "patient_assigner",
+    "visit_assigner",
+    "merged_patient_assigner",
+    *events.TIME_FIELDS,
+    *events.NUMBER_FIELDS,
+)
+"""Fields whose rules ask whether something was stated that cannot be used."""
+_MAYBE_WHOLE = ("hospital_id", "bed_id")
+
+
+@dataclass(frozen=True)
+class Parsed:
+    """Fields of every part; by its place, more of the parts that were read carefully.
+
+    ``refused`` are unreadable (False) or unsupported (True); ``ignored`` say under which name. ``counts`` gives the
+    number of parts of the bodies that hold several.
+    """
+
+    fields: list[bodies.Fields] = field(default_factory=list)
+    careful: dict[int, bodies.ParsedBody] = field(default_factory=dict)
+    refused: dict[int, bool] = field(default_factory=dict)
+    ignored: dict[int, str] = field(default_factory=dict)
+    counts: dict[int, int] = field(default_factory=dict)
+
+
+def parse_each(
+    body: pl.Series, mappings: tuple[bodies.Interpreter, ...], formats: tuple[bodies.Interpreter, ...]
+) -> Parsed:
+    """Every part of every body. A body that cannot be read is one part, which states nothing."""
+    parsed = Parsed()
+    fields = parsed.fields
+    for row, content in enumerate(body.to_list()):
+        # A mapping may refine an event that follows the contract to the letter, so it has to see every body.
+        strict = None if mappings or content is None else bodies.read_strictly(content)
+        if strict is not None:
+            fields.append(strict)
+            continue
+        parts = _parse_carefully(content or b"", mappings, formats, len(fields), parsed)
+        if len(parts) > 1:
+            parsed.counts[row] = len(parts)
+        for part in parts:
+            parsed.careful[len(fields)] = part
+            fields.append(part.fields)
+    return parsed
+
+
+def _parse_carefully(
+    content: bytes,
+    mappings: tuple[bodies.Interpreter, ...],
+    formats: tuple[bodies.Interpreter, ...],
+    place: int,
+    parsed: Parsed,
+) -> tuple[bodies.ParsedBody, ...]:
+    hospital_id = None
+    try:
+        return bodies.read_parts(content, mappings, formats)
+    except bodies.Unreadable:
+        parsed.refused[place] = False
+    except bodies.Unsupported as error:
+        parsed.refused[place], hospital_id = True, error.hospital_id
+    except bodies.Ignored as error:
+        parsed.ignored[place], hospital_id = error.name, error.hospital_id
+    return (bodies.ParsedBody(bodies.AllFields(hospital_id=hospital_id), bodies.digest(content)),)
+
+
+def one_row_per_part(received: pl.DataFrame, parsed: Parsed) -> pl.DataFrame:
+    """``received`` (a row per body) with ``part`` and ``parts``: a row for each part of ``parsed``."""
+    whole = received.with_columns(part=pl.lit(0, pl.Int32), parts=pl.lit(1, pl.Int32))
+    if not parsed.counts:
+        return whole
+    rows = received.height
+    counted = whole.with_columns(parts=pl.Series([parsed.counts.get(row, 1) for row in range(rows)], dtype=pl.Int32))
+    return counted.with_columns(part=pl.int_ranges("parts", dtype=pl.Int32)).explode("part")
+
+
+def columns(parsed: Parsed) -> pl.DataFrame:
+    """The contract fields of each part, lightly typed: texts and timestamps as text, numbers in range or null."""
+    fields, careful = parsed.fields, parsed.careful
+    height = len(fields)
+    digests = [bodies.digest_of(item) for item in fields]
+    for place, part in careful.items():
+        digests[place] = part.digest
+    with_more = [(place, item) for place, item in enumerate(fields) if isinstance(item, bodies.AllFields)]
+    unusable: dict[str, list[int]] = {}
+    for place, part in careful.items():
+        for name in part.kinds:
+            unusable.setdefault(name, []).append(place)
+    return pl.DataFrame(
+        [
+            *(_column(name, [getattr(item, name) for item in fields]) for name in bodies.COMMON_FIELDS),
+            *(
+                _texts(name, height, {place: value for place, item in with_more if (value := getattr(item, name))})
+                for name in bodies.RARE_FIELDS
+            ),
+            *(marks(f"{name}_unusable", height, unusable.get(name, [])) for name in (*UNUSABLE, events.STAYS)),
+            _texts("kinds", height, {place: _kinds(part) for place, part in careful.items() if part.kinds}),
+            _texts("extra", height, {place: part.extra for place, part in careful.items() if part.extra}),
+            pl.Series("digest", digests, dtype=pl.String),
+            marks("is_unreadable", height, [place for place, known in parsed.refused.items() if not known]),
+            marks("is_unsupported", height, [place for place, known in parsed.refused.items() if known]),
+            _texts("ignored_as", height, parsed.ignored),
+            marks("has_no_mapping", height, [place for place, part in careful.items() if part.has_no_mapping]),
+            *(
+                marks(name, height, [place for place, part in careful.items() if name in part.flags])
+                for name in rules.INTERPRETERS_FLAGS
+            ),
+            *(
+                _texts(name, height, {place: text for place, part in careful.items() if (text := getattr(part, name))})
+                for name in scopes.POLICIES
+            ),
+        ]
+    )
+
+
+def _kinds(part: bodies.ParsedBody) -> str:
+    return ";".join(f"{name}={kind}" for name, kind in part.kinds.items())
+
+
+def _column(name: str, values: list[object]) -> pl.Series:
+    if name in _MAYBE_WHOLE:
+        try:  # numbers throughout is the common case, and converting them as a column is much faster
+            return pl.Series(name, values, dtype=pl.Int64, strict=True).cast(pl.String)
+        except TypeError:
+            values = [value if value is None or isinstance(value, str) else str(value) for value in values]
+    if name == "age":
+        return pl.Series(name, values, dtype=pl.Int16)
+    if name == "wait_minutes":
+        return pl.Series(name, values, dtype=pl.Float64)
+    return pl.Series(name, values, dtype=pl.String)
+
+
+def _texts(name: str, height: int, found: dict[int, str]) -> pl.Series:
+    empty = pl.repeat(None, height, eager=True, dtype=pl.String).alias(name)
+    return empty.scatter(list(found), list(found.values())) if found else empty
+
+
+def marks(name: str, height: int, places: list[int]) -> pl.Series:
+    """A column that is true at ``places``."""
+    return pl.repeat(False, height, eager=True, dtype=pl.Boolean).alias(name).scatter(places, True)

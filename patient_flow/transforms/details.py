@@ -1,0 +1,57 @@
+"""Reasons of rejected events → details for the sender: which field, and which kind of value stands in it.
+
+Never a value: what stands in a field that is wrong may be anything, also a patient's name.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import polars as pl
+
+from patient_flow.contracts import events, rules
+from patient_flow.contracts.columns import TEXTS
+
+_FIELDS = {rule.name: rule.fields for rule in rules.QUARANTINE_RULES}
+_ABOUT_THE_FUTURE = "_in_the_future"
+
+
+def describe(validated: pl.DataFrame) -> pl.Series:
+    """One text per reason of each row, in their order; "" where the reason says it all."""
+    is_rejected = validated["reasons"].list.len() > 0
+    described = iter([_of_row(row) for row in validated.filter(is_rejected).iter_rows(named=True)])
+    return pl.Series("details", [next(described) if wrong else [] for wrong in is_rejected], dtype=TEXTS)
+
+
+def _of_row(row: dict[str, Any]) -> list[str]:
+    kinds = dict(item.split("=", 1) for item in (row["kinds"] or "").split(";") if item)
+    return [_of_reason(reason, row, kinds) for reason in row["reasons"]]
+
+
+def _of_reason(reason: str, row: dict[str, Any], kinds: dict[str, str]) -> str:
+    said = [(field, _kind(field, reason, row, kinds)) for field in _FIELDS.get(reason, ())]
+    return ", ".join(f"{field}: {kind}" for field, kind in said if kind)
+
+
+def _kind(field: str, reason: str, row: dict[str, Any], kinds: dict[str, str]) -> str:
+    """What is wrong with ``field``; "" where nothing is."""
+    is_time = field in events.TIME_FIELDS
+    if is_time and row[f"{field}_too_old"]:
+        return f"before {events.EARLIEST_TIME:%Y}"
+    if reason == "time_is_too_old":
+        return ""
+    if field in kinds:
+        return kinds[field]
+    if row[field] is None:
+        return "text that is no timestamp" if row.get(f"{field}_unusable") else "absent"
+    if reason.endswith(_ABOUT_THE_FUTURE):
+        return f"{_ahead(row[field] - row['enqueued_at'])} later than the hub's clock"
+    return "timestamp" if is_time else "unknown value"
+
+
+def _ahead(span: Any) -> str:
+    """A length of time, in its largest unit: it says which mistake it is, and nothing of the patient."""
+    for unit, seconds in (("days", 86_400), ("hours", 3_600)):
+        if span.total_seconds() >= 2 * seconds:
+            return f"{int(span.total_seconds() // seconds)} {unit}"
+    return f"{int(span.total_seconds() // 60)} minutes"

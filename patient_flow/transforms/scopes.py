@@ -1,0 +1,64 @@
+"""The scopes in which numbers of visits and patients are unique (flow F2).
+
+A number is known together with its scope: who assigned it, the hospital, the whole network (an empty scope), or a text
+that sources which share numbers have in common. Where no policy is set the assigner counts if one is stated; else a
+visit number belongs to its hospital and a patient number to the network.
+"""
+
+from __future__ import annotations
+
+import polars as pl
+
+from patient_flow.transforms.keys import SEPARATOR
+
+POLICIES = ("patient_scope", "visit_scope")
+"""Columns with the policy that a mapping sets, null where it sets none."""
+_NETWORK, _HOSPITAL = "", "hospital"
+
+c = pl.col
+
+
+def resolved() -> dict[str, pl.Expr]:
+    """The columns ``patient_scope``, ``visit_scope`` and ``merged_patient_scope``: each the scope itself, as text."""
+    hospital, network = _named(_HOSPITAL, c("hospital_id")), pl.lit(_NETWORK)
+    return {
+        "visit_scope": _scope("visit_scope", c("visit_assigner"), hospital),
+        "patient_scope": _scope("patient_scope", c("patient_assigner"), network),
+        "merged_patient_scope": _scope(
+            "patient_scope", pl.coalesce("merged_patient_assigner", "patient_assigner"), network
+        ),
+    }
+
+
+def scoped(number: str, scope: str) -> pl.Expr:
+    """The number in column ``number`` with its scope before it; alone where it is unique in the network."""
+    return (
+        pl.when(c(scope) == _NETWORK)
+        .then(number)
+        .otherwise(pl.concat_str([c(scope), c(number)], separator=SEPARATOR))
+        .alias(number)
+    )
+
+
+def as_of_hospital(number: str) -> pl.Expr:
+    """What :func:`scoped` gives the number as one of its hospital; null where ``number``, in that form, is one."""
+    elsewhere = pl.when(~c(number).str.starts_with(_HOSPITAL + SEPARATOR)).then(number)
+    plain = elsewhere.str.extract(rf"([^{SEPARATOR}]*)$")
+    return pl.concat_str([_named(_HOSPITAL, c("hospital_id")), plain], separator=SEPARATOR)
+
+
+def _scope(policy: str, assigner: pl.Expr, default: pl.Expr) -> pl.Expr:
+    return (
+        pl.when(c(policy).is_null() | (c(policy) == "assigner"))
+        .then(pl.coalesce(_named("assigner", assigner), default))
+        .when(c(policy) == "hospital")
+        .then(_named(_HOSPITAL, c("hospital_id")))
+        .when(c(policy) == "network")
+        .then(pl.lit(_NETWORK))
+        .otherwise(_named("shared", c(policy)))
+    )
+
+
+def _named(kind: str, scope: pl.Expr) -> pl.Expr:
+    """A scope of one kind: the hospital 3 is another scope than the assigner 3."""
+    return pl.concat_str([pl.lit(kind), scope], separator=SEPARATOR)

@@ -1,0 +1,194 @@
+"""Every part of every body ends in exactly one of silver, ignored and quarantine, whatever came in which batch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import polars as pl
+import pytest
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
+
+from patient_flow.contracts.tables import (
+    DATA_QUALITY_DAY,
+    EVENT_COORDINATES,
+    IGNORED,
+    QUARANTINE,
+    SILVER_EVENTS,
+)
+from patient_flow.dialects import hl7
+from patient_flow.pipeline import aggregates, silver, unaccepted
+from patient_flow.pipeline.checkpoints import PSEUDONYM_KEY
+from patient_flow.pipeline.rebuild import reset
+from patient_flow.pipeline.replay import replay
+from patient_flow.stores.lake.catalog import Lake
+from patient_flow.transforms.bodies import Interpretation
+from patient_flow.transforms.read import ParserConfig
+from patient_flow_tests.builders import SECRET, Body, contents, deliveries, event, receive, snapshot, step_context
+from patient_flow_tests.dialects.builders import adt
+from patient_flow_tests.scenarios import hospital_days
+from patient_flow_tests.stacks import Stack
+
+LABORATORY = adt("A01", msh={9: "ORU^R01"})
+OUTCOMES = (SILVER_EVENTS, IGNORED, QUARANTINE)
+
+
+def unwrap(_: bytes, value: Mapping[str, object] | None) -> Interpretation | None:
+    """A body with ``rows`` holds an event per row."""
+    rows = (value or {}).get("rows")
+    return Interpretation(tuple(rows)) if isinstance(rows, list) else None
+
+
+@pytest.fixture
+def parser(departments: pl.DataFrame) -> ParserConfig:
+    return ParserConfig(departments, SECRET, formats=(unwrap, hl7.interpret))
+
+
+def run(lake: Lake, parser: ParserConfig) -> None:
+    context = step_context(lake, parser)
+    for step in (silver.accept_events, unaccepted.ignore_events, unaccepted.quarantine_events):
+        step(context)
+
+
+def names(lake: Lake) -> dict[str, int]:
+    return dict(contents(lake, IGNORED)["name"].value_counts().iter_rows())
+
+
+def test_a_snapshot_sent_again_is_ignored_and_its_visit_can_be_confirmed(lake: Lake, parser: ParserConfig) -> None:
+    for night in deliveries([snapshot()] * 3):
+        receive(lake, [night])
+        run(lake, parser)
+    (accepted,) = contents(lake, SILVER_EVENTS).to_dicts()
+    ignored = contents(lake, IGNORED)
+    assert ignored["name"].to_list() == ["already_received"] * 2
+    for name in ("visit_id", "visit_hash", "hospital_id", "event_key"):
+        assert set(ignored[name]) == {accepted[name]}
+    assert lake.open(QUARANTINE).row_count() == 0
+
+
+def test_a_lifecycle_event_sent_again_stays_a_duplicate(lake: Lake, parser: ParserConfig) -> None:
+    receive(lake, [event(), event(), event(age=43)])
+    run(lake, parser)
+    assert names(lake) == {}
+    assert sorted(contents(lake, QUARANTINE)["reasons"].to_list()) == [["event_id_is_reused"], ["event_is_a_duplicate"]]
+
+
+def test_messages_that_say_nothing_about_the_flow_are_ignored_and_counted(lake: Lake, parser: ParserConfig) -> None:
+    receive(lake, [event(), LABORATORY, LABORATORY, adt("A31"), adt("A05"), b"rubbish"])
+    run(lake, parser)
+    assert names(lake) == {"message_is_not_adt": 2, "message_updates_person_record": 1}
+    rejected = contents(lake, QUARANTINE)
+    assert rejected["hospital_id"].to_list() == ["NORTH", None]
+    aggregates.data_quality_day(step_context(lake, parser))
+    counted = contents(lake, DATA_QUALITY_DAY)
+    assert counted.filter(pl.col("rule") == "all")["ignored"].sum() == 3
+    assert counted.filter(pl.col("rule") == "message_is_not_adt")["ignored"].to_list() == [2]
+
+
+def test_each_part_of_a_body_has_an_outcome_of_its_own(lake: Lake, parser: ParserConfig) -> None:
+    body = {"rows": [event(), event(visit_id="v2", department=None), event(visit_id="v3"), event()]}
+    receive(lake, [body, {"rows": []}])
+    run(lake, parser)
+    assert contents(lake, SILVER_EVENTS).select("part", "parts").rows() == [(0, 4), (2, 4)]
+    assert contents(lake, QUARANTINE).select("part", "reasons").rows() == [
+        (1, ["department_is_missing"]),
+        (3, ["event_is_a_duplicate"]),
+    ]
+    assert names(lake) == {"body_is_empty": 1}
+
+
+def test_quarantine_alone_brings_ignored_up_to_date_first(lake: Lake, parser: ParserConfig) -> None:
+    receive(lake, [event(), LABORATORY, snapshot(), snapshot()])
+    silver.accept_events(step_context(lake, parser))
+    unaccepted.quarantine_events(step_context(lake, parser))
+    assert names(lake) == {"message_is_not_adt": 1, "already_received": 1}
+    assert lake.open(QUARANTINE).row_count() == 0
+
+
+def test_details_stand_beside_their_reasons_and_hold_no_value(lake: Lake, parser: ParserConfig) -> None:
+    receive(lake, [event(patient_id="x" * 65, event_time="1964-01-01T00:00:00", event_id="e")])
+    run(lake, parser)
+    (row,) = contents(lake, QUARANTINE).to_dicts()
+    assert dict(zip(row["reasons"], row["details"], strict=True)) == {
+        "patient_is_missing": "patient_id: text longer than 64 characters",
+        "time_is_too_old": "event_time: before 1990",
+    }
+
+
+def test_what_a_mapping_stops_reading_between_two_steps_is_not_lost(lake: Lake, departments: pl.DataFrame) -> None:
+    """Ignored under the mapping of the second step, rejected under that of the first: it is in quarantine, by name."""
+    before, after = ParserConfig(departments, SECRET), ParserConfig(departments, SECRET, formats=(hl7.interpret,))
+    receive(lake, [LABORATORY])
+    silver.accept_events(step_context(lake, before))
+    unaccepted.ignore_events(step_context(lake, before))
+    unaccepted.quarantine_events(step_context(lake, after))
+    assert contents(lake, QUARANTINE)["reasons"].to_list() == [["rules_have_changed"]]
+    replay(step_context(lake, after), reason=None)
+    run(lake, after)
+    assert names(lake) == {"message_is_not_adt": 1}
+    assert lake.open(QUARANTINE).row_count() == 0
+
+
+def test_numbers_of_another_scheme_ask_for_a_rebuild(lake: Lake, parser: ParserConfig) -> None:
+    number = silver._number_of_key(SECRET, "pseudonyms")
+    lake.open(SILVER_EVENTS).append(SILVER_EVENTS.empty(), {**PSEUDONYM_KEY.of(number)})
+    with pytest.raises(silver.KeyRefused, match=r"unique in the whole network.*run `patient-flow rebuild`"):
+        silver.accept_events(step_context(lake, parser))
+
+
+def test_every_part_ends_in_exactly_one_table_whatever_the_batches(stack: Stack, parser: ParserConfig) -> None:
+    """Few identities in few bodies: late firsts displace, redeliveries are ignored or rejected, and outcomes change."""
+    singles = st.one_of(
+        st.builds(snapshot, event_id=st.sampled_from(("a", "b", None)), age=st.sampled_from((41, 42))),
+        st.builds(
+            event,
+            event_id=st.sampled_from(("c", "c")),
+            age=st.sampled_from((41, 42)),
+            department=st.sampled_from(("ICU", None)),
+        ),
+    )
+    several = st.lists(singles, max_size=3).map(lambda rows: {"rows": rows})
+    bodies = st.one_of(singles, singles, several, st.sampled_from([LABORATORY, b"rubbish"]))
+
+    @settings(
+        max_examples=2 if stack.is_slow else 12, phases=(Phase.explicit, Phase.reuse, Phase.generate), deadline=None
+    )
+    @given(st.lists(bodies, min_size=3, max_size=9), st.data())
+    def they_are_the_same(sent: list[Body | bytes], data: st.DataObject) -> None:
+        partitions = [data.draw(st.integers(0, 1)) for _ in sent]
+        received = hospital_days.at_the_hub(sent, partitions)  # type: ignore[arg-type]
+        batches = data.draw(hospital_days.batches(received))
+        with stack.lakes(2) as (lake, alone):
+            for batch in batches:
+                receive(lake, batch)
+                context = step_context(lake, parser)
+                for step in (silver.accept_events, unaccepted.ignore_events, unaccepted.quarantine_events):
+                    if data.draw(st.booleans()):
+                        step(context)
+            run(lake, parser)
+            receive(alone, received)
+            run(alone, parser)
+            assert_equal(lake, alone)
+            parts = sum(len(rows) or 1 for rows in map(rows_of, sent))
+            places = pl.concat([contents(lake, table).select(EVENT_COORDINATES) for table in OUTCOMES])
+            assert (places.height, places.n_unique()) == (parts, parts)
+            for either in (lake, alone):
+                aggregates.data_quality_day(step_context(either, parser))
+            for table in OUTCOMES:
+                reset(lake, table, empty=True)
+            run(lake, parser)
+            aggregates.data_quality_day(step_context(lake, parser))
+            assert_equal(lake, alone)
+            assert contents(lake, DATA_QUALITY_DAY).to_dicts() == contents(alone, DATA_QUALITY_DAY).to_dicts()
+
+    they_are_the_same()
+
+
+def rows_of(body: Any) -> list[Any]:
+    return body["rows"] if isinstance(body, dict) and "rows" in body else [body]
+
+
+def assert_equal(lake: Lake, other: Lake) -> None:
+    for table in OUTCOMES:
+        assert contents(lake, table).to_dicts() == contents(other, table).to_dicts(), table.path
