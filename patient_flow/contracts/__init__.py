@@ -1,1 +1,1 @@
-"""What the data is: event fields, tables, quality rules, measures. No I/O, no clock, no Dagster."""
+"""Declarations of the data: event fields, tables, quality rules, measures. No I/O, no clock, no Dagster."""

@@ -1,9 +1,9 @@
-"""What a column is: its type, and what its value is made of. Short constructors for the kinds that tables share.
+"""Columns: their type and the sources of their value. Short constructors for common kinds.
 
-A source is a column of another table or of a system outside. Only what a value is made of counts as its source, not
-what its row was found by. A column without sources says in ``generated_by`` what makes it.
+A source is a column of another table or of an external system. Columns that only select the row are not sources. A
+column without sources names what generates it in ``generated_by``.
 
-Suffixes: ``_id`` given by the outside; ``_key`` a surrogate key (63-bit, deterministic, 0 = unknown member); ``_at`` a
+Suffixes: ``_id`` given by the sender; ``_key`` a surrogate key (63-bit, deterministic, 0 = unknown member); ``_at`` a
 UTC instant; ``_date`` a date in the hospital's zone; ``_minutes``, ``_hours``, ``_beds`` units; ``is_``/``has_``
 booleans; ``valid_from`` inclusive, ``valid_to`` exclusive, null = open.
 """
@@ -29,7 +29,7 @@ Sources = tuple[tuple[str, str], ...]
 class Column:
     """One column. ``length`` bounds a text in the warehouse; ``lake_only`` keeps a column out of the warehouse.
 
-    ``sources`` are the columns that its value is made of; ``generated_by`` says what makes it where there is none.
+    ``sources`` are the columns that determine its value; ``generated_by`` names what generates it where there is none.
     """
 
     name: str
@@ -44,13 +44,13 @@ class Column:
 
 @dataclass(frozen=True)
 class ExternalSource:
-    """A system outside that tables are made from; ``path`` is its asset key."""
+    """An external system that tables are made from; ``path`` is its asset key."""
 
     path: str
     columns: tuple[str, ...]
 
     def of(self, *names: str) -> Sources:
-        """Some of its columns, as sources of a column. Raises ``KeyError`` for a name that it does not have."""
+        """Some of its columns, as sources of a column. Raises ``KeyError`` for an unknown name."""
         return sources_of(self.path, self.columns, names)
 
 
@@ -70,7 +70,7 @@ DEPARTMENT_LIST = ExternalSource(
 
 
 def sources_of(path: str, known: tuple[str, ...], names: tuple[str, ...]) -> Sources:
-    """``names`` of what lies at ``path``. Raises ``KeyError`` for a name that is not ``known``."""
+    """The columns ``names`` at ``path`` as sources. Raises ``KeyError`` for a name that is not ``known``."""
     for name in names:
         if name not in known:
             raise KeyError(f"{path} has no column {name}")
@@ -78,17 +78,17 @@ def sources_of(path: str, known: tuple[str, ...], names: tuple[str, ...]) -> Sou
 
 
 def made_of(sources: Sources, *columns: Column) -> tuple[Column, ...]:
-    """``columns`` that all have the same ``sources``."""
+    """``columns`` with the same ``sources``."""
     return tuple(replace(column, sources=sources) for column in columns)
 
 
 def generated(by: str, *columns: Column) -> tuple[Column, ...]:
-    """``columns`` that have no source: something else makes them."""
+    """``columns`` without sources; ``by`` names what generates them."""
     return tuple(replace(column, generated_by=by) for column in columns)
 
 
 def identifier(name: str, description: str, sources: Sources = (), *, nullable: bool = True) -> Column:
-    """A text that is given by the outside."""
+    """An identifier that the sender gives."""
     return Column(name, pl.String(), description, sources, nullable)
 
 
@@ -103,7 +103,7 @@ def surrogate(name: str, description: str, sources: Sources = ()) -> Column:
 
 
 def hashed(name: str, description: str, sources: Sources = (), **options: Any) -> Column:
-    """A 63-bit hash that rows are found by."""
+    """A 63-bit hash for look-ups."""
     return Column(name, pl.Int64(), description, sources, **options)
 
 

@@ -206,7 +206,7 @@ class Measure:
 
     @property
     def quantities(self) -> tuple[Quantity | Percentile, ...]:
-        """What the value is made of."""
+        """The parts of the value."""
         value = self.value
         if isinstance(value, Ratio):
             return value.part, value.whole

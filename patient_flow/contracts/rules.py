@@ -1,6 +1,6 @@
 """The quality rules, declared once: name, meaning, severity, and the expression that finds a violation.
 
-Each name says what is wrong, as it stands in ``quarantine.reasons`` or ``patient_events.quality_flags``. The
+Each name states the violation, as it appears in ``quarantine.reasons`` or ``patient_events.quality_flags``. The
 expressions run on the frame that ``transforms.read`` returns: every contract field, typed, null when absent or
 unusable; ``<field>_unusable``, true where the body states something that cannot be used; ``<time>_too_old``; and a few
 facts about the body (``is_unreadable``, ``has_no_mapping``, ``states_event_time``, ``department_is_listed`` …). The
@@ -20,7 +20,7 @@ c = pl.col
 
 
 class Severity(Enum):
-    """What a violation does to the event."""
+    """Consequence of a violation for the event."""
 
     QUARANTINE = "quarantine"
     FLAG = "flag"

@@ -1,7 +1,7 @@
 """Every table, declared once: columns with types and sources, keys, partitions.
 
 Delta schemas, SQL DDL, column lineage, docs and checks derive from it. The order of the declarations is the order of a
-micro-batch: what a column is made of can only be a table that is declared above it. Each table's step is declared in
+micro-batch: a column can only have sources in tables that are declared above it. Each table's step is declared in
 ``pipeline.graph``. The module is long because it is one list of declarations.
 """
 
@@ -39,8 +39,8 @@ class Table:
     """One Delta table, and the warehouse table made from it when ``warehouse`` is set.
 
     ``key`` identifies a row. ``partition_by`` are columns whose value may change only together with a delete of the
-    old row (``stores.lake`` emits both). Within a partition, rows are kept near others with a similar ``sort_by`` in
-    files of about ``file_bytes`` (delta-rs's default where 0): what a change touches is found in few of them.
+    old row (``stores.lake`` emits both). Within a partition, rows are sorted by ``sort_by`` into files of about
+    ``file_bytes`` (0 for the default of delta-rs), so that a change touches few files.
     """
 
     layer: str
@@ -80,7 +80,7 @@ class Table:
         return pl.Schema({column.name: column.dtype for column in self.columns})
 
     def of(self, *names: str) -> Sources:
-        """Some of its columns, as sources of another table's column. Raises ``KeyError`` for one it does not have."""
+        """Some of its columns, as sources of another table's column. Raises ``KeyError`` for an unknown one."""
         return sources_of(self.path, tuple(column.name for column in self.columns), names)
 
     def empty(self) -> pl.DataFrame:
@@ -367,7 +367,7 @@ DIM_PATIENT = Table(
         hashed("patient_hash", "Hash of patient_id: finds a patient fast", _silver("patient_id"), lake_only=True),
     ),
     key=("patient_key",),
-    # Who comes back may have come first at any time: rows that a batch changes lie anywhere in a table that only grows.
+    # A returning patient may have come first at any time: a batch changes rows anywhere in a growing table.
     sort_by="patient_hash",
     file_bytes=512 * 1024,
     warehouse=True,
@@ -474,13 +474,13 @@ _census = FACT_BED_CENSUS.of
 
 
 def _daily(quantity: measures.Daily) -> Column:
-    """Column of the daily table: a count, or a number that is unknown where there is nothing to sum."""
+    """Column of the daily table: a count, or a number that is null where there is nothing to sum."""
     is_count = isinstance(quantity, Part) and quantity.is_whole
     return (count if is_count else number)(quantity.name, quantity.description, _daily_sources(quantity))
 
 
 def _daily_sources(quantity: measures.Daily) -> Sources:
-    """What decides the value of a measure; the hour of the census has its local calendar from its key alone."""
+    """Sources of a measure. The local calendar of a census hour depends on its key only."""
     if isinstance(quantity, HandWritten):
         return _department("staffed_beds")
     read = ((quantity.rows.table, quantity.column),) if isinstance(quantity, Percentile) else quantity.columns

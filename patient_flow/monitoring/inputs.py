@@ -1,4 +1,4 @@
-"""What rules are evaluated on. ``orchestration.check_context`` reads it from lake, hub and warehouse."""
+"""Inputs of rules. ``orchestration.check_context`` reads them from lake, hub and warehouse."""
 
 from __future__ import annotations
 

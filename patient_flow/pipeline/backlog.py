@@ -44,7 +44,7 @@ class PartitionBacklog:
 
 @dataclass(frozen=True)
 class Backlog:
-    """What the next micro-batch reads, and what an operator should know.
+    """The next read of the hub, with notices for the operator.
 
     ``dropped`` is the last sequence number that retention deleted unread, per partition concerned; ``lost`` how many
     events each of them has lost in all, so that the gaps in its numbers stay explained.
@@ -60,7 +60,7 @@ class Backlog:
 
     @property
     def events(self) -> int:
-        """Events that the hub holds and bronze does not."""
+        """Events in the hub that bronze lacks."""
         return sum(part.available for part in self.partitions)
 
     @property
@@ -69,7 +69,7 @@ class Backlog:
         return sum(part.upto - part.after for part in self.partitions)
 
     def checkpoints(self, last_read: dict[str, int]) -> dict[str, int]:
-        """What to commit with rows that end, per partition, at the sequence numbers ``last_read``."""
+        """Checkpoints to commit with rows up to the sequence numbers ``last_read`` per partition."""
         recorded = {
             **FOLLOWED_HUB.of(self.hub),
             **incarnation(self.hub).of(self.created_at_ms),
@@ -88,9 +88,9 @@ def identity(host: str, name: str) -> str:
 
 
 def plan(state: HubState, checkpoint: Reader, max_events: int, *, adopt: bool = False) -> Backlog:
-    """What to read next of a hub in ``state``, given bronze's checkpoints; at most ``max_events``.
+    """Plans the next read of at most ``max_events`` from the hub's ``state`` and bronze's checkpoints.
 
-    ``adopt`` accepts another hub than the one followed so far. Raises :class:`HubRefused`.
+    ``adopt`` accepts another hub than the followed one. Raises :class:`HubRefused` otherwise.
     """
     hub = identity(state.host, state.name)
     is_other_hub = FOLLOWED_HUB.is_recorded(checkpoint) and not FOLLOWED_HUB.matches(checkpoint, hub)
@@ -135,7 +135,7 @@ def _partition(
     notices: list[Notice] = []
     if part.last_sequence_number < after:
         raise HubRefused(
-            f"partition {part.partition_id} ends at {part.last_sequence_number}, but bronze holds events up to "
+            f"partition {part.partition_id} ends at {part.last_sequence_number}, but bronze has events up to "
             f"{after}: the hub lost events that were acknowledged (a forced failover?). Compare both, then "
             "delete and create the hub again, or restore it"
         )
@@ -151,7 +151,7 @@ def _partition(
 
 
 def _limited(behind: list[PartitionBacklog], max_events: int) -> tuple[PartitionBacklog, ...]:
-    """Fair shares: the smallest backlogs first, so that what they leave over goes to the larger ones."""
+    """Fair shares: the smallest backlogs come first, so that larger ones get what they leave."""
     waiting = sorted((part for part in behind if part.available), key=lambda part: part.available)
     limited = []
     for number, part in enumerate(waiting):

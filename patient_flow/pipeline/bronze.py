@@ -1,4 +1,4 @@
-"""Hub → bronze: drain what is there, commit events and positions together."""
+"""Hub → bronze: drains the hub, and commits events and positions together."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from patient_flow.stores.lake.table import LakeTable
 
 DRAIN_SECONDS = 300.0
 DRAIN_BYTES = 256 * 1024 * 1024
-"""Bodies and properties of one micro-batch, about. They are held several times over on their way through the steps, and
-must fit into a container's memory whether an event has a hundred bytes or a megabyte."""
+"""Approximate size of bodies and properties of one micro-batch. The steps keep several copies in memory, which must fit
+into the container whether an event has a hundred bytes or a megabyte."""
 
 
 @retry_on_conflict
 def ingest(context: StepContext) -> StepResult:
-    """Appends everything the hub holds now (at most ``max_events`` and :data:`DRAIN_BYTES`) to bronze, once.
+    """Appends all new events of the hub (at most ``max_events`` and :data:`DRAIN_BYTES`) to bronze, exactly once.
 
-    Notices of the hub are recorded even when there is nothing to read; otherwise each run would repeat them. The error
-    of a partition that cannot be read is a notice too, so that the events of the other partitions still arrive.
+    Notices of the hub are recorded even without new events; otherwise each run would repeat them. The error of a
+    partition that cannot be read becomes a notice, so that the events of the other partitions are committed.
     Raises ``HubUnavailable`` when no partition can be read, ``HubRefused`` when it is another hub, and ``ValueError``
     for a context without a hub.
     """
@@ -70,7 +70,7 @@ def ingest(context: StepContext) -> StepResult:
             "deferred_events": left if drained.limit_reached else 0,
             "events_received": events.height,
             "bytes_received": int(events["body"].bin.size().sum()),
-            "longest_wait_minutes": _waited(events, now),
+            "longest_wait_minutes": _longest_wait(events, now),
         },
         counts={
             "events": dict(events["partition_id"].value_counts().iter_rows()),
@@ -89,14 +89,14 @@ def _newest(events: pl.DataFrame) -> datetime | None:
     return newest if isinstance(newest, datetime) else None
 
 
-def _waited(events: pl.DataFrame, now: datetime) -> float:
+def _longest_wait(events: pl.DataFrame, now: datetime) -> float:
     """Minutes that the oldest of the events had waited at the hub."""
     oldest = events["enqueued_at"].min()
     return round((now - oldest).total_seconds() / 60, 2) if isinstance(oldest, datetime) else 0.0
 
 
 def resume_at(bronze: LakeTable, backlog: Backlog, part: PartitionBacklog) -> Slice:
-    """Resumes by the stored offset (opaque, and the only position that survives a geo-replication failover)."""
+    """The slice to read, from the stored offset: the only position that survives a geo-replication failover."""
     offset = None
     if part.after >= 0 and not part.lost:
         stored = (

@@ -1,4 +1,4 @@
-"""What tables remember of their sources: every key, its owner and its encoding. No other module knows a key's name.
+"""Checkpoints of tables: every key, its owner and its encoding. No other module knows the name of a key.
 
 Delta keeps one number per name with a table (an application transaction) and records it in the commit that writes the
 rows. ``NO_CHECKPOINT`` stands for "nothing recorded", since a recorded number can be overwritten but not removed.
@@ -35,7 +35,7 @@ class NumberKey:
         return checkpoint(self.name)
 
     def of(self, value: int | None) -> dict[str, int]:
-        """What to commit; None resets."""
+        """The checkpoint to commit; None resets it."""
         return {self.name: NO_CHECKPOINT if value is None else value}
 
 
@@ -51,7 +51,7 @@ class InstantKey:
         return None if number is None else _EPOCH + timedelta(microseconds=number)
 
     def of(self, value: datetime | None) -> dict[str, int]:
-        """What to commit; None resets."""
+        """The checkpoint to commit; None resets it."""
         if value is None:
             return {self.name: NO_CHECKPOINT}
         return {self.name: round((value - _EPOCH) / timedelta(microseconds=1))}
@@ -72,7 +72,7 @@ class DigestKey:
         return checkpoint(self.name) == number_of(text)
 
     def of(self, text: str) -> dict[str, int]:
-        """What to commit."""
+        """The checkpoint to commit."""
         return {self.name: number_of(text)}
 
 
@@ -146,12 +146,12 @@ def consumed(target: LakeTable, source: LakeTable) -> int | None:
 
 
 def consumption(*sources: LakeTable) -> dict[str, int]:
-    """What to commit when everything in ``sources`` was consumed, at the versions at which they were opened."""
+    """Checkpoints of the consumption of ``sources`` at their opened versions."""
     return {key: number for source in sources for key, number in consumption_until(source, source.version).items()}
 
 
 def consumption_until(source: LakeTable, version: int | None) -> dict[str, int]:
-    """What to commit when ``source`` was consumed up to ``version``; None: not at all yet."""
+    """Checkpoints of the consumption of ``source`` up to ``version``; None for no consumption."""
     if version is None:
         return version_of(source.table).of(None)
     return {**version_of(source.table).of(version), **identity_of(source.table).of(source.identity)}

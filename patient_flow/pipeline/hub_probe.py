@@ -1,6 +1,6 @@
 """Compares the hub with bronze within a deadline: the backlog, or why it is not known.
 
-A sensor has a deadline; the clients of hub and lake have none that can be relied on when a peer does not answer.
+A sensor has a deadline, while the clients of hub and lake have no reliable timeout when a peer does not answer.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ SECONDS = 20.0
 """Timeout of a probe: well within the 60 seconds that Dagster gives a tick."""
 SLOW_SECONDS = 8.0
 MIN_LAKE_SECONDS = 5.0
-"""What is left for the lake, however long the hub took."""
+"""Minimum timeout of the lake, however long the hub took."""
 
 
 class Failure(Enum):
-    """Why the backlog is not known. The first two say nothing of the lake, which was not asked then."""
+    """Why the backlog is unknown. In the first two cases the lake was not queried."""
 
     HUB_DOWN = "the hub cannot be read"
     HUB_TIMEOUT = "the hub does not answer"
@@ -57,14 +57,14 @@ class HubStatus:
 
 @dataclass(frozen=True)
 class HubFailure:
-    """The backlog is not known; ``reason`` is a sentence for the operator."""
+    """The backlog is unknown; ``reason`` is a message for the operator."""
 
     failure: Failure
     reason: str
 
     @property
     def lake_was_asked(self) -> bool:
-        """False when the hub had not answered, so that nothing is known of the lake either."""
+        """False when the hub did not answer, so that the lake was not queried."""
         return self.failure not in {Failure.HUB_DOWN, Failure.HUB_TIMEOUT}
 
 
@@ -74,12 +74,12 @@ def peek(hub: Hub, *, seconds: float = SECONDS) -> HubState:
         return call_with_timeout(seconds, ("hub", hub.address), hub.peek)
     except CallTimedOut:
         raise HubTimeout(
-            f"Event Hub {hub.name} at {hub.host} does not answer within {seconds:.0f} s; the next try may"
+            f"Event Hub {hub.name} at {hub.host} does not answer within {seconds:.0f} s; the next attempt may succeed"
         ) from None
 
 
 def probe_hub(hub: Hub, lake: Lake, max_events: int, *, seconds: float = SECONDS) -> HubStatus | HubFailure:
-    """Compares the hub with bronze. Never raises for a system that is away, and never takes much over ``seconds``."""
+    """Compares the hub with bronze. Never raises for an unavailable system, and returns within about ``seconds``."""
     began = time.monotonic()
     try:
         state = peek(hub, seconds=seconds)

@@ -1,8 +1,8 @@
-"""What the steps of gold share: what changed in their sources, which keys that touches, and the commit of what differs.
+"""Shared parts of the steps of gold: reading changes, finding touched keys, and committing differences.
 
-Every step reads the net changes of its sources since the versions it consumed last, finds the keys they touch, computes
-these keys' rows from everything that is known of them, and commits what differs together with its progress. When the
-changes are no longer kept, or nothing was consumed yet, every key counts as touched.
+Every step reads the net changes of its sources since the consumed versions, finds the keys they touch, recomputes the
+rows of these keys from their complete history, and commits differences and checkpoints together. When the changes are
+no longer kept, or nothing was consumed yet, every key counts as touched.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from patient_flow.stores.lake.table import LakeTable
 c = pl.col
 
 EVENTS_AT_ONCE = 1_000_000
-"""Silver events that are folded at once when a whole table is made: bounds memory."""
+"""Silver events that are processed at once when a whole table is computed: limits memory."""
 
 LATE = timedelta(days=1)
-"""Events that happened so much earlier than most others of their batch are looked up apart."""
+"""Events that are older than most of their batch by more than this are read separately."""
 
 
 def changes_of(target: LakeTable, source: LakeTable, columns: Iterable[str]) -> Changes:
@@ -56,12 +56,12 @@ def versions_of(sources: Iterable[LakeTable]) -> dict[str, int]:
 
 
 def zone_changed(target: LakeTable, zone: str) -> bool:
-    """True when the dates of ``target`` are those of another time zone, or nobody recorded of which."""
+    """True when the dates of ``target`` use another time zone, or an unrecorded one."""
     return not TIME_ZONE.matches(target.checkpoint, zone)
 
 
 def nothing_to_do(target: LakeTable, *sources: LakeTable, run_id: str) -> StepResult:
-    """Records, where it is new, that ``sources`` were consumed without a change."""
+    """Records that ``sources`` were consumed without a change, unless it is recorded already."""
     if is_up_to_date(target, *sources):
         return StepResult(target.table, target.version)
     empty = target.table.empty()
@@ -69,13 +69,13 @@ def nothing_to_do(target: LakeTable, *sources: LakeTable, run_id: str) -> StepRe
 
 
 def parts_of(silver: LakeTable, hashed: str) -> list[pl.Expr]:
-    """Filters that cut everything into parts of about :data:`EVENTS_AT_ONCE` events; a hash keeps each key whole."""
+    """Filters that split silver into parts of about :data:`EVENTS_AT_ONCE` events by a hash of the key."""
     count = max(1, -(-silver.row_count() // EVENTS_AT_ONCE))
     return [c(hashed) % count == number for number in range(count)]
 
 
 def versions_changed(target: LakeTable, departments: LakeTable) -> bool:
-    """True when department versions that rows refer to may have changed; of new inferred members none can be."""
+    """True when department versions that rows refer to may have changed; new inferred members cannot affect rows."""
     changes = changes_of(target, departments, ("is_inferred",))
     return changes.is_whole_table or not changes.before.is_empty() or not changes.after["is_inferred"].all()
 

@@ -1,6 +1,6 @@
-"""Reads what rules are evaluated on: in a micro-batch what the warehouse has not loaded yet, else everything.
+"""Reads the inputs of rules: in a micro-batch the rows that the warehouse has not loaded yet, otherwise all rows.
 
-Both have the same form, so that the same rules (``monitoring.rules``) apply.
+Both have the same schema, so that the same rules (``monitoring.rules``) apply.
 """
 
 from __future__ import annotations
@@ -59,8 +59,8 @@ def all_bronze_events(lake: Lake) -> BronzeEvents:
 def new_bronze_events(lake: Lake, hub: str) -> BronzeEvents:
     """Bronze rows that silver has not consumed, with all partitions of ``hub`` (its ``identity``).
 
-    A partition may have expired whole, and then has no row. What silver knew are bronze's checkpoints at the version
-    that silver has consumed: where that is no longer kept, everything counts as new.
+    A partition whose events have all expired has no row. The reference is bronze's checkpoints at the version that
+    silver has consumed; where that version is no longer kept, everything counts as new.
     """
     bronze = lake.open(BRONZE_EVENTS)
     since = consumed(lake.open(SILVER_EVENTS), bronze)
@@ -102,7 +102,7 @@ def _of_milliseconds(created_at_ms: int) -> datetime:
 
 
 def accepted_events(lake: Lake, *, everything: bool) -> pl.DataFrame:
-    """Coordinates and identities of silver rows, of those that quarantine has not followed yet unless asked for all."""
+    """Coordinates and identities of the silver rows that quarantine has not consumed, or of all rows."""
     silver = lake.open(SILVER_EVENTS)
     since = None if everything else consumed(lake.open(QUARANTINE), silver)
     return silver.changes_or_all(since, (*EVENT_COORDINATES, "event_key")).after
@@ -170,7 +170,7 @@ def _further_parts(table: LakeTable, version: int | None) -> int:
 def foreign_keys(
     lake: Lake, changes: Changes, table: Table, references: Mapping[str, Table], loaded: Loaded
 ) -> ForeignKeys:
-    """Foreign keys of changed rows and of rows whose dimension dropped their key, and the keys that dimensions have."""
+    """Foreign keys of changed rows and of rows whose key a dimension deleted, and the existing keys of dimensions."""
     opened = lake.open(table)
     rows = [changes.after.select(list(references))]
     dimensions = {dimension.path: lake.open(dimension) for dimension in references.values()}
@@ -201,14 +201,14 @@ def member_versions(lake: Lake, changes: Changes, table: Table, member: Sequence
     if changes.is_whole_table:
         return changes.after.select(columns)
     touched = pl.concat([changes.before.select(member), changes.after.select(member)]).unique()
-    # By the first column, the files that hold the members; the join is exact, also for null.
+    # The first column selects candidate files; the join is exact, also for null.
     candidates = is_one_of(member[0], touched[member[0]]) | c(member[0]).is_null()
     versions = lake.open(table).scan().filter(candidates).select(columns)
     return versions.join(touched.lazy(), on=list(member), how="semi", nulls_equal=True).collect()
 
 
 def newest_hour(lake: Lake) -> pl.DataFrame:
-    """FactBedCensus rows of the hour of the newest event: the log's statistics lead to the few files that hold it."""
+    """FactBedCensus rows of the hour of the newest event: the log's statistics select few files."""
     hourly = lake.open(tables.FACT_BED_CENSUS)
     until = CENSUS_UNTIL.read(hourly.checkpoint)
     if until is None:
@@ -283,15 +283,15 @@ def recompute_stays(lake: Lake, part: int) -> Recomputed:
 
 
 def _as_known_to(target: LakeTable, source: LakeTable) -> pl.LazyFrame:
-    """``source`` as ``target`` consumed it: while the pipeline stands between the two, it may have moved on."""
+    """``source`` at the version that ``target`` consumed: newer ones may exist while a micro-batch runs."""
     since = consumed(target, source)
     return source.scan() if since is None else source.at(since)
 
 
 def volume(lake: Lake, zone: str, now: datetime, weeks: int) -> Volume:
-    """Weeks before the lake's first event do not count."""
+    """Events of the last full hour and of the same hour in the ``weeks`` before, from the lake's first event on."""
     bronze = lake.open(BRONZE_EVENTS)
-    # Back in UTC, where every hour exists once; the weeks before on the wall clock, where people live.
+    # Earlier weeks are subtracted in local time; the result is in UTC, where every hour exists exactly once.
     hour = (now.astimezone(UTC) - timedelta(hours=1)).astimezone(ZoneInfo(zone))
     hour = hour.replace(minute=0, second=0, microsecond=0)
     starts = [(hour - timedelta(weeks=week)).astimezone(UTC) for week in range(weeks + 1)]
@@ -318,15 +318,15 @@ def last_sent(lake: Lake, now: datetime, days: int) -> pl.DataFrame:
 
 
 def silver_is_behind(lake: Lake) -> bool:
-    """True when bronze holds more than silver has consumed."""
+    """True when silver has not consumed the current version of bronze."""
     bronze = lake.open(BRONZE_EVENTS)
     return consumed(lake.open(SILVER_EVENTS), bronze) != bronze.version
 
 
 def new_fields(lake: Lake, now: datetime, hours: int, days: int) -> set[str]:
-    """Names of unknown fields that events of the last ``hours`` have and those of the ``days`` before had not.
+    """Names of unknown fields in events of the last ``hours`` that no event of the ``days`` before has.
 
-    Empty where there is no event of the days before to compare with: in a young lake every field is new.
+    Empty without events of the days before, as every field would be new.
     """
     events = lake.open(SILVER_EVENTS).scan()
     recent = now - timedelta(hours=hours)
@@ -334,7 +334,7 @@ def new_fields(lake: Lake, now: datetime, hours: int, days: int) -> set[str]:
     if events.filter(_enqueued(oldest, recent)).select("enqueued_at").head(1).collect().is_empty():
         return set()
     fields = _fields(events.filter(c("enqueued_at") >= recent))
-    # The day before nearly always knows them all, and what lies before it need not be read.
+    # The day before nearly always has all of them, so that earlier days need not be read.
     day_before = recent - timedelta(days=1)
     for first, end in ((day_before, recent), (oldest, day_before)):
         if fields:

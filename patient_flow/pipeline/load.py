@@ -1,4 +1,4 @@
-"""Gold → warehouse: what changed since the versions that the warehouse holds, in one transaction."""
+"""Gold → warehouse: loads the changes since the loaded versions in one transaction."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ def load_warehouse(
 ) -> dict[str, StepResult]:
     """Brings ``tables`` of the warehouse to the newest gold versions; results by table path.
 
-    ``as_a_whole`` replaces all their rows, whatever the warehouse says it holds. So does a gold table that was deleted
-    and created again since the last load: a version of the former table says nothing about it.
-    Raises ``WarehouseError`` when the warehouse cannot be reached, and ``WarehouseConflict`` when another loader was
-    faster: then a new try finds less to do.
+    ``as_a_whole`` replaces all rows of all tables. A gold table that was deleted and created again since the last load
+    always replaces all rows, because versions of the former table are unrelated.
+    Raises ``WarehouseError`` when the warehouse cannot be reached, and ``WarehouseConflict`` when another loader
+    committed first: a new attempt then starts from its versions.
     """
     warehouse.init()
     loaded = warehouse.loaded_versions()

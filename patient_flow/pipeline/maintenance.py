@@ -1,8 +1,7 @@
-"""MaintenanceResult of the lake's tables: small files joined, files that no reader needs deleted, the log kept short.
+"""Maintenance of lake tables: compaction, vacuum and clean-up of the log.
 
-It belongs in the writer's own serial slot (a run with the pipeline's tag). Beside a writer it would only be refused and
-done next time; beside another maintenance it would duplicate rows (delta-rs 1.6.6), so a lease in the table keeps
-a second one out, whoever started it.
+It must not run beside a writer (its run has the pipeline's tag), which would only make it fail with a conflict. Two
+maintenance runs at once would duplicate rows (delta-rs 1.6.6), so a lease in the table excludes a second one.
 """
 
 from __future__ import annotations
@@ -19,12 +18,12 @@ from patient_flow.stores.lake.table import LakeTable
 
 LEASE_SECONDS = int(timedelta(hours=2).total_seconds())
 KEEP_HOURS = {"bronze": 24, "silver": 24, "gold": 2}
-"""Hours for which replaced files stay, for readers of older versions. Gold's are replaced every minute."""
+"""Hours for which replaced files are kept for readers of older versions. Gold replaces files every minute."""
 
 
 @dataclass(frozen=True)
 class MaintenanceResult:
-    """What was done to one table, or why nothing was."""
+    """The result of one table, or why it was skipped."""
 
     table: Table
     files_joined: int = 0
@@ -33,15 +32,14 @@ class MaintenanceResult:
 
 
 def maintain(lake: Lake, table: Table, loaded: Mapping[str, int | None], *, now: datetime) -> MaintenanceResult:
-    """Compacts, vacuums and checkpoints ``table``; ``loaded`` are the versions that the warehouse holds.
+    """Compacts, vacuums and checkpoints ``table``; ``loaded`` are the versions that the warehouse has loaded.
 
-    Files and logs are deleted only when every consumer has read up to the present version: retention never overtakes
-    one.
+    Files and logs are deleted only when every consumer has read the current version.
     """
     opened = lake.open(table)
     seconds = int(now.timestamp())
     if (LEASE.read(opened.checkpoint) or 0) > seconds:
-        return MaintenanceResult(table, skip_reason="another maintenance is at work")
+        return MaintenanceResult(table, skip_reason="another maintenance is running")
     until = seconds + LEASE_SECONDS
     try:
         behind = _behind(lake, opened, loaded)
@@ -56,16 +54,16 @@ def maintain(lake: Lake, table: Table, loaded: Mapping[str, int | None], *, now:
         finally:
             _release_lease(lake, table, until)
     except CommitConflict as error:
-        return MaintenanceResult(table, skip_reason=f"a writer was at work: {error}")
+        return MaintenanceResult(table, skip_reason=f"a writer was active: {error}")
     return MaintenanceResult(
-        table, joined, deleted, f"not vacuumed: {behind} has not read all of it yet" if behind else None
+        table, joined, deleted, f"not vacuumed: {behind} has not consumed the current version" if behind else None
     )
 
 
 def _release_lease(lake: Lake, table: Table, until: int) -> None:
-    """Ends our claim, else the next maintenance would wait for it in vain; one made since is another's.
+    """Ends this lease, so that the next maintenance can start; leaves a newer lease of another one.
 
-    Through a new handle: with the old one delta-rs refuses every commit after a writer deleted rows.
+    It opens the table again, because delta-rs rejects commits of the old handle after a writer deleted rows.
     """
     opened = lake.open(table)
     if LEASE.read(opened.checkpoint) == until:
@@ -73,17 +71,17 @@ def _release_lease(lake: Lake, table: Table, until: int) -> None:
 
 
 def _behind(lake: Lake, opened: LakeTable, loaded: Mapping[str, int | None]) -> str | None:
-    """A consumer that has not read up to the present version.
+    """Name of a consumer that has not read the current version.
 
-    Consumers are written after what they read. A table before it that knows a version of it took something back once
-    (silver, when the quarantine was replayed) and will not read on.
+    Consumers are declared after their sources. A table declared before its source (silver reads quarantine in a replay)
+    does not follow it.
     """
     path = opened.table.path
     for consumer in LAKE_TABLES[LAKE_TABLES.index(opened.table) + 1 :]:
         try:
             reached = consumed(lake.open(consumer), opened) if lake.exists(consumer) else None
         except LakeError:
-            return consumer.path  # it does not say what it has read, and its own upkeep says why
+            return consumer.path  # its position is unknown; its own maintenance reports the error
         if reached is not None and reached < opened.version:
             return consumer.path
     in_warehouse = loaded.get(path)

@@ -21,7 +21,7 @@ ONE_EVENT_BYTES = 2 * 1024 * 1024
 
 
 def recorded_progress(lake: Lake) -> ReadProgress:
-    """What bronze remembers: until when the last complete drain read everything. The hub is not asked."""
+    """Until when the last complete drain read everything, from bronze's checkpoints. The hub is not queried."""
     return ReadProgress(READ_UNTIL.read(lake.open(BRONZE_EVENTS).checkpoint))
 
 

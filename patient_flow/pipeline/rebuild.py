@@ -1,9 +1,9 @@
-"""Everything after bronze, made again: the same steps as a micro-batch, with their progress forgotten.
+"""Rebuilds everything after bronze by the steps of a micro-batch, with their checkpoints reset.
 
-Silver and quarantine start from nothing. Gold and warehouse keep what they have until the result is there, and then
-only what differs is written, so their readers never see half: other writers take nothing from silver until it is whole.
-Of gold only rows go whose key is there more than once, as rows are compared by their key and both would stay; nothing
-is loaded of such a table anyway. What a rebuild that died left to do, the next micro-batch does.
+Silver and quarantine are emptied first. Gold and warehouse keep their rows until the new ones are computed, and only
+differences are written, so that readers never see a partial result; steps read silver only when it is complete. Of gold
+only rows with duplicate keys are deleted first, because the comparison is by key. After a rebuild that died, the next
+micro-batch completes it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from patient_flow.stores.lake.table import LakeTable
 def rebuild(context: StepContext) -> Iterator[StepResult]:
     """Recomputes silver and gold from bronze, table by table; yields the result of each step."""
     lake = context.lake
-    # All resets first, while no consumer reads silver: one that read its changes later would read all of it twice.
+    # All resets come first, while no consumer reads silver: a consumer that was reset later would read it twice.
     until = REBUILT_UNTIL.of(lake.open(tables.BRONZE_EVENTS).version)
     reset(lake, tables.SILVER_EVENTS, {**until, **silver.key_of(context.parser.secret)}, empty=True)
     reset(lake, tables.IGNORED, empty=True)

@@ -1,4 +1,4 @@
-"""What every step receives and returns, and how a step that lost a race starts over."""
+"""Input and result of steps, and the retry after a commit conflict."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ ATTEMPTS = 5
 
 @dataclass(frozen=True)
 class StepContext:
-    """What a step may use at run time; the same for all steps of a run.
+    """The context of a run, the same for all of its steps.
 
     ``timezone`` is the hospital's zone (IANA name). Only bronze reads from ``hub``: at most ``max_events``, and with
     ``adopt_hub`` also from another hub than the one that the lake was filled from.
@@ -51,10 +51,9 @@ class StepContext:
 
 @dataclass(frozen=True)
 class StepResult:
-    """What one step did: rows written, source versions consumed, the version produced, figures and notices.
+    """The result of one step: rows written, source versions consumed, the version produced, figures and notices.
 
-    ``notices`` tell the operator about unusual events; ``newest_event_at`` is when the hub
-    accepted the newest event of those that the step saw.
+    ``newest_event_at`` is when the hub accepted the newest event that the step processed.
     """
 
     table: Table
@@ -68,7 +67,7 @@ class StepResult:
 
 
 def retry_on_conflict(step: Callable[P, StepResult]) -> Callable[P, StepResult]:
-    """Runs ``step`` again when another writer committed first: it reads its progress anew and finds less to do."""
+    """Runs ``step`` again, from the current checkpoints, when another writer committed first."""
 
     @functools.wraps(step)
     def attempt(*args: P.args, **kwargs: P.kwargs) -> StepResult:
@@ -90,13 +89,13 @@ def is_up_to_date(target: LakeTable, *sources: LakeTable) -> bool:
 def open_complete_silver(lake: Lake) -> LakeTable:
     """Silver, for the steps that read it.
 
-    Raises ``CommitConflict`` until a rebuild has filled it completely: results from half of it would replace good rows.
+    Raises ``CommitConflict`` until a rebuild has filled it completely: partial results would replace complete ones.
     """
     silver = lake.open(SILVER_EVENTS)
     until, reached = (key.read(silver.checkpoint) for key in (REBUILT_UNTIL, version_of(BRONZE_EVENTS)))
     if until is not None and (reached is None or reached < until):
         raise CommitConflict(
-            f"{SILVER_EVENTS.path} is being made again and is not complete, so nothing was made of it. "
+            f"{SILVER_EVENTS.path} is incomplete because a rebuild is running. "
             "Try again when the rebuild has ended; if it died, the next micro-batch completes it"
         )
     return silver

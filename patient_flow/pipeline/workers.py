@@ -1,7 +1,7 @@
-"""What a cluster's workers run of a rebuild: the transforms of the micro-batches, put together for a part of the rows.
+"""Functions of a rebuild that run on a cluster's workers: the transforms of micro-batches for a part of the rows.
 
-Workers import this module, so it knows contracts and transforms alone: Polars, msgspec and the readers of foreign
-formats are all they need. No pseudonym is made here, and the key of the pseudonyms never comes here.
+Workers import this module, so it imports contracts and transforms only: workers need Polars, msgspec and the parsers of
+other formats. Pseudonyms are not made here, and the key of the pseudonyms never reaches a worker.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from patient_flow.transforms.read import ParserConfig, read_events
 
 ACCEPTED, REJECTED, IGNORED = "accepted", "rejected", "ignored"
 DAY = "day"
-"""UTC day (days since 1970): all events of one identity share theirs, and a day's events are a part of silver."""
+"""UTC day (days since 1970). Events with the same identity have the same day; a day is one part of silver."""
 OUTCOME = "outcome"
 
 VALIDATED = pl.Schema(
@@ -42,14 +42,14 @@ c = pl.col
 
 @dataclass(frozen=True)
 class Validator:
-    """Bronze rows → :data:`VALIDATED`, each by itself: bodies read, rules applied."""
+    """Bronze rows → :data:`VALIDATED`, row by row: parses bodies and applies rules."""
 
     departments: pl.DataFrame
     mappings: tuple[Interpreter, ...] = ()
     formats: tuple[Interpreter, ...] = ()
 
     def __call__(self, bronze: pl.DataFrame) -> pl.DataFrame:
-        """The validated rows; the identities are still to be compared."""
+        """The validated rows, before :func:`deduplicate`."""
         parser = ParserConfig(self.departments, "", self.mappings, self.formats)
         validated = accept.validate(read_events(bronze, parser))
         others = validated.with_columns(details=describe(validated)).filter(~accept.is_candidate())
@@ -67,7 +67,7 @@ class Validator:
 
 
 def deduplicate(day: pl.DataFrame) -> pl.DataFrame:
-    """All validated rows of one day → the same, where of each identity only the first at the hub is still accepted.
+    """All validated rows of one day → the same rows, with only the first event of each identity still accepted.
 
     Only rejected events keep their body: what is staged of those accepted is what silver will hold.
     """

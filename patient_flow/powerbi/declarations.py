@@ -1,4 +1,4 @@
-"""What a semantic model consists of, as plain values. Not here: what this model contains, and how TMDL writes it."""
+"""The parts of a semantic model as plain values. Not here: the contents of this model, and TMDL."""
 
 from __future__ import annotations
 

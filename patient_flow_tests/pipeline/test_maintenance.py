@@ -135,7 +135,7 @@ def test_a_quarantine_that_was_replayed_once_is_still_vacuumed(lake: Lake, depar
 
 def test_two_maintenances_never_run_side_by_side(lake: Lake, many_commits: LakeTable) -> None:
     many_commits.record(LEASE.of(int((NOW + timedelta(hours=1)).timestamp())))
-    assert maintain(lake, DIM_PATIENT, {}, now=NOW).skip_reason == "another maintenance is at work"
+    assert maintain(lake, DIM_PATIENT, {}, now=NOW).skip_reason == "another maintenance is running"
     assert maintain(lake, DIM_PATIENT, {}, now=NOW + timedelta(hours=2)).skip_reason is None  # that one must have died
 
 
@@ -148,7 +148,7 @@ def test_a_lease_claimed_by_another_at_the_same_moment_is_respected(lake: Lake, 
         done = maintain(lake, DIM_PATIENT, {}, now=NOW)
     finally:
         Lake.open = opened  # type: ignore[method-assign]
-    assert "a writer was at work" in (done.skip_reason or "")
+    assert "a writer was active" in (done.skip_reason or "")
 
 
 def test_after_a_writer_that_was_faster_the_next_maintenance_does_not_wait(
@@ -161,6 +161,6 @@ def test_after_a_writer_that_was_faster_the_next_maintenance_does_not_wait(
         return compact(maintenance)
 
     monkeypatch.setattr(TableMaintenance, "compact", overtaken)
-    assert "a writer was at work" in (maintain(lake, DIM_PATIENT, {}, now=NOW).skip_reason or "")
+    assert "a writer was active" in (maintain(lake, DIM_PATIENT, {}, now=NOW).skip_reason or "")
     monkeypatch.undo()
     assert maintain(lake, DIM_PATIENT, {}, now=NOW).skip_reason is None

@@ -1,4 +1,4 @@
-"""What goes into a table comes out of the next one."""
+"""Reconciliation of row counts between consecutive tables."""
 
 from __future__ import annotations
 

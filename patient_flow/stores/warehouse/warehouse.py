@@ -136,7 +136,7 @@ class Warehouse:
         if missing:
             named = ", ".join(f"{table}.{column}" for table, columns in missing.items() for column in columns)
             raise WarehouseMisconfigured(
-                f"the warehouse lacks {named}: run `patient-flow warehouse migrate` (--dry-run shows the statements)"
+                f"the warehouse lacks {named}: run `patient-flow warehouse migrate --dry-run`, then without --dry-run"
             )
         self._has_all_columns = True
 
