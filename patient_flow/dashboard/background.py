@@ -34,14 +34,14 @@ class Background(Generic[T]):
                 self._thread.start()
         return outcome
 
-    def close(self, patience: float) -> None:
-        """Begins nothing more, and waits ``patience`` seconds for what is being done."""
+    def close(self, timeout: float) -> None:
+        """Starts no more tasks, and waits ``timeout`` seconds for the running one."""
         with self._lock:
             self._is_closed = True
             thread = self._thread
         if thread is not None:
             self._waiting.put(None)
-            thread.join(patience)
+            thread.join(timeout)
 
     def _run(self) -> None:
         while True:

@@ -25,7 +25,7 @@ from patient_flow.dashboard.texts import Words
 from patient_flow.monitoring.thresholds import SENDER_KNOWN_DAYS
 
 CSV_COLUMNS = ("panel", "row", "measure", "value")
-SILENT_SHOWN = 6
+MAX_SILENT_HOSPITALS = 6
 
 _TEMPLATES = jinja2.Environment(
     loader=jinja2.PackageLoader("patient_flow.dashboard"),
@@ -56,7 +56,7 @@ class Freshness:
 
 @dataclass(frozen=True)
 class Request:
-    """What a viewer asked for."""
+    """The request of a viewer."""
 
     selection: Selection
     viewer: Viewer
@@ -91,7 +91,7 @@ class Badge:
 
 @dataclass(frozen=True)
 class Message:
-    """What stands in the place of figures."""
+    """The text in place of figures."""
 
     title: str
     text: str
@@ -229,8 +229,8 @@ class Page:
             f"{figures.hospitals[hospital]} ({self._locale.duration(self._request.now - last)})"
             for hospital, last in figures.senders.silent.items()
         ]
-        more = ["…"] if len(silent) > SILENT_SHOWN else []
-        return self._words("silent_banner", hospitals=", ".join([*silent[:SILENT_SHOWN], *more]))
+        more = ["…"] if len(silent) > MAX_SILENT_HOSPITALS else []
+        return self._words("silent_banner", hospitals=", ".join([*silent[:MAX_SILENT_HOSPITALS], *more]))
 
     def _message(self) -> Message | None:
         if self._panels is not None:

@@ -1,4 +1,4 @@
-"""What a page is made of: cards, panels, and the tables behind their charts."""
+"""Parts of a page: cards, panels, and the tables behind their charts."""
 
 from __future__ import annotations
 
@@ -65,6 +65,6 @@ class ShownCard:
     value: str
     change: str
     note: str = ""
-    """What the value leaves out."""
+    """A note on the data that the value excludes."""
     meaning: str = ""
     """The measure's definition, in one line."""

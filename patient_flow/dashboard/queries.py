@@ -1,4 +1,4 @@
-"""What the dashboard asks the warehouse: a handful of bounded queries, each a typed frame.
+"""The dashboard's queries of the warehouse: few, bounded, each a typed frame.
 
 Every query on the facts is a range of hour keys, which all targets find without reading the rest of the table. Nothing
 is filtered or added up here: ``snapshot`` keeps the rows, ``figures`` turns them into numbers.
@@ -42,7 +42,7 @@ _STAYS_OF_PATIENTS = _STAYS.outerjoin(_PATIENTS, _PATIENTS.c.patient_key == _STA
 
 
 def _read_by_measures(dated_by: str) -> list[Any]:
-    """What the measures dated by this instant read of a stay."""
+    """Columns of a stay that the measures dated by this instant read."""
     return [_STAYS.c[name] for name in measures.columns_of(STAYS, dated_by)]
 
 

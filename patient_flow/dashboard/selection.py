@@ -15,7 +15,7 @@ AGE_BANDS = (*(label for _, label in events.AGE_BANDS), events.UNKNOWN)
 
 @dataclass(frozen=True)
 class Selection:
-    """What the viewer chose; an empty text stands for all."""
+    """The viewer's selection; an empty text means all."""
 
     hospital: str = ""
     department: str = ""

@@ -76,7 +76,7 @@ class DashboardError(OperatorError):
 
 @dataclass(frozen=True)
 class Options:
-    """What an operator may decide."""
+    """Options of an operator."""
 
     sign_in: SignIn = field(default_factory=SignIn)
     freshness: Freshness = field(default_factory=Freshness)

@@ -137,7 +137,7 @@ class Snapshots:
         if load.is_empty:
             return Answer(load)
         if not self._suffices(first, today, load):
-            # What goes wrong is noted by the reader, also when it does so after this page has stopped waiting.
+            # The reader records errors, also after this page has stopped waiting.
             with contextlib.suppress(Exception):
                 self._reading(first, today, load).result(PAGE_TIMEOUT_SECONDS)
         is_missing = not self._suffices(first, today, load)
@@ -154,9 +154,9 @@ class Snapshots:
                 for days in (*range(COMPARED_DAYS, PERIODS[-1], 7), PERIODS[-1]):
                     self._reading(today - (days - 1) * DAY, today, load)
 
-    def close(self, patience: float) -> None:
-        """Reads nothing more, and waits ``patience`` seconds for what is being read."""
-        self._reader.close(patience)
+    def close(self, timeout: float) -> None:
+        """Starts no more reads, and waits ``timeout`` seconds for the running one."""
+        self._reader.close(timeout)
 
     def _known_since(self, first: date) -> Snapshot | None:
         """The newest snapshot, unless the page would take the days that it lacks for days without patients."""
@@ -280,7 +280,7 @@ class Returns:
         self._known: dict[tuple[date, date], _Reading] = {}
 
     def between(self, first: date, last: date) -> Readmissions:
-        """What followed discharges on these dates: the last rows read, old ones while newer cannot be had."""
+        """Readmissions after discharges on these dates: the last rows read, older ones if new ones are unavailable."""
         with self._lock:
             # Windows end 31 days before today: those of yesterday are no longer asked for.
             self._known = {dates: reading for dates, reading in self._known.items() if dates[1] >= last}
@@ -291,9 +291,9 @@ class Returns:
                 reading.start(self._reader.submit(lambda: queries.returns(self._warehouse, hours)))
             return reading.found
 
-    def close(self, patience: float) -> None:
-        """Reads nothing more, and waits ``patience`` seconds for what is being read."""
-        self._reader.close(patience)
+    def close(self, timeout: float) -> None:
+        """Starts no more reads, and waits ``timeout`` seconds for the running one."""
+        self._reader.close(timeout)
 
 
 @dataclass

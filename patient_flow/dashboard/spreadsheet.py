@@ -23,7 +23,7 @@ _CONTROLS = {
 
 
 def visible(text: str) -> str:
-    """``text`` with bidirectional and other control characters written out: they could make a name look like another.
+    """``text`` with bidirectional and other control characters written out: they could disguise a name as another.
 
     A :class:`markupsafe.Markup` stays one.
     """

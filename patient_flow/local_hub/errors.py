@@ -1,4 +1,4 @@
-"""What an operator can get wrong; every message is one line that says what to do.
+"""Errors that an operator can correct; every message is one line that says what to do.
 
 Not here: errors of the protocol, which a client sees (:class:`patient_flow.local_hub.protocol.AmqpError`).
 """

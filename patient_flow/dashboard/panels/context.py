@@ -1,4 +1,4 @@
-"""What every panel is made with: the page's figures, and how a reader of one language sees names, values and links."""
+"""The input of every panel: the page's figures, and names, values and links in the reader's language."""
 
 from __future__ import annotations
 
