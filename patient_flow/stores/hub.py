@@ -309,7 +309,7 @@ def _json(value: Any) -> str:
     try:
         return json.dumps(_plain(value), sort_keys=True)
     except Exception as error:  # noqa: BLE001  (such as one nested a thousand levels deep)
-        return json.dumps(f"an AMQP value that cannot be stored: {type(error).__name__}")
+        return json.dumps(f"an AMQP value that cannot be kept: {type(error).__name__}")
 
 
 def _plain(value: Any) -> Any:
