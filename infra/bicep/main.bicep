@@ -4,7 +4,9 @@
 //   1. appsReady=false: network, services, registry, vault
 //   2. put the secrets in, push the image, create database users; then appsReady=true
 // infra/docs/deploy.md walks through it. Nothing of this was ever deployed by its authors: they had no subscription.
-// It was parsed, checked by checkov and compared with the published resource types; run a what-if first.
+// Microsoft's compiler evaluates it without a warning (*.snapshot.json); run a what-if first.
+
+import { groupIdType, settingType, tagsType } from 'types.bicep'
 
 targetScope = 'resourceGroup'
 
@@ -25,7 +27,7 @@ param location string = resourceGroup().location
 param hasZones bool = true
 
 @description('Tags of all resources, besides workload and environment.')
-param extraTags object = {}
+param extraTags tagsType = {}
 
 @description('True once secrets are set and the image is pushed.')
 param appsReady bool
@@ -47,17 +49,23 @@ param appsPrefix string
 @description('Subnet of the private endpoints, /27 or larger.')
 param endpointsPrefix string
 
+@description('Subnet of a machine for operators and build agents, /28 or larger.')
+param operationsPrefix string
+
+@description('DNS servers of the hospital that this network asks; empty for Azure\'s own.')
+param dnsServers string[] = []
+
 @description('True: web pages open inside the network only, and the hub and the lake never open for operatorIps.')
 param isPrivate bool
 
 @description('Single addresses (no CIDR) of operators and build agents outside the network; while not empty, firewalls let them in.')
-param operatorIps array = []
+param operatorIps string[] = []
 
 @description('Addresses from which hospitals send without VPN or ExpressRoute (CIDR).')
-param producerIpRanges array = []
+param producerIpRanges string[] = []
 
 @description('Addresses that may open web pages when the environment is not internal (CIDR), besides operatorIps.')
-param clientIpRanges array = []
+param clientIpRanges string[] = []
 
 @description('Resource group that already holds the private DNS zones; empty to create them here.')
 param dnsZonesResourceGroup string = ''
@@ -65,34 +73,43 @@ param dnsZonesResourceGroup string = ''
 @description('Subscription of that resource group.')
 param dnsZonesSubscriptionId string = subscription().subscriptionId
 
+@description('False where the hospital links its zones to this network itself.')
+param linkDnsZones bool = true
+
 // --- people
 
 @description('Object id of the Entra group that administers databases.')
-param databaseAdminsGroupId string
+param databaseAdminsGroupId groupIdType
 
 @description('Name of that group, exactly as in Entra.')
+@minLength(1)
 param databaseAdminsGroupName string
 
 @description('Entra group that may launch runs in Dagster.')
-param operatorsGroupId string
+param operatorsGroupId groupIdType
 
 @description('Entra group that may look at Dagster.')
-param viewersGroupId string
+param viewersGroupId groupIdType
 
 @description('Entra group that may look at the dashboard.')
-param dashboardGroupId string
+param dashboardGroupId groupIdType
 
 @description('Entra group that may read gold in the lake; empty for none.')
 param analystsGroupId string = ''
 
 @description('Application (client) id of the Entra app registration of the sign-in page.')
+@minLength(36)
+@maxLength(36)
 param signInClientId string
 
 @description('Object ids of the service principals that send events.')
-param producerPrincipalIds array = []
+param producerPrincipalIds string[] = []
+
+@description('True once hospitals send: from then on fifteen silent minutes are an alert (hub-silent).')
+param hospitalsSend bool = false
 
 @description('E-mail addresses that get alerts.')
-param alertEmails array
+param alertEmails string[]
 
 // --- sizes
 
@@ -143,8 +160,17 @@ param fabricHost string = ''
 @description('Name of the Fabric warehouse.')
 param fabricDatabase string = ''
 
+@description('Fabric workspaces (ids) that read exports through the lake\'s firewall: that of the warehouse.')
+param fabricWorkspaceIds string[] = []
+
 @description('Tier of the registry; only Premium is private.')
 param registrySku string = 'Premium'
+
+@description('False, for synthetic patients only: a deleted vault can be purged, and the environment made again at once.')
+param isVaultPurgeProtected bool = true
+
+@description('Disk of Dagster\'s PostgreSQL in GB. It can only grow: after dagster-storage-full write the next size here.')
+param postgresStorageGB int = 32
 
 @description('Size of Dagster\'s PostgreSQL.')
 param postgresSkuName string = 'Standard_D2ds_v5'
@@ -195,8 +221,11 @@ param maxEventsPerRun int = 500000
 
 // --- alerts of the pipeline (infra/docs/runbook); off until a channel is set
 
-@description('True once an operator has set the secrets alert-teams-webhook and alert-smtp-password (either may be empty text).')
-param alertSecretsExist bool = false
+@description('True once the secret alert-teams-webhook is set: alerts go to that Teams channel.')
+param teamsWebhookExists bool = false
+
+@description('True once the secret alert-smtp-password is set: alerts go by mail, with a password.')
+param smtpPasswordExists bool = false
 
 @description('Addresses that alerts go to, commas between; empty: no e-mail (PATIENT_FLOW_ALERT_EMAIL_TO).')
 param alertEmailTo string = ''
@@ -265,7 +294,7 @@ param dashboardDepartmentsHeader string = ''
 param dashboardTrustedProxies string = '127.0.0.1,::1'
 
 @description('Host names that people open the dashboard by, besides that of its Container App (PATIENT_FLOW_DASHBOARD_HOSTS).')
-param dashboardHosts array = []
+param dashboardHosts string[] = []
 
 @description('Minutes after which the newest event makes the dashboard amber (PATIENT_FLOW_DASHBOARD_AMBER_MINUTES).')
 param dashboardAmberMinutes int = 15
@@ -279,11 +308,14 @@ var unique = take(uniqueString(resourceGroup().id), 6)
 var lakeName = 'st${workload}${environmentName}${unique}'
 var registryName = 'cr${workload}${environmentName}${unique}'
 var vaultName = 'kv-${stem}-${unique}'
-var tags = union({
-  workload: 'patient-flow'
-  environment: environmentName
-  'data-classification': 'health'
-}, extraTags)
+var tags = union(
+  {
+    workload: 'patient-flow'
+    environment: environmentName
+    'data-classification': 'health'
+  },
+  extraTags
+)
 var allowedRanges = isPrivate ? [] : operatorIps
 // Container Apps ask for CIDR, which the firewall of storage refuses for a single address.
 var operatorRanges = [for address in operatorIps: '${address}/32']
@@ -301,11 +333,15 @@ var zones = {
   sqlServer: 'privatelink${az.environment().suffixes.sqlServerHostname}'
   Sql: 'privatelink.sql.azuresynapse.net'
 }
-var warehouseZones = warehouseKind == 'synapse' ? [
-  zones.Sql
-] : (warehouseKind == 'mssql' ? [
-  zones.sqlServer
-] : [])
+var warehouseZones = warehouseKind == 'synapse'
+  ? [
+      zones.Sql
+    ]
+  : (warehouseKind == 'mssql'
+      ? [
+          zones.sqlServer
+        ]
+      : [])
 
 module logs 'modules/logs.bicep' = {
   name: 'logs'
@@ -328,18 +364,37 @@ module network 'modules/network.bicep' = {
     addressPrefix: addressPrefix
     appsPrefix: appsPrefix
     endpointsPrefix: endpointsPrefix
-    dnsZones: concat([
-      zones.blob
-      zones.dfs
-      zones.namespace
-      zones.vault
-      zones.registry
-      zones.postgresqlServer
-    ], warehouseZones)
-    createDnsZones: empty(dnsZonesResourceGroup)
+    operationsPrefix: operationsPrefix
+    dnsServers: dnsServers
   }
 }
 
+// In the resource group of the zones: without a link, names resolve to public addresses that are closed.
+module privateZones 'modules/private-zones.bicep' = if (linkDnsZones) {
+  name: 'private-zones-${stem}'
+  scope: resourceGroup(dnsZonesSubscriptionId, zonesGroup)
+  params: {
+    tags: tags
+    stem: stem
+    zoneNames: concat(
+      [
+        zones.blob
+        zones.dfs
+        zones.namespace
+        zones.vault
+        zones.registry
+        zones.postgresqlServer
+      ],
+      warehouseZones
+    )
+    createZones: empty(dnsZonesResourceGroup)
+    networkId: network.outputs.networkId
+  }
+}
+
+// Role assignments are named by their principals (a new identity needs new ones), which a what-if before the first
+// deployment does not know: it then lists modules that use them by name. That is what `what-if-short-circuiting` says
+// below and in other files.
 module identities 'modules/identities.bicep' = {
   name: 'identities'
   params: {
@@ -358,11 +413,15 @@ module lake 'modules/lake.bicep' = {
     sku: lakeSku
     softDeleteDays: softDeleteDays
     captureRetentionDays: captureRetentionDays
+    #disable-next-line what-if-short-circuiting
     pipelinePrincipalId: identities.outputs.pipeline.principalId
+    #disable-next-line what-if-short-circuiting
     controlPrincipalId: identities.outputs.control.principalId
+    #disable-next-line what-if-short-circuiting
     capturePrincipalId: identities.outputs.capture.principalId
     analystsGroupId: analystsGroupId
     allowedIpRanges: allowedRanges
+    fabricWorkspaceIds: fabricWorkspaceIds
     workspaceId: logs.outputs.workspaceId
   }
 }
@@ -381,6 +440,7 @@ module eventHub 'modules/eventhub.bicep' = {
     retentionHours: hubRetentionHours
     isZoneRedundant: hasZones
     consumerGroupName: 'pipeline'
+    #disable-next-line what-if-short-circuiting
     pipelinePrincipalId: identities.outputs.pipeline.principalId
     producerPrincipalIds: producerPrincipalIds
     producerIpRanges: concat(producerIpRanges, allowedRanges)
@@ -398,13 +458,18 @@ module vault 'modules/keyvault.bicep' = {
     location: location
     tags: tags
     name: vaultName
+    #disable-next-line what-if-short-circuiting
     pipelinePrincipalId: identities.outputs.pipeline.principalId
     signInPrincipalIds: [
       identities.outputs.control.principalId
       identities.outputs.dashboard.principalId
     ]
     secretsExist: secretsExist
-    alertSecretsExist: alertSecretsExist
+    alertChannels: {
+      teams: teamsWebhookExists
+      smtp: smtpPasswordExists
+    }
+    isPurgeProtected: isVaultPurgeProtected
     operatorIps: operatorIps
     publicNetworkAccess: accessForOperators
     workspaceId: logs.outputs.workspaceId
@@ -439,7 +504,7 @@ module postgres 'modules/postgres.bicep' = {
     name: 'psql-${stem}-${unique}'
     skuName: postgresSkuName
     skuTier: postgresSkuTier
-    storageSizeGB: 32
+    storageSizeGB: postgresStorageGB
     isHighlyAvailable: isPostgresHighlyAvailable && hasZones
     isGeoRedundantBackup: isPostgresGeoRedundant
     adminGroupId: databaseAdminsGroupId
@@ -457,9 +522,9 @@ module synapse 'modules/warehouse-synapse.bicep' = if (warehouseKind == 'synapse
     tags: tags
     name: 'syn-${stem}-${unique}'
     poolSku: synapsePoolSku
-    lakeName: lake.outputs.name
+    lakeName: lakeName
     lakeDfsEndpoint: lake.outputs.dfsEndpoint
-    workspaceContainer: lake.outputs.workspaceContainer
+    workspaceContainer: 'synapse'
     adminGroupId: databaseAdminsGroupId
     adminGroupName: databaseAdminsGroupName
     operatorIps: operatorIps
@@ -484,10 +549,16 @@ module sql 'modules/warehouse-sql.bicep' = if (warehouseKind == 'mssql') {
   }
 }
 
-var warehouseHost = warehouseKind == 'synapse' ? synapse!.outputs.host : (warehouseKind == 'mssql' ? sql!.outputs.host : fabricHost)
+var warehouseHost = warehouseKind == 'synapse'
+  ? synapse!.outputs.host
+  : (warehouseKind == 'mssql' ? sql!.outputs.host : fabricHost)
 var warehouseDatabase = warehouseKind == 'fabric' ? fabricDatabase : 'patient_flow'
-var warehouseServerId = warehouseKind == 'synapse' ? synapse!.outputs.serverId : (warehouseKind == 'mssql' ? sql!.outputs.serverId : '')
-var warehouseDatabaseId = warehouseKind == 'synapse' ? synapse!.outputs.databaseId : (warehouseKind == 'mssql' ? sql!.outputs.databaseId : '')
+var warehouseServerId = warehouseKind == 'synapse'
+  ? synapse!.outputs.serverId
+  : (warehouseKind == 'mssql' ? sql!.outputs.serverId : '')
+var warehouseDatabaseId = warehouseKind == 'synapse'
+  ? synapse!.outputs.databaseId
+  : (warehouseKind == 'mssql' ? sql!.outputs.databaseId : '')
 
 // The lake has two faces: delta-rs and Dagster's run logs speak to blob, Synapse and Spark to dfs.
 module blobEndpoint 'modules/private-endpoint.bicep' = {
@@ -503,6 +574,9 @@ module blobEndpoint 'modules/private-endpoint.bicep' = {
     dnsZonesResourceGroup: zonesGroup
     dnsZonesSubscriptionId: dnsZonesSubscriptionId
   }
+  dependsOn: [
+    privateZones
+  ]
 }
 
 module dfsEndpoint 'modules/private-endpoint.bicep' = {
@@ -518,6 +592,9 @@ module dfsEndpoint 'modules/private-endpoint.bicep' = {
     dnsZonesResourceGroup: zonesGroup
     dnsZonesSubscriptionId: dnsZonesSubscriptionId
   }
+  dependsOn: [
+    privateZones
+  ]
 }
 
 module eventHubEndpoint 'modules/private-endpoint.bicep' = {
@@ -533,6 +610,9 @@ module eventHubEndpoint 'modules/private-endpoint.bicep' = {
     dnsZonesResourceGroup: zonesGroup
     dnsZonesSubscriptionId: dnsZonesSubscriptionId
   }
+  dependsOn: [
+    privateZones
+  ]
 }
 
 module vaultEndpoint 'modules/private-endpoint.bicep' = {
@@ -548,6 +628,9 @@ module vaultEndpoint 'modules/private-endpoint.bicep' = {
     dnsZonesResourceGroup: zonesGroup
     dnsZonesSubscriptionId: dnsZonesSubscriptionId
   }
+  dependsOn: [
+    privateZones
+  ]
 }
 
 module registryEndpoint 'modules/private-endpoint.bicep' = if (registrySku == 'Premium') {
@@ -563,6 +646,9 @@ module registryEndpoint 'modules/private-endpoint.bicep' = if (registrySku == 'P
     dnsZonesResourceGroup: zonesGroup
     dnsZonesSubscriptionId: dnsZonesSubscriptionId
   }
+  dependsOn: [
+    privateZones
+  ]
 }
 
 module postgresEndpoint 'modules/private-endpoint.bicep' = {
@@ -578,6 +664,9 @@ module postgresEndpoint 'modules/private-endpoint.bicep' = {
     dnsZonesResourceGroup: zonesGroup
     dnsZonesSubscriptionId: dnsZonesSubscriptionId
   }
+  dependsOn: [
+    privateZones
+  ]
 }
 
 module warehouseEndpoint 'modules/private-endpoint.bicep' = if (warehouseKind != 'fabric') {
@@ -593,10 +682,13 @@ module warehouseEndpoint 'modules/private-endpoint.bicep' = if (warehouseKind !=
     dnsZonesResourceGroup: zonesGroup
     dnsZonesSubscriptionId: dnsZonesSubscriptionId
   }
+  dependsOn: [
+    privateZones
+  ]
 }
 
 // The contract's settings. No login in the URL: the warehouse signs in with the app's managed identity.
-var warehouseSettings = [
+var warehouseSettings settingType[] = [
   {
     name: 'PATIENT_FLOW_WAREHOUSE_URL'
     value: 'mssql+pyodbc://${warehouseHost}:1433/${warehouseDatabase}?driver=ODBC+Driver+18+for+SQL+Server&Encrypt=yes&LoginTimeout=10'
@@ -615,7 +707,7 @@ var warehouseSettings = [
     value: eventHub.outputs.fullyQualifiedNamespace
   }
 ]
-var dashboardSettings = concat(warehouseSettings, [
+var dashboardSettings settingType[] = concat(warehouseSettings, [
   {
     name: 'PATIENT_FLOW_DASHBOARD_USER_HEADER'
     value: dashboardUserHeader
@@ -641,7 +733,7 @@ var dashboardSettings = concat(warehouseSettings, [
     value: string(dashboardRedMinutes)
   }
 ])
-var pipelineSettings = concat(warehouseSettings, [
+var pipelineSettings settingType[] = concat(warehouseSettings, [
   {
     name: 'PATIENT_FLOW_EVENTHUB_NAME'
     value: eventHub.outputs.hubName
@@ -763,7 +855,12 @@ module apps 'modules/apps.bicep' = if (appsReady) {
     postgresDatabase: postgres.outputs.databaseName
     logAccount: lake.outputs.name
     pseudonymKeyUri: vault.outputs.pseudonymKeyUri
-    alertSecretUris: alertSecretsExist ? vault.outputs.alertSecretUris : {}
+    alertChannels: {
+      teams: teamsWebhookExists
+      smtp: smtpPasswordExists
+    }
+    teamsWebhookUri: vault.outputs.teamsWebhookUri
+    smtpSecretUri: vault.outputs.smtpSecretUri
     signInSecretUri: vault.outputs.signInSecretUri
     signInClientId: signInClientId
     operatorsGroupId: operatorsGroupId
@@ -798,10 +895,14 @@ module alerts 'modules/alerts.bicep' = {
     lakeId: lake.outputs.id
     postgresId: postgres.outputs.id
     vaultId: vault.outputs.id
+    hasWarehouse: warehouseKind != 'fabric'
     warehouseDatabaseId: warehouseDatabaseId
-    warehouseLoadMetric: warehouseKind == 'synapse' ? 'DWUUsedPercent' : (startsWith(sqlDatabaseSku, 'S') ? 'dtu_consumption_percent' : 'cpu_percent')
+    warehouseLoadMetric: warehouseKind == 'synapse'
+      ? 'DWUUsedPercent'
+      : (startsWith(sqlDatabaseSku, 'S') ? 'dtu_consumption_percent' : 'cpu_percent')
     pipelineClientId: identities.outputs.pipeline.clientId
     appsRun: appsReady
+    hospitalsSend: hospitalsSend
   }
 }
 

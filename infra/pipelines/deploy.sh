@@ -25,6 +25,10 @@ init_warehouse() {
     exit 1
 }
 
+# Auto-inflate raises throughput units and nothing lowers them: the parameter file keeps what the namespace has now.
+THROUGHPUT_UNITS=$(az eventhubs namespace list --resource-group "$group" --query '[0].sku.capacity' --output tsv)
+if [ -n "$THROUGHPUT_UNITS" ]; then export THROUGHPUT_UNITS; else unset THROUGHPUT_UNITS; fi
+
 registry=$(az acr list --resource-group "$group" --query '[0].name' --output tsv)
 server=$(az acr show --name "$registry" --query loginServer --output tsv)
 if ! az acr repository show --name "$registry" --image "$IMAGE_NAME" --output none 2>/dev/null; then

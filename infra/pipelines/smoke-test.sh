@@ -22,8 +22,12 @@ for app in code daemon ui dashboard; do
     done
 done
 
-# Nobody comes in without signing in: the pages answer with a redirect to Entra ID, or not at all from out here.
+# Nobody comes in without signing in: each page has its sign-in, with groups, and answers with a redirect to Entra ID, or
+# not at all from out here.
 for app in ui viewer dashboard; do
+    groups=$(az containerapp auth show --name "$app" --resource-group "$group" --output tsv --query \
+        "identityProviders.azureActiveDirectory.validation.defaultAuthorizationPolicy.allowedPrincipals.groups | length(@)")
+    [ "${groups:-0}" -gt 0 ] || { echo "$app has no sign-in for a group: deploy again" >&2; exit 1; }
     host=$(az containerapp show --name "$app" --resource-group "$group" \
         --query properties.configuration.ingress.fqdn --output tsv)
     code=$(curl --silent --output /dev/null --max-time 20 --write-out '%{http_code}' "https://$host/" || true)
@@ -32,6 +36,26 @@ for app in ui viewer dashboard; do
         *) echo "$app answers a stranger with $code: is sign-in on?" >&2; exit 1 ;;
     esac
 done
+
+# And who belongs can: with a client secret, Container Apps asks Entra ID for an ID token and returns to the page. An
+# identity without the right to read app registrations skips this (deploy.md, "Checks before going live").
+client=$(az containerapp auth show --name ui --resource-group "$group" --output tsv \
+    --query identityProviders.azureActiveDirectory.registration.clientId)
+if registration=$(az ad app show --id "$client" --output json \
+    --query '{tokens: web.implicitGrantSettings.enableIdTokenIssuance, uris: web.redirectUris}' 2>/dev/null); then
+    case $registration in
+        *'"tokens": true'*) echo "the app registration issues ID tokens" ;;
+        *) echo "nobody can sign in: az ad app update --id $client --enable-id-token-issuance true" >&2; exit 1 ;;
+    esac
+    for app in ui viewer dashboard; do
+        host=$(az containerapp show --name "$app" --resource-group "$group" \
+            --query properties.configuration.ingress.fqdn --output tsv)
+        case $registration in
+            *"https://$host/.auth/login/aad/callback"*) ;;
+            *) echo "nobody can sign in to $app: its redirect URI is missing in app registration $client" >&2; exit 1 ;;
+        esac
+    done
+fi
 
 # Within five minutes the sensor has looked at the hub at least once.
 workspace=$(az monitor log-analytics workspace list --resource-group "$group" --query '[0].customerId' --output tsv)

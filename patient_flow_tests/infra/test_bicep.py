@@ -1,18 +1,13 @@
-"""The Bicep as far as it can be judged without Azure: it parses, hangs together, and keeps the rules we set ourselves.
+"""The rules that the Bicep keeps as a text; test_templates.py reads what Microsoft's compiler makes of it.
 
-The compiler is not among the programs that a package registry offers, so this does by hand what it would do first:
-every module gets exactly the parameters it declares, every name that is used is declared, every output exists.
 checkov runs beside the tests (infra/bicep/.checkov.yaml).
 """
 
 from __future__ import annotations
 
-import functools
 import re
 from pathlib import Path
-from typing import Any
 
-import pycep
 import pytest
 import yaml
 
@@ -24,65 +19,17 @@ BICEP = ROOT / "infra" / "bicep"
 FILES = sorted(BICEP.rglob("*.bicep"))
 MAIN = BICEP / "main.bicep"
 PARAMETER_FILES = sorted(BICEP.glob("*.bicepparam"))
-BUILT_IN = {"resourceGroup", "subscription", "tenant", "deployment", "az", "environment", "true", "false", "null"}
 
 
-@functools.cache
-def _parsed(path: Path) -> dict[str, Any]:
-    parsed: dict[str, Any] = pycep.BicepParser().parse(text=path.read_text())
-    return parsed
-
-
-def _code(path: Path) -> str:
-    """The text without comments and without what stands in strings, interpolations kept."""
-    text = re.sub(r"^\s*//.*$", "", path.read_text(), flags=re.MULTILINE)
-    text = re.sub(r"\s//[^\n']*$", "", text, flags=re.MULTILINE).replace("\\'", "")
-    return re.sub(r"'[^'\n]*'", lambda string: " ".join(re.findall(r"\$\{[^}]*\}", string[0])), text)
-
-
-def _body(config: dict[str, Any]) -> dict[str, Any]:
-    """The declaration below its condition, where it has one."""
-    return next((inner for inner in config.values() if isinstance(inner, dict) and "params" in inner), config)
-
-
-def _modules() -> list[tuple[str, Path, dict[str, Any]]]:
-    return [
-        (f"{path.name}:{name}", path.parent / module["detail"]["path"], _body(module["config"])["params"])
-        for path in FILES
-        for name, module in _parsed(path).get("modules", {}).items()
-    ]
+def _parameters(path: Path) -> set[str]:
+    return set(re.findall(r"^param (\w+) ", path.read_text(), re.MULTILINE))
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
-def test_it_parses_and_every_parameter_is_described(path: Path) -> None:
-    for name, parameter in _parsed(path).get("parameters", {}).items():
-        described = [decorator["type"] for decorator in parameter["decorators"]]
-        assert "description" in described, f"{path.name}: {name} has no description"
-
-
-@pytest.mark.parametrize(("name", "path", "given"), _modules(), ids=[name for name, *_ in _modules()])
-def test_modules_get_the_parameters_that_they_declare(name: str, path: Path, given: dict[str, Any]) -> None:
-    declared = _parsed(path)["parameters"]
-    required = {name for name in declared if not re.search(rf"^param {name} \w+ =", path.read_text(), re.MULTILINE)}
-    assert set(given) <= set(declared)
-    assert required <= set(given)
-
-
-@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
-def test_outputs_that_are_read_exist(path: Path) -> None:
-    modules = _parsed(path).get("modules", {})
-    for module, output in re.findall(r"\b(\w+)!?\.outputs\.(\w+)", _code(path)):
-        assert module in modules
-        declared = (path.parent / modules[module]["detail"]["path"]).read_text()
-        assert re.search(rf"^output {output} ", declared, re.MULTILINE), f"{module} has no output {output}"
-
-
-@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
-def test_whoever_reads_a_conditional_declaration_says_that_it_is_there(path: Path) -> None:
-    """With `!`: without it the compiler warns that it may not be deployed (BCP318), and a warning fails the check."""
-    code = _code(path)
-    for name in re.findall(r"^(?:resource|module) (\w+) .*= if \(", code, re.MULTILINE):
-        assert re.findall(rf"(?<![\w.]){name}\.(?!id\b|name\b)\w+", code) == []
+def test_every_parameter_is_described(path: Path) -> None:
+    blocks = path.read_text().split("\n\n")
+    declared = [block for block in blocks if re.search(r"^param ", block, re.MULTILINE)]
+    assert [block for block in declared if not re.search(r"^@description\('", block, re.MULTILINE)] == []
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
@@ -91,45 +38,6 @@ def test_no_address_of_one_azure_cloud_is_written_out(path: Path) -> None:
     text = re.sub(r"^(?:@description|//).*$", "", path.read_text(), flags=re.MULTILINE)
     hosts = r"\b(?:core|database|graph)\.windows\.net|microsoftonline\.com|(?:vault|management)\.azure\.(?:net|com)"
     assert re.findall(hosts, text) == []
-
-
-@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
-def test_what_is_declared_is_used(path: Path) -> None:
-    code = _code(path)
-    for name in re.findall(r"^(?:param|var) (\w+)", code, re.MULTILINE):
-        assert len(re.findall(rf"\b{name}\b", code)) > 1, f"{path.name}: {name} is never used"
-
-
-@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
-def test_what_is_used_is_declared(path: Path) -> None:
-    """Looks at names that stand where a value stands: after a colon, in a call, in an interpolation."""
-    code = _code(path)
-    declared = set(re.findall(r"^(?:param|var|resource|module|output) (\w+)", code, re.MULTILINE))
-    declared |= {name for pair in re.findall(r"for \(?(\w+)(?:, (\w+))?\)? in", code) for name in pair}
-    used = set(re.findall(r":[ \t]+(?!if\b)([a-z]\w*)\b(?![ \t]*[('])", code)) | set(
-        re.findall(r"\$\{([a-z]\w*)\b(?!\()", code)
-    )
-    assert used - declared - BUILT_IN == set()
-
-
-@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
-def test_names_and_conditions_are_known_before_anything_is_deployed(path: Path) -> None:
-    """The compiler refuses what only a deployed resource knows in a name, a scope or a condition (BCP120)."""
-    code = _code(path)
-    decided = re.findall(r"^  (?:name|scope): (.*)$", code, re.MULTILINE) + re.findall(r"= if \((.*)\) \{", code)
-    assert decided or not re.search(r"^(?:resource|module) ", code, re.MULTILINE)
-    assert [value for value in decided if re.search(r"\.(?:properties|outputs|identity)\b", value)] == []
-
-
-@pytest.mark.parametrize("path", PARAMETER_FILES, ids=lambda path: path.name)
-def test_parameter_files_fit_main(path: Path) -> None:
-    text = path.read_text()
-    assert "using 'main.bicep'" in text
-    given = set(re.findall(r"^param (\w+)", text, re.MULTILINE))
-    declared = set(_parsed(MAIN)["parameters"])
-    required = {name for name in declared if not re.search(rf"^param {name} \w+ =", MAIN.read_text(), re.MULTILINE)}
-    assert given <= declared
-    assert required <= given
 
 
 def test_development_and_production_exist() -> None:
@@ -147,25 +55,12 @@ def test_deployments_hand_over_what_parameter_files_read() -> None:
         assert any(step.get("env") == {"VALUES": "${{ toJSON(vars) }}"} for step in job["steps"])
     # The others are variables of the environment: whoever sets them up finds their names in the guide.
     guide = (ROOT / "infra/docs/deploy.md").read_text()
-    optional = {"PRODUCER_IP_RANGES", "DNS_ZONES_RESOURCE_GROUP"}
-    assert {name for name in read - from_pipeline - optional if name not in guide} == set()
-
-
-def test_production_is_private() -> None:
-    prod = (BICEP / "prod.bicepparam").read_text()
-    assert "param isPrivate = true" in prod
-    assert "param registrySku = 'Premium'" in prod
-    for path in FILES:
-        for access in re.findall(r"publicNetworkAccess: (\S+)", path.read_text()):
-            assert access == "publicNetworkAccess" or path.name in {"lake.bicep", "main.bicep"}
-    lake = (BICEP / "modules/lake.bicep").read_text()
-    assert "defaultAction: 'Deny'" in lake
+    assert {name for name in read - from_pipeline if name not in guide} == set()
 
 
 def test_secrets_may_be_read_before_the_apps_are_ready() -> None:
     """On Kubernetes the apps never are, and the pipeline needs its key all the same."""
-    vault = _body(_parsed(MAIN)["modules"]["vault"]["config"])["params"]
-    assert vault["secretsExist"] == "secretsExist"
+    assert "secretsExist: secretsExist" in MAIN.read_text()
     assert "param secretsExist bool = appsReady" in MAIN.read_text()
     assert "secretsExist=true" in (ROOT / "infra/kubernetes/README.md").read_text()
 
@@ -181,14 +76,6 @@ def test_jobs_that_pages_and_pipelines_start_exist_and_keep_their_settings() -> 
     ]
     assert {job for job, _ in started} == declared
     assert [options for _, options in started if re.search(r"--(?:image|args|command|env-vars)", options)] == []
-
-
-def test_an_empty_list_of_clients_opens_no_page_to_the_internet() -> None:
-    """Container Apps let everybody in where there is no rule."""
-    apps = (BICEP / "modules/apps.bicep").read_text()
-    assert "var allowedClients = isInternal || !empty(clientIpRanges) ? clientIpRanges : [\n  '127.0.0.1/32'\n]" in apps
-    assert "var ipRestrictions = [for (range, i) in allowedClients: {" in apps
-    assert apps.count("ipSecurityRestrictions: ipRestrictions") == apps.count("external: true")
 
 
 def test_no_cap_drops_the_audit_trail_of_production() -> None:
@@ -225,7 +112,7 @@ def test_roles_are_given_on_containers_hubs_and_secrets_never_on_the_whole_group
     scopes = {
         (path.name, scope)
         for path in FILES
-        for body in re.findall(r"roleAssignments@[\d-]+' = (.*?)\n  properties", path.read_text(), re.DOTALL)
+        for body in re.findall(r"roleAssignments@[\d-]+' = (.*?)\n +properties", path.read_text(), re.DOTALL)
         for scope in re.findall(r"scope: (\S+)", body)
     }
     whole = {("lake.bicep", "account"), ("registry.bicep", "registry")}
@@ -252,7 +139,7 @@ def test_lifecycle_rules_delete_what_is_of_passing_use_and_nothing_that_delta_ow
 def test_what_is_kept_for_a_week_does_not_pay_for_a_month_in_the_cool_tier() -> None:
     lake = (BICEP / "modules/lake.bicep").read_text()
     (rule,) = re.findall(r"'capture/'.*?delete: \{", lake, re.DOTALL)
-    assert "tierToCool: captureRetentionDays > 30 ? {" in rule
+    assert re.search(r"tierToCool: captureRetentionDays > 30\s+\? \{", rule)
 
 
 def test_the_code_location_may_have_more_cores_than_consumption_has() -> None:
@@ -260,8 +147,7 @@ def test_the_code_location_may_have_more_cores_than_consumption_has() -> None:
         text = path.read_text()
         (cores,) = re.findall(r"^param pipelineCpu = '([\d.]+)'$", text, re.MULTILINE)
         assert float(cores) <= 4 or "param pipelineProfile = 'D" in text
-    code = _body(_parsed(BICEP / "modules/apps.bicep")["modules"]["code"]["config"])["params"]
-    assert code["workloadProfileName"] == "pipelineProfile"
+    assert "workloadProfileName: pipelineProfile" in (BICEP / "modules/apps.bicep").read_text()
 
 
 def test_a_region_without_zones_is_asked_for_none() -> None:
@@ -273,7 +159,7 @@ def test_a_region_without_zones_is_asked_for_none() -> None:
 
 
 def test_options_that_pages_give_to_a_deployment_are_parameters() -> None:
-    declared = set(_parsed(MAIN)["parameters"])
+    declared = _parameters(MAIN)
     pages = [*(ROOT / "infra/docs").glob("*.md"), ROOT / "infra/kubernetes/README.md"]
     given = {
         option
@@ -289,26 +175,6 @@ def test_every_service_that_holds_data_is_audited() -> None:
     for name in ("lake", "eventhub", "keyvault", "registry", "postgres", "warehouse-synapse", "warehouse-sql", "apps"):
         text = (BICEP / f"modules/{name}.bicep").read_text()
         assert "Microsoft.Insights/diagnosticSettings" in text, name
-
-
-def test_audit_of_the_sql_server_is_taken_from_its_master_database() -> None:
-    """The one place where the diagnostic setting of server auditing is looked for."""
-    resources = _parsed(BICEP / "modules/warehouse-sql.bicep")["resources"]
-    audit = resources["audit"]["config"]
-    assert audit["scope"] == "master"
-    assert [log["category"] for log in audit["properties"]["logs"]] == ["SQLSecurityAuditEvents"]
-    assert resources["master"]["config"]["name"] == "master"
-
-
-def test_postgresql_changes_one_thing_at_a_time_and_its_administrators_last() -> None:
-    """It refuses two changes at once, and administrators while it has only just been made."""
-    text = (BICEP / "modules/postgres.bicep").read_text()
-    declared = r"^resource (\w+) 'Microsoft.DBforPostgreSQL/\w+/(.*?)^\}"
-    parts = dict(re.findall(declared, text, re.MULTILINE | re.DOTALL))
-    waits = [re.findall(r"dependsOn: \[\s+(\w+)\s+\]", body) for body in parts.values()]
-    assert waits == [[], *([part] for part in list(parts)[:-1])]
-    assert list(parts)[-1] == "administrators"
-    assert text.count("@batchSize(1)\nresource firewall") == 1
 
 
 def test_status_codes_of_storage_are_compared_as_text() -> None:

@@ -20,6 +20,8 @@ AZ = """#!/bin/sh
 echo "$*" >> "$CALLS"
 case "$*" in
     "acr list"*) echo registry ;;
+    "eventhubs namespace list"*) echo "$UNITS" ;;
+    "deployment group create"*) echo "units ${THROUGHPUT_UNITS:-as declared}" >> "$CALLS" ;;
     "acr show"*) echo registry.azurecr.io ;;
     "containerapp job list"*) echo "$JOBS" ;;
     "containerapp job start"*) echo warehouse-init-1 ;;
@@ -28,7 +30,7 @@ esac
 """
 
 
-def deploy(folder: Path, *, jobs: int, state: str = "Succeeded") -> tuple[int, list[str]]:
+def deploy(folder: Path, *, jobs: int, state: str = "Succeeded", units: str = "") -> tuple[int, list[str]]:
     """Exit code of a deployment and what changed, in order: the first words of each command."""
     (folder / "az").write_text(AZ)
     (folder / "az").chmod(0o755)
@@ -40,6 +42,7 @@ def deploy(folder: Path, *, jobs: int, state: str = "Succeeded") -> tuple[int, l
         "CALLS": str(calls),
         "JOBS": str(jobs),
         "STATE": state,
+        "UNITS": units,
     }
     done = subprocess.run([DEPLOY, "rg", "prod"], env=environment, capture_output=True, text=True, check=False)
     changes = ("containerapp job update", "containerapp job start", "deployment group create")
@@ -61,6 +64,12 @@ def test_the_first_deployment_makes_the_job_that_makes_the_tables(tmp_path: Path
     assert changes == ["deployment group create", "containerapp job start"]
 
 
+@pytest.mark.parametrize(("units", "handed_over"), [("6", "units 6"), ("", "units as declared")])
+def test_throughput_units_that_the_hub_grew_to_are_handed_over(tmp_path: Path, units: str, handed_over: str) -> None:
+    deploy(tmp_path, jobs=1, units=units)
+    assert handed_over in (tmp_path / "calls").read_text().splitlines()
+
+
 @pytest.mark.parametrize("state", ["Failed", "Stopped"])
 def test_new_code_stays_out_when_its_tables_could_not_be_made(tmp_path: Path, state: str) -> None:
     code, changes = deploy(tmp_path, jobs=1, state=state)
@@ -71,6 +80,10 @@ def test_new_code_stays_out_when_its_tables_could_not_be_made(tmp_path: Path, st
 # Everything runs and is closed; the log answers with $TICKS, or refuses.
 AZ_THAT_RUNS = """#!/bin/sh
 case "$*" in
+    *allowedPrincipals*) echo "${GROUPS_OF_PAGE:-1}" ;;
+    *registration.clientId*) echo client ;;
+    *ingress.fqdn*) echo "page.example" ;;
+    "ad app show"*) echo "$REGISTRATION" ;;
     *runningStatus*) printf 'Running\\tnewest\\tnewest\\n' ;;
     *"log-analytics query"*)
         echo "${AZURE_EXTENSION_USE_DYNAMIC_INSTALL:-asks}" >> "$CALLS"
@@ -80,7 +93,12 @@ esac
 """
 
 
-def smoke_test(folder: Path, *, ticks: str) -> tuple[subprocess.CompletedProcess[str], list[str]]:
+REGISTRATION = '{"tokens": true, "uris": ["https://page.example/.auth/login/aad/callback"]}'
+
+
+def smoke_test(
+    folder: Path, *, ticks: str, registration: str = REGISTRATION, groups: str = "1"
+) -> tuple[subprocess.CompletedProcess[str], list[str]]:
     """The smoke test without waiting, and how the CLI was told to get the extension that reads logs, per attempt."""
     for name, text in (("az", AZ_THAT_RUNS), ("curl", "#!/bin/sh\necho 401\n"), ("sleep", "#!/bin/sh\n")):
         (folder / name).write_text(text)
@@ -91,9 +109,28 @@ def smoke_test(folder: Path, *, ticks: str) -> tuple[subprocess.CompletedProcess
         "PATH": f"{folder}:{os.environ['PATH']}",
         "CALLS": str(calls),
         "TICKS": ticks,
+        "REGISTRATION": registration,
+        "GROUPS_OF_PAGE": groups,
     }
     done = subprocess.run([SMOKE_TEST, "rg"], env=environment, capture_output=True, text=True, check=False)
-    return done, calls.read_text().splitlines()
+    return done, calls.read_text().splitlines() if calls.exists() else []
+
+
+@pytest.mark.parametrize(
+    ("registration", "groups", "reason"),
+    [
+        (REGISTRATION.replace("true", "false"), "1", "--enable-id-token-issuance true"),
+        (REGISTRATION.replace("page.example", "other.example"), "1", "redirect URI is missing"),
+        (REGISTRATION, "0", "has no sign-in for a group"),
+    ],
+    ids=["no ID tokens", "no redirect", "no group"],
+)
+def test_a_page_that_nobody_or_everybody_can_open_fails_the_smoke_test(
+    tmp_path: Path, registration: str, groups: str, reason: str
+) -> None:
+    done, _ = smoke_test(tmp_path, ticks="3", registration=registration, groups=groups)
+    assert done.returncode == 1
+    assert reason in done.stderr
 
 
 def test_a_smoke_test_gets_the_extension_that_reads_logs_without_asking(tmp_path: Path) -> None:
@@ -135,7 +172,7 @@ def test_every_store_is_locked_and_every_firewall_rule_for_operators_is_taken_ba
 
 def test_the_deployments_identity_may_give_the_roles_of_the_templates_and_no_other() -> None:
     templates = "\n".join(path.read_text() for path in (ROOT / "infra/bicep").rglob("*.bicep"))
-    given = set(re.findall(r"roleDefinitions', '([0-9a-f-]{36})'", templates))
+    given = set(re.findall(r"roleDefinitions',\s+'([0-9a-f-]{36})'", templates))
     assert given
     assert set(re.findall(r"^\| `([0-9a-f-]{36})` \|", GUIDE.read_text(), re.MULTILINE)) == given
 

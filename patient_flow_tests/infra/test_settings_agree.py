@@ -113,7 +113,7 @@ def test_kubernetes_settings_are_accepted(tmp_path: Path, monkeypatch: pytest.Mo
             values |= manifest["data"]
     settings = load(environ={**values, "PATIENT_FLOW_PSEUDONYM_KEY": "from-key-vault"})
     assert settings.hub_host.endswith(".servicebus.windows.net")
-    assert settings.warehouse_kind == "synapse"
+    assert settings.warehouse_kind == "mssql"
     assert not settings.lake_is_local
 
 

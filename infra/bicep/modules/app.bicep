@@ -1,10 +1,12 @@
 // One container app: one process of the one image, as its own identity, with a sign-in page where people come in.
 
+import { identityType, pageType, secretType, settingType, tagsType } from '../types.bicep'
+
 @description('Region of the app.')
 param location string
 
 @description('Tags of the app.')
-param tags object
+param tags tagsType
 
 @description('Name of the app; other apps of the environment reach it by this name.')
 param name string
@@ -19,16 +21,16 @@ param image string
 param registryServer string
 
 @description('Identity of the app: id and clientId.')
-param identity object
+param identity identityType
 
 @description('Arguments of the image\'s entry point: which process this is (infra/images/entrypoint.sh).')
-param arguments array
+param arguments string[]
 
 @description('Environment variables: name and value, or name and secretRef.')
-param environment array
+param environment settingType[]
 
 @description('Secrets: name, keyVaultUrl and identity.')
-param secrets array = []
+param secrets secretType[] = []
 
 @description('Workload profile of the environment that the app runs on.')
 param workloadProfileName string = 'Consumption'
@@ -39,11 +41,14 @@ param cpu string
 @description('Memory, as in 2Gi.')
 param memory string
 
-@description('Ingress; empty for none.')
-param ingress object = {}
+@description('Web page with sign-in; null for none. There is no way to declare a page without sign-in.')
+param page pageType?
+
+@description('TCP port for other apps of the environment; 0 for none.')
+param internalPort int = 0
 
 @description('Probes; Container Apps know HTTP and TCP.')
-param probes array = []
+param probes probesType = []
 
 @description('Replicas when idle.')
 param minReplicas int = 1
@@ -51,13 +56,29 @@ param minReplicas int = 1
 @description('Replicas at most.')
 param maxReplicas int = 1
 
-@description('Application (client) id of the Entra app registration; empty for no sign-in page.')
-param signInClientId string = ''
+type probesType = resourceInput<'Microsoft.App/containerApps@2025-07-01'>.properties.template.containers[*].probes
 
-@description('Entra groups whose members may come in.')
-param allowedGroupIds array = []
+var pageIngress = page == null
+  ? null
+  : {
+      external: true
+      transport: 'http'
+      targetPort: page!.port
+      allowInsecure: false
+      ipSecurityRestrictions: map(range(0, length(page!.allowedRanges)), i => {
+        name: 'clients-${i}'
+        action: 'Allow'
+        ipAddressRange: page!.allowedRanges[i]
+      })
+    }
+var tcpIngress = {
+  external: false
+  transport: 'tcp'
+  targetPort: internalPort
+  exposedPort: internalPort
+}
 
-resource app 'Microsoft.App/containerApps@2025-01-01' = {
+resource app 'Microsoft.App/containerApps@2025-07-01' = {
   name: name
   location: location
   tags: tags
@@ -82,7 +103,7 @@ resource app 'Microsoft.App/containerApps@2025-01-01' = {
         }
       ]
       secrets: secrets
-      ingress: empty(ingress) ? null : ingress
+      ingress: page != null ? pageIngress : (internalPort > 0 ? tcpIngress : null)
     }
     template: {
       containers: [
@@ -112,7 +133,7 @@ resource app 'Microsoft.App/containerApps@2025-01-01' = {
   }
 }
 
-resource signIn 'Microsoft.App/containerApps/authConfigs@2025-01-01' = if (!empty(signInClientId)) {
+resource signIn 'Microsoft.App/containerApps/authConfigs@2025-07-01' = if (page != null) {
   parent: app
   name: 'current'
   properties: {
@@ -127,18 +148,18 @@ resource signIn 'Microsoft.App/containerApps/authConfigs@2025-01-01' = if (!empt
       azureActiveDirectory: {
         enabled: true
         registration: {
-          clientId: signInClientId
+          clientId: page!.signInClientId
           clientSecretSettingName: 'sign-in-client-secret'
           openIdIssuer: '${az.environment().authentication.loginEndpoint}${tenant().tenantId}/v2.0'
         }
         validation: {
           allowedAudiences: [
-            signInClientId
-            'api://${signInClientId}'
+            page!.signInClientId
+            'api://${page!.signInClientId}'
           ]
           defaultAuthorizationPolicy: {
             allowedPrincipals: {
-              groups: allowedGroupIds
+              groups: page!.allowedGroupIds
             }
           }
         }
@@ -153,4 +174,4 @@ resource signIn 'Microsoft.App/containerApps/authConfigs@2025-01-01' = if (!empt
   }
 }
 
-output fqdn string = empty(ingress) ? '' : app.properties.configuration.ingress.fqdn
+output fqdn string = page == null ? '' : app.properties.configuration.ingress.fqdn

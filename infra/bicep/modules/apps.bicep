@@ -1,11 +1,13 @@
 // The processes: Dagster's code location, daemon and web UI (for operators, and read-only for viewers), the dashboard,
 // and the jobs that create and change the warehouse's tables. One image for all.
 
+import { alertChannelsType, groupIdType, identityType, secretType, settingType, tagsType } from '../types.bicep'
+
 @description('Region of all resources.')
 param location string
 
 @description('Tags of all resources.')
-param tags object
+param tags tagsType
 
 @description('Stem of every name.')
 param stem string
@@ -23,7 +25,7 @@ param isInternal bool
 param isZoneRedundant bool
 
 @description('Addresses that may open pages (CIDR); empty for the whole network, or for nobody when the environment is not internal.')
-param clientIpRanges array
+param clientIpRanges string[]
 
 @description('Image with tag or digest.')
 param image string
@@ -32,19 +34,24 @@ param image string
 param registryServer string
 
 @description('Identities: pipeline, control, dashboard, migration.')
-param identities object
+param identities {
+  pipeline: identityType
+  control: identityType
+  dashboard: identityType
+  migration: identityType
+}
 
 @description('PATIENT_FLOW_* settings of the pipeline, the key excepted.')
-param pipelineSettings array
+param pipelineSettings settingType[]
 
 @description('PATIENT_FLOW_* settings of whoever opens the warehouse.')
-param warehouseSettings array
+param warehouseSettings settingType[]
 
 @description('PATIENT_FLOW_* settings of the dashboard.')
-param dashboardSettings array
+param dashboardSettings settingType[]
 
 @description('Host names that people open the dashboard by, besides that of its app.')
-param dashboardHosts array
+param dashboardHosts string[]
 
 @description('Host of Dagster\'s PostgreSQL.')
 param postgresHost string
@@ -58,23 +65,30 @@ param logAccount string
 @description('Key Vault secret with the pseudonym key.')
 param pseudonymKeyUri string
 
-@description('Key Vault secrets of the alert channels: teams and smtp. Empty: alerts need none.')
-param alertSecretUris object = {}
+@description('The alert channels whose secrets exist.')
+param alertChannels alertChannelsType
+
+@description('Key Vault secret with the Teams webhook of alerts; empty where that channel is off.')
+param teamsWebhookUri string
+
+@description('Key Vault secret with the mail server\'s password; empty where that channel is off or needs none.')
+param smtpSecretUri string
 
 @description('Key Vault secret with the client secret of the sign-in page.')
 param signInSecretUri string
 
 @description('Application (client) id of the Entra app registration.')
+@minLength(36)
 param signInClientId string
 
 @description('Entra group that may launch runs.')
-param operatorsGroupId string
+param operatorsGroupId groupIdType
 
 @description('Entra group that may look at the web UI.')
-param viewersGroupId string
+param viewersGroupId groupIdType
 
 @description('Entra group that may look at the dashboard.')
-param dashboardGroupId string
+param dashboardGroupId groupIdType
 
 @description('Cores of the code location: runs are executed in it.')
 param pipelineCpu string
@@ -93,15 +107,9 @@ var ports = {
   ui: 3000
   dashboard: 8050
 }
-// No rule at all lets everybody in. Outside a network of its own, an empty list therefore allows what nobody comes from.
-var allowedClients = isInternal || !empty(clientIpRanges) ? clientIpRanges : [
-  '127.0.0.1/32'
-]
-var ipRestrictions = [for (range, i) in allowedClients: {
-  name: 'clients-${i}'
-  action: 'Allow'
-  ipAddressRange: range
-}]
+// Without a rule Container Apps admits everybody. An empty list therefore means the whole hospital network where the
+// environment is internal, and nobody where it has a public address.
+var allowedRanges = empty(clientIpRanges) ? [isInternal ? '0.0.0.0/0' : '127.0.0.1/32'] : clientIpRanges
 var signInSecrets = {
   control: [
     {
@@ -145,16 +153,18 @@ var controlSettings = concat(dagsterSettings, [
 ])
 
 // The second node is there while a new revision starts beside the old one.
-var dedicatedProfiles = pipelineProfile == 'Consumption' ? [] : [
-  {
-    name: pipelineProfile
-    workloadProfileType: pipelineProfile
-    minimumCount: 1
-    maximumCount: 2
-  }
-]
+var dedicatedProfiles = pipelineProfile == 'Consumption'
+  ? []
+  : [
+      {
+        name: pipelineProfile
+        workloadProfileType: pipelineProfile
+        minimumCount: 1
+        maximumCount: 2
+      }
+    ]
 
-resource environment 'Microsoft.App/managedEnvironments@2025-01-01' = {
+resource environment 'Microsoft.App/managedEnvironments@2025-07-01' = {
   name: 'cae-${stem}'
   location: location
   tags: tags
@@ -164,12 +174,15 @@ resource environment 'Microsoft.App/managedEnvironments@2025-01-01' = {
       internal: isInternal
     }
     zoneRedundant: isZoneRedundant
-    workloadProfiles: concat([
-      {
-        name: 'Consumption'
-        workloadProfileType: 'Consumption'
-      }
-    ], dedicatedProfiles)
+    workloadProfiles: concat(
+      [
+        {
+          name: 'Consumption'
+          workloadProfileType: 'Consumption'
+        }
+      ],
+      dedicatedProfiles
+    )
     // Through a diagnostic setting: no workspace key, and tables with proper columns.
     appLogsConfiguration: {
       destination: 'azure-monitor'
@@ -183,6 +196,7 @@ resource environment 'Microsoft.App/managedEnvironments@2025-01-01' = {
   }
 }
 
+#disable-next-line use-recent-api-versions // 2016-09-01, the only release, has no category groups
 resource logs 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' = {
   name: 'to-log-analytics'
   scope: environment
@@ -206,6 +220,7 @@ resource logs 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' = {
 module internalDns 'internal-dns.bicep' = if (isInternal) {
   name: 'internal-dns'
   params: {
+    #disable-next-line what-if-short-circuiting // Azure makes this domain up: see internal-dns.bicep
     zoneName: environment.properties.defaultDomain
     ipAddress: environment.properties.staticIp
     networkId: networkId
@@ -214,28 +229,33 @@ module internalDns 'internal-dns.bicep' = if (isInternal) {
   }
 }
 
-var alertSecrets = empty(alertSecretUris) ? [] : [
-  {
-    name: 'alert-teams-webhook'
-    keyVaultUrl: alertSecretUris.teams
-    identity: identities.pipeline.id
-  }
-  {
-    name: 'alert-smtp-password'
-    keyVaultUrl: alertSecretUris.smtp
-    identity: identities.pipeline.id
-  }
-]
-var alertEnvironment = empty(alertSecretUris) ? [] : [
-  {
-    name: 'PATIENT_FLOW_ALERT_TEAMS_WEBHOOK'
-    secretRef: 'alert-teams-webhook'
-  }
-  {
-    name: 'PATIENT_FLOW_ALERT_SMTP_PASSWORD'
-    secretRef: 'alert-smtp-password'
-  }
-]
+var channels = concat(
+  alertChannels.teams
+    ? [
+        {
+          name: 'alert-teams-webhook'
+          uri: teamsWebhookUri
+        }
+      ]
+    : [],
+  alertChannels.smtp
+    ? [
+        {
+          name: 'alert-smtp-password'
+          uri: smtpSecretUri
+        }
+      ]
+    : []
+)
+var alertSecrets secretType[] = map(channels, channel => {
+  name: channel.name
+  keyVaultUrl: channel.uri
+  identity: identities.pipeline.id
+})
+var alertEnvironment settingType[] = concat(
+  alertChannels.teams ? [{ name: 'PATIENT_FLOW_ALERT_TEAMS_WEBHOOK', secretRef: 'alert-teams-webhook' }] : [],
+  alertChannels.smtp ? [{ name: 'PATIENT_FLOW_ALERT_SMTP_PASSWORD', secretRef: 'alert-smtp-password' }] : []
+)
 
 // Runs are executed inside the code location (WatchfulRunLauncher): a run a minute in a container of its own would spend
 // most of its minute starting. Exactly one replica, since runs are children of this process.
@@ -252,13 +272,16 @@ module code 'app.bicep' = {
     arguments: [
       'code'
     ]
-    secrets: concat([
-      {
-        name: 'pseudonym-key'
-        keyVaultUrl: pseudonymKeyUri
-        identity: identities.pipeline.id
-      }
-    ], alertSecrets)
+    secrets: concat(
+      [
+        {
+          name: 'pseudonym-key'
+          keyVaultUrl: pseudonymKeyUri
+          identity: identities.pipeline.id
+        }
+      ],
+      alertSecrets
+    )
     environment: concat(dagsterSettings, pipelineSettings, alertEnvironment, [
       {
         name: 'DAGSTER_PG_USER'
@@ -272,20 +295,16 @@ module code 'app.bicep' = {
     workloadProfileName: pipelineProfile
     cpu: pipelineCpu
     memory: pipelineMemory
-    ingress: {
-      external: false
-      transport: 'tcp'
-      targetPort: ports.code
-      exposedPort: ports.code
-    }
+    internalPort: ports.code
     probes: [
       {
         type: 'Startup'
         tcpSocket: {
           port: ports.code
         }
-        periodSeconds: 5
-        failureThreshold: 10
+        // Importing the definitions takes up to a minute on one busy core: 300 s in all.
+        periodSeconds: 10
+        failureThreshold: 30
       }
       {
         type: 'Liveness'
@@ -335,12 +354,13 @@ module ui 'app.bicep' = {
     environment: controlSettings
     cpu: '0.5'
     memory: '1Gi'
-    ingress: {
-      external: true
-      transport: 'http'
-      targetPort: ports.ui
-      allowInsecure: false
-      ipSecurityRestrictions: ipRestrictions
+    page: {
+      port: ports.ui
+      signInClientId: signInClientId
+      allowedGroupIds: [
+        operatorsGroupId
+      ]
+      allowedRanges: allowedRanges
     }
     probes: [
       {
@@ -362,10 +382,6 @@ module ui 'app.bicep' = {
         periodSeconds: 30
         timeoutSeconds: 5
       }
-    ]
-    signInClientId: signInClientId
-    allowedGroupIds: [
-      operatorsGroupId
     ]
   }
 }
@@ -389,12 +405,14 @@ module viewer 'app.bicep' = {
     environment: controlSettings
     cpu: '0.5'
     memory: '1Gi'
-    ingress: {
-      external: true
-      transport: 'http'
-      targetPort: ports.ui
-      allowInsecure: false
-      ipSecurityRestrictions: ipRestrictions
+    page: {
+      port: ports.ui
+      signInClientId: signInClientId
+      allowedGroupIds: [
+        operatorsGroupId
+        viewersGroupId
+      ]
+      allowedRanges: allowedRanges
     }
     probes: [
       {
@@ -410,11 +428,6 @@ module viewer 'app.bicep' = {
     ]
     // Nobody looks, nothing runs: the first viewer of the morning waits some ten seconds.
     minReplicas: 0
-    signInClientId: signInClientId
-    allowedGroupIds: [
-      operatorsGroupId
-      viewersGroupId
-    ]
   }
 }
 
@@ -435,19 +448,26 @@ module dashboard 'app.bicep' = {
     environment: concat(dashboardSettings, [
       {
         name: 'PATIENT_FLOW_DASHBOARD_HOSTS'
-        value: join(concat([
-          'dashboard.${environment.properties.defaultDomain}'
-        ], dashboardHosts), ',')
+        value: join(
+          concat(
+            [
+              'dashboard.${environment.properties.defaultDomain}'
+            ],
+            dashboardHosts
+          ),
+          ','
+        )
       }
     ])
     cpu: '0.5'
     memory: '1Gi'
-    ingress: {
-      external: true
-      transport: 'http'
-      targetPort: ports.dashboard
-      allowInsecure: false
-      ipSecurityRestrictions: ipRestrictions
+    page: {
+      port: ports.dashboard
+      signInClientId: signInClientId
+      allowedGroupIds: [
+        dashboardGroupId
+      ]
+      allowedRanges: allowedRanges
     }
     probes: [
       {
@@ -467,10 +487,6 @@ module dashboard 'app.bicep' = {
       }
     ]
     maxReplicas: 3
-    signInClientId: signInClientId
-    allowedGroupIds: [
-      dashboardGroupId
-    ]
   }
 }
 
@@ -498,58 +514,63 @@ var warehouseJobs = [
   }
 ]
 
-resource warehouseJob 'Microsoft.App/jobs@2025-01-01' = [for job in warehouseJobs: {
-  name: job.name
-  location: location
-  tags: tags
-  identity: {
-    type: 'UserAssigned'
-    userAssignedIdentities: {
-      '${identities.migration.id}': {}
-    }
-  }
-  properties: {
-    environmentId: environment.id
-    workloadProfileName: 'Consumption'
-    configuration: {
-      triggerType: 'Manual'
-      replicaTimeout: 1800
-      replicaRetryLimit: 0
-      manualTriggerConfig: {
-        parallelism: 1
-        replicaCompletionCount: 1
+resource warehouseJob 'Microsoft.App/jobs@2025-07-01' = [
+  for job in warehouseJobs: {
+    name: job.name
+    location: location
+    tags: tags
+    identity: {
+      type: 'UserAssigned'
+      userAssignedIdentities: {
+        '${identities.migration.id}': {}
       }
-      registries: [
-        {
-          server: registryServer
-          identity: identities.migration.id
-        }
-      ]
     }
-    template: {
-      containers: [
-        {
-          name: job.name
-          image: image
-          args: concat([
-            'patient-flow'
-            'warehouse'
-          ], job.arguments)
-          env: concat(warehouseSettings, [
-            {
-              name: 'AZURE_CLIENT_ID'
-              value: identities.migration.clientId
-            }
-          ])
-          resources: {
-            cpu: json('0.5')
-            memory: '1Gi'
-          }
+    properties: {
+      environmentId: environment.id
+      workloadProfileName: 'Consumption'
+      configuration: {
+        triggerType: 'Manual'
+        replicaTimeout: 1800
+        replicaRetryLimit: 0
+        manualTriggerConfig: {
+          parallelism: 1
+          replicaCompletionCount: 1
         }
-      ]
+        registries: [
+          {
+            server: registryServer
+            identity: identities.migration.id
+          }
+        ]
+      }
+      template: {
+        containers: [
+          {
+            name: job.name
+            image: image
+            args: concat(
+              [
+                'patient-flow'
+                'warehouse'
+              ],
+              job.arguments
+            )
+            env: concat(warehouseSettings, [
+              {
+                name: 'AZURE_CLIENT_ID'
+                value: identities.migration.clientId
+              }
+            ])
+            resources: {
+              cpu: json('0.5')
+              memory: '1Gi'
+            }
+          }
+        ]
+      }
     }
   }
-}]
+]
 
 output environmentId string = environment.id
 output codeId string = resourceId('Microsoft.App/containerApps', 'code')

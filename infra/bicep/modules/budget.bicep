@@ -12,7 +12,7 @@ param startDate string
 @description('Action group that is told.')
 param actionGroupId string
 
-resource budget 'Microsoft.Consumption/budgets@2023-11-01' = {
+resource budget 'Microsoft.Consumption/budgets@2026-06-01' = {
   name: 'budget-${stem}'
   properties: {
     category: 'Cost'

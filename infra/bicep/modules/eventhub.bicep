@@ -1,10 +1,12 @@
 // Where hospitals send their events: one namespace, one hub, one consumer group per reader, Capture to the lake.
 
+import { tagsType } from '../types.bicep'
+
 @description('Region of all resources.')
 param location string
 
 @description('Tags of all resources.')
-param tags object
+param tags tagsType
 
 @description('Name of the namespace, unique in the world.')
 param name string
@@ -41,10 +43,10 @@ param consumerGroupName string
 param pipelinePrincipalId string
 
 @description('Object ids of the service principals of hospitals that send events.')
-param producerPrincipalIds array
+param producerPrincipalIds string[]
 
 @description('Addresses outside the network from which hospitals send; empty when all come through VPN or ExpressRoute.')
-param producerIpRanges array
+param producerIpRanges string[]
 
 @description('Resource id of the identity that Capture writes with.')
 param captureIdentityId string
@@ -65,10 +67,16 @@ param publicNetworkAccess string = 'Disabled'
 @description('Log Analytics workspace.')
 param workspaceId string
 
-var dataReceiver = subscriptionResourceId('Microsoft.Authorization/roleDefinitions', 'a638d3c7-ab3a-418d-83e6-5f17a39d4fde')
-var dataSender = subscriptionResourceId('Microsoft.Authorization/roleDefinitions', '2b629674-e913-4c01-ae53-ef4638d8f975')
+var dataReceiver = subscriptionResourceId(
+  'Microsoft.Authorization/roleDefinitions',
+  'a638d3c7-ab3a-418d-83e6-5f17a39d4fde'
+)
+var dataSender = subscriptionResourceId(
+  'Microsoft.Authorization/roleDefinitions',
+  '2b629674-e913-4c01-ae53-ef4638d8f975'
+)
 
-resource namespace 'Microsoft.EventHub/namespaces@2024-01-01' = {
+resource namespace 'Microsoft.EventHub/namespaces@2026-01-01' = {
   name: name
   location: location
   tags: tags
@@ -94,21 +102,7 @@ resource namespace 'Microsoft.EventHub/namespaces@2024-01-01' = {
   }
 }
 
-resource firewall 'Microsoft.EventHub/namespaces/networkRuleSets@2024-01-01' = {
-  parent: namespace
-  name: 'default'
-  properties: {
-    publicNetworkAccess: publicNetworkAccess
-    defaultAction: 'Deny'
-    trustedServiceAccessEnabled: true
-    ipRules: [for range in producerIpRanges: {
-      ipMask: range
-      action: 'Allow'
-    }]
-  }
-}
-
-resource hub 'Microsoft.EventHub/namespaces/eventhubs@2024-01-01' = {
+resource hub 'Microsoft.EventHub/namespaces/eventhubs@2026-01-01' = {
   parent: namespace
   name: hubName
   properties: {
@@ -140,7 +134,27 @@ resource hub 'Microsoft.EventHub/namespaces/eventhubs@2024-01-01' = {
   }
 }
 
-resource pipelineGroup 'Microsoft.EventHub/namespaces/eventhubs/consumergroups@2024-01-01' = {
+resource firewall 'Microsoft.EventHub/namespaces/networkRuleSets@2026-01-01' = {
+  parent: namespace
+  name: 'default'
+  properties: {
+    publicNetworkAccess: publicNetworkAccess
+    defaultAction: 'Deny'
+    trustedServiceAccessEnabled: true
+    ipRules: [
+      for range in producerIpRanges: {
+        ipMask: range
+        action: 'Allow'
+      }
+    ]
+  }
+  // After the hub: both change the namespace.
+  dependsOn: [
+    hub
+  ]
+}
+
+resource pipelineGroup 'Microsoft.EventHub/namespaces/eventhubs/consumergroups@2026-01-01' = {
   parent: hub
   name: consumerGroupName
   properties: {
@@ -149,7 +163,7 @@ resource pipelineGroup 'Microsoft.EventHub/namespaces/eventhubs/consumergroups@2
 }
 
 // For looking into the stream by hand without disturbing the pipeline.
-resource debugGroup 'Microsoft.EventHub/namespaces/eventhubs/consumergroups@2024-01-01' = {
+resource debugGroup 'Microsoft.EventHub/namespaces/eventhubs/consumergroups@2026-01-01' = {
   parent: hub
   name: 'debug'
   properties: {
@@ -168,17 +182,20 @@ resource pipelineReceives 'Microsoft.Authorization/roleAssignments@2022-04-01' =
   }
 }
 
-resource producersSend 'Microsoft.Authorization/roleAssignments@2022-04-01' = [for producer in producerPrincipalIds: {
-  name: guid(hub.id, producer, dataSender)
-  scope: hub
-  properties: {
-    roleDefinitionId: dataSender
-    principalId: producer
-    principalType: 'ServicePrincipal'
-    description: 'A hospital sends to this hub and cannot read it.'
+resource producersSend 'Microsoft.Authorization/roleAssignments@2022-04-01' = [
+  for producer in producerPrincipalIds: {
+    name: guid(hub.id, producer, dataSender)
+    scope: hub
+    properties: {
+      roleDefinitionId: dataSender
+      principalId: producer
+      principalType: 'ServicePrincipal'
+      description: 'A hospital sends to this hub and cannot read it.'
+    }
   }
-}]
+]
 
+#disable-next-line use-recent-api-versions // 2016-09-01, the only release, has no category groups
 resource audit 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' = {
   name: 'to-log-analytics'
   scope: namespace

@@ -2,6 +2,8 @@
 // both the zone's name and the address are known only once the environment exists, and a resource's name has to be
 // known when its deployment starts.
 
+import { tagsType } from '../types.bicep'
+
 @description('Domain of the environment: the name of the zone.')
 param zoneName string
 
@@ -15,15 +17,15 @@ param networkId string
 param stem string
 
 @description('Tags of all resources.')
-param tags object
+param tags tagsType
 
-resource zone 'Microsoft.Network/privateDnsZones@2020-06-01' = {
+resource zone 'Microsoft.Network/privateDnsZones@2024-06-01' = {
   name: zoneName
   location: 'global'
   tags: tags
 }
 
-resource link 'Microsoft.Network/privateDnsZones/virtualNetworkLinks@2020-06-01' = {
+resource link 'Microsoft.Network/privateDnsZones/virtualNetworkLinks@2024-06-01' = {
   parent: zone
   name: 'link-${stem}'
   location: 'global'
@@ -36,7 +38,7 @@ resource link 'Microsoft.Network/privateDnsZones/virtualNetworkLinks@2020-06-01'
   }
 }
 
-resource names 'Microsoft.Network/privateDnsZones/A@2020-06-01' = {
+resource names 'Microsoft.Network/privateDnsZones/A@2024-06-01' = {
   parent: zone
   name: '*'
   properties: {

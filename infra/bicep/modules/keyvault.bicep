@@ -1,11 +1,13 @@
 // The two secrets that cannot be a managed identity: the pseudonym key and the client secret of the sign-in page.
 // They are put in by hand (deploy.md, step 4); a template would leave them in the deployment history.
 
+import { alertChannelsType, tagsType } from '../types.bicep'
+
 @description('Region of all resources.')
 param location string
 
 @description('Tags of all resources.')
-param tags object
+param tags tagsType
 
 @description('Name of the vault: at most 24 characters, unique in the world.')
 param name string
@@ -14,16 +16,19 @@ param name string
 param pipelinePrincipalId string
 
 @description('Object ids of the identities whose apps have a sign-in page.')
-param signInPrincipalIds array
+param signInPrincipalIds string[]
 
 @description('True once an operator has set both secrets. Rights are given on each secret alone, which has to exist then.')
 param secretsExist bool
 
-@description('True once the secrets of the alert channels exist.')
-param alertSecretsExist bool = false
+@description('The alert channels whose secrets exist.')
+param alertChannels alertChannelsType
+
+@description('True: nobody can purge the vault or a secret for 90 days, and a deleted environment has to be recovered. False, for synthetic patients only: a week, and it can be purged.')
+param isPurgeProtected bool
 
 @description('Addresses outside the network from which an operator may set secrets; empty in daily life.')
-param operatorIps array
+param operatorIps string[]
 
 @description('Enabled only together with firewall rules; Disabled leaves the private endpoint as the one way in.')
 @allowed([
@@ -35,15 +40,17 @@ param publicNetworkAccess string = 'Disabled'
 @description('Log Analytics workspace.')
 param workspaceId string
 
-var secretsUser = subscriptionResourceId('Microsoft.Authorization/roleDefinitions', '4633458b-17de-408a-b874-0445c86b69e6')
+var secretsUser = subscriptionResourceId(
+  'Microsoft.Authorization/roleDefinitions',
+  '4633458b-17de-408a-b874-0445c86b69e6'
+)
 var pseudonymKeyName = 'pseudonym-key'
-var alertSecretNames = [
-  'alert-teams-webhook'
-  'alert-smtp-password'
-]
+var teamsSecretName = 'alert-teams-webhook'
+var smtpSecretName = 'alert-smtp-password'
+var alertSecretNames = concat(alertChannels.teams ? [teamsSecretName] : [], alertChannels.smtp ? [smtpSecretName] : [])
 var signInSecretName = 'sign-in-client-secret'
 
-resource vault 'Microsoft.KeyVault/vaults@2023-07-01' = {
+resource vault 'Microsoft.KeyVault/vaults@2026-02-01' = {
   name: name
   location: location
   tags: tags
@@ -55,26 +62,30 @@ resource vault 'Microsoft.KeyVault/vaults@2023-07-01' = {
     }
     enableRbacAuthorization: true
     enableSoftDelete: true
-    softDeleteRetentionInDays: 90
+    // Cannot be changed later.
+    softDeleteRetentionInDays: isPurgeProtected ? 90 : 7
     // Without the pseudonym key no new event joins its patient's history: nobody may purge it, not even an owner.
-    enablePurgeProtection: true
+    // Azure refuses false: the property is set or absent.
+    enablePurgeProtection: isPurgeProtected ? true : null
     publicNetworkAccess: publicNetworkAccess
     networkAcls: {
       defaultAction: 'Deny'
       bypass: 'None'
-      ipRules: [for address in operatorIps: {
-        value: address
-      }]
+      ipRules: [
+        for address in operatorIps: {
+          value: address
+        }
+      ]
     }
   }
 }
 
-resource pseudonymKey 'Microsoft.KeyVault/vaults/secrets@2023-07-01' existing = {
+resource pseudonymKey 'Microsoft.KeyVault/vaults/secrets@2026-02-01' existing = {
   parent: vault
   name: pseudonymKeyName
 }
 
-resource signInSecret 'Microsoft.KeyVault/vaults/secrets@2023-07-01' existing = {
+resource signInSecret 'Microsoft.KeyVault/vaults/secrets@2026-02-01' existing = {
   parent: vault
   name: signInSecretName
 }
@@ -90,33 +101,40 @@ resource pipelineReadsKey 'Microsoft.Authorization/roleAssignments@2022-04-01' =
   }
 }
 
-resource appsReadSignInSecret 'Microsoft.Authorization/roleAssignments@2022-04-01' = [for principal in (secretsExist ? signInPrincipalIds : []): {
-  name: guid(vault.id, signInSecretName, principal, secretsUser)
-  scope: signInSecret
-  properties: {
-    roleDefinitionId: secretsUser
-    principalId: principal
-    principalType: 'ServicePrincipal'
-    description: 'The sign-in page of this app.'
+resource appsReadSignInSecret 'Microsoft.Authorization/roleAssignments@2022-04-01' = [
+  for principal in (secretsExist ? signInPrincipalIds : []): {
+    name: guid(vault.id, signInSecretName, principal, secretsUser)
+    scope: signInSecret
+    properties: {
+      roleDefinitionId: secretsUser
+      principalId: principal
+      principalType: 'ServicePrincipal'
+      description: 'The sign-in page of this app.'
+    }
   }
-}]
+]
 
-resource alertSecrets 'Microsoft.KeyVault/vaults/secrets@2023-07-01' existing = [for name in alertSecretNames: {
-  parent: vault
-  name: name
-}]
-
-resource pipelineReadsAlertSecrets 'Microsoft.Authorization/roleAssignments@2022-04-01' = [for (name, number) in (alertSecretsExist ? alertSecretNames : []): {
-  name: guid(vault.id, name, pipelinePrincipalId, secretsUser)
-  scope: alertSecrets[number]
-  properties: {
-    roleDefinitionId: secretsUser
-    principalId: pipelinePrincipalId
-    principalType: 'ServicePrincipal'
-    description: 'The pipeline tells its alerts.'
+resource alertSecrets 'Microsoft.KeyVault/vaults/secrets@2026-02-01' existing = [
+  for name in alertSecretNames: {
+    parent: vault
+    name: name
   }
-}]
+]
 
+resource pipelineReadsAlertSecrets 'Microsoft.Authorization/roleAssignments@2022-04-01' = [
+  for (name, number) in alertSecretNames: {
+    name: guid(vault.id, name, pipelinePrincipalId, secretsUser)
+    scope: alertSecrets[number]
+    properties: {
+      roleDefinitionId: secretsUser
+      principalId: pipelinePrincipalId
+      principalType: 'ServicePrincipal'
+      description: 'The pipeline sends alerts.'
+    }
+  }
+]
+
+#disable-next-line use-recent-api-versions // 2016-09-01, the only release, has no category groups
 resource audit 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' = {
   name: 'to-log-analytics'
   scope: vault
@@ -142,7 +160,5 @@ output name string = vault.name
 // Without a version: apps take the current one when they start, so a rotation needs a restart and no deployment.
 output pseudonymKeyUri string = '${vault.properties.vaultUri}secrets/${pseudonymKeyName}'
 output signInSecretUri string = '${vault.properties.vaultUri}secrets/${signInSecretName}'
-output alertSecretUris object = {
-  teams: '${vault.properties.vaultUri}secrets/${alertSecretNames[0]}'
-  smtp: '${vault.properties.vaultUri}secrets/${alertSecretNames[1]}'
-}
+output teamsWebhookUri string = alertChannels.teams ? '${vault.properties.vaultUri}secrets/${teamsSecretName}' : ''
+output smtpSecretUri string = alertChannels.smtp ? '${vault.properties.vaultUri}secrets/${smtpSecretName}' : ''

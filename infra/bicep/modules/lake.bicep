@@ -1,10 +1,12 @@
 // The lake: one storage account with hierarchical namespace, one container per layer, rights per container.
 
+import { tagsType } from '../types.bicep'
+
 @description('Region of all resources.')
 param location string
 
 @description('Tags of all resources.')
-param tags object
+param tags tagsType
 
 @description('Name of the storage account: 3 to 24 lower-case letters and digits, unique in the world.')
 param name string
@@ -37,7 +39,10 @@ param capturePrincipalId string
 param analystsGroupId string
 
 @description('Addresses outside the network that may reach the account; empty in production.')
-param allowedIpRanges array
+param allowedIpRanges string[]
+
+@description('Fabric workspaces (ids) that read exports with COPY INTO: each with a workspace identity, on an F capacity.')
+param fabricWorkspaceIds string[]
 
 @description('Log Analytics workspace.')
 param workspaceId string
@@ -52,11 +57,20 @@ var containerNames = [
   'synapse'
 ]
 
-var blobDataContributor = subscriptionResourceId('Microsoft.Authorization/roleDefinitions', 'ba92f5b4-2d11-453d-a403-e96b0029c9fe')
-var blobDataReader = subscriptionResourceId('Microsoft.Authorization/roleDefinitions', '2a2b9908-6ea1-4ae2-8e65-a410df84e7d1')
-var blobDelegator = subscriptionResourceId('Microsoft.Authorization/roleDefinitions', 'db58b8e5-c6ad-4a2a-8342-4190687cbf4a')
+var blobDataContributor = subscriptionResourceId(
+  'Microsoft.Authorization/roleDefinitions',
+  'ba92f5b4-2d11-453d-a403-e96b0029c9fe'
+)
+var blobDataReader = subscriptionResourceId(
+  'Microsoft.Authorization/roleDefinitions',
+  '2a2b9908-6ea1-4ae2-8e65-a410df84e7d1'
+)
+var blobDelegator = subscriptionResourceId(
+  'Microsoft.Authorization/roleDefinitions',
+  'db58b8e5-c6ad-4a2a-8342-4190687cbf4a'
+)
 
-resource account 'Microsoft.Storage/storageAccounts@2023-05-01' = {
+resource account 'Microsoft.Storage/storageAccounts@2025-08-01' = {
   name: name
   location: location
   tags: tags
@@ -95,15 +109,25 @@ resource account 'Microsoft.Storage/storageAccounts@2023-05-01' = {
     networkAcls: {
       defaultAction: 'Deny'
       bypass: 'AzureServices'
-      ipRules: [for range in allowedIpRanges: {
-        value: range
-        action: 'Allow'
-      }]
+      // Fabric's COPY INTO comes from outside the network: trusted workspace access lets these workspaces in, and the
+      // caller still needs its role on gold.
+      resourceAccessRules: [
+        for workspace in fabricWorkspaceIds: {
+          tenantId: tenant().tenantId
+          resourceId: '/subscriptions/00000000-0000-0000-0000-000000000000/resourcegroups/Fabric/providers/Microsoft.Fabric/workspaces/${workspace}'
+        }
+      ]
+      ipRules: [
+        for range in allowedIpRanges: {
+          value: range
+          action: 'Allow'
+        }
+      ]
     }
   }
 }
 
-resource blobs 'Microsoft.Storage/storageAccounts/blobServices@2023-05-01' = {
+resource blobs 'Microsoft.Storage/storageAccounts/blobServices@2025-08-01' = {
   parent: account
   name: 'default'
   properties: {
@@ -122,15 +146,17 @@ resource blobs 'Microsoft.Storage/storageAccounts/blobServices@2023-05-01' = {
   }
 }
 
-resource containers 'Microsoft.Storage/storageAccounts/blobServices/containers@2023-05-01' = [for container in containerNames: {
-  parent: blobs
-  name: container
-  properties: {
-    publicAccess: 'None'
+resource containers 'Microsoft.Storage/storageAccounts/blobServices/containers@2025-08-01' = [
+  for container in containerNames: {
+    parent: blobs
+    name: container
+    properties: {
+      publicAccess: 'None'
+    }
   }
-}]
+]
 
-resource lifecycle 'Microsoft.Storage/storageAccounts/managementPolicies@2023-05-01' = {
+resource lifecycle 'Microsoft.Storage/storageAccounts/managementPolicies@2025-08-01' = {
   parent: account
   name: 'default'
   properties: {
@@ -176,9 +202,11 @@ resource lifecycle 'Microsoft.Storage/storageAccounts/managementPolicies@2023-05
             actions: {
               baseBlob: {
                 // Cool bills 30 days at least.
-                tierToCool: captureRetentionDays > 30 ? {
-                  daysAfterModificationGreaterThan: 1
-                } : null
+                tierToCool: captureRetentionDays > 30
+                  ? {
+                      daysAfterModificationGreaterThan: 1
+                    }
+                  : null
                 delete: {
                   daysAfterModificationGreaterThan: captureRetentionDays
                 }
@@ -261,16 +289,18 @@ resource lifecycle 'Microsoft.Storage/storageAccounts/managementPolicies@2023-05
 }
 
 // Rights. A loop gives the pipeline its three layers and the run logs (indices 0, 1, 2 and 4 of containerNames).
-resource pipelineRights 'Microsoft.Authorization/roleAssignments@2022-04-01' = [for i in [0, 1, 2, 4]: {
-  name: guid(account.id, containerNames[i], pipelinePrincipalId, blobDataContributor)
-  scope: containers[i]
-  properties: {
-    roleDefinitionId: blobDataContributor
-    principalId: pipelinePrincipalId
-    principalType: 'ServicePrincipal'
-    description: 'The pipeline reads and writes ${containerNames[i]}.'
+resource pipelineRights 'Microsoft.Authorization/roleAssignments@2022-04-01' = [
+  for i in [0, 1, 2, 4]: {
+    name: guid(account.id, containerNames[i], pipelinePrincipalId, blobDataContributor)
+    scope: containers[i]
+    properties: {
+      roleDefinitionId: blobDataContributor
+      principalId: pipelinePrincipalId
+      principalType: 'ServicePrincipal'
+      description: 'The pipeline reads and writes ${containerNames[i]}.'
+    }
   }
-}]
+]
 
 resource controlReadsLogs 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
   name: guid(account.id, 'dagster-logs', controlPrincipalId, blobDataReader)
@@ -320,6 +350,7 @@ resource analystsReadGold 'Microsoft.Authorization/roleAssignments@2022-04-01' =
   }
 }
 
+#disable-next-line use-recent-api-versions // 2016-09-01, the only release, has no category groups
 resource audit 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' = {
   name: 'to-log-analytics'
   scope: blobs
@@ -344,5 +375,4 @@ resource audit 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' = {
 output id string = account.id
 output name string = account.name
 output captureContainer string = containerNames[3]
-output workspaceContainer string = containerNames[5]
 output dfsEndpoint string = account.properties.primaryEndpoints.dfs

@@ -1,10 +1,12 @@
 // Where every resource sends its logs and metrics, and who is told when something is wrong.
 
+import { tagsType } from '../types.bicep'
+
 @description('Region of all resources.')
 param location string
 
 @description('Tags of all resources.')
-param tags object
+param tags tagsType
 
 @description('Workload and environment, as in patientflow-prod: the stem of every name.')
 param stem string
@@ -16,9 +18,9 @@ param retentionInDays int
 param dailyQuotaGb int
 
 @description('Who gets alerts and budget warnings.')
-param alertEmails array
+param alertEmails string[]
 
-resource workspace 'Microsoft.OperationalInsights/workspaces@2023-09-01' = {
+resource workspace 'Microsoft.OperationalInsights/workspaces@2025-07-01' = {
   name: 'log-${stem}'
   location: location
   tags: tags
@@ -46,11 +48,13 @@ resource operators 'Microsoft.Insights/actionGroups@2023-01-01' = {
   properties: {
     groupShortName: 'patientflow'
     enabled: true
-    emailReceivers: [for email in alertEmails: {
-      name: email
-      emailAddress: email
-      useCommonAlertSchema: true
-    }]
+    emailReceivers: [
+      for email in alertEmails: {
+        name: email
+        emailAddress: email
+        useCommonAlertSchema: true
+      }
+    ]
   }
 }
 

@@ -1,11 +1,13 @@
 // One virtual network: apps in one subnet, private endpoints in another, and the DNS zones that make the names of
 // Azure services resolve to those endpoints. Nothing here is reachable from the Internet.
 
+import { tagsType } from '../types.bicep'
+
 @description('Region of all resources.')
 param location string
 
 @description('Tags of all resources.')
-param tags object
+param tags tagsType
 
 @description('Stem of every name.')
 param stem string
@@ -19,13 +21,13 @@ param appsPrefix string
 @description('Part of it for private endpoints: one address each.')
 param endpointsPrefix string
 
-@description('Private DNS zones that the private endpoints of this deployment need.')
-param dnsZones array
+@description('Part of it for a machine of operators and build agents.')
+param operationsPrefix string
 
-@description('False when the hospital keeps these zones in its own hub: then only the endpoints are made.')
-param createDnsZones bool
+@description('DNS servers of the hospital, where they forward to the private zones; empty for Azure\'s own.')
+param dnsServers string[]
 
-resource endpointRules 'Microsoft.Network/networkSecurityGroups@2024-05-01' = {
+resource endpointRules 'Microsoft.Network/networkSecurityGroups@2025-09-01' = {
   name: 'nsg-${stem}-endpoints'
   location: location
   tags: tags
@@ -70,7 +72,7 @@ resource endpointRules 'Microsoft.Network/networkSecurityGroups@2024-05-01' = {
 }
 
 // Container Apps needs most of the platform's own default rules; only what comes from the Internet is refused.
-resource appRules 'Microsoft.Network/networkSecurityGroups@2024-05-01' = {
+resource appRules 'Microsoft.Network/networkSecurityGroups@2025-09-01' = {
   name: 'nsg-${stem}-apps'
   location: location
   tags: tags
@@ -94,7 +96,7 @@ resource appRules 'Microsoft.Network/networkSecurityGroups@2024-05-01' = {
   }
 }
 
-resource network 'Microsoft.Network/virtualNetworks@2024-05-01' = {
+resource network 'Microsoft.Network/virtualNetworks@2025-09-01' = {
   name: 'vnet-${stem}'
   location: location
   tags: tags
@@ -104,58 +106,106 @@ resource network 'Microsoft.Network/virtualNetworks@2024-05-01' = {
         addressPrefix
       ]
     }
-    subnets: [
+    dhcpOptions: {
+      dnsServers: dnsServers
+    }
+    // No property `subnets`: with one, every deployment would delete what others added (gateway, Bastion). Absent, the
+    // existing ones stay; ours are resources of their own.
+  }
+}
+
+resource appsSubnet 'Microsoft.Network/virtualNetworks/subnets@2025-09-01' = {
+  parent: network
+  name: 'apps'
+  properties: {
+    addressPrefix: appsPrefix
+    networkSecurityGroup: {
+      id: appRules.id
+    }
+    delegations: [
       {
-        name: 'apps'
+        name: 'container-apps'
         properties: {
-          addressPrefix: appsPrefix
-          networkSecurityGroup: {
-            id: appRules.id
-          }
-          delegations: [
-            {
-              name: 'container-apps'
-              properties: {
-                serviceName: 'Microsoft.App/environments'
-              }
-            }
-          ]
-        }
-      }
-      {
-        name: 'endpoints'
-        properties: {
-          addressPrefix: endpointsPrefix
-          networkSecurityGroup: {
-            id: endpointRules.id
-          }
-          // Without this the rules above do not apply to private endpoints.
-          privateEndpointNetworkPolicies: 'Enabled'
+          serviceName: 'Microsoft.App/environments'
         }
       }
     ]
   }
 }
 
-resource zones 'Microsoft.Network/privateDnsZones@2020-06-01' = [for zone in (createDnsZones ? dnsZones : []): {
-  name: zone
-  location: 'global'
-  tags: tags
-}]
+// A network takes one change at a time: each subnet waits for the one before.
+resource endpointsSubnet 'Microsoft.Network/virtualNetworks/subnets@2025-09-01' = {
+  parent: network
+  name: 'endpoints'
+  properties: {
+    addressPrefix: endpointsPrefix
+    networkSecurityGroup: {
+      id: endpointRules.id
+    }
+    // Without this the rules above do not apply to private endpoints.
+    privateEndpointNetworkPolicies: 'Enabled'
+  }
+  dependsOn: [
+    appsSubnet
+  ]
+}
 
-resource links 'Microsoft.Network/privateDnsZones/virtualNetworkLinks@2020-06-01' = [for (zone, i) in (createDnsZones ? dnsZones : []): {
-  parent: zones[i]
-  name: 'link-${stem}'
-  location: 'global'
+// For a machine inside the network (deploy.md, step 6): operators and build agents work from it.
+resource operationsRules 'Microsoft.Network/networkSecurityGroups@2025-09-01' = {
+  name: 'nsg-${stem}-operations'
+  location: location
   tags: tags
   properties: {
-    registrationEnabled: false
-    virtualNetwork: {
-      id: network.id
+    securityRules: [
+      {
+        name: 'AllowNetworkShell'
+        properties: {
+          description: 'SSH and RDP from Bastion or the hospital network, never from the Internet.'
+          priority: 100
+          direction: 'Inbound'
+          access: 'Allow'
+          protocol: 'Tcp'
+          sourceAddressPrefix: 'VirtualNetwork'
+          sourcePortRange: '*'
+          destinationAddressPrefix: '*'
+          destinationPortRanges: [
+            '22'
+            '3389'
+          ]
+        }
+      }
+      {
+        name: 'DenyOtherInbound'
+        properties: {
+          description: 'Replaces the default rule that lets the whole virtual network in.'
+          priority: 4096
+          direction: 'Inbound'
+          access: 'Deny'
+          protocol: '*'
+          sourceAddressPrefix: '*'
+          sourcePortRange: '*'
+          destinationAddressPrefix: '*'
+          destinationPortRange: '*'
+        }
+      }
+    ]
+  }
+}
+
+resource operationsSubnet 'Microsoft.Network/virtualNetworks/subnets@2025-09-01' = {
+  parent: network
+  name: 'operations'
+  properties: {
+    addressPrefix: operationsPrefix
+    networkSecurityGroup: {
+      id: operationsRules.id
     }
   }
-}]
+  dependsOn: [
+    endpointsSubnet
+  ]
+}
 
 output networkId string = network.id
-output appsSubnetId string = '${network.id}/subnets/apps'
-output endpointsSubnetId string = '${network.id}/subnets/endpoints'
+output appsSubnetId string = appsSubnet.id
+output endpointsSubnetId string = endpointsSubnet.id

@@ -1,11 +1,13 @@
 // Dagster's memory: runs, event log, schedules. No patient data (a test keeps it out of run metadata). The pipeline's
 // own progress is in the lake, so losing this server loses history of runs, not events.
 
+import { tagsType } from '../types.bicep'
+
 @description('Region of all resources.')
 param location string
 
 @description('Tags of all resources.')
-param tags object
+param tags tagsType
 
 @description('Name of the server, unique in the world.')
 param name string
@@ -21,7 +23,15 @@ param skuName string
 ])
 param skuTier string
 
-@description('Gigabytes; grows by itself. One run a minute writes some 150 MB a day before the daily pruning.')
+@description('Gigabytes. One run a minute writes some 150 MB a day before the daily pruning.')
+@allowed([
+  32
+  64
+  128
+  256
+  512
+  1024
+])
 param storageSizeGB int
 
 @description('True for a standby in another zone (not with Burstable).')
@@ -37,7 +47,7 @@ param adminGroupId string
 param adminGroupName string
 
 @description('Addresses outside the network from which an administrator may connect; empty in daily life.')
-param operatorIps array
+param operatorIps string[]
 
 @description('Enabled only together with firewall rules; Disabled leaves the private endpoint as the one way in.')
 @allowed([
@@ -49,7 +59,7 @@ param publicNetworkAccess string = 'Disabled'
 @description('Log Analytics workspace.')
 param workspaceId string
 
-resource server 'Microsoft.DBforPostgreSQL/flexibleServers@2024-08-01' = {
+resource server 'Microsoft.DBforPostgreSQL/flexibleServers@2025-08-01' = {
   name: name
   location: location
   tags: tags
@@ -70,7 +80,9 @@ resource server 'Microsoft.DBforPostgreSQL/flexibleServers@2024-08-01' = {
     }
     storage: {
       storageSizeGB: storageSizeGB
-      autoGrow: 'Enabled'
+      // A server that grew by itself has another size than the template, and the next deployment is refused: a disk cannot
+      // shrink (FlexibleServerDowngradeDiskSizeUnsupported). The alert dagster-storage-full asks for the next size.
+      autoGrow: 'Disabled'
     }
     backup: {
       backupRetentionDays: 14
@@ -88,7 +100,7 @@ resource server 'Microsoft.DBforPostgreSQL/flexibleServers@2024-08-01' = {
   }
 }
 
-resource database 'Microsoft.DBforPostgreSQL/flexibleServers/databases@2024-08-01' = {
+resource database 'Microsoft.DBforPostgreSQL/flexibleServers/databases@2025-08-01' = {
   parent: server
   name: 'dagster'
   properties: {
@@ -98,20 +110,7 @@ resource database 'Microsoft.DBforPostgreSQL/flexibleServers/databases@2024-08-0
 }
 
 // The service makes one change at a time: each of these waits for the one before.
-@batchSize(1)
-resource firewall 'Microsoft.DBforPostgreSQL/flexibleServers/firewallRules@2024-08-01' = [for (address, i) in operatorIps: {
-  parent: server
-  name: 'operator-${i}'
-  properties: {
-    startIpAddress: address
-    endIpAddress: address
-  }
-  dependsOn: [
-    database
-  ]
-}]
-
-resource requireTls 'Microsoft.DBforPostgreSQL/flexibleServers/configurations@2024-08-01' = {
+resource requireTls 'Microsoft.DBforPostgreSQL/flexibleServers/configurations@2025-08-01' = {
   parent: server
   name: 'require_secure_transport'
   properties: {
@@ -119,11 +118,11 @@ resource requireTls 'Microsoft.DBforPostgreSQL/flexibleServers/configurations@20
     source: 'user-override'
   }
   dependsOn: [
-    firewall
+    database
   ]
 }
 
-resource logConnections 'Microsoft.DBforPostgreSQL/flexibleServers/configurations@2024-08-01' = {
+resource logConnections 'Microsoft.DBforPostgreSQL/flexibleServers/configurations@2025-08-01' = {
   parent: server
   name: 'log_connections'
   properties: {
@@ -135,8 +134,23 @@ resource logConnections 'Microsoft.DBforPostgreSQL/flexibleServers/configuration
   ]
 }
 
+@batchSize(1)
+resource firewall 'Microsoft.DBforPostgreSQL/flexibleServers/firewallRules@2025-08-01' = [
+  for (address, i) in operatorIps: {
+    parent: server
+    name: 'operator-${i}'
+    properties: {
+      startIpAddress: address
+      endIpAddress: address
+    }
+    dependsOn: [
+      logConnections
+    ]
+  }
+]
+
 // Last: a server that has only just been made refuses administrators (AadAuthOperationCannotBePerformed…).
-resource administrators 'Microsoft.DBforPostgreSQL/flexibleServers/administrators@2024-08-01' = {
+resource administrators 'Microsoft.DBforPostgreSQL/flexibleServers/administrators@2025-08-01' = {
   parent: server
   name: adminGroupId
   properties: {
@@ -144,11 +158,14 @@ resource administrators 'Microsoft.DBforPostgreSQL/flexibleServers/administrator
     principalType: 'Group'
     tenantId: tenant().tenantId
   }
+  // Both: without operators the loop is empty, and waiting for it alone would be waiting for nothing.
   dependsOn: [
     logConnections
+    firewall
   ]
 }
 
+#disable-next-line use-recent-api-versions // 2016-09-01, the only release, has no category groups
 resource audit 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' = {
   name: 'to-log-analytics'
   scope: server

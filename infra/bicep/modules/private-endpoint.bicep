@@ -1,10 +1,12 @@
 // One private endpoint of one service, and its name in the private DNS zone.
 
+import { tagsType } from '../types.bicep'
+
 @description('Region of the endpoint.')
 param location string
 
 @description('Tags of the endpoint.')
-param tags object
+param tags tagsType
 
 @description('Name of the endpoint.')
 param name string
@@ -27,7 +29,7 @@ param dnsZonesResourceGroup string
 @description('Subscription that holds the DNS zones.')
 param dnsZonesSubscriptionId string
 
-resource endpoint 'Microsoft.Network/privateEndpoints@2024-05-01' = {
+resource endpoint 'Microsoft.Network/privateEndpoints@2025-09-01' = {
   name: name
   location: location
   tags: tags
@@ -50,12 +52,12 @@ resource endpoint 'Microsoft.Network/privateEndpoints@2024-05-01' = {
   }
 }
 
-resource zone 'Microsoft.Network/privateDnsZones@2020-06-01' existing = {
+resource zone 'Microsoft.Network/privateDnsZones@2024-06-01' existing = {
   name: dnsZone
   scope: resourceGroup(dnsZonesSubscriptionId, dnsZonesResourceGroup)
 }
 
-resource names 'Microsoft.Network/privateEndpoints/privateDnsZoneGroups@2024-05-01' = {
+resource names 'Microsoft.Network/privateEndpoints/privateDnsZoneGroups@2025-09-01' = {
   parent: endpoint
   name: 'default'
   properties: {

@@ -1,10 +1,12 @@
 // Where the image is kept.
 
+import { tagsType } from '../types.bicep'
+
 @description('Region of all resources.')
 param location string
 
 @description('Tags of all resources.')
-param tags object
+param tags tagsType
 
 @description('Name of the registry: letters and digits only, unique in the world.')
 param name string
@@ -21,10 +23,10 @@ param sku string
 param isZoneRedundant bool
 
 @description('Object ids of the identities whose apps pull the image.')
-param pullPrincipalIds array
+param pullPrincipalIds string[]
 
 @description('Addresses outside the network that may push and pull (Premium); the build agents, if they are outside.')
-param allowedIpRanges array
+param allowedIpRanges string[]
 
 @description('Enabled with firewall rules, or in the smaller tiers, which have none: there Entra ID alone protects the registry.')
 @allowed([
@@ -38,12 +40,14 @@ param workspaceId string
 
 var acrPull = subscriptionResourceId('Microsoft.Authorization/roleDefinitions', '7f951dda-4ed3-4680-a7ca-43fe172d538d')
 var isPremium = sku == 'Premium'
-var ipRules = [for range in allowedIpRanges: {
-  action: 'Allow'
-  value: range
-}]
+var ipRules = [
+  for range in allowedIpRanges: {
+    action: 'Allow'
+    value: range
+  }
+]
 
-resource registry 'Microsoft.ContainerRegistry/registries@2023-07-01' = {
+resource registry 'Microsoft.ContainerRegistry/registries@2025-11-01' = {
   name: name
   location: location
   tags: tags
@@ -52,13 +56,14 @@ resource registry 'Microsoft.ContainerRegistry/registries@2023-07-01' = {
   }
   properties: {
     adminUserEnabled: false
-    anonymousPullEnabled: false
     publicNetworkAccess: publicNetworkAccess
     networkRuleBypassOptions: 'AzureServices'
-    networkRuleSet: isPremium ? {
-      defaultAction: 'Deny'
-      ipRules: ipRules
-    } : null
+    networkRuleSet: isPremium
+      ? {
+          defaultAction: 'Deny'
+          ipRules: ipRules
+        }
+      : null
     zoneRedundancy: isPremium && isZoneRedundant ? 'Enabled' : 'Disabled'
     policies: {
       retentionPolicy: {
@@ -70,17 +75,20 @@ resource registry 'Microsoft.ContainerRegistry/registries@2023-07-01' = {
   }
 }
 
-resource pull 'Microsoft.Authorization/roleAssignments@2022-04-01' = [for principal in pullPrincipalIds: {
-  name: guid(registry.id, principal, acrPull)
-  scope: registry
-  properties: {
-    roleDefinitionId: acrPull
-    principalId: principal
-    principalType: 'ServicePrincipal'
-    description: 'Pulls the image.'
+resource pull 'Microsoft.Authorization/roleAssignments@2022-04-01' = [
+  for principal in pullPrincipalIds: {
+    name: guid(registry.id, principal, acrPull)
+    scope: registry
+    properties: {
+      roleDefinitionId: acrPull
+      principalId: principal
+      principalType: 'ServicePrincipal'
+      description: 'Pulls the image.'
+    }
   }
-}]
+]
 
+#disable-next-line use-recent-api-versions // 2016-09-01, the only release, has no category groups
 resource audit 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' = {
   name: 'to-log-analytics'
   scope: registry

@@ -1,11 +1,13 @@
 // The warehouse as an Azure SQL database (PATIENT_FLOW_WAREHOUSE_KIND=mssql): enough for most hospital groups, and an
 // order of magnitude cheaper than a dedicated pool (cost.md).
 
+import { tagsType } from '../types.bicep'
+
 @description('Region of all resources.')
 param location string
 
 @description('Tags of all resources.')
-param tags object
+param tags tagsType
 
 @description('Name of the server, unique in the world.')
 param name string
@@ -23,7 +25,7 @@ param adminGroupId string
 param adminGroupName string
 
 @description('Addresses outside the network from which administrators and Power BI may connect; empty in production.')
-param operatorIps array
+param operatorIps string[]
 
 @description('Enabled only together with firewall rules; Disabled leaves the private endpoint as the one way in.')
 @allowed([
@@ -35,7 +37,7 @@ param publicNetworkAccess string = 'Disabled'
 @description('Log Analytics workspace.')
 param workspaceId string
 
-resource server 'Microsoft.Sql/servers@2023-08-01' = {
+resource server 'Microsoft.Sql/servers@2025-01-01' = {
   name: name
   location: location
   tags: tags
@@ -58,7 +60,7 @@ resource server 'Microsoft.Sql/servers@2023-08-01' = {
   }
 }
 
-resource database 'Microsoft.Sql/servers/databases@2023-08-01' = {
+resource database 'Microsoft.Sql/servers/databases@2025-01-01' = {
   parent: server
   name: 'patient_flow'
   location: location
@@ -74,15 +76,9 @@ resource database 'Microsoft.Sql/servers/databases@2023-08-01' = {
   }
 }
 
-resource encryption 'Microsoft.Sql/servers/databases/transparentDataEncryption@2023-08-01' = {
-  parent: database
-  name: 'current'
-  properties: {
-    state: 'Enabled'
-  }
-}
-
-resource backups 'Microsoft.Sql/servers/databases/backupShortTermRetentionPolicies@2023-08-01' = {
+// Transparent data encryption is on from the start. Declared here it would change the database at the same moment as
+// the policy below, which the service refuses now and then.
+resource backups 'Microsoft.Sql/servers/databases/backupShortTermRetentionPolicies@2025-01-01' = {
   parent: database
   name: 'default'
   properties: {
@@ -90,16 +86,18 @@ resource backups 'Microsoft.Sql/servers/databases/backupShortTermRetentionPolici
   }
 }
 
-resource firewall 'Microsoft.Sql/servers/firewallRules@2023-08-01' = [for (address, i) in operatorIps: {
-  parent: server
-  name: 'operator-${i}'
-  properties: {
-    startIpAddress: address
-    endIpAddress: address
+resource firewall 'Microsoft.Sql/servers/firewallRules@2025-01-01' = [
+  for (address, i) in operatorIps: {
+    parent: server
+    name: 'operator-${i}'
+    properties: {
+      startIpAddress: address
+      endIpAddress: address
+    }
   }
-}]
+]
 
-resource auditing 'Microsoft.Sql/servers/auditingSettings@2023-08-01' = {
+resource auditing 'Microsoft.Sql/servers/auditingSettings@2025-01-01' = {
   parent: server
   name: 'default'
   properties: {
@@ -110,7 +108,7 @@ resource auditing 'Microsoft.Sql/servers/auditingSettings@2023-08-01' = {
   }
 }
 
-resource threats 'Microsoft.Sql/servers/securityAlertPolicies@2023-08-01' = {
+resource threats 'Microsoft.Sql/servers/securityAlertPolicies@2025-01-01' = {
   parent: server
   name: 'default'
   properties: {
@@ -120,11 +118,12 @@ resource threats 'Microsoft.Sql/servers/securityAlertPolicies@2023-08-01' = {
 }
 
 // Auditing of a server goes where the diagnostic setting of its database master says; one on another database is not asked.
-resource master 'Microsoft.Sql/servers/databases@2023-08-01' existing = {
+resource master 'Microsoft.Sql/servers/databases@2025-01-01' existing = {
   parent: server
   name: 'master'
 }
 
+#disable-next-line use-recent-api-versions // 2016-09-01, the only release, has no category groups
 resource audit 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' = {
   name: 'to-log-analytics'
   scope: master
@@ -140,6 +139,7 @@ resource audit 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' = {
   }
 }
 
+#disable-next-line use-recent-api-versions // 2016-09-01, the only release, has no category groups
 resource metrics 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' = {
   name: 'to-log-analytics'
   scope: database

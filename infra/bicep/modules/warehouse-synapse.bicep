@@ -1,10 +1,12 @@
 // The warehouse as a Synapse dedicated SQL pool (PATIENT_FLOW_WAREHOUSE_KIND=synapse).
 
+import { tagsType } from '../types.bicep'
+
 @description('Region of all resources.')
 param location string
 
 @description('Tags of all resources.')
-param tags object
+param tags tagsType
 
 @description('Name of the workspace, unique in the world.')
 param name string
@@ -28,7 +30,7 @@ param adminGroupId string
 param adminGroupName string
 
 @description('Addresses outside the network from which administrators and Power BI may connect; empty in production.')
-param operatorIps array
+param operatorIps string[]
 
 @description('Enabled only together with firewall rules; Disabled leaves the private endpoint as the one way in.')
 @allowed([
@@ -40,9 +42,6 @@ param publicNetworkAccess string = 'Disabled'
 @description('Log Analytics workspace.')
 param workspaceId string
 
-var blobDataContributor = subscriptionResourceId('Microsoft.Authorization/roleDefinitions', 'ba92f5b4-2d11-453d-a403-e96b0029c9fe')
-var blobDataReader = subscriptionResourceId('Microsoft.Authorization/roleDefinitions', '2a2b9908-6ea1-4ae2-8e65-a410df84e7d1')
-
 resource workspace 'Microsoft.Synapse/workspaces@2021-06-01' = {
   name: name
   location: location
@@ -52,6 +51,10 @@ resource workspace 'Microsoft.Synapse/workspaces@2021-06-01' = {
   }
   properties: {
     azureADOnlyAuthentication: true
+    // Entra ID only: no SQL login, hence no password in a template. The first administrator of the workspace.
+    cspWorkspaceAdminProperties: {
+      initialWorkspaceAdminObjectId: adminGroupId
+    }
     defaultDataLakeStorage: {
       accountUrl: lakeDfsEndpoint
       filesystem: workspaceContainer
@@ -89,14 +92,16 @@ resource tls 'Microsoft.Synapse/workspaces/dedicatedSQLminimalTlsSettings@2021-0
   }
 }
 
-resource firewall 'Microsoft.Synapse/workspaces/firewallRules@2021-06-01' = [for (address, i) in operatorIps: {
-  parent: workspace
-  name: 'operator-${i}'
-  properties: {
-    startIpAddress: address
-    endIpAddress: address
+resource firewall 'Microsoft.Synapse/workspaces/firewallRules@2021-06-01' = [
+  for (address, i) in operatorIps: {
+    parent: workspace
+    name: 'operator-${i}'
+    properties: {
+      startIpAddress: address
+      endIpAddress: address
+    }
   }
-}]
+]
 
 resource pool 'Microsoft.Synapse/workspaces/sqlPools@2021-06-01' = {
   parent: workspace
@@ -131,48 +136,17 @@ resource auditing 'Microsoft.Synapse/workspaces/auditingSettings@2021-06-01' = {
   }
 }
 
-resource lake 'Microsoft.Storage/storageAccounts@2023-05-01' existing = {
-  name: lakeName
-}
-
-resource lakeBlobs 'Microsoft.Storage/storageAccounts/blobServices@2023-05-01' existing = {
-  parent: lake
-  name: 'default'
-}
-
-resource gold 'Microsoft.Storage/storageAccounts/blobServices/containers@2023-05-01' existing = {
-  parent: lakeBlobs
-  name: 'gold'
-}
-
-resource workspaceFiles 'Microsoft.Storage/storageAccounts/blobServices/containers@2023-05-01' existing = {
-  parent: lakeBlobs
-  name: workspaceContainer
-}
-
-// COPY INTO reads the load's Parquet files below gold with the workspace's identity.
-resource poolReadsGold 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
-  name: guid(gold.id, workspace.id, blobDataReader)
-  scope: gold
-  properties: {
-    roleDefinitionId: blobDataReader
+module rights 'synapse-rights.bicep' = {
+  name: 'synapse-rights'
+  params: {
+    lakeName: lakeName
+    workspaceContainer: workspaceContainer
+    #disable-next-line what-if-short-circuiting // the name of an assignment: see synapse-rights.bicep
     principalId: workspace.identity.principalId
-    principalType: 'ServicePrincipal'
-    description: 'COPY INTO reads what the pipeline exported.'
   }
 }
 
-resource workspaceKeepsFiles 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
-  name: guid(workspaceFiles.id, workspace.id, blobDataContributor)
-  scope: workspaceFiles
-  properties: {
-    roleDefinitionId: blobDataContributor
-    principalId: workspace.identity.principalId
-    principalType: 'ServicePrincipal'
-    description: 'The workspace keeps its own files.'
-  }
-}
-
+#disable-next-line use-recent-api-versions // 2016-09-01, the only release, has no category groups
 resource audit 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' = {
   name: 'to-log-analytics'
   scope: workspace
@@ -187,6 +161,7 @@ resource audit 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' = {
   }
 }
 
+#disable-next-line use-recent-api-versions // 2016-09-01, the only release, has no category groups
 resource poolMetrics 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' = {
   name: 'to-log-analytics'
   scope: pool
