@@ -65,7 +65,10 @@ EVENT_HUB = ExternalSource(
 
 DEPARTMENT_LIST = ExternalSource(
     "source/department_list",
-    ("hospital_id", "hospital_name", "department", "staffed_beds", "staff", "expected_los_hours", "valid_from"),
+    (
+        *("hospital_id", "hospital_name", "department", "class", "beds", "staffed_beds", "women_beds", "men_beds"),
+        *("staff", "expected_los_hours", "unconfirmed_days", "valid_from", "valid_to"),
+    ),
 )
 
 

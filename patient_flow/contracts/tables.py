@@ -15,6 +15,7 @@ from patient_flow.contracts import events, measures
 from patient_flow.contracts.columns import (
     DEPARTMENT_LIST,
     EVENT_HUB,
+    INSTANT,
     TEXTS,
     Column,
     Sources,
@@ -337,15 +338,25 @@ DIM_DEPARTMENT = Table(
         identifier("hospital_id", "Hospital", _list("hospital_id") + _silver("hospital_id"), nullable=False),
         text("hospital_name", "Hospital", 128, _list("hospital_name")),
         identifier("department", "Department", _list("department") + _silver("department"), nullable=False),
+        text("class", "emergency, inpatient, critical_care, maternity, newborn, day_case, other", 16, _list("class")),
+        Column("beds", pl.Int64(), "Physical beds; closed beds are beds less staffed beds", _list("beds")),
         Column("staffed_beds", pl.Int64(), "Beds open and staffed", _list("staffed_beds")),
+        Column("women_beds", pl.Int64(), "Staffed beds for women", _list("women_beds")),
+        Column("men_beds", pl.Int64(), "Staffed beds for men", _list("men_beds")),
         Column("staff", pl.Int64(), "Staff on the books", _list("staff")),
         number("expected_los_hours", "Stay beyond which a patient overstays", _list("expected_los_hours")),
+        Column(
+            "unconfirmed_days",
+            pl.Int64(),
+            "Days for which an event confirms an open stay",
+            _list("unconfirmed_days"),
+        ),
         flag(
             "is_inferred",
             "True when only events name it",
             _list("hospital_id", "department") + _silver("hospital_id", "department"),
         ),
-        *_validity(_list("valid_from")),
+        *_validity(_list("valid_from", "valid_to")),
     ),
     key=("department_key",),
     warehouse=True,
@@ -359,7 +370,7 @@ DIM_PATIENT = Table(
     "Patients over time (SCD2), from what accepted events state of them.",
     (
         surrogate("patient_key", "Surrogate key of the version", _silver("patient_id", "event_time")),
-        identifier("patient_id", "Pseudonym", _silver("patient_id"), nullable=False),
+        identifier("patient_id", "Pseudonym", _silver("patient_id", "merged_patient_id"), nullable=False),
         text("gender", "Female, Male, Other or Unknown", 16, _silver("gender")),
         Column("age", pl.Int16(), "Years", _silver("age")),
         text("age_band", "Age group", 16, _silver("age")),
@@ -378,6 +389,9 @@ _patient = DIM_PATIENT.of
 _ADMITTED = _silver("event_type", "event_time", "admission_time")
 _DISCHARGED = _silver("event_type", "event_time", "discharge_time")
 _ARRIVED = _silver("event_type", "event_time", "arrival_time")
+_PLANNED = _silver("planned_discharge_time", "discharge_time", "event_time", "enqueued_at")
+_CONFIRMED = _silver("event_type", "event_time", "enqueued_at")
+_KINDS = _department("class") + _silver("visit_class")
 
 FACT_PATIENT_FLOW = Table(
     "gold",
@@ -407,9 +421,14 @@ FACT_PATIENT_FLOW = Table(
         at("arrival_at", "Arrival of the visit at the hospital", _ARRIVED),
         at("admission_at", "Start of the stay", _ADMITTED, nullable=False),
         at("discharge_at", "End of the stay, by move or discharge; may be planned; null = open", _DISCHARGED),
+        text("stay_kind", "emergency, ward, or side where the department's class is other", 16, _KINDS),
+        text("visit_class", "Class of the visit in force when the stay began", 16, _silver("visit_class")),
+        text("admission_type", "How the patient comes to be admitted", 16, _silver("admission_type")),
+        at("planned_discharge_at", "Expected discharge; last stay of a visit only", _PLANNED),
+        at("ready_at", "Medically ready to leave; last stay of a visit only", _silver("ready_time")),
         number(
             "wait_minutes",
-            "Arrival to admission; first stay of a visit only",
+            "Arrival to admission; first ward stay of a visit only",
             _silver("wait_minutes", "arrival_time", "admission_time", "event_time"),
         ),
         text("wait_source", "reported or derived", 16, _silver("wait_minutes")),
@@ -420,19 +439,44 @@ FACT_PATIENT_FLOW = Table(
         ),
         number(
             "visit_length_of_stay_hours",
-            "First admission to discharge; last stay of an ended visit only",
+            "First ward stay to discharge; last ward stay of an ended visit only",
             _silver("admission_time", "discharge_time", "event_time"),
         ),
-        flag("is_visit_start", "True for the stay that an admission opened", _silver("event_type", "event_time")),
-        flag("is_visit_end", "True for the last stay of a visit that has a discharge (maybe planned)", _DISCHARGED),
+        number(
+            "in_bed_hours",
+            "Sum of the visit's ward stays; last ward stay of an ended visit only",
+            _silver("admission_time", "discharge_time", "event_time"),
+        ),
+        Column(
+            "nights",
+            pl.Int64(),
+            "Local midnights in the visit's ward stays; last ward stay of an ended visit only",
+            _silver("admission_time", "discharge_time", "event_time"),
+        ),
+        flag("is_visit_start", "True for the first ward stay of an admitted visit", _ADMITTED + _KINDS),
+        flag(
+            "is_visit_end", "True for the last ward stay of a visit that has a discharge (maybe planned)", _DISCHARGED
+        ),
+        flag("is_transfer", "True for a ward stay that follows one in another department", _ADMITTED + _KINDS),
+        flag("is_day_case", "True for the stays of a day case, which is counted beside admissions", _KINDS),
+        flag("is_observation", "True for stays of a visit that stays observation, counted beside admissions", _KINDS),
         identifier("bed_id", "Last bed of the stay", _silver("bed_id")),
-        text("discharge_status", "How the visit ended; last stay only", 32, _silver("discharge_status")),
+        text("discharge_status", "How the visit ended; last ward stay only", 32, _silver("discharge_status")),
         Column(
             "quality_flags", TEXTS, "Flags of the visit's events", _silver("quality_flags"), nullable=False, length=1000
         ),
+        at("last_confirmed_at", "Latest instant at which an event confirmed the visit", _CONFIRMED),
+        at("confirmed_until", "Until when an open stay is confirmed; null where a fact ended it", _CONFIRMED),
         at("last_enqueued_at", "Newest event of the visit at the hub", _silver("enqueued_at"), nullable=False),
         hashed(
             "visit_hash", "Hash of visit_id: finds a visit fast", _silver("visit_hash"), nullable=False, lake_only=True
+        ),
+        Column(
+            "confirmed_spans",
+            pl.List(INSTANT),
+            "Beginnings and ends of what is confirmed of an open stay; null where a fact ended it",
+            _CONFIRMED + _department("unconfirmed_days"),
+            lake_only=True,
         ),
         month("admission_month", "admission_at", _ADMITTED),
     ),
@@ -446,7 +490,65 @@ FACT_PATIENT_FLOW = Table(
 
 _flow = FACT_PATIENT_FLOW.of
 
-_OCCUPIED = _flow("admission_at", "discharge_at")
+FACT_ED_ATTENDANCE = Table(
+    "gold",
+    "fact_ed_attendance",
+    "Attendances of emergency departments (accumulating snapshot).",
+    (
+        surrogate("attendance_key", "Surrogate key of the attendance", _silver("visit_id")),
+        identifier("visit_id", "Pseudonym of the visit", _silver("visit_id"), nullable=False),
+        surrogate("patient_key", "Patient version valid at the arrival", _patient("patient_key")),
+        surrogate("department_key", "Department version valid at the arrival", _department("department_key")),
+        text("gender", "Gender of the patient version", 16, _patient("gender")),
+        surrogate("arrival_time_key", "Hour of arrival_at", _ARRIVED),
+        surrogate("departure_time_key", "Hour of departure_at", _ADMITTED + _silver("discharge_time")),
+        at("arrival_at", "Arrival at the emergency department", _ARRIVED, nullable=False),
+        at("triage_at", "Triage", _silver("event_type", "event_time", "triage_time")),
+        at("seen_at", "First treatment", _silver("seen_time")),
+        at("decision_at", "Decision to admit", _silver("decision_time")),
+        at(
+            "departure_at",
+            "Departure, to a ward or by discharge; may be planned; null = no end stated",
+            _ADMITTED + _silver("discharge_time"),
+        ),
+        text(
+            "outcome",
+            "admitted, discharged, transferred, deceased, left_without_being_seen, left_against_advice",
+            32,
+            _silver("event_type", "discharge_status") + _KINDS,
+        ),
+        number("minutes_to_triage", "arrival_at to triage_at", _ARRIVED + _silver("triage_time")),
+        number("minutes_to_seen", "arrival_at to seen_at", _ARRIVED + _silver("seen_time")),
+        number(
+            "minutes_in_department",
+            "arrival_at to departure_at",
+            _ARRIVED + _silver("admission_time", "discharge_time"),
+        ),
+        number(
+            "boarding_minutes",
+            "decision_at to departure_at, of the admitted",
+            _ADMITTED + _silver("decision_time"),
+        ),
+        Column(
+            "quality_flags", TEXTS, "Flags of the visit's events", _silver("quality_flags"), nullable=False, length=1000
+        ),
+        at("last_confirmed_at", "Latest instant at which an event confirmed the visit", _CONFIRMED),
+        at("confirmed_until", "Until when an open attendance is confirmed; null where a fact ended it", _CONFIRMED),
+        at("last_enqueued_at", "Newest event of the visit at the hub", _silver("enqueued_at"), nullable=False),
+        hashed(
+            "visit_hash", "Hash of visit_id: finds a visit fast", _silver("visit_hash"), nullable=False, lake_only=True
+        ),
+        month("arrival_month", "arrival_at", _ARRIVED),
+    ),
+    key=("attendance_key",),
+    partition_by=("arrival_month",),
+    # As with stays: each correction rewrites the file that its attendance lies in.
+    sort_by="arrival_at",
+    file_bytes=512 * 1024,
+    warehouse=True,
+)
+
+_OCCUPIED = _flow("admission_at", "discharge_at", "confirmed_spans")
 
 FACT_BED_CENSUS = Table(
     "gold",
@@ -461,7 +563,11 @@ FACT_BED_CENSUS = Table(
         ),
         Column("gender", pl.String(), "Gender", _flow("gender"), nullable=False, length=16),
         Column(
-            "occupied_beds", pl.Int64(), "Stays with admission_at <= hour < discharge_at", _OCCUPIED, nullable=False
+            "occupied_beds",
+            pl.Int64(),
+            "Confirmed stays with admission_at <= hour < discharge_at",
+            _OCCUPIED,
+            nullable=False,
         ),
         month("census_month", "the hour", _OCCUPIED),
     ),

@@ -5,6 +5,7 @@ Versions are rebuilt from all observations of a key, never patched: that is what
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
 import polars as pl
@@ -12,25 +13,45 @@ import polars as pl
 from patient_flow.contracts import events
 from patient_flow.contracts.tables import DIM_DEPARTMENT, DIM_PATIENT, SILVER_EVENTS, Table
 from patient_flow.transforms.keys import short_hash, surrogate_key
-from patient_flow.transforms.visits import in_order
+from patient_flow.transforms.order import ORDER_COLUMNS, in_order
 
 c = pl.col
 
-OBSERVATION_COLUMNS = ("patient_id", "event_id", "event_type", "event_time", "enqueued_at", "gender", "age")
+OBSERVATION_COLUMNS = ("patient_id", *ORDER_COLUMNS, "gender", "age")
 """Columns of silver events that patient versions are built from."""
 
 BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 """``valid_from`` of members that are not observed but inferred, and of unknown members."""
 
 
-def patient_versions(silver: pl.DataFrame, known_before: pl.DataFrame | None = None) -> pl.DataFrame:
+LISTED = (
+    "hospital_name",
+    "class",
+    "beds",
+    "staffed_beds",
+    "women_beds",
+    "men_beds",
+    "staff",
+    "expected_los_hours",
+    "unconfirmed_days",
+)
+"""What the department list states of a department; a change of any begins a version."""
+
+
+def patient_versions(
+    silver: pl.DataFrame, known_before: pl.DataFrame | None = None, survivors: Mapping[str, str] | None = None
+) -> pl.DataFrame:
     """DimPatient rows of the patients in ``silver``, from *all* their events (:data:`OBSERVATION_COLUMNS`).
+
+    ``survivors`` maps numbers that were given up to those that survive (F3): their events observe the survivor.
 
     Each event observes gender and age at its event time; what it does not state stays as last known. Versions depend
     on what was observed before them, never after: with ``known_before``, one DimPatient row for some patients, their
     events after that version's beginning are enough, and the result begins with that version.
     """
     observed = silver.select(OBSERVATION_COLUMNS)
+    if survivors:
+        observed = observed.with_columns(c("patient_id").replace(dict(survivors)))
     if known_before is not None:
         observed = pl.concat([_as_observations(known_before), observed])
     known = in_order(observed, "patient_id").with_columns(c("gender", "age").forward_fill().over("patient_id"))
@@ -53,10 +74,13 @@ def _as_observations(versions: pl.DataFrame) -> pl.DataFrame:
     """The events that would have made ``versions``."""
     return versions.select(
         "patient_id",
-        event_id=pl.lit(""),
-        event_type=pl.lit(events.EVENT_TYPES[0]),
         event_time="valid_from",
-        enqueued_at="valid_from",
+        event_type=pl.lit(events.EVENT_TYPES[0]),
+        enqueued_at=pl.lit(BEGINNING),
+        partition_id=pl.lit(""),
+        sequence_number=pl.lit(-1),
+        part=pl.lit(0),
+        event_id=pl.lit(""),
         gender="gender",
         age="age",
     ).cast({name: SILVER_EVENTS.schema[name] for name in OBSERVATION_COLUMNS})
@@ -74,11 +98,14 @@ def department_versions(reference: pl.DataFrame, mentioned: pl.DataFrame) -> pl.
     hospital_id and department as events name them. An event that names both as the unknown member does means it.
     """
     pair = ["hospital_id", "department"]
+    absent = [name for name in (*LISTED, "valid_to") if name not in reference.columns]
     listed = (
         reference.sort(*pair, "valid_from")
         .unique([*pair, "valid_from"], keep="last", maintain_order=True)
-        .pipe(_changes_only_by_pair, ("hospital_name", "staffed_beds", "staff", "expected_los_hours"))
-        .with_columns(is_inferred=pl.lit(False))
+        .with_columns(pl.lit(None, DIM_DEPARTMENT.schema[name]).alias(name) for name in absent)
+        .pipe(_changes_only_by_pair, (*LISTED, "valid_to"))
+        .with_columns(is_inferred=pl.lit(False), listed_until="valid_to")
+        .drop("valid_to")
     )
     names = reference.sort("valid_from").unique("hospital_id", keep="last").select("hospital_id", "hospital_name")
     inferred = (
@@ -93,7 +120,7 @@ def department_versions(reference: pl.DataFrame, mentioned: pl.DataFrame) -> pl.
     versions = (
         pl.concat([listed, inferred], how="diagonal_relaxed")
         .sort(*pair, "valid_from")
-        .with_columns(valid_to=c("valid_from").shift(-1).over(pair))
+        .with_columns(valid_to=pl.min_horizontal(c("valid_from").shift(-1).over(pair), "listed_until"))
         .with_columns(
             is_current=c("valid_to").is_null(),
             department_key=surrogate_key([*(c(name) for name in pair), c("valid_from").dt.epoch("us")]),

@@ -1,0 +1,25 @@
+"""F1: the total order in which the events of a visit or patient apply."""
+
+from __future__ import annotations
+
+import polars as pl
+
+from patient_flow.contracts import events
+
+c = pl.col
+
+RANK = {name: number for number, name in enumerate(events.EVENT_TYPES)}
+"""Event type → its place among events of one instant."""
+
+ORDER_COLUMNS = ("event_time", "event_type", "enqueued_at", "partition_id", "sequence_number", "part", "event_id")
+"""Columns of silver events that the order needs."""
+
+
+def in_order(silver: pl.DataFrame, by: str) -> pl.DataFrame:
+    """``silver`` events sorted by ``by`` and then in the total order in which they apply."""
+    rank = c("event_type").replace_strict(RANK, return_dtype=pl.Int8)
+    return (
+        silver.with_columns(_rank=rank, _part=c("part").fill_null(0))
+        .sort(by, "event_time", "_rank", "enqueued_at", "partition_id", "sequence_number", "_part", "event_id")
+        .drop("_rank", "_part")
+    )

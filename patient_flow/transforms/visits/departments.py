@@ -1,0 +1,59 @@
+"""F5, F13, F17: what the department list states of a department at an instant."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+
+import polars as pl
+
+from patient_flow.contracts import events
+from patient_flow.transforms.visits.model import EMERGENCY, SIDE, WARD
+
+Version = tuple[str | None, int | None]
+"""Class and unconfirmed days."""
+_UNLISTED: Version = (None, None)
+_WITHOUT_BED = frozenset(events.CLASSES_WITHOUT_BED)
+
+
+class DepartmentList:
+    """Versions of the departments of hospitals, found by instant."""
+
+    def __init__(self, departments: pl.DataFrame) -> None:
+        """``departments`` are rows of DimDepartment."""
+        self._single: dict[tuple[str, str], Version] = {}
+        self._many: dict[tuple[str, str], tuple[list[int], list[Version]]] = {}
+        stated = departments.filter(pl.col("class").is_not_null() | pl.col("unconfirmed_days").is_not_null())
+        pairs = stated.select("hospital_id", "department").unique()
+        rows = departments.join(pairs, on=["hospital_id", "department"], how="semi").sort("valid_from")
+        columns = ("hospital_id", "department", pl.col("valid_from").dt.epoch("us"), "class", "unconfirmed_days")
+        for hospital, department, since, name, days in rows.select(*columns).iter_rows():
+            beginnings, versions = self._many.setdefault((hospital, department), ([], []))
+            beginnings.append(since)
+            versions.append((name, days))
+        for key, (_, versions) in list(self._many.items()):
+            if len(set(versions)) == 1:
+                self._single[key] = versions[0]
+                del self._many[key]
+
+    def at(self, hospital: str, department: str | None, instant: int) -> Version:
+        """Class and unconfirmed days of the version valid at ``instant``; before the first one, of the first."""
+        key = (hospital, department or "")
+        if key in self._single:
+            return self._single[key]
+        if key not in self._many:
+            return _UNLISTED
+        beginnings, versions = self._many[key]
+        return versions[max(0, bisect_right(beginnings, instant) - 1)]
+
+    def takes_bed(self, visit_class: str | None, hospital: str, department: str | None, instant: int) -> bool:
+        """F5: whether a placement under ``visit_class`` takes a bed; unstated does."""
+        if visit_class not in _WITHOUT_BED:
+            return True
+        return visit_class == "outpatient" and self.at(hospital, department, instant)[0] == EMERGENCY
+
+    def kind(self, visit_class: str | None, hospital: str, department: str, instant: int) -> str:
+        """F13: emergency, ward or side stay."""
+        listed = self.at(hospital, department, instant)[0]
+        if listed is None:
+            return EMERGENCY if visit_class == EMERGENCY else WARD
+        return {"emergency": EMERGENCY, "other": SIDE}.get(listed, WARD)

@@ -1,0 +1,292 @@
+"""Whole clusters of visits → their stays and attendances."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
+
+import polars as pl
+
+from patient_flow.contracts import events
+from patient_flow.transforms.order import ORDER_COLUMNS, RANK, in_order
+from patient_flow.transforms.visits import attendances, merges, numbers, rows, timeline
+from patient_flow.transforms.visits.admissions import is_day_case
+from patient_flow.transforms.visits.confirmations import ELSEWHERE, Spans, covered, cut, days_of, instants
+from patient_flow.transforms.visits.departments import DepartmentList
+from patient_flow.transforms.visits.model import EMERGENCY, PLAN, WARD, Attendance, Event, Stay, Visit
+from patient_flow.transforms.visits.stays import date
+
+c = pl.col
+
+VISIT_COLUMNS = (
+    *ORDER_COLUMNS,
+    "visit_id",
+    "visit_hash",
+    "visit_is_derived",
+    "visit_number_hash",
+    "patient_id",
+    "patient_hash",
+    "merged_patient_id",
+    "hospital_id",
+    "department",
+    "arrival_time",
+    "triage_time",
+    "seen_time",
+    "decision_time",
+    "admission_time",
+    "discharge_time",
+    "planned_discharge_time",
+    "ready_time",
+    "states_event_time",
+    "wait_minutes",
+    "bed_id",
+    "visit_class",
+    "admission_type",
+    "discharge_status",
+    "stays",
+    "source",
+    "quality_flags",
+)
+"""Columns of silver events that the fold needs."""
+
+RECEIVED_AGAIN = pl.Schema({"visit_hash": pl.Int64(), "enqueued_at": pl.Datetime("us", "UTC")})
+"""Events that are ignored as ``already_received``: each confirms its visit from its arrival on (F8)."""
+
+CORRECTION = "reconciliation"
+IMPORTED = "import-"
+
+
+@dataclass(frozen=True)
+class Folded:
+    """Stays (columns of :data:`rows.STAYS`) and attendances (:data:`rows.ATTENDANCES`) of visits."""
+
+    stays: pl.DataFrame
+    attendances: pl.DataFrame
+    visits: int
+    waiting: int
+    """Visits with neither."""
+
+
+def fold(
+    silver: pl.DataFrame,
+    departments: pl.DataFrame,
+    *,
+    unconfirmed_days: int,
+    zone: str,
+    received_again: pl.DataFrame | None = None,
+) -> Folded:
+    """The stays and attendances of the visits in ``silver``.
+
+    ``silver`` has all events of whole clusters (:data:`VISIT_COLUMNS`) and the merges of their patients;
+    ``departments`` is DimDepartment; ``received_again`` (:data:`RECEIVED_AGAIN`) the repeated snapshots of the visits.
+    """
+    final, circles = merges.survivors(silver)
+    of_visits = merges.merged(silver.filter(c("visit_id").is_not_null()), final)
+    ordered = in_order(of_visits.select(VISIT_COLUMNS), "visit_id")
+    listed = DepartmentList(departments)
+    again = _arrivals_again(ordered, silver, received_again)
+    with _without_garbage_collection():
+        visits = [
+            visit
+            for _, group in groupby(_events(ordered), key=itemgetter(0))
+            if (visit := timeline.fold(list(group), listed)) is not None
+        ]
+        for visit in visits:
+            visit.arrival = visit.stated_arrival
+            date(visit, listed)
+            attendances.attend(visit, listed)
+        _Cluster(visits, listed, again, unconfirmed_days).apply()
+        _flag(visits, numbers.ambiguous(ordered), circles)
+        stays, attended = rows.frames(visits, listed, _statements(ordered, again), zone)
+    waiting = sum(not visit.stays and visit.attendance is None for visit in visits)
+    return Folded(stays, attended, len(visits), waiting)
+
+
+@contextlib.contextmanager
+def _without_garbage_collection() -> Iterator[None]:
+    """Visits form no cycles: the collector would only walk through all of them, which takes as long as the fold."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+def _events(ordered: pl.DataFrame) -> Iterator[Event]:
+    """The rows of ``ordered`` as :class:`Event`, instants as microseconds."""
+
+    def epoch(name: str) -> pl.Expr:
+        return c(name).dt.epoch("us")
+
+    return map(
+        Event._make,
+        ordered.select(
+            "visit_id",
+            "patient_id",
+            "hospital_id",
+            c("event_type").replace_strict(RANK, return_dtype=pl.Int8),
+            epoch("event_time"),
+            epoch("enqueued_at"),
+            "partition_id",
+            "sequence_number",
+            c("part").fill_null(0),
+            "department",
+            "bed_id",
+            "visit_class",
+            "admission_type",
+            epoch("arrival_time"),
+            epoch("triage_time"),
+            epoch("seen_time"),
+            epoch("decision_time"),
+            epoch("admission_time"),
+            epoch("discharge_time"),
+            epoch("planned_discharge_time"),
+            epoch("ready_time"),
+            "wait_minutes",
+            "discharge_status",
+            "stays",
+            is_correction=(c("source") == CORRECTION).fill_null(value=False),
+            states_time=pl.coalesce("states_event_time", c("event_time").ne_missing(c("admission_time")))
+            | (c("event_type") != events.SNAPSHOT),
+            is_imported=c("partition_id").str.starts_with(IMPORTED),
+        ).iter_rows(),
+    )
+
+
+def _arrivals_again(
+    ordered: pl.DataFrame, silver: pl.DataFrame, received_again: pl.DataFrame | None
+) -> dict[str, list[int]]:
+    """visit_id → arrivals of its repeated snapshots. These name the visit as the snapshot did, before merges (F3)."""
+    if received_again is None or received_again.is_empty():
+        return {}
+    key = ["enqueued_at", "partition_id", "sequence_number", "part"]
+    stated = silver.filter(c("visit_id").is_not_null()).select(*key, stated_hash="visit_hash")
+    known = ordered.select(*key, "visit_id").join(stated, on=key, nulls_equal=True).unique(["stated_hash", "visit_id"])
+    found = received_again.join(known, left_on="visit_hash", right_on="stated_hash")
+    again: dict[str, list[int]] = {}
+    for visit_id, at in found.select("visit_id", c("enqueued_at").dt.epoch("us")).iter_rows():
+        again.setdefault(visit_id, []).append(at)
+    return again
+
+
+def _statements(ordered: pl.DataFrame, again: dict[str, list[int]]) -> pl.DataFrame:
+    """What stands on all facts of a visit: visit_hash, quality_flags, last_enqueued_at, last_confirmed_at (F18)."""
+    confirms_on_arrival = (c("event_type") == events.SNAPSHOT) | c("partition_id").str.starts_with(IMPORTED)
+    stated = ordered.group_by("visit_id", maintain_order=True).agg(
+        c("visit_hash").first(),
+        quality_flags=c("quality_flags").explode().drop_nulls().unique().sort(),
+        last_enqueued_at=c("enqueued_at").max(),
+        last_confirmed_at=pl.max_horizontal(
+            c("event_time").max(), pl.when(confirms_on_arrival).then("enqueued_at").max()
+        ),
+    )
+    if not again:
+        return stated
+    last = pl.DataFrame(
+        {"visit_id": list(again), "_again": [max(instants) for instants in again.values()]},
+        schema={"visit_id": pl.String(), "_again": pl.Int64()},
+    ).with_columns(c("_again").cast(pl.Datetime("us", "UTC")))
+    return (
+        stated.join(last, on="visit_id", how="left", maintain_order="left")
+        .with_columns(last_confirmed_at=pl.max_horizontal("last_confirmed_at", "_again"))
+        .drop("_again")
+    )
+
+
+def _flag(visits: list[Visit], ambiguous: dict[str, set[str]], circles: set[str]) -> None:
+    if not ambiguous and not circles:
+        return
+    for visit in visits:
+        visit.flags |= ambiguous.get(visit.visit_id, set())
+        if circles and any(event.patient in circles for event in visit.events):
+            visit.flags.add(merges.CIRCLE)
+
+
+class _Cluster:
+    """What visits of one patient mean for each other: F15 (two numbers) and F17 (elsewhere)."""
+
+    def __init__(
+        self, visits: list[Visit], departments: DepartmentList, again: dict[str, list[int]], unconfirmed_days: int
+    ) -> None:
+        self._visits, self._departments, self._again, self._days = visits, departments, again, unconfirmed_days
+
+    def apply(self) -> None:
+        """Links attendances with wards under other numbers; confirms what is open."""
+        for visit in self._visits:
+            if visit.attendance is not None:
+                self._confirm_attendance(visit, visit.attendance)
+        self._link()
+        for visit in self._visits:
+            if visit.stays:
+                self._confirm_stay(visit, visit.stays[-1])
+        self._find_elsewhere()
+
+    def _confirm_attendance(self, visit: Visit, attendance: Attendance) -> None:
+        if attendance.departure is not None and attendance.ended_by != PLAN:
+            return
+        listed = self._departments.at(attendance.hospital, attendance.department, attendance.arrival)[1]
+        days = days_of(listed, EMERGENCY, self._days)
+        attendance.spans = self._covered(visit, attendance.arrival, attendance.departure, attendance.ended_by, days)
+
+    def _confirm_stay(self, visit: Visit, stay: Stay) -> None:
+        if stay.end is not None and stay.ended_by != PLAN:
+            return
+        days = days_of(self._departments.at(stay.hospital, stay.department, stay.start)[1], stay.kind, self._days)
+        stay.spans = self._covered(visit, stay.start, stay.end, stay.ended_by, days)
+
+    def _covered(self, visit: Visit, start: int, end: int | None, ended_by: str | None, days: int) -> Spans:
+        confirmed = instants(visit.events, self._again.get(visit.visit_id, ()))
+        return covered(visit, start, end, ended_by, days, confirmed)
+
+    def _link(self) -> None:
+        by_place: dict[tuple[str, str], list[Visit]] = {}
+        for visit in self._visits:
+            place = _patient_and_hospital(visit)
+            if place is not None:
+                by_place.setdefault(place, []).append(visit)
+        for together in by_place.values():
+            if len(together) == 1 or all(visit.attendance is None for visit in together):
+                continue
+            for attendance, visit, ward_at in attendances.link(together):
+                attendances.admit(attendance, ward_at)
+                if attendance.ended_by != PLAN:
+                    attendance.spans = None
+                visit.taken_arrival = attendance.arrival
+                if visit.stated_arrival is None:
+                    visit.arrival = attendance.arrival
+                    date(visit, self._departments)
+
+    def _find_elsewhere(self) -> None:
+        """F17: an open stay's confirmation ends when its patient is placed in a ward of another visit afterwards."""
+        placed: dict[str, list[tuple[int, str]]] = {}
+        is_open: list[tuple[Visit, Stay | Attendance]] = []
+        for visit in self._visits:
+            is_open += [
+                (visit, item) for item in (*visit.stays[-1:], visit.attendance) if item and item.spans is not None
+            ]
+            wards = [stay for stay in visit.stays if stay.kind == WARD]
+            if wards and not is_day_case(visit, self._departments):
+                for stay in wards:
+                    placed.setdefault(stay.patient, []).append((stay.start, visit.visit_id))
+        for visit, item in is_open:
+            spans = item.spans or []
+            wards_elsewhere = placed.get(item.patient, ())
+            last = max(event.time for event in visit.events)
+            after = [at for at, visit_id in wards_elsewhere if visit_id != visit.visit_id and at > last]
+            if after and spans and spans[-1][1] > min(after):
+                spans = item.spans = cut(spans, min(after))
+                item.flags.add(ELSEWHERE)
+            item.confirmed_until = spans[-1][1] if spans else None
+
+
+def _patient_and_hospital(visit: Visit) -> tuple[str, str] | None:
+    if visit.attendance is not None:
+        return visit.attendance.patient, visit.attendance.hospital
+    ward = next((stay for stay in visit.stays if stay.kind == WARD), None)
+    return None if ward is None else (ward.patient, ward.hospital)

@@ -1,0 +1,367 @@
+"""F4-F6, F10, F11: the events of one visit, applied in order: placements, ends, and what is stated of the visit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from patient_flow.transforms.visits import cancels, snapshots
+from patient_flow.transforms.visits.departments import DepartmentList
+from patient_flow.transforms.visits.model import (
+    ADMISSION,
+    ARRIVAL,
+    BY_CLASS,
+    CANCEL_DISCHARGE,
+    DAY_US,
+    DISCHARGE,
+    FACT,
+    SNAPSHOT,
+    TRANSFER,
+    TRIAGE,
+    UPDATE,
+    End,
+    Event,
+    Placement,
+    Segment,
+    Visit,
+)
+from patient_flow.transforms.visits.snapshots import Placed, Snapshots
+from patient_flow.transforms.visits.stays import joined
+
+EARLIER_DEPARTMENT = "update_names_an_earlier_department"
+"""Flag of a stay whose update names the department directly before it (F10)."""
+LONGEST_PLAN_COVERED = 365 * DAY_US
+
+_PLACING = (ADMISSION, TRANSFER)
+_EVERY_END = (ADMISSION, TRANSFER, DISCHARGE)
+
+
+def fold(ordered: list[Event], departments: DepartmentList) -> Visit | None:
+    """The visit of these events, which are all of it, in order; None where all are void (F12)."""
+    events = cancels.not_void(ordered)
+    if not events:
+        return None
+    has_cancel = any(event.type in cancels.CANCELS for event in events)
+    timeline = _Timeline(events, cancels.standing(events) if has_cancel else events, departments)
+    timeline.run()
+    return timeline.visit(ordered)
+
+
+class _Timeline:
+    """The state of one visit while its events are applied."""
+
+    def __init__(self, events: list[Event], standing: list[Event], departments: DepartmentList) -> None:
+        self._events, self._standing, self._departments = events, standing, departments
+        self._snapshots = snapshots.read(standing) if any(e.type == SNAPSHOT for e in standing) else Snapshots()
+        self._cancelled_at = [event.time for event in events if event.type == CANCEL_DISCHARGE]
+        self._placed_at = [event.time for event in standing if event.type in _PLACING]
+        self._placed_at += [item.time for item in self._snapshots.placed if item.ended_by is None]
+        self._planned_by = self._plans()
+        self.placements: list[Placement] = []
+        self.segments = [Segment()]
+        self._class: str | None = None
+        self._is_ended_by_class = False
+        self._is_opened = False
+        self._arrivals: list[Event] = []
+        self._arrival_classes: dict[int, str | None] = {}
+        self._arrival_fields: list[int] = []
+        self._arrival_correction: int | None = None
+        self._first_triage: Event | None = None
+        self._triages: list[int] = []
+        self._triage_correction: int | None = None
+        self._seen: int | None = None
+        self._decision: int | None = None
+        self._admission_times: list[tuple[int, bool]] = []
+        self._wait: float | None = None
+        self._wait_placement = 0
+        self._admission_type: str | None = None
+        self._classes: list[tuple[int, str]] = []
+
+    def run(self) -> None:
+        """Applies everything that stands, in order."""
+        if self._snapshots.facts is None:
+            for event in self._standing:
+                self._apply(event)
+            return
+        counted = self._snapshots.counted
+        items: list[tuple[int, int, int, int, Event | Placed]] = [
+            (event.time, event.type, 2, number, event)
+            for number, event in enumerate(self._standing)
+            if event.type != SNAPSHOT or event in counted
+        ]
+        items += [
+            (item.order_time, SNAPSHOT, 0 if item.ended_by else 1, number, item)
+            for number, item in enumerate(self._snapshots.placed)
+        ]
+        for *_, item in sorted(items, key=lambda keyed: keyed[:4]):
+            if isinstance(item, Placed):
+                self._apply_placed(item)
+            elif item.type == SNAPSHOT:
+                self._apply_snapshot(item)
+            else:
+                self._apply(item)
+
+    # -- what kinds of event do
+
+    def _apply(self, event: Event) -> None:
+        kind = event.type
+        was_taking_bed = self._is_taking_bed() if event.visit_class is not None else True
+        if kind in _PLACING:
+            self._is_opened = self._is_opened or kind == ADMISSION
+            self._state_class(event, was_taking_bed)
+            self._place(event)
+            if kind == ADMISSION and event.admission is not None:
+                self._admission_times.append((event.admission, event.admission == event.time))
+        elif kind == DISCHARGE:
+            self._discharge(event)
+            self._state_class(event, was_taking_bed)
+        else:
+            self._state_class(event, was_taking_bed)
+            if kind == UPDATE:
+                self._update(event)
+            elif kind == ARRIVAL:
+                self._arrival_classes[len(self._arrivals)] = self._class
+                self._arrivals.append(event)
+            elif kind == TRIAGE and self._first_triage is None:
+                self._arrival_classes[-1] = self._class
+                self._first_triage = event
+        self._note(event)
+
+    def _apply_placed(self, item: Placed) -> None:
+        if item.ended_by is not None:
+            if self.placements and self.placements[-1].department == item.department:
+                self._end(item.time, item.ended_by)
+            return
+        event = item.event
+        self._is_opened = True
+        was_taking_bed = self._is_taking_bed() if event.visit_class is not None else True
+        self._state_class(event, was_taking_bed, at=item)
+        named = event._replace(time=item.time, department=item.department, bed=item.bed)
+        self._place(named, is_estimated=item.is_estimated)
+
+    def _apply_snapshot(self, event: Event) -> None:
+        """F7: of several snapshots the newest states the facts; each that counts states its class."""
+        was_taking_bed = self._is_taking_bed() if event.visit_class is not None else True
+        self._state_class(event, was_taking_bed)
+        if event is not self._snapshots.facts:
+            return
+        self._is_opened = True
+        if event.discharge is not None:
+            self._state_discharge(event, event.discharge)
+        if event.status is not None:
+            self.segments[-1].status = event.status
+        self._note(event)
+
+    def _place(self, event: Event, *, is_estimated: bool = False) -> None:
+        """F4, F5: a stay begins, unless the class takes no bed and the event names none."""
+        if event.department is None or not (
+            event.bed is not None
+            or self._departments.takes_bed(self._class, event.hospital, event.department, event.time)
+        ):
+            return
+        is_new_segment = self.segments[-1].end is not None
+        if is_new_segment:
+            self.segments.append(Segment())
+        self._is_ended_by_class = False
+        self.placements.append(
+            Placement(
+                event.time,
+                event.hospital,
+                event.department,
+                event.patient,
+                event.bed,
+                self._effective_class(event.hospital, event.department, event.time),
+                event.type,
+                self._is_opened,
+                is_estimated=is_estimated,
+                is_in_new_segment=is_new_segment,
+                flags={snapshots.ESTIMATED} if is_estimated else set(),
+            )
+        )
+
+    def _update(self, event: Event) -> None:
+        """F10: it corrects the stay in which the patient is; after the discharge the visit's facts only."""
+        if event.admission is not None:
+            self._admission_times.append((event.admission, False))
+        if event.discharge is not None:
+            self._state_discharge(event, event.discharge)
+        if event.status is not None:
+            self.segments[-1].status = event.status
+        if not self.placements or self.placements[-1].end is not None:
+            return
+        current = self.placements[-1]
+        place = event.hospital, event.department
+        if event.department is not None and place != (current.hospital, current.department):
+            if place == self._department_before():
+                current.flags.add(EARLIER_DEPARTMENT)
+                return  # its bed is one of that department too
+            current.hospital, current.department = event.hospital, event.department
+        current.bed = event.bed or current.bed
+
+    def _department_before(self) -> tuple[str, str | None] | None:
+        """Department of the stay, or arrival, directly before the current stay."""
+        current = self.placements[-1]
+        for placement in reversed(self.placements[:-1]):
+            if (placement.hospital, placement.department) != (current.hospital, current.department) or placement.end:
+                return placement.hospital, placement.department
+        return (self._arrivals[-1].hospital, self._arrivals[-1].department) if self._arrivals else None
+
+    # -- ends
+
+    def _discharge(self, event: Event) -> None:
+        """F11: it ends at its ``discharge_time`` unless a placement or cancel before it is later, else at its time."""
+        if event.status is not None:
+            self.segments[-1].status = event.status
+        if self._is_ended_by_class:
+            return
+        time = event.time
+        if event.discharge is not None:
+            before = [at for at in self._cancelled_at if at < event.time]
+            before += [placement.time for placement in self.placements]
+            if max(before, default=event.discharge) <= event.discharge:
+                time = event.discharge
+        self._end(time, FACT)
+
+    def _state_discharge(self, event: Event, stated: int) -> None:
+        """F11: the ``discharge_time`` of an event that is no discharge: a plan, or a stated fact."""
+        if self._is_plan(event, stated):
+            self.segments[-1].plan = self.segments[-1].planned = stated
+        elif not self._is_ended_by_class and max([*self._placed_at, *self._cancelled_at], default=stated) <= stated:
+            self._end(stated, FACT)
+
+    def _is_plan(self, event: Event, stated: int) -> bool:
+        first = self._planned_by.get(stated)
+        return stated > _known_at(event) or (first is not None and first < event.order)
+
+    def _plans(self) -> dict[int, tuple[int, int, int, str, int, int]]:
+        """Discharge times that events state as plans, with the place in the order of the first that states each."""
+        plans: dict[int, tuple[int, int, int, str, int, int]] = {}
+        for event in self._events:
+            stated = event.discharge
+            if stated is not None and event.type != DISCHARGE and stated > _known_at(event):
+                plans.setdefault(stated, event.order)
+        return plans
+
+    def _end(self, time: int, kind: str) -> None:
+        end = End(time, kind)
+        if self.placements:
+            self.placements[-1].end = end
+        if kind in (FACT, BY_CLASS):
+            self.segments[-1].end = end
+
+    # -- class
+
+    def _is_taking_bed(self) -> bool:
+        """Whether the class in force takes a bed where the patient is."""
+        if not self.placements:
+            return True
+        current = self.placements[-1]
+        return self._departments.takes_bed(self._class, current.hospital, current.department, current.time)
+
+    def _effective_class(self, hospital: str, department: str, time: int) -> str | None:
+        if self._class == "outpatient" and self._departments.takes_bed(self._class, hospital, department, time):
+            return "emergency"
+        return self._class
+
+    def _state_class(self, event: Event, was_taking_bed: bool, at: Placed | None = None) -> None:
+        """F5: the class that ``event`` states; a change to one without a bed ends the stay unless a bed is named."""
+        if event.visit_class is None:
+            return
+        self._class = event.visit_class
+        self._classes.append((len(self.placements), event.visit_class))
+        if not self.placements:
+            return
+        current = self.placements[-1]
+        time, bed = (event.time, event.bed) if at is None else (at.time, at.bed)
+        department = (event.department if at is None else at.department) or current.department
+        takes_bed = self._departments.takes_bed(event.visit_class, event.hospital, department, time)
+        if not takes_bed and was_taking_bed and bed is None and current.end is None:
+            self._is_ended_by_class = True
+            self._end(time, BY_CLASS)
+        elif takes_bed and self._is_ended_by_class and event.type == UPDATE:
+            self._is_ended_by_class = False
+            current.end = self.segments[-1].end = None
+
+    # -- facts of the visit
+
+    def _note(self, event: Event) -> None:
+        """Statements on the visit as a whole: the last one counts, of an arrival and a triage the earliest."""
+        self._note_arrival(event)
+        if event.seen is not None:
+            self._seen = event.seen
+        if event.decision is not None:
+            self._decision = event.decision
+        if event.planned is not None:
+            self.segments[-1].planned = event.planned
+        if event.ready is not None:
+            self.segments[-1].ready = event.ready
+        if event.wait is not None:
+            self._wait, self._wait_placement = event.wait, len(self.placements)
+        if event.admission_type is not None:
+            self._admission_type = event.admission_type
+        if event.discharge is not None and event.type not in (DISCHARGE, UPDATE, SNAPSHOT):
+            self._state_discharge(event, event.discharge)
+
+    def _note_arrival(self, event: Event) -> None:
+        """An update corrects the arrival and the triage; of what others state the earliest counts (F14)."""
+        if event.arrival is not None:
+            if event.type == UPDATE:
+                self._arrival_correction = event.arrival
+            elif event.type != ARRIVAL:
+                self._arrival_fields.append(event.arrival)
+        if event.type == UPDATE and event.triage is not None:
+            self._triage_correction = event.triage
+        elif event.type == TRIAGE or event.triage is not None:
+            self._triages.append(event.time if event.triage is None else event.triage)
+
+    def visit(self, ordered: list[Event]) -> Visit:
+        """The folded visit, its stays not yet dated."""
+        first = self.placements[0] if self.placements else None
+        following = [self.placements[1].time] if len(self.placements) > 1 else []
+        if first is not None and first.end is not None:
+            following.append(first.end.time)
+        dates = [event.arrival if event.arrival is not None else event.time for event in self._arrivals]
+        stated = self._arrival_correction
+        if stated is None:
+            stated = min([*dates, *self._arrival_fields], default=None)
+        facts = self._snapshots.facts
+        plan_from = facts.time if facts is not None and facts.states_time else (facts.enqueued if facts else 0)
+        return Visit(
+            visit_id=ordered[0].visit_id,
+            events=ordered,
+            stays=joined(self.placements),
+            segments=self.segments,
+            arrivals=self._arrivals,
+            first_triage=self._first_triage,
+            arrival_classes=self._arrival_classes,
+            stated_arrival=stated,
+            arrival_correction=self._arrival_correction,
+            triage_at=self._triage_correction
+            if self._triage_correction is not None
+            else min(self._triages, default=None),
+            seen_at=self._seen,
+            decision_at=self._decision,
+            admission_times=self._admission_times,
+            next_time=min(following, default=None),
+            is_dated_by_snapshot=first is not None and first.type == SNAPSHOT,
+            wait=self._wait,
+            wait_placement=self._wait_placement,
+            admission_type=self._admission_type,
+            classes=self._classes,
+            has_lifecycle=any(e.type in _EVERY_END and not e.is_correction for e in self._events),
+            plan_from=plan_from,
+            plan_limit=(facts.enqueued if facts is not None else 0) + LONGEST_PLAN_COVERED,
+            flags=self._snapshots.flags | self._departments_flag(),
+        )
+
+    def _departments_flag(self) -> set[str]:
+        """F7: a snapshot that places nobody and names a department that is none of the visit's."""
+        known = {(placement.hospital, placement.department) for placement in self.placements}
+        known |= {(event.hospital, event.department) for event in self._arrivals if event.department}
+        named: Sequence[Event] = self._snapshots.silent
+        is_other = any(e.department is not None and (e.hospital, e.department) not in known for e in named)
+        return {snapshots.ANOTHER_DEPARTMENT} if is_other else set()
+
+
+def _known_at(event: Event) -> int:
+    """Up to when a ``discharge_time`` may be a fact: the event's own time, of a snapshot without one its arrival."""
+    return event.enqueued if event.type == SNAPSHOT and not event.states_time else event.time
