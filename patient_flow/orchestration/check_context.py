@@ -146,7 +146,12 @@ class CheckContext:
 
     def recomputed_stays(self) -> inputs.Recomputed:
         """From the events of this day's part of all visits."""
-        return inspection.recompute_stays(self.services.lake, self.checked_at.toordinal())
+        return inspection.recompute_stays(
+            self.services.lake,
+            self.checked_at.toordinal(),
+            self.services.settings.timezone,
+            self.services.settings.unconfirmed_days,
+        )
 
     def warehouse_differences(self) -> inputs.WarehouseDifferences:
         """Tables whose loaded version the lake no longer keeps are left out."""

@@ -51,7 +51,7 @@ def fact_bed_census(context: StepContext) -> StepResult:
     sources = (flow, departments, silver)
     if is_up_to_date(target, *sources):
         return StepResult(FACT_BED_CENSUS, target.version)
-    until = silver.newest("event_time")
+    until = silver.newest("enqueued_at")
     if until is None:
         return nothing_to_do(target, *sources, run_id=run_id)
     checkpoints = CENSUS_UNTIL.of(until)
@@ -68,6 +68,7 @@ def fact_bed_census(context: StepContext) -> StepResult:
         return replace(target, target.scan().collect(), everything, sources, checkpoints, run_id=run_id)
     still_in_bed = flow.scan().filter(
         c("discharge_at").is_null() | (c("discharge_at") > counted),
+        c("confirmed_until").is_null() | (c("confirmed_until") > counted),
         ~c("stay_key").is_in(changes.both["stay_key"].implode()),
     )
     change = census.bed_hours(

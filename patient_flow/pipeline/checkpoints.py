@@ -113,7 +113,9 @@ REBUILT_UNTIL = NumberKey("rebuilt_until")
 TIME_ZONE = DigestKey("zone")
 """Gold tables with local dates: the time zone they were made for."""
 CENSUS_UNTIL = InstantKey("until")
-"""FactBedCensus: the newest event, up to which it counts."""
+"""FactBedCensus: when the hub took the newest event, up to which it counts."""
+FOLDED_WITH = DigestKey("folded_with")
+"""The facts: the version of the rules, the time zone and the setting that they were folded with (``flow.rules_of``)."""
 FIRST_HOUR, LAST_HOUR = InstantKey("first"), InstantKey("last")
 """KpiDepartmentDay: bounds of the census from which it was made: staffed beds count between them."""
 PART = NumberKey("part")

@@ -10,6 +10,7 @@ from patient_flow.contracts.tables import (
     DIM_PATIENT,
     DIM_TIME,
 )
+from patient_flow.pipeline import clusters
 from patient_flow.pipeline.checkpoints import PART, TIME_ZONE, consumption
 from patient_flow.pipeline.incremental import (
     LATE,
@@ -17,7 +18,6 @@ from patient_flow.pipeline.incremental import (
     earliest,
     is_one_of,
     nothing_to_do,
-    parts_of,
     replace,
     versions_of,
     zone_changed,
@@ -26,6 +26,7 @@ from patient_flow.pipeline.steps import StepContext, StepResult, is_up_to_date, 
 from patient_flow.stores.lake.changes import RowsWritten
 from patient_flow.stores.lake.table import LakeTable
 from patient_flow.transforms import calendar, dimensions
+from patient_flow.transforms.visits import merges
 
 c = pl.col
 
@@ -88,18 +89,50 @@ def dim_patient(context: StepContext) -> StepResult:
     target, silver = context.lake.open(DIM_PATIENT), open_complete_silver(context.lake)
     if is_up_to_date(target, silver):
         return StepResult(DIM_PATIENT, target.version)
-    changes = changes_of(target, silver, ("patient_hash", "event_time"))
+    changes = changes_of(target, silver, ("patient_hash", "merged_patient_hash", "event_time"))
     if changes.is_whole_table:
         return _all_patients(target, silver, run_id=context.run_id)
-    touched = changes.both.group_by("patient_hash").agg(since=c("event_time").min())
+    merged = clusters.of_merges(silver.scan())
+    survivors, _ = merges.survivors(merged)
+    touched = _touched_patients(changes.both, merged)
     versions = target.scan().filter(is_one_of("patient_hash", touched["patient_hash"])).collect(engine="streaming")
     # What was observed earlier did not change, and the version then valid says all that matters of it.
     dated = versions.join(touched, on="patient_hash").with_columns(earlier=c("valid_from") < c("since"))
     last_earlier = c("valid_from").filter("earlier").max().over("patient_hash")
     before = dated.filter(last_earlier.is_null() | (c("valid_from") >= last_earlier))
     observed = _observed_since(silver, touched)
-    after = dimensions.patient_versions(observed, before.filter("earlier"))
+    after = dimensions.patient_versions(observed, before.filter("earlier"), survivors)
     return replace(target, before.select(versions.columns), after, (silver,), run_id=context.run_id)
+
+
+def _touched_patients(changed: pl.DataFrame, merged: pl.DataFrame) -> pl.DataFrame:
+    """patient_hash and ``since``: whose versions to make again from when on.
+
+    Merged patients are touched together (F3), and from the beginning where one of their merges changed.
+    """
+    merging = changed.filter(c("merged_patient_hash").is_not_null())
+    given_up = merging.select(patient_hash="merged_patient_hash")
+    since = pl.concat(
+        [
+            changed.select("patient_hash", since="event_time"),
+            pl.concat([given_up, merging.select("patient_hash")]).with_columns(since=pl.lit(dimensions.BEGINNING)),
+        ],
+        how="vertical_relaxed",
+    )
+    leaders = clusters.leaders_of(clusters.merged_pairs(merged))
+    members = pl.DataFrame(
+        {"patient_hash": [*leaders, *leaders.values()], "leader": [*leaders.values(), *leaders.values()]},
+        schema={"patient_hash": pl.Int64(), "leader": pl.Int64()},
+    ).unique()
+    touched = (
+        since.join(members, on="patient_hash", how="left")
+        .with_columns(leader=pl.coalesce("leader", "patient_hash"))
+        .group_by("leader")
+        .agg(c("since").min(), alone=c("patient_hash"))
+    )
+    together = touched.join(members, on="leader").select("patient_hash", "since")
+    by_themselves = touched.explode("alone").select(patient_hash="alone", since="since")
+    return pl.concat([together, by_themselves]).unique()
 
 
 def _observed_since(silver: LakeTable, touched: pl.DataFrame) -> pl.DataFrame:
@@ -115,16 +148,19 @@ def _observed_since(silver: LakeTable, touched: pl.DataFrame) -> pl.DataFrame:
 
 
 def _all_patients(target: LakeTable, silver: LakeTable, *, run_id: str) -> StepResult:
+    """All versions, in parts of whole clusters; with the last one go those of patients that silver no longer has."""
+    survivors, _ = merges.survivors(clusters.of_merges(silver.scan()))
     written = RowsWritten()
-    parts = parts_of(silver, "patient_hash")
-    for number, part in enumerate(parts):
-        observed = silver.scan().filter(part).select(dimensions.OBSERVATION_COLUMNS).collect()
-        after = dimensions.patient_versions(observed)
-        is_here = part
-        if number == 0:
-            after = pl.concat([dimensions.unknown_patient(), after])
-            is_here = part | (c("patient_key") == UNKNOWN_KEY)
-        before = target.scan().filter(is_here).collect()
-        checkpoints = consumption(silver) if number == len(parts) - 1 else PART.of(number)
+    parts = clusters.parts(silver)
+    for number, part in enumerate(parts, start=1):
+        observed = silver.scan().filter(part).select("patient_hash", *dimensions.OBSERVATION_COLUMNS).collect()
+        after = dimensions.patient_versions(observed, survivors=survivors)
+        before = target.scan().filter(is_one_of("patient_hash", observed["patient_hash"])).collect()
+        checkpoints = PART.of(number)
+        if number == len(parts):
+            known = silver.scan().select("patient_hash").unique()
+            gone = target.scan().join(known, on="patient_hash", how="anti").collect(engine="streaming")
+            after, before = pl.concat([dimensions.unknown_patient(), after]), pl.concat([before, gone])
+            checkpoints = consumption(silver)
         written += target.replace(before, after, checkpoints, run_id=run_id)
     return StepResult(DIM_PATIENT, target.version, written, consumed=versions_of((silver,)))

@@ -8,8 +8,9 @@ memory this takes does not follow the history. Progress is only ever committed h
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
+from functools import partial
 
 import polars as pl
 
@@ -20,13 +21,16 @@ from patient_flow.contracts.tables import (
     COORDINATES,
     DIM_DEPARTMENT,
     DIM_PATIENT,
+    FACT_ED_ATTENDANCE,
     FACT_PATIENT_FLOW,
     IGNORED,
     QUARANTINE,
     SILVER_EVENTS,
 )
+from patient_flow.pipeline import clusters as visit_clusters
 from patient_flow.pipeline import graph, incremental, workers
-from patient_flow.pipeline.checkpoints import PART, consumption, consumption_until
+from patient_flow.pipeline.checkpoints import FOLDED_WITH, PART, consumption, consumption_until
+from patient_flow.pipeline.flow import rules_of
 from patient_flow.pipeline.rebuild import reset
 from patient_flow.pipeline.silver import key_of
 from patient_flow.pipeline.steps import StepContext, StepResult, retry_on_conflict
@@ -38,8 +42,10 @@ from patient_flow.stores.lake.changes import RowsWritten
 from patient_flow.stores.lake.log import NO_CHECKPOINT
 from patient_flow.stores.lake.table import LakeTable
 from patient_flow.stores.staging import Staged, Staging
-from patient_flow.transforms import accept, dimensions, visits
+from patient_flow.transforms import accept, dimensions
 from patient_flow.transforms.read import pseudonymise
+from patient_flow.transforms.visits import merges
+from patient_flow.transforms.visits.fold import VISIT_COLUMNS
 
 GROUPS_PER_PART = 4
 """Groups of keys that workers fold, for each part that is taken in at once."""
@@ -62,7 +68,7 @@ def rebuild(context: StepContext, cluster: Cluster) -> Iterator[StepResult]:
                 reset(lake, step.table)
         for step in graph.GOLD:
             if step.table in ON_CLUSTER:
-                yield ON_CLUSTER[step.table](lake, cluster, pseudonymous, run_id)
+                yield ON_CLUSTER[step.table](context, cluster, pseudonymous)
             else:
                 yield step.run(context)
     finally:
@@ -166,13 +172,15 @@ def _days(staged: Staged, outcome: str) -> Iterator[pl.DataFrame]:
     return (staged.part(DAY, day, workers.VALIDATED, outcome=outcome) for day in staged.parts(DAY, outcome=outcome))
 
 
-def _patients(lake: Lake, cluster: Cluster, staging: Staging, run_id: str) -> StepResult:
+def _patients(context: StepContext, cluster: Cluster, staging: Staging) -> StepResult:
+    lake, run_id = context.lake, context.run_id
     silver = lake.open(SILVER_EVENTS)
     count = _number_of_parts(silver)
+    survivors, _ = merges.survivors(visit_clusters.of_merges(silver.scan()))
     (
         cluster.rows(silver, (*dimensions.OBSERVATION_COLUMNS, "patient_hash"))
-        .numbered(_GROUP, f"patient_hash % {count * GROUPS_PER_PART}")
-        .per(_GROUP, workers.patient_versions, DIM_PATIENT.schema)
+        .numbered(_GROUP, f"{_leader(silver)} % {count * GROUPS_PER_PART}")
+        .per(_GROUP, workers.PatientVersions(survivors), DIM_PATIENT.schema)
         .numbered(_PART, f"patient_hash % {count}")
         .write(staging.uri(DIM_PATIENT.name), (_PART,))
     )
@@ -180,20 +188,31 @@ def _patients(lake: Lake, cluster: Cluster, staging: Staging, run_id: str) -> St
     return _commit_parts(lake, DIM_PATIENT, staged, "patient_hash", count, (silver,), run_id=run_id)
 
 
-def _flow(lake: Lake, cluster: Cluster, staging: Staging, run_id: str) -> StepResult:
+def _leader(silver: LakeTable) -> str:
+    """SQL for the patient that stands for the cluster of an event's patient; few share theirs."""
+    leaders = visit_clusters.joined_patients(silver.scan())
+    if not leaders:
+        return "patient_hash"
+    cases = " ".join(f"when {patient} then {leader}" for patient, leader in leaders.items())
+    return f"(case patient_hash {cases} else patient_hash end)"
+
+
+def _fold(table: tables.Table, context: StepContext, cluster: Cluster, staging: Staging) -> StepResult:
+    lake, run_id = context.lake, context.run_id
     silver, patients, departments = (lake.open(table) for table in (SILVER_EVENTS, DIM_PATIENT, DIM_DEPARTMENT))
     count = _number_of_parts(silver)
-    events = cluster.rows(silver, visits.VISIT_COLUMNS).numbered(_GROUP, f"visit_hash % {count * GROUPS_PER_PART}")
+    events = cluster.rows(silver, VISIT_COLUMNS).numbered(_GROUP, f"{_leader(silver)} % {count * GROUPS_PER_PART}")
     versions = cluster.rows(patients, ("patient_hash", "patient_id", "valid_from", "patient_key", "gender"))
-    fold = workers.Flow(departments.scan().collect())
+    fold = workers.Fold(table, departments.scan().collect(), context.timezone, context.unconfirmed_days)
     (
-        events.per_both(versions.beside(events, "patient_hash", _GROUP), _GROUP, fold, FACT_PATIENT_FLOW.schema)
+        events.per_both(versions.beside(events, "patient_hash", _GROUP), _GROUP, fold, table.schema)
         .numbered(_PART, f"visit_hash % {count}")
-        .write(staging.uri(FACT_PATIENT_FLOW.name), (_PART,))
+        .write(staging.uri(table.name), (_PART,))
     )
-    staged = staging.open(FACT_PATIENT_FLOW.name)
+    staged = staging.open(table.name)
     sources = (silver, patients, departments)
-    return _commit_parts(lake, FACT_PATIENT_FLOW, staged, "visit_hash", count, sources, run_id=run_id)
+    rules = FOLDED_WITH.of(rules_of(context.timezone, context.unconfirmed_days))
+    return _commit_parts(lake, table, staged, "visit_hash", count, sources, rules, run_id=run_id)
 
 
 @retry_on_conflict
@@ -204,6 +223,7 @@ def _commit_parts(
     hashed: str,
     count: int,
     sources: Sequence[LakeTable],
+    rules: dict[str, int] | None = None,
     *,
     run_id: str,
 ) -> StepResult:
@@ -221,12 +241,15 @@ def _commit_parts(
             after = pl.concat([dimensions.unknown_patient(), after])
             is_here |= c("patient_key") == UNKNOWN_KEY
         before = target.scan().filter(is_here).collect()
-        checkpoints = consumed if number == count - 1 else {**not_yet, **PART.of(number)}
+        checkpoints = {**consumed, **(rules or {})} if number == count - 1 else {**not_yet, **PART.of(number)}
         written += target.replace(before, after, checkpoints, run_id=run_id)
     return StepResult(table, target.version, written, consumed=incremental.versions_of(sources))
 
 
-ON_CLUSTER = {DIM_PATIENT: _patients, FACT_PATIENT_FLOW: _flow}
+ON_CLUSTER: dict[tables.Table, Callable[[StepContext, Cluster, Staging], StepResult]] = {
+    DIM_PATIENT: _patients,
+    **{table: partial(_fold, table) for table in (FACT_PATIENT_FLOW, FACT_ED_ATTENDANCE)},
+}
 """Gold tables that the cluster makes; the others are small."""
 
 

@@ -17,6 +17,7 @@ from patient_flow.contracts.tables import (
     DIM_PATIENT,
     DIM_TIME,
     FACT_BED_CENSUS,
+    FACT_ED_ATTENDANCE,
     FACT_PATIENT_FLOW,
     IGNORED,
     KPI_DEPARTMENT_DAY,
@@ -49,6 +50,28 @@ class Step:
         return (self.run.__module__.partition(".")[2], *self.depends_on)
 
 
+_FOLD = (
+    "pipeline.clusters",
+    "transforms.facts",
+    "transforms.order",
+    *(
+        f"transforms.visits.{module}"
+        for module in (
+            "admissions",
+            "attendances",
+            "cancels",
+            "confirmations",
+            "departments",
+            "fold",
+            "merges",
+            "numbers",
+            "rows",
+            "snapshots",
+            "stays",
+            "timeline",
+        )
+    ),
+)
 _PARSING = ("transforms.accept", "dialects.mapping", "dialects.hl7", "dialects.fhir")
 
 STEPS = tuple(
@@ -99,8 +122,14 @@ STEPS = tuple(
             Step(
                 FACT_PATIENT_FLOW,
                 flow.fact_patient_flow,
-                reads=(SILVER_EVENTS, DIM_PATIENT, DIM_DEPARTMENT),
-                depends_on=("transforms.facts", "transforms.visits"),
+                reads=(SILVER_EVENTS, IGNORED, DIM_PATIENT, DIM_DEPARTMENT),
+                depends_on=_FOLD,
+            ),
+            Step(
+                FACT_ED_ATTENDANCE,
+                flow.fact_ed_attendance,
+                reads=(SILVER_EVENTS, IGNORED, DIM_PATIENT, DIM_DEPARTMENT),
+                depends_on=_FOLD,
             ),
             Step(
                 FACT_BED_CENSUS,

@@ -68,12 +68,6 @@ def nothing_to_do(target: LakeTable, *sources: LakeTable, run_id: str) -> StepRe
     return replace(target, empty, empty, sources, run_id=run_id)
 
 
-def parts_of(silver: LakeTable, hashed: str) -> list[pl.Expr]:
-    """Filters that split silver into parts of about :data:`EVENTS_AT_ONCE` events by a hash of the key."""
-    count = max(1, -(-silver.row_count() // EVENTS_AT_ONCE))
-    return [c(hashed) % count == number for number in range(count)]
-
-
 def versions_changed(target: LakeTable, departments: LakeTable) -> bool:
     """True when department versions that rows refer to may have changed; new inferred members cannot affect rows."""
     changes = changes_of(target, departments, ("is_inferred",))

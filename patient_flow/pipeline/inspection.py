@@ -24,8 +24,10 @@ from patient_flow.contracts.tables import (
     Table,
 )
 from patient_flow.monitoring.inputs import BronzeEvents, ForeignKeys, Recomputed, ReconciliationCounts, Volume
+from patient_flow.pipeline import clusters
 from patient_flow.pipeline.checkpoints import (
     CENSUS_UNTIL,
+    FOLDED_WITH,
     Reader,
     consumed,
     incarnation,
@@ -33,13 +35,15 @@ from patient_flow.pipeline.checkpoints import (
     partition_count,
     position,
 )
+from patient_flow.pipeline.flow import rules_of
 from patient_flow.pipeline.incremental import is_one_of
 from patient_flow.stores.lake.catalog import Lake
 from patient_flow.stores.lake.changes import Changes
 from patient_flow.stores.lake.errors import ChangeFeedExpired
 from patient_flow.stores.lake.spans import within_spans
 from patient_flow.stores.lake.table import LakeTable
-from patient_flow.transforms import calendar, census, extras, facts, visits
+from patient_flow.transforms import calendar, census, extras, facts
+from patient_flow.transforms.visits.fold import VISIT_COLUMNS, fold
 
 c = pl.col
 
@@ -263,23 +267,29 @@ def recompute_census(lake: Lake) -> Recomputed:
     return Recomputed(hourly.scan().collect(), census.bed_hours(census.spans(stays, until=until), departments))
 
 
-def recompute_stays(lake: Lake, part: int) -> Recomputed:
+def recompute_stays(lake: Lake, part: int, zone: str, unconfirmed_days: int) -> Recomputed:
     """The stays of one of :data:`AUDIT_PARTS` parts of all visits, as stored and recomputed from their events.
 
-    Events and dimensions are those that the facts were made from. Raises :class:`ChangeFeedExpired`,
+    Events and dimensions are those that the facts were made from; facts that were made by other rules are not compared.
+    Raises :class:`ChangeFeedExpired`,
     as :func:`recompute_census`.
     """
     flow, silver = lake.open(tables.FACT_PATIENT_FLOW), lake.open(SILVER_EVENTS)
     since = consumed(flow, silver)
     if since is None:
         return Recomputed(flow.scan().collect(), tables.FACT_PATIENT_FLOW.empty())
-    in_part = c("visit_hash") % AUDIT_PARTS == part % AUDIT_PARTS
-    history = silver.at(since).filter(in_part).select(visits.VISIT_COLUMNS).collect()
+    if not FOLDED_WITH.matches(flow.checkpoint, rules_of(zone, unconfirmed_days)):
+        return Recomputed(tables.FACT_PATIENT_FLOW.empty(), tables.FACT_PATIENT_FLOW.empty())
+    events = silver.at(since)
+    in_part = clusters.cut(events, AUDIT_PARTS)[part % AUDIT_PARTS]
+    history = events.filter(in_part).select(VISIT_COLUMNS).collect()
     patients = _as_known_to(flow, lake.open(tables.DIM_PATIENT))
     known = patients.filter(c("patient_hash").is_in(history["patient_hash"].unique().implode())).collect()
     departments = _as_known_to(flow, lake.open(tables.DIM_DEPARTMENT)).collect()
-    recomputed = facts.fact_patient_flow(visits.stays(history), known, departments)
-    return Recomputed(flow.scan().filter(in_part).collect(), recomputed)
+    again = clusters.received_again(_as_known_to(flow, lake.open(IGNORED)), history["visit_hash"])
+    folded = fold(history, departments, unconfirmed_days=unconfirmed_days, zone=zone, received_again=again)
+    stored = flow.scan().filter(is_one_of("visit_hash", history["visit_hash"])).collect()
+    return Recomputed(stored, facts.fact_patient_flow(folded.stays, known, departments))
 
 
 def _as_known_to(target: LakeTable, source: LakeTable) -> pl.LazyFrame:

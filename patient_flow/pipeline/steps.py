@@ -24,6 +24,7 @@ from patient_flow.transforms.read import ParserConfig
 P = ParamSpec("P")
 
 ATTEMPTS = 5
+UNCONFIRMED_DAYS = 90
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,8 @@ class StepContext:
     """The context of a run, the same for all of its steps.
 
     ``timezone`` is the hospital's zone (IANA name). Only bronze reads from ``hub``: at most ``max_events``, and with
-    ``adopt_hub`` also from another hub than the one that the lake was filled from.
+    ``adopt_hub`` also from another hub than the one that the lake was filled from. An event confirms an open stay for
+    ``unconfirmed_days`` (flow F17).
     """
 
     lake: Lake
@@ -42,6 +44,7 @@ class StepContext:
     hub: Hub | None = None
     max_events: int = 0
     adopt_hub: bool = False
+    unconfirmed_days: int = UNCONFIRMED_DAYS
 
     @property
     def departments(self) -> pl.DataFrame:

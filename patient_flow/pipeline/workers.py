@@ -11,11 +11,12 @@ from dataclasses import dataclass
 import polars as pl
 
 from patient_flow.contracts.columns import TEXTS
-from patient_flow.contracts.tables import COORDINATES, EVENT_COORDINATES, SILVER_EVENTS
-from patient_flow.transforms import accept, dimensions, facts, visits
+from patient_flow.contracts.tables import COORDINATES, EVENT_COORDINATES, FACT_ED_ATTENDANCE, SILVER_EVENTS, Table
+from patient_flow.transforms import accept, dimensions, facts
 from patient_flow.transforms.bodies import Interpreter
 from patient_flow.transforms.details import describe
 from patient_flow.transforms.read import ParserConfig, read_events
+from patient_flow.transforms.visits.fold import fold
 
 ACCEPTED, REJECTED, IGNORED = "accepted", "rejected", "ignored"
 DAY = "day"
@@ -88,21 +89,33 @@ def deduplicate(day: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def patient_versions(events: pl.DataFrame) -> pl.DataFrame:
-    """DimPatient rows from all events of some patients."""
-    return dimensions.patient_versions(events)
+@dataclass(frozen=True)
+class PatientVersions:
+    """All events of some patients → rows of DimPatient; ``survivors`` of the numbers that were given up."""
+
+    survivors: dict[str, str]
+
+    def __call__(self, events: pl.DataFrame) -> pl.DataFrame:
+        """The versions."""
+        return dimensions.patient_versions(events, survivors=self.survivors)
 
 
 @dataclass(frozen=True)
-class Flow:
-    """All events of some visits, and all versions of the patients they name → rows of FactPatientFlow."""
+class Fold:
+    """All events of some clusters, and all versions of the patients they name → rows of one of the facts."""
 
+    table: Table
     departments: pl.DataFrame
     """DimDepartment."""
+    zone: str
+    unconfirmed_days: int
 
     def __call__(self, history: pl.DataFrame, patients: pl.DataFrame) -> pl.DataFrame:
         """The facts."""
-        return facts.fact_patient_flow(visits.stays(history), patients, self.departments)
+        folded = fold(history, self.departments, unconfirmed_days=self.unconfirmed_days, zone=self.zone)
+        if self.table.path == FACT_ED_ATTENDANCE.path:
+            return facts.fact_ed_attendance(folded.attendances, patients, self.departments)
+        return facts.fact_patient_flow(folded.stays, patients, self.departments)
 
 
 def _day(column: str) -> pl.Expr:

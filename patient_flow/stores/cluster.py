@@ -46,6 +46,7 @@ _TYPES = {
     pl.Date(): "date",
     pl.Datetime("us", "UTC"): "timestamp",
     pl.List(pl.String()): "array<string>",
+    pl.List(pl.Datetime("us", "UTC")): "array<timestamp>",
 }
 """Types of the tables → their names in Spark."""
 

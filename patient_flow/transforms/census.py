@@ -1,6 +1,7 @@
 """Stays → occupied beds per hour, department and gender.
 
-A stay occupies a bed at hour h when admission_at ≤ h < discharge_at. Counting is additive: what a change of stays
+A stay occupies a bed at hour h when admission_at ≤ h < discharge_at and, where no fact ended it, the hour is confirmed
+(F17): an open stay costs its confirmed hours, however long ago it began. Counting is additive: what a change of stays
 does to the census is the census of the stays as they are minus the census of the stays as they were. So a micro-batch
 costs what it touches, and any sequence of changes adds up to the census of the final stays.
 """
@@ -17,7 +18,7 @@ from patient_flow.transforms.dimensions import version_at
 
 c = pl.col
 
-STAY_COLUMNS = ("stay_key", "department_key", "gender", "admission_at", "discharge_at")
+STAY_COLUMNS = ("stay_key", "department_key", "gender", "admission_at", "discharge_at", "confirmed_spans")
 """Columns of FactPatientFlow that the census needs."""
 
 HOUR = timedelta(hours=1)
@@ -29,14 +30,38 @@ def spans(
 ) -> pl.DataFrame:
     """The hours that each stay occupies a bed, as half-open spans: department_key, gender, first, end, weight.
 
-    Only hours ``after < h <= until`` count; ``weight`` is -1 to take stays out.
+    Of a stay that no fact ended only confirmed hours count (F17). Only hours ``after < h <= until`` do; ``weight`` is
+    -1 to take stays out.
     """
-    first, end = _next_hour(c("admission_at")), _next_hour(c("discharge_at"))
+    begins, ends = c("admission_at"), c("discharge_at")
+    is_whole = c("confirmed_spans").is_null()
+    chosen = stays.lazy().select("department_key", "gender", "admission_at", "discharge_at", "confirmed_spans")
+    open_stays = (
+        chosen.filter(~is_whole)
+        .with_columns(_number=pl.int_ranges(0, c("confirmed_spans").list.len(), 2))
+        .with_columns(
+            first=c("confirmed_spans").list.gather(c("_number")),
+            last=c("confirmed_spans").list.gather(c("_number") + 1),
+        )
+        .explode("first", "last")
+        .filter(c("first").is_not_null())
+    )
+    covered = pl.concat(
+        [
+            chosen.filter(is_whole).select("department_key", "gender", first=begins, last=ends),
+            open_stays.select(
+                "department_key",
+                "gender",
+                first=pl.max_horizontal("first", begins),
+                last=pl.min_horizontal("last", ends),
+            ),
+        ]
+    )
+    first, end = _next_hour(c("first")), _next_hour(c("last"))
     if after is not None:
         first = pl.max_horizontal(first, pl.lit(_hour(after) + HOUR))
     return (
-        stays.lazy()
-        .select(
+        covered.select(
             "department_key",
             "gender",
             first=first,

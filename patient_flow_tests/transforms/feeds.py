@@ -149,7 +149,7 @@ def _named(row: dict[str, Any], line: str, number: int) -> dict[str, Any]:
         visit = None
     elif visit == "derived":
         visit = f"derived of {row['hospital_id']} {patient} {row['admission_time']}"
-        row["visit_is_derived"] = True
+        row["number"] = None
     number_of_visit = row.pop("number", visit)
     return row | {
         "event_id": f"{number}: {line}",

@@ -26,7 +26,6 @@ VISIT_COLUMNS = (
     *ORDER_COLUMNS,
     "visit_id",
     "visit_hash",
-    "visit_is_derived",
     "visit_number_hash",
     "patient_id",
     "patient_hash",

@@ -48,14 +48,15 @@ def _chain(heirs: dict[str, str], number: str) -> list[str]:
 def merged(silver: pl.DataFrame, final: dict[str, str]) -> pl.DataFrame:
     """``silver`` with the surviving number in ``patient_id``, and derived visits of one survivor under one number.
 
-    A derived visit is one of a patient, hospital and admission time: those of merged patients that agree in these are
-    one, under the number derived from the survivor where there is one, else under the first.
+    The visit of a snapshot without a number is derived from patient, hospital and admission time. Those of merged
+    patients that agree are one, under the number derived from the survivor where there is one, else the first.
     """
     if not final:
         return silver
     survivor = c("patient_id").replace(final)
     named = silver.with_columns(_survivor=survivor, _is_own=c("patient_id") == survivor)
-    derived = named.filter(c("visit_is_derived").fill_null(value=False))
+    is_derived = (c("event_type") == events.SNAPSHOT) & c("visit_number_hash").is_null()
+    derived = named.filter(is_derived)
     touched = derived.filter(c("_survivor").is_in(list(set(final.values()))))
     same = ["_survivor", "hospital_id", "admission_time"]
     chosen = (
@@ -67,8 +68,8 @@ def merged(silver: pl.DataFrame, final: dict[str, str]) -> pl.DataFrame:
         named.join(chosen, on=same, how="left", maintain_order="left")
         .with_columns(
             patient_id="_survivor",
-            visit_id=pl.when(c("visit_is_derived")).then(pl.coalesce("_visit", "visit_id")).otherwise("visit_id"),
-            visit_hash=pl.when(c("visit_is_derived")).then(pl.coalesce("_hash", "visit_hash")).otherwise("visit_hash"),
+            visit_id=pl.when(is_derived).then(pl.coalesce("_visit", "visit_id")).otherwise("visit_id"),
+            visit_hash=pl.when(is_derived).then(pl.coalesce("_hash", "visit_hash")).otherwise("visit_hash"),
         )
         .select(silver.columns)
     )
