@@ -79,7 +79,7 @@ def at(clock: str) -> datetime:
     return DAY + timedelta(days=days, hours=hours, minutes=minutes)
 
 
-def _hash(text: str) -> int:
+def hash_of(text: str) -> int:
     return int(hashlib.sha256(text.encode()).hexdigest()[:15], 16)
 
 
@@ -153,14 +153,14 @@ def _named(row: dict[str, Any], line: str, number: int) -> dict[str, Any]:
     number_of_visit = row.pop("number", visit)
     return row | {
         "event_id": f"{number}: {line}",
-        "event_key": _hash(f"{number}: {line}"),
+        "event_key": hash_of(f"{number}: {line}"),
         "visit_id": visit,
-        "visit_hash": None if visit is None else _hash(visit),
-        "visit_number_hash": None if visit is None else _hash(f"{row['hospital_id']} {number_of_visit}"),
+        "visit_hash": None if visit is None else hash_of(visit),
+        "visit_number_hash": None if visit is None else hash_of(f"{row['hospital_id']} {number_of_visit}"),
         "patient_id": patient,
-        "patient_hash": _hash(patient),
+        "patient_hash": hash_of(patient),
         "merged_patient_id": gone,
-        "merged_patient_hash": None if gone is None else _hash(gone),
+        "merged_patient_hash": None if gone is None else hash_of(gone),
         "event_month": f"{row['event_time']:%Y-%m}",
     }
 
@@ -196,7 +196,7 @@ def departments(listed: dict[str, str] | None = None, hospitals: Sequence[str] =
 def folded(*lines: str, again: Iterable[str] = (), listed: dict[str, str] | None = None, days: int = 90) -> Folded:
     """The facts of ``lines``, and of repeats of visit v1's snapshot that the hub took at the instants ``again``."""
     repeats = pl.DataFrame(
-        [{"visit_hash": _hash("v1"), "enqueued_at": at(clock)} for clock in again], schema=RECEIVED_AGAIN
+        [{"visit_hash": hash_of("v1"), "enqueued_at": at(clock)} for clock in again], schema=RECEIVED_AGAIN
     )
     return fold(silver(*lines), departments(listed), unconfirmed_days=days, zone=ZONE, received_again=repeats)
 
