@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any, Protocol
+from typing import Any
 from zoneinfo import ZoneInfo
 
 TYPES = (
@@ -36,14 +36,12 @@ LONGEST_WAIT = 10_080
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-class Event(Protocol):
-    """What the rules need of an accepted event."""
+@dataclass(frozen=True)
+class Event:
+    """What the rules need of an accepted event; null where it states nothing usable."""
 
     visit: Any
-    is_derived: bool
-    number: Any
     patient: Any
-    gives_up: Any
     hospital: str
     type: str
     time: datetime
@@ -51,25 +49,28 @@ class Event(Protocol):
     hub: tuple[Any, ...]
     """Its place among the events that the hub took at the same time."""
     event_id: str
-    department: str | None
-    bed: str | None
-    visit_class: str | None
-    admission_type: str | None
-    arrival: datetime | None
-    triage: datetime | None
-    seen: datetime | None
-    decision: datetime | None
-    admission: datetime | None
-    discharge: datetime | None
-    planned: datetime | None
-    ready: datetime | None
-    wait: float | None
-    status: str | None
-    stays: str | None
-    source: str | None
-    states_time: bool
-    is_imported: bool
-    flags: tuple[str, ...]
+    is_derived: bool = False
+    number: Any = None
+    gives_up: Any = None
+    department: str | None = None
+    bed: str | None = None
+    visit_class: str | None = None
+    admission_type: str | None = None
+    arrival: datetime | None = None
+    triage: datetime | None = None
+    seen: datetime | None = None
+    decision: datetime | None = None
+    admission: datetime | None = None
+    discharge: datetime | None = None
+    planned: datetime | None = None
+    ready: datetime | None = None
+    wait: float | None = None
+    status: str | None = None
+    stays: str | None = None
+    source: str | None = None
+    states_time: bool = True
+    is_imported: bool = False
+    flags: tuple[str, ...] = ()
 
 
 ClassAt = Callable[[str, str | None, datetime], tuple[str | None, int | None]]
@@ -157,6 +158,7 @@ class Visit:
     flags: set[str] = field(default_factory=set)
     stated_arrival: datetime | None = None
     arrival: datetime | None = None
+    is_arrival_corrected: bool = False
     answers: Attendance | None = None
     state: _State | None = None
 
@@ -237,7 +239,8 @@ def fold(
         left = not_void(visit.events)
         if left:
             visits.append(visit)
-            _replay(visit, left, class_at, patient_of)
+            _Replay(visit, left, class_at, patient_of).run()
+            visit.stays = _stays_of(visit)
             _settle(visit, class_at)
             _attend(visit, class_at, patient_of)
     for visit in visits:
@@ -482,83 +485,155 @@ def _takes_bed(klass: str | None, listed: str | None) -> bool:
     return klass not in BEDLESS or (klass == "outpatient" and listed == "emergency")
 
 
-def _replay(visit: Visit, events: list[Event], class_at: ClassAt, patient_of: Callable[[Event], Any]) -> None:
-    left = standing(events)
-    state = visit.state = _State()
-    places, counted, newest, silent = _snapshot_places(left, visit.flags)
-    state.newest = newest
-    state.lifecycle = any(
-        e.type in ("admission", "transfer", "discharge") and e.source != "reconciliation" for e in events
-    )
-    undone = [e.time for e in events if e.type == "cancel_discharge"]
-    placed_at = [e.time for e in left if e.type in ("admission", "transfer")]
-    placed_at += [p.at for p in places if p.leaves is None]
+def _known_at(event: Event) -> datetime:
+    """Up to when a discharge that the event states may have happened."""
+    return event.enqueued_at if event.type == SNAPSHOT and not event.states_time else event.time
 
-    def known_at(event: Event) -> datetime:
-        return event.enqueued_at if event.type == SNAPSHOT and not event.states_time else event.time
 
-    def is_plan(event: Event) -> bool:
+class _Replay:
+    """One visit, event by event."""
+
+    def __init__(
+        self, visit: Visit, events: list[Event], class_at: ClassAt, patient_of: Callable[[Event], Any]
+    ) -> None:
+        self.visit, self.events, self.class_at, self.patient_of = visit, events, class_at, patient_of
+        self.left = standing(events)
+        self.state = visit.state = _State()
+        self.places, self.counted, self.state.newest, self.silent = _snapshot_places(self.left, visit.flags)
+        self.state.lifecycle = any(
+            e.type in ("admission", "transfer", "discharge") and e.source != "reconciliation" for e in events
+        )
+        self.undone = [e.time for e in events if e.type == "cancel_discharge"]
+        self.placed_at = [e.time for e in self.left if e.type in ("admission", "transfer")]
+        self.placed_at += [p.at for p in self.places if p.leaves is None]
+
+    def run(self) -> None:
+        """Everything that stands, in order; at one instant ends that a snapshot states, its placements, its facts."""
+        steps: list[tuple[tuple[Any, ...], Any]] = []
+        for number, event in enumerate(self.left):
+            if event.type != SNAPSHOT or event in self.counted:
+                steps.append(((event.time, TYPES.index(event.type), 2, number), event))
+        for number, item in enumerate(self.places):
+            steps.append(((item.sorted_at, TYPES.index(SNAPSHOT), 0 if item.leaves else 1, number), item))
+        for _, step in sorted(steps, key=lambda pair: pair[0]):
+            if isinstance(step, _Place):
+                self.snapshot_place(step)
+            elif step.type == SNAPSHOT:
+                self.snapshot(step)
+            else:
+                self.lifecycle(step)
+        self.state_arrival()
+
+    def snapshot_place(self, item: _Place) -> None:
+        if item.leaves is None:
+            self.state.opened = True
+            self.state_class(item.of, item.at, item.department, item.bed)
+            self.place(item.of, item.at, item.department, item.bed, estimated=item.estimated)
+        elif self.state.placements and self.state.placements[-1].department == item.department:
+            self.end(item.at, item.leaves)
+
+    def snapshot(self, event: Event) -> None:
+        self.state_class(event, event.time, event.department, event.bed)
+        if event is self.state.newest:
+            self.state.opened = True
+            if event.discharge is not None:
+                self.other_discharge(event)
+            self.state_status(event)
+            self.note(event)
+
+    def lifecycle(self, event: Event) -> None:
+        state = self.state
+        state.opened = state.opened or event.type == "admission"
+        if event.type == "discharge":
+            self.discharge(event)
+        self.state_class(event, event.time, event.department, event.bed)
+        if event.type in ("admission", "transfer"):
+            self.place(event, event.time, event.department, event.bed, estimated=False)
+            if event.type == "admission" and event.admission is not None:
+                state.admission_times.append((event.admission, event.admission == event.time))
+        elif event.type == "update":
+            self.update(event)
+        elif event.type == "arrival":
+            state.arrivals.append((event, state.klass))
+        elif event.type == "triage" and state.triage is None:
+            state.triage = (event, state.klass)
+        self.note(event)
+
+    def is_plan(self, event: Event) -> bool:
         assert event.discharge is not None
-        earlier = [
-            e
-            for e in events
-            if e.type != "discharge"
+        return event.discharge > _known_at(event) or any(
+            e.type != "discharge"
             and e.discharge == event.discharge
             and order(e) < order(event)
-            and e.discharge > known_at(e)
-        ]
-        return event.discharge > known_at(event) or bool(earlier)
+            and e.discharge > _known_at(e)
+            for e in self.events
+        )
 
-    def end(at: datetime, how: str) -> None:
-        if state.placements:
-            state.placements[-1].end = (at, how)
+    def end(self, at: datetime, how: str) -> None:
+        if self.state.placements:
+            self.state.placements[-1].end = (at, how)
         if how != "gap":
-            state.parts[-1].end = (at, how)
+            self.state.parts[-1].end = (at, how)
 
-    def other_discharge(event: Event) -> None:
+    def other_discharge(self, event: Event) -> None:
+        """F11: the discharge that an event states which is none itself."""
         assert event.discharge is not None
-        if is_plan(event):
-            state.parts[-1].plan = state.parts[-1].planned = event.discharge
-        elif not state.by_class and all(at <= event.discharge for at in (*placed_at, *undone)):
-            end(event.discharge, "fact")
+        if self.is_plan(event):
+            self.state.parts[-1].plan = self.state.parts[-1].planned = event.discharge
+        elif not self.state.by_class and all(at <= event.discharge for at in (*self.placed_at, *self.undone)):
+            self.end(event.discharge, "fact")
 
-    def state_class(event: Event, at: datetime, department: str | None, bed: str | None) -> None:
+    def discharge(self, event: Event) -> None:
+        self.state_status(event)
+        if self.state.by_class:
+            return
+        at = event.discharge or event.time
+        before = [p.at for p in self.state.placements] + [t for t in self.undone if t < event.time]
+        self.end(event.time if any(t > at for t in before) else at, "fact")
+
+    def state_status(self, event: Event) -> None:
+        self.state.parts[-1].status = event.status or self.state.parts[-1].status
+
+    def state_class(self, event: Event, at: datetime, department: str | None, bed: str | None) -> None:
+        """F5."""
         if event.visit_class is None:
             return
-        before = state.klass
-        state.klass = event.visit_class
+        state = self.state
+        before, state.klass = state.klass, event.visit_class
         state.classes.append((len(state.placements), event.visit_class))
         if not state.placements:
             return
         current = state.placements[-1]
-        had_bed = _takes_bed(before, class_at(current.hospital, current.department, current.at)[0])
-        has_bed = _takes_bed(event.visit_class, class_at(event.hospital, department or current.department, at)[0])
+        had_bed = _takes_bed(before, self.class_at(current.hospital, current.department, current.at)[0])
+        listed = self.class_at(event.hospital, department or current.department, at)[0]
+        has_bed = _takes_bed(event.visit_class, listed)
         if had_bed and not has_bed and bed is None and current.end is None:
-            end(at, "class")
+            self.end(at, "class")
             state.by_class = True
         elif has_bed and state.by_class and event.type == "update":
             current.end = state.parts[-1].end = None
             state.by_class = False
 
-    def place(event: Event, at: datetime, department: str | None, bed: str | None, estimated: bool) -> None:
+    def place(self, event: Event, at: datetime, department: str | None, bed: str | None, *, estimated: bool) -> None:
+        """F4, F5."""
+        state = self.state
         if department is None:
             return
-        listed = class_at(event.hospital, department, at)[0]
+        listed = self.class_at(event.hospital, department, at)[0]
         if bed is None and not _takes_bed(state.klass, listed):
             return
         again = state.parts[-1].end is not None
         if again:
             state.parts.append(_Part())
         state.by_class = False
-        in_force = "emergency" if state.klass == "outpatient" and listed == "emergency" else state.klass
         state.placements.append(
             _Placement(
                 at,
                 event.hospital,
                 department,
-                patient_of(event),
+                self.patient_of(event),
                 bed,
-                in_force,
+                "emergency" if state.klass == "outpatient" and listed == "emergency" else state.klass,
                 event.type,
                 state.opened,
                 again,
@@ -566,34 +641,27 @@ def _replay(visit: Visit, events: list[Event], class_at: ClassAt, patient_of: Ca
             )
         )
 
-    def discharge(event: Event) -> None:
-        state.parts[-1].status = event.status or state.parts[-1].status
-        if state.by_class:
-            return
-        at = event.discharge or event.time
-        before = [p.at for p in state.placements] + [t for t in undone if t < event.time]
-        end(event.time if any(t > at for t in before) else at, "fact")
-
-    def update(event: Event) -> None:
+    def update(self, event: Event) -> None:
+        """F10."""
+        state = self.state
         if event.admission is not None:
             state.admission_times.append((event.admission, False))
         if event.discharge is not None:
-            other_discharge(event)
-        state.parts[-1].status = event.status or state.parts[-1].status
+            self.other_discharge(event)
+        self.state_status(event)
         if not state.placements or state.placements[-1].end is not None:
             return
         current = state.placements[-1]
-        if event.department is not None and (event.hospital, event.department) != (
-            current.hospital,
-            current.department,
-        ):
-            if (event.hospital, event.department) == before_current():
+        named = (event.hospital, event.department)
+        if event.department is not None and named != (current.hospital, current.department):
+            if named == self.before_current():
                 current.flags.add("update_names_an_earlier_department")
                 return
             current.hospital, current.department = event.hospital, event.department
         current.bed = event.bed or current.bed
 
-    def before_current() -> tuple[str, str | None] | None:
+    def before_current(self) -> tuple[str, str | None] | None:
+        state = self.state
         current = state.placements[-1]
         for other in state.placements[-2::-1]:
             if other.end is not None or (other.hospital, other.department) != (current.hospital, current.department):
@@ -602,79 +670,41 @@ def _replay(visit: Visit, events: list[Event], class_at: ClassAt, patient_of: Ca
             return state.arrivals[-1][0].hospital, state.arrivals[-1][0].department
         return None
 
-    def note(event: Event) -> None:
-        part = state.parts[-1]
+    def note(self, event: Event) -> None:
+        """What is stated of the visit as a whole: the last statement counts."""
+        state, part = self.state, self.state.parts[-1]
         if event.type == "update" and event.triage:
             state.triage_corrected = event.triage
         elif event.type == "triage" or event.triage:
             state.triages.append(event.triage or event.time)
-        state.seen = event.seen or state.seen
-        state.decision = event.decision or state.decision
-        part.planned = event.planned or part.planned
-        part.ready = event.ready or part.ready
+        state.seen, state.decision = event.seen or state.seen, event.decision or state.decision
+        part.planned, part.ready = event.planned or part.planned, event.ready or part.ready
         state.admission_type = event.admission_type or state.admission_type
         if event.wait is not None:
             state.wait, state.wait_at = event.wait, len(state.placements)
         if event.discharge is not None and event.type in ("arrival", "triage", "admission", "transfer"):
-            other_discharge(event)
+            self.other_discharge(event)
 
-    steps: list[tuple[tuple[Any, ...], Any]] = []
-    for number, event in enumerate(left):
-        if event.type != SNAPSHOT or event in counted:
-            steps.append(((event.time, TYPES.index(event.type), 2, number), event))
-    for number, item in enumerate(places):
-        steps.append(((item.sorted_at, TYPES.index(SNAPSHOT), 0 if item.leaves else 1, number), item))
-    for _, step in sorted(steps, key=lambda pair: pair[0]):
-        if isinstance(step, _Place):
-            if step.leaves is None:
-                state.opened = True
-                state_class(step.of, step.at, step.department, step.bed)
-                place(step.of, step.at, step.department, step.bed, step.estimated)
-            elif state.placements and state.placements[-1].department == step.department:
-                end(step.at, step.leaves)
-        elif step.type == SNAPSHOT:
-            state_class(step, step.time, step.department, step.bed)
-            if step is newest:
-                state.opened = True
-                if step.discharge is not None:
-                    other_discharge(step)
-                state.parts[-1].status = step.status or state.parts[-1].status
-                note(step)
-        else:
-            if step.type == "admission":
-                state.opened = True
-            if step.type == "discharge":
-                discharge(step)
-            state_class(step, step.time, step.department, step.bed)
-            if step.type in ("admission", "transfer"):
-                place(step, step.time, step.department, step.bed, estimated=False)
-                if step.type == "admission" and step.admission is not None:
-                    state.admission_times.append((step.admission, step.admission == step.time))
-            elif step.type == "update":
-                update(step)
-            elif step.type == "arrival":
-                state.arrivals.append((step, state.klass))
-            elif step.type == "triage" and state.triage is None:
-                state.triage = (step, state.klass)
-            note(step)
-
-    known = {(p.hospital, p.department) for p in state.placements}
-    known |= {(e.hospital, e.department) for e, _ in state.arrivals if e.department}
-    if any(e.department is not None and (e.hospital, e.department) not in known for e in silent):
-        visit.flags.add("snapshot_names_another_department")
-    corrections = [e.arrival for e in left if e.type == "update" and e.arrival is not None]
-    fields = [
-        e.arrival
-        for e in left
-        if e.type not in ("arrival", "update") and e.arrival is not None and (e.type != SNAPSHOT or e is newest)
-    ]
-    dates = [e.arrival or e.time for e, _ in state.arrivals]
-    visit.stated_arrival = corrections[-1] if corrections else min([*dates, *fields], default=None)
-    visit.arrival = visit.stated_arrival
-    visit.stays = _stays_of(visit, state)
+    def state_arrival(self) -> None:
+        """F14: the earliest arrival, corrected by updates. F7: flagged is a snapshot that fits nowhere."""
+        state, visit = self.state, self.visit
+        known = {(p.hospital, p.department) for p in state.placements}
+        known |= {(e.hospital, e.department) for e, _ in state.arrivals if e.department}
+        if any(e.department is not None and (e.hospital, e.department) not in known for e in self.silent):
+            visit.flags.add("snapshot_names_another_department")
+        stated = [e for e in self.left if e.arrival is not None and (e.type != SNAPSHOT or e is state.newest)]
+        corrections = [e.arrival for e in stated if e.type == "update"]
+        others = [e.arrival for e in stated if e.type not in ("arrival", "update") and e.arrival is not None]
+        dates = [e.arrival or e.time for e, _ in state.arrivals]
+        visit.stated_arrival = corrections[-1] if corrections else min([*dates, *others], default=None)
+        visit.is_arrival_corrected = bool(corrections)
+        visit.arrival = visit.stated_arrival
 
 
-def _stays_of(visit: Visit, state: _State) -> list[Stay]:
+def _stays_of(visit: Visit) -> list[Stay]:
+    """A placement where the patient already lies continues the stay."""
+    state = visit.state
+    assert state is not None
     stays: list[Stay] = []
     segment = 0
     for number, place in enumerate(state.placements, start=1):
@@ -717,6 +747,26 @@ def _settle(visit: Visit, class_at: ClassAt) -> None:
     assert state is not None
     if not visit.stays:
         return
+    _date_first(visit, state)
+    if state.parts[-1].end and state.parts[-1].end[1] == "plan":
+        state.parts[-1].end = None
+    for stay, following in zip(visit.stays, [*visit.stays[1:], None], strict=True):
+        listed = class_at(stay.hospital, stay.department, stay.begins)[0]
+        if listed == "emergency" or (listed is None and stay.visit_class == "emergency"):
+            stay.kind = "emergency"
+        else:
+            stay.kind = "side" if listed == "other" else "ward"
+        stay.ends, stay.how = _end_of(stay, following, state)
+        if stay.ends is not None and stay.ends < stay.begins:
+            stay.flags.add("stay_times_conflict")
+            stay.ends = stay.begins
+    last = visit.stays[-1]
+    if last.how == "plan" and last.ends:
+        state.parts[-1].end = (last.ends, "plan")
+
+
+def _date_first(visit: Visit, state: _State) -> None:
+    """F6."""
     first = visit.stays[0]
     first.begins = first.own_time
     first.flags -= {"admission_time_is_arrival", "admission_time_contradicts"}
@@ -730,84 +780,87 @@ def _settle(visit: Visit, class_at: ClassAt) -> None:
             first.begins = stated
         elif not is_own:
             first.flags.add("admission_time_contradicts")
-    if state.parts[-1].end and state.parts[-1].end[1] == "plan":
-        state.parts[-1].end = None
-    for stay, following in zip(visit.stays, [*visit.stays[1:], None], strict=True):
-        listed = class_at(stay.hospital, stay.department, stay.begins)[0]
-        if listed == "emergency" or (listed is None and stay.visit_class == "emergency"):
-            stay.kind = "emergency"
-        else:
-            stay.kind = "side" if listed == "other" else "ward"
-        plan = state.parts[-1].plan
-        stay.ends, stay.how = None, None
-        if stay.stated_end and (following is None or stay.stated_end[0] <= following.begins):
-            stay.ends, stay.how = stay.stated_end
-        elif following is not None:
-            stay.ends, stay.how = following.begins, "move"
-        elif plan is not None and not state.lifecycle and plan >= stay.begins:
-            stay.ends, stay.how = plan, "plan"
-        if stay.ends is not None and stay.ends < stay.begins:
-            stay.flags.add("stay_times_conflict")
-            stay.ends = stay.begins
-    last = visit.stays[-1]
-    if last.how == "plan" and last.ends:
-        state.parts[-1].end = (last.ends, "plan")
+
+
+def _end_of(stay: Stay, following: Stay | None, state: _State) -> tuple[datetime | None, str | None]:
+    """F11: a stated end, the next stay, or a plan in a visit whose sender states none of these."""
+    if stay.stated_end and (following is None or stay.stated_end[0] <= following.begins):
+        return stay.stated_end
+    if following is not None:
+        return following.begins, "move"
+    plan = state.parts[-1].plan
+    if plan is not None and not state.lifecycle and plan >= stay.begins:
+        return plan, "plan"
+    return None, None
 
 
 # -- F14, F15
 
 
+def _own_arrival(event: Event) -> datetime:
+    if event.arrival is not None:
+        return event.arrival
+    return event.triage or event.time
+
+
 def _attend(visit: Visit, class_at: ClassAt, patient_of: Callable[[Event], Any]) -> None:
+    """F14."""
     state = visit.state
     assert state is not None
     first = next((stay for stay in visit.stays if stay.kind != "side"), None)
     begins_as_emergency = first is not None and first.kind == "emergency"
-    arrivals = list(state.arrivals)
-    if not arrivals and state.triage:
-        arrivals = [state.triage]
+    emergencies = _emergency_arrivals(visit, state, first, class_at)
+    if not begins_as_emergency and not emergencies:
+        return
+    emergency_stay = next((stay for stay in visit.stays if stay.kind == "emergency"), None)
+    arrival, flags = _attendance_arrival(visit, state, first)
+    if emergency_stay is not None:
+        place = emergency_stay.patient, emergency_stay.hospital, emergency_stay.department
+        arrival = emergency_stay.begins if arrival is None else arrival
+    else:
+        event = emergencies[0][1]
+        place = patient_of(event), event.hospital, event.department or ""
+        arrival = event.time if arrival is None else arrival
+    if emergencies and emergencies[0][2] and not begins_as_emergency:
+        flags.add("emergency_is_assumed")
+    who, hospital, department = place
+    attendance = Attendance(visit.name, who, hospital, department or None, arrival, flags=flags)
+    attendance.triage = state.triage_corrected or min(state.triages, default=None)
+    attendance.seen, attendance.decision = state.seen, state.decision
+    visit.attendance = attendance
+    _depart(visit, attendance)
 
-    def own(event: Event) -> datetime:
-        if event.arrival is not None:
-            return event.arrival
-        return event.triage or event.time
 
-    emergencies = []
-    earliest = min((own(event) for event, _ in arrivals), default=None)
-    is_corrected = any(e.type == "update" and e.arrival is not None for e in standing(not_void(visit.events)))
+def _emergency_arrivals(
+    visit: Visit, state: _State, first: Stay | None, class_at: ClassAt
+) -> list[tuple[datetime, Event, bool]]:
+    """Arrivals (without one the triage) no later than the first stay that are emergencies; True where assumed."""
+    arrivals = state.arrivals or ([state.triage] if state.triage else [])
+    earliest = min((_own_arrival(event) for event, _ in arrivals), default=None)
+    found = []
     for event, klass in arrivals:
-        at = visit.stated_arrival if is_corrected and own(event) == earliest else own(event)
-        assert at is not None
+        at = _own_arrival(event)
+        if visit.is_arrival_corrected and at == earliest and visit.stated_arrival is not None:
+            at = visit.stated_arrival
         if first is not None and at > first.begins:
             continue
         listed = class_at(event.hospital, event.department, at)[0]
         if listed is not None or klass is not None:
             if (listed or klass) == "emergency":
-                emergencies.append((at, event, False))
+                found.append((at, event, False))
         elif first is None or (first.hospital, first.department) != (event.hospital, event.department):
-            emergencies.append((at, event, True))
-    if not begins_as_emergency and not emergencies:
-        return
-    emergencies.sort(key=lambda item: item[0])
-    emergency_stay = next((stay for stay in visit.stays if stay.kind == "emergency"), None)
-    flags: set[str] = set()
-    arrival = visit.stated_arrival
+            found.append((at, event, True))
+    return sorted(found, key=lambda item: item[0])
+
+
+def _attendance_arrival(visit: Visit, state: _State, first: Stay | None) -> tuple[datetime | None, set[str]]:
+    """The arrival, without one the triage, flagged; None where both are later than the first stay."""
+    arrival, flags = visit.stated_arrival, set()
     if arrival is None and state.triage:
-        arrival = own(state.triage[0])
-        if first is None or arrival <= first.begins:
-            flags.add("triage_stands_for_arrival")
-    if arrival is None or (first is not None and arrival > first.begins):
-        arrival = emergency_stay.begins if emergency_stay else emergencies[0][1].time
-    if emergencies and emergencies[0][2] and not begins_as_emergency:
-        flags.add("emergency_is_assumed")
-    if emergency_stay is not None:
-        who, hospital, department = emergency_stay.patient, emergency_stay.hospital, emergency_stay.department
-    else:
-        event = emergencies[0][1]
-        who, hospital, department = patient_of(event), event.hospital, event.department  # type: ignore[assignment]
-    attendance = visit.attendance = Attendance(visit.name, who, hospital, department, arrival, flags=flags)
-    attendance.triage = state.triage_corrected or min(state.triages, default=None)
-    attendance.seen, attendance.decision = state.seen, state.decision
-    _depart(visit, attendance)
+        arrival, flags = _own_arrival(state.triage[0]), {"triage_stands_for_arrival"}
+    if arrival is not None and first is not None and arrival > first.begins:
+        return None, set()
+    return arrival, flags
 
 
 def _depart(visit: Visit, attendance: Attendance) -> None:
@@ -1009,7 +1062,10 @@ def _finish(visit: Visit, class_at: ClassAt, zone: ZoneInfo, again: dict[Any, li
         visit.stays[-1].planned, visit.stays[-1].ready = state.parts[-1].planned, state.parts[-1].ready
     if wards:
         _admission(visit, wards, zone)
-    for item in (*visit.stays, *([attendance] if attendance else [])):
+    items: list[Stay | Attendance] = [*visit.stays]
+    if attendance is not None:
+        items.append(attendance)
+    for item in items:
         item.all_flags = tuple(sorted(event_flags | visit.flags | item.flags))
         item.last_confirmed = max(confirmed)
         item.last_enqueued = max(event.enqueued_at for event in visit.events)

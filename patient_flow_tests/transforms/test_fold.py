@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -25,6 +24,7 @@ TRIGGERS = (
     *("A01", "A01", "A02", "A02", "A03", "A03", "A04", "A04", "A06", "A07", "A08", "A08", "A08"),
     *("A11", "A12", "A13", "A40", "triage", "row", "row", "row", "void"),
 )
+STAYS = ("W/08:00/12:00,X/12:00/", "ICU/08:00/10:00,W/12:00/15:00", "ED/08:00/12:00,W/10:00/09:00+60")
 PLACING = ("A01", "A02", "A04", "A06", "row")
 
 
@@ -76,49 +76,13 @@ def _some(dice: random.Random, words: list[str], trigger: str) -> None:
     maybe(0.4, "sent", CLOCKS)
     if trigger == "row":
         maybe(0.4, "own", ("no",))
-        maybe(0.2, "stays", ("W/08:00/12:00,X/12:00/", "ICU/08:00/10:00,W/12:00/15:00", "ED/08:00/12:00,W/10:00/09:00+60"))
+        maybe(0.2, "stays", STAYS)
 
 
-@dataclass(frozen=True)
-class Told:
-    """One silver row as the oracle reads it."""
-
-    visit: Any
-    is_derived: bool
-    number: Any
-    patient: Any
-    gives_up: Any
-    hospital: str
-    type: str
-    time: datetime
-    enqueued_at: datetime
-    hub: tuple[Any, ...]
-    event_id: str
-    department: str | None
-    bed: str | None
-    visit_class: str | None
-    admission_type: str | None
-    arrival: datetime | None
-    triage: datetime | None
-    seen: datetime | None
-    decision: datetime | None
-    admission: datetime | None
-    discharge: datetime | None
-    planned: datetime | None
-    ready: datetime | None
-    wait: float | None
-    status: str | None
-    stays: str | None
-    source: str | None
-    states_time: bool
-    is_imported: bool
-    flags: tuple[str, ...] = ()
-
-
-def told(row: dict[str, Any]) -> Told:
+def told(row: dict[str, Any]) -> oracle_visits.Event:
     """The event of one row of :func:`feeds.event`."""
     get = row.get
-    return Told(
+    return oracle_visits.Event(
         visit=get("visit_id"),
         is_derived=bool(get("visit_is_derived")),
         number=get("visit_number_hash"),
