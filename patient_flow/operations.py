@@ -35,7 +35,14 @@ def step_context(services: Services, *, run_id: str, now: datetime) -> StepConte
     """The context of the steps of one run, from ``services``."""
     settings = services.settings
     return StepContext(
-        services.lake, services.parser, settings.timezone, now, run_id, services.hub, settings.max_events_per_run
+        services.lake,
+        services.parser,
+        settings.timezone,
+        now,
+        run_id,
+        services.hub,
+        settings.max_events_per_run,
+        unconfirmed_days=settings.unconfirmed_days,
     )
 
 

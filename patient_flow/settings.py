@@ -182,6 +182,7 @@ class Settings(_Section):
     departments: str = ""
     source_mapping: str = ""
     max_events_per_run: WholeNumber = 500_000
+    unconfirmed_days: WholeNumber = 90
     dashboard_user_header: str = ""
     dashboard_hospitals_header: str = ""
     dashboard_departments_header: str = ""

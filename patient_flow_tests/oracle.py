@@ -11,26 +11,14 @@ import json
 import statistics
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, Protocol
 from zoneinfo import ZoneInfo
 
-TYPES = (
-    "arrival",
-    "triage",
-    "admission",
-    "transfer",
-    "discharge",
-    "update",
-    "cancel_admission",
-    "cancel_transfer",
-    "cancel_discharge",
-    "void_visit",
-    "visit_snapshot",
-    "merge_patient",
-)
-SNAPSHOT = "visit_snapshot"
+from patient_flow_tests import oracle_visits as visits
+from patient_flow_tests.oracle_visits import SNAPSHOT, TYPES
+
 GENDERS = {"female": "Female", "male": "Male", "other": "Other", "unknown": "Unknown", "f": "Female", "m": "Male"}
 STATUSES = (
     *("home", "transferred", "deceased", "left_against_advice", "left_without_being_seen", "other"),
@@ -42,7 +30,7 @@ EARLIEST = datetime(1990, 1, 1, tzinfo=UTC)
 LONGEST_PLAN = timedelta(days=3653)
 HOUR = timedelta(hours=1)
 BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
-CONFLICT = "stay_times_conflict"
+UNCONFIRMED_DAYS = 90
 
 Reference = Sequence[Mapping[str, Any]]
 """Lines of the department list."""
@@ -57,41 +45,15 @@ class Received(Protocol):
     number: int
 
 
-@dataclass(frozen=True)
-class Event:
+@dataclass(frozen=True, kw_only=True)
+class Event(visits.Event):
     """One event with its fields understood; null where the body states nothing usable."""
 
     coordinates: tuple[str, int]
-    enqueued_at: datetime
-    event_id: str
-    type: str
-    time: datetime
-    visit: Any
-    patient: str
-    hospital: str
-    department: str | None
     gender: str | None
     age: int | None
-    arrival: datetime | None
-    admission: datetime | None
-    discharge: datetime | None
-    wait: float | None
-    bed: str | None
-    status: str | None
-    flags: tuple[str, ...]
     statement: str
     """The canonical body: two events that say the same have the same."""
-
-    @property
-    def order(self) -> tuple[Any, ...]:
-        """The total order of section 3.3: two events of a visit or patient never tie."""
-        hub_time = self.enqueued_at if self.type == SNAPSHOT else BEGINNING
-        return self.time, TYPES.index(self.type), hub_time, self.event_id
-
-    @property
-    def discharged_at(self) -> datetime:
-        """When a discharge event says that it happened."""
-        return self.discharge or self.time
 
 
 @dataclass
@@ -180,7 +142,9 @@ def _understand(item: Received, reference: Reference) -> tuple[Event, list[str]]
     statement = json.dumps(said, sort_keys=True)
     event = Event(
         coordinates=(item.partition, item.number),
+        hub=(item.partition, item.number),
         enqueued_at=item.enqueued_at,
+        states_time=not is_snapshot or times["event_time"] is not None,
         event_id=_text(said.get("event_id")) or statement,
         type=kind,
         time=event_time or BEGINNING,
@@ -191,6 +155,7 @@ def _understand(item: Received, reference: Reference) -> tuple[Event, list[str]]
         gender=None if gender is None else GENDERS.get(str(gender).lower(), "Unknown"),
         age=age if age_is_usable else None,
         arrival=times["arrival_time"],
+        triage=times["triage_time"],
         admission=times["admission_time"],
         discharge=times["discharge_time"],
         wait=wait if wait_is_usable else None,
@@ -230,180 +195,6 @@ def _is_listed(hospital: str | None, department: str, reference: Reference) -> b
     return any((line["hospital_id"], line["department"]) == (hospital, department) for line in reference)
 
 
-@dataclass
-class Placement:
-    """The patient is put into a department, and what is said of it until the next time."""
-
-    hospital: str
-    department: str
-    began_at: datetime
-    is_admission: bool
-    bed: str | None
-    discharged_at: datetime | None = None
-
-
-@dataclass
-class Stay:
-    """One row of the fact, in natural terms."""
-
-    visit: Any
-    number: int
-    patient: str
-    hospital: str
-    department: str
-    came_from: tuple[str, str] | None
-    arrival_at: datetime | None
-    admission_at: datetime
-    discharge_at: datetime | None
-    wait_minutes: float | None
-    wait_source: str | None
-    is_visit_start: bool
-    is_visit_end: bool
-    visit_began_at: datetime | None
-    bed: str | None
-    status: str | None
-    flags: tuple[str, ...]
-    last_enqueued_at: datetime
-
-    @property
-    def hours(self) -> float | None:
-        """Length of the stay."""
-        return None if self.discharge_at is None else _hours(self.discharge_at - self.admission_at)
-
-    @property
-    def visit_hours(self) -> float | None:
-        """Length of the visit, told once: by the last stay of a visit that was admitted and has ended."""
-        if not self.is_visit_end or self.visit_began_at is None or self.discharge_at is None:
-            return None
-        return _hours(self.discharge_at - self.visit_began_at)
-
-
-def stays(accepted: Iterable[Event]) -> list[Stay]:
-    """Every visit, folded."""
-    return [stay for events in _grouped(accepted, "visit").values() for stay in fold(events)]
-
-
-def waiting(accepted: Iterable[Event]) -> set[Any]:
-    """Visits that have no stay yet."""
-    return {visit for visit, events in _grouped(accepted, "visit").items() if not fold(events)}
-
-
-def fold(events: Sequence[Event]) -> list[Stay]:
-    """The stays of one visit."""
-    ordered = sorted(events, key=lambda event: event.order)
-    standing = _standing(ordered)
-    joined = _joined(_placements(standing))
-    arrival = _last(event.arrival or (event.time if event.type == "arrival" else None) for event in standing)
-    planned = _last(event.discharge for event in standing if event.type in ("update", SNAPSHOT))
-    reported = _last(event.wait for event in standing)
-    status = _last(event.status for event in standing if event.type in ("discharge", "update", SNAPSHOT))
-    flags = tuple(sorted({flag for event in ordered for flag in event.flags}))
-
-    result: list[Stay] = []
-    for number, (first, last) in enumerate(joined, start=1):
-        is_last = number == len(joined)
-        ends = [last.discharged_at]
-        if is_last and last.discharged_at is None and planned is not None and planned >= first.began_at:
-            ends.append(planned)
-        if not is_last:
-            ends.append(joined[number][0].began_at)
-        stated_end = min((end for end in ends if end is not None), default=None)
-        before = joined[number - 2][1] if number > 1 else None
-        is_start = number == 1 and first.is_admission
-        is_end = is_last and stated_end is not None
-        wait, source = None, None
-        if is_start and reported is not None:
-            wait, source = reported, "reported"
-        elif is_start and arrival is not None and arrival <= first.began_at:
-            wait, source = (first.began_at - arrival) / timedelta(minutes=1), "derived"
-        later = [CONFLICT] if stated_end is not None and stated_end < first.began_at else []
-        if source == "derived" and wait is not None and wait > 10_080:
-            wait, source = None, None
-            later.append("wait_is_out_of_range")
-        result.append(
-            Stay(
-                visit=ordered[0].visit,
-                number=number,
-                patient=ordered[-1].patient,
-                hospital=first.hospital,
-                department=first.department,
-                came_from=(before.hospital, before.department) if before and before.discharged_at is None else None,
-                arrival_at=arrival,
-                admission_at=first.began_at,
-                discharge_at=None if stated_end is None else max(stated_end, first.began_at),
-                wait_minutes=wait,
-                wait_source=source,
-                is_visit_start=is_start,
-                is_visit_end=is_end,
-                visit_began_at=joined[0][0].began_at if joined[0][0].is_admission else None,
-                bed=last.bed,
-                status=status if is_end else None,
-                flags=tuple(sorted({*flags, *later})),
-                last_enqueued_at=max(event.enqueued_at for event in ordered),
-            )
-        )
-    return result
-
-
-def _standing(ordered: Sequence[Event]) -> list[Event]:
-    """What is left when only the newest snapshot speaks and every cancel has undone its target."""
-    newest = max((event for event in ordered if event.type == SNAPSHOT), key=lambda e: e.order, default=None)
-    standing: list[Event] = []
-    for event in ordered:
-        if event.type == SNAPSHOT and event is not newest:
-            continue
-        if not event.type.startswith("cancel_"):
-            standing.append(event)
-            continue
-        kind = event.type.removeprefix("cancel_")
-        kinds = ("admission", SNAPSHOT) if kind == "admission" else (kind,)
-        targets = [place for place, candidate in enumerate(standing) if candidate.type in kinds]
-        if targets:
-            since = targets[-1]
-            taken_along = ("transfer", "discharge") if kind == "admission" else ()
-            standing = standing[:since] + [later for later in standing[since + 1 :] if later.type not in taken_along]
-    return standing
-
-
-def _placements(standing: Sequence[Event]) -> list[Placement]:
-    placements: list[Placement] = []
-    for event in standing:
-        if event.type in ("admission", "transfer", SNAPSHOT):
-            assert event.department is not None
-            is_admission = event.type != "transfer"
-            began_at = event.admission if is_admission and event.admission else event.time
-            placements.append(Placement(event.hospital, event.department, began_at, is_admission, event.bed))
-        if not placements:
-            continue
-        current = placements[-1]
-        current.bed = event.bed or current.bed
-        if event.type == "discharge":
-            current.discharged_at = event.discharged_at
-        if event.type == "update":
-            current.department = event.department or current.department
-            if current.discharged_at is not None:
-                current.discharged_at = event.discharge or current.discharged_at
-            for placement in reversed(placements):
-                if placement.is_admission:
-                    placement.began_at = event.admission or placement.began_at
-                    break
-    return placements
-
-
-def _joined(placements: Sequence[Placement]) -> list[tuple[Placement, Placement]]:
-    """First and last placement of each stay: being placed where one already lies is a change of bed."""
-    joined: list[tuple[Placement, Placement]] = []
-    for placement in placements:
-        if joined:
-            first, last = joined[-1]
-            stays_there = (placement.hospital, placement.department) == (last.hospital, last.department)
-            if stays_there and last.discharged_at is None:
-                joined[-1] = (first, replace(placement, bed=placement.bed or last.bed))
-                continue
-        joined.append((placement, placement))
-    return joined
-
-
 @dataclass(frozen=True)
 class Version:
     """One version of a patient or department: what holds from one instant to the next."""
@@ -418,14 +209,18 @@ UNKNOWN = Version(("Unknown", "Unknown"), BEGINNING, None, ("Unknown", None, Non
 """The department that nobody knows: whoever names it so means it."""
 
 
-def patient_versions(accepted: Iterable[Event]) -> list[Version]:
-    """(gender, age) of every patient over time, from what each event observes."""
+def patient_versions(accepted: Sequence[Event]) -> list[Version]:
+    """(gender, age) of every patient over time, from what each event observes, also under numbers given up."""
     versions: list[Version] = []
-    for patient, events in _grouped(accepted, "patient").items():
+    heirs, _ = visits.survivors(accepted)
+    people: dict[str, list[Event]] = defaultdict(list)
+    for event in accepted:
+        people[heirs.get(event.patient, event.patient)].append(event)
+    for patient, events in people.items():
         gender: str | None = None
         age: int | None = None
         known: dict[datetime, tuple[Any, ...]] = {}
-        for event in sorted(events, key=lambda event: event.order):
+        for event in sorted(events, key=visits.order):
             gender, age = event.gender or gender, event.age if event.age is not None else age
             known[event.time] = (gender or "Unknown", age)
         versions.extend(_versions(patient, known))
@@ -473,7 +268,7 @@ Place = tuple[str, str, datetime]
 class Flow:
     """One stay with the dimension versions that were valid at its admission."""
 
-    stay: Stay
+    stay: visits.Stay
     patient_from: datetime
     gender: str
     place: Place
@@ -490,21 +285,23 @@ class Gold:
         self.departments = department_versions(accepted, reference)
         self._patients = _by_subject(self.patients)
         self._departments = _by_subject(self.departments)
-        self.newest = max((event.time for event in accepted), default=BEGINNING)
+        self.newest = max((event.enqueued_at for event in accepted), default=BEGINNING)
         self.until = _hour(self.newest)
-        self.flows = [self._flow(stay) for stay in stays(accepted)]
-        self.waiting = waiting(accepted)
+        self.facts = visits.fold(accepted, self._class_at, days=UNCONFIRMED_DAYS, zone=zone)
+        self.flows = [self._flow(stay) for stay in self.facts.stays]
+        self.waiting = self.facts.waiting
         self.census = self._census()
         self.kpis = self._kpis()
 
-    def _flow(self, stay: Stay) -> Flow:
-        patient = version_at(self._patients[stay.patient], stay.admission_at)
-        department = self._department(stay.hospital, stay.department, stay.admission_at)
-        origin = (
-            self._department(*stay.came_from, stay.admission_at)
-            if stay.came_from and stay.came_from != UNKNOWN.of
-            else None
-        )
+    def _class_at(self, hospital: str, department: str | None, instant: datetime) -> tuple[str | None, int | None]:
+        """Class and unconfirmed days: this list states none."""
+        return None, None
+
+    def _flow(self, stay: visits.Stay) -> Flow:
+        patient = version_at(self._patients[stay.patient], stay.begins)
+        department = self._department(stay.hospital, stay.department, stay.begins)
+        came_from = stay.came_from and (stay.came_from.hospital, stay.came_from.department)
+        origin = self._department(*came_from, stay.begins) if came_from and came_from != UNKNOWN.of else None
         assert patient is not None
         return Flow(
             stay,
@@ -527,9 +324,10 @@ class Gold:
         beds: Counter[tuple[datetime, Place, str]] = Counter()
         for flow in self.flows:
             stay = flow.stay
-            hour = _hour(stay.admission_at)
-            while hour <= self.until and (stay.discharge_at is None or hour < stay.discharge_at):
-                if hour >= stay.admission_at:
+            hour = _hour(stay.begins)
+            while hour <= self.until and (stay.ends is None or hour < stay.ends):
+                is_confirmed = stay.spans is None or any(first <= hour < last for first, last in stay.spans)
+                if hour >= stay.begins and is_confirmed:
                     beds[hour, _place(self._department(stay.hospital, stay.department, hour)), flow.gender] += 1
                 hour += HOUR
         return beds
@@ -539,15 +337,16 @@ class Gold:
         rows: dict[tuple[date, Place, str], dict[str, Any]] = defaultdict(_no_measures)
         for flow in self.flows:
             stay = flow.stay
-            row = rows[self._date(stay.admission_at), flow.place, flow.gender]
+            row = rows[self._date(stay.begins), flow.place, flow.gender]
             row["admissions"] += stay.is_visit_start
             row["transfers_in"] += flow.came_from is not None
-            row["waits"] += [] if stay.wait_minutes is None else [stay.wait_minutes]
-            if stay.discharge_at is not None and stay.discharge_at <= self.newest:  # later ones are plans
-                row = rows[self._date(stay.discharge_at), flow.place, flow.gender]
+            row["waits"] += [] if stay.wait is None else [stay.wait]
+            if stay.ends is not None and stay.ends <= self.newest:  # later ones are plans
+                row = rows[self._date(stay.ends), flow.place, flow.gender]
                 row["discharges"] += stay.is_visit_end
-                row["lengths"] += [] if stay.visit_hours is None else [stay.visit_hours]
-                row["overstays"] += flow.expected_hours is not None and (stay.hours or 0) > flow.expected_hours
+                row["lengths"] += [] if stay.visit_length is None else [_hours(stay.visit_length)]
+                hours = _hours(stay.ends - stay.begins)
+                row["overstays"] += flow.expected_hours is not None and hours > flow.expected_hours
         for (hour, place, gender), beds in self.census.items():
             row = rows[self._date(hour), place, gender]
             row["occupied_bed_hours"] += beds
@@ -666,10 +465,6 @@ def _by_subject(versions: Iterable[Version]) -> dict[Any, list[Version]]:
 def _place(version: Version) -> Place:
     hospital, department = version.of
     return hospital, department, version.valid_from
-
-
-def _last(values: Iterable[Any]) -> Any:
-    return next((value for value in reversed(list(values)) if value is not None), None)
 
 
 def _hour(instant: datetime) -> datetime:

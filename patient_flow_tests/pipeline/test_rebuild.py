@@ -26,6 +26,7 @@ from patient_flow_tests.builders import (
     STEPS,
     Delivery,
     contents,
+    event,
     receive,
     run_step,
     snapshot,
@@ -33,7 +34,11 @@ from patient_flow_tests.builders import (
 )
 from patient_flow_tests.stacks import Stack
 
-BODIES = [*(snapshot(patient_id=f"p{number}") for number in range(12)), b"no JSON"]
+BODIES = [
+    *(snapshot(patient_id=f"p{number}") for number in range(11)),
+    event(event_type="arrival", patient_id="p11"),
+    b"no JSON",
+]
 BATCHES = [
     [Delivery(body, NOW, "0", 10 * batch + n) for n, body in enumerate(BODIES[3 * batch :][:3])] for batch in range(5)
 ]
@@ -47,6 +52,7 @@ OTHERWISE = {
     "dim_department": pl.lit(99).alias("staffed_beds"),
     "dim_patient": pl.col("patient_hash") - 2**40,
     "fact_patient_flow": pl.lit("2020-01").alias("admission_month"),
+    "fact_ed_attendance": pl.lit("2020-01").alias("arrival_month"),
     "fact_bed_census": pl.lit(99).alias("occupied_beds"),
     "kpi_department_day": pl.lit(99).alias("admissions"),
     "data_quality_day": pl.lit(99).alias("accepted"),

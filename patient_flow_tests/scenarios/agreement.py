@@ -16,8 +16,9 @@ import polars as pl
 from patient_flow.contracts import tables
 from patient_flow.pipeline.checkpoints import CENSUS_UNTIL
 from patient_flow.stores.lake.catalog import Lake
-from patient_flow.transforms import calendar, census, dimensions, facts, kpis, quality, visits
-from patient_flow_tests import oracle
+from patient_flow.transforms import calendar, census, dimensions, facts, kpis, quality
+from patient_flow.transforms.visits.fold import fold
+from patient_flow_tests import oracle, oracle_visits
 from patient_flow_tests.builders import ZONE, Delivery, accepted, contents
 
 TABLES = (
@@ -27,6 +28,7 @@ TABLES = (
     tables.DIM_DEPARTMENT,
     tables.DIM_PATIENT,
     tables.FACT_PATIENT_FLOW,
+    tables.FACT_ED_ATTENDANCE,
     tables.FACT_BED_CENSUS,
     tables.KPI_DEPARTMENT_DAY,
     tables.DATA_QUALITY_DAY,
@@ -46,12 +48,14 @@ def computed(received: Iterable[Delivery], departments: pl.DataFrame) -> dict[st
     silver = accepted(received, departments)
     patients = pl.concat([dimensions.unknown_patient(), dimensions.patient_versions(silver)])
     places = dimensions.department_versions(departments, silver.select("hospital_id", "department"))
-    flow = facts.fact_patient_flow(visits.stays(silver), patients, places)
+    folded = fold(silver, places, unconfirmed_days=oracle.UNCONFIRMED_DAYS, zone=ZONE)
+    flow = facts.fact_patient_flow(folded.stays, patients, places)
+    attended = facts.fact_ed_attendance(folded.attendances, patients, places)
     frames = {tables.SILVER_EVENTS: silver, tables.DIM_PATIENT: patients, tables.DIM_DEPARTMENT: places}
     if silver.is_empty():
         hourly, measured = tables.FACT_BED_CENSUS.empty(), tables.KPI_DEPARTMENT_DAY.empty()
     else:
-        until = silver["event_time"].max()
+        until = silver["enqueued_at"].max()
         hourly = census.bed_hours(census.spans(flow, until=until), places)
         first = hourly.select(calendar.hour_start(pl.col("time_key").min())).item() if hourly.height else None
         instants = [flow["admission_at"], flow["discharge_at"].drop_nulls()]
@@ -69,6 +73,7 @@ def computed(received: Iterable[Delivery], departments: pl.DataFrame) -> dict[st
         )
     frames |= {
         tables.FACT_PATIENT_FLOW: flow,
+        tables.FACT_ED_ATTENDANCE: attended,
         tables.FACT_BED_CENSUS: hourly,
         tables.KPI_DEPARTMENT_DAY: measured,
         tables.DATA_QUALITY_DAY: quality.data_quality_day(
@@ -90,6 +95,7 @@ def assert_agreement(frames: Frames, verdict: oracle.Verdict, reference: pl.Data
         (*version.of, version.valid_from, version.valid_to, *version.attributes) for version in expected.departments
     )
     assert actual.flows() == _by(("visit", "number"), map(_flow, expected.flows))
+    assert actual.attendances() == _by(("visit",), map(_attendance, expected.facts.attendances))
     assert actual.census() == expected.census
     assert actual.kpis() == {
         key: {name: _nearly(value) for name, value in row.items()} for key, row in expected.kpis.items()
@@ -127,7 +133,7 @@ def assert_quality(lake: Lake, verdict: oracle.Verdict) -> None:
 def assert_census_is_up_to_the_newest_event(lake: Lake, verdict: oracle.Verdict) -> None:
     """The census knows up to which hour it has counted."""
     until = CENSUS_UNTIL.read(lake.open(tables.FACT_BED_CENSUS).checkpoint)
-    newest = max((event.time for event in verdict.accepted), default=None)
+    newest = max((event.enqueued_at for event in verdict.accepted), default=None)
     assert until == newest
 
 
@@ -187,12 +193,30 @@ class Natural:
             "wait": (_nearly(row["wait_minutes"]), row["wait_source"]),
             "hours": _nearly(row["length_of_stay_hours"]),
             "visit_hours": _nearly(row["visit_length_of_stay_hours"]),
-            "is_visit_start": row["is_visit_start"],
-            "is_visit_end": row["is_visit_end"],
+            "in_bed_hours": _nearly(row["in_bed_hours"]),
+            **{name: row[name] for name in SAME},
             "bed": row["bed_id"],
             "status": row["discharge_status"],
             "flags": sorted(row["quality_flags"]),
-            "last_enqueued_at": row["last_enqueued_at"],
+        }
+
+    def attendances(self) -> list[dict[str, Any]]:
+        rows = self.frames["gold/fact_ed_attendance"].iter_rows(named=True)
+        return _by(("visit",), map(self._attendance, rows))
+
+    def _attendance(self, row: dict[str, Any]) -> dict[str, Any]:
+        patient = self._patients[row["patient_key"]]
+        assert [row["arrival_time_key"], row["departure_time_key"]] == [
+            _time_key(row["arrival_at"]),
+            _time_key(row["departure_at"]),
+        ]
+        return {
+            "visit": self._visits[row["visit_id"]],
+            "patient": self._people[patient["patient_id"]],
+            "place": self._places[row["department_key"]][:2] if row["department_key"] else None,
+            **{name: row[name] for name in ("arrival_at", "triage_at", "departure_at", "outcome", *CONFIRMED)},
+            "minutes": _nearly(row["minutes_in_department"]),
+            "flags": sorted(row["quality_flags"]),
         }
 
     def census(self) -> dict[tuple[Any, ...], int]:
@@ -212,6 +236,14 @@ class Natural:
         }
 
 
+CONFIRMED = ("last_confirmed_at", "confirmed_until", "last_enqueued_at")
+SAME = (
+    *("is_visit_start", "is_visit_end", "is_transfer", "is_day_case", "is_observation", "nights", "stay_kind"),
+    *("visit_class", "admission_type", "planned_discharge_at", "ready_at", *CONFIRMED),
+)
+"""Columns of the fact that need no translation."""
+
+
 def _flow(flow: oracle.Flow) -> dict[str, Any]:
     stay = flow.stay
     return {
@@ -221,19 +253,58 @@ def _flow(flow: oracle.Flow) -> dict[str, Any]:
         "gender": flow.gender,
         "place": flow.place,
         "came_from": flow.came_from,
-        "arrival_at": stay.arrival_at,
-        "admission_at": stay.admission_at,
-        "discharge_at": stay.discharge_at,
-        "wait": (_nearly(stay.wait_minutes), stay.wait_source),
-        "hours": _nearly(stay.hours),
-        "visit_hours": _nearly(stay.visit_hours),
+        "arrival_at": stay.arrival,
+        "admission_at": stay.begins,
+        "discharge_at": stay.ends,
+        "wait": (_nearly(stay.wait), stay.wait_source),
+        "hours": _nearly(_hours(None if stay.ends is None else stay.ends - stay.begins)),
+        "visit_hours": _nearly(_hours(stay.visit_length)),
+        "in_bed_hours": _nearly(_hours(stay.in_bed)),
         "is_visit_start": stay.is_visit_start,
         "is_visit_end": stay.is_visit_end,
+        "is_transfer": stay.is_transfer,
+        "is_day_case": stay.is_day_case,
+        "is_observation": stay.is_observation,
+        "nights": stay.nights,
+        "stay_kind": stay.kind,
+        "visit_class": stay.visit_class,
+        "admission_type": stay.admission_type,
+        "planned_discharge_at": stay.planned,
+        "ready_at": stay.ready,
+        **_confirmed(stay),
         "bed": stay.bed,
         "status": stay.status,
-        "flags": sorted(stay.flags),
-        "last_enqueued_at": stay.last_enqueued_at,
+        "flags": sorted(stay.all_flags),
     }
+
+
+def _attendance(attendance: oracle_visits.Attendance) -> dict[str, Any]:
+    departure, department = attendance.departure, attendance.department
+    minutes = None if departure is None else (departure - attendance.arrival) / timedelta(minutes=1)
+    return {
+        "visit": attendance.visit,
+        "patient": attendance.patient,
+        "place": (attendance.hospital, department) if department else None,
+        "arrival_at": attendance.arrival,
+        "triage_at": attendance.triage,
+        "departure_at": departure,
+        "outcome": attendance.outcome,
+        **_confirmed(attendance),
+        "minutes": _nearly(None if minutes is None or minutes < 0 else minutes),
+        "flags": sorted(attendance.all_flags),
+    }
+
+
+def _confirmed(fact: oracle_visits.Stay | oracle_visits.Attendance) -> dict[str, Any]:
+    return {
+        "last_confirmed_at": fact.last_confirmed,
+        "confirmed_until": fact.confirmed_until,
+        "last_enqueued_at": fact.last_enqueued,
+    }
+
+
+def _hours(length: timedelta | None) -> float | None:
+    return None if length is None else length / timedelta(hours=1)
 
 
 def _nearly(value: Any) -> Any:

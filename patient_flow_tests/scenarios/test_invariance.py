@@ -233,7 +233,7 @@ def test_a_run_killed_at_any_write_and_started_again_ends_the_same(
 
 
 def test_visits_without_a_placement_are_counted_until_they_have_one(lake: Lake) -> None:
-    arrived = [event(visit_id=visit, event_type="arrival") for visit in ("v1", "v2")]
+    arrived = [event(visit_id=visit, event_type="update", department=None) for visit in ("v1", "v2")]
     received = deliveries([*arrived, event(visit_id="v2", event_time=at("10:30"))])
     run_micro_batches(lake, [received[:2]], DEPARTMENTS, steps=EVENT_STEPS)
     assert visits_without_stay(lake) == 2
@@ -366,10 +366,10 @@ def test_a_department_taken_off_the_list_keeps_its_patients(lake: Lake) -> None:
 
 
 def test_an_admission_told_before_it_happens_falls_under_the_version_that_another_visit_brings(lakes: Lakes) -> None:
-    """The visit passed to another patient, all of its events are earlier than the version, its admission is not."""
+    """All events of the visit are earlier than the version, its admission is not."""
     received = deliveries(
         [
-            event(event_time=at("10:00"), admission_time=at("10:04"), patient_id="p1"),
+            event(event_time=at("10:00"), admission_time=at("10:04"), patient_id="p2"),
             event(event_type="update", event_time=at("10:02"), department=None, patient_id="p2", age=51),
             event(visit_id="v2", event_type="triage", event_time=at("10:03"), department=None, patient_id="p2", age=52),
         ],

@@ -77,8 +77,9 @@ def test_a_value_that_comes_back_is_a_version_of_its_own() -> None:
 
 
 def test_of_observations_at_one_instant_the_last_in_order_counts() -> None:
+    """At one instant the hub's order decides, not the name of the event."""
     both = [seen("10:00", age=42, event_id="b"), seen("10:00", age=41, event_id="a")]
-    assert [row[1] for row in versions_of(*both)] == [42]
+    assert [row[1] for row in versions_of(*both)] == [41]
 
 
 def test_a_patient_is_the_same_in_every_hospital() -> None:

@@ -84,7 +84,7 @@ def told(row: dict[str, Any]) -> oracle_visits.Event:
     get = row.get
     return oracle_visits.Event(
         visit=get("visit_id"),
-        is_derived=bool(get("visit_is_derived")),
+        is_derived=row["event_type"] == "visit_snapshot" and get("visit_number_hash") is None,
         number=get("visit_number_hash"),
         patient=row["patient_id"],
         gives_up=get("merged_patient_id"),
