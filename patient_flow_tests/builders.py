@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import polars as pl
 from deltalake import DeltaTable
 
-from patient_flow.contracts.tables import BRONZE_EVENTS, QUARANTINE, SILVER_EVENTS, Table
+from patient_flow.contracts.tables import BRONZE_EVENTS, EVENT_COORDINATES, QUARANTINE, SILVER_EVENTS, Table
 from patient_flow.pipeline import graph
 from patient_flow.pipeline.steps import StepContext, StepResult
 from patient_flow.stores.lake.catalog import Lake
@@ -128,8 +128,19 @@ def bronze(received: Iterable[Delivery | Body | bytes]) -> pl.DataFrame:
 
 def accepted(received: Iterable[Delivery | Body | bytes], departments: pl.DataFrame) -> pl.DataFrame:
     """The silver rows of what the hub holds, without a lake."""
+    return accepted_and_repeated(received, departments)[0]
+
+
+def accepted_and_repeated(
+    received: Iterable[Delivery | Body | bytes], departments: pl.DataFrame
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The silver rows of what the hub holds, and the snapshots received again (visit_hash, enqueued_at)."""
     judged = accept.validate(read_events(bronze(received), ParserConfig(departments, SECRET)))
-    return accept.accept(accept.candidates(judged, SECRET), SILVER_EVENTS.empty()).rows
+    candidates = accept.candidates(judged, SECRET)
+    rows = accept.accept(candidates, SILVER_EVENTS.empty()).rows
+    losers = candidates.join(rows, on=EVENT_COORDINATES, how="anti")
+    repeated = accept.identity_outcomes(losers, rows).filter(pl.col("ignored_as").is_not_null())
+    return rows, losers.join(repeated, on=EVENT_COORDINATES, how="semi").select("visit_hash", "enqueued_at")
 
 
 def department(**changes: Any) -> dict[str, Any]:

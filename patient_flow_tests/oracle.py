@@ -66,6 +66,8 @@ class Verdict:
     """Hub time and hospital of a rejected event."""
     ignored: dict[tuple[str, int], tuple[datetime, str]] = field(default_factory=dict)
     """Snapshots received again: hub time and hospital."""
+    repeated: list[tuple[Any, datetime]] = field(default_factory=list)
+    """The same: visit and hub time, from which on each confirms its visit."""
 
 
 def validate(received: Iterable[Received], reference: Reference) -> Verdict:
@@ -82,6 +84,7 @@ def validate(received: Iterable[Received], reference: Reference) -> Verdict:
             said_before = holder.statement == event.statement
             if said_before and event.type == SNAPSHOT:
                 verdict.ignored[event.coordinates] = (event.enqueued_at, event.hospital)
+                verdict.repeated.append((event.visit, event.enqueued_at))
                 continue
             reasons = ["event_is_a_duplicate" if said_before else "event_id_is_reused"]
         verdict.rejected[event.coordinates] = reasons
@@ -100,8 +103,9 @@ def _understand(item: Received, reference: Reference) -> tuple[Event, list[str]]
     department = _spelling(hospital, _text(said.get("department")), reference)
     event_time = times["event_time"] or (times["admission_time"] if is_snapshot else None)
     visit: Any = _text(said.get("visit_id"))
+    number = None
     if visit is not None:
-        visit = (hospital, visit)  # a number belongs to its hospital
+        visit = number = (hospital, visit)  # a number belongs to its hospital
     elif is_snapshot:
         visit = (hospital, patient, times["admission_time"])
 
@@ -149,6 +153,16 @@ def _understand(item: Received, reference: Reference) -> tuple[Event, list[str]]
         type=kind,
         time=event_time or BEGINNING,
         visit=visit,
+        number=number,
+        is_derived=is_snapshot and number is None,
+        visit_class=said.get("visit_class"),
+        admission_type=said.get("admission_type"),
+        source=said.get("source"),
+        gives_up=said.get("merged_patient_id"),
+        seen=_instant(said.get("seen_time")),
+        decision=_instant(said.get("decision_time")),
+        planned=_instant(said.get("planned_discharge_time")),
+        ready=_instant(said.get("ready_time")),
         patient=patient or "",
         hospital=hospital or "",
         department=department,
@@ -279,7 +293,13 @@ class Flow:
 class Gold:
     """All of gold, from the accepted events."""
 
-    def __init__(self, accepted: Sequence[Event], reference: Reference, zone: str) -> None:
+    def __init__(
+        self,
+        accepted: Sequence[Event],
+        reference: Reference,
+        zone: str,
+        repeated: Iterable[tuple[Any, datetime]] = (),
+    ) -> None:
         self.zone = ZoneInfo(zone)
         self.patients = patient_versions(accepted)
         self.departments = department_versions(accepted, reference)
@@ -287,7 +307,7 @@ class Gold:
         self._departments = _by_subject(self.departments)
         self.newest = max((event.enqueued_at for event in accepted), default=BEGINNING)
         self.until = _hour(self.newest)
-        self.facts = visits.fold(accepted, self._class_at, days=UNCONFIRMED_DAYS, zone=zone)
+        self.facts = visits.fold(accepted, self._class_at, days=UNCONFIRMED_DAYS, zone=zone, again=repeated)
         self.flows = [self._flow(stay) for stay in self.facts.stays]
         self.waiting = self.facts.waiting
         self.census = self._census()

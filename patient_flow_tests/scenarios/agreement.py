@@ -19,7 +19,7 @@ from patient_flow.stores.lake.catalog import Lake
 from patient_flow.transforms import calendar, census, dimensions, facts, kpis, quality
 from patient_flow.transforms.visits.fold import fold
 from patient_flow_tests import oracle, oracle_visits
-from patient_flow_tests.builders import ZONE, Delivery, accepted, contents
+from patient_flow_tests.builders import ZONE, Delivery, accepted_and_repeated, contents
 
 TABLES = (
     tables.SILVER_EVENTS,
@@ -45,10 +45,10 @@ def everything(lake: Lake) -> dict[str, pl.DataFrame]:
 
 def computed(received: Iterable[Delivery], departments: pl.DataFrame) -> dict[str, pl.DataFrame]:
     """Silver's events and gold by the transforms alone, from everything at once, without a lake."""
-    silver = accepted(received, departments)
+    silver, repeated = accepted_and_repeated(received, departments)
     patients = pl.concat([dimensions.unknown_patient(), dimensions.patient_versions(silver)])
     places = dimensions.department_versions(departments, silver.select("hospital_id", "department"))
-    folded = fold(silver, places, unconfirmed_days=oracle.UNCONFIRMED_DAYS, zone=ZONE)
+    folded = fold(silver, places, unconfirmed_days=oracle.UNCONFIRMED_DAYS, zone=ZONE, received_again=repeated)
     flow = facts.fact_patient_flow(folded.stays, patients, places)
     attended = facts.fact_ed_attendance(folded.attendances, patients, places)
     frames = {tables.SILVER_EVENTS: silver, tables.DIM_PATIENT: patients, tables.DIM_DEPARTMENT: places}
@@ -86,7 +86,7 @@ def computed(received: Iterable[Delivery], departments: pl.DataFrame) -> dict[st
 def assert_agreement(frames: Frames, verdict: oracle.Verdict, reference: pl.DataFrame) -> None:
     """``frames`` hold what the oracle says of the accepted events."""
     lines = list(reference.iter_rows(named=True))
-    expected = oracle.Gold(verdict.accepted, lines, ZONE)
+    expected = oracle.Gold(verdict.accepted, lines, ZONE, verdict.repeated)
     actual = Natural(frames, verdict)
     assert actual.patients() == _sorted(
         (version.of, version.valid_from, version.valid_to, *version.attributes) for version in expected.patients
