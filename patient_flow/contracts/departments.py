@@ -34,10 +34,21 @@ class Department(NamedTuple):
     staff: int | None
     expected_los_hours: float | None
     valid_from: datetime
+    class_: str | None = None
+    beds: int | None = None
+    women_beds: int | None = None
+    men_beds: int | None = None
+    unconfirmed_days: int | None = None
+    valid_to: datetime | None = None
 
 
-COLUMNS = Department._fields
+CLASSES = ("emergency", "inpatient", "critical_care", "maternity", "newborn", "day_case", "other")
+"""Classes of a department; blank is not stated (flow F13)."""
+COLUMNS = tuple(name.removesuffix("_") for name in Department._fields)
+OPTIONAL = tuple(name.removesuffix("_") for name in Department._field_defaults)
+"""Columns that a list may leave out."""
 REQUIRED = ("hospital_id", "department", "valid_from")
+_NOT_NEGATIVE = ("staffed_beds", "expected_los_hours", "beds", "women_beds", "men_beds", "unconfirmed_days")
 
 
 @dataclass(frozen=True)
@@ -60,13 +71,13 @@ def parse(rows: Iterable[Mapping[str, Any]]) -> tuple[list[Department], list[Fau
     departments: list[Department] = []
     faults: list[Fault] = []
     for line, row in enumerate(rows, start=2):
-        missing = [name for name in COLUMNS if name not in row]
+        missing = [name for name in COLUMNS if name not in row and name not in OPTIONAL]
         if missing:
             raise DepartmentListError(f"the list lacks the columns {', '.join(missing)}")
         values, wrong = _parse_row(line, row)
         faults += wrong
         if not wrong:
-            departments.append(Department(**values))
+            departments.append(Department(*(values[name] for name in COLUMNS)))
     return departments, faults
 
 
@@ -74,12 +85,12 @@ def _parse_row(line: int, row: Mapping[str, Any]) -> tuple[dict[str, Any], list[
     values: dict[str, Any] = {}
     faults: list[Fault] = []
     for name in COLUMNS:
-        given = _stripped(row[name])
+        given = _stripped(row.get(name))
         expected, read = _TYPES.get(name, ("text", str))
         values[name] = None if given is None else read(given)
         if values[name] is None and (given is not None or name in REQUIRED):
             faults.append(Fault(line, name, f"{name} is {given!r}, which is not a {expected}"))
-        elif name in ("staffed_beds", "expected_los_hours") and (values[name] or 0) < 0:
+        elif name in _NOT_NEGATIVE and (values[name] or 0) < 0:
             faults.append(Fault(line, name, f"{name} is {given!r}, which is negative"))
     if (values["hospital_id"], values["department"]) == (UNKNOWN, UNKNOWN):
         reason = f"names {UNKNOWN} in {UNKNOWN}, which stands for events that name no department: delete the line"
@@ -116,10 +127,21 @@ def _instant(value: object) -> datetime | None:
         return None
 
 
+def _class(value: object) -> str | None:
+    name = str(value).lower()
+    return name if name in CLASSES else None
+
+
 _TYPES: Mapping[str, tuple[str, Callable[[object], Any]]] = {
     "staffed_beds": ("whole number", _whole_number),
     "staff": ("whole number", _whole_number),
     "expected_los_hours": ("number", _number),
     "valid_from": ("date or an instant with its offset", _instant),
+    "class": (f"class of a department ({', '.join(CLASSES)})", _class),
+    "beds": ("whole number", _whole_number),
+    "women_beds": ("whole number", _whole_number),
+    "men_beds": ("whole number", _whole_number),
+    "unconfirmed_days": ("whole number", _whole_number),
+    "valid_to": ("date or an instant with its offset", _instant),
 }
 """Column → what its values are, for messages, and how they are read; the others are texts."""

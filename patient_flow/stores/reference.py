@@ -21,6 +21,12 @@ COLUMNS = pl.Schema(
         "staff": pl.Int64(),
         "expected_los_hours": pl.Float64(),
         "valid_from": INSTANT,
+        "class": pl.String(),
+        "beds": pl.Int64(),
+        "women_beds": pl.Int64(),
+        "men_beds": pl.Int64(),
+        "unconfirmed_days": pl.Int64(),
+        "valid_to": INSTANT,
     }
 )
 
@@ -28,13 +34,14 @@ COLUMNS = pl.Schema(
 def read_departments(place: str = "") -> pl.DataFrame:
     """The department list at ``place`` (a CSV file or a Delta table) with :data:`COLUMNS`; the shipped one if empty.
 
+    Columns that a list may leave out (``contracts.departments``) are null where it does.
     Raises :class:`DepartmentListError` when it cannot be read, and for the first fault of the list.
     """
     raw = _fetch(place)
-    missing = [name for name in COLUMNS if name not in raw.columns]
+    missing = [name for name in COLUMNS if name not in raw.columns and name not in departments.OPTIONAL]
     if missing:
         raise DepartmentListError(f"PATIENT_FLOW_DEPARTMENTS: {place} lacks the columns {', '.join(missing)}")
-    rows, faults = departments.parse(raw.select(COLUMNS.names()).iter_rows(named=True))
+    rows, faults = departments.parse(raw.select(name for name in COLUMNS if name in raw.columns).iter_rows(named=True))
     if faults:
         more = f" (and {len(faults) - 1} more faults)" if len(faults) > 1 else ""
         raise DepartmentListError(f"PATIENT_FLOW_DEPARTMENTS: {place or 'the shipped list'}, {faults[0]}{more}")
