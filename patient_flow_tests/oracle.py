@@ -117,7 +117,7 @@ def _understand(item: Received, reference: Reference) -> tuple[Event, list[str]]
         "event_type_is_unknown": kind not in TYPES,
         "patient_is_missing": patient is None,
         "hospital_is_missing": hospital is None,
-        "visit_is_missing": kind in TYPES and not is_snapshot and visit is None,
+        "visit_is_missing": kind in TYPES and kind not in (SNAPSHOT, "merge_patient") and visit is None,
         "department_is_missing": kind in ("arrival", "admission", "transfer", SNAPSHOT) and department is None,
         "event_time_is_unusable": kind in TYPES and not is_snapshot and event_time is None,
         "admission_time_is_unusable": is_snapshot and times["admission_time"] is None,
@@ -219,7 +219,7 @@ class Version:
     attributes: tuple[Any, ...]
 
 
-UNKNOWN = Version(("Unknown", "Unknown"), BEGINNING, None, ("Unknown", None, None, None, True))
+UNKNOWN = Version(("Unknown", "Unknown"), BEGINNING, None, ("Unknown", None, None, None, True, None, None))
 """The department that nobody knows: whoever names it so means it."""
 
 
@@ -242,17 +242,18 @@ def patient_versions(accepted: Sequence[Event]) -> list[Version]:
 
 
 def department_versions(accepted: Iterable[Event], reference: Reference) -> list[Version]:
-    """(hospital name, beds, staff, expected hours, is inferred) of every department over time."""
+    """(hospital name, beds, staff, expected hours, is inferred, class, unconfirmed days) of departments over time."""
     listed: dict[tuple[str, str], dict[datetime, tuple[Any, ...]]] = defaultdict(dict)
     names: dict[str, str] = {}
     for line in sorted(reference, key=lambda line: line["valid_from"]):
-        attributes = (line["hospital_name"], line["staffed_beds"], line["staff"], line["expected_los_hours"], False)
+        capacity = (line["staffed_beds"], line["staff"], line["expected_los_hours"])
+        attributes = (line["hospital_name"], *capacity, False, line.get("class"), line.get("unconfirmed_days"))
         listed[line["hospital_id"], line["department"]][line["valid_from"]] = attributes
         names[line["hospital_id"]] = line["hospital_name"]
     versions = [version for pair, known in listed.items() for version in _versions(pair, known)]
     mentioned = {(event.hospital, event.department) for event in accepted if event.department is not None}
     for hospital, department in mentioned - listed.keys() - {UNKNOWN.of}:
-        inferred = (names.get(hospital), None, None, None, True)
+        inferred = (names.get(hospital), None, None, None, True, None, None)
         versions.append(Version((hospital, department), BEGINNING, None, inferred))
     return versions
 
@@ -314,8 +315,11 @@ class Gold:
         self.kpis = self._kpis()
 
     def _class_at(self, hospital: str, department: str | None, instant: datetime) -> tuple[str | None, int | None]:
-        """Class and unconfirmed days: this list states none."""
-        return None, None
+        """Class and unconfirmed days that the list states."""
+        if department is None or (hospital, department) == UNKNOWN.of:
+            return None, None
+        attributes = self._department(hospital, department, instant).attributes
+        return attributes[5], attributes[6]
 
     def _flow(self, stay: visits.Stay) -> Flow:
         patient = version_at(self._patients[stay.patient], stay.begins)
@@ -375,16 +379,31 @@ class Gold:
         return {key: _measured(row) for key, row in rows.items()}
 
     def _staff(self, rows: dict[tuple[date, Place, str], dict[str, Any]]) -> None:
-        """Staffed beds count in every hour of the census, from the first patient to the newest event."""
-        hour = min((hour for hour, _, _ in self.census), default=self.until + HOUR)
-        while hour <= self.until:
-            for version in self.departments:
-                is_valid = version.valid_from <= hour and (version.valid_to is None or hour < version.valid_to)
-                if is_valid and version.attributes[1] is not None:
+        """F19: staffed beds count from a department's beginning on, on days on which its hospital has a patient."""
+        firsts: dict[tuple[str, str], datetime] = {}
+        hospital_firsts: dict[str, datetime] = {}
+        days: set[tuple[str, date]] = set()
+        for hour, (hospital, department, _), _ in self.census:
+            firsts[hospital, department] = min(hour, firsts.get((hospital, department), hour))
+            hospital_firsts[hospital] = min(hour, hospital_firsts.get(hospital, hour))
+            days.add((hospital, self._date(hour)))
+        for version in self.departments:
+            hospital, _ = version.of
+            beds = version.attributes[1]
+            listed = [v.valid_from for v in self._departments[version.of] if not v.attributes[4]]
+            starts = [firsts[version.of]] if version.of in firsts else []
+            if listed and hospital in hospital_firsts and min(listed) > hospital_firsts[hospital]:
+                starts.append(min(listed))  # it opened later, and may still be empty
+            if beds is None or not starts:
+                continue
+            hour = _hour(max(min(starts), version.valid_from))
+            while hour <= self.until and (version.valid_to is None or hour < version.valid_to):
+                is_valid = hour >= version.valid_from and hour >= min(starts)
+                if is_valid and (hospital, self._date(hour)) in days:
                     for gender in ("Female", "Male", "Other", "Unknown"):
                         row = rows[self._date(hour), _place(version), gender]
-                        row["staffed_bed_hours"] = (row["staffed_bed_hours"] or 0) + version.attributes[1]
-            hour += HOUR
+                        row["staffed_bed_hours"] = (row["staffed_bed_hours"] or 0) + beds
+                hour += HOUR
 
     def _date(self, instant: datetime) -> date:
         return instant.astimezone(self.zone).date()

@@ -20,8 +20,8 @@ from patient_flow.contracts.tables import (
 )
 from patient_flow.pipeline.checkpoints import (
     CENSUS_UNTIL,
-    FIRST_HOUR,
     LAST_HOUR,
+    MEASURED_WITH,
     TIME_ZONE,
     consumed,
     identity_of,
@@ -37,9 +37,12 @@ from patient_flow.pipeline.incremental import (
 )
 from patient_flow.pipeline.steps import StepContext, StepResult, is_up_to_date, open_complete_silver, retry_on_conflict
 from patient_flow.stores.lake.table import LakeTable
-from patient_flow.transforms import calendar, census, kpis, quality
+from patient_flow.transforms import calendar, census, kpis, quality, staffing
 
 c = pl.col
+
+STAFFING_RULES = 1
+"""Version of the rules of staffed hours: measures that were made by another one are made again."""
 
 
 @retry_on_conflict
@@ -100,21 +103,22 @@ def kpi_department_day(context: StepContext) -> StepResult:
     target, flow = lake.open(KPI_DEPARTMENT_DAY), lake.open(FACT_PATIENT_FLOW)
     hourly, departments = lake.open(FACT_BED_CENSUS), lake.open(DIM_DEPARTMENT)
     sources = (flow, hourly, departments)
-    of_another_zone = zone_changed(target, zone)
-    if is_up_to_date(target, *sources) and not of_another_zone:
+    rules = f"{STAFFING_RULES} {zone}"
+    of_these_rules = MEASURED_WITH.matches(target.checkpoint, rules)
+    if is_up_to_date(target, *sources) and of_these_rules:
         return StepResult(KPI_DEPARTMENT_DAY, target.version)
-    first, until = _census_bounds(hourly)
-    versions = departments.scan().collect()
-    wanted = None if of_another_zone else _touched_days(target, flow, hourly, departments, first, until, zone)
+    until, versions = CENSUS_UNTIL.read(hourly.checkpoint), departments.scan().collect()
+    first_hours = _first_hours(hourly)
+    wanted = _touched_days(target, flow, hourly, departments, first_hours, zone) if of_these_rules else None
     stays, hours, before = flow.scan().select(kpis.FACT_COLUMNS), hourly.scan(), target.scan()
     if wanted is None:
-        wanted = _all_days(flow, versions, first, until, zone)
+        wanted = _all_days(flow, hourly, versions, zone)
     else:
         spans = list(_instants(set(wanted["date"].unique()), ZoneInfo(zone)))
         is_there = c("department_key").is_in(wanted["department_key"].unique().implode())
         stays = stays.filter(is_there, _within("admission_at", spans) | _within("discharge_at", spans))
+        # Of all departments of a hospital: whether it has patients on a day decides about the staffed hours of each.
         hours = hours.filter(
-            is_there,
             pl.any_horizontal(
                 pl.lit(False),
                 *(
@@ -126,9 +130,13 @@ def kpi_department_day(context: StepContext) -> StepResult:
         before = before.filter(c("date").is_in(wanted["date"].unique().implode())).join(
             wanted.lazy(), on=kpis.DAY, how="semi"
         )
-    checkpoints = {**FIRST_HOUR.of(first), **LAST_HOUR.of(until), **TIME_ZONE.of(zone)}
+    checkpoints = {**LAST_HOUR.of(until), **MEASURED_WITH.of(rules)}
+    counted = hours.collect()
+    staffed = staffing.Staffing(
+        staffing.beginnings(first_hours, versions), staffing.patient_days(counted, versions, zone)
+    )
     after = kpis.kpi_department_day(
-        stays.collect(), hours.collect(), versions, wanted=wanted, first_hour=first, until=until, zone=zone
+        stays.collect(), counted, versions, wanted=wanted, staffed=staffed, until=until, zone=zone
     )
     return replace(target, before.collect(), after, sources, checkpoints, run_id=run_id)
 
@@ -170,12 +178,10 @@ def data_quality_day(context: StepContext) -> StepResult:
     return replace(target, before, quality.total(before, change), counted, checkpoints, run_id=run_id)
 
 
-def _census_bounds(hourly: LakeTable) -> tuple[datetime | None, datetime | None]:
-    """First hour with somebody in bed, and the newest event, up to which the census counts."""
-    first = (
-        hourly.scan().select(calendar.hour_start(c("time_key").min())).collect().item() if hourly.row_count() else None
-    )
-    return first, CENSUS_UNTIL.read(hourly.checkpoint)
+def _first_hours(hourly: LakeTable) -> pl.DataFrame:
+    """The first patient hour (first_hour) of each department version (department_key) that has one."""
+    first = hourly.scan().group_by("department_key").agg(c("time_key").min())
+    return first.select("department_key", first_hour=calendar.hour_start(c("time_key"))).collect(engine="streaming")
 
 
 def _touched_days(
@@ -183,36 +189,59 @@ def _touched_days(
     flow: LakeTable,
     hourly: LakeTable,
     departments: LakeTable,
-    first: datetime | None,
-    until: datetime | None,
+    first_hours: pl.DataFrame,
     zone: str,
 ) -> pl.DataFrame | None:
-    """Days of departments whose measures to compute again; None for all. The census counts from ``first`` to ``until``.
+    """Days of departments whose measures to compute again; None for all.
 
-    Staffed beds count between these two: where one of them moved, the days in between change for every department.
+    Staffed hours of a department depend on its hospital's patient hours of the day (F19), on the first patient hours
+    of both, and on the newest event: where one of these moved, the days in between change.
     """
     stays = changes_of(target, flow, ("department_key", "admission_at", "discharge_at"))
     hours = changes_of(target, hourly, ("department_key", "time_key"))
-    if stays.is_whole_table or hours.is_whole_table or versions_changed(target, departments):
+    former, until = LAST_HOUR.read(target.checkpoint), CENSUS_UNTIL.read(hourly.checkpoint)
+    is_whole_table = stays.is_whole_table or hours.is_whole_table
+    if is_whole_table or former is None or until is None or versions_changed(target, departments):
         return None
-    former_first, former_until = FIRST_HOUR.read(target.checkpoint), LAST_HOUR.read(target.checkpoint)
-    if former_first is None or former_until is None:  # nothing was counted before
-        moved = _dates_between(first, until, zone)
-    elif first is None or until is None:  # nothing is counted any more
-        moved = _dates_between(former_first, former_until, zone)
-    else:
-        moved = []
-        for former, bound in ((former_first, first), (former_until, until)):
-            if former != bound:
-                moved += _dates_between(min(former, bound), max(former, bound), zone)
+    versions = departments.scan().collect()
+    moved = _dates_between(min(former, until), max(former, until), zone) if former != until else []
+    changed = hours.both.with_columns(hour_at=calendar.hour_start(c("time_key")))
     return pl.concat(
         [
             kpis.days(stays.both, "admission_at", zone),
             kpis.days(stays.both, "discharge_at", zone),
-            kpis.days(hours.both.with_columns(hour_at=calendar.hour_start(c("time_key"))), "hour_at", zone),
-            kpis.every_department(set(moved), departments.scan().collect()),
+            kpis.of_hospitals(kpis.days(changed, "hour_at", zone), versions),
+            _days_since_moved_beginnings(changed, first_hours, versions, until, zone),
+            kpis.every_department(moved, versions),
         ]
     ).unique()
+
+
+def _days_since_moved_beginnings(
+    changed: pl.DataFrame, first_hours: pl.DataFrame, versions: pl.DataFrame, until: datetime, zone: str
+) -> pl.DataFrame:
+    """Days from a changed hour on, of hospitals where it is no later than a department's first patient hour.
+
+    It may be the first hour, or have been it before: staffed hours begin elsewhere then.
+    """
+    places = versions.select("department_key", "hospital_id", "department")
+    now = first_hours.join(places, on="department_key").group_by("hospital_id", "department").agg(c("first_hour").min())
+    earliest = (
+        changed.join(places, on="department_key")
+        .group_by("hospital_id", "department")
+        .agg(c("hour_at").min())
+        .join(now, on=["hospital_id", "department"], how="left")
+        .filter(c("first_hour").is_null() | (c("hour_at") <= c("first_hour")))
+        .group_by("hospital_id")
+        .agg(since=c("hour_at").min())
+    )
+    days = [
+        pl.DataFrame({"date": _dates_between(since, until, zone)}, schema={"date": pl.Date}).join(
+            places.filter(hospital_id=hospital).select("department_key"), how="cross"
+        )
+        for hospital, since in earliest.iter_rows()
+    ]
+    return pl.concat([kpis.no_days(), *days])
 
 
 def _dates_between(first: datetime | None, last: datetime | None, zone: str) -> list[date]:
@@ -223,15 +252,15 @@ def _dates_between(first: datetime | None, last: datetime | None, zone: str) -> 
     return [start + timedelta(days=number) for number in range((end - start).days + 1)]
 
 
-def _all_days(
-    flow: LakeTable, versions: pl.DataFrame, first: datetime | None, until: datetime | None, zone: str
-) -> pl.DataFrame:
+def _all_days(flow: LakeTable, hourly: LakeTable, versions: pl.DataFrame, zone: str) -> pl.DataFrame:
     stays = flow.scan().select("department_key", "admission_at", "discharge_at").collect()
+    counted = hourly.scan().select("department_key", "time_key").unique().collect(engine="streaming")
+    hours = counted.with_columns(hour_at=calendar.hour_start(c("time_key")))
     return pl.concat(
         [
             kpis.days(stays, "admission_at", zone),
             kpis.days(stays, "discharge_at", zone),
-            kpis.every_department(_dates_between(first, until, zone), versions),
+            kpis.of_hospitals(kpis.days(hours, "hour_at", zone), versions),
         ]
     ).unique()
 

@@ -116,8 +116,10 @@ CENSUS_UNTIL = InstantKey("until")
 """FactBedCensus: when the hub took the newest event, up to which it counts."""
 FOLDED_WITH = DigestKey("folded_with")
 """The facts: the version of the rules, the time zone and the setting that they were folded with (``flow.rules_of``)."""
-FIRST_HOUR, LAST_HOUR = InstantKey("first"), InstantKey("last")
-"""KpiDepartmentDay: bounds of the census from which it was made: staffed beds count between them."""
+LAST_HOUR = InstantKey("last")
+"""KpiDepartmentDay: the newest event of the census from which it was made: staffed beds count up to it."""
+MEASURED_WITH = DigestKey("measured_with")
+"""KpiDepartmentDay: the version of its rules and the time zone that it was made with."""
 PART = NumberKey("part")
 """A table that is recomputed part by part: the last one. A second writer is refused, as with any source."""
 LEASE = NumberKey("maintenance")

@@ -10,13 +10,14 @@ from datetime import date, datetime
 
 import polars as pl
 
-from patient_flow.contracts import events, measures
+from patient_flow.contracts import measures
 from patient_flow.contracts.columns import INSTANT
 from patient_flow.contracts.measure_types import CENSUS, STAYS, Part, Percentile
 from patient_flow.contracts.tables import KPI_DEPARTMENT_DAY
 from patient_flow.transforms.calendar import date_of_hour, is_day_start, local_date
 from patient_flow.transforms.census import hours_of
 from patient_flow.transforms.measures import percentile, total
+from patient_flow.transforms.staffing import Staffing, staffed_hours
 
 c = pl.col
 
@@ -45,15 +46,15 @@ def kpi_department_day(
     departments: pl.DataFrame,
     *,
     wanted: pl.DataFrame,
-    first_hour: datetime | None,
+    staffed: Staffing,
     until: datetime | None,
     zone: str,
 ) -> pl.DataFrame:
     """KpiDepartmentDay rows of the ``wanted`` days of departments (date, department_key).
 
     ``facts`` holds every stay that is admitted or discharged on one of these, ``census`` their hours.
-    ``first_hour`` is where the census begins and ``until`` the newest event: in between staffed beds count, occupied
-    or not. Later discharges are plans and count when their time has come.
+    ``staffed`` says in which hours up to ``until``, the newest event, staffed beds count, occupied or not. Later
+    discharges are plans and count when their time has come.
     """
     expected = departments.select("department_key", "expected_los_hours")
     stays = facts.join(expected, on="department_key", how="left")
@@ -69,7 +70,7 @@ def kpi_department_day(
     counted = [
         *(_aggregated(_only(rows, wanted), STAYS, instant) for instant, rows in dated.items()),
         _aggregated(_only(hours, wanted), CENSUS, "hour_at"),
-        _staffed(departments, wanted, first_hour, until, zone),
+        staffed_hours(departments, staffed, wanted, until, zone),
     ]
     keys = pl.concat([frame.select(_KEY) for frame in counted]).unique()
     for frame in counted:
@@ -94,35 +95,22 @@ def _aggregated(rows: pl.DataFrame, table: str, dated_by: str) -> pl.DataFrame:
     return rows.group_by(_KEY).agg(**columns)
 
 
-def _staffed(
-    departments: pl.DataFrame, wanted: pl.DataFrame, first_hour: datetime | None, until: datetime | None, zone: str
-) -> pl.DataFrame:
-    """Staffed bed hours of the departments on the dates, once per gender (the same figure: not to be added up)."""
-    empty = pl.DataFrame(schema={name: KPI_DEPARTMENT_DAY.schema[name] for name in (*_KEY, "staffed_bed_hours")})
-    if first_hour is None or until is None or wanted.is_empty():
-        return empty
-    hours = (
-        pl.DataFrame({"hour": pl.datetime_range(first_hour, until, "1h", time_unit="us", eager=True)})
-        .with_columns(date=local_date(c("hour"), zone))
-        .filter(c("date").is_in(wanted["date"].unique().implode()))
-    )
-    beds = departments.filter(c("staffed_beds").is_not_null()).select(
-        "department_key", "staffed_beds", "valid_from", "valid_to"
-    )
-    return (
-        hours.join_where(beds, c("hour") >= c("valid_from"), (c("hour") < c("valid_to")) | c("valid_to").is_null())
-        .pipe(_only, wanted)
-        .group_by(DAY)
-        .agg(staffed_bed_hours=c("staffed_beds").sum().cast(pl.Float64))
-        .join(pl.DataFrame({"gender": events.GENDERS}), how="cross")
-        .select(empty.columns)
-    )
-
-
 def days(rows: pl.DataFrame, instant: str, zone: str) -> pl.DataFrame:
     """The departments' days (date, department_key) on which the ``instant`` of ``rows`` falls; nulls left out."""
     known = rows.filter(c(instant).is_not_null())
     return known.select(date=date_of_hour(c(instant), zone), department_key="department_key").unique()
+
+
+def no_days() -> pl.DataFrame:
+    """No day of a department."""
+    return KPI_DEPARTMENT_DAY.empty().select(DAY)
+
+
+def of_hospitals(days: pl.DataFrame, departments: pl.DataFrame) -> pl.DataFrame:
+    """``days`` (date, department_key) of all departments of the hospitals of these: staffed hours depend on them."""
+    hospitals = departments.select("department_key", "hospital_id")
+    dates = days.join(hospitals, on="department_key").select("date", "hospital_id").unique()
+    return dates.join(hospitals, on="hospital_id").select(DAY)
 
 
 def every_department(dates: Iterable[date], departments: pl.DataFrame) -> pl.DataFrame:

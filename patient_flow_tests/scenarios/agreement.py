@@ -16,7 +16,8 @@ import polars as pl
 from patient_flow.contracts import tables
 from patient_flow.pipeline.checkpoints import CENSUS_UNTIL
 from patient_flow.stores.lake.catalog import Lake
-from patient_flow.transforms import calendar, census, dimensions, facts, kpis, quality
+from patient_flow.transforms import calendar, census, dimensions, facts, kpis, quality, staffing
+from patient_flow.transforms.visits import merges
 from patient_flow.transforms.visits.fold import fold
 from patient_flow_tests import oracle, oracle_visits
 from patient_flow_tests.builders import ZONE, Delivery, accepted_and_repeated, contents
@@ -46,7 +47,8 @@ def everything(lake: Lake) -> dict[str, pl.DataFrame]:
 def computed(received: Iterable[Delivery], departments: pl.DataFrame) -> dict[str, pl.DataFrame]:
     """Silver's events and gold by the transforms alone, from everything at once, without a lake."""
     silver, repeated = accepted_and_repeated(received, departments)
-    patients = pl.concat([dimensions.unknown_patient(), dimensions.patient_versions(silver)])
+    survivors, _ = merges.survivors(silver)
+    patients = pl.concat([dimensions.unknown_patient(), dimensions.patient_versions(silver, survivors=survivors)])
     places = dimensions.department_versions(departments, silver.select("hospital_id", "department"))
     folded = fold(silver, places, unconfirmed_days=oracle.UNCONFIRMED_DAYS, zone=ZONE, received_again=repeated)
     flow = facts.fact_patient_flow(folded.stays, patients, places)
@@ -67,7 +69,7 @@ def computed(received: Iterable[Delivery], departments: pl.DataFrame) -> dict[st
             hourly,
             places,
             wanted=kpis.every_department(dates, places),
-            first_hour=first,
+            staffed=staffing.staffing(hourly, places, ZONE),
             until=until,
             zone=ZONE,
         )
@@ -169,7 +171,7 @@ class Natural:
 
     def departments(self) -> list[tuple[Any, ...]]:
         columns = ("hospital_id", "department", "valid_from", "valid_to", "hospital_name")
-        capacity = ("staffed_beds", "staff", "expected_los_hours", "is_inferred")
+        capacity = ("staffed_beds", "staff", "expected_los_hours", "is_inferred", "class", "unconfirmed_days")
         rows = self.frames["gold/dim_department"].filter(pl.col("department_key") != 0).select(*columns, *capacity)
         return _sorted(rows.iter_rows())
 

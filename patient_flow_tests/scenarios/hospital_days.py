@@ -30,16 +30,19 @@ FUTURE = ENQUEUED + timedelta(days=3)
 OPEN_END = datetime(9999, 12, 31, tzinfo=UTC)
 """How some senders write that they know of no end."""
 
+_OTHER = {"hospital_id": "2", "hospital_name": "Lariboisière"}
+_SHORT = {"staffed_beds": 8, "expected_los_hours": 5.0, "class": "emergency"}
 DEPARTMENTS: pl.DataFrame = department_list(
     department(),
-    *(department(staffed_beds=12, valid_from=day + NEXT_MORNING) for day in DAYS[:1]),
-    *(department(staffed_beds=8, expected_los_hours=5.0, valid_from=day + NEXT_MORNING) for day in DAYS[1:2]),
-    department(department="Surgery", staffed_beds=4, expected_los_hours=20.0),
-    department(hospital_id="2", hospital_name="Lariboisière", staffed_beds=3, expected_los_hours=1.5),
-    department(hospital_id="1", department="Maternity", staffed_beds=2),
-    department(hospital_id="2", hospital_name="Lariboisière", department="MATERNITY", staffed_beds=2),
+    *(department(staffed_beds=12, unconfirmed_days=1, valid_from=day + NEXT_MORNING) for day in DAYS[:1]),
+    *(department(**_SHORT, valid_from=day + NEXT_MORNING) for day in DAYS[1:2]),
+    department(department="Surgery", staffed_beds=4, expected_los_hours=20.0, **{"class": "inpatient"}),
+    department(**_OTHER, staffed_beds=3, expected_los_hours=1.5, **{"class": "emergency"}),
+    department(hospital_id="1", department="Maternity", staffed_beds=2, **{"class": "other"}),
+    department(**_OTHER, department="MATERNITY", staffed_beds=2, **{"class": "day_case"}),
 )
-"""One department changes in the middle of two of the days; another is spelled differently in each hospital."""
+"""One department changes in the middle of two of the days, once its class too; another is spelled differently in each
+hospital."""
 
 PATIENTS = ("p1", "p2", "p3")
 PLACES = ("ICU", "Surgery", " surgery", "maternity", "Helipad")
@@ -49,12 +52,14 @@ AGES = (None, 0, 42, 43, 120, 137)
 BEDS = (None, "7", "W-12", 311)
 STATUSES = (None, "home", "deceased", "vanished")
 MINUTES = (0, 1, 20, 59.999, 60, 61, 240, 240.001, 600, 1500)
+CLASSES = ("inpatient", "emergency", "day_case", "observation", "outpatient", "virtual")
 WAITS = (None, 0, 30, 240, 241.5, 20_000)
 
 _gaps = st.sampled_from(MINUTES)
 _genders, _ages, _beds = st.sampled_from(GENDERS), st.sampled_from(AGES), st.sampled_from(BEDS)
 _hospitals, _places, _statuses = st.sampled_from((1, 2)), st.sampled_from(PLACES), st.sampled_from(STATUSES)
 _waits = st.sampled_from(WAITS)
+_classes = st.sampled_from((None, None, None, *CLASSES))
 
 
 class _Visit:
@@ -173,7 +178,9 @@ def messy_events(draw: Draw, start: datetime) -> Body:
     maybe = st.none() | instants
     kinds = ("arrival", "triage", "admission", "transfer", "discharge", "update", "visit_snapshot")
     cancels = ("cancel_admission", "cancel_transfer", "cancel_discharge")
-    kind = draw(st.sampled_from((*kinds, "admission", "transfer", "discharge", "update", *cancels)))
+    if draw(st.integers(0, 19)) == 0:
+        return _merge(draw, draw(instants))
+    kind = draw(st.sampled_from((*kinds, "admission", "transfer", "discharge", "update", *cancels, "void_visit")))
     is_snapshot = kind == "visit_snapshot"
     needs_department = kind in ("arrival", "admission", "transfer", "visit_snapshot")
     visit, time = draw(st.sampled_from(("v1", "v1", "v2", "v3"))), draw(instants)
@@ -192,9 +199,18 @@ def messy_events(draw: Draw, start: datetime) -> Body:
         "wait_minutes": draw(_waits),
         "bed_id": draw(_beds),
         "discharge_status": draw(_statuses),
+        "visit_class": draw(_classes),
+        "admission_type": draw(st.sampled_from((None, None, "emergency", "elective"))),
+        **{name: draw(maybe) for name in ("seen_time", "decision_time", "planned_discharge_time", "ready_time")},
     }
     name = draw(st.sampled_from("abc"))
     return event(event_id=f"{kind}-{name}", **body)
+
+
+def _merge(draw: Draw, time: datetime) -> Body:
+    stays, gone = draw(st.permutations(PATIENTS[:2]))
+    named = {"patient_id": stays, "merged_patient_id": gone, "visit_id": None, "department": None}
+    return event(event_type="merge_patient", event_time=time, gender=draw(_genders), age=draw(_ages), **named)
 
 
 @st.composite

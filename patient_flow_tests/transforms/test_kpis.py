@@ -9,6 +9,7 @@ import pytest
 
 from patient_flow.contracts.tables import KPI_DEPARTMENT_DAY
 from patient_flow.transforms import kpis
+from patient_flow.transforms.staffing import staffing
 from patient_flow_tests.builders import ZONE, at, deliveries, department, department_list, event
 from patient_flow_tests.scenarios.agreement import computed
 
@@ -134,16 +135,45 @@ def test_a_day_has_one_midnight_also_when_the_clocks_have_two_or_none(zone: str,
         frames["gold/fact_bed_census"],
         departments,
         wanted=kpis.every_department([day - timedelta(days=1), day, day + timedelta(days=1)], departments),
-        first_hour=None,
+        staffed=staffing(frames["gold/fact_bed_census"], departments, zone),
         until=None,
         zone=zone,
     )
     assert rows["midnight_beds"].to_list() == [1, 1, 1]
 
 
-def test_beds_are_staffed_where_nobody_lies_too() -> None:
-    row = measured(visit(1, ("admission", "06:00", "ICU"), ("discharge", "09:30", None)), department="Surgery")
-    assert (row["occupied_bed_hours"], row["staffed_bed_hours"]) == (0, 4 * 4)
+def staffed_hours(*visits: list[dict[str, Any]], listed: Any = LISTED) -> dict[tuple[date, str], float]:
+    """Staffed bed hours by day and department."""
+    frames = computed(deliveries([body for bodies in visits for body in bodies]), listed)
+    rows = frames["gold/kpi_department_day"].join(frames["gold/dim_department"], on="department_key")
+    counted = rows.filter(gender="Female").drop_nulls("staffed_bed_hours")
+    return {
+        (row["date"], row["department"]): row["staffed_bed_hours"]
+        for row in counted.select("date", "department", "staffed_bed_hours").iter_rows(named=True)
+    }
+
+
+IN_THE_MORNING = visit(1, ("admission", "06:00", "ICU"), ("discharge", "09:30", None))
+HOURS_FROM_SIX = 17
+"""From 06:00 UTC to the midnight of Paris."""
+
+
+def test_beds_are_staffed_from_the_first_patient_hour_on_where_nobody_lies_too() -> None:
+    row = measured(IN_THE_MORNING)
+    assert (row["occupied_bed_hours"], row["staffed_bed_hours"]) == (4, 10 * HOURS_FROM_SIX)
+
+
+def test_a_department_of_which_nothing_is_known_has_no_staffed_hours() -> None:
+    """Nor has any department on a day on which its hospital has no patient."""
+    assert staffed_hours(IN_THE_MORNING) == {(DAY, "ICU"): 10.0 * HOURS_FROM_SIX}
+
+
+def test_a_ward_that_opens_after_the_first_patient_is_staffed_though_it_is_empty() -> None:
+    listed = department_list(
+        department(staffed_beds=10, expected_los_hours=5.0),
+        department(department="Surgery", staffed_beds=4, valid_from=at("20:00")),
+    )
+    assert staffed_hours(IN_THE_MORNING, listed=listed)[DAY, "Surgery"] == 4 * 3
 
 
 def test_measures_do_not_depend_on_the_order_of_the_rows() -> None:
@@ -157,7 +187,7 @@ def test_measures_do_not_depend_on_the_order_of_the_rows() -> None:
             frames["gold/fact_bed_census"],
             frames["gold/dim_department"],
             wanted=kpis.every_department([DAY], frames["gold/dim_department"]),
-            first_hour=None,
+            staffed=staffing(frames["gold/fact_bed_census"], frames["gold/dim_department"], ZONE),
             until=None,
             zone=ZONE,
         )
