@@ -23,7 +23,8 @@ gold/dim_department              <- silver/patient_events, source/department_lis
 gold/dim_patient                 <- silver/patient_events
 gold/dim_time                    <- silver/patient_events
 gold/fact_bed_census             <- gold/dim_department, gold/fact_patient_flow, silver/patient_events
-gold/fact_patient_flow           <- gold/dim_department, gold/dim_patient, silver/patient_events
+gold/fact_ed_attendance          <- gold/dim_department, gold/dim_patient, silver/ignored, silver/patient_events
+gold/fact_patient_flow           <- gold/dim_department, gold/dim_patient, silver/ignored, silver/patient_events
 gold/kpi_department_day          <- gold/dim_department, gold/fact_bed_census, gold/fact_patient_flow
 silver/ignored                   <- bronze/patient_events, silver/patient_events
 silver/patient_events            <- bronze/patient_events, source/department_list
@@ -35,6 +36,7 @@ warehouse/DimDepartment          <- gold/dim_department
 warehouse/DimPatient             <- gold/dim_patient
 warehouse/DimTime                <- gold/dim_time
 warehouse/FactBedCensus          <- gold/fact_bed_census
+warehouse/FactEdAttendance       <- gold/fact_ed_attendance
 warehouse/FactPatientFlow        <- gold/fact_patient_flow
 warehouse/KpiDepartmentDay       <- gold/kpi_department_day
 """
@@ -106,6 +108,8 @@ gold/dim_time             stops  keys_unique
 gold/fact_bed_census      stops  foreign_keys_exist
 gold/fact_bed_census      stops  keys_unique
 gold/fact_bed_census      stops  occupancy_plausible
+gold/fact_ed_attendance   stops  foreign_keys_exist
+gold/fact_ed_attendance   stops  keys_unique
 gold/fact_patient_flow    stops  foreign_keys_exist
 gold/fact_patient_flow    stops  keys_unique
 gold/kpi_department_day   stops  foreign_keys_exist

@@ -219,6 +219,9 @@ param sourceMapping string = ''
 @description('Events that one micro-batch takes at most (PATIENT_FLOW_MAX_EVENTS_PER_RUN).')
 param maxEventsPerRun int = 500000
 
+@description('Days for which an event confirms an open stay (PATIENT_FLOW_UNCONFIRMED_DAYS).')
+param unconfirmedDays int = 90
+
 // --- alerts of the pipeline (infra/docs/runbook); off until a channel is set
 
 @description('True once the secret alert-teams-webhook is set: alerts go to that Teams channel.')
@@ -757,6 +760,10 @@ var pipelineSettings settingType[] = concat(warehouseSettings, [
   {
     name: 'PATIENT_FLOW_MAX_EVENTS_PER_RUN'
     value: string(maxEventsPerRun)
+  }
+  {
+    name: 'PATIENT_FLOW_UNCONFIRMED_DAYS'
+    value: string(unconfirmedDays)
   }
   {
     name: 'PATIENT_FLOW_ALERT_EMAIL_TO'

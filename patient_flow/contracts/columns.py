@@ -66,8 +66,8 @@ EVENT_HUB = ExternalSource(
 DEPARTMENT_LIST = ExternalSource(
     "source/department_list",
     (
-        *("hospital_id", "hospital_name", "department", "class", "beds", "staffed_beds", "women_beds", "men_beds"),
-        *("staff", "expected_los_hours", "unconfirmed_days", "valid_from", "valid_to"),
+        *("hospital_id", "hospital_name", "department", "staffed_beds", "staff", "expected_los_hours", "valid_from"),
+        *("class", "beds", "women_beds", "men_beds", "unconfirmed_days", "valid_to"),
     ),
 )
 

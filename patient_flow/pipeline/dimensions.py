@@ -26,7 +26,7 @@ from patient_flow.pipeline.steps import StepContext, StepResult, is_up_to_date, 
 from patient_flow.stores.lake.changes import RowsWritten
 from patient_flow.stores.lake.table import LakeTable
 from patient_flow.transforms import calendar, dimensions
-from patient_flow.transforms.visits import merges
+from patient_flow.transforms.visits.merges import survivors
 
 c = pl.col
 
@@ -93,7 +93,7 @@ def dim_patient(context: StepContext) -> StepResult:
     if changes.is_whole_table:
         return _all_patients(target, silver, run_id=context.run_id)
     merged = clusters.of_merges(silver.scan())
-    survivors, _ = merges.survivors(merged)
+    heirs, _ = survivors(merged)
     touched = _touched_patients(changes.both, merged)
     versions = target.scan().filter(is_one_of("patient_hash", touched["patient_hash"])).collect(engine="streaming")
     # What was observed earlier did not change, and the version then valid says all that matters of it.
@@ -101,7 +101,7 @@ def dim_patient(context: StepContext) -> StepResult:
     last_earlier = c("valid_from").filter("earlier").max().over("patient_hash")
     before = dated.filter(last_earlier.is_null() | (c("valid_from") >= last_earlier))
     observed = _observed_since(silver, touched)
-    after = dimensions.patient_versions(observed, before.filter("earlier"), survivors)
+    after = dimensions.patient_versions(observed, before.filter("earlier"), heirs)
     return replace(target, before.select(versions.columns), after, (silver,), run_id=context.run_id)
 
 
@@ -149,12 +149,12 @@ def _observed_since(silver: LakeTable, touched: pl.DataFrame) -> pl.DataFrame:
 
 def _all_patients(target: LakeTable, silver: LakeTable, *, run_id: str) -> StepResult:
     """All versions, in parts of whole clusters; with the last one go those of patients that silver no longer has."""
-    survivors, _ = merges.survivors(clusters.of_merges(silver.scan()))
+    heirs, _ = survivors(clusters.of_merges(silver.scan()))
     written = RowsWritten()
     parts = clusters.parts(silver)
     for number, part in enumerate(parts, start=1):
         observed = silver.scan().filter(part).select("patient_hash", *dimensions.OBSERVATION_COLUMNS).collect()
-        after = dimensions.patient_versions(observed, survivors=survivors)
+        after = dimensions.patient_versions(observed, survivors=heirs)
         before = target.scan().filter(is_one_of("patient_hash", observed["patient_hash"])).collect()
         checkpoints = PART.of(number)
         if number == len(parts):

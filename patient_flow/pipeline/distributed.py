@@ -44,8 +44,8 @@ from patient_flow.stores.lake.table import LakeTable
 from patient_flow.stores.staging import Staged, Staging
 from patient_flow.transforms import accept, dimensions
 from patient_flow.transforms.read import pseudonymise
-from patient_flow.transforms.visits import merges
 from patient_flow.transforms.visits.fold import VISIT_COLUMNS
+from patient_flow.transforms.visits.merges import survivors
 
 GROUPS_PER_PART = 4
 """Groups of keys that workers fold, for each part that is taken in at once."""
@@ -176,11 +176,11 @@ def _patients(context: StepContext, cluster: Cluster, staging: Staging) -> StepR
     lake, run_id = context.lake, context.run_id
     silver = lake.open(SILVER_EVENTS)
     count = _number_of_parts(silver)
-    survivors, _ = merges.survivors(visit_clusters.of_merges(silver.scan()))
+    heirs, _ = survivors(visit_clusters.of_merges(silver.scan()))
     (
         cluster.rows(silver, (*dimensions.OBSERVATION_COLUMNS, "patient_hash"))
         .numbered(_GROUP, f"{_leader(silver)} % {count * GROUPS_PER_PART}")
-        .per(_GROUP, workers.PatientVersions(survivors), DIM_PATIENT.schema)
+        .per(_GROUP, workers.PatientVersions(heirs), DIM_PATIENT.schema)
         .numbered(_PART, f"patient_hash % {count}")
         .write(staging.uri(DIM_PATIENT.name), (_PART,))
     )

@@ -59,7 +59,7 @@ def test_every_table_of_the_lake_has_one() -> None:
 
 
 def test_a_change_of_a_transform_changes_what_it_makes(code: Path) -> None:
-    assert changed(code, "transforms/kpis.py", "valid_from", "valid_since") == {"gold/kpi_department_day"}
+    assert changed(code, "transforms/kpis.py", "expected_los_hours", "expected_hours") == {"gold/kpi_department_day"}
 
 
 @pytest.mark.parametrize("step", graph.STEPS, ids=lambda step: step.table.path)
@@ -70,7 +70,8 @@ def test_the_module_of_the_step_that_makes_a_table_counts(step: Step) -> None:
 
 def test_a_change_of_a_step_changes_what_its_module_makes_and_nothing_else(code: Path) -> None:
     assert changed(code, "pipeline/flow.py", "waiting = RowsWritten(), 0, 0", "waiting = RowsWritten(), 0, 1") == {
-        "gold/fact_patient_flow"
+        "gold/fact_ed_attendance",
+        "gold/fact_patient_flow",
     }
     assert changed(code, "pipeline/dimensions.py", "not mentioned and is_complete", "not mentioned or is_complete") == {
         "gold/dim_time",

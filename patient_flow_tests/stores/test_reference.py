@@ -14,7 +14,7 @@ from patient_flow.contracts.departments import DepartmentListError
 from patient_flow.stores.reference import COLUMNS, read_departments
 from patient_flow_tests.stacks import Stack
 
-HEADER = ",".join(COLUMNS)
+HEADER = ",".join(name for name in COLUMNS if name not in departments.OPTIONAL)
 LINE = "H1,Hospital One,ICU,12,20,48,2026-01-01"
 
 
@@ -27,10 +27,24 @@ def test_a_csv_file_is_read_with_its_types(file: Path) -> None:
     file.write_text(f"{HEADER}\n{LINE}\nH1, Hospital One ,Surgery,,,,2026-01-01T06:30:00+02:00\n")
     found = read_departments(str(file))
     assert found.schema == COLUMNS
-    assert found.rows() == [
+    assert found.select(HEADER.split(",")).rows() == [
         ("H1", "Hospital One", "ICU", 12, 20, 48.0, datetime(2026, 1, 1, tzinfo=UTC)),
         ("H1", "Hospital One", "Surgery", None, None, None, datetime(2026, 1, 1, 4, 30, tzinfo=UTC)),
     ]
+    assert all(found[name].null_count() == 2 for name in departments.OPTIONAL)
+
+
+def test_columns_that_a_list_may_leave_out_are_read_where_it_has_them(file: Path) -> None:
+    header = f"{HEADER},class,beds,women_beds,men_beds,unconfirmed_days,valid_to"
+    file.write_text(f"{header}\n{LINE},Critical_Care,14,6,6,30,2027-01-01\n{LINE.replace('ICU', 'Ward')},,,,,,\n")
+    found = read_departments(str(file)).select(departments.OPTIONAL)
+    assert found.rows() == [
+        ("critical_care", 14, 6, 6, 30, datetime(2027, 1, 1, tzinfo=UTC)),
+        (None,) * len(departments.OPTIONAL),
+    ]
+    file.write_text(f"{header}\n{LINE},ward,14,6,6,30,2027-01-01\n")
+    with pytest.raises(DepartmentListError, match="line 2: class is 'ward', which is not a class of a department"):
+        read_departments(str(file))
 
 
 def test_a_delta_table_is_read_where_the_lake_lies(stack: Stack) -> None:

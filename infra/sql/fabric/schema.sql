@@ -26,9 +26,14 @@ CREATE TABLE [DimDepartment] (
     hospital_id VARCHAR(256) NOT NULL,
     hospital_name VARCHAR(512) NULL,
     department VARCHAR(256) NOT NULL,
+    class VARCHAR(64) NULL,
+    beds BIGINT NULL,
     staffed_beds BIGINT NULL,
+    women_beds BIGINT NULL,
+    men_beds BIGINT NULL,
     staff BIGINT NULL,
     expected_los_hours FLOAT(53) NULL,
+    unconfirmed_days BIGINT NULL,
     is_inferred BIT NOT NULL,
     valid_from DATETIME2(6) NOT NULL,
     valid_to DATETIME2(6) NULL,
@@ -68,20 +73,60 @@ CREATE TABLE [FactPatientFlow] (
     arrival_at DATETIME2(6) NULL,
     admission_at DATETIME2(6) NOT NULL,
     discharge_at DATETIME2(6) NULL,
+    stay_kind VARCHAR(64) NULL,
+    visit_class VARCHAR(64) NULL,
+    admission_type VARCHAR(64) NULL,
+    planned_discharge_at DATETIME2(6) NULL,
+    ready_at DATETIME2(6) NULL,
     wait_minutes FLOAT(53) NULL,
     wait_source VARCHAR(64) NULL,
     length_of_stay_hours FLOAT(53) NULL,
     visit_length_of_stay_hours FLOAT(53) NULL,
+    in_bed_hours FLOAT(53) NULL,
+    nights BIGINT NULL,
     is_visit_start BIT NOT NULL,
     is_visit_end BIT NOT NULL,
+    is_transfer BIT NOT NULL,
+    is_day_case BIT NOT NULL,
+    is_observation BIT NOT NULL,
     bed_id VARCHAR(256) NULL,
     discharge_status VARCHAR(128) NULL,
     quality_flags VARCHAR(4000) NOT NULL,
+    last_confirmed_at DATETIME2(6) NULL,
+    confirmed_until DATETIME2(6) NULL,
     last_enqueued_at DATETIME2(6) NOT NULL
 )
 GO
 
 ALTER TABLE [FactPatientFlow] ADD CONSTRAINT [pk_FactPatientFlow] PRIMARY KEY NONCLUSTERED (stay_key) NOT ENFORCED
+GO
+
+CREATE TABLE [FactEdAttendance] (
+    attendance_key BIGINT NOT NULL,
+    visit_id VARCHAR(256) NOT NULL,
+    patient_key BIGINT NOT NULL,
+    department_key BIGINT NOT NULL,
+    gender VARCHAR(64) NULL,
+    arrival_time_key BIGINT NOT NULL,
+    departure_time_key BIGINT NOT NULL,
+    arrival_at DATETIME2(6) NOT NULL,
+    triage_at DATETIME2(6) NULL,
+    seen_at DATETIME2(6) NULL,
+    decision_at DATETIME2(6) NULL,
+    departure_at DATETIME2(6) NULL,
+    outcome VARCHAR(128) NULL,
+    minutes_to_triage FLOAT(53) NULL,
+    minutes_to_seen FLOAT(53) NULL,
+    minutes_in_department FLOAT(53) NULL,
+    boarding_minutes FLOAT(53) NULL,
+    quality_flags VARCHAR(4000) NOT NULL,
+    last_confirmed_at DATETIME2(6) NULL,
+    confirmed_until DATETIME2(6) NULL,
+    last_enqueued_at DATETIME2(6) NOT NULL
+)
+GO
+
+ALTER TABLE [FactEdAttendance] ADD CONSTRAINT [pk_FactEdAttendance] PRIMARY KEY NONCLUSTERED (attendance_key) NOT ENFORCED
 GO
 
 CREATE TABLE [FactBedCensus] (
@@ -125,7 +170,8 @@ CREATE TABLE [DataQualityDay] (
     [rule] VARCHAR(256) NOT NULL,
     accepted BIGINT NOT NULL,
     flagged BIGINT NOT NULL,
-    quarantined BIGINT NOT NULL
+    quarantined BIGINT NOT NULL,
+    ignored BIGINT NOT NULL
 )
 GO
 
@@ -169,6 +215,12 @@ INSERT INTO [LoadLog] (table_name) SELECT N'FactPatientFlow' AS table_name
 WHERE NOT (EXISTS (SELECT *
 FROM [LoadLog]
 WHERE [LoadLog].table_name = N'FactPatientFlow'))
+GO
+
+INSERT INTO [LoadLog] (table_name) SELECT N'FactEdAttendance' AS table_name
+WHERE NOT (EXISTS (SELECT *
+FROM [LoadLog]
+WHERE [LoadLog].table_name = N'FactEdAttendance'))
 GO
 
 INSERT INTO [LoadLog] (table_name) SELECT N'FactBedCensus' AS table_name

@@ -4,13 +4,13 @@ DO $$ BEGIN CREATE ROLE patient_flow_reader NOLOGIN; EXCEPTION WHEN duplicate_ob
 
 DO $$ BEGIN CREATE ROLE patient_flow_dashboard NOLOGIN; EXCEPTION WHEN duplicate_object THEN NULL; END $$;
 
-GRANT SELECT, INSERT, DELETE ON "DimTime", "DimDepartment", "DimPatient", "FactPatientFlow", "FactBedCensus", "KpiDepartmentDay", "DataQualityDay" TO patient_flow_loader;
+GRANT SELECT, INSERT, DELETE ON "DimTime", "DimDepartment", "DimPatient", "FactPatientFlow", "FactEdAttendance", "FactBedCensus", "KpiDepartmentDay", "DataQualityDay" TO patient_flow_loader;
 
 GRANT SELECT, UPDATE ON "LoadLog" TO patient_flow_loader;
 
-GRANT SELECT ON "DimTime", "DimDepartment", "DimPatient", "FactPatientFlow", "FactBedCensus", "KpiDepartmentDay", "DataQualityDay", "BedOccupancyHourly", "BedOccupancyByGender", "AdmissionsDaily", "WaitingTimes", "LengthOfStay", "CurrentPatients", "DepartmentInflow", "Overstays", "BedTurnover", "Readmissions", "DataFreshness", "LoadLog" TO patient_flow_reader, patient_flow_loader;
+GRANT SELECT ON "DimTime", "DimDepartment", "DimPatient", "FactPatientFlow", "FactEdAttendance", "FactBedCensus", "KpiDepartmentDay", "DataQualityDay", "BedOccupancyHourly", "BedOccupancyByGender", "AdmissionsDaily", "WaitingTimes", "LengthOfStay", "CurrentPatients", "DepartmentInflow", "Overstays", "BedTurnover", "Readmissions", "DataFreshness", "LoadLog" TO patient_flow_reader, patient_flow_loader;
 
-GRANT SELECT ON "DimTime", "DimDepartment", "DimPatient", "FactPatientFlow", "FactBedCensus", "KpiDepartmentDay", "DataQualityDay", "LoadLog" TO patient_flow_dashboard;
+GRANT SELECT ON "DimTime", "DimDepartment", "DimPatient", "FactPatientFlow", "FactEdAttendance", "FactBedCensus", "KpiDepartmentDay", "DataQualityDay", "LoadLog" TO patient_flow_dashboard;
 
 CREATE TABLE "ReaderScope" (
     principal_name NAME NOT NULL,
@@ -55,6 +55,12 @@ ALTER TABLE "FactPatientFlow" ENABLE ROW LEVEL SECURITY;
 CREATE POLICY loads ON "FactPatientFlow" TO patient_flow_loader USING (TRUE) WITH CHECK (TRUE);
 
 CREATE POLICY reads ON "FactPatientFlow" FOR SELECT TO patient_flow_reader, patient_flow_dashboard USING (department_key IN (SELECT visible_departments()));
+
+ALTER TABLE "FactEdAttendance" ENABLE ROW LEVEL SECURITY;
+
+CREATE POLICY loads ON "FactEdAttendance" TO patient_flow_loader USING (TRUE) WITH CHECK (TRUE);
+
+CREATE POLICY reads ON "FactEdAttendance" FOR SELECT TO patient_flow_reader, patient_flow_dashboard USING (department_key IN (SELECT visible_departments()));
 
 ALTER TABLE "FactBedCensus" ENABLE ROW LEVEL SECURITY;
 

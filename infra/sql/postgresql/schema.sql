@@ -22,9 +22,14 @@ CREATE TABLE "DimDepartment" (
     hospital_id VARCHAR(64) NOT NULL,
     hospital_name VARCHAR(128),
     department VARCHAR(64) NOT NULL,
+    class VARCHAR(16),
+    beds BIGINT,
     staffed_beds BIGINT,
+    women_beds BIGINT,
+    men_beds BIGINT,
     staff BIGINT,
     expected_los_hours FLOAT(53),
+    unconfirmed_days BIGINT,
     is_inferred BOOLEAN NOT NULL,
     valid_from TIMESTAMP(6) WITHOUT TIME ZONE NOT NULL,
     valid_to TIMESTAMP(6) WITHOUT TIME ZONE,
@@ -60,15 +65,27 @@ CREATE TABLE "FactPatientFlow" (
     arrival_at TIMESTAMP(6) WITHOUT TIME ZONE,
     admission_at TIMESTAMP(6) WITHOUT TIME ZONE NOT NULL,
     discharge_at TIMESTAMP(6) WITHOUT TIME ZONE,
+    stay_kind VARCHAR(16),
+    visit_class VARCHAR(16),
+    admission_type VARCHAR(16),
+    planned_discharge_at TIMESTAMP(6) WITHOUT TIME ZONE,
+    ready_at TIMESTAMP(6) WITHOUT TIME ZONE,
     wait_minutes FLOAT(53),
     wait_source VARCHAR(16),
     length_of_stay_hours FLOAT(53),
     visit_length_of_stay_hours FLOAT(53),
+    in_bed_hours FLOAT(53),
+    nights BIGINT,
     is_visit_start BOOLEAN NOT NULL,
     is_visit_end BOOLEAN NOT NULL,
+    is_transfer BOOLEAN NOT NULL,
+    is_day_case BOOLEAN NOT NULL,
+    is_observation BOOLEAN NOT NULL,
     bed_id VARCHAR(64),
     discharge_status VARCHAR(32),
     quality_flags VARCHAR(1000) NOT NULL,
+    last_confirmed_at TIMESTAMP(6) WITHOUT TIME ZONE,
+    confirmed_until TIMESTAMP(6) WITHOUT TIME ZONE,
     last_enqueued_at TIMESTAMP(6) WITHOUT TIME ZONE NOT NULL,
     PRIMARY KEY (stay_key)
 );
@@ -84,6 +101,31 @@ CREATE INDEX "ix_FactPatientFlow_discharge_time_key" ON "FactPatientFlow" (disch
 CREATE INDEX "ix_FactPatientFlow_patient_key" ON "FactPatientFlow" (patient_key);
 
 CREATE INDEX "ix_FactPatientFlow_visit_id" ON "FactPatientFlow" (visit_id);
+
+CREATE TABLE "FactEdAttendance" (
+    attendance_key BIGINT NOT NULL,
+    visit_id VARCHAR(64) NOT NULL,
+    patient_key BIGINT NOT NULL,
+    department_key BIGINT NOT NULL,
+    gender VARCHAR(16),
+    arrival_time_key BIGINT NOT NULL,
+    departure_time_key BIGINT NOT NULL,
+    arrival_at TIMESTAMP(6) WITHOUT TIME ZONE NOT NULL,
+    triage_at TIMESTAMP(6) WITHOUT TIME ZONE,
+    seen_at TIMESTAMP(6) WITHOUT TIME ZONE,
+    decision_at TIMESTAMP(6) WITHOUT TIME ZONE,
+    departure_at TIMESTAMP(6) WITHOUT TIME ZONE,
+    outcome VARCHAR(32),
+    minutes_to_triage FLOAT(53),
+    minutes_to_seen FLOAT(53),
+    minutes_in_department FLOAT(53),
+    boarding_minutes FLOAT(53),
+    quality_flags VARCHAR(1000) NOT NULL,
+    last_confirmed_at TIMESTAMP(6) WITHOUT TIME ZONE,
+    confirmed_until TIMESTAMP(6) WITHOUT TIME ZONE,
+    last_enqueued_at TIMESTAMP(6) WITHOUT TIME ZONE NOT NULL,
+    PRIMARY KEY (attendance_key)
+);
 
 CREATE TABLE "FactBedCensus" (
     time_key BIGINT NOT NULL,
@@ -121,6 +163,7 @@ CREATE TABLE "DataQualityDay" (
     accepted BIGINT NOT NULL,
     flagged BIGINT NOT NULL,
     quarantined BIGINT NOT NULL,
+    ignored BIGINT NOT NULL,
     PRIMARY KEY (date, hospital_id, rule)
 );
 
@@ -155,6 +198,11 @@ INSERT INTO "LoadLog" (table_name) SELECT 'FactPatientFlow' AS table_name
 WHERE NOT (EXISTS (SELECT *
 FROM "LoadLog"
 WHERE "LoadLog".table_name = 'FactPatientFlow'));
+
+INSERT INTO "LoadLog" (table_name) SELECT 'FactEdAttendance' AS table_name
+WHERE NOT (EXISTS (SELECT *
+FROM "LoadLog"
+WHERE "LoadLog".table_name = 'FactEdAttendance'));
 
 INSERT INTO "LoadLog" (table_name) SELECT 'FactBedCensus' AS table_name
 WHERE NOT (EXISTS (SELECT *

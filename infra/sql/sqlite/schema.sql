@@ -22,9 +22,14 @@ CREATE TABLE "DimDepartment" (
     hospital_id VARCHAR(64) NOT NULL,
     hospital_name VARCHAR(128),
     department VARCHAR(64) NOT NULL,
+    class VARCHAR(16),
+    beds INTEGER,
     staffed_beds INTEGER,
+    women_beds INTEGER,
+    men_beds INTEGER,
     staff INTEGER,
     expected_los_hours FLOAT,
+    unconfirmed_days INTEGER,
     is_inferred BOOLEAN NOT NULL,
     valid_from DATETIME NOT NULL,
     valid_to DATETIME,
@@ -60,15 +65,27 @@ CREATE TABLE "FactPatientFlow" (
     arrival_at DATETIME,
     admission_at DATETIME NOT NULL,
     discharge_at DATETIME,
+    stay_kind VARCHAR(16),
+    visit_class VARCHAR(16),
+    admission_type VARCHAR(16),
+    planned_discharge_at DATETIME,
+    ready_at DATETIME,
     wait_minutes FLOAT,
     wait_source VARCHAR(16),
     length_of_stay_hours FLOAT,
     visit_length_of_stay_hours FLOAT,
+    in_bed_hours FLOAT,
+    nights INTEGER,
     is_visit_start BOOLEAN NOT NULL,
     is_visit_end BOOLEAN NOT NULL,
+    is_transfer BOOLEAN NOT NULL,
+    is_day_case BOOLEAN NOT NULL,
+    is_observation BOOLEAN NOT NULL,
     bed_id VARCHAR(64),
     discharge_status VARCHAR(32),
     quality_flags VARCHAR(1000) NOT NULL,
+    last_confirmed_at DATETIME,
+    confirmed_until DATETIME,
     last_enqueued_at DATETIME NOT NULL,
     PRIMARY KEY (stay_key)
 );
@@ -84,6 +101,31 @@ CREATE INDEX "ix_FactPatientFlow_discharge_time_key" ON "FactPatientFlow" (disch
 CREATE INDEX "ix_FactPatientFlow_patient_key" ON "FactPatientFlow" (patient_key);
 
 CREATE INDEX "ix_FactPatientFlow_visit_id" ON "FactPatientFlow" (visit_id);
+
+CREATE TABLE "FactEdAttendance" (
+    attendance_key INTEGER NOT NULL,
+    visit_id VARCHAR(64) NOT NULL,
+    patient_key INTEGER NOT NULL,
+    department_key INTEGER NOT NULL,
+    gender VARCHAR(16),
+    arrival_time_key INTEGER NOT NULL,
+    departure_time_key INTEGER NOT NULL,
+    arrival_at DATETIME NOT NULL,
+    triage_at DATETIME,
+    seen_at DATETIME,
+    decision_at DATETIME,
+    departure_at DATETIME,
+    outcome VARCHAR(32),
+    minutes_to_triage FLOAT,
+    minutes_to_seen FLOAT,
+    minutes_in_department FLOAT,
+    boarding_minutes FLOAT,
+    quality_flags VARCHAR(1000) NOT NULL,
+    last_confirmed_at DATETIME,
+    confirmed_until DATETIME,
+    last_enqueued_at DATETIME NOT NULL,
+    PRIMARY KEY (attendance_key)
+);
 
 CREATE TABLE "FactBedCensus" (
     time_key INTEGER NOT NULL,
@@ -123,6 +165,7 @@ CREATE TABLE "DataQualityDay" (
     accepted INTEGER NOT NULL,
     flagged INTEGER NOT NULL,
     quarantined INTEGER NOT NULL,
+    ignored INTEGER NOT NULL,
     PRIMARY KEY (date, hospital_id, rule)
 )
  WITHOUT ROWID;
@@ -158,6 +201,11 @@ INSERT INTO "LoadLog" (table_name) SELECT 'FactPatientFlow' AS table_name
 WHERE NOT (EXISTS (SELECT *
 FROM "LoadLog"
 WHERE "LoadLog".table_name = 'FactPatientFlow'));
+
+INSERT INTO "LoadLog" (table_name) SELECT 'FactEdAttendance' AS table_name
+WHERE NOT (EXISTS (SELECT *
+FROM "LoadLog"
+WHERE "LoadLog".table_name = 'FactEdAttendance'));
 
 INSERT INTO "LoadLog" (table_name) SELECT 'FactBedCensus' AS table_name
 WHERE NOT (EXISTS (SELECT *

@@ -19,6 +19,9 @@ GO
 GRANT SELECT, INSERT, DELETE ON OBJECT::dbo.FactPatientFlow TO patient_flow_loader
 GO
 
+GRANT SELECT, INSERT, DELETE ON OBJECT::dbo.FactEdAttendance TO patient_flow_loader
+GO
+
 GRANT SELECT, INSERT, DELETE ON OBJECT::dbo.FactBedCensus TO patient_flow_loader
 GO
 
@@ -88,6 +91,9 @@ GO
 GRANT ALTER ON OBJECT::dbo.FactPatientFlow TO patient_flow_loader
 GO
 
+GRANT ALTER ON OBJECT::dbo.FactEdAttendance TO patient_flow_loader
+GO
+
 GRANT ALTER ON OBJECT::dbo.FactBedCensus TO patient_flow_loader
 GO
 
@@ -145,6 +151,9 @@ GO
 GRANT SELECT ON OBJECT::dbo.FactPatientFlow TO patient_flow_dashboard
 GO
 
+GRANT SELECT ON OBJECT::dbo.FactEdAttendance TO patient_flow_dashboard
+GO
+
 GRANT SELECT ON OBJECT::dbo.FactBedCensus TO patient_flow_dashboard
 GO
 
@@ -199,6 +208,7 @@ GO
 
 CREATE SECURITY POLICY security.reader_scope
     ADD FILTER PREDICATE security.sees_department(department_key) ON dbo.FactPatientFlow,
+    ADD FILTER PREDICATE security.sees_department(department_key) ON dbo.FactEdAttendance,
     ADD FILTER PREDICATE security.sees_department(department_key) ON dbo.FactBedCensus,
     ADD FILTER PREDICATE security.sees_department(department_key) ON dbo.KpiDepartmentDay,
     ADD FILTER PREDICATE security.sees_place(hospital_id, department) ON dbo.DimDepartment,

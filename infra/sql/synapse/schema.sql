@@ -31,9 +31,14 @@ CREATE TABLE [DimDepartment] (
     hospital_id NVARCHAR(128) COLLATE Latin1_General_100_BIN2 NOT NULL,
     hospital_name NVARCHAR(256) NULL,
     department NVARCHAR(128) COLLATE Latin1_General_100_BIN2 NOT NULL,
+    class NVARCHAR(32) NULL,
+    beds BIGINT NULL,
     staffed_beds BIGINT NULL,
+    women_beds BIGINT NULL,
+    men_beds BIGINT NULL,
     staff BIGINT NULL,
     expected_los_hours FLOAT(53) NULL,
+    unconfirmed_days BIGINT NULL,
     is_inferred BIT NOT NULL,
     valid_from DATETIME2(6) NOT NULL,
     valid_to DATETIME2(6) NULL,
@@ -95,15 +100,27 @@ CREATE TABLE [FactPatientFlow] (
     arrival_at DATETIME2(6) NULL,
     admission_at DATETIME2(6) NOT NULL,
     discharge_at DATETIME2(6) NULL,
+    stay_kind NVARCHAR(32) NULL,
+    visit_class NVARCHAR(32) NULL,
+    admission_type NVARCHAR(32) NULL,
+    planned_discharge_at DATETIME2(6) NULL,
+    ready_at DATETIME2(6) NULL,
     wait_minutes FLOAT(53) NULL,
     wait_source NVARCHAR(32) NULL,
     length_of_stay_hours FLOAT(53) NULL,
     visit_length_of_stay_hours FLOAT(53) NULL,
+    in_bed_hours FLOAT(53) NULL,
+    nights BIGINT NULL,
     is_visit_start BIT NOT NULL,
     is_visit_end BIT NOT NULL,
+    is_transfer BIT NOT NULL,
+    is_day_case BIT NOT NULL,
+    is_observation BIT NOT NULL,
     bed_id NVARCHAR(128) NULL,
     discharge_status NVARCHAR(64) NULL,
     quality_flags NVARCHAR(2000) NOT NULL,
+    last_confirmed_at DATETIME2(6) NULL,
+    confirmed_until DATETIME2(6) NULL,
     last_enqueued_at DATETIME2(6) NOT NULL,
     PRIMARY KEY NONCLUSTERED (stay_key) NOT ENFORCED
 )
@@ -141,6 +158,51 @@ CREATE STATISTICS [st_FactPatientFlow_admission_at] ON [FactPatientFlow] (admiss
 GO
 
 CREATE STATISTICS [st_FactPatientFlow_discharge_at] ON [FactPatientFlow] (discharge_at)
+GO
+
+CREATE TABLE [FactEdAttendance] (
+    attendance_key BIGINT NOT NULL,
+    visit_id NVARCHAR(128) NOT NULL,
+    patient_key BIGINT NOT NULL,
+    department_key BIGINT NOT NULL,
+    gender NVARCHAR(32) NULL,
+    arrival_time_key BIGINT NOT NULL,
+    departure_time_key BIGINT NOT NULL,
+    arrival_at DATETIME2(6) NOT NULL,
+    triage_at DATETIME2(6) NULL,
+    seen_at DATETIME2(6) NULL,
+    decision_at DATETIME2(6) NULL,
+    departure_at DATETIME2(6) NULL,
+    outcome NVARCHAR(64) NULL,
+    minutes_to_triage FLOAT(53) NULL,
+    minutes_to_seen FLOAT(53) NULL,
+    minutes_in_department FLOAT(53) NULL,
+    boarding_minutes FLOAT(53) NULL,
+    quality_flags NVARCHAR(2000) NOT NULL,
+    last_confirmed_at DATETIME2(6) NULL,
+    confirmed_until DATETIME2(6) NULL,
+    last_enqueued_at DATETIME2(6) NOT NULL,
+    PRIMARY KEY NONCLUSTERED (attendance_key) NOT ENFORCED
+)
+WITH (DISTRIBUTION = ROUND_ROBIN, HEAP)
+GO
+
+CREATE STATISTICS [st_FactEdAttendance_attendance_key] ON [FactEdAttendance] (attendance_key)
+GO
+
+CREATE STATISTICS [st_FactEdAttendance_patient_key] ON [FactEdAttendance] (patient_key)
+GO
+
+CREATE STATISTICS [st_FactEdAttendance_department_key] ON [FactEdAttendance] (department_key)
+GO
+
+CREATE STATISTICS [st_FactEdAttendance_gender] ON [FactEdAttendance] (gender)
+GO
+
+CREATE STATISTICS [st_FactEdAttendance_arrival_time_key] ON [FactEdAttendance] (arrival_time_key)
+GO
+
+CREATE STATISTICS [st_FactEdAttendance_departure_time_key] ON [FactEdAttendance] (departure_time_key)
 GO
 
 CREATE TABLE [FactBedCensus] (
@@ -201,6 +263,7 @@ CREATE TABLE [DataQualityDay] (
     accepted BIGINT NOT NULL,
     flagged BIGINT NOT NULL,
     quarantined BIGINT NOT NULL,
+    ignored BIGINT NOT NULL,
     PRIMARY KEY NONCLUSTERED (date, hospital_id, [rule]) NOT ENFORCED
 )
 WITH (DISTRIBUTION = ROUND_ROBIN, HEAP)
@@ -254,6 +317,12 @@ INSERT INTO [LoadLog] (table_name) SELECT N'FactPatientFlow' AS table_name
 WHERE NOT (EXISTS (SELECT *
 FROM [LoadLog]
 WHERE [LoadLog].table_name = N'FactPatientFlow'))
+GO
+
+INSERT INTO [LoadLog] (table_name) SELECT N'FactEdAttendance' AS table_name
+WHERE NOT (EXISTS (SELECT *
+FROM [LoadLog]
+WHERE [LoadLog].table_name = N'FactEdAttendance'))
 GO
 
 INSERT INTO [LoadLog] (table_name) SELECT N'FactBedCensus' AS table_name
