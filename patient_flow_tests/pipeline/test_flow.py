@@ -1,0 +1,187 @@
+"""The facts follow what changes touch beyond the visit: merges, other numbers, repeats, the list, the setting."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import polars as pl
+import pytest
+
+from patient_flow.contracts.tables import (
+    DIM_PATIENT,
+    FACT_BED_CENSUS,
+    FACT_ED_ATTENDANCE,
+    FACT_PATIENT_FLOW,
+    KPI_DEPARTMENT_DAY,
+)
+from patient_flow.pipeline import flow
+from patient_flow.pipeline.checkpoints import FOLDED_WITH
+from patient_flow.stores.lake.catalog import Lake
+from patient_flow_tests.builders import (
+    EVENT_STEPS,
+    ZONE,
+    Body,
+    Delivery,
+    at,
+    contents,
+    deliveries,
+    department,
+    department_list,
+    event,
+    run_micro_batches,
+    run_step,
+    snapshot,
+    step_context,
+)
+
+Lakes = Callable[[int], AbstractContextManager[list[Lake]]]
+
+LISTED = department_list(
+    *(
+        department(department=name, valid_from=datetime(1999, 1, 1, tzinfo=UTC), **{"class": kind})
+        for name, kind in (("Emergency", "emergency"), ("ICU", "critical_care"), ("Surgery", "inpatient"))
+    )
+)
+FACTS = (DIM_PATIENT, FACT_PATIENT_FLOW, FACT_ED_ATTENDANCE, FACT_BED_CENSUS, KPI_DEPARTMENT_DAY)
+FACT_STEPS = ("fact_patient_flow", "fact_ed_attendance", "fact_bed_census", "kpi_department_day")
+
+
+def merge(stays: str, gives_up: str, clock: str) -> Body:
+    named = {"patient_id": stays, "merged_patient_id": gives_up, "visit_id": None, "department": None}
+    return event(event_type="merge_patient", event_time=at(clock), event_id=f"{gives_up} to {stays}", **named)
+
+
+def as_at_once(lakes: Lakes, batches: Sequence[Sequence[Delivery]]) -> dict[str, pl.DataFrame]:
+    """The facts after these micro-batches, which are those of all events at once."""
+    with lakes(2) as (lake, alone):
+        run_micro_batches(lake, batches, LISTED, steps=EVENT_STEPS)
+        run_micro_batches(alone, [[item for batch in batches for item in batch]], LISTED, steps=EVENT_STEPS)
+        found = {table.name: contents(lake, table) for table in FACTS}
+        for table in FACTS:
+            assert found[table.name].equals(contents(alone, table)), table.path
+    return found
+
+
+def each(bodies: Sequence[Body]) -> list[list[Delivery]]:
+    """One micro-batch for each of ``bodies``."""
+    return [[item] for item in deliveries(bodies)]
+
+
+VISITS = [
+    event(visit_id="v1", patient_id="A", event_time=at("08:00"), gender="Female"),
+    event(visit_id="v2", patient_id="B", event_time=at("08:00 +1"), department="Surgery", gender=None, age=70),
+    event(visit_id="v3", patient_id="C", event_time=at("07:00"), gender="Male"),
+]
+
+
+def patients_of(facts: dict[str, pl.DataFrame]) -> set[str]:
+    joined = facts["fact_patient_flow"].join(facts["dim_patient"], on="patient_key")
+    return set(joined["patient_id"])
+
+
+@pytest.mark.parametrize("merges", [[("C", "B"), ("B", "A")], [("B", "A"), ("C", "B")]], ids=["reversed", "in order"])
+def test_a_merge_that_comes_last_gives_the_survivor_all_stays(lakes: Lakes, merges: list[tuple[str, str]]) -> None:
+    clocks = {("B", "A"): "09:00 +1", ("C", "B"): "10:00 +1"}
+    facts = as_at_once(lakes, each([*VISITS, *(merge(*pair, clocks[pair]) for pair in merges)]))
+    assert len(patients_of(facts)) == 1
+    assert facts["dim_patient"].filter(pl.col("patient_key") != 0)["patient_id"].n_unique() == 1
+
+
+def test_events_of_a_number_that_was_given_up_are_the_survivors(lakes: Lakes) -> None:
+    facts = as_at_once(lakes, each([merge("B", "A", "07:00"), *VISITS[:2]]))
+    assert len(patients_of(facts)) == 1
+
+
+def test_a_merge_that_loses_its_identity_to_another_event_is_undone(lakes: Lakes) -> None:
+    """The first of the identity at the hub comes last to us, and merges somebody else."""
+    first = Delivery({**merge("C", "A", "09:00 +1"), "event_id": "merge"}, at("00:00 +2"), "slow", 0)
+    second = Delivery({**merge("B", "A", "09:00 +1"), "event_id": "merge"}, at("00:01 +2"), "fast", 0)
+    facts = as_at_once(lakes, [deliveries(VISITS), [second], [first]])
+    assert len(patients_of(facts)) == 2
+
+
+def test_a_ward_under_another_number_answers_an_attendance_of_an_earlier_batch(lakes: Lakes) -> None:
+    emergency = snapshot(
+        visit_id="e", department="Emergency", admission_time=at("08:00"), discharge_time=at("12:10"), bed_id=None
+    )
+    ward = snapshot(visit_id="w", department="Surgery", admission_time=at("12:00"), discharge_time=None)
+    facts = as_at_once(lakes, each([emergency, ward]))
+    assert facts["fact_ed_attendance"].select("outcome", "minutes_in_department").rows() == [("admitted", 240)]
+    assert facts["fact_patient_flow"]["wait_minutes"].drop_nulls().to_list() == [240]
+
+
+def test_a_patient_who_is_placed_elsewhere_leaves_the_census_of_the_first_bed(lakes: Lakes) -> None:
+    first = event(visit_id="v1", event_time=at("08:00"))
+    second = event(visit_id="v2", event_time=at("08:00 +1"), department="Surgery")
+    facts = as_at_once(lakes, each([first, second]))
+    assert facts["fact_bed_census"]["occupied_beds"].max() == 1
+    assert facts["fact_bed_census"]["time_key"].is_unique().all()
+
+
+def test_a_repeated_snapshot_confirms_its_stay_and_is_no_new_event(lakes: Lakes) -> None:
+    body = snapshot(visit_id="v1", admission_time=at("08:00 -200"), discharge_time=None)
+    nights = [
+        Delivery(body, at("02:00 -200") + timedelta(days=night, hours=12), "0", night) for night in range(0, 200, 40)
+    ]
+    later = event(visit_id="v2", patient_id="p2", event_time=at("10:00"))
+    facts = as_at_once(lakes, [[night] for night in nights] + [[Delivery(later, at("10:00"), "0", 999)]])
+    stay = facts["fact_patient_flow"].sort("admission_at").row(0, named=True)
+    assert stay["last_confirmed_at"] == nights[-1].enqueued_at
+    assert stay["confirmed_until"] == nights[-1].enqueued_at + timedelta(days=90)
+    hours = (at("10:00") - at("08:00 -200")) // timedelta(hours=1) + 1
+    census = facts["fact_bed_census"].group_by("time_key").agg(pl.col("occupied_beds").sum())
+    assert census.height == hours
+
+
+def test_a_stay_of_the_year_2000_costs_its_confirmed_hours(lakes: Lakes) -> None:
+    old = snapshot(visit_id="v1", admission_time="2000-01-01T00:00:00", discharge_time=None)
+    facts = as_at_once(lakes, [[Delivery(old, at("08:00"), "0", 0)]])
+    assert facts["fact_bed_census"].height == 90 * 24 + 1
+    staffed = facts["kpi_department_day"].drop_nulls("staffed_bed_hours")["date"].unique()
+    assert staffed.len() == 90 + 2  # the days of Paris that 90 UTC days touch, and today
+
+
+def test_a_class_that_the_list_gains_makes_a_stay_an_attendance(lake: Lake) -> None:
+    run_micro_batches(lake, [deliveries([event()])], LISTED, steps=EVENT_STEPS)
+    assert contents(lake, FACT_ED_ATTENDANCE).is_empty()
+    changed = LISTED.with_columns(
+        pl.when(pl.col("department") == "ICU").then(pl.lit("emergency")).otherwise("class").alias("class")
+    )
+    for step in ("dim_department", *FACT_STEPS):
+        run_step(step, lake, changed)
+    assert contents(lake, FACT_ED_ATTENDANCE).height == 1
+    assert contents(lake, FACT_PATIENT_FLOW)["stay_kind"].to_list() == ["emergency"]
+
+
+def test_another_setting_confirms_open_stays_for_another_time(lake: Lake) -> None:
+    run_micro_batches(lake, [deliveries([event()])], LISTED, steps=EVENT_STEPS)
+    result = flow.fact_patient_flow(step_context(lake, LISTED, unconfirmed_days=10))
+    assert result.written.updated == 1
+    assert contents(lake, FACT_PATIENT_FLOW)["confirmed_until"].to_list() == [at("10:00 +10")]
+
+
+def test_facts_of_older_rules_are_made_again_once(lake: Lake) -> None:
+    run_micro_batches(lake, [deliveries([event()])], LISTED, steps=EVENT_STEPS)
+    expected = contents(lake, FACT_PATIENT_FLOW)
+    opened = lake.open(FACT_PATIENT_FLOW)
+    older = expected.with_columns(is_visit_start=pl.lit(value=False))
+    opened.replace(expected, older, FOLDED_WITH.of("rules of an older version"))
+    assert run_step("fact_patient_flow", lake, LISTED).written.updated == 1
+    assert contents(lake, FACT_PATIENT_FLOW).equals(expected)
+    assert run_step("fact_patient_flow", lake, LISTED).written.updated == 0
+    assert FOLDED_WITH.matches(lake.open(FACT_PATIENT_FLOW).checkpoint, flow.rules_of(ZONE, 90))
+
+
+def test_clusters_stay_whole_when_a_table_is_made_part_by_part(lakes: Lakes, monkeypatch: pytest.MonkeyPatch) -> None:
+    bodies: list[Any] = [*VISITS, merge("C", "B", "10:00 +1"), merge("B", "A", "09:00 +1")]
+    bodies += [event(visit_id=f"w{number}", patient_id=f"q{number}") for number in range(6)]
+    with lakes(2) as (lake, alone):
+        with monkeypatch.context() as patch:
+            patch.setattr("patient_flow.pipeline.incremental.EVENTS_AT_ONCE", 2)
+            run_micro_batches(lake, [deliveries(bodies)], LISTED, steps=EVENT_STEPS)
+        run_micro_batches(alone, [deliveries(bodies)], LISTED, steps=EVENT_STEPS)
+        for table in FACTS:
+            assert contents(lake, table).equals(contents(alone, table)), table.path
