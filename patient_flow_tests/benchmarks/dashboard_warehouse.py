@@ -22,6 +22,7 @@ from patient_flow.transforms.calendar import dim_time, time_key
 from patient_flow.transforms.census import bed_hours, spans
 from patient_flow.transforms.dimensions import age_band, department_versions
 from patient_flow.transforms.kpis import every_department, kpi_department_day
+from patient_flow.transforms.staffing import staffing
 
 c = pl.col
 
@@ -47,7 +48,7 @@ def build(path: Path, stays: int, copies: int) -> None:
         census,
         departments,
         wanted=every_department(dates, departments),
-        first_hour=recent,
+        staffed=staffing(census, departments, ZONE),
         until=now,
         zone=ZONE,
     )

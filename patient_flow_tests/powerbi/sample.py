@@ -15,6 +15,7 @@ from patient_flow.contracts.tables import DATA_QUALITY_DAY, DIM_DEPARTMENT, DIM_
 from patient_flow.transforms.calendar import dim_time, time_key
 from patient_flow.transforms.dimensions import age_band
 from patient_flow.transforms.kpis import every_department, kpi_department_day
+from patient_flow.transforms.staffing import staffing
 
 c = pl.col
 
@@ -197,7 +198,7 @@ DAILY = kpi_department_day(
     CENSUS.drop("hour_at"),
     DEPARTMENTS,
     wanted=every_department(HOURS["date"].drop_nulls().unique(), DEPARTMENTS),
-    first_hour=_FIRST_HOUR,
+    staffed=staffing(CENSUS.drop("hour_at"), DEPARTMENTS, ZONE),
     until=_LAST_HOUR,
     zone=ZONE,
 )
