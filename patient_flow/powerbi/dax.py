@@ -103,7 +103,10 @@ def filters(part: Part) -> list[str]:
         found += [f"{instant} <= Instant", f"NOT ISBLANK({instant})"]
     key = part.dated_by.removesuffix("_at") + "_time_key"
     if (table, key) in _INACTIVE:
-        found.append(f"USERELATIONSHIP({table}[{key}], DimTime[time_key])")
+        # Not USERELATIONSHIP: Power BI refuses it where row-level security is defined. The hours chosen become those of
+        # this key; they are read before the filters that reach the fact by its active relationship are removed.
+        found += ["REMOVEFILTERS(DimTime)", "REMOVEFILTERS(DimDate)"]
+        found.append(f"TREATAS(VALUES(DimTime[time_key]), {table}[{key}])")
     return found
 
 

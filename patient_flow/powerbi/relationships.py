@@ -11,15 +11,15 @@ from patient_flow.contracts.tables import DIM_DEPARTMENT, DIM_TIME, WAREHOUSE_TA
 from patient_flow.powerbi.declarations import Relationship
 
 _ROLES = {"from_department_key": "DimOrigin"}
-"""Foreign keys that lead to a copy of their dimension, not to an inactive relationship: USERELATIONSHIP may not lead to
-a table that row-level security filters."""
+"""Foreign keys that lead to a copy of their dimension, so that a filter on one department of a transfer is none on the
+other."""
 
 
 def _of(fact: Table) -> Iterator[Relationship]:
     """A fact's foreign keys, and the columns for which the model has a dimension of its own.
 
     Of several foreign keys to one dimension only one relationship is active: that of the instant by which the fact is
-    sorted, else the first. Measures choose another one by USERELATIONSHIP.
+    sorted, else the first. Measures date by the others with TREATAS.
     """
     dimensions = references(fact)
     columns: dict[tuple[str, str], list[str]] = {}

@@ -56,8 +56,7 @@ def _report() -> Json:
     return {
         "$schema": f"{_SCHEMAS}/definition/report/3.0.0/schema.json",
         "themeCollection": {
-            # Comes with Power BI Desktop; ours stands on top of it and with the report.
-            "baseTheme": {"name": "CY24SU10", "reportVersionAtImport": _AT_IMPORT, "type": "SharedResources"},
+            # No base theme: one of Desktop's is not among these files, and ours states every colour that it uses.
             "customTheme": {"name": _THEME_FILE, "reportVersionAtImport": _AT_IMPORT, "type": "RegisteredResources"},
         },
         "resourcePackages": [

@@ -53,10 +53,11 @@ ARGUMENTS: Mapping[str, tuple[int, int]] = {
     "SUMMARIZE": (2, 99),
     "SUMX": (2, 2),
     "SWITCH": (3, 99),
+    "TREATAS": (2, 99),
     "TRUE": (0, 0),
-    "USERELATIONSHIP": (2, 2),
     "USERPRINCIPALNAME": (0, 0),
     "UTCNOW": (0, 0),
+    "VALUES": (1, 1),
     "WEEKDAY": (1, 2),
     "YEAR": (1, 1),
 }

@@ -205,12 +205,12 @@ DAILY = kpi_department_day(
 
 QUALITY = pl.DataFrame(
     [
-        (_at(4, 15, "00:00").date(), "1", "all", 40, 0, 3),
-        (_at(4, 15, "00:00").date(), "1", "age_is_out_of_range", 0, 5, 0),
-        (_at(4, 15, "00:00").date(), "1", "patient_is_missing", 0, 0, 3),
-        (_at(5, 9, "00:00").date(), "2", "all", 60, 0, 1),
-        (_at(5, 9, "00:00").date(), "2", "discharge_precedes_admission", 0, 0, 1),
-        (_at(5, 9, "00:00").date(), "2", "gender_is_unknown", 0, 2, 0),
+        (_at(4, 15, "00:00").date(), "1", "all", 40, 0, 3, 0),
+        (_at(4, 15, "00:00").date(), "1", "age_is_out_of_range", 0, 5, 0, 0),
+        (_at(4, 15, "00:00").date(), "1", "patient_is_missing", 0, 0, 3, 0),
+        (_at(5, 9, "00:00").date(), "2", "all", 60, 0, 1, 0),
+        (_at(5, 9, "00:00").date(), "2", "discharge_precedes_admission", 0, 0, 1, 0),
+        (_at(5, 9, "00:00").date(), "2", "gender_is_unknown", 0, 2, 0, 0),
     ],
     schema=DATA_QUALITY_DAY.schema,
     orient="row",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import sqlalchemy as sa
 
@@ -13,35 +13,32 @@ from patient_flow.stores.warehouse.targets.base import Target
 from patient_flow.stores.warehouse.views import definition
 
 
-def missing_columns(connection: sa.Connection) -> dict[str, list[str]]:
+def missing_columns(target: Target, connection: sa.Connection) -> dict[str, list[str]]:
     """Warehouse table → declared columns that it does not have, where there are any.
 
-    Raises :class:`WarehouseNotInitialised` when a whole table is missing: ``warehouse init`` creates it.
+    Raises :class:`WarehouseNotInitialised` when a whole table is missing: that is for ``warehouse init`` to create.
     """
-    existing = set(sa.inspect(connection).get_table_names())
+    existing = target.columns(connection)
     absent = [table.name for table in ALL_TABLES if table.name not in existing]
     if absent:
         raise WarehouseNotInitialised(
             f"the warehouse has no table {', '.join(absent)}: run `patient-flow warehouse init`"
         )
-    return missing_columns_of(connection, ALL_TABLES)
+    return missing_columns_of(existing, ALL_TABLES)
 
 
-def missing_columns_of(connection: sa.Connection, tables: Iterable[sa.Table]) -> dict[str, list[str]]:
-    """The same for ``tables`` that exist."""
-    inspector = sa.inspect(connection)
-    missing: dict[str, list[str]] = {}
-    for table in tables:
-        found = {column["name"] for column in inspector.get_columns(table.name)}
-        lacking = [column.name for column in table.columns if column.name not in found]
-        if lacking:
-            missing[table.name] = lacking
-    return missing
+def missing_columns_of(existing: Mapping[str, set[str]], tables: Iterable[sa.Table]) -> dict[str, list[str]]:
+    """The same for ``tables``, which are among the ``existing`` ones."""
+    missing = {
+        table.name: [column.name for column in table.columns if column.name not in existing[table.name]]
+        for table in tables
+    }
+    return {table: columns for table, columns in missing.items() if columns}
 
 
 def statements(target: Target, connection: sa.Connection) -> list[str]:
     """Statements that adapt the warehouse to the declaration: first columns, then the views that changed."""
-    missing = missing_columns(connection)
+    missing = missing_columns(target, connection)
     return [
         *(
             statement

@@ -65,8 +65,8 @@ class Warehouse:
         Safe at any time, also from two processes at once. :meth:`migrate` applies changes of the declaration.
         """
         with self._wrap_errors(), self.target.changing_schema(self._engine) as connection:
-            names = set(sa.inspect(connection).get_table_names())
-            existing = [table for table in ALL_TABLES if table.name in names]
+            columns = self.target.columns(connection)
+            existing = [table for table in ALL_TABLES if table.name in columns]
             for table in ALL_TABLES:
                 if table not in existing:
                     self._run(connection, self.target.table_statements(table))
@@ -75,7 +75,7 @@ class Warehouse:
             for table in TABLES.values():
                 if table.name not in logged:
                     connection.execute(seed(table))
-            if migration.missing_columns_of(connection, existing):
+            if migration.missing_columns_of(columns, existing):
                 return  # views may need those columns: the migration creates both
             views = self.target.view_definitions(connection)
             for view in VIEWS:
@@ -132,7 +132,7 @@ class Warehouse:
         if self._has_all_columns:
             return
         with self._wrap_errors(), self._engine.connect() as connection:
-            missing = migration.missing_columns(connection)
+            missing = migration.missing_columns(self.target, connection)
         if missing:
             named = ", ".join(f"{table}.{column}" for table, columns in missing.items() for column in columns)
             raise WarehouseMisconfigured(

@@ -93,7 +93,9 @@ class Hospital:
             FACT_BED_CENSUS.path: self._census_rows(),
             KPI_DEPARTMENT_DAY.path: KPI_DEPARTMENT_DAY.empty(),
             DATA_QUALITY_DAY.path: pl.DataFrame(
-                [[self.first.date(), "H1", "all", len(self.stays), 0, 0]], schema=DATA_QUALITY_DAY.schema, orient="row"
+                [[self.first.date(), "H1", "all", len(self.stays), 0, 0, 0]],
+                schema=DATA_QUALITY_DAY.schema,
+                orient="row",
             ),
         }
 

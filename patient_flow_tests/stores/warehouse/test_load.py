@@ -309,7 +309,7 @@ def test_the_last_of_two_rows_with_one_key_counts(warehouse: Warehouse) -> None:
 
 def test_two_hospitals_whose_names_differ_only_in_case_are_two(warehouse: Warehouse) -> None:
     def counted(accepted: int, *hospitals: str) -> pl.DataFrame:
-        found = [[NOW.date(), hospital, "all", accepted, 0, 0] for hospital in hospitals]
+        found = [[NOW.date(), hospital, "all", accepted, 0, 0, 0] for hospital in hospitals]
         return pl.DataFrame(found, schema=DATA_QUALITY_DAY.schema, orient="row")
 
     load(warehouse, whole(DATA_QUALITY_DAY, counted(1, "H1", "h1")))

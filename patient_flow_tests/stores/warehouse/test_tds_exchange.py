@@ -40,6 +40,9 @@ HELD = 41
 """Gold version that the responder says every table is at."""
 
 LOG = {"[LoadLog].gold_version \nFROM": [[table.warehouse_name, HELD] for table in WAREHOUSE_TABLES]}
+COLUMNS = {
+    "INFORMATION_SCHEMA.COLUMNS": [[table.name, column.name] for table in ALL_TABLES for column in table.columns]
+}
 POOL = {
     "sys.system_views": [["dm_pdw_nodes_exec_sessions"]],
     "transaction_isolation_level": [["READ UNCOMMITTED"]],
@@ -110,12 +113,12 @@ def driver() -> str:
 
 @pytest.fixture
 def exchange(tmp_path: Path, driver: str) -> Iterator[Callable[..., Exchange]]:
-    """Starts a responder and makes a warehouse of a kind on it, which takes its columns for complete."""
+    """Starts a responder that has all tables and makes a warehouse of a kind on it."""
     with ExitStack() as stack:
 
         def start(kind: str, **script: dict[str, Any]) -> Exchange:
             log = tmp_path / "log"
-            script["rows"] = LOG | (POOL if kind == "synapse" else {})
+            script["rows"] = COLUMNS | LOG | script.get("rows", {}) | (POOL if kind == "synapse" else {})
             process = stack.enter_context(
                 subprocess.Popen(
                     [sys.executable, "-m", RESPONDER, log, json.dumps(script)],
@@ -135,7 +138,6 @@ def exchange(tmp_path: Path, driver: str) -> Iterator[Callable[..., Exchange]]:
                 query={"driver": driver, "Encrypt": "no"},
             )
             warehouse = Warehouse(url.render_as_string(hide_password=False), kind)
-            warehouse._has_all_columns = True
             stack.callback(warehouse.dispose)
             return Exchange(warehouse, log)
 
@@ -172,14 +174,20 @@ def test_sql_server_gets_many_rows_in_one_request(exchange: Callable[..., Exchan
 
 
 def test_all_ddl_for_synapse_is_sent_outside_transactions(exchange: Callable[..., Exchange]) -> None:
-    running = exchange("synapse")
+    running = exchange("synapse", rows={"INFORMATION_SCHEMA.COLUMNS": []})
     running.warehouse.init()
+    ddl = running.statements("CREATE ")
+    assert [request["statement"] for request in ddl if request["in_transaction"]] == []
+    assert len(running.statements("CREATE TABLE [")) == len(ALL_TABLES)
+    assert len(running.statements("CREATE VIEW ")) == len(VIEWS)
+
+
+def test_all_ddl_of_loads_on_synapse_is_sent_outside_transactions(exchange: Callable[..., Exchange]) -> None:
+    running = exchange("synapse")
     running.load()
     running.load()  # on connections that were used before
     ddl = [*running.statements("CREATE "), *running.statements("DROP "), *running.statements("UPDATE STATISTICS")]
     assert [request["statement"] for request in ddl if request["in_transaction"]] == []
-    assert len(running.statements("CREATE TABLE [")) == len(ALL_TABLES)
-    assert len(running.statements("CREATE VIEW ")) == len(VIEWS)
     assert len(running.statements("DROP TABLE staging.")) == len(running.statements("UPDATE STATISTICS")) == 2
 
 

@@ -138,6 +138,13 @@ class Target(ABC):
     def view_definitions(self, connection: sa.Connection) -> Mapping[str, str]:
         """Existing view → a text that contains the mark of its definition."""
 
+    def columns(self, connection: sa.Connection) -> Mapping[str, set[str]]:
+        """Existing table → names of its columns."""
+        inspector = sa.inspect(connection)
+        return {
+            table: {column["name"] for column in inspector.get_columns(table)} for table in inspector.get_table_names()
+        }
+
     # --- scripts for an administrator ----------------------------------------------------------------------------
 
     @abstractmethod

@@ -34,6 +34,8 @@ ALREADY_EXISTS, INVALID_OBJECT_NAME = 2714, 208
 CONFLICTS = {1205, 1222, 3960, 24556, 24706}
 """Deadlock, lock timeout, and update conflicts under snapshot isolation."""
 
+COLUMNS = "SELECT TABLE_NAME, COLUMN_NAME FROM INFORMATION_SCHEMA.COLUMNS WHERE TABLE_SCHEMA = SCHEMA_NAME()"
+
 READ_COMMITTED_SNAPSHOT = (
     "-- Readers see the last committed load, whole, while the next one is under way; without it a dashboard can see\n"
     "-- the gap between delete and insert. Run connected to master, when nobody else is connected to the database.\n"
@@ -145,6 +147,16 @@ class TransactSQL(Target):
             "SELECT v.name, m.definition FROM sys.views v JOIN sys.sql_modules m ON m.object_id = v.object_id"
         )
         return {str(name): str(text) for name, text in found}
+
+    def columns(self, connection: sa.Connection) -> Mapping[str, set[str]]:
+        """One question to a view that every engine of the family has.
+
+        SQLAlchemy's reflection joins ``sys.extended_properties``, which a dedicated pool lacks. Views are included.
+        """
+        found: dict[str, set[str]] = {}
+        for table, column in connection.exec_driver_sql(COLUMNS):
+            found.setdefault(str(table), set()).add(str(column))
+        return found
 
     def staged_rows(self, table: sa.Table, stage: sa.Table) -> sa.ColumnElement[bool]:
         """A semi-join, as T-SQL has no row values."""
