@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from patient_flow.contracts.events import CLASSES_WITHOUT_BED, MAX_WAIT_MINUTES
 from patient_flow.transforms.visits.attendances import ADMITTED
 from patient_flow.transforms.visits.departments import DepartmentList
-from patient_flow.transforms.visits.model import BY_CLASS, EMERGENCY, FACT, PLAN, SIDE, SNAPSHOT, WARD, Stay, Visit
+from patient_flow.transforms.visits.model import BY_CLASS, EMERGENCY, FACT, GAP, PLAN, SIDE, SNAPSHOT, WARD, Stay, Visit
 
 WAIT_TOO_LONG = "wait_is_out_of_range"
 """Flag of a stay that began so long after the arrival that nobody waited for it; as where the sender reports one."""
@@ -86,10 +86,10 @@ def _starts(visit: Visit, first: Stay) -> bool:
 
 
 def _discharged_at(visit: Visit, last: Stay) -> int | None:
-    """The discharge that ended ``last``, or the stays that followed it without an end between them."""
+    """The discharge that ended ``last``, or the stays that followed it without a discharge between them."""
     final = last
     for stay in visit.stays[visit.stays.index(last) + 1 :]:
-        if stay.origin is not final:
+        if stay.origin is not final and final.ended_by != GAP:
             break
         final = stay
     return final.end if final.ended_by in (FACT, PLAN, BY_CLASS) else None

@@ -9,6 +9,7 @@ from patient_flow.transforms.visits.model import (
     EMERGENCY,
     HOUR_US,
     MOVE,
+    TRIAGE,
     WARD,
     Attendance,
     End,
@@ -76,13 +77,13 @@ def _emergency_arrival(visit: Visit, first: Stay | None, departments: Department
             is_emergency = (listed if listed is not None else stated) == EMERGENCY
         if is_emergency:
             found.append((at, event, is_assumed))
-    return min(found, key=lambda item: item[0])[1:] if found else None
+    return min(found, key=lambda item: (item[2], item[0]))[1:] if found else None
 
 
 def _dated(event: Event) -> int:
     if event.arrival is not None:
         return event.arrival
-    return event.time if event.triage is None else event.triage
+    return event.triage if event.type == TRIAGE and event.triage is not None else event.time
 
 
 def _arrived_at(visit: Visit, first: Stay | None) -> tuple[int | None, set[str]]:
@@ -123,10 +124,10 @@ def _last_discharge(visit: Visit, arrival: int, ward: Stay | None) -> tuple[End 
     return found, status
 
 
-def link(visits: Iterable[Visit]) -> list[tuple[Attendance, Visit, int]]:
+def link(visits: Iterable[Visit]) -> list[tuple[Attendance, Visit]]:
     """F15, two numbers: the pairs of attendance and ward visit among the visits of one patient and hospital.
 
-    The third is when the ward visit's first ward stay began, by its event's own time.
+    They are sought with the ward visit's first ward placement at its event's own time.
     """
     attendances = [visit.attendance for visit in visits if _may_be_answered(visit)]
     answers: dict[str, tuple[int, str, Visit]] = {}
@@ -142,7 +143,7 @@ def link(visits: Iterable[Visit]) -> list[tuple[Attendance, Visit, int]]:
         if answered.visit_id not in answers or answer[:2] < answers[answered.visit_id][:2]:
             answers[answered.visit_id] = answer
     by_visit = {item.visit_id: item for item in attendances if item is not None}
-    return [(by_visit[visit_id], visit, at) for visit_id, (at, _, visit) in answers.items()]
+    return [(by_visit[visit_id], visit) for visit_id, (_, _, visit) in answers.items()]
 
 
 def _may_be_answered(visit: Visit) -> bool:
@@ -161,8 +162,9 @@ def _fits(attendance: Attendance, ward_at: int) -> bool:
     return any(first <= ward_at < last for first, last in attendance.spans or ())
 
 
-def admit(attendance: Attendance, ward_at: int) -> None:
-    """The patient left the attendance for a ward under another number."""
+def admit(attendance: Attendance, visit: Visit) -> None:
+    """The patient left the attendance for the first ward stay of ``visit``."""
+    ward_at = next(stay.start for stay in visit.stays if stay.kind == WARD)
     attendance.outcome = ADMITTED
     if attendance.departure is None or ward_at < attendance.departure:
         attendance.departure, attendance.ended_by = ward_at, MOVE

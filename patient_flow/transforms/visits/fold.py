@@ -252,14 +252,14 @@ class _Cluster:
         for together in by_place.values():
             if len(together) == 1 or all(visit.attendance is None for visit in together):
                 continue
-            for attendance, visit, ward_at in attendances.link(together):
-                attendances.admit(attendance, ward_at)
-                if attendance.ended_by != PLAN:
-                    attendance.spans = None
+            for attendance, visit in attendances.link(together):
                 visit.taken_arrival = attendance.arrival
                 if visit.stated_arrival is None:
                     visit.arrival = attendance.arrival
                     date(visit, self._departments)
+                attendances.admit(attendance, visit)
+                if attendance.ended_by != PLAN:
+                    attendance.spans = None
 
     def _find_elsewhere(self) -> None:
         """F17: an open stay's confirmation ends when its patient is placed in a ward of another visit afterwards."""

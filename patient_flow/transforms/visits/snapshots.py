@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from patient_flow.contracts.events import CLOCK_TOLERANCE
@@ -28,6 +29,8 @@ class Placed:
     bed: str | None
     is_estimated: bool = False
     ended_by: str | None = None
+    begins: Placed | None = None
+    """Of an end: the placement that it ends."""
     order_time: int = 0
     """Its place among the events of the visit: also a beginning that contradicts what follows stays before it."""
 
@@ -43,6 +46,8 @@ class Snapshots:
     facts: Event | None = None
     counted: list[Event] = field(default_factory=list)
     """Snapshots that no later one replaces whole: each states a class from its time on."""
+    restating: list[Event] = field(default_factory=list)
+    """Snapshots that leave the placements before them; their bed is that of the stay at their time."""
     silent: list[Event] = field(default_factory=list)
     """Snapshots that place nobody."""
     flags: set[str] = field(default_factory=set)
@@ -58,13 +63,28 @@ def read(standing: list[Event]) -> Snapshots:
     return state
 
 
+def date_moves(state: Snapshots, known: list[int], is_plan: Callable[[Event, int], bool]) -> None:
+    """F7: who has left by the time of a snapshot has moved before it, unless something is later than that end.
+
+    ``known`` are the times of other placements and of cancelled discharges (F11).
+    """
+    placed = [item for item in state.placed if item.ended_by is None]
+    for item in placed:
+        stated = item.event.discharge
+        if not item.is_estimated or stated is None or is_plan(item.event, stated):
+            continue
+        if max([*known, *(other.time for other in placed if other is not item)], default=stated) <= stated:
+            item.time = item.order_time = min(stated, item.time)
+
+
 def _add(state: Snapshots, event: Event) -> None:
     before, state.facts = state.facts, event
     admission = event.time if event.admission is None else event.admission
     if event.stays is not None:
         state.placed, state.counted, state.flags = _stays(event)
+        state.restating = []
     elif before is None or not (event.states_time and event.time > admission):
-        state.placed, state.counted, state.flags = [], [event], set()
+        state.placed, state.counted, state.flags, state.restating = [], [event], set(), []
         if event.department is not None:
             state.placed = [Placed(admission, event, event.department, event.bed)]
     else:
@@ -73,19 +93,17 @@ def _add(state: Snapshots, event: Event) -> None:
 
 
 def _move_or_restate(state: Snapshots, event: Event, before: Event, admission: int) -> None:
-    place, was = (event.hospital, event.department), (before.hospital, _department(before))
-    if event.department is not None and place != was:
-        # Who has left by then has moved before.
-        moved = event.time if event.discharge is None else min(event.time, event.discharge)
-        state.placed.append(Placed(moved, event, event.department, event.bed, is_estimated=True))
-    elif state.placed:
+    if state.placed:  # F6: its admission time counts, whether it moves or restates
         first = state.placed[0]
         first.time = admission
         first.order_time = (
             min(admission, *(item.time for item in state.placed[1:2])) if len(state.placed) > 1 else admission
         )
-        if event.bed is not None:
-            state.placed[-1].bed = event.bed
+    place, was = (event.hospital, event.department), (before.hospital, _department(before))
+    if event.department is not None and place != was:
+        state.placed.append(Placed(event.time, event, event.department, event.bed, is_estimated=True))
+    else:
+        state.restating.append(event)
 
 
 def _department(event: Event) -> str | None:
@@ -106,7 +124,8 @@ def _stays(event: Event) -> tuple[list[Placed], list[Event], set[str]]:
     placed: list[Placed] = []
     for number, entry in enumerate(known):
         place = entry["department"], entry.get("bed_id")
-        placed.append(Placed(entry["from"], event, *place))
+        begins = Placed(entry["from"], event, *place)
+        placed.append(begins)
         end = entry.get("to")
         following = known[number + 1]["from"] if number + 1 < len(known) else None
         if end is not None and end > latest:
@@ -115,7 +134,7 @@ def _stays(event: Event) -> tuple[list[Placed], list[Event], set[str]]:
         if following is not None and (end is None or end > following):
             flags.add(OVERLAP)
         elif end is not None and end != following:
-            placed.append(Placed(end, event, *place, ended_by=FACT if following is None else GAP))
+            placed.append(Placed(end, event, *place, ended_by=FACT if following is None else GAP, begins=begins))
     return placed, [event], flags
 
 
@@ -128,4 +147,5 @@ def _silence(state: Snapshots, standing: list[Event]) -> None:
     kept = [] if first is None else [item for item in state.placed if item.time < first.time]
     placing = [item.event for item in kept]
     state.placed = kept
+    state.restating = [event for event in state.restating if first is not None and event.time < first.time]
     state.silent = [event for event in state.counted if event not in placing]

@@ -53,13 +53,17 @@ class _Timeline:
         self._events, self._standing, self._departments = events, standing, departments
         self._snapshots = snapshots.read(standing) if any(e.type == SNAPSHOT for e in standing) else Snapshots()
         self._cancelled_at = [event.time for event in events if event.type == CANCEL_DISCHARGE]
-        self._placed_at = [event.time for event in standing if event.type in _PLACING]
-        self._placed_at += [item.time for item in self._snapshots.placed if item.ended_by is None]
         self._planned_by = self._plans()
+        placed = [event.time for event in standing if event.type in _PLACING]
+        snapshots.date_moves(self._snapshots, self._cancelled_at + placed, self._is_plan)
+        self._placed_at = placed + [item.time for item in self._snapshots.placed if item.ended_by is None]
         self.placements: list[Placement] = []
         self.segments = [Segment()]
         self._class: str | None = None
         self._is_ended_by_class = False
+        self._planner: Event | None = None  # of the newest plan
+        self._deferred: int | None = None  # a discharge after an end by class, for when that end is undone
+        self._entry: Placed | None = None  # what a snapshot states of the newest placement
         self._is_opened = False
         self._arrivals: list[Event] = []
         self._arrival_classes: dict[int, str | None] = {}
@@ -84,12 +88,12 @@ class _Timeline:
             return
         counted = self._snapshots.counted
         items: list[tuple[int, int, int, int, Event | Placed]] = [
-            (event.time, event.type, 2, number, event)
+            (event.time, event.type, number, len(self._snapshots.placed), event)
             for number, event in enumerate(self._standing)
             if event.type != SNAPSHOT or event in counted
         ]
         items += [
-            (item.order_time, SNAPSHOT, 0 if item.ended_by else 1, number, item)
+            (item.order_time, SNAPSHOT, self._standing.index(item.event), number, item)
             for number, item in enumerate(self._snapshots.placed)
         ]
         for *_, item in sorted(items, key=lambda keyed: keyed[:4]):
@@ -112,13 +116,16 @@ class _Timeline:
             if kind == ADMISSION and event.admission is not None:
                 self._admission_times.append((event.admission, event.admission == event.time))
         elif kind == DISCHARGE:
+            self._correct_bed(event)
             self._discharge(event)
             self._state_class(event, was_taking_bed)
         else:
             self._state_class(event, was_taking_bed)
             if kind == UPDATE:
                 self._update(event)
-            elif kind == ARRIVAL:
+            else:
+                self._correct_bed(event)
+            if kind == ARRIVAL:
                 self._arrival_classes[len(self._arrivals)] = self._class
                 self._arrivals.append(event)
             elif kind == TRIAGE and self._first_triage is None:
@@ -128,7 +135,7 @@ class _Timeline:
 
     def _apply_placed(self, item: Placed) -> None:
         if item.ended_by is not None:
-            if self.placements and self.placements[-1].department == item.department:
+            if self._entry is not None and self._entry is item.begins:
                 self._end(item.time, item.ended_by)
             return
         event = item.event
@@ -136,12 +143,15 @@ class _Timeline:
         was_taking_bed = self._is_taking_bed() if event.visit_class is not None else True
         self._state_class(event, was_taking_bed, at=item)
         named = event._replace(time=item.time, department=item.department, bed=item.bed)
-        self._place(named, is_estimated=item.is_estimated)
+        if self._place(named, is_estimated=item.is_estimated):
+            self._entry = item
 
     def _apply_snapshot(self, event: Event) -> None:
-        """F7: of several snapshots the newest states the facts; each that counts states its class."""
+        """F7: of several snapshots the newest states the facts; each that counts states its class, and its bed."""
         was_taking_bed = self._is_taking_bed() if event.visit_class is not None else True
         self._state_class(event, was_taking_bed)
+        if event in self._snapshots.restating:
+            self._correct_bed(event)
         if event is not self._snapshots.facts:
             return
         self._is_opened = True
@@ -151,17 +161,18 @@ class _Timeline:
             self.segments[-1].status = event.status
         self._note(event)
 
-    def _place(self, event: Event, *, is_estimated: bool = False) -> None:
-        """F4, F5: a stay begins, unless the class takes no bed and the event names none."""
+    def _place(self, event: Event, *, is_estimated: bool = False) -> bool:
+        """F4, F5: a stay begins, unless the class takes no bed and the event names none; false then."""
         if event.department is None or not (
             event.bed is not None
             or self._departments.takes_bed(self._class, event.hospital, event.department, event.time)
         ):
-            return
+            return False
         is_new_segment = self.segments[-1].end is not None
         if is_new_segment:
             self.segments.append(Segment())
         self._is_ended_by_class = False
+        self._deferred = self._entry = None
         self.placements.append(
             Placement(
                 event.time,
@@ -177,16 +188,18 @@ class _Timeline:
                 flags={snapshots.ESTIMATED} if is_estimated else set(),
             )
         )
+        return True
 
     def _update(self, event: Event) -> None:
         """F10: it corrects the stay in which the patient is; after the discharge the visit's facts only."""
-        if event.admission is not None:
-            self._admission_times.append((event.admission, False))
         if event.discharge is not None:
             self._state_discharge(event, event.discharge)
+        is_in_stay = self._is_in_stay(event)
+        if event.admission is not None and (is_in_stay or not self.placements):
+            self._admission_times.append((event.admission, False))
         if event.status is not None:
             self.segments[-1].status = event.status
-        if not self.placements or self.placements[-1].end is not None:
+        if not is_in_stay:
             return
         current = self.placements[-1]
         place = event.hospital, event.department
@@ -196,6 +209,22 @@ class _Timeline:
                 return  # its bed is one of that department too
             current.hospital, current.department = event.hospital, event.department
         current.bed = event.bed or current.bed
+
+    def _is_in_stay(self, event: Event) -> bool:
+        """F10: whether the patient is in the newest stay at the time of ``event``."""
+        if not self.placements:
+            return False
+        end = self.placements[-1].end
+        return end is None or end.time > event.time
+
+    def _correct_bed(self, event: Event) -> None:
+        """The bed of the stay in which the patient is, unless it is one of another department (F7, F10)."""
+        if event.bed is None or not self._is_in_stay(event):
+            return
+        current = self.placements[-1]
+        place = event.hospital, event.department or current.department
+        if event.type == SNAPSHOT or place == (current.hospital, current.department):
+            current.bed = event.bed
 
     def _department_before(self) -> tuple[str, str | None] | None:
         """Department of the stay, or arrival, directly before the current stay."""
@@ -211,20 +240,22 @@ class _Timeline:
         """F11: it ends at its ``discharge_time`` unless a placement or cancel before it is later, else at its time."""
         if event.status is not None:
             self.segments[-1].status = event.status
-        if self._is_ended_by_class:
-            return
         time = event.time
         if event.discharge is not None:
             before = [at for at in self._cancelled_at if at < event.time]
             before += [placement.time for placement in self.placements]
             if max(before, default=event.discharge) <= event.discharge:
                 time = event.discharge
-        self._end(time, FACT)
+        if self._is_ended_by_class:
+            self._deferred = time
+        else:
+            self._end(time, FACT)
 
     def _state_discharge(self, event: Event, stated: int) -> None:
         """F11: the ``discharge_time`` of an event that is no discharge: a plan, or a stated fact."""
         if self._is_plan(event, stated):
             self.segments[-1].plan = self.segments[-1].planned = stated
+            self._planner = event
         elif not self._is_ended_by_class and max([*self._placed_at, *self._cancelled_at], default=stated) <= stated:
             self._end(stated, FACT)
 
@@ -280,6 +311,9 @@ class _Timeline:
         elif takes_bed and self._is_ended_by_class and event.type == UPDATE:
             self._is_ended_by_class = False
             current.end = self.segments[-1].end = None
+            if self._deferred is not None:
+                self._end(self._deferred, FACT)
+                self._deferred = None
 
     # -- facts of the visit
 
@@ -290,6 +324,8 @@ class _Timeline:
             self._seen = event.seen
         if event.decision is not None:
             self._decision = event.decision
+        if event.discharge is not None and event.type not in (DISCHARGE, UPDATE, SNAPSHOT):
+            self._state_discharge(event, event.discharge)
         if event.planned is not None:
             self.segments[-1].planned = event.planned
         if event.ready is not None:
@@ -298,8 +334,6 @@ class _Timeline:
             self._wait, self._wait_placement = event.wait, len(self.placements)
         if event.admission_type is not None:
             self._admission_type = event.admission_type
-        if event.discharge is not None and event.type not in (DISCHARGE, UPDATE, SNAPSHOT):
-            self._state_discharge(event, event.discharge)
 
     def _note_arrival(self, event: Event) -> None:
         """An update corrects the arrival and the triage; of what others state the earliest counts (F14)."""
@@ -323,8 +357,7 @@ class _Timeline:
         stated = self._arrival_correction
         if stated is None:
             stated = min([*dates, *self._arrival_fields], default=None)
-        facts = self._snapshots.facts
-        plan_from = facts.time if facts is not None and facts.states_time else (facts.enqueued if facts else 0)
+        planner = self._planner
         return Visit(
             visit_id=ordered[0].visit_id,
             events=ordered,
@@ -348,8 +381,8 @@ class _Timeline:
             admission_type=self._admission_type,
             classes=self._classes,
             has_lifecycle=any(e.type in _EVERY_END and not e.is_correction for e in self._events),
-            plan_from=plan_from,
-            plan_limit=(facts.enqueued if facts is not None else 0) + LONGEST_PLAN_COVERED,
+            plan_from=0 if planner is None else _known_at(planner),
+            plan_limit=0 if planner is None else planner.enqueued + LONGEST_PLAN_COVERED,
             flags=self._snapshots.flags | self._departments_flag(),
         )
 
