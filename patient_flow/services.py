@@ -40,6 +40,7 @@ class Services:
             host=self.settings.hub_host,
             name=self.settings.eventhub_name,
             consumer_group=self.settings.eventhub_consumer_group,
+            client_options=self.settings.hub_client_options,
         )
 
     @cached_property

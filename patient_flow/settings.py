@@ -10,8 +10,8 @@ import os
 import zoneinfo
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Self
-from urllib.parse import SplitResult, urlsplit
+from typing import Annotated, Any, Literal, Self
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, ValidationInfo, model_validator
 from pydantic_settings import (
@@ -58,6 +58,14 @@ def _comma_separated(value: object) -> object:
 
 def _warehouse_kind(value: str, info: ValidationInfo) -> str:
     return value or _kind_of(info.data["warehouse_url"])
+
+
+def _is_proxy(value: str) -> bool:
+    try:
+        parts = urlsplit(value)
+        return parts.scheme == "http" and bool(parts.hostname) and (parts.port or 80) > 0
+    except ValueError:
+        return False
 
 
 WholeNumber = Annotated[int, BeforeValidator(_whole_number)]
@@ -175,6 +183,8 @@ class Settings(_Section):
     )
     eventhub_name: str = "patient-flow"
     eventhub_consumer_group: str = "$Default"
+    eventhub_transport: Literal["amqp", "websockets"] = "amqp"
+    http_proxy: str = Field(default="", repr=False)
     warehouse_url: str = Field(default="sqlite:///data/warehouse.db", repr=False)
     warehouse_kind: Annotated[str, AfterValidator(_warehouse_kind)] = ""
     timezone: str = "Europe/Paris"
@@ -217,6 +227,25 @@ class Settings(_Section):
         return _endpoint(self.eventhub_connection).port or LOCAL_HUB_PORT
 
     @property
+    def hub_client_options(self) -> dict[str, Any]:
+        """Options of the Event Hubs clients for transport and proxy; empty for AMQP without a proxy."""
+        if self.eventhub_transport == "amqp" and not self.http_proxy:
+            return {}
+        from azure.eventhub import TransportType
+
+        # A proxy passes HTTPS only, so the client uses WebSockets with one in any case.
+        options: dict[str, Any] = {"transport_type": TransportType.AmqpOverWebsocket}
+        if self.http_proxy:
+            proxy = urlsplit(self.http_proxy)
+            options["http_proxy"] = {"proxy_hostname": proxy.hostname, "proxy_port": proxy.port or 80}
+            if proxy.username:
+                options["http_proxy"] |= {
+                    "username": unquote(proxy.username),
+                    "password": unquote(proxy.password or ""),
+                }
+        return options
+
+    @property
     def local_root(self) -> Path:
         """Folder of a local lake: the part of ``lake_uri`` before the layer."""
         return Path(self.lake_uri.removeprefix("file://").partition("{layer}")[0] or ".")
@@ -237,6 +266,8 @@ class Settings(_Section):
                 "PATIENT_FLOW_EVENTHUB_CONNECTION is not a connection string: it needs Endpoint=sb://HOST[:PORT], "
                 "SharedAccessKeyName and SharedAccessKey"
             )
+        if self.http_proxy and not _is_proxy(self.http_proxy):
+            raise SettingsError("PATIENT_FLOW_HTTP_PROXY must be http://[USER:PASSWORD@]HOST[:PORT]")
         if self.warehouse_kind not in WAREHOUSE_KINDS:
             raise SettingsError(f"PATIENT_FLOW_WAREHOUSE_KIND must be one of {', '.join(WAREHOUSE_KINDS)}")
         if (self.dashboard_hospitals_header or self.dashboard_departments_header) and not self.dashboard_user_header:

@@ -216,6 +216,12 @@ param departments string
 @description('Source mapping (PATIENT_FLOW_SOURCE_MAPPING): a TOML file in the image. Empty for none.')
 param sourceMapping string = ''
 
+@description('amqp, or websockets where only port 443 is open (PATIENT_FLOW_EVENTHUB_TRANSPORT).')
+param eventHubTransport string = 'amqp'
+
+@description('Proxy to the hub without a password, as in http://proxy:3128; empty for none (PATIENT_FLOW_HTTP_PROXY).')
+param httpProxy string = ''
+
 @description('Events that one micro-batch takes at most (PATIENT_FLOW_MAX_EVENTS_PER_RUN).')
 param maxEventsPerRun int = 500000
 
@@ -756,6 +762,14 @@ var pipelineSettings settingType[] = concat(warehouseSettings, [
   {
     name: 'PATIENT_FLOW_SOURCE_MAPPING'
     value: sourceMapping
+  }
+  {
+    name: 'PATIENT_FLOW_EVENTHUB_TRANSPORT'
+    value: eventHubTransport
+  }
+  {
+    name: 'PATIENT_FLOW_HTTP_PROXY'
+    value: httpProxy
   }
   {
     name: 'PATIENT_FLOW_MAX_EVENTS_PER_RUN'

@@ -175,7 +175,7 @@ def _pack(batch: EventDataBatch, first: Message, rest: Iterator[Message]) -> tup
 
 def hub_sink(settings: Settings, *, sleep: Callable[[float], None], report: Callable[[str], None]) -> HubSink:
     """The configured Event Hub. Raises :class:`SimulatorError` for invalid settings."""
-    options: dict[str, Any] = {"eventhub_name": settings.eventhub_name, "retry_total": 1}
+    options: dict[str, Any] = {"eventhub_name": settings.eventhub_name, "retry_total": 1, **settings.hub_client_options}
     try:
         if settings.eventhub_connection:
             client = EventHubProducerClient.from_connection_string(settings.eventhub_connection, **options)

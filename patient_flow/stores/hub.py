@@ -12,9 +12,9 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -111,13 +111,22 @@ class Hub:
     """One Event Hub, seen by one consumer group."""
 
     def __init__(
-        self, *, connection: str, host: str, name: str, consumer_group: str, timeout_seconds: float = 20.0
+        self,
+        *,
+        connection: str,
+        host: str,
+        name: str,
+        consumer_group: str,
+        timeout_seconds: float = 20.0,
+        client_options: Mapping[str, Any] | None = None,
     ) -> None:
+        """``client_options`` choose the client's transport and proxy; AMQP without a proxy by default."""
         self._connection = connection
         self.host = host
         self.name = name
         self.consumer_group = consumer_group
         self._timeout = timeout_seconds
+        self._client_options = dict(client_options or {})
 
     @property
     def address(self) -> tuple[str, str]:
@@ -174,20 +183,21 @@ class Hub:
             "consumer_group": self.consumer_group,
             "eventhub_name": self.name,
             "retry_total": 0,
-            "socket_timeout": 0.05,
             "auth_timeout": self._timeout,
+            **self._client_options,
         }
-        with self._wrap_errors():
+        # How long a read of the socket waits. The client's own time, which also limits the handshake, for WebSockets.
+        if not self._client_options:
+            options["socket_timeout"] = 0.05
+        with self._wrap_errors(), ExitStack() as opened:
             if self._connection:
                 client = EventHubConsumerClient.from_connection_string(self._connection, **options)
             else:
                 from azure.identity import DefaultAzureCredential
 
-                client = EventHubConsumerClient(
-                    fully_qualified_namespace=self.host, credential=DefaultAzureCredential(), **options
-                )
-            with client:
-                yield client
+                credential = opened.enter_context(DefaultAzureCredential())
+                client = EventHubConsumerClient(fully_qualified_namespace=self.host, credential=credential, **options)
+            yield opened.enter_context(client)
 
     @contextmanager
     def _wrap_errors(self, what: str = "") -> Iterator[None]:

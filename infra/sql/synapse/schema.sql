@@ -184,7 +184,7 @@ CREATE TABLE [FactEdAttendance] (
     last_enqueued_at DATETIME2(6) NOT NULL,
     PRIMARY KEY NONCLUSTERED (attendance_key) NOT ENFORCED
 )
-WITH (DISTRIBUTION = ROUND_ROBIN, HEAP)
+WITH (DISTRIBUTION = HASH(attendance_key), CLUSTERED INDEX (attendance_key))
 GO
 
 CREATE STATISTICS [st_FactEdAttendance_attendance_key] ON [FactEdAttendance] (attendance_key)

@@ -134,7 +134,7 @@ def test_synapse_hash_columns_are_not_null_and_never_updated() -> None:
         for statement in ddl("synapse").split("\nGO\n")
         if (found := re.search(r"CREATE TABLE \[(\w+)\].*HASH\((\w+)\)", statement, re.DOTALL))
     }
-    assert set(distributed) == {"DimPatient", "FactPatientFlow", "FactBedCensus"}
+    assert set(distributed) == {"DimPatient", "FactEdAttendance", "FactPatientFlow", "FactBedCensus"}
     for name, column in distributed.items():
         table = next(table for table in TABLES.values() if table.name == name)
         assert table.c[column].primary_key

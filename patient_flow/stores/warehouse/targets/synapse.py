@@ -31,6 +31,7 @@ LAYOUT: Mapping[str, str] = {
     # A few million rows a year, far below the sixty million from which a columnstore pays off; there are too few
     # departments to distribute by.
     "FactBedCensus": "DISTRIBUTION = HASH(time_key), CLUSTERED INDEX (time_key, department_key)",
+    "FactEdAttendance": "DISTRIBUTION = HASH(attendance_key), CLUSTERED INDEX (attendance_key)",
     "KpiDepartmentDay": "DISTRIBUTION = ROUND_ROBIN, CLUSTERED INDEX (date, department_key)",
 }
 """Distribution and index of each table; :data:`SMALL` for the others."""
