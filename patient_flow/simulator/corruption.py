@@ -71,7 +71,7 @@ def gender_misspelt(case: Case) -> list[Delivery]:
 
 def department_misspelt(case: Case) -> list[Delivery]:
     """A department with a typing error, or in another case with surrounding spaces."""
-    name = case.event["department"]
+    name = case.event.get("department", "Emergency")
     return [Delivery(case.altered(department=_TYPOS.get(name, f"  {name.lower()} ")))]
 
 
@@ -84,7 +84,7 @@ def delivered_twice(case: Case) -> list[Delivery]:
 def event_id_reused(case: Case) -> list[Delivery]:
     """The same event id and time again, with a different body."""
     event_id = case.event.get("event_id", f"reused-{case.event['patient_id']}")
-    other_age = (case.event["age"] + 7) % 100
+    other_age = (case.event.get("age", 40) + 7) % 100
     return [
         Delivery(case.altered(event_id=event_id)),
         Delivery(case.altered(event_id=event_id, age=other_age), case.rng.randint(1, 300)),

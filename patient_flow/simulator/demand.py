@@ -4,14 +4,14 @@ The profiles are plausible and not data of a hospital: emergency arrivals peak b
 Mondays, planned admissions fall on weekday mornings, lengths of stay are log-normal (the usual first fit of hospital
 stays). Arrival rates are derived: they fill the staffed beds to a target occupancy.
 
-Not here: individual patients (``population``) and what happens when beds run out (``hospital``).
+Not here: individual patients (``population``) and the steps of a visit (``emergency``, ``inpatient``).
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Container, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, tzinfo
 from functools import lru_cache
 from random import Random
@@ -36,15 +36,25 @@ STAY_MEDIAN = 0.75
 STAY_SIGMA = 0.55
 STAY_MEAN = STAY_MEDIAN * math.exp(STAY_SIGMA**2 / 2)
 
-# Target occupancy. The emergency department needs a reserve for boarders and peak hours.
-TARGET_OCCUPANCY = 0.87
-EMERGENCY_OCCUPANCY = 0.76
+# Occupancy that arrivals alone would reach; delayed discharges and weekends raise it by about a tenth.
+TARGET_OCCUPANCY = 0.85
 
 # Share of a department's external patients who come unplanned.
 URGENT_SHARE = {"Surgery": 0.5, "ICU": 0.8, "Pediatrics": 0.75, "Maternity": 0.6, "Oncology": 0.3, "Cardiology": 0.65}
 DEFAULT_URGENT_SHARE = 0.5
-# Minimum share of the emergency flow that is treated and sent home.
-TREATED_AND_SENT_HOME = 0.25
+# Departments whose urgent patients do not come through the emergency department.
+DIRECT_ADMISSION = frozenset({"Maternity"})
+# Share of the patients of an emergency department who leave without a bed in another unit.
+RELEASED_SHARE = 0.75
+# Day cases per planned inpatient, and their mean hours in bed.
+DAY_CASES: Mapping[str, float] = {"Surgery": 1.0, "Oncology": 1.2, "Cardiology": 0.6}
+DAY_CASE_HOURS = 6.0
+# Newborns per hour and bed of a department, and visits without a bed per hour and bed of a hospital.
+NEWBORNS: Mapping[str, float] = {"Pediatrics": 0.001}
+OUTPATIENTS = 0.003
+
+SATURDAY = 5
+WAITS_FOR_MONDAY = 0.3
 
 # Transfers to another department: department -> ((next department, probability), ...).
 ONWARD: Mapping[str, tuple[tuple[str, float], ...]] = {
@@ -58,13 +68,18 @@ ONWARD: Mapping[str, tuple[tuple[str, float], ...]] = {
 
 @dataclass(frozen=True)
 class ArrivalStream:
-    """Patients of one kind who arrive at one hospital: ``per_hour`` on average over the week."""
+    """Patients of one kind who arrive at one hospital: ``per_hour`` on average over the week.
+
+    ``destination`` is the department to which an emergency department admits them, None when it releases them.
+    """
 
     hospital_id: int | str
     department: str
     destination: str | None
     is_urgent: bool
     per_hour: float
+    visit_class: str = "inpatient"
+    admission_type: str = "emergency"
 
 
 def arrival_streams(departments: list[Department], *, transfers: bool) -> list[ArrivalStream]:
@@ -73,25 +88,50 @@ def arrival_streams(departments: list[Department], *, transfers: bool) -> list[A
     Without ``transfers`` every patient is admitted directly to the only department of the visit.
     """
     # Little's law: patients per hour = occupied beds / mean stay.
-    flow = {d.name: _target(d.name) * d.staffed_beds / mean_stay_hours(d) for d in departments}
-    hospital = departments[0].hospital_id
+    flow = {d.name: TARGET_OCCUPANCY * d.staffed_beds / mean_stay_hours(d) for d in departments}
     by_emergency = transfers and EMERGENCY in flow
-    found: list[ArrivalStream] = []
-    for name in flow:
-        if name == EMERGENCY:
-            continue
-        transferred_in = (
-            sum(flow[origin] * onward(origin, flow).get(name, 0.0) for origin in flow) if transfers else 0.0
-        )
-        outside = max(0.0, flow[name] - transferred_in)
-        urgent = outside * URGENT_SHARE.get(name, DEFAULT_URGENT_SHARE)
-        found.append(ArrivalStream(hospital, EMERGENCY if by_emergency else name, name, True, urgent))
-        found.append(ArrivalStream(hospital, name, None, False, outside - urgent))
+    found = [stream for department in departments for stream in _to_unit(department, flow, transfers=transfers)]
+    hospital = departments[0].hospital_id
     if EMERGENCY in flow:
-        moved_on = sum(s.per_hour for s in found if s.is_urgent) if by_emergency else 0.0
-        home = max(flow[EMERGENCY] - moved_on, flow[EMERGENCY] * TREATED_AND_SENT_HOME)
-        found.append(ArrivalStream(hospital, EMERGENCY, None, True, home))
+        admitted = sum(s.per_hour for s in found if _is_by_emergency(s))
+        released = admitted * RELEASED_SHARE / (1 - RELEASED_SHARE) if admitted else flow[EMERGENCY]
+        found = [_through_emergency(s) if by_emergency and _is_by_emergency(s) else s for s in found]
+        found.append(ArrivalStream(hospital, EMERGENCY, None, True, released, "emergency"))
+    if transfers:
+        for d in departments:
+            if d.name != EMERGENCY:
+                per_hour = OUTPATIENTS * d.staffed_beds
+                found.append(ArrivalStream(hospital, d.name, None, False, per_hour, "outpatient", "elective"))
     return [stream for stream in found if stream.per_hour > 0]
+
+
+def _to_unit(department: Department, flow: Mapping[str, float], *, transfers: bool) -> list[ArrivalStream]:
+    """Arrivals for one department other than the emergency department: urgent, planned, day cases and newborns."""
+    hospital, name, hours = department.hospital_id, department.name, mean_stay_hours(department)
+    if name == EMERGENCY:
+        return []
+    transferred_in = sum(flow[origin] * onward(origin, flow).get(name, 0.0) for origin in flow) if transfers else 0.0
+    outside = max(0.0, flow[name] - transferred_in)
+    urgent = outside * URGENT_SHARE.get(name, DEFAULT_URGENT_SHARE)
+    day_cases = DAY_CASES.get(name, 0.0)
+    planned = (outside - urgent) * hours / (hours + day_cases * DAY_CASE_HOURS)
+    newborns = min(urgent, NEWBORNS.get(name, 0.0) * department.staffed_beds)
+    reason = "maternity" if name == "Maternity" else "emergency"
+    planned_reason = "maternity" if name == "Maternity" else "elective"
+    return [
+        ArrivalStream(hospital, name, None, True, urgent - newborns, "inpatient", reason),
+        ArrivalStream(hospital, name, None, False, planned, "inpatient", planned_reason),
+        ArrivalStream(hospital, name, None, False, planned * day_cases, "day_case", "elective"),
+        ArrivalStream(hospital, name, None, True, newborns, "inpatient", "newborn"),
+    ]
+
+
+def _is_by_emergency(stream: ArrivalStream) -> bool:
+    return stream.is_urgent and stream.admission_type == "emergency" and stream.department not in DIRECT_ADMISSION
+
+
+def _through_emergency(stream: ArrivalStream) -> ArrivalStream:
+    return replace(stream, department=EMERGENCY, destination=stream.department, visit_class="emergency")
 
 
 def onward(department: str, present: Container[str]) -> dict[str, float]:
@@ -143,10 +183,20 @@ class WeeklyPattern:
                 return candidate
             at = next_hour
 
-    def in_daytime(self, rng: Random, at: int) -> int:
-        """An instant of the same local day at which inpatient units discharge: 9 to 19 h, mostly after noon."""
+    def discharge_at(self, rng: Random, at: int) -> int:
+        """An instant at which inpatient units discharge a patient who is ready at ``at``.
+
+        It lies on the same local day, 9 to 19 h, mostly after noon; some weekend discharges wait until Monday.
+        """
         local = self.local(at)
-        return at - local % DAY + int(rng.triangular(9, 19, 14) * HOUR)
+        weekday = (local // DAY + 3) % 7  # 1970 began on a Thursday
+        days = 7 - weekday if weekday >= SATURDAY and rng.random() < WAITS_FOR_MONDAY else 0
+        return at - local % DAY + days * DAY + int(rng.triangular(9, 19, 14) * HOUR)
+
+    def day_case_end(self, rng: Random, at: int) -> int:
+        """An instant of the same local day at which a day case admitted at ``at`` leaves, at least an hour later."""
+        closing = at - self.local(at) % DAY + 20 * HOUR
+        return max(at + HOUR, min(closing, at + int(rng.triangular(3, 10, DAY_CASE_HOURS) * HOUR)))
 
     def local(self, at: int) -> int:
         """The instant as local time, in microseconds since 1970."""
@@ -155,10 +205,6 @@ class WeeklyPattern:
     def _offset_of_hour(self, hour: int) -> int:
         offset = datetime.fromtimestamp(hour * 3600, self._zone).utcoffset()
         return int(offset.total_seconds()) * SECOND if offset else 0
-
-
-def _target(department: str) -> float:
-    return EMERGENCY_OCCUPANCY if department == EMERGENCY else TARGET_OCCUPANCY
 
 
 def _weights(hours: tuple[int, ...], days: tuple[int, ...]) -> tuple[float, ...]:

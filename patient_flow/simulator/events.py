@@ -34,24 +34,49 @@ _TIME_FIELD = {
 encode = msgspec.json.Encoder().encode
 
 
-def lifecycle(sim_event: SimEvent, number: int, at: int) -> Event:
-    """A lifecycle event at the instant ``at``; ``number`` is unique within the run."""
+def lifecycle(
+    sim_event: SimEvent, number: int, at: int, planned: int | None = None, discharged: int | None = None
+) -> Event:
+    """A lifecycle event at the instant ``at``; ``number`` is unique within the run.
+
+    ``planned`` is the instant of the planned discharge, ``discharged`` that of a discharge before ``at``.
+    """
     time = instant(at)
     event: Event = {
         "schema_version": SCHEMA_VERSION,
         # a visit id contains the id of its run
         "event_id": f"E{sim_event.visit_id[1:].partition('-')[0]}-{number:08d}",
         "event_type": sim_event.kind,
-        "visit_id": sim_event.visit_id,
-        "event_time": time,
-        "patient_id": sim_event.patient_id,
-        "hospital_id": sim_event.hospital_id,
-        "department": sim_event.department,
-        "gender": sim_event.gender,
-        "age": sim_event.age,
     }
+    if sim_event.kind == "merge_patient":
+        event |= {
+            "event_time": time,
+            "patient_id": sim_event.patient_id,
+            "merged_patient_id": sim_event.merged_patient_id,
+            "hospital_id": sim_event.hospital_id,
+        }
+        return event
+    event["visit_id"] = sim_event.visit_id
+    event["event_time"] = time
+    event["patient_id"] = sim_event.patient_id
+    event["hospital_id"] = sim_event.hospital_id
+    if sim_event.department is not None:
+        event["department"] = sim_event.department
+    event["gender"] = sim_event.gender
+    event["age"] = sim_event.age
+    event["visit_class"] = sim_event.visit_class
+    if sim_event.admission_type is not None:
+        event["admission_type"] = sim_event.admission_type
     if sim_event.kind in _TIME_FIELD:
-        event[_TIME_FIELD[sim_event.kind]] = time
+        event[_TIME_FIELD[sim_event.kind]] = time if discharged is None else instant(discharged)
+    if sim_event.is_seen:
+        event["seen_time"] = time
+    if sim_event.is_decision:
+        event["decision_time"] = time
+    if sim_event.is_ready:
+        event["ready_time"] = time
+    if planned is not None:
+        event["planned_discharge_time"] = instant(planned)
     if sim_event.bed_id is not None and sim_event.kind != "cancel_admission":
         event["bed_id"] = sim_event.bed_id
     if sim_event.discharge_status is not None:

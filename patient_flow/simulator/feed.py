@@ -21,6 +21,9 @@ from .events import Format
 from .hospital import Network
 from .units import SimEvent
 
+# Mean number of lifecycle events of a visit.
+EVENTS_PER_VISIT = 4.5
+
 
 class Message(NamedTuple):
     """An event body with its partition key; ``due`` (sending) and ``at`` (event) are in microseconds since 1970."""
@@ -69,9 +72,9 @@ class Timeline:
         self._interval = SECOND / plan.rate if plan.rate else None
         self._live_events = 0
         self._history_waits = plan.rate is not None and plan.start == plan.now
-        # Simulated seconds per real second. Under a rate it varies with the hour; this is the average of a feed with
-        # one message per visit, the only kind of message that states a future instant.
-        self._speed_ratio = plan.rate / visits_per_second if plan.rate else plan.speed
+        # Simulated seconds per real second. Under a rate it varies with the hour; this is the average.
+        per_visit = EVENTS_PER_VISIT if plan.format == "lifecycle" else 1.0
+        self._speed_ratio = plan.rate / (per_visit * visits_per_second) if plan.rate else plan.speed
 
     def schedule(self, at: int) -> tuple[int, int]:
         """Event time and due time of the next event, which happens at the simulated instant ``at``.
@@ -97,6 +100,17 @@ class Timeline:
             return later
         return max(scheduled, self._now) + int((later - max(at, self._now)) / self._speed_ratio)
 
+    def recall(self, scheduled: int, earlier: int) -> int:
+        """Real time of a simulated instant before the event whose real time is ``scheduled``.
+
+        Exact at a speed; under a rate, where the past is not known, ``scheduled`` itself.
+        """
+        if earlier <= self._now:
+            return earlier
+        if self._interval is not None:
+            return scheduled
+        return self._now + int((earlier - self._now) / self._speed)
+
     def scale(self, at: int, duration: int) -> int:
         """The real length of a simulated duration that ended at the simulated instant ``at``."""
         return duration if at <= self._now else int(duration / self._speed_ratio)
@@ -108,7 +122,7 @@ def messages(plan: Plan) -> Iterator[Message]:
     Messages are ordered by time, except corrupted ones, which may be late.
     """
     network = Network(plan.seed, plan.start, plan.departments, plan.zone, transfers=plan.format == "lifecycle")
-    return _deliver(_schedule(plan, network), Random(f"dirt/{plan.seed}/{plan.start}"), plan)
+    return _deliver(_schedule(plan, network), Random(f"corruption/{plan.seed}/{plan.start}"), plan)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +144,11 @@ def _schedule(plan: Plan, network: Network) -> Iterator[_ScheduledEvent]:
     for sim_event in sim_events:
         if plan.format == "lifecycle":
             at, due = timeline.schedule(sim_event.at)
-            yield _ScheduledEvent(events.lifecycle(sim_event, next(numbers), at), sim_event.kind, due, at)
+            planned, left = sim_event.planned_discharge, sim_event.discharged_at
+            planned = None if planned is None else timeline.project(sim_event.at, at, planned)
+            left = None if left is None else timeline.recall(at, left)
+            event = events.lifecycle(sim_event, next(numbers), at, planned, left)
+            yield _ScheduledEvent(event, sim_event.kind, due, at)
         elif sim_event.kind == "admission":
             at, due = timeline.schedule(sim_event.at)
             until = timeline.project(sim_event.at, at, sim_event.planned_discharge or sim_event.at)

@@ -67,6 +67,11 @@ class Population:
             if not patient.is_in_care:
                 return patient
 
+    def newborn(self, at: int) -> Patient:
+        """A child born in this hospital at the instant ``at``."""
+        gender = self._rng.choices(GENDERS, GENDER_SHARES)[0]
+        return Patient(patient_number(self._rng), gender, at)
+
     def _person(self, profile: Profile, at: int) -> Patient:
         rng = self._rng
         if profile is Profile.ADULT:
@@ -74,4 +79,9 @@ class Population:
         else:
             age = rng.uniform(profile.youngest, profile.oldest + 1)
         gender = GENDERS[0] if profile is Profile.MOTHER else rng.choices(GENDERS, GENDER_SHARES)[0]
-        return Patient(str(UUID(int=rng.getrandbits(128), version=4)), gender, at - int(age * YEAR))
+        return Patient(patient_number(rng), gender, at - int(age * YEAR))
+
+
+def patient_number(rng: Random) -> str:
+    """A new patient number, a random UUID."""
+    return str(UUID(int=rng.getrandbits(128), version=4))

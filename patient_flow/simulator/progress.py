@@ -65,7 +65,7 @@ class SendProgress:
             return
         self.by_type.update(message.event_type for message in messages)
         self.by_corruption.update(message.corruption for message in messages if message.corruption)
-        self._reached = max(self._reached, messages[-1].at)
+        self._reached = max(self._reached, max(message.at for message in messages))
         text = f"{self.sent:,} events, up to {instant(self._reached):%Y-%m-%d %H:%M} UTC"
         self._bar.update(self._task, description=text, completed=self._share())
         if not self._console.is_terminal and self._clock() >= self._next_line:

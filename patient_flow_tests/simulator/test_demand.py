@@ -19,8 +19,10 @@ EMERGENCY = Department(1, "Emergency", 40, 6.0, 0)
 
 
 def test_a_department_alone_is_filled_to_the_target() -> None:
-    per_hour = sum(stream.per_hour for stream in demand.arrival_streams([SURGERY], transfers=True))
-    occupied = per_hour * demand.mean_stay_hours(SURGERY)
+    streams = demand.arrival_streams([SURGERY], transfers=True)
+    stays = sum(stream.per_hour for stream in streams if stream.visit_class == "inpatient")
+    day_cases = sum(stream.per_hour for stream in streams if stream.visit_class == "day_case")
+    occupied = stays * demand.mean_stay_hours(SURGERY) + day_cases * demand.DAY_CASE_HOURS
     assert occupied == pytest.approx(demand.TARGET_OCCUPANCY * SURGERY.staffed_beds)
 
 
@@ -72,10 +74,30 @@ def test_local_time_follows_summer_time(utc: datetime, local: int) -> None:
     assert WeeklyPattern(PARIS).local(at) % DAY // HOUR == local
 
 
-def test_inpatient_units_discharge_by_day() -> None:
+def test_inpatient_units_discharge_by_day_and_less_at_weekends() -> None:
+    rng, week = Random(SEED), WeeklyPattern(PARIS)
+    waited = 0
+    for hour in range(7 * 24 * 10):
+        chosen = week.discharge_at(rng, NOW + hour * HOUR)
+        ready, left = (instant(at).astimezone(PARIS) for at in (NOW + hour * HOUR, chosen))
+        assert 9 <= left.hour < 19
+        if ready.date() != left.date():
+            assert ready.weekday() >= 5
+            assert left.weekday() == 0
+            waited += 1
+    assert waited / (2 * 24 * 10) == pytest.approx(demand.WAITS_FOR_MONDAY, abs=0.1)
+
+
+def test_a_day_case_leaves_before_the_evening_and_no_earlier_than_after_an_hour() -> None:
     rng, week = Random(SEED), WeeklyPattern(PARIS)
     for hour in range(24):
-        chosen = week.in_daytime(rng, NOW + hour * HOUR)
-        before, after = (instant(at).astimezone(PARIS) for at in (NOW + hour * HOUR, chosen))
-        assert before.date() == after.date()
-        assert 9 <= after.hour < 19
+        admitted = NOW + hour * HOUR
+        ended = week.day_case_end(rng, admitted)
+        assert ended - admitted >= HOUR
+        assert instant(ended).astimezone(PARIS).hour <= 20 or ended - admitted == HOUR
+
+
+def test_three_in_four_emergency_arrivals_are_planned_to_be_released() -> None:
+    streams = demand.arrival_streams([EMERGENCY, SURGERY], transfers=True)
+    arrivals = {s.destination: s.per_hour for s in streams if s.department == "Emergency"}
+    assert arrivals[None] / sum(arrivals.values()) == pytest.approx(demand.RELEASED_SHARE)

@@ -46,7 +46,8 @@ def test_ids_are_unique_per_run(clean: list[Message]) -> None:
     later = [check_lifecycle(message.body) for message in islice(messages(plan(start=NOW - DAY)), 2000)]
     earlier = [check_lifecycle(message.body) for message in clean]
     for field in ("event_id", "visit_id", "patient_id"):
-        assert not {event[field] for event in later} & {event[field] for event in earlier}
+        ids = {event[field] for event in later if field in event}
+        assert not ids & {event.get(field) for event in earlier}
 
 
 def test_reference_events_have_exactly_the_reference_shape_and_are_one_per_visit() -> None:
@@ -102,16 +103,16 @@ def test_at_speed_one_events_happen_when_they_are_due() -> None:
 
 
 def test_a_higher_speed_divides_all_durations() -> None:
-    slow = [m for m in islice(messages(plan(start=NOW, ends_now=False)), 6000) if m.at > NOW]
-    fast = [m for m in islice(messages(plan(start=NOW, ends_now=False, speed=60.0)), 6000) if m.at > NOW]
-    assert len(slow) == len(fast)
+    slow = [m for m in islice(messages(plan(start=NOW, ends_now=False)), 14_000) if m.at > NOW]
+    fast = [m for m in islice(messages(plan(start=NOW, ends_now=False, speed=60.0)), 14_000) if m.at > NOW]
+    assert len(slow) == len(fast) > 1000
     for one, other in zip(slow, fast, strict=True):
         assert other.due == other.at
         assert other.at - NOW == pytest.approx((one.at - NOW) / 60, abs=1)
 
 
 def test_a_rate_spaces_live_events_evenly() -> None:
-    live = [m for m in islice(messages(plan(ends_now=False, rate=50.0)), 30_000) if m.due > NOW]
+    live = [m for m in islice(messages(plan(ends_now=False, rate=50.0)), 40_000) if m.due > NOW]
     assert len(live) > 5000
     assert all(message.due == message.at for message in live)
     assert live[-1].due - NOW == pytest.approx(len(live) * SECOND / 50, abs=2)
@@ -144,4 +145,4 @@ def test_a_long_back_fill_needs_no_more_memory_than_a_short_one() -> None:
 def test_no_message_states_an_event_later_than_its_sending() -> None:
     for rate in (None, 20.0):
         feed = messages(plan(start=NOW - HOUR, ends_now=False, rate=rate))
-        assert all(message.at <= message.due for message in islice(feed, 6000))
+        assert all(message.at <= message.due for message in islice(feed, 14_000))

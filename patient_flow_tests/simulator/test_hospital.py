@@ -31,7 +31,8 @@ def week() -> list[SimEvent]:
 def visits(week: list[SimEvent]) -> dict[str, list[SimEvent]]:
     found = defaultdict(list)
     for event in week:
-        found[event.visit_id].append(event)
+        if event.kind != "merge_patient":
+            found[event.visit_id].append(event)
     return found
 
 
@@ -43,24 +44,25 @@ def test_another_seed_gives_another_week(week: list[SimEvent]) -> None:
     assert list(islice(network(seed=SEED + 1).events(), 100)) != week[:100]
 
 
-def test_happenings_come_in_order_of_time(week: list[SimEvent]) -> None:
+def test_events_come_in_order_of_time(week: list[SimEvent]) -> None:
     assert all(before.at <= after.at for before, after in pairwise(week))
 
 
 def test_the_events_of_a_visit_follow_each_other_in_a_valid_order(visits: dict[str, list[SimEvent]]) -> None:
     successors = {
-        "arrival": {"triage", "admission", "discharge"},
-        "triage": {"admission", "discharge"},
+        "arrival": {"triage", "admission", "discharge", "void_visit", "cancel_admission"},
+        "triage": {"admission", "discharge", "update"},
         "admission": {"transfer", "discharge", "update", "cancel_admission"},
         "cancel_admission": {"admission", "discharge"},
         "transfer": {"transfer", "discharge", "update", "cancel_transfer"},
-        "cancel_transfer": {"transfer", "discharge", "update"},
-        "update": {"update", "transfer", "discharge"},
+        "cancel_transfer": {"discharge"},
+        "update": {"update", "admission", "transfer", "discharge"},
         "discharge": {"cancel_discharge"},
         "cancel_discharge": {"discharge"},
+        "void_visit": set(),
     }
     for visit in visits.values():
-        assert visit[0].kind in {"arrival", "admission"}
+        assert visit[0].kind == "arrival"
         for before, after in pairwise(visit):
             assert after.kind in successors[before.kind]
             assert after.at > before.at
@@ -71,32 +73,11 @@ def test_every_stay_has_its_admission_in_the_feed(visits: dict[str, list[SimEven
         kinds = [event.kind for event in visit]
         if "transfer" in kinds:
             assert kinds.index("admission") < kinds.index("transfer")
-        if "discharge" in kinds and "admission" not in kinds:
-            assert visit[-1].discharge_status == "left_without_being_seen"
-            assert visit[-1].bed_id is None
+        if "admission" not in kinds:
+            assert all(event.bed_id is None for event in visit)
 
 
-def test_no_bed_ever_holds_two_patients_and_no_department_has_more_patients_than_beds(week: list[SimEvent]) -> None:
-    """Derived from the events alone, as the pipeline sees them."""
-    capacity = {(d.hospital_id, d.name): d.staffed_beds for d in sorted(departments.load(), key=lambda d: d.valid_from)}
-    holder: dict[tuple[object, str, int], str] = {}
-    place: dict[str, tuple[object, str, int]] = {}
-    occupied: Counter[tuple[object, str]] = Counter()
-    for event in week:
-        old = place.pop(event.visit_id, None)
-        if old is not None:
-            del holder[old]
-            occupied[old[:2]] -= 1
-        if event.bed_id is None or event.kind in {"discharge", "cancel_admission"}:
-            continue
-        bed = (event.hospital_id, event.department, event.bed_id)
-        assert bed not in holder
-        holder[bed], place[event.visit_id] = event.visit_id, bed
-        occupied[bed[:2]] += 1
-        assert occupied[bed[:2]] <= capacity[bed[:2]]
-
-
-def test_occupancy_is_that_of_a_busy_hospital() -> None:
+def test_occupancy_is_that_of_a_busy_hospital_and_never_above_its_beds() -> None:
     simulated = network()
     samples: dict[str, list[float]] = defaultdict(list)
     next_sample = NOW
@@ -108,7 +89,8 @@ def test_occupancy_is_that_of_a_busy_hospital() -> None:
             for unit in simulated.units.values():
                 samples[unit.name].append(unit.occupied / unit.capacity)
     for name, shares in samples.items():
-        assert 0.6 < sum(shares) / len(shares) < 0.95, name
+        lowest = 0.3 if name == "Emergency" else 0.7  # many emergency patients need no bay
+        assert lowest < sum(shares) / len(shares) < 0.95, name
         assert max(shares) <= 1, name
 
 
@@ -118,13 +100,17 @@ def test_patients_return(visits: dict[str, list[SimEvent]]) -> None:
     assert 0.02 < returned / len(per_patient) < 0.3
 
 
-def test_nobody_is_in_two_places_at_once(visits: dict[str, list[SimEvent]]) -> None:
+def test_a_patient_is_in_two_places_at_once_only_where_a_discharge_was_forgotten(
+    visits: dict[str, list[SimEvent]],
+) -> None:
     spans = defaultdict(list)
     for visit in visits.values():
-        ended = visit[-1].kind == "discharge"
-        spans[visit[0].patient_id].append((visit[0].at, visit[-1].at if ended else NOW + DAYS * DAY))
-    for patient_spans in spans.values():
-        assert all(before[1] <= after[0] for before, after in pairwise(sorted(patient_spans)))
+        left_at = visit[-1].discharged_at or visit[-1].at
+        is_over = visit[-1].kind in {"discharge", "void_visit"}
+        spans[visit[0].patient_id].append((visit[0].at, left_at if is_over else NOW + DAYS * DAY))
+    overlaps = [before for found in spans.values() for before, after in pairwise(sorted(found)) if before[1] > after[0]]
+    assert len(overlaps) < 0.002 * len(visits)
+    assert all(until == NOW + DAYS * DAY for _, until in overlaps)
 
 
 def test_deceased_patients_do_not_return(visits: dict[str, list[SimEvent]]) -> None:
@@ -155,10 +141,13 @@ def test_every_event_type_and_discharge_status_occurs_within_a_week(week: list[S
         "cancel_admission",
         "cancel_transfer",
         "cancel_discharge",
+        "void_visit",
+        "merge_patient",
     }
     statuses = {event.discharge_status for event in week if event.kind == "discharge"}
     assert statuses == {
         "home",
+        "care_facility",
         "transferred",
         "deceased",
         "left_against_advice",
@@ -176,11 +165,16 @@ def test_genders_and_ages_fit_the_departments(week: list[SimEvent]) -> None:
     assert all(h.age <= 18 for h in week if h.department == "Pediatrics")
 
 
-def test_patients_in_bed_at_the_start_were_admitted_before_it(week: list[SimEvent]) -> None:
+def test_the_stays_under_way_at_the_start_have_their_events_before_it(week: list[SimEvent]) -> None:
     before = [event for event in week if event.at <= NOW]
+    open_visits = {event.visit_id for event in before}
+    assert not open_visits & {event.visit_id for event in before if event.kind == "void_visit"}
+    assert all(event.kind != "discharge" or event.visit_id in open_visits for event in before)
+    placed = {event.visit_id for event in before if event.kind in {"admission", "transfer"}}
     beds = sum(unit.capacity for unit in network().units.values())
-    assert 0.65 * beds < sum(1 for event in before if event.kind == "admission") < 0.9 * beds
-    assert instant(before[0].at) > instant(NOW) - timedelta(days=46)
+    assert 0.7 * beds < len(placed) < 0.95 * beds
+    assert len(open_visits) > len(placed)  # others wait in the emergency department
+    assert instant(before[0].at) > instant(NOW) - timedelta(days=51)
 
 
 def test_without_transfers_every_visit_is_one_stay_that_ends_as_planned() -> None:
@@ -197,7 +191,7 @@ def test_without_transfers_every_visit_is_one_stay_that_ends_as_planned() -> Non
 def test_a_hospital_without_emergency_admits_everybody_directly() -> None:
     clinic = [Department(1, "Surgery", 20, 48.0, 0), Department(1, "Oncology", 10, 60.0, 0)]
     events = days_of(Network(SEED, NOW, clinic), 10)
-    assert {event.department for event in events} == {"Surgery", "Oncology"}
+    assert {event.department for event in events} - {None} == {"Surgery", "Oncology"}
 
 
 def test_a_new_version_of_a_department_changes_its_beds_when_it_becomes_valid() -> None:
