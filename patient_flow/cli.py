@@ -254,6 +254,41 @@ def migrate() -> None:
         click.echo(line)
 
 
+@cli.group()
+def lake() -> None:
+    """Check and repair the files of the lake."""
+
+
+@lake.command(epilog=f"{_EXAMPLE}patient-flow lake check")
+def check() -> None:
+    """Name damaged files of the lake, table by table. Exit code 1 when there are any.
+
+    Reads every file once: log, checkpoints, data files and change data.
+    """
+    from patient_flow import operations
+    from patient_flow.services import Services
+
+    damages = list(operations.check_lake(Services(load())))
+    for damage in damages:
+        click.echo(str(damage))
+    if damages:
+        raise OperatorError(f"{len(damages)} damaged: run `patient-flow lake repair`")
+    click.echo("every file of the lake can be read and is what was written")
+
+
+@lake.command(epilog=f"{_EXAMPLE}patient-flow lake repair")
+def repair() -> None:
+    """Bring back damaged tables from what hub and other tables still hold, and state what is lost for good.
+
+    Stop the sensor and running micro-batches first. Damaged files are moved to LAYER/_damaged, never deleted.
+    """
+    from patient_flow import operations
+    from patient_flow.services import Services
+
+    for line in operations.repair_lake(Services(load())):
+        click.echo(line)
+
+
 @cli.command("replay-quarantine", epilog=f"{_EXAMPLE}patient-flow replay-quarantine --reason department_is_missing")
 @click.option("--reason", help="Only events rejected for this reason  [default: all]")
 def replay_quarantine(reason: str | None) -> None:

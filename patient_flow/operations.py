@@ -19,10 +19,12 @@ from patient_flow.errors import OperatorError
 from patient_flow.pipeline import distributed, load
 from patient_flow.pipeline.graph import run_gold, step_of
 from patient_flow.pipeline.rebuild import rebuild as rebuild_lake
+from patient_flow.pipeline.repair import repair
 from patient_flow.pipeline.replay import replay
 from patient_flow.pipeline.steps import StepContext, StepResult
 from patient_flow.services import Services
 from patient_flow.stores.cluster import Cluster
+from patient_flow.stores.lake.inspection import Damage, check
 from patient_flow.stores.warehouse import reconciliation
 from patient_flow.stores.warehouse.errors import WarehouseConflict
 
@@ -129,6 +131,23 @@ class Backfill:
                 yield from reload_warehouse(services)
             case _:
                 yield from replay_quarantine(services, self.rule)
+
+
+def check_lake(services: Services) -> Iterator[Damage]:
+    """Damaged files of the lake, table by table. Reads every file once."""
+    for table in tables.LAKE_TABLES:
+        yield from check(services.lake, table)
+
+
+def repair_lake(services: Services) -> Iterator[str]:
+    """Repairs damaged tables and loads what differs into the warehouse; states what is lost for good.
+
+    Raises :class:`OperatorError` for a lake on remote storage.
+    """
+    context = step_context(services, run_id=_run_id("repair"), now=datetime.now(UTC))
+    yield from repair(context)
+    yield from _load(services, context.run_id)
+    yield from reload_warehouse(services)
 
 
 def migrate_lake(services: Services) -> Iterator[str]:

@@ -17,13 +17,18 @@ from patient_flow.pipeline import graph, silver
 from patient_flow.pipeline.checkpoints import REBUILT_UNTIL, version_of
 from patient_flow.pipeline.steps import StepContext, StepResult, retry_on_conflict
 from patient_flow.stores.lake.catalog import Lake
+from patient_flow.stores.lake.inspection import require_readable
 from patient_flow.stores.lake.log import Checkpoints
 from patient_flow.stores.lake.table import LakeTable
 
 
 def rebuild(context: StepContext) -> Iterator[StepResult]:
-    """Recomputes silver and gold from bronze, table by table; yields the result of each step."""
+    """Recomputes silver and gold from bronze, table by table; yields the result of each step.
+
+    Raises ``LakeDamaged``, and changes nothing, when bronze cannot be read completely.
+    """
     lake = context.lake
+    require_readable(lake, tables.BRONZE_EVENTS)
     # All resets come first, while no consumer reads silver: a consumer that was reset later would read it twice.
     until = REBUILT_UNTIL.of(lake.open(tables.BRONZE_EVENTS).version)
     reset(lake, tables.SILVER_EVENTS, {**until, **silver.key_of(context.parser.secret)}, empty=True)

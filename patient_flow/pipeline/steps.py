@@ -11,13 +11,14 @@ from typing import ParamSpec
 
 import polars as pl
 
-from patient_flow.contracts.tables import BRONZE_EVENTS, SILVER_EVENTS, Table
+from patient_flow.contracts.tables import BRONZE_EVENTS, LAKE_TABLES, SILVER_EVENTS, Table
 from patient_flow.monitoring.notices import Notice
 from patient_flow.pipeline.checkpoints import REBUILT_UNTIL, consumed, version_of
 from patient_flow.stores.hub import Hub
 from patient_flow.stores.lake.catalog import Lake
 from patient_flow.stores.lake.changes import RowsWritten
-from patient_flow.stores.lake.errors import CommitConflict
+from patient_flow.stores.lake.errors import UNDECODABLE, CommitConflict, is_undecodable
+from patient_flow.stores.lake.inspection import name_damage
 from patient_flow.stores.lake.table import LakeTable
 from patient_flow.transforms.read import ParserConfig
 
@@ -70,9 +71,22 @@ class StepResult:
 
 
 def retry_on_conflict(step: Callable[P, StepResult]) -> Callable[P, StepResult]:
-    """Runs ``step`` again, from the current checkpoints, when another writer committed first."""
+    """Runs ``step`` again, from the current checkpoints, when another writer committed first.
+
+    Polars panics where a Parquet file cannot be decoded, which no handler of ``Exception`` sees: the step then raises
+    ``LakeDamaged``.
+    """
 
     @functools.wraps(step)
+    def checked(*args: P.args, **kwargs: P.kwargs) -> StepResult:
+        try:
+            return attempt(*args, **kwargs)
+        except UNDECODABLE as error:
+            if not is_undecodable(error):
+                raise
+            lake = next(found for value in args if isinstance(found := getattr(value, "lake", value), Lake))
+            raise name_damage(lake, LAKE_TABLES) from error
+
     def attempt(*args: P.args, **kwargs: P.kwargs) -> StepResult:
         for number in range(1, ATTEMPTS):
             try:
@@ -81,7 +95,7 @@ def retry_on_conflict(step: Callable[P, StepResult]) -> Callable[P, StepResult]:
                 time.sleep(0.1 * number)
         return step(*args, **kwargs)
 
-    return attempt
+    return checked
 
 
 def is_up_to_date(target: LakeTable, *sources: LakeTable) -> bool:

@@ -9,10 +9,12 @@ from collections.abc import Iterable, Mapping
 
 import polars as pl
 from deltalake import DeltaTable, Field, Schema, write_deltalake
-from deltalake.exceptions import CommitFailedError, TableNotFoundError
+from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 
 from patient_flow.contracts.tables import Table
+from patient_flow.stores.lake import durability
 from patient_flow.stores.lake.errors import LakeMisconfigured, SchemaDrift, wrap_errors
+from patient_flow.stores.lake.folders import folder_of, open_table, readable_path
 from patient_flow.stores.lake.log import CHECKPOINT_EVERY, commit_properties, table_properties
 from patient_flow.stores.lake.table import LakeTable
 from patient_flow.stores.staging import Staging
@@ -25,7 +27,8 @@ class Lake:
     """All tables below one URI pattern such as ``data/{layer}`` or ``abfss://{layer}@ACCOUNT.dfs.core.windows.net``."""
 
     def __init__(self, uri: str, storage_options: Mapping[str, str] | None = None) -> None:
-        self._uri = uri
+        folder = folder_of(uri)
+        self._uri = uri if folder is None else str(folder)
         self._storage_options = dict(storage_options or {}) or None
 
     def uri(self, table: Table) -> str:
@@ -47,19 +50,24 @@ class Lake:
         uri = self.uri(table)
         with wrap_errors("open", f"{table.path} at {uri}"):
             try:
-                handle = DeltaTable(uri, storage_options=self._storage_options)
+                handle = open_table(uri, storage_options=self._storage_options)
             except TableNotFoundError:
                 # Checked only now: is_deltatable blocks all threads of the process, for minutes if the storage does
                 # not answer.
                 if not self.exists(table):
                     self._create(table, uri)
-                handle = DeltaTable(uri, storage_options=self._storage_options)
+                handle = open_table(uri, storage_options=self._storage_options)
+            except DeltaError:
+                self._name_damage(table)
+                raise
+            durability.settle(table.path, handle)
             missing, drifted = _drift(table, handle)
             if drifted:
                 raise SchemaDrift(f"{table.path} differs from this version: {drifted}. Run `patient-flow migrate`")
             if missing:
                 handle.alter.add_columns(missing)
                 handle.update_incremental()
+                durability.settle(table.path, handle)
             return LakeTable(table, handle, self._storage_options)
 
     def open_all(self, tables: Iterable[Table]) -> dict[str, LakeTable]:
@@ -75,7 +83,8 @@ class Lake:
         if not self.exists(table):
             return None
         with wrap_errors("migrate", f"{table.path} at {self.uri(table)}"):
-            handle = DeltaTable(self.uri(table), storage_options=self._storage_options)
+            handle = open_table(self.uri(table), storage_options=self._storage_options)
+            durability.settle(table.path, handle)
             _, drifted = _drift(table, handle)
             if not drifted:
                 return None
@@ -94,6 +103,8 @@ class Lake:
                 schema_mode="overwrite",
                 commit_properties=commit_properties({}, retries=0),
             )
+            handle.update_incremental()
+            durability.settle(table.path, handle)
         return f"{table.path}: {drifted}; {rows.height} rows rewritten"
 
     def export(self, name: str, rows: pl.DataFrame) -> str:
@@ -116,13 +127,22 @@ class Lake:
 
     def staging(self, layer: str, run_id: str) -> Staging:
         """Where a run stores results beside the tables of ``layer`` until they are committed to them."""
-        return Staging(self._uri.format(layer=layer), run_id, self._storage_options)
+        return Staging(self._layer(layer), run_id, self._storage_options)
 
     def _layer(self, layer: str) -> str:
-        return self._uri.format(layer=layer).rstrip("/")
+        place = self._uri.replace("{layer}", layer).rstrip("/")
+        return place if "://" in place else readable_path(place)
+
+    def _name_damage(self, table: Table) -> None:
+        """Raises :class:`LakeDamaged` where a damaged file explains why a table cannot be opened."""
+        if (folder := durability.table_folder(table.path, self.uri(table))) is not None:
+            for path, why, _ in folder.damage_of_log():
+                raise folder.damaged(path, why)
 
     def _create(self, table: Table, uri: str) -> None:
         # Properties are final at creation: changing one later makes every concurrent writer fail.
+        if (folder := durability.table_folder(table.path, uri)) is not None:
+            folder.require_new()
         # If another process creates the table at the same moment, its table is used.
         with contextlib.suppress(CommitFailedError):
             DeltaTable.create(

@@ -6,6 +6,7 @@ import contextlib
 import re
 from collections.abc import Iterator
 
+import polars as pl
 from deltalake.exceptions import CommitFailedError, DeltaError
 
 from patient_flow.errors import DataError, OperatorError, PatientFlowError, TransientError
@@ -13,6 +14,8 @@ from patient_flow.errors import DataError, OperatorError, PatientFlowError, Tran
 STORE_ERRORS = (DeltaError, OSError)
 """Raised by delta-rs and Polars when the storage fails. The methods of this package raise :class:`LakeError` instead;
 whoever collects a LazyFrame of the lake gets the original error."""
+UNDECODABLE = (pl.exceptions.PanicException, pl.exceptions.ComputeError)
+"""Raised by Polars when a Parquet file cannot be decoded, where :func:`is_undecodable` agrees."""
 _EXPIRED = (
     "Invalid table version",
     "not found",
@@ -45,6 +48,14 @@ class SchemaDrift(LakeError, OperatorError):
     """The stored columns of a table differ from the declared ones in a way that only ``migrate`` repairs."""
 
 
+class LakeDamaged(LakeError, OperatorError):
+    """A file of the lake is missing, torn or changed; the message names it and the command that repairs the table."""
+
+    def __init__(self, message: str, why: str = "") -> None:
+        super().__init__(message)
+        self.why = why
+
+
 class ChangeFeedExpired(LakeError, DataError):
     """The requested changes or version are no longer kept; read the whole table instead."""
 
@@ -53,14 +64,28 @@ class ChangeFeedExpired(LakeError, DataError):
 def wrap_errors(action: str, target: str) -> Iterator[None]:
     """Raises errors of the storage as :class:`LakeUnavailable`: one line with the failed ``action`` and its ``target``.
 
-    A commit that lost against another writer's is a :class:`CommitConflict`.
+    A commit that lost against another writer's is a :class:`CommitConflict`. Polars panics where a Parquet file cannot
+    be decoded, which is no ``Exception``: that is :class:`LakeDamaged`.
     """
     try:
         yield
     except CommitFailedError as error:
         raise CommitConflict(f"another writer changed {target} at the same time: {_one_line(error)}") from error
+    except UNDECODABLE as error:
+        if not is_undecodable(error):
+            raise
+        raise LakeDamaged(
+            f"cannot {action} {target}: a data file cannot be decoded. Run `patient-flow lake check`, which names it"
+        ) from error
     except STORE_ERRORS as error:
         raise LakeUnavailable(f"cannot {action} {target}: {_one_line(error)}") from error
+
+
+def is_undecodable(error: BaseException) -> bool:
+    """True when ``error`` says that a Parquet file cannot be decoded. Polars panics then, or fails to compute."""
+    return isinstance(error, pl.exceptions.PanicException) or (
+        isinstance(error, pl.exceptions.ComputeError) and "parquet" in str(error).casefold()
+    )
 
 
 def history_error(error: Exception, target: str) -> LakeError:

@@ -9,6 +9,7 @@ import polars as pl
 from deltalake import CommitProperties, DeltaTable, Transaction, WriterProperties
 
 from patient_flow.contracts.tables import Table
+from patient_flow.stores.lake.durability import CHECKPOINTS_STATED
 from patient_flow.stores.lake.errors import wrap_errors
 
 Checkpoints = Mapping[str, int]
@@ -38,7 +39,7 @@ def commit_properties(
 ) -> CommitProperties:
     """Properties of a commit that records ``checkpoints``; ``retries`` None leaves the default of delta-rs."""
     return CommitProperties(
-        custom_metadata=dict(metadata or {}) or None,
+        custom_metadata={**(metadata or {}), CHECKPOINTS_STATED: str(len(checkpoints))},
         max_commit_retries=retries,
         app_transactions=[Transaction(source, version) for source, version in checkpoints.items()],
     )

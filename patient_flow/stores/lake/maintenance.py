@@ -9,6 +9,7 @@ import polars as pl
 from deltalake import DeltaTable
 
 from patient_flow.contracts.tables import Table
+from patient_flow.stores.lake.durability import settle, table_folder
 from patient_flow.stores.lake.errors import wrap_errors
 from patient_flow.stores.lake.log import WRITER, data_files, table_properties
 
@@ -38,34 +39,42 @@ class TableMaintenance:
                     [self._table.sort_by], partition_filters=partition, writer_properties=WRITER
                 )
                 removed += int(result["numFilesRemoved"])
-                self._handle.update_incremental()
+                self._refresh()
             removed += int(self._handle.optimize.compact(writer_properties=WRITER)["numFilesRemoved"])
-            self._handle.update_incremental()
+            self._refresh()
         return removed
 
     def vacuum(self, keep_hours: int) -> int:
         """Deletes files that no version of the last ``keep_hours`` needs; returns how many."""
         with wrap_errors("vacuum", self._target):
             deleted = self._handle.vacuum(keep_hours, dry_run=False, enforce_retention_duration=False, full=True)
-            self._handle.update_incremental()
+            self._refresh()
         return len(deleted)
 
     def write_checkpoint(self) -> None:
         """Writes a Delta checkpoint, from which the next open starts."""
         with wrap_errors("checkpoint", self._target):
             self._handle.create_checkpoint()
+            if (folder := table_folder(self._table.path, self._handle.table_uri)) is not None:
+                folder.flush_log()
 
     def clean_up_log(self) -> None:
         """Deletes log entries older than their retention: the changes in them can no longer be read."""
         with wrap_errors("clean up the log of", self._target):
             self._handle.cleanup_metadata()
+            if (folder := table_folder(self._table.path, self._handle.table_uri)) is not None:
+                folder.forget_old()
+
+    def _refresh(self) -> None:
+        self._handle.update_incremental()
+        settle(self._table.path, self._handle)
 
     def _update_properties(self) -> None:
         """Tables made by earlier versions of this package may have a larger file size or a longer log retention."""
         wanted = table_properties(self._table)
         if wanted.items() - self._handle.metadata().configuration.items():
             self._handle.alter.set_table_properties(wanted)
-            self._handle.update_incremental()
+            self._refresh()
 
     def _out_of_order(self) -> list[list[tuple[str, str, str]] | None]:
         """Filters of partitions with many rows in files that are too large or too wide; None for the whole table."""

@@ -20,7 +20,8 @@ from patient_flow.stores.lake.changes import (
     net_changes,
     stops,
 )
-from patient_flow.stores.lake.errors import STORE_ERRORS, ChangeFeedExpired, history_error, wrap_errors
+from patient_flow.stores.lake.errors import STORE_ERRORS, ChangeFeedExpired, LakeDamaged, history_error, wrap_errors
+from patient_flow.stores.lake.folders import open_table
 from patient_flow.stores.lake.log import NO_CHECKPOINT, data_files, number_of
 from patient_flow.stores.lake.spans import spans_of, within_spans
 
@@ -60,6 +61,7 @@ class Snapshot:
     def scan(self) -> pl.LazyFrame:
         """All rows at the pinned version."""
         with self._wrap_errors("read"):
+            self._require_files()
             return pl.scan_delta(self._handle).select(self.table.schema.names())
 
     def batches(
@@ -80,13 +82,20 @@ class Snapshot:
         with self._wrap_errors("read"):
             gathered: list[pl.DataFrame] = []
             height = weight = 0
+            missing = self.row_count(version)
             for part in everything.select(columns).collect_batches(chunk_size=min(rows, READ_ROWS)):
+                missing -= part.height
                 added = int(part[weighed].bin.size().sum()) if weighed else 0
                 if gathered and (height + part.height > rows or weight + added > max_bytes):
                     yield pl.concat(gathered)
                     gathered, height, weight = [], 0, 0
                 gathered.append(part)
                 height, weight = height + part.height, weight + added
+            if missing:  # Polars ends such a read without an error where a file cannot be decoded
+                raise LakeDamaged(
+                    f"{missing} rows of {self._name} cannot be decoded. "
+                    "Run `patient-flow lake check`, which names the file"
+                )
             if gathered:
                 yield pl.concat(gathered)
 
@@ -156,7 +165,7 @@ class Snapshot:
 
     def _older(self, version: int) -> DeltaTable:
         try:
-            return DeltaTable(self.uri, version=version, storage_options=self._storage_options)
+            return open_table(self.uri, version, self._storage_options)
         except STORE_ERRORS as error:
             raise history_error(error, f"version {version} of {self.table.path}") from error
 
@@ -168,9 +177,17 @@ class Snapshot:
         handle = self._handle if version in (None, self.version) else self._older(int(version or 0))
         return int(self._files(handle)["num_records"].sum())
 
+    def file_sizes(self) -> dict[str, int]:
+        """Path of each data file, relative to the table and as the log states it, → its bytes."""
+        files = self._files()
+        return {} if files.is_empty() else dict(files.select("path", "size_bytes").iter_rows())
+
     def size_bytes(self) -> int:
         """Bytes of the data files at the pinned version."""
         return int(self._files()["size_bytes"].sum())
+
+    def _require_files(self) -> None:
+        """Raises :class:`LakeDamaged` for a data file of the table that is missing or cut off."""
 
     def _files(self, handle: DeltaTable | None = None) -> pl.DataFrame:
         return data_files(handle or self._handle, self._name)

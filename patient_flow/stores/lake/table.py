@@ -13,6 +13,7 @@ import polars as pl
 from deltalake import CommitProperties, write_deltalake
 
 from patient_flow.stores.lake.changes import ArrowStream, RowsWritten, differing
+from patient_flow.stores.lake.durability import settle, table_folder
 from patient_flow.stores.lake.log import WRITER, Checkpoints, commit_properties
 from patient_flow.stores.lake.maintenance import TableMaintenance
 from patient_flow.stores.lake.snapshot import Snapshot
@@ -25,6 +26,9 @@ _OPERATION = "_operation"
 
 class LakeTable(Snapshot):
     """One Delta table, pinned at the version it had when it was opened or last written through this object."""
+
+    _complete = -1
+    """The version whose data files are known to be there."""
 
     def maintenance(self) -> TableMaintenance:
         """Maintenance of this table; its commits move the pinned version."""
@@ -131,10 +135,18 @@ class LakeTable(Snapshot):
             .execute()
         )
 
+    def _require_files(self) -> None:
+        folder = table_folder(self.table.path, self.uri)
+        if folder is None or self._complete == self.version:
+            return
+        folder.require_sizes(self.file_sizes(), self.version)
+        self._complete = self.version
+
     def _conform(self, rows: pl.DataFrame) -> pl.DataFrame:
         """The declared columns, in order and type: delta-rs would cast silently."""
         return rows.select(pl.col(name).cast(dtype) for name, dtype in self.table.schema.items())
 
     def _refresh(self) -> int:
         self._handle.update_incremental()
+        settle(self.table.path, self._handle)
         return self.version

@@ -1,0 +1,312 @@
+"""Repairs damaged tables of a folder lake: bronze from its other files, the hub and quarantine; the others from bronze.
+
+Nothing is deleted: damaged files and tables are moved to ``<layer>/_damaged/``. Tables after bronze are computed again.
+A bronze table whose log or data files are damaged is written again, with another identity, from every data file that is
+readable: bronze only grows, so a file that a compaction replaced holds true rows as well. Events that no file has are
+read from the hub while it keeps them, then from quarantine. The rest are lost, and stated; silver keeps what it
+accepted of them, until a rebuild.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from patient_flow.contracts.tables import (
+    BRONZE_EVENTS,
+    COORDINATES,
+    LAKE_TABLES,
+    QUARANTINE,
+    SILVER_EVENTS,
+    Table,
+)
+from patient_flow.errors import OperatorError, TransientError
+from patient_flow.pipeline import graph
+from patient_flow.pipeline.backlog import identity
+from patient_flow.pipeline.bronze import DRAIN_BYTES, DRAIN_SECONDS
+from patient_flow.pipeline.checkpoints import FOLLOWED_HUB, incarnation, lost_events, partition_count, position
+from patient_flow.pipeline.hub_probe import peek
+from patient_flow.pipeline.rebuild import rebuild
+from patient_flow.pipeline.steps import StepContext
+from patient_flow.stores.hub import HubState, Slice
+from patient_flow.stores.lake.durability import TableFolder, checksum, table_folder
+from patient_flow.stores.lake.errors import LakeError
+from patient_flow.stores.lake.inspection import check, decode
+
+DAMAGED = "_damaged"
+_ATTEMPTS = 4
+"""Each removes the spare files that are damaged; what they hid is found by the next."""
+
+
+@dataclass(frozen=True)
+class Gap:
+    """Consecutive events of one partition that bronze lacks: from sequence number ``first`` to ``last``."""
+
+    created_at_ms: int
+    partition_id: str
+    first: int
+    last: int
+
+    def __str__(self) -> str:
+        return f"partition {self.partition_id}, events {self.first} to {self.last}"
+
+
+def repair(context: StepContext) -> Iterator[str]:
+    """Repairs every damaged table; yields a line for each thing done, and for each gap that remains.
+
+    Raises ``OperatorError`` for a lake on remote storage.
+    """
+    damaged = []
+    for table in LAKE_TABLES:
+        folder = table_folder(table.path, context.lake.uri(table))
+        if folder is None:
+            raise OperatorError(
+                "only a lake in a folder is repaired file by file: restore the blobs from soft delete or versioning "
+                "(infra/docs/disaster-recovery.md), or run `patient-flow rebuild` where bronze is whole"
+            )
+        yield from _set_spare_files_aside(context, table, folder)
+        if any(damage.needs_copy for damage in check(context.lake, table)):
+            damaged.append(table)
+    if BRONZE_EVENTS in damaged:
+        yield from _repair_bronze(context)
+    for table in damaged:
+        if table is not BRONZE_EVENTS:
+            yield _set_table_aside(context, table)
+    if SILVER_EVENTS in damaged:
+        steps = rebuild(context)
+    else:
+        steps = (step.run(context) for step in graph.STEPS[1:]) if damaged else iter(())
+    for result in steps:
+        yield f"{result.table.path}: {result.written.inserted:,} rows inserted, {result.written.deleted:,} deleted"
+    yield "every table is whole" if damaged else "no table had to be computed again"
+
+
+def _set_spare_files_aside(context: StepContext, table: Table, folder: TableFolder) -> Iterator[str]:
+    for _ in range(_ATTEMPTS):
+        spare = [damage for damage in check(context.lake, table) if not damage.needs_copy]
+        for damage in spare:
+            path = Path(damage.path)
+            _move(path, _place(context, table, folder) / path.relative_to(folder.folder))
+            yield f"{damage}; moved away, the table is complete without it"
+        if not spare:
+            return
+
+
+def _set_table_aside(context: StepContext, table: Table) -> str:
+    folder = table_folder(table.path, context.lake.uri(table))
+    assert folder is not None  # noqa: S101  (repair has refused remote storage)
+    place = _place(context, table, folder)
+    _move(folder.folder, place / "table")
+    return f"{table.path}: damaged, moved to {place / 'table'}; computed again from bronze"
+
+
+def _place(context: StepContext, table: Table, folder: TableFolder) -> Path:
+    return folder.folder.parent / DAMAGED / context.run_id / table.name
+
+
+def _move(path: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    path.rename(target)
+
+
+# --- bronze
+
+
+def _repair_bronze(context: StepContext) -> Iterator[str]:
+    folder = table_folder(BRONZE_EVENTS.path, context.lake.uri(BRONZE_EVENTS))
+    assert folder is not None  # noqa: S101  (repair has refused remote storage)
+    rows, checkpoints = _readable_rows(folder), _readable_checkpoints(folder)
+    state = _hub_state(context)
+    hub, created_at_ms = _followed(context, checkpoints, rows)
+    yield f"{BRONZE_EVENTS.path}: {rows.height:,} events are in readable files"
+    for source, name in ((_from_hub, "the hub"), (_from_quarantine, "quarantine")):
+        found = source(context, _gaps(rows, checkpoints, hub, created_at_ms), state)
+        new = found.join(rows, on=COORDINATES, how="anti").unique(COORDINATES)
+        rows = pl.concat([rows, new])
+        yield f"{BRONZE_EVENTS.path}: {new.height:,} events were read again from {name}"
+    gaps = _gaps(rows, checkpoints, hub, created_at_ms)
+    yield _set_table_aside(context, BRONZE_EVENTS).replace("computed again from bronze", "written again")
+    context.lake.open(BRONZE_EVENTS).append(
+        rows.select(BRONZE_EVENTS.schema.names()),
+        {**checkpoints, **_positions(rows, checkpoints, hub, created_at_ms, state), **_explained(gaps, checkpoints)},
+        run_id=context.run_id,
+    )
+    for gap in gaps:
+        yield f"lost for good from {BRONZE_EVENTS.path}: {gap}"
+    if gaps:
+        yield f"{SILVER_EVENTS.path} keeps what it accepted of these, until the next `patient-flow rebuild`"
+
+
+def _readable_rows(folder: TableFolder) -> pl.DataFrame:
+    """All rows in data files that can be read and are what was written."""
+    recorded, found = folder.file_checksums(), [BRONZE_EVENTS.empty()]
+    for path in sorted(folder.folder.rglob("*.parquet")):
+        relative = path.relative_to(folder.folder)
+        if relative.parts[0].startswith("_"):
+            continue
+        expected = recorded.get(relative.as_posix())
+        if expected is not None and checksum(path) != expected:
+            continue
+        if (rows := decode(path)) is not None and set(COORDINATES) <= set(rows.columns):
+            found.append(_as_bronze(rows.with_columns(ingested_date=pl.col("ingested_at").dt.date())))
+    return pl.concat(found).unique(COORDINATES)
+
+
+def _as_bronze(rows: pl.DataFrame) -> pl.DataFrame:
+    return rows.select(
+        (pl.col(name) if name in rows.columns else pl.lit(None)).cast(dtype).alias(name)
+        for name, dtype in BRONZE_EVENTS.schema.items()
+    )
+
+
+def _readable_checkpoints(folder: TableFolder) -> dict[str, int]:
+    """Bronze's checkpoints, as far as the log can be read."""
+    if not folder.log.exists():
+        return {}
+    entries, stored = folder.log_versions()
+    found: dict[str, int] = {}
+    for version in stored:
+        part = decode(folder.log / f"{version:020d}.checkpoint.parquet")
+        if part is not None and "txn" in part.columns:
+            found |= {txn["appId"]: txn["version"] for txn in part["txn"].drop_nulls() if txn and txn["appId"]}
+    for version in entries:
+        if not stored or version > stored[0]:
+            found |= _checkpoints_of(folder.entry_path(version))
+    return found
+
+
+def _checkpoints_of(path: Path) -> dict[str, int]:
+    found = {}
+    for line in path.read_bytes().split(b"\n"):
+        try:
+            txn: dict[str, Any] = json.loads(line).get("txn") or {}
+            found[str(txn["appId"])] = int(txn["version"])
+        except (ValueError, KeyError, AttributeError, TypeError):
+            continue
+    return found
+
+
+def _hub_state(context: StepContext) -> HubState | None:
+    """The hub's state; None when it cannot be reached."""
+    try:
+        return None if context.hub is None else peek(context.hub)
+    except TransientError:
+        return None
+
+
+def _followed(context: StepContext, checkpoints: dict[str, int], rows: pl.DataFrame) -> tuple[str, int]:
+    """Name of the hub that bronze follows, and its creation time (ms)."""
+    stated = [name for name in checkpoints if FOLLOWED_HUB.matches(checkpoints.get, name)]
+    hub = stated[0] if stated else identity(context.hub.host, context.hub.name) if context.hub else ""
+    created_at_ms = incarnation(hub).read(checkpoints.get)
+    if created_at_ms is None and rows.height:
+        created_at_ms = rows.select(pl.col("hub_created_at").max().dt.epoch("ms")).item()
+    return hub, int(created_at_ms or 0)
+
+
+def _gaps(rows: pl.DataFrame, checkpoints: dict[str, int], hub: str, created_at_ms: int) -> list[Gap]:
+    """Sequence numbers that bronze has read and ``rows`` lack."""
+    found = []
+    followed = rows.filter(pl.col("hub_created_at").dt.epoch("ms") == created_at_ms)
+    present = {part[0]: group["sequence_number"].sort() for part, group in followed.group_by("partition_id")}
+    prefix = position(hub, created_at_ms, "").name
+    stated = {key.removeprefix(prefix): number for key, number in checkpoints.items() if key.startswith(prefix)}
+    stated.pop(partition_count(hub, created_at_ms).name.removeprefix(prefix), None)
+    for part in sorted(present.keys() | stated.keys(), key=str):
+        numbers = [-1, *present.get(part, []), stated.get(str(part), -1) + 1]
+        lost = lost_events(created_at_ms, str(part)).read(checkpoints.get) or 0
+        between = [(low + 1, high - 1) for low, high in pairwise(numbers) if high > low + 1]
+        if between and lost >= between[0][1] - between[0][0] + 1:
+            between = between[1:]  # retention had deleted these before they were read
+        found += [Gap(created_at_ms, str(part), first, last) for first, last in between]
+    return found
+
+
+def _from_hub(context: StepContext, gaps: list[Gap], state: HubState | None) -> pl.DataFrame:
+    """The events in ``gaps`` that the hub still keeps."""
+    found = [BRONZE_EVENTS.empty()]
+    if context.hub is None or state is None:
+        return found[0]
+    for part in state.partitions:
+        ours = [
+            gap
+            for gap in gaps
+            if gap.partition_id == part.partition_id and gap.created_at_ms == int(state.created_at.timestamp() * 1000)
+        ]
+        after = max(min((gap.first for gap in ours), default=0), part.first_sequence_number) - 1
+        upto = min(max((gap.last for gap in ours), default=-1), part.last_sequence_number)
+        while after < upto:
+            slices = [Slice(part.partition_id, after, upto, None)]
+            events = context.hub.drain(slices, time.monotonic() + DRAIN_SECONDS, DRAIN_BYTES).events
+            if events.is_empty():
+                break
+            after = int(events["sequence_number"].to_list()[-1])
+            wanted = pl.any_horizontal(pl.col("sequence_number").is_between(gap.first, gap.last) for gap in ours)
+            found.append(_as_bronze(_ingested(context, events.filter(wanted), state)))
+    return pl.concat(found)
+
+
+def _ingested(context: StepContext, events: pl.DataFrame, state: HubState) -> pl.DataFrame:
+    return events.with_columns(
+        hub_created_at=pl.lit(state.created_at),
+        ingested_at=pl.lit(context.now),
+        ingested_date=pl.lit(context.now.date()),
+        run_id=pl.lit(context.run_id),
+    )
+
+
+def _from_quarantine(context: StepContext, gaps: list[Gap], _state: HubState | None) -> pl.DataFrame:
+    """The rejected events in ``gaps``, of which quarantine keeps the bodies."""
+    try:
+        if not gaps or not context.lake.exists(QUARANTINE):
+            return BRONZE_EVENTS.empty()
+        rows = context.lake.open(QUARANTINE).scan().collect()
+    except (LakeError, pl.exceptions.PanicException, pl.exceptions.PolarsError):
+        return BRONZE_EVENTS.empty()
+    lost = pl.any_horizontal(
+        (pl.col("partition_id") == gap.partition_id)
+        & pl.col("sequence_number").is_between(gap.first, gap.last)
+        & (pl.col("hub_created_at").dt.epoch("ms") == gap.created_at_ms)
+        for gap in gaps
+    )
+    return _as_bronze(
+        rows.filter(lost).with_columns(
+            ingested_at=pl.lit(context.now), ingested_date=pl.lit(context.now.date()), run_id=pl.lit(context.run_id)
+        )
+    )
+
+
+def _positions(
+    rows: pl.DataFrame, checkpoints: dict[str, int], hub: str, created_at_ms: int, state: HubState | None
+) -> dict[str, int]:
+    """Positions in the hub, where the log does not state them: the last event of each partition that is there."""
+    followed = rows.filter(pl.col("hub_created_at").dt.epoch("ms") == created_at_ms)
+    last = dict(followed.group_by("partition_id").agg(pl.col("sequence_number").max()).iter_rows())
+    found: dict[str, int] = {}
+    if not last:
+        return found
+    if not FOLLOWED_HUB.is_recorded(checkpoints.get) and state is not None:
+        found |= {**FOLLOWED_HUB.of(hub), **incarnation(hub).of(created_at_ms)}
+        found |= partition_count(hub, created_at_ms).of(len(state.partitions))
+    if FOLLOWED_HUB.is_recorded(checkpoints.get) or state is not None:
+        for part, number in last.items():
+            key = position(hub, created_at_ms, part)
+            found |= key.of(max(number, key.read(checkpoints.get) or 0))
+    return found
+
+
+def _explained(gaps: list[Gap], checkpoints: dict[str, int]) -> dict[str, int]:
+    """The events lost for good are recorded like those that retention deleted."""
+    found: dict[str, int] = {}
+    for gap in gaps:
+        key = lost_events(gap.created_at_ms, gap.partition_id)
+        before = key.read({**checkpoints, **found}.get) or 0
+        found |= key.of(before + gap.last - gap.first + 1)
+    return found
