@@ -11,6 +11,7 @@ import zoneinfo
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Self
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, ValidationInfo, model_validator
@@ -248,7 +249,8 @@ class Settings(_Section):
     @property
     def local_root(self) -> Path:
         """Folder of a local lake: the part of ``lake_uri`` before the layer."""
-        return Path(self.lake_uri.removeprefix("file://").partition("{layer}")[0] or ".")
+        address = self.lake_uri.removeprefix("file://")
+        return Path((address if address == self.lake_uri else unquote(address)).partition("{layer}")[0] or ".")
 
     @model_validator(mode="after")
     def _check(self) -> Self:

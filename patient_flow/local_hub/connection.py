@@ -21,7 +21,11 @@ from patient_flow.local_hub.routing import open_link
 
 _WRITE_BUFFER = 1 << 20
 _UNSTORED_BYTES = 8 << 20
+_UNFINISHED_BYTES = 8 << 20
+_HANDSHAKE_SECONDS = 30.0
+_CLOSE_SECONDS = 5.0
 _FRAME_HEADER = 8
+_HEARTBEAT = protocol.frame(0, b"")
 
 _logger = logging.getLogger(__name__)
 
@@ -38,6 +42,7 @@ class Connection(asyncio.Protocol):
         self._received = bytearray()
         self._sessions: dict[int, Session] = {}
         self._unstored = 0
+        self._unfinished = 0
         self._is_opened = False
         self._is_closing = False
         self._reading_stopped = False
@@ -50,10 +55,17 @@ class Connection(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)
         self._transport.set_write_buffer_limits(high=_WRITE_BUFFER)
         self._connections.add(self)
+        self._loop = asyncio.get_running_loop()
+        self._heard_at = self._loop.time()
+        self._idle_timer = self._loop.call_later(self._idle_seconds, self._end_when_idle)
+        self._heartbeat_timer: asyncio.TimerHandle | None = None
 
     def connection_lost(self, _exc: Exception | None) -> None:
         """The connection is closed or lost."""
         self._is_closing = self._reading_stopped = True
+        self._idle_timer.cancel()
+        if self._heartbeat_timer is not None:
+            self._heartbeat_timer.cancel()
         self._connections.discard(self)
         for session in self._sessions.values():
             session.close()
@@ -62,6 +74,7 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Handle received bytes; any error ends this connection only."""
         self._received += data
+        self._heard_at = self._loop.time()
         try:
             self._consume()
         except MalformedError as error:
@@ -98,6 +111,14 @@ class Connection(asyncio.Protocol):
         elif self._unstored <= _UNSTORED_BYTES and was_paused and not self._reading_stopped:
             self._transport.resume_reading()
 
+    def count_unfinished(self, size: int) -> None:
+        """Add bytes of incomplete deliveries. Raises :class:`AmqpError` above the limit."""
+        if size > 0 and self._unfinished + size > _UNFINISHED_BYTES:
+            raise AmqpError(
+                protocol.RESOURCE_LIMIT, f"Incomplete deliveries exceed {_UNFINISHED_BYTES} bytes on this connection."
+            )
+        self._unfinished += size
+
     def stop_reading(self) -> None:
         """Stop reading; replies to received frames are still sent."""
         self._reading_stopped = True
@@ -116,6 +137,28 @@ class Connection(asyncio.Protocol):
     def abort(self) -> None:
         """Drop the connection without a close frame."""
         self._transport.abort()
+
+    # --- silence
+
+    @property
+    def _idle_seconds(self) -> float:
+        """How long a client may send nothing."""
+        idle = self.broker.idle_seconds
+        return idle if self._is_opened else min(idle, _HANDSHAKE_SECONDS)
+
+    def _end_when_idle(self) -> None:
+        rest = self._heard_at + self._idle_seconds - self._loop.time()
+        if rest > 0 or self._unstored:  # while its events are being stored, nothing may be read from a client
+            self._idle_timer = self._loop.call_later(max(rest, 1.0), self._end_when_idle)
+            return
+        self.close(
+            AmqpError(protocol.CONNECTION_FORCED, f"The client sent nothing for {self._idle_seconds:g} seconds.")
+        )
+        self._idle_timer = self._loop.call_later(_CLOSE_SECONDS, self.abort)  # the client may not read either
+
+    def _send_heartbeats(self, seconds: float) -> None:
+        self.write(_HEARTBEAT)
+        self._heartbeat_timer = self._loop.call_later(seconds, self._send_heartbeats, seconds)
 
     # --- frames
 
@@ -161,7 +204,9 @@ class Connection(asyncio.Protocol):
                 proposed = performative.number(2, default=protocol.MAX_FRAME_SIZE)
                 self.max_frame_size = min(max(proposed, 512), protocol.MAX_FRAME_SIZE)
                 self._is_opened = True
-                self.write(protocol.frame(0, protocol.open_connection()))
+                self.write(protocol.frame(0, protocol.open_connection(self.broker.idle_seconds / 2)))
+                if (client_idle := performative.number(4, default=0)) and self._heartbeat_timer is None:
+                    self._send_heartbeats(max(client_idle / 2000, 0.1))
             case protocol.CLOSE:
                 self.close()
             case _ if not self._is_opened:
@@ -266,6 +311,10 @@ class Session:
     def count_unstored(self, size: int) -> None:
         """Add received bytes that are not stored yet."""
         self._connection.count_unstored(size)
+
+    def count_unfinished(self, size: int) -> None:
+        """Add bytes of incomplete deliveries. Raises :class:`AmqpError` above the limit."""
+        self._connection.count_unfinished(size)
 
     def fail(self, handle: int, error: AmqpError) -> None:
         """Detach a link with an error."""

@@ -41,6 +41,8 @@ class Broker:
     """Names in lower case, besides ``$Default``."""
     owners: dict[tuple[Partition, str], list[Consumer]] = field(default_factory=lambda: defaultdict(list))
     round_robin: count[int] = field(default_factory=count)
+    idle_seconds: float = 240.0
+    """How long a connection may be silent, as in Azure."""
     credit_delay: float = 0.0
     """Seconds by which a consumer's credit is delayed: simulates the latency of a distant hub in tests."""
 

@@ -35,6 +35,12 @@ class Session(Protocol):
     def count_unstored(self, size: int) -> None:
         """Add ``size`` received bytes that are not stored yet (negative: stored)."""
 
+    def count_unfinished(self, size: int) -> None:
+        """Add ``size`` bytes of deliveries that are not complete (negative: complete or discarded).
+
+        Raises :class:`AmqpError` when there are too many on the connection.
+        """
+
     def fail(self, handle: int, error: AmqpError) -> None:
         """Detach the link with an error."""
 
@@ -74,6 +80,7 @@ class Inbound(Link, ABC):
         self._deliveries = 0
         self._payload = bytearray()
         self._size = 0
+        self._unfinished = 0
         self._first: Performative | None = None
 
     def start(self) -> None:
@@ -85,13 +92,18 @@ class Inbound(Link, ABC):
         if self._first is None:
             self._first = transfer
         self._size += len(transfer.payload)
-        if self._size <= protocol.MAX_MESSAGE_SIZE:
-            self._payload += transfer.payload
         aborted = transfer.flag(9)
-        if transfer.flag(5) and not aborted:
+        is_last = not transfer.flag(5) or aborted
+        if self._size <= protocol.MAX_MESSAGE_SIZE:
+            if not is_last:
+                self.session.count_unfinished(len(transfer.payload))
+                self._unfinished += len(transfer.payload)
+            self._payload += transfer.payload
+        if not is_last:
             return
         first, payload, size = self._first, bytes(self._payload), self._size
         self._first, self._payload, self._size = None, bytearray(), 0
+        self._discard_unfinished()
         self._deliveries += 1
         if self._deliveries % (_CREDIT // 2) == 0:
             self.session.grant(self.handle, self._deliveries, _CREDIT)
@@ -102,6 +114,15 @@ class Inbound(Link, ABC):
             self.on_delivery(first, is_settled, payload)
         else:
             self._refuse(first, size, settled=is_settled)
+
+    def close(self) -> None:
+        """Discard an incomplete delivery."""
+        self._payload = bytearray()
+        self._discard_unfinished()
+
+    def _discard_unfinished(self) -> None:
+        self.session.count_unfinished(-self._unfinished)
+        self._unfinished = 0
 
     def _refuse(self, first: Performative, size: int, *, settled: bool) -> None:
         """Reject a delivery that is too large; a settled one has no outcome, so the link is detached."""

@@ -135,10 +135,10 @@ def sasl_outcome() -> bytes:
     return _performative(SASL_OUTCOME, codec.ubyte(0), NULL)
 
 
-def open_connection() -> bytes:
-    """Open; without an idle time-out, so that clients need not send empty frames."""
-    limits = [codec.uint(MAX_FRAME_SIZE), codec.ushort(1000)]
-    return _performative(OPEN, codec.string("patient-flow-hub"), NULL, *limits, *[NULL] * 6)
+def open_connection(idle_seconds: float) -> bytes:
+    """Open; clients send at least an empty frame within each ``idle_seconds``."""
+    limits = [codec.uint(MAX_FRAME_SIZE), codec.ushort(1000), codec.uint(round(idle_seconds * 1000))]
+    return _performative(OPEN, codec.string("patient-flow-hub"), NULL, *limits, *[NULL] * 5)
 
 
 def begin(channel: int) -> bytes:

@@ -100,6 +100,10 @@ class HubThread:
         """Delay each grant of credit, like the latency of a distant hub."""
         self._server.broker.credit_delay = seconds
 
+    def limit_silence(self, seconds: float) -> None:
+        """End connections that are silent for so long."""
+        self._server.broker.idle_seconds = seconds
+
     async def _open(self) -> tuple[Namespace, Server]:
         namespace = open_namespace(self._data, self._hubs, self._partitions, segment_bytes=self._segment_bytes)
         try:

@@ -17,6 +17,9 @@ from patient_flow.stores.lake.errors import CommitConflict, LakeError
 from patient_flow.stores.lake.table import LakeTable
 
 LEASE_SECONDS = int(timedelta(hours=2).total_seconds())
+CLOCK_SKEW_SECONDS = int(timedelta(minutes=10).total_seconds())
+"""A lease that ends later, by more than this, than one made now is from a clock that was ahead. It counts as ended: it
+could block maintenance for years."""
 KEEP_HOURS = {"bronze": 24, "silver": 24, "gold": 2}
 """Hours for which replaced files are kept for readers of older versions. Gold replaces files every minute."""
 
@@ -38,7 +41,7 @@ def maintain(lake: Lake, table: Table, loaded: Mapping[str, int | None], *, now:
     """
     opened = lake.open(table)
     seconds = int(now.timestamp())
-    if (LEASE.read(opened.checkpoint) or 0) > seconds:
+    if seconds < (LEASE.read(opened.checkpoint) or 0) <= seconds + LEASE_SECONDS + CLOCK_SKEW_SECONDS:
         return MaintenanceResult(table, skip_reason="another maintenance is running")
     until = seconds + LEASE_SECONDS
     try:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import socket
 import struct
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
+from azure.eventhub import EventData
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -313,3 +315,57 @@ def test_many_clients_send_and_receive_at_once(hub: HubThread) -> None:
     for thread in threads:
         thread.join(60)
     assert received == texts
+
+
+def test_incomplete_deliveries_of_one_connection_are_bounded(hub: HubThread) -> None:
+    """400 of them held 400 MB."""
+    with connected(hub) as client:
+        for handle in range(16):
+            client.send(attach(handle, "patient-flow/Partitions/0"))
+            client.expect(protocol.ATTACH)
+            client.expect(protocol.FLOW)
+        for handle in range(8):
+            client.send(*[transfer(handle, bytes(500_000), more=True)] * 2)
+        client.send(transfer(8, bytes(500_000), more=True))
+        detached = client.expect(protocol.DETACH)
+        assert detached.number(0) == 8
+        assert condition(detached) == protocol.RESOURCE_LIMIT
+        client.send(transfer(9, EVENT))  # a complete delivery is stored all the same
+        assert client.expect(protocol.DISPOSITION).number(1) == 0
+        client.send(transfer(0, b"", aborted=True), transfer(10, bytes(500_000), more=True), transfer(10, EVENT))
+        client.send(transfer(11, EVENT, delivery=3))
+        numbers = [client.expect(protocol.DISPOSITION).number(1), client.expect(protocol.DISPOSITION).number(1)]
+        assert numbers == [0, 3]
+
+
+@pytest.mark.parametrize("opened", [True, False])
+def test_a_silent_connection_ends(hub: HubThread, opened: bool) -> None:
+    hub.limit_silence(0.5)
+    with connected(hub, opened=opened) as client:
+        began = time.monotonic()
+        assert (protocol.CONNECTION_FORCED.encode() in client.read_until_closed()) == opened
+        assert 0.3 < time.monotonic() - began < 4
+
+
+def test_a_connection_with_heartbeats_stays_and_gets_those_it_asked_for(hub: HubThread) -> None:
+    hub.limit_silence(0.8)
+    with connected(hub, opened=False) as client:
+        idle = codec.described(protocol.OPEN, codec.list_of(codec.string("raw"), *[NULL] * 3, codec.uint(400)))
+        client.send_bytes(protocol.AMQP_HEADER)
+        client._exactly(8)
+        client.send(idle)
+        assert client.expect(protocol.OPEN).number(4) == 400
+        for _ in range(8):
+            client.send(b"")
+            assert client._exactly(8) == protocol.frame(0, b"")
+
+
+def test_a_waiting_client_of_azure_s_library_outlives_the_limit(hub: HubThread) -> None:
+    hub.limit_silence(1.0)
+    reader = threading.Thread(target=lambda: received.extend(receive(hub.connection, 1)), daemon=True)
+    received: list[EventData] = []
+    reader.start()
+    time.sleep(3)
+    send(hub.connection, ["late"])
+    reader.join(10)
+    assert bodies(received) == ["late"]

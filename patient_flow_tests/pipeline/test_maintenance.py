@@ -139,6 +139,11 @@ def test_two_maintenances_never_run_side_by_side(lake: Lake, many_commits: LakeT
     assert maintain(lake, DIM_PATIENT, {}, now=NOW + timedelta(hours=2)).skip_reason is None  # that one must have died
 
 
+def test_a_lease_from_a_clock_that_was_years_ahead_blocks_nobody(lake: Lake, many_commits: LakeTable) -> None:
+    many_commits.record(LEASE.of(int((NOW + timedelta(days=3650)).timestamp())))
+    assert maintain(lake, DIM_PATIENT, {}, now=NOW).skip_reason is None
+
+
 def test_a_lease_claimed_by_another_at_the_same_moment_is_respected(lake: Lake, many_commits: LakeTable) -> None:
     late = lake.open(DIM_PATIENT)
     maintain(lake, DIM_PATIENT, {}, now=NOW)
