@@ -188,7 +188,7 @@ def test_a_file_that_the_lake_has_lost_is_one_line(
         main()
     assert ended.value.code == 1
     captured = capsys.readouterr()
-    assert_one_line(Outcome(1, captured.out, captured.err), "No such file")
+    assert_one_line(Outcome(1, captured.out, captured.err), ".parquet is missing. Run `patient-flow lake check`")
 
 
 @pytest.mark.embedded_only("a file is deleted")
@@ -197,7 +197,7 @@ def test_status_of_a_lake_that_cannot_be_read_still_shows_the_warehouse(
 ) -> None:
     report(PatientFlow(overrides=broken).services())
     said = capsys.readouterr().out
-    assert re.search(r"^  cannot read the lake: No such file.*$", said, re.MULTILINE)
+    assert re.search(r"^  silver/quarantine is damaged: .*\.parquet is missing.*$", said, re.MULTILINE)
     assert "Warehouse (sqlite)" in said
 
 

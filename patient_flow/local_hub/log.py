@@ -12,6 +12,7 @@ Not here: the format of the files (``segments``), asyncio, networks, AMQP.
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import struct
 import time
@@ -32,7 +33,9 @@ from patient_flow.local_hub.segments import (
     Coordinate,
     LastEvent,
     Segment,
+    abandon,
     create_segment,
+    next_record,
     read_records,
     read_segment,
     record_heads,
@@ -45,6 +48,10 @@ from patient_flow.local_hub.segments import (
 
 SEGMENT_BYTES = 16 << 20
 
+_ACKNOWLEDGED = struct.Struct(">qqqqI")  # of the last record on disk: sequence, offset, time, end offset; crc
+_ACKNOWLEDGED_FILE = "acknowledged"
+
+_logger = logging.getLogger(__name__)
 _flush: Callable[[int], None] = getattr(os, "fdatasync", os.fsync)
 
 
@@ -83,6 +90,7 @@ class PartitionLog:
         self._last = last
         self._file = FileIO(self._active.path, "r+")
         self._has_partial_record = False
+        self._acknowledged = os.open(folder / _ACKNOWLEDGED_FILE, os.O_RDWR | os.O_CREAT)
 
     @classmethod
     def create(cls, folder: Path) -> None:
@@ -97,7 +105,9 @@ class PartitionLog:
     ) -> PartitionLog:
         """Open the log in ``folder`` and truncate a torn last record.
 
-        ``clock`` gives milliseconds since 1970-01-01 UTC. Raises :class:`CorruptLogError` for damage.
+        Where acknowledged events at the end are lost, they are named in the log of the process, and their numbers and
+        offsets are not used again. ``clock`` gives milliseconds since 1970-01-01 UTC. Raises :class:`CorruptLogError`
+        for a segment that is missing, shortened or has a damaged header.
         """
         segments = [read_segment(path) for path in sorted(folder.glob("*.log"))]
         if not segments:
@@ -106,7 +116,17 @@ class PartitionLog:
             segment.size = segment.path.stat().st_size
             if segment.end_offset != following.base_offset:
                 raise segment.corrupt(segment.size)
-        last = recover(segments[-1])
+        acknowledged, end_offset = _read_acknowledged(folder)
+        last = recover(segments[-1], acknowledged.sequence)
+        if acknowledged.sequence > last.sequence:
+            path, size = segments[-1].path, segments[-1].size
+            abandon(segments[-1], end_offset)
+            segments.append(create_segment(folder, segments[-1].end_offset, acknowledged))
+            _logger.error(
+                "%s is damaged at byte %d: the acknowledged events %d to %d are lost; send them again",
+                *(path, size, last.sequence + 1, acknowledged.sequence),
+            )
+            last = acknowledged
         return cls(folder, segments, segment_bytes, clock or _wall_clock, last)
 
     @property
@@ -173,6 +193,10 @@ class PartitionLog:
                 self._has_partial_record = False
             raise
         self._has_partial_record = False
+        end_offset = self._active.end_offset + len(record.data)
+        data = _ACKNOWLEDGED.pack(*record.last, end_offset, 0)[:-CRC_BYTES]
+        with contextlib.suppress(OSError):  # a restart then knows less about damage
+            os.pwrite(self._acknowledged, data + struct.pack(">I", zlib.crc32(data)), 0)
 
     def publish(self, record: Record) -> None:
         """Make a written record visible to readers."""
@@ -201,6 +225,7 @@ class PartitionLog:
     def close(self) -> None:
         """Close the active file; everything published is on disk already."""
         self._file.close()
+        os.close(self._acknowledged)
 
     def _roll(self) -> None:
         path = segment_path(self._folder, self._last)
@@ -226,33 +251,59 @@ class PartitionLog:
         ends = [*(s.before for s in self._segments[1:]), self._last]
         for segment, end in zip(self._segments, ends, strict=True):
             if (end.offset if by == "offset" else end.enqueued_at) > after and not segment.is_empty:
-                return seek_in_segment(segment, by, after)
+                found = seek_in_segment(segment, by, after)
+                if found is not None:
+                    return found
         return self.next_sequence
 
-    def read(self, sequence: int, start: ReadPosition | None = None) -> tuple[list[bytes], ReadPosition | None]:
-        """Some of the events from ``sequence`` on (none at the end), and the position after them.
+    def read(self, sequence: int, start: ReadPosition | None = None) -> tuple[int, list[bytes], ReadPosition | None]:
+        """Some events from ``sequence`` on (none at the end): the number of the first, the events, the position after.
 
         Pass that position with the next sequence number; without a position the log searches. ``sequence`` must be
-        retained or the next one. Raises :class:`CorruptLogError` for damage.
+        retained or the next one. Damaged records are named in the log of the process and passed over.
         """
-        if sequence >= self.next_sequence:
-            return [], start
-        if start is None or start.offset == start.segment.size:
-            start = self._locate(sequence)
+        while sequence < self.next_sequence:
+            if start is None or start.offset >= start.segment.size:
+                start = self._locate(sequence)
+                if start is None:
+                    return self.next_sequence, [], None
+            try:
+                return self._read_at(sequence, start)
+            except CorruptLogError as damage:
+                position = next_record(start.segment, start.offset, start.segment.size)
+                if start.offset not in start.segment.damaged:
+                    start.segment.damaged.add(start.offset)
+                    _logger.warning("%s; the events up to byte %d are lost", damage, position)
+                start = ReadPosition(start.segment, position)
+                if position == start.segment.size:
+                    sequence, start = self._after(start.segment)
+        return sequence, [], start
+
+    def _read_at(self, sequence: int, start: ReadPosition) -> tuple[int, list[bytes], ReadPosition]:
         events: list[bytes] = []
         offset = start.offset
         for head, body in read_records(start.segment, start.offset):
+            if head.first_sequence > sequence + len(events):  # damaged records between
+                if events:
+                    break
+                sequence = head.first_sequence
             events += split_events(start.segment, head, body)[max(0, sequence - head.first_sequence) :]
             offset = head.end
-        return events, ReadPosition(start.segment, offset)
+        return sequence, events, ReadPosition(start.segment, offset)
 
-    def _locate(self, sequence: int) -> ReadPosition:
+    def _locate(self, sequence: int) -> ReadPosition | None:
+        """The first record with an event numbered ``sequence`` or higher."""
         index = bisect_right(self._segments, sequence, key=lambda segment: segment.first_sequence) - 1
-        segment = self._segments[index]
-        for head in record_heads(segment):
-            if sequence < head.first_sequence + head.count:
-                return ReadPosition(segment, head.position)
-        raise segment.corrupt(segment.size)
+        for segment in self._segments[index:]:
+            for head in record_heads(segment):
+                if sequence < head.first_sequence + head.count:
+                    return ReadPosition(segment, head.position)
+        return None
+
+    def _after(self, segment: Segment) -> tuple[int, None]:
+        """The number of the first event after ``segment``."""
+        index = self._segments.index(segment) + 1
+        return (self._segments[index].first_sequence if index < len(self._segments) else self.next_sequence), None
 
 
 class Cursor:
@@ -267,9 +318,20 @@ class Cursor:
         """The next events, a few hundred kilobytes or one record at a time; empty at the end."""
         if self._sequence < self._log.begin_sequence:
             self._sequence, self._position = self._log.begin_sequence, None
-        events, self._position = self._log.read(self._sequence, self._position)
+        self._sequence, events, self._position = self._log.read(self._sequence, self._position)
         self._sequence += len(events)
         return events
+
+
+def _read_acknowledged(folder: Path) -> tuple[LastEvent, int]:
+    """The last event that was acknowledged, and the offset after its record, as far as the folder states it."""
+    with contextlib.suppress(OSError):
+        data = (folder / _ACKNOWLEDGED_FILE).read_bytes()
+        if len(data) == _ACKNOWLEDGED.size:
+            sequence, offset, enqueued_at, end_offset, crc = _ACKNOWLEDGED.unpack(data)
+            if crc == zlib.crc32(data[:-CRC_BYTES]):
+                return LastEvent(sequence, offset, enqueued_at), end_offset
+    return LastEvent(-1, -1, NO_TIME), 0
 
 
 def _wall_clock() -> int:

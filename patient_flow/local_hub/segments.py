@@ -1,8 +1,9 @@
 """Segment files of a partition log: their format, checks and reading.
 
 A segment file is a header and then records. A record is one group of events that were written and flushed together,
-so an interrupted write can only leave a torn *last* record, which :func:`recover` truncates; any other inconsistency
-is damage and raises :class:`CorruptLogError`. A segment's header repeats the end of the segment before it: the headers
+so an interrupted write can only leave a torn *last* record, which :func:`recover` truncates. Any other inconsistency
+is damage: readers pass over a damaged record (:func:`next_record`), and a damaged header raises
+:class:`CorruptLogError`. A segment's header repeats the end of the segment before it: the headers
 alone give every segment's range of sequence numbers, offsets and times, so opening a log costs one small read per
 closed segment and a scan of the last one, and no index is kept in memory.
 
@@ -15,7 +16,7 @@ import os
 import struct
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from io import FileIO
 from pathlib import Path
 from typing import BinaryIO, Literal, NamedTuple
@@ -46,7 +47,8 @@ class LastEvent(NamedTuple):
 class Segment:
     """One file of the log: its base offset, the last event before it, and the number of its published bytes.
 
-    ``since`` is the time of its first event; it is known for the last segment only.
+    ``since`` is the time of its first event; it is known for the last segment only. ``damaged`` are the positions of
+    records that were found to be damaged.
     """
 
     path: Path
@@ -54,6 +56,7 @@ class Segment:
     before: LastEvent
     size: int = _SEGMENT.size
     since: int = NO_TIME
+    damaged: set[int] = field(default_factory=set, compare=False)
 
     @property
     def first_sequence(self) -> int:
@@ -141,10 +144,11 @@ def read_segment(path: Path) -> Segment:
     raise Segment(path, 0, LastEvent(-1, -1, NO_TIME)).corrupt(0)
 
 
-def recover(segment: Segment) -> LastEvent:
+def recover(segment: Segment, acknowledged: int) -> LastEvent:
     """Check every record of the last segment, truncate a torn one and set the segment's size; returns its last event.
 
-    Raises :class:`CorruptLogError` for damage that no interrupted write explains.
+    Damaged records are passed over while a whole one follows. Raises :class:`CorruptLogError` for a damaged end that no
+    interrupted write explains, unless it holds events up to the sequence number ``acknowledged``: see :func:`abandon`.
     """
     last = segment.before
     with segment.path.open("r+b") as file:
@@ -153,7 +157,11 @@ def recover(segment: Segment) -> LastEvent:
             head = _read_head(file, segment.size)
             body = file.read(head.body_length) if head else b""
             if head is None or head.end > file_size or zlib.crc32(body) != head.body_crc:
-                if not _is_torn(file, segment.size, head, file_size):
+                following = next_record(segment, segment.size, file_size)
+                if following < file_size:
+                    segment.size = following
+                    continue
+                if not _is_torn(file, segment.size, head, file_size) and acknowledged <= last.sequence:
                     raise segment.corrupt(segment.size)
                 file.truncate(segment.size)
                 os.fsync(file.fileno())
@@ -191,14 +199,40 @@ def _parse_head(data: bytes, position: int) -> RecordHead | None:
     return RecordHead(position, length, body_crc, first_sequence, enqueued_at, count)
 
 
+def abandon(segment: Segment, end_offset: int) -> None:
+    """Let the last segment end at ``end_offset``, with zeros in the place of records that are lost.
+
+    Offsets after them are as if they were there, so none is used twice.
+    """
+    segment.size = max(segment.size, end_offset - segment.base_offset)
+    with segment.path.open("r+b") as file:
+        file.truncate(segment.size)
+        os.fsync(file.fileno())
+
+
+def next_record(segment: Segment, position: int, size: int) -> int:
+    """Position of the first whole record after a damaged one at ``position``; ``size`` (of the file) without one."""
+    with segment.path.open("rb") as file:
+        file.seek(position)
+        data = file.read(size - position)
+    for start in range(1, len(data) - RECORD.size + 1):
+        head = _parse_head(data[start : start + RECORD.size], position + start)
+        if head is None or head.count == 0 or head.end > size:
+            continue
+        if zlib.crc32(data[start + RECORD.size : head.end - position]) == head.body_crc:
+            return head.position
+    return size
+
+
 def record_heads(segment: Segment) -> Iterator[RecordHead]:
-    """The heads of all published records, without reading their bodies. Raises :class:`CorruptLogError`."""
+    """The heads of all published records that can be read, without reading their bodies."""
     position = _SEGMENT.size
     with segment.path.open("rb") as file:
         while position < segment.size:
             head = _read_head(file, position)
             if head is None or head.end > segment.size:
-                raise segment.corrupt(position)
+                position = next_record(segment, position, segment.size)
+                continue
             yield head
             position = head.end
 
@@ -236,16 +270,19 @@ def split_events(segment: Segment, head: RecordHead, body: bytes) -> list[bytes]
     return events
 
 
-def seek_in_segment(segment: Segment, by: Coordinate, after: int) -> int:
-    """Sequence number of the segment's first event beyond ``after``; it must exist."""
+def seek_in_segment(segment: Segment, by: Coordinate, after: int) -> int | None:
+    """Sequence number of the segment's first readable event beyond ``after``; None without one."""
     for head in record_heads(segment):
         if by == "time" and head.enqueued_at > after:
             return head.first_sequence
         if by == "offset" and segment.base_offset + head.end > after:
-            _, body = next(read_records(segment, head.position))
+            try:
+                _, body = next(read_records(segment, head.position))
+            except CorruptLogError:
+                continue
             offset = segment.base_offset + head.position + RECORD.size + 4 * head.count
             for sequence, event in enumerate(split_events(segment, head, body), head.first_sequence):
                 if offset > after:
                     return sequence
                 offset += len(event)
-    raise segment.corrupt(segment.size)
+    return None

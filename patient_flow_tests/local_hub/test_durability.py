@@ -203,17 +203,33 @@ def test_partitions_can_be_added_but_not_removed(tmp_path: Path) -> None:
         start(tmp_path, partitions=2)
 
 
-def test_damage_that_no_crash_explains_stops_the_start(tmp_path: Path) -> None:
+def test_damage_to_a_segment_s_header_stops_the_start(tmp_path: Path) -> None:
     with HubThread(tmp_path) as hub:
         send(hub.connection, "ab", "cd")
     (file,) = (tmp_path / "patient-flow" / "0").glob("*.log")
     data = bytearray(file.read_bytes())
-    data[60] ^= 0xFF
+    data[20] ^= 0xFF
     file.write_bytes(data)
     with pytest.raises(CorruptLogError, match=str(file)):
         start(tmp_path)
     with pytest.raises(CorruptLogError, match=str(file)):
         HubThread(tmp_path).start()
+
+
+def test_acknowledged_events_that_are_damaged_are_named_and_the_others_are_served(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with HubThread(tmp_path) as hub:
+        send(hub.connection, ["first"])
+        send(hub.connection, ["damaged", "damaged too"])
+    (file,) = (tmp_path / "patient-flow" / "0").glob("*.log")
+    file.write_bytes(file.read_bytes()[:-1] + b"?")
+    with HubThread(tmp_path) as hub:
+        send(hub.connection, ["later"])
+        received = receive(hub.connection, 2)
+        assert bodies(received) == ["first", "later"]
+        assert [event.sequence_number for event in received] == [0, 3]
+    assert "the acknowledged events 1 to 2 are lost" in caplog.text
 
 
 def test_a_damaged_hub_file_is_named(tmp_path: Path) -> None:

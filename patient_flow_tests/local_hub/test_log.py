@@ -60,6 +60,10 @@ def opened(folder: Path, clock: Clock | None = None, segment_bytes: int = SEGMEN
         log.close()
 
 
+def flipped(data: bytes, position: int) -> bytes:
+    return data[:position] + bytes([data[position] ^ 0xFF]) + data[position + 1 :]
+
+
 def newest_file(folder: Path) -> Path:
     return max(folder.glob("*.log"))
 
@@ -191,6 +195,7 @@ def test_a_torn_last_record_is_truncated(tmp_path: Path, kept: int) -> None:
         append(log, "c", "d")
         assert log.size > size + kept
     os.truncate(newest_file(tmp_path), size + kept)
+    (tmp_path / "acknowledged").unlink()  # the power failed before it was acknowledged
     with opened(tmp_path, segment_bytes=10_000) as log:
         assert bodies(log) == ["a", "b"]
         assert newest_file(tmp_path).stat().st_size == size
@@ -204,37 +209,87 @@ def test_a_tail_of_zeros_or_with_a_wrong_checksum_is_truncated(tmp_path: Path) -
             append(log, "a")
             if tail is None:
                 append(log, "b")
+        (tmp_path / name / "acknowledged").unlink()  # the power failed before the last one was acknowledged
         file = newest_file(tmp_path / name)
         file.write_bytes(file.read_bytes() + tail if tail else file.read_bytes()[:-1] + b"?")
         with opened(tmp_path / name, segment_bytes=10_000) as log:
             assert bodies(log) == ["a"]
 
 
-def test_damage_in_the_middle_names_the_file_wherever_it_is(tmp_path: Path) -> None:
+def test_damage_to_a_header_names_the_file(tmp_path: Path) -> None:
     with opened(tmp_path, segment_bytes=10_000) as log:
-        append(log, "a", "b")
-        middle = log.size
-        append(log, "c")
+        header = log.size
+        append(log, "a")
     file = newest_file(tmp_path)
     sound = file.read_bytes()
-    for position in range(middle):
-        file.write_bytes(sound[:position] + bytes([sound[position] ^ 0xFF]) + sound[position + 1 :])
+    for position in range(header):
+        file.write_bytes(flipped(sound, position))
         with pytest.raises(CorruptLogError, match=file.name):
             PartitionLog.open(tmp_path)
 
 
-def test_damage_in_a_closed_segment_is_found_when_it_is_read(tmp_path: Path) -> None:
+def test_a_damaged_record_blocks_only_its_own_events(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with opened(tmp_path, segment_bytes=10_000) as log:
+        append(log, "a", "b")
+        start = log.size
+        append(log, "c", "d")
+        end = log.size
+        append(log, "e")
+    file = newest_file(tmp_path)
+    sound = file.read_bytes()
+    for position in range(start, end):
+        file.write_bytes(flipped(sound, position))
+        with opened(tmp_path, segment_bytes=10_000) as log:
+            assert [(number, body) for number, _, _, body in read(log)] == [("0", "a"), ("1", "b"), ("4", "e")]
+            assert read(log, 2)[0][0] == read(log, 3)[0][0] == "4"
+            assert log.next_sequence == 5
+    assert f"{file} is damaged at byte {start}" in caplog.text
+
+
+def test_damage_in_a_closed_segment_blocks_only_its_own_events(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     with opened(tmp_path) as log:
         for number in range(50):
             append(log, str(number))
         oldest = min(tmp_path.glob("*.log"))
-        data = bytearray(oldest.read_bytes())
-        data[-1] ^= 0xFF
-        oldest.write_bytes(data)
-        cursor = Cursor(log, 0)
-        assert cursor.read()[0].endswith(b"|0")  # the records before the damage are returned
-        with pytest.raises(CorruptLogError, match=oldest.name):
-            cursor.read()
+        sound = oldest.read_bytes()
+        complete = bodies(log)
+        for position in range(60, len(sound), 7):
+            oldest.write_bytes(flipped(sound, position))
+            found = read(log)
+            assert len(found) == 49
+            assert all(number == body for number, _, _, body in found)
+            assert [log.seek("offset", int(event[1]) - 1) for event in found] == [int(event[0]) for event in found]
+        oldest.write_bytes(sound)
+        assert bodies(log) == complete
+    assert str(oldest) in caplog.text
+
+
+@pytest.mark.parametrize("damage", ["flip", "cut a record", "cut all"])
+def test_acknowledged_events_that_are_lost_are_named_and_their_numbers_not_used_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, damage: str
+) -> None:
+    with opened(tmp_path, segment_bytes=10_000) as log:
+        header = log.size
+        append(log, "a")
+        start = log.size
+        append(log, "b", "c")
+        newest = log.last
+    file = newest_file(tmp_path)
+    sound = file.read_bytes()
+    kept = {"flip": sound[:-1] + b"?", "cut a record": sound[:start], "cut all": sound[:header]}
+    file.write_bytes(kept[damage])
+    for _ in range(2):  # what a restart has decided stays
+        with opened(tmp_path, segment_bytes=10_000) as log:
+            assert log.next_sequence >= 3
+            assert [body for body in bodies(log) if body != "later"] == ([] if damage == "cut all" else ["a"])
+            assert log.seek("offset", newest.offset) == log.next_sequence or "later" in bodies(log)
+            append(log, "later")
+            assert int(read(log)[-1][1]) > newest.offset
+            assert log.seek("offset", newest.offset) == 3
+    first = 0 if damage == "cut all" else 1
+    assert f"the acknowledged events {first} to 2 are lost" in caplog.text
 
 
 def test_a_lost_or_shortened_segment_is_found_at_the_start(tmp_path: Path) -> None:

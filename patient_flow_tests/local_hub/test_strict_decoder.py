@@ -69,7 +69,7 @@ def _stored() -> bytes:
 BODIES: dict[str, list[bytes]] = {
     "sasl_mechanisms": [protocol.sasl_mechanisms()],
     "sasl_outcome": [protocol.sasl_outcome()],
-    "open_connection": [protocol.open_connection()],
+    "open_connection": [protocol.open_connection(120.0)],
     "begin": [protocol.begin(0), protocol.begin(700)],
     "flow": [protocol.flow(1, 2), protocol.flow(300, 400, (1, 2, 1000))],
     "accepted": [protocol.accepted(3)],

@@ -61,7 +61,6 @@ class Snapshot:
     def scan(self) -> pl.LazyFrame:
         """All rows at the pinned version."""
         with self._wrap_errors("read"):
-            self._require_files()
             return pl.scan_delta(self._handle).select(self.table.schema.names())
 
     def batches(
@@ -185,9 +184,6 @@ class Snapshot:
     def size_bytes(self) -> int:
         """Bytes of the data files at the pinned version."""
         return int(self._files()["size_bytes"].sum())
-
-    def _require_files(self) -> None:
-        """Raises :class:`LakeDamaged` for a data file of the table that is missing or cut off."""
 
     def _files(self, handle: DeltaTable | None = None) -> pl.DataFrame:
         return data_files(handle or self._handle, self._name)

@@ -135,6 +135,12 @@ class LakeTable(Snapshot):
             .execute()
         )
 
+    def scan(self) -> pl.LazyFrame:
+        """All rows at the pinned version. Raises ``LakeDamaged`` when a data file is missing or cut off."""
+        with self._wrap_errors("read"):
+            self._require_files()
+        return super().scan()
+
     def _require_files(self) -> None:
         folder = table_folder(self.table.path, self.uri)
         if folder is None or self._complete == self.version:
