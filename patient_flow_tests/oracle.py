@@ -362,21 +362,58 @@ class Gold:
         for flow in self.flows:
             stay = flow.stay
             row = rows[self._date(stay.begins), flow.place, flow.gender]
-            row["admissions"] += stay.is_visit_start
-            row["transfers_in"] += flow.came_from is not None
-            row["waits"] += [] if stay.wait is None else [stay.wait]
+            is_counted = not stay.is_day_case and not stay.is_observation
+            row["admissions"] += stay.is_visit_start and is_counted
+            row["day_cases"] += stay.is_visit_start and stay.is_day_case
+            row["transfers_in"] += stay.is_transfer
+            row["waits"] += [stay.wait] if stay.wait is not None and is_counted else []
             if stay.ends is not None and stay.ends <= self.newest:  # later ones are plans
                 row = rows[self._date(stay.ends), flow.place, flow.gender]
-                row["discharges"] += stay.is_visit_end
-                row["lengths"] += [] if stay.visit_length is None else [_hours(stay.visit_length)]
+                is_discharge = stay.is_visit_end and is_counted
+                row["discharges"] += is_discharge
+                row["early_discharges"] += is_discharge and _hour(stay.ends).astimezone(self.zone).hour < 17
+                row["lengths"] += [_hours(stay.visit_length)] if stay.visit_length is not None and is_counted else []
+                row["in_bed"] += [_hours(stay.in_bed)] if stay.in_bed is not None and is_counted else []
+                row["nights_sum"] += (stay.nights or 0) if is_counted else 0
                 hours = _hours(stay.ends - stay.begins)
                 row["overstays"] += flow.expected_hours is not None and hours > flow.expected_hours
+        for attendance in self.facts.attendances:
+            self._attended(rows, attendance)
         for (hour, place, gender), beds in self.census.items():
             row = rows[self._date(hour), place, gender]
             row["occupied_bed_hours"] += beds
             row["midnight_beds"] += beds if self._date(hour) != self._date(hour - HOUR) else 0
         self._staff(rows)
         return {key: _measured(row) for key, row in rows.items()}
+
+    def _attended(self, rows: dict[tuple[date, Place, str], dict[str, Any]], attended: visits.Attendance) -> None:
+        """Attendances count on the date of their arrival; what their departure decides, once it has passed."""
+        patient = version_at(self._patients[attended.patient], attended.arrival)
+        assert patient is not None
+        place = UNKNOWN
+        if attended.department is not None:
+            place = self._department(attended.hospital, attended.department, attended.arrival)
+        row = rows[self._date(attended.arrival), _place(place), patient.attributes[0]]
+        row["attendances"] += 1
+        for name, instant in (("minutes_to_triage", attended.triage), ("minutes_to_seen", attended.seen)):
+            minutes = _minutes(attended.arrival, instant)
+            row[name] += [] if minutes is None else [minutes]
+        if attended.departure is None or attended.departure > self.newest:
+            return
+        row["ed_departed"] += 1
+        row["ed_admitted"] += attended.outcome == "admitted"
+        row["ed_left_without_being_seen"] += attended.outcome == "left_without_being_seen"
+        minutes = _minutes(attended.arrival, attended.departure)
+        if minutes is not None:
+            row["ed_within_240"] += minutes <= 240
+            row["ed_over_720"] += minutes > 720
+            row["minutes_in_department"].append(minutes)
+        boarded = None
+        if attended.outcome == "admitted" and attended.decision is not None:
+            boarded = _minutes(attended.decision, attended.departure)
+        if boarded is not None:
+            row["ed_boarding_over_240"] += boarded > 240
+            row["boarding_minutes"].append(boarded)
 
     def _staff(self, rows: dict[tuple[date, Place, str], dict[str, Any]]) -> None:
         """F19: staffed beds count from a department's beginning on, on days on which its hospital has a patient."""
@@ -409,13 +446,23 @@ class Gold:
         return instant.astimezone(self.zone).date()
 
 
+_COUNTED = (
+    *("admissions", "day_cases", "transfers_in", "discharges", "early_discharges", "nights_sum", "overstays"),
+    *("occupied_bed_hours", "midnight_beds", "attendances", "ed_departed", "ed_within_240", "ed_over_720"),
+    *("ed_left_without_being_seen", "ed_admitted", "ed_boarding_over_240"),
+)
+_TIMES = ("minutes_to_triage", "minutes_to_seen", "minutes_in_department", "boarding_minutes")
+"""Times of attendances of which the daily table has percentiles."""
+
+
 def _no_measures() -> dict[str, Any]:
-    counts = ("admissions", "transfers_in", "discharges", "overstays", "occupied_bed_hours", "midnight_beds")
-    return {**dict.fromkeys(counts, 0), "waits": [], "lengths": [], "staffed_bed_hours": None}
+    lists: dict[str, Any] = {name: [] for name in ("waits", "lengths", "in_bed", *_TIMES)}
+    return {**dict.fromkeys(_COUNTED, 0), **lists, "staffed_bed_hours": None}
 
 
 def _measured(row: dict[str, Any]) -> dict[str, Any]:
-    waits, lengths = row.pop("waits"), row.pop("lengths")
+    waits, lengths, in_bed = row.pop("waits"), row.pop("lengths"), row.pop("in_bed")
+    times = {name: row.pop(name) for name in _TIMES}
     return {
         **row,
         "waits": len(waits),
@@ -425,7 +472,18 @@ def _measured(row: dict[str, Any]) -> dict[str, Any]:
         "waits_within_240": sum(wait <= 240 for wait in waits),
         "length_of_stay_hours_sum": sum(lengths) if lengths else None,
         "length_of_stay_hours_median": statistics.median(lengths) if lengths else None,
+        "in_bed_hours_sum": sum(in_bed) if in_bed else None,
+        **{
+            f"{name}_p{share}": percentile(minutes, share / 100)
+            for name, minutes in times.items()
+            for share in (50, 90, 95)
+        },
     }
+
+
+def _minutes(start: datetime, end: datetime | None) -> float | None:
+    """Minutes between two instants; None where the second is unknown or earlier."""
+    return None if end is None or end < start else (end - start) / timedelta(minutes=1)
 
 
 def percentile(values: Sequence[float], share: float) -> float | None:

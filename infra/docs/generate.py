@@ -19,9 +19,12 @@ from patient_flow.contracts.measure_types import (
     HandWritten,
     Known,
     Measure,
+    MoreThan,
+    Passed,
     Percentile,
     Quantity,
     Ratio,
+    Unset,
 )
 from patient_flow.contracts.tables import Table
 
@@ -128,8 +131,11 @@ def _condition(condition: Condition) -> str:
     """``column``, what is asked of it, and its limit."""
     name = {
         Flag: "is true",
+        Unset: "is not true",
+        Passed: "has passed",
         Known: "is known",
         AtMost: "≤",
+        MoreThan: ">",
         Equals: "=",
         Differs: "≠",
         Exceeds: ">",

@@ -12,11 +12,28 @@ from typing import Literal
 
 Unit = Literal["count", "percent", "minutes", "hours", "beds"]
 STAYS, CENSUS, HOURS, DEPARTMENTS = "fact_patient_flow", "fact_bed_census", "dim_time", "dim_department"
+ATTENDANCES = "fact_ed_attendance"
 
 
 @dataclass(frozen=True)
 class Flag:
     """The boolean ``column`` is true. ``of`` names the dimension that has the column; empty = the counted table."""
+
+    column: str
+    of: str = ""
+
+
+@dataclass(frozen=True)
+class Unset:
+    """The boolean ``column`` is not true: false or unknown."""
+
+    column: str
+    of: str = ""
+
+
+@dataclass(frozen=True)
+class Passed:
+    """The instant ``column`` is known and not later than now; in Polars the caller leaves later ones null."""
 
     column: str
     of: str = ""
@@ -33,6 +50,15 @@ class Known:
 @dataclass(frozen=True)
 class AtMost:
     """``column`` is known and not greater than ``limit``."""
+
+    column: str
+    limit: float
+    of: str = ""
+
+
+@dataclass(frozen=True)
+class MoreThan:
+    """``column`` is known and greater than ``limit``."""
 
     column: str
     limit: float
@@ -66,7 +92,9 @@ class Exceeds:
     of: str = ""
 
 
-Condition = Flag | Known | AtMost | Equals | Differs | Exceeds
+Simple = Flag | Unset | Passed | Known | AtMost | MoreThan | Equals | Differs
+"""Conditions on one column."""
+Condition = Simple | Exceeds
 
 
 @dataclass(frozen=True)

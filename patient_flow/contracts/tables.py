@@ -32,7 +32,16 @@ from patient_flow.contracts.columns import (
     surrogate,
     text,
 )
-from patient_flow.contracts.measure_types import CENSUS, DEPARTMENTS, HOURS, STAYS, HandWritten, Part, Percentile
+from patient_flow.contracts.measure_types import (
+    ATTENDANCES,
+    CENSUS,
+    DEPARTMENTS,
+    HOURS,
+    STAYS,
+    HandWritten,
+    Part,
+    Percentile,
+)
 
 
 @dataclass(frozen=True)
@@ -548,6 +557,8 @@ FACT_ED_ATTENDANCE = Table(
     warehouse=True,
 )
 
+_attendance = FACT_ED_ATTENDANCE.of
+
 _OCCUPIED = _flow("admission_at", "discharge_at", "confirmed_spans")
 
 FACT_BED_CENSUS = Table(
@@ -590,10 +601,11 @@ def _daily_sources(quantity: measures.Daily) -> Sources:
     if isinstance(quantity, HandWritten):
         return _department("staffed_beds")
     read = ((quantity.rows.table, quantity.column),) if isinstance(quantity, Percentile) else quantity.columns
-    of = {STAYS: _flow, CENSUS: _census, DEPARTMENTS: _department}
-    return tuple(
-        source for table, name in read for source in (_census("time_key") if table == HOURS else of[table](name))
-    )
+    part = quantity.rows if isinstance(quantity, Percentile) else quantity
+    of = {STAYS: _flow, ATTENDANCES: _attendance, CENSUS: _census, DEPARTMENTS: _department}
+    hour = _census("time_key") if part.table == CENSUS else of[part.table](part.dated_by)
+    sources = (source for table, name in read for source in (hour if table == HOURS else of[table](name)))
+    return tuple(dict.fromkeys(sources)) or of[part.table](part.dated_by)
 
 
 KPI_DEPARTMENT_DAY = Table(
@@ -601,13 +613,26 @@ KPI_DEPARTMENT_DAY = Table(
     "kpi_department_day",
     "Measures by local date, department and gender. Sums may be added; percentages and medians may not.",
     (
-        Column("date", pl.Date(), "Local date", _OCCUPIED + _census("time_key"), nullable=False),
+        Column(
+            "date",
+            pl.Date(),
+            "Local date",
+            _OCCUPIED + _attendance("arrival_at") + _census("time_key"),
+            nullable=False,
+        ),
         surrogate(
             "department_key",
             "Department version",
-            _flow("department_key", "from_department_key") + _census("department_key"),
+            _flow("department_key") + _attendance("department_key") + _census("department_key"),
         ),
-        Column("gender", pl.String(), "Gender", _flow("gender") + _census("gender"), nullable=False, length=16),
+        Column(
+            "gender",
+            pl.String(),
+            "Gender",
+            _flow("gender") + _attendance("gender") + _census("gender"),
+            nullable=False,
+            length=16,
+        ),
         *(_daily(quantity) for quantity in measures.DAILY),
     ),
     key=("date", "department_key", "gender"),

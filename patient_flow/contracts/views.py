@@ -62,6 +62,7 @@ _PLACE = (
     Column("hospital_name", pl.String(), "Hospital", length=128),
     _id("department", "Department"),
 )
+_CLASS = Column("class", pl.String(), "Class of the department; null = not stated, read as inpatient", length=16)
 _GENDER = Column("gender", pl.String(), "Gender of the patient", length=16)
 
 BED_OCCUPANCY_HOURLY = View(
@@ -73,6 +74,7 @@ BED_OCCUPANCY_HOURLY = View(
         _date("Local date"),
         _count("hour", "Local hour"),
         *_PLACE,
+        _CLASS,
         _count("occupied_beds", "Patients in beds"),
         _count("staffed_beds", "Staffed beds at that hour; null where unknown"),
         _number("occupancy_pct", "occupied_beds in percent of staffed_beds"),
@@ -88,6 +90,7 @@ BED_OCCUPANCY_BY_GENDER = View(
     (
         _date("Local date"),
         *_PLACE,
+        _CLASS,
         _GENDER,
         _count("occupied_bed_hours", "Sum of the hourly census of this gender"),
         _count("staffed_bed_hours", "Sum of the department's staffed beds over the hours; null where unknown"),
@@ -100,15 +103,19 @@ BED_OCCUPANCY_BY_GENDER = View(
 
 ADMISSIONS_DAILY = View(
     "AdmissionsDaily",
-    "Movements by local date, department and gender; a planned discharge counts when its time has come.",
+    "Ward movements by local date, department and gender; a planned discharge counts when its time has come. Day cases "
+    "stand beside admissions and discharges.",
     (
         _date("Local date of the movement"),
         *_PLACE,
         _GENDER,
         *_measured(
             "admissions",
+            "day_cases",
             "transfers_in",
             "discharges",
+            "early_discharges",
+            "early_discharge_pct",
             "visits",
         ),
     ),
@@ -116,7 +123,8 @@ ADMISSIONS_DAILY = View(
 
 WAITING_TIMES = View(
     "WaitingTimes",
-    "Waits from arrival to admission, of each visit's first stay, by local date of admission, department and gender.",
+    "Waits from arrival to admission, of each visit's first ward stay, by local date of admission, department and "
+    "gender.",
     (
         _date("Local date of admission"),
         *_PLACE,
@@ -146,6 +154,10 @@ LENGTH_OF_STAY = View(
             "length_of_stay_hours_sum",
             "length_of_stay_hours_mean",
             "length_of_stay_hours_median",
+            "nights_sum",
+            "nights_mean",
+            "in_bed_hours_sum",
+            "in_bed_hours_mean",
         ),
         _count("open_visits", "Visits that are open now"),
         _number("current_stay_hours_sum", "Sum of the hours since their first admission"),
@@ -165,7 +177,7 @@ CURRENT_PATIENTS = View(
         _id("bed_id", "Bed"),
         _date("Local date of admission to the department"),
         _at("admission_at", "Admission to the department"),
-        _at("planned_discharge_at", "Planned end of the stay"),
+        _at("planned_discharge_at", "Expected discharge"),
         _number("stay_hours", "Hours in the department"),
         _number("visit_hours", "Hours since the visit's first admission"),
         _number("expected_los_hours", "Stay beyond which a patient overstays"),
@@ -225,7 +237,8 @@ BED_TURNOVER = View(
 READMISSIONS = View(
     "Readmissions",
     "Patients discharged alive and admitted again within 0 to 30 days, to any hospital, by local date of the first "
-    "discharge, its department and gender.",
+    "discharge, its department and gender. A discharge with status transferred starts no 30 days, and an admission "
+    "within 24 hours of one continues its spell: it is no readmission.",
     (
         _date("Local date of the first discharge"),
         *_PLACE,
@@ -233,7 +246,128 @@ READMISSIONS = View(
         _count("discharges", "Discharges alive whose 30 days have passed"),
         _count("readmissions", "Those of them that an admission of the same patient followed in time"),
         _number("readmission_pct", "readmissions in percent of discharges"),
+        _count("emergency_readmissions", "Those readmissions whose admission type is emergency, where it is stated"),
         _count("discharges_pending", "Discharges alive whose 30 days have not passed: not counted yet"),
+    ),
+)
+
+_OPEN_STAY = (
+    _count("stay_key", "Stay"),
+    _id("visit_id", "Pseudonym of the visit"),
+    *_PLACE,
+    _GENDER,
+    _id("bed_id", "Bed"),
+    _at("admission_at", "Admission to the department"),
+)
+
+BEDS_NOW = View(
+    "BedsNow",
+    "Beds of each department now: staffed, closed, occupied, free. Free beds are negative where more patients than "
+    "staffed beds are there.",
+    (
+        *_PLACE,
+        _CLASS,
+        _count("beds", "Physical beds"),
+        _count("staffed_beds", "Staffed beds"),
+        _count("closed_beds", "beds less staffed_beds"),
+        _count("occupied_beds", "Patients in beds"),
+        _count("free_beds", "staffed_beds less occupied_beds"),
+        _count("free_women_beds", "Staffed beds for women less women in beds; null where the list states none"),
+        _count("free_men_beds", "Staffed beds for men less men in beds; null where the list states none"),
+    ),
+)
+
+EMERGENCY_NOW = View(
+    "EmergencyNow",
+    "Emergency departments with patients now: who is there, and who of them waits for a bed.",
+    (
+        *_PLACE,
+        _count("in_department", "Attendances that have not departed"),
+        _count("waiting_for_bed", "Those of them with a decision to admit"),
+        _count("boarding_over_240", "Those of them whose decision is more than four hours old"),
+        _number("longest_wait_minutes", "Minutes since the oldest of these decisions"),
+        _number("longest_stay_minutes", "Minutes since the earliest arrival of those in the department"),
+    ),
+)
+
+EMERGENCY_TIMES = ("minutes_to_triage", "minutes_to_seen", "minutes_in_department", "boarding_minutes")
+EMERGENCY_SHARES = (50, 90, 95)
+
+EMERGENCY_DAILY = View(
+    "EmergencyDaily",
+    "Attendances of emergency departments by local date of arrival, department and gender. What became of them counts "
+    "once they have departed.",
+    (
+        _date("Local date of arrival"),
+        *_PLACE,
+        _GENDER,
+        *_measured(
+            "attendances",
+            "ed_departed",
+            "ed_within_240",
+            "four_hour_pct",
+            "ed_over_720",
+            "ed_over_720_pct",
+            "ed_left_without_being_seen",
+            "left_without_being_seen_pct",
+            "ed_admitted",
+            "conversion_pct",
+            "ed_boarding_over_240",
+            *(f"{name}_p{share}" for name in EMERGENCY_TIMES for share in EMERGENCY_SHARES),
+        ),
+    ),
+)
+
+EXPECTED_DISCHARGES = View(
+    "ExpectedDischarges",
+    "Patients in beds now who are expected to leave today, one row per open stay.",
+    (
+        _date("Today's local date"),
+        *_OPEN_STAY,
+        _at("planned_discharge_at", "Expected discharge, today"),
+        _at("ready_at", "Medically ready to leave"),
+    ),
+)
+
+DELAYED_DISCHARGES = View(
+    "DelayedDischarges",
+    "Patients in beds now whose ready time, else planned discharge, has passed, one row per open stay.",
+    (
+        *_OPEN_STAY,
+        _at("planned_discharge_at", "Expected discharge"),
+        _at("ready_at", "Medically ready to leave"),
+        _at("due_at", "ready_at, else planned_discharge_at"),
+        _number("delay_hours", "due_at to now"),
+    ),
+)
+
+LONG_STAYS = View(
+    "LongStays",
+    f"Patients in ward beds now with {measures.LONG_STAY_NIGHTS[0]} nights or more in wards, one row per open stay.",
+    (
+        *_OPEN_STAY,
+        _at("first_admission_at", "Start of the visit's first ward stay"),
+        _count("nights", "Local midnights in the visit's ward stays until now"),
+        *(
+            Column(f"has_{nights}_nights", pl.Boolean(), f"True from {nights} nights on")
+            for nights in measures.LONG_STAY_NIGHTS[1:]
+        ),
+    ),
+)
+
+UNCONFIRMED_STAYS = View(
+    "UnconfirmedStays",
+    "Open stays and attendances that no event confirms any more: they are in no other figure of now.",
+    (
+        Column("kind", pl.String(), "Kind of the stay, or attendance", length=16),
+        _id("visit_id", "Pseudonym of the visit"),
+        *_PLACE,
+        _GENDER,
+        _id("bed_id", "Bed; null for an attendance"),
+        _at("began_at", "Start of the stay, or arrival"),
+        _at("last_confirmed_at", "Latest instant at which an event confirmed it"),
+        _at("confirmed_until", "Until when it was confirmed"),
+        _number("unconfirmed_hours", "confirmed_until to now"),
     ),
 )
 
@@ -263,5 +397,12 @@ VIEWS: tuple[View, ...] = (
     OVERSTAYS,
     BED_TURNOVER,
     READMISSIONS,
+    BEDS_NOW,
+    EMERGENCY_NOW,
+    EMERGENCY_DAILY,
+    EXPECTED_DISCHARGES,
+    DELAYED_DISCHARGES,
+    LONG_STAYS,
+    UNCONFIRMED_STAYS,
     DATA_FRESHNESS,
 )

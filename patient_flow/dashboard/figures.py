@@ -13,11 +13,11 @@ from functools import cached_property
 import polars as pl
 
 from patient_flow.contracts import events, measures
-from patient_flow.contracts.measure_types import Measure, Part, Percentile
+from patient_flow.contracts.measure_types import ATTENDANCES, Measure, Part, Percentile
 from patient_flow.dashboard.rows import PageRows
 from patient_flow.dashboard.senders import Senders
 from patient_flow.dashboard.snapshot import DAY
-from patient_flow.transforms.measures import aggregate, ratio
+from patient_flow.transforms.measures import aggregate, counts, ratio
 
 c = pl.col
 
@@ -25,6 +25,7 @@ ADMISSION = "Admission"
 """Origin of the patients who come from no department, as the view DepartmentInflow has it."""
 QUALITY_TOTAL = "all"
 _PLACE = ("hospital_id", "department")
+_CLASS = c("class").fill_null("inpatient")
 _OCCUPANCY = measures.BY_NAME["occupancy_pct"]
 _READMISSION = measures.BY_NAME["readmission_pct"]
 
@@ -85,7 +86,23 @@ class Figures(PageRows):
         return self.open_at(at).height
 
     def _occupancy(self, at: datetime) -> float | None:
+        """Of the headline classes; where the filters leave none of these, of all departments."""
         listed = self.listed_at(at)
+        headline = listed.filter(_CLASS.is_in(measures.HEADLINE_CLASSES))
+        return self._occupied_share(listed if headline.is_empty() else headline, at)
+
+    @cached_property
+    def occupancy_beside(self) -> dict[str, float]:
+        """Class → occupancy now of the classes that stand beside the headline."""
+        listed = self.listed_at(self.now)
+        if listed.filter(_CLASS.is_in(measures.HEADLINE_CLASSES)).is_empty():
+            return {}
+        shares = {
+            name: self._occupied_share(listed.filter(name == _CLASS), self.now) for name in measures.OTHER_CLASSES
+        }
+        return {name: share for name, share in shares.items() if share is not None}
+
+    def _occupied_share(self, listed: pl.DataFrame, at: datetime) -> float | None:
         staffed = int(listed["staffed_beds"].sum())
         occupied = self.open_at(at).join(listed, on=_PLACE, how="semi").height
         return 100 * occupied / staffed if staffed else None
@@ -120,14 +137,17 @@ class Figures(PageRows):
 
     def _measured(self, keys: pl.DataFrame, key: str, names: tuple[str, ...]) -> pl.DataFrame:
         counts = [name for name in names if measures.BY_NAME[name].unit == "count"]
-        for instant in dict.fromkeys(map(_dated_by, names)):
-            declared = [measures.BY_NAME[name] for name in names if _dated_by(name) == instant]
-            rows = self.in_period(self._dated_rows(declared[0].name), instant)
+        for counted in dict.fromkeys(map(_counted, names)):
+            declared = [measures.BY_NAME[name] for name in names if _counted(name) == counted]
+            rows = self.in_period(self._dated_rows(declared[0].name), counted[1])
             keys = keys.join(rows.group_by(key).agg(map(aggregate, declared)), on=key, how="left")
         return keys.with_columns(c(counts).fill_null(0)).select(key, *names)
 
     def _dated_rows(self, name: str) -> pl.DataFrame:
-        return self.discharges if _dated_by(name) == "discharge_at" else self.admissions
+        table, instant = _counted(name)
+        if table == ATTENDANCES:
+            return self.attended
+        return self.discharges if instant == "discharge_at" else self.admissions
 
     # --- beds ---------------------------------------------------------------------------------------------------
 
@@ -188,7 +208,7 @@ class Figures(PageRows):
         """origin, department, patients: admissions and moves into the chosen departments."""
         names = self.snapshot.departments.select(from_department_key="department_key", origin="department")
         came = self.in_period(self.admissions, "admission_at").filter(
-            c("is_visit_start") | (c("from_department_key") != events.UNKNOWN_KEY)
+            counts(measures.ADMISSIONS) | counts(measures.TRANSFERS_IN)
         )
         return (
             came.join(names, on="from_department_key", how="left")
@@ -262,9 +282,14 @@ def _card(name: str, measure: str, value: float | None, before: float | None, wi
 
 
 def _dated_by(name: str) -> str:
-    """The instant on whose date the measure counts. Raises ``ValueError`` for one that no stay has."""
+    """The instant on whose date the measure counts."""
+    return _counted(name)[1]
+
+
+def _counted(name: str) -> tuple[str, str]:
+    """Table whose rows the measure counts, and the instant that dates them. Raises ``ValueError`` if hand-written."""
     for quantity in measures.BY_NAME[name].quantities:
         part = quantity.rows if isinstance(quantity, Percentile) else quantity
         if isinstance(part, Part):
-            return part.dated_by
+            return part.table, part.dated_by
     raise ValueError(f"{name} is hand-written")

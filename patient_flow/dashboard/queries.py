@@ -14,12 +14,13 @@ from zoneinfo import ZoneInfo
 import polars as pl
 
 from patient_flow.contracts import events, measures
-from patient_flow.contracts.measure_types import STAYS
+from patient_flow.contracts.measure_types import ATTENDANCES, STAYS
 from patient_flow.contracts.tables import (
     DATA_QUALITY_DAY,
     DIM_DEPARTMENT,
     DIM_PATIENT,
     FACT_BED_CENSUS,
+    FACT_ED_ATTENDANCE,
     FACT_PATIENT_FLOW,
     KPI_DEPARTMENT_DAY,
 )
@@ -31,11 +32,12 @@ from patient_flow.transforms import calendar
 _DEPARTMENTS = TABLES[DIM_DEPARTMENT.path]
 _PATIENTS = TABLES[DIM_PATIENT.path]
 _STAYS = TABLES[FACT_PATIENT_FLOW.path]
+_ATTENDANCES = TABLES[FACT_ED_ATTENDANCE.path]
 _CENSUS = TABLES[FACT_BED_CENSUS.path]
 _DAILY = TABLES[KPI_DEPARTMENT_DAY.path]
 _QUALITY = TABLES[DATA_QUALITY_DAY.path]
 
-READ = tuple(str(table.name) for table in (_DEPARTMENTS, _PATIENTS, _STAYS, _CENSUS, _DAILY, _QUALITY))
+READ = tuple(str(table.name) for table in (_DEPARTMENTS, _PATIENTS, _STAYS, _ATTENDANCES, _CENSUS, _DAILY, _QUALITY))
 """Names of the tables that a page reads."""
 
 _STAYS_OF_PATIENTS = _STAYS.outerjoin(_PATIENTS, _PATIENTS.c.patient_key == _STAYS.c.patient_key)
@@ -80,6 +82,7 @@ def admissions(warehouse: Warehouse, hours: Hours) -> pl.DataFrame:
             _STAYS.c.gender,
             _PATIENTS.c.age_band,
             _STAYS.c.admission_at,
+            _STAYS.c.from_department_key,
             *_read_by_measures("admission_at"),
         )
         .where(_STAYS.c.admission_time_key.between(hours.first, hours.last))
@@ -103,7 +106,34 @@ _ENDINGS = _STAYS_OF_PATIENTS.select().with_only_columns(
     _PATIENTS.c.age_band,
     _STAYS.c.bed_id,
     _STAYS.c.admission_at,
+    _STAYS.c.confirmed_until,
     *_read_by_measures("discharge_at"),
+)
+
+
+def attended(warehouse: Warehouse, hours: Hours) -> pl.DataFrame:
+    """Attendances that arrived in ``hours``."""
+    return warehouse.query(_ATTENDED.where(_ATTENDANCES.c.arrival_time_key.between(hours.first, hours.last)))
+
+
+def attending(warehouse: Warehouse, since: int) -> pl.DataFrame:
+    """Attendances that have no departure, or one in the hour ``since`` or later."""
+    is_there = _ATTENDANCES.c.departure_time_key == events.UNKNOWN_KEY
+    return warehouse.query(_ATTENDED.where(is_there | (_ATTENDANCES.c.departure_time_key >= since)))
+
+
+_ATTENDED = (
+    _ATTENDANCES.outerjoin(_PATIENTS, _PATIENTS.c.patient_key == _ATTENDANCES.c.patient_key)
+    .select()
+    .with_only_columns(
+        _ATTENDANCES.c.department_key,
+        _ATTENDANCES.c.gender,
+        _PATIENTS.c.age_band,
+        _ATTENDANCES.c.arrival_at,
+        _ATTENDANCES.c.decision_at,
+        _ATTENDANCES.c.confirmed_until,
+        *(_ATTENDANCES.c[name] for name in measures.columns_of(ATTENDANCES, "arrival_at")),
+    )
 )
 
 
@@ -118,6 +148,11 @@ def last_sent(warehouse: Warehouse, since: int) -> pl.DataFrame:
 def census(warehouse: Warehouse, hours: Hours) -> pl.DataFrame:
     """Occupied beds of ``hours``."""
     return warehouse.query(_CENSUS.select().where(_CENSUS.c.time_key.between(hours.first, hours.last)))
+
+
+def first_hours(warehouse: Warehouse) -> pl.DataFrame:
+    """The first patient hour (time_key) of each department version (department_key) that has one."""
+    return warehouse.query(senders.first_hours())
 
 
 def daily(warehouse: Warehouse, first: date, last: date) -> pl.DataFrame:

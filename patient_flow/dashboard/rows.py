@@ -12,6 +12,7 @@ from patient_flow.dashboard.selection import Selection
 from patient_flow.dashboard.snapshot import COMPARED_DAYS, DAY, Snapshot
 from patient_flow.transforms.calendar import hour_start
 from patient_flow.transforms.census import bed_hours, spans
+from patient_flow.transforms.staffing import beginnings, patient_days
 
 c = pl.col
 
@@ -22,6 +23,7 @@ _OF_DEPARTMENT = (
     "department",
     "hospital_name",
     "place",
+    "class",
     "staffed_beds",
     "expected_los_hours",
 )
@@ -76,9 +78,9 @@ class PageRows:
         return bool(self.selection.department) and listed["hospital_id"].n_unique() == 1
 
     def open_at(self, at: datetime) -> pl.DataFrame:
-        """Stays that are open at that time."""
+        """Stays that are open at that time, and confirmed."""
         is_open = (c("admission_at") <= at) & (c("discharge_at").is_null() | (c("discharge_at") > at))
-        return self.discharges.filter(is_open)
+        return self.discharges.filter(is_open, c("confirmed_until").is_null() | (c("confirmed_until") >= at))
 
     def listed_at(self, at: datetime) -> pl.DataFrame:
         """The chosen departments whose beds are known at that time."""
@@ -132,6 +134,21 @@ class PageRows:
         is_needed = c("date").is_null() | (c("date") >= self._needed_since)
         return self.of_selection(self.snapshot.discharges.filter(is_needed))
 
+    @cached_property
+    def attended(self) -> pl.DataFrame:
+        """Attendances that have arrived; a departure that lies ahead is null."""
+        arrived = self.snapshot.attended.filter(c("date") >= self._needed_since, c("arrival_at") <= self.now)
+        return self.of_selection(
+            arrived.with_columns(departure_at=pl.when(c("departure_at") <= self.now).then("departure_at"))
+        )
+
+    @cached_property
+    def attending(self) -> pl.DataFrame:
+        """Attendances that have not departed now, and are confirmed."""
+        is_there = c("departure_at").is_null() | (c("departure_at") > self.now)
+        is_confirmed = c("confirmed_until").is_null() | (c("confirmed_until") >= self.now)
+        return self.of_selection(self.snapshot.attending.filter(c("arrival_at") <= self.now, is_there, is_confirmed))
+
     @property
     def _needed_since(self) -> date:
         """First date that the period or the comparison with last week needs; more may be in memory."""
@@ -145,25 +162,37 @@ class PageRows:
 
     @property
     def _recounted(self) -> pl.DataFrame:
-        """The census of the chosen stays, over the same hours as that of all stays."""
+        """The census of the chosen stays, over the same hours as that of all stays.
+
+        The warehouse knows of an open stay until when it is confirmed, not the gaps before.
+        """
         if self.covered is None:
             return self.snapshot.census
         first, last = self.covered
-        spanned = spans(self.discharges, until=last, after=first - timedelta(hours=1))
+        until = c("confirmed_until")
+        confirmed = pl.when(until.is_not_null()).then(pl.concat_list("admission_at", until))
+        spanned = spans(
+            self.discharges.with_columns(confirmed_spans=confirmed), until=last, after=first - timedelta(hours=1)
+        )
         counted = bed_hours(spanned, self.snapshot.departments)
         return self._dated(counted.with_columns(hour_at=hour_start(c("time_key"))))
 
     @cached_property
     def staffed(self) -> pl.DataFrame:
         """Staffed beds of every hour of the census in the period, whether occupied or not."""
-        versions = self.chosen.filter(c("staffed_beds").is_not_null()).select(
-            "place", "staffed_beds", "valid_from", "valid_to"
+        departments, census = self.snapshot.departments, self.snapshot.census
+        versions = (
+            self.chosen.filter(c("staffed_beds").is_not_null())
+            .select("department_key", "hospital_id", "place", "staffed_beds", "valid_from", "valid_to")
+            .join(beginnings(self.snapshot.first_hours, departments), on="department_key")
         )
+        days = patient_days(census.select("time_key", "department_key"), departments, self.snapshot.zone.key)
         first, last = self.covered or (self.now, self.now - timedelta(hours=1))
         hours = pl.datetime_range(first, last, "1h", time_unit="us", time_zone="UTC", eager=True).alias("hour_at")
         grid = self._dated(hours.to_frame()).filter(c("date").is_between(self.first, self.today))
         is_valid = (c("hour_at") >= c("valid_from")) & (c("valid_to").is_null() | (c("hour_at") < c("valid_to")))
-        return grid.join(versions, how="cross").filter(is_valid)
+        is_staffed = is_valid & (c("hour_at") >= c("staffed_from"))
+        return grid.join(versions, how="cross").filter(is_staffed).join(days, on=["hospital_id", "date"], how="semi")
 
     @cached_property
     def covered(self) -> tuple[datetime, datetime] | None:

@@ -72,7 +72,13 @@ class Snapshot:
     admissions: pl.DataFrame
     discharges: pl.DataFrame
     """Stays that ended on these dates, and those that are open or will end."""
+    attended: pl.DataFrame
+    """Attendances that arrived on these dates."""
+    attending: pl.DataFrame
+    """Attendances that have not departed, or depart today."""
     census: pl.DataFrame
+    first_hours: pl.DataFrame
+    """The first patient hour of each department version."""
     quality: pl.DataFrame
     last_sent: Mapping[str, datetime]
     """When the hub accepted the newest event of each hospital that had a patient in the last days."""
@@ -206,7 +212,10 @@ class Snapshots:
             discharges=pl.concat(
                 [past.ended, _dated(queries.present(warehouse, hours.first), c("discharge_at"), zone)]
             ),
+            attended=pl.concat([past.attended, _dated(queries.attended(warehouse, hours), c("arrival_at"), zone)]),
+            attending=_dated(queries.attending(warehouse, hours.first), c("arrival_at"), zone),
             census=pl.concat([past.census, _hourly(queries.census(warehouse, hours), zone)]),
+            first_hours=queries.first_hours(warehouse).with_columns(first_hour=hour_start(c("time_key"))),
             quality=queries.quality(warehouse, first, today),
             last_sent=dict(queries.last_sent(warehouse, known_since).iter_rows()),
         )
@@ -216,6 +225,7 @@ class Snapshots:
         return _Days(
             _dated(queries.admissions(self._warehouse, hours), c("admission_at"), self._zone),
             _dated(queries.discharges(self._warehouse, hours), c("discharge_at"), self._zone),
+            _dated(queries.attended(self._warehouse, hours), c("arrival_at"), self._zone),
             _hourly(queries.census(self._warehouse, hours), self._zone),
         )
 
@@ -225,6 +235,7 @@ class _Days(NamedTuple):
 
     admissions: pl.DataFrame
     ended: pl.DataFrame
+    attended: pl.DataFrame
     census: pl.DataFrame
 
 

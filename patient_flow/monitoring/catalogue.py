@@ -11,7 +11,7 @@ from patient_flow.contracts.tables import WAREHOUSE_TABLES, references
 from patient_flow.monitoring.finding import Finding, Severity
 from patient_flow.monitoring.inputs import CheckInputs
 from patient_flow.monitoring.rule import EVENT_TTL, FLAP_WINDOW, Audience, Cadence, Rule
-from patient_flow.monitoring.rules import arrival, freshness, keys, occupancy, reconciliation, senders
+from patient_flow.monitoring.rules import arrival, freshness, keys, occupancy, reconciliation, senders, stays
 from patient_flow.monitoring.thresholds import (
     DATA_AGE,
     DATA_STALE_MINUTES,
@@ -254,9 +254,49 @@ STAYS_MATCH_EVENTS = Rule(
     ERROR,
     (NIGHTLY,),
     evaluate=lambda inputs: reconciliation.rows_match(
-        inputs.recomputed_stays(),
+        inputs.recomputed_facts(tables.FACT_PATIENT_FLOW),
         ["stay_key"],
         [name for name in tables.FACT_PATIENT_FLOW.schema if name not in ("stay_key", "quality_flags")],
+    ),
+)
+ATTENDANCES_MATCH_EVENTS = Rule(
+    "attendances_match_events",
+    "A part of all visits, another one every night: every visit with an attendance has one row in FactEdAttendance, "
+    "every other visit none.",
+    REBUILD,
+    ERROR,
+    (NIGHTLY,),
+    evaluate=lambda inputs: reconciliation.rows_match(
+        inputs.recomputed_facts(tables.FACT_ED_ATTENDANCE),
+        ["attendance_key"],
+        [name for name in tables.FACT_ED_ATTENDANCE.schema if name not in ("attendance_key", "quality_flags")],
+    ),
+)
+STAYS_CONFIRMED = Rule(
+    "stays_confirmed",
+    "Events confirm every open stay and attendance (PATIENT_FLOW_UNCONFIRMED_DAYS; the list's `unconfirmed_days`).",
+    "Ask the hospitals named here for the discharges that they did not send; the view UnconfirmedStays lists them.",
+    WARNING,
+    (HOURLY,),
+    evaluate=lambda inputs: stays.stays_confirmed(
+        inputs.scan(tables.FACT_PATIENT_FLOW),
+        inputs.scan(tables.FACT_ED_ATTENDANCE),
+        inputs.scan(tables.DIM_DEPARTMENT),
+        now=inputs.checked_at,
+    ),
+)
+VISIT_NUMBERS_UNAMBIGUOUS = Rule(
+    "visit_numbers_unambiguous",
+    f"No visit of the last {stays.RECENT_DAYS} days has a number that stands for two visits.",
+    "Set `visit_scope` (or `patient_scope`) in the source mapping (PATIENT_FLOW_SOURCE_MAPPING), so that a number is "
+    "unique within its scope; then run `patient-flow rebuild`.",
+    WARNING,
+    (HOURLY,),
+    evaluate=lambda inputs: stays.visit_numbers_unambiguous(
+        inputs.scan(tables.FACT_PATIENT_FLOW),
+        inputs.scan(tables.FACT_ED_ATTENDANCE),
+        inputs.scan(tables.DIM_DEPARTMENT),
+        now=inputs.checked_at,
     ),
 )
 CENSUS_MATCHES_FACTS = Rule(
@@ -296,6 +336,9 @@ CHECKS = (
     NO_NEW_FIELDS,
     SCHEMAS_MATCH,
     STAYS_MATCH_EVENTS,
+    ATTENDANCES_MATCH_EVENTS,
+    STAYS_CONFIRMED,
+    VISIT_NUMBERS_UNAMBIGUOUS,
     CENSUS_MATCHES_FACTS,
     WAREHOUSE_MATCHES_GOLD,
 )

@@ -184,8 +184,8 @@ class CheckInputs(Protocol):
     def recomputed_census(self) -> Recomputed:
         """FactBedCensus, stored and recomputed from the stays."""
 
-    def recomputed_stays(self) -> Recomputed:
-        """FactPatientFlow of a part of all visits, stored and recomputed from the events."""
+    def recomputed_facts(self, table: Table) -> Recomputed:
+        """FactPatientFlow or FactEdAttendance of a part of all visits, stored and recomputed from the events."""
 
     def warehouse_differences(self) -> WarehouseDifferences:
         """The warehouse against the gold versions that it has loaded."""

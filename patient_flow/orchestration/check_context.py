@@ -144,10 +144,11 @@ class CheckContext:
         """From all stays."""
         return inspection.recompute_census(self.services.lake)
 
-    def recomputed_stays(self) -> inputs.Recomputed:
+    def recomputed_facts(self, table: Table) -> inputs.Recomputed:
         """From the events of this day's part of all visits."""
-        return inspection.recompute_stays(
+        return inspection.recompute_facts(
             self.services.lake,
+            table,
             self.checked_at.toordinal(),
             self.services.settings.timezone,
             self.services.settings.unconfirmed_days,

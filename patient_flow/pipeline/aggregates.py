@@ -13,6 +13,7 @@ from patient_flow.contracts.tables import (
     DATA_QUALITY_DAY,
     DIM_DEPARTMENT,
     FACT_BED_CENSUS,
+    FACT_ED_ATTENDANCE,
     FACT_PATIENT_FLOW,
     IGNORED,
     KPI_DEPARTMENT_DAY,
@@ -98,25 +99,28 @@ def fact_bed_census(context: StepContext) -> StepResult:
 
 @retry_on_conflict
 def kpi_department_day(context: StepContext) -> StepResult:
-    """KpiDepartmentDay is computed again for the local dates that changed stays and census hours touch."""
+    """KpiDepartmentDay is computed again for the local dates that changed stays, attendances and hours touch."""
     lake, zone, run_id = context.lake, context.timezone, context.run_id
     target, flow = lake.open(KPI_DEPARTMENT_DAY), lake.open(FACT_PATIENT_FLOW)
+    attended = lake.open(FACT_ED_ATTENDANCE)
     hourly, departments = lake.open(FACT_BED_CENSUS), lake.open(DIM_DEPARTMENT)
-    sources = (flow, hourly, departments)
+    sources = (flow, attended, hourly, departments)
     rules = f"{STAFFING_RULES} {zone}"
     of_these_rules = MEASURED_WITH.matches(target.checkpoint, rules)
     if is_up_to_date(target, *sources) and of_these_rules:
         return StepResult(KPI_DEPARTMENT_DAY, target.version)
     until, versions = CENSUS_UNTIL.read(hourly.checkpoint), departments.scan().collect()
     first_hours = _first_hours(hourly)
-    wanted = _touched_days(target, flow, hourly, departments, first_hours, zone) if of_these_rules else None
+    wanted = _touched_days(target, sources, first_hours, zone) if of_these_rules else None
     stays, hours, before = flow.scan().select(kpis.FACT_COLUMNS), hourly.scan(), target.scan()
+    arrivals = attended.scan().select(kpis.ATTENDANCE_COLUMNS)
     if wanted is None:
-        wanted = _all_days(flow, hourly, versions, zone)
+        wanted = _all_days(flow, attended, hourly, versions, zone)
     else:
         spans = list(_instants(set(wanted["date"].unique()), ZoneInfo(zone)))
         is_there = c("department_key").is_in(wanted["department_key"].unique().implode())
         stays = stays.filter(is_there, _within("admission_at", spans) | _within("discharge_at", spans))
+        arrivals = arrivals.filter(is_there, _within("arrival_at", spans))
         # Of all departments of a hospital: whether it has patients on a day decides about the staffed hours of each.
         hours = hours.filter(
             pl.any_horizontal(
@@ -136,7 +140,14 @@ def kpi_department_day(context: StepContext) -> StepResult:
         staffing.beginnings(first_hours, versions), staffing.patient_days(counted, versions, zone)
     )
     after = kpis.kpi_department_day(
-        stays.collect(), counted, versions, wanted=wanted, staffed=staffed, until=until, zone=zone
+        stays.collect(),
+        arrivals.collect(),
+        counted,
+        versions,
+        wanted=wanted,
+        staffed=staffed,
+        until=until,
+        zone=zone,
     )
     return replace(target, before.collect(), after, sources, checkpoints, run_id=run_id)
 
@@ -186,21 +197,22 @@ def _first_hours(hourly: LakeTable) -> pl.DataFrame:
 
 def _touched_days(
     target: LakeTable,
-    flow: LakeTable,
-    hourly: LakeTable,
-    departments: LakeTable,
+    sources: tuple[LakeTable, LakeTable, LakeTable, LakeTable],
     first_hours: pl.DataFrame,
     zone: str,
 ) -> pl.DataFrame | None:
     """Days of departments whose measures to compute again; None for all.
 
-    Staffed hours of a department depend on its hospital's patient hours of the day (F19), on the first patient hours
-    of both, and on the newest event: where one of these moved, the days in between change.
+    ``sources`` are stays, attendances, census and departments. Staffed hours of a department depend on its hospital's
+    patient hours of the day (F19), on the first patient hours of both, and on the newest event: where one of these
+    moved, the days in between change.
     """
+    flow, attended, hourly, departments = sources
     stays = changes_of(target, flow, ("department_key", "admission_at", "discharge_at"))
+    arrivals = changes_of(target, attended, ("department_key", "arrival_at"))
     hours = changes_of(target, hourly, ("department_key", "time_key"))
     former, until = LAST_HOUR.read(target.checkpoint), CENSUS_UNTIL.read(hourly.checkpoint)
-    is_whole_table = stays.is_whole_table or hours.is_whole_table
+    is_whole_table = stays.is_whole_table or arrivals.is_whole_table or hours.is_whole_table
     if is_whole_table or former is None or until is None or versions_changed(target, departments):
         return None
     versions = departments.scan().collect()
@@ -210,11 +222,19 @@ def _touched_days(
         [
             kpis.days(stays.both, "admission_at", zone),
             kpis.days(stays.both, "discharge_at", zone),
+            kpis.days(arrivals.both, "arrival_at", zone),
+            kpis.days(_departures_between(attended, former, until), "arrival_at", zone),
             kpis.of_hospitals(kpis.days(changed, "hour_at", zone), versions),
             _days_since_moved_beginnings(changed, first_hours, versions, until, zone),
             kpis.every_department(moved, versions),
         ]
     ).unique()
+
+
+def _departures_between(attended: LakeTable, former: datetime, until: datetime) -> pl.DataFrame:
+    """Attendances whose departure lies between two newest events: it was a plan, and counts now, or the reverse."""
+    rows = attended.scan().select("department_key", "arrival_at", "departure_at")
+    return rows.filter(c("departure_at").is_between(min(former, until), max(former, until))).collect()
 
 
 def _days_since_moved_beginnings(
@@ -252,12 +272,16 @@ def _dates_between(first: datetime | None, last: datetime | None, zone: str) -> 
     return [start + timedelta(days=number) for number in range((end - start).days + 1)]
 
 
-def _all_days(flow: LakeTable, hourly: LakeTable, versions: pl.DataFrame, zone: str) -> pl.DataFrame:
+def _all_days(
+    flow: LakeTable, attended: LakeTable, hourly: LakeTable, versions: pl.DataFrame, zone: str
+) -> pl.DataFrame:
+    arrivals = attended.scan().select("department_key", "arrival_at").collect()
     stays = flow.scan().select("department_key", "admission_at", "discharge_at").collect()
     counted = hourly.scan().select("department_key", "time_key").unique().collect(engine="streaming")
     hours = counted.with_columns(hour_at=calendar.hour_start(c("time_key")))
     return pl.concat(
         [
+            kpis.days(arrivals, "arrival_at", zone),
             kpis.days(stays, "admission_at", zone),
             kpis.days(stays, "discharge_at", zone),
             kpis.of_hospitals(kpis.days(hours, "hour_at", zone), versions),

@@ -140,8 +140,8 @@ STEPS = tuple(
             Step(
                 KPI_DEPARTMENT_DAY,
                 aggregates.kpi_department_day,
-                reads=(FACT_PATIENT_FLOW, FACT_BED_CENSUS, DIM_DEPARTMENT),
-                depends_on=("transforms.kpis",),
+                reads=(FACT_PATIENT_FLOW, FACT_ED_ATTENDANCE, FACT_BED_CENSUS, DIM_DEPARTMENT),
+                depends_on=("transforms.kpis", "transforms.measures"),
             ),
             Step(
                 DATA_QUALITY_DAY,

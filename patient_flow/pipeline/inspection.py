@@ -267,19 +267,19 @@ def recompute_census(lake: Lake) -> Recomputed:
     return Recomputed(hourly.scan().collect(), census.bed_hours(census.spans(stays, until=until), departments))
 
 
-def recompute_stays(lake: Lake, part: int, zone: str, unconfirmed_days: int) -> Recomputed:
-    """The stays of one of :data:`AUDIT_PARTS` parts of all visits, as stored and recomputed from their events.
+def recompute_facts(lake: Lake, table: Table, part: int, zone: str, unconfirmed_days: int) -> Recomputed:
+    """``table`` (stays or attendances) of one of :data:`AUDIT_PARTS` parts of all visits, stored and recomputed.
 
     Events and dimensions are those that the facts were made from; facts that were made by other rules are not compared.
     Raises :class:`ChangeFeedExpired`,
     as :func:`recompute_census`.
     """
-    flow, silver = lake.open(tables.FACT_PATIENT_FLOW), lake.open(SILVER_EVENTS)
+    flow, silver = lake.open(table), lake.open(SILVER_EVENTS)
     since = consumed(flow, silver)
     if since is None:
-        return Recomputed(flow.scan().collect(), tables.FACT_PATIENT_FLOW.empty())
+        return Recomputed(flow.scan().collect(), table.empty())
     if not FOLDED_WITH.matches(flow.checkpoint, rules_of(zone, unconfirmed_days)):
-        return Recomputed(tables.FACT_PATIENT_FLOW.empty(), tables.FACT_PATIENT_FLOW.empty())
+        return Recomputed(table.empty(), table.empty())
     events = silver.at(since)
     in_part = clusters.cut(events, AUDIT_PARTS)[part % AUDIT_PARTS]
     history = events.filter(in_part).select(VISIT_COLUMNS).collect()
@@ -289,6 +289,8 @@ def recompute_stays(lake: Lake, part: int, zone: str, unconfirmed_days: int) -> 
     again = clusters.received_again(_as_known_to(flow, lake.open(IGNORED)), history["visit_hash"])
     folded = fold(history, departments, unconfirmed_days=unconfirmed_days, zone=zone, received_again=again)
     stored = flow.scan().filter(is_one_of("visit_hash", history["visit_hash"])).collect()
+    if table is tables.FACT_ED_ATTENDANCE:
+        return Recomputed(stored, facts.fact_ed_attendance(folded.attendances, known, departments))
     return Recomputed(stored, facts.fact_patient_flow(folded.stays, known, departments))
 
 

@@ -7,14 +7,17 @@ for zero, so a comparison that an empty value must not pass says so. An expressi
 
 from __future__ import annotations
 
-from typing import assert_never
+from dataclasses import replace
+from typing import TypeGuard, assert_never
 
 from patient_flow.contracts import measures
 from patient_flow.contracts.measure_types import (
     DEPARTMENTS,
+    HOURS,
     STAYS,
     AtMost,
     Balance,
+    Condition,
     Differs,
     Equals,
     Exceeds,
@@ -22,11 +25,15 @@ from patient_flow.contracts.measure_types import (
     HandWritten,
     Known,
     Measure,
+    MoreThan,
     Part,
+    Passed,
     Percentile,
     Quantity,
     Ratio,
+    Simple,
     Unit,
+    Unset,
 )
 from patient_flow.contracts.tables import LAKE_TABLES
 from patient_flow.powerbi.relationships import RELATIONSHIPS
@@ -95,19 +102,33 @@ def total(part: Part) -> str:
 
 
 def filters(part: Part) -> list[str]:
-    """The conditions under which a row counts, and the relationship by which it is dated."""
+    """The conditions under which a row counts, and the hours by which it is dated."""
     table = _TABLES[part.table]
+    key = part.dated_by.removesuffix("_at") + "_time_key"
+    if (table, key) not in _INACTIVE:
+        return conditions(part)
+    hours = [_holds(part, condition) for condition in part.where if _is_of_hours(condition)]
+    found = conditions(replace(part, where=tuple(each for each in part.where if not _is_of_hours(each))))
+    # Not USERELATIONSHIP: Power BI refuses it where row-level security is defined. The hours chosen become those of
+    # this key; they are read before the filters that reach the fact by its active relationship are removed.
+    found += ["REMOVEFILTERS(DimTime)", "REMOVEFILTERS(DimDate)"]
+    chosen = "VALUES(DimTime[time_key])"
+    chosen = f"CALCULATETABLE({', '.join([chosen, *hours])})" if hours else chosen
+    found.append(f"TREATAS({chosen}, {table}[{key}])")
+    return found
+
+
+def conditions(part: Part) -> list[str]:
+    """The conditions under which a row counts, whatever its date."""
     found = [_holds(part, condition) for condition in part.where if not isinstance(condition, Exceeds)]
     if part.may_be_planned:
-        instant = f"{table}[{part.dated_by}]"
+        instant = f"{_TABLES[part.table]}[{part.dated_by}]"
         found += [f"{instant} <= Instant", f"NOT ISBLANK({instant})"]
-    key = part.dated_by.removesuffix("_at") + "_time_key"
-    if (table, key) in _INACTIVE:
-        # Not USERELATIONSHIP: Power BI refuses it where row-level security is defined. The hours chosen become those of
-        # this key; they are read before the filters that reach the fact by its active relationship are removed.
-        found += ["REMOVEFILTERS(DimTime)", "REMOVEFILTERS(DimDate)"]
-        found.append(f"TREATAS(VALUES(DimTime[time_key]), {table}[{key}])")
     return found
+
+
+def _is_of_hours(condition: Condition) -> TypeGuard[Simple]:
+    return condition.of == HOURS
 
 
 def _operand(quantity: Quantity) -> str:
@@ -136,16 +157,22 @@ def _exceeds(part: Part, condition: Exceeds) -> str:
     return f"NOT ISBLANK({limit}) && {_TABLES[part.table]}[{condition.column}] > {limit}"
 
 
-def _holds(part: Part, condition: Flag | Known | AtMost | Equals | Differs) -> str:
+def _holds(part: Part, condition: Simple) -> str:
     table = _TABLES[condition.of or part.table]
     column = f"{table}[{condition.column}]"
     match condition:
         case Flag():
             dax = f"{column} = TRUE()"
+        case Unset():
+            dax = f"{column} <> TRUE()"
+        case Passed():
+            dax = f"NOT ISBLANK({column}) && {column} <= Instant"
         case Known():
             dax = f"NOT ISBLANK({column})"
         case AtMost():
             dax = f"NOT ISBLANK({column}) && {column} <= {condition.limit:g}"
+        case MoreThan():
+            dax = f"{column} > {condition.limit:g}"
         case Equals():
             dax = f"{column} = {_literal(condition.value)}"
         case Differs():

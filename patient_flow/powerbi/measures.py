@@ -1,4 +1,4 @@
-"""The model's measures in DAX: made from ``contracts.measures`` where parts add up, hand-written here where not.
+"""The model's measures in DAX: made from ``contracts.measures`` where parts add up, else in ``powerbi.hand_written``.
 
 Rules that all keep. Now and open are asked when a visual asks (``UTCNOW``), also of an imported copy. Ratios are made
 of sums, never of percentages, and never clipped. Beds are not split by gender: a gender's occupancy has its own
@@ -8,188 +8,14 @@ in neither. Percentiles interpolate (``PERCENTILE.INC``).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from patient_flow.contracts import measures
 from patient_flow.contracts.measure_types import Measure as DeclaredMeasure
-from patient_flow.contracts.measures import READMISSION_DAYS
 from patient_flow.contracts.rules import ALL
 from patient_flow.powerbi import dax
 from patient_flow.powerbi.declarations import Measure
+from patient_flow.powerbi.hand_written import HAND_WRITTEN, KNOWN_BEDS
 
 COUNT, SHARE, NUMBER, MOMENT = "#,0", "0.0%", "#,0.0", "yyyy-mm-dd hh:nn"
-
-_FIRST_STAYS = ", ".join(dax.filters(measures.ADMISSIONS))
-_VISITS_THAT_ENDED = ",\n".join(dax.filters(measures.DISCHARGES))
-_OPEN_STAYS = """\
-FactPatientFlow[admission_at] <= Instant,
-ISBLANK(FactPatientFlow[discharge_at]) || FactPatientFlow[discharge_at] > Instant,
-REMOVEFILTERS(DimTime),
-REMOVEFILTERS(DimDate)"""
-_EXPECTED = "RELATED(DimDepartment[expected_los_hours])"
-
-_STAFFED_HOURS = """\
-VAR FirstHour = CALCULATE(MIN(FactBedCensus[time_key]), REMOVEFILTERS())
-VAR LastHour = CALCULATE(MAX(FactBedCensus[time_key]), REMOVEFILTERS())
-VAR CensusHours = FILTER(DimTime, DimTime[time_key] >= FirstHour && DimTime[time_key] <= LastHour)
-VAR Staffed = FILTER(DimDepartment, NOT ISBLANK(DimDepartment[staffed_beds]))"""
-"""The hours of the census and the departments with known beds: also hours without patients."""
-
-_KNOWN_BEDS = "KEEPFILTERS(NOT ISBLANK(DimDepartment[staffed_beds]))"
-
-_VALID_THEN = """\
-DimTime[hour_start_at] >= DimDepartment[valid_from]
-    && (ISBLANK(DimDepartment[valid_to]) || DimTime[hour_start_at] < DimDepartment[valid_to])"""
-
-
-def _deeper(text: str, levels: int) -> str:
-    """``text`` with its second and later lines moved to the right."""
-    return text.replace("\n", "\n" + "    " * levels)
-
-
-_DISCHARGED_ALIVE = f"""\
-CALCULATETABLE(
-    FactPatientFlow,
-    {_deeper(_VISITS_THAT_ENDED, 1)},
-    FactPatientFlow[patient_key] <> 0,
-    FactPatientFlow[discharge_status] <> "deceased"
-)"""
-
-
-HAND_WRITTEN: Mapping[str, str] = {
-    "staffed_bed_hours": f"""
-{_STAFFED_HOURS}
-RETURN
-    SUMX(
-        Staffed,
-        DimDepartment[staffed_beds]
-            * COUNTROWS(
-                FILTER(
-                    CensusHours,
-                    {_deeper(_VALID_THEN, 5)}
-                )
-            )
-    )""",
-    "staffed_hours": f"""
-{_STAFFED_HOURS}
-RETURN
-    COUNTROWS(
-        FILTER(
-            CensusHours,
-            NOT ISEMPTY(
-                FILTER(
-                    Staffed,
-                    {_deeper(_VALID_THEN, 5)}
-                )
-            )
-        )
-    )""",
-    "midnight_occupancy_pct": "CALCULATE([Bed occupancy %], KEEPFILTERS(DimTime[is_day_start] = TRUE()))",
-    "in_beds": f"""
-VAR Instant = UTCNOW()
-RETURN
-    CALCULATE(
-        COUNTROWS(FactPatientFlow),
-        {_deeper(_OPEN_STAYS, 2)}
-    )""",
-    "staffed_beds": """
-VAR Instant = UTCNOW()
-RETURN
-    CALCULATE(
-        SUM(DimDepartment[staffed_beds]),
-        DimDepartment[valid_from] <= Instant,
-        ISBLANK(DimDepartment[valid_to]) || DimDepartment[valid_to] > Instant
-    )""",
-    "occupancy_now_pct": f"DIVIDE(CALCULATE([Patients in beds now], {_KNOWN_BEDS}) + 0, [Staffed beds now])",
-    "current_stay_hours_mean": f"""
-VAR Instant = UTCNOW()
-VAR OpenStays =
-    CALCULATETABLE(
-        FactPatientFlow,
-        {_deeper(_OPEN_STAYS, 2)}
-    )
-RETURN
-    AVERAGEX(
-        OpenStays,
-        VAR Visit = FactPatientFlow[visit_id]
-        VAR Begun =
-            CALCULATE(MIN(FactPatientFlow[admission_at]), REMOVEFILTERS(), FactPatientFlow[visit_id] = Visit)
-        RETURN (Instant - Begun) * 24
-    )""",
-    "visits": "DISTINCTCOUNT(FactPatientFlow[visit_id])",
-    "patients": """
-COUNTROWS(
-    SUMMARIZE(
-        FILTER(FactPatientFlow, FactPatientFlow[patient_key] <> 0),
-        DimPatient[patient_id]
-    )
-)""",
-    "all_overstays": """
-VAR Instant = UTCNOW()
-VAR ThisHour =
-    YEAR(Instant) * 1000000 + MONTH(Instant) * 10000 + DAY(Instant) * 100 + HOUR(Instant)
-VAR IncludesNow = NOT ISEMPTY(FILTER(DimTime, DimTime[time_key] = ThisHour))
-RETURN
-    [Overstays ended] + IF(IncludesNow, [Overstays open])""",
-    "open_overstays": f"""
-VAR Instant = UTCNOW()
-RETURN
-    CALCULATE(
-        COUNTROWS(
-            FILTER(
-                FactPatientFlow,
-                NOT ISBLANK({_EXPECTED})
-                    && (Instant - FactPatientFlow[admission_at]) * 24 > {_EXPECTED}
-            )
-        ),
-        {_deeper(_OPEN_STAYS, 2)}
-    )""",
-    # Two tables joined by patient: asking for the next admission discharge by discharge costs a scan for each.
-    # & "" and + 0 make plain values of the columns, so that the join matches Patient and nothing else.
-    "readmissions": f"""
-VAR Instant = UTCNOW()
-VAR Discharged =
-    {_deeper(_DISCHARGED_ALIVE, 1)}
-VAR Followed = FILTER(Discharged, FactPatientFlow[discharge_at] + {READMISSION_DAYS} <= Instant)
-VAR Departures =
-    SELECTCOLUMNS(
-        Followed,
-        "Patient", RELATED(DimPatient[patient_id]) & "",
-        "LeftStay", FactPatientFlow[stay_key] + 0,
-        "LeftVisit", FactPatientFlow[visit_id] & "",
-        "LeftAt", FactPatientFlow[discharge_at] + 0
-    )
-VAR Admitted = CALCULATETABLE(FactPatientFlow, REMOVEFILTERS(), {_FIRST_STAYS})
-VAR Returns =
-    SELECTCOLUMNS(
-        Admitted,
-        "Patient", RELATED(DimPatient[patient_id]) & "",
-        "BackVisit", FactPatientFlow[visit_id] & "",
-        "BackAt", FactPatientFlow[admission_at] + 0
-    )
-VAR Readmitted =
-    FILTER(
-        NATURALINNERJOIN(Departures, Returns),
-        [BackVisit] <> [LeftVisit]
-            && [BackAt] >= [LeftAt]
-            && [BackAt] <= [LeftAt] + {READMISSION_DAYS}
-    )
-RETURN
-    COUNTROWS(DISTINCT(SELECTCOLUMNS(Readmitted, "Stay", [LeftStay])))""",
-    "followed_discharges": f"""
-VAR Instant = UTCNOW()
-VAR Discharged =
-    {_deeper(_DISCHARGED_ALIVE, 1)}
-RETURN
-    COUNTROWS(FILTER(Discharged, FactPatientFlow[discharge_at] + {READMISSION_DAYS} <= Instant))""",
-    "discharges_pending": f"""
-VAR Instant = UTCNOW()
-VAR Discharged =
-    {_deeper(_DISCHARGED_ALIVE, 1)}
-RETURN
-    COUNTROWS(FILTER(Discharged, FactPatientFlow[discharge_at] + {READMISSION_DAYS} > Instant))""",
-}
-"""Measure of the contract whose parts do not add up → its DAX."""
 
 
 def _declared(measure: DeclaredMeasure) -> Measure:
@@ -240,7 +66,7 @@ SUMX(
         "Bed occupancy % (daily table)",
         SHARE,
         "Bed occupancy from the daily table: must equal Bed occupancy %. Quicker under DirectQuery; not by hour.",
-        f"DIVIDE(CALCULATE([Occupied bed hours (daily table)], {_KNOWN_BEDS}) + 0, [Staffed bed hours (daily table)])",
+        f"DIVIDE(CALCULATE([Occupied bed hours (daily table)], {KNOWN_BEDS}) + 0, [Staffed bed hours (daily table)])",
     ),
 )
 

@@ -1,6 +1,7 @@
 """The report's pages: what stands where. How it is written: ``visuals`` and ``report``.
 
-Overview is what a hospital's reference dashboard shows; Operations is for bed management; Quality shows
+Overview is what a hospital's reference dashboard shows; Operations is for bed management; Emergency is for the
+emergency department; Quality shows
 how far the numbers may be trusted. Hospital, gender and period are chosen once for all pages.
 """
 
@@ -77,7 +78,7 @@ OVERVIEW = Page(
         *_head("Patient flow"),
         *_cards(
             _measure("Patients in beds now"),
-            _measure("Bed occupancy %"),
+            _measure("Headline bed occupancy %"),
             _measure("Patients"),
             _measure("Admissions"),
             _measure("Median wait minutes"),
@@ -200,6 +201,78 @@ OPERATIONS = Page(
     ),
 )
 
+EMERGENCY = Page(
+    "emergency",
+    "Emergency",
+    (
+        *_head("Emergency department"),
+        *_cards(
+            _measure("In the emergency department now"),
+            _measure("Waiting for a bed now"),
+            _measure("Longest wait for a bed now minutes"),
+            _measure("Attendances"),
+            _measure("Departed within four hours %"),
+            _measure("Left without being seen %"),
+            _measure("Conversion to admission %"),
+        ),
+        Visual(
+            "attendances_by_day",
+            "lineChart",
+            _place(2, 0, _UPPER, _ROW),
+            "Lines: attendances of each day, and those over 12 hours",
+            {"Category": [_DATE], "Y": [_measure("Attendances"), _measure("Attendances over 12 hours")]},
+            "Attendances by day of arrival",
+        ),
+        Visual(
+            "time_in_department_by_day",
+            "lineChart",
+            _place(2, 1, _UPPER, _ROW),
+            "Lines: median, 90th and 95th percentile of the time in department of each day",
+            {
+                "Category": [_DATE],
+                "Y": [
+                    _measure("Time in department, median minutes", "Median"),
+                    _measure("Time in department, 90th percentile minutes", "90th percentile"),
+                    _measure("Time in department, 95th percentile minutes", "95th percentile"),
+                ],
+            },
+            "Time in department by day of arrival, minutes",
+        ),
+        Visual(
+            "emergency_departments",
+            "tableEx",
+            _place(2, 0, _LOWER, _ROW),
+            "Table: for each hospital, attendances, four-hour share, conversion and boarding",
+            {
+                "Values": [
+                    _HOSPITAL,
+                    _measure("Attendances"),
+                    _measure("Departed within four hours %", "Within 4 h"),
+                    _measure("Conversion to admission %", "Admitted"),
+                    _measure("Left without being seen %", "Left unseen"),
+                    _measure("Boarding over four hours", "Boarding over 4 h"),
+                    _measure("Boarding time, median minutes", "Median boarding"),
+                ]
+            },
+            "Emergency departments",
+        ),
+        Visual(
+            "times_by_hour",
+            "clusteredColumnChart",
+            _place(2, 1, _LOWER, _ROW),
+            "Columns: median time to triage and to being seen by hour of arrival",
+            {
+                "Category": [_HOUR],
+                "Y": [
+                    _measure("Time to triage, median minutes", "To triage"),
+                    _measure("Time to being seen, median minutes", "To being seen"),
+                ],
+            },
+            "Time to triage and to being seen by hour of arrival, minutes",
+        ),
+    ),
+)
+
 QUALITY = Page(
     "quality",
     "Quality",
@@ -264,4 +337,4 @@ QUALITY = Page(
     ),
 )
 
-PAGES = (OVERVIEW, OPERATIONS, QUALITY)
+PAGES = (OVERVIEW, OPERATIONS, EMERGENCY, QUALITY)

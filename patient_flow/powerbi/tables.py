@@ -209,7 +209,17 @@ _ADAPTED: tuple[Table, ...] = (
     DIM_HOSPITAL,
     _warehouse(
         tables.DIM_DEPARTMENT,
-        shown=("department", "staffed_beds", "staff", "expected_los_hours", "is_inferred", "valid_from", "valid_to"),
+        shown=(
+            "department",
+            "class",
+            "beds",
+            "staffed_beds",
+            "staff",
+            "expected_los_hours",
+            "is_inferred",
+            "valid_from",
+            "valid_to",
+        ),
         hierarchies=(
             Hierarchy(
                 "Hospital and department",
@@ -230,7 +240,12 @@ _ADAPTED: tuple[Table, ...] = (
         tables.FACT_PATIENT_FLOW,
         shown=("wait_source", "discharge_status", "bed_id", "admission_at", "discharge_at", "quality_flags"),
         # A value of its own in nearly every row, and no measure needs it: in a copy it would take the most space.
-        without=("arrival_at", "last_enqueued_at"),
+        without=("arrival_at", "last_confirmed_at", "last_enqueued_at"),
+    ),
+    _warehouse(
+        tables.FACT_ED_ATTENDANCE,
+        shown=("outcome", "arrival_at", "departure_at", "quality_flags"),
+        without=("last_confirmed_at", "last_enqueued_at"),
     ),
     _warehouse(tables.FACT_BED_CENSUS),
     _warehouse(tables.KPI_DEPARTMENT_DAY),

@@ -1,4 +1,4 @@
-"""Facts, census and departments → measures by local date, department and gender.
+"""Facts, attendances, census and departments → measures by local date, department and gender.
 
 Pure functions of the rows of the dates asked for; the same call makes one touched date or the whole history.
 """
@@ -12,7 +12,7 @@ import polars as pl
 
 from patient_flow.contracts import measures
 from patient_flow.contracts.columns import INSTANT
-from patient_flow.contracts.measure_types import CENSUS, STAYS, Part, Percentile
+from patient_flow.contracts.measure_types import ATTENDANCES, CENSUS, STAYS, Part, Percentile
 from patient_flow.contracts.tables import KPI_DEPARTMENT_DAY
 from patient_flow.transforms.calendar import date_of_hour, is_day_start, local_date
 from patient_flow.transforms.census import hours_of
@@ -34,6 +34,13 @@ FACT_COLUMNS = tuple(
 )
 """Columns of FactPatientFlow that the daily table needs."""
 
+ATTENDANCE_COLUMNS = tuple(
+    dict.fromkeys(
+        ("department_key", "gender", "arrival_at", "departure_at", *measures.columns_of(ATTENDANCES, "arrival_at"))
+    )
+)
+"""Columns of FactEdAttendance that the daily table needs."""
+
 DAY = ["date", "department_key"]
 """A department's day: what measures are computed for."""
 
@@ -42,6 +49,7 @@ _KEY = list(KPI_DEPARTMENT_DAY.key)
 
 def kpi_department_day(
     facts: pl.DataFrame,
+    attendances: pl.DataFrame,
     census: pl.DataFrame,
     departments: pl.DataFrame,
     *,
@@ -52,23 +60,29 @@ def kpi_department_day(
 ) -> pl.DataFrame:
     """KpiDepartmentDay rows of the ``wanted`` days of departments (date, department_key).
 
-    ``facts`` holds every stay that is admitted or discharged on one of these, ``census`` their hours.
-    ``staffed`` says in which hours up to ``until``, the newest event, staffed beds count, occupied or not. Later
-    discharges are plans and count when their time has come.
+    ``facts`` holds every stay that is admitted or discharged on one of these, ``attendances`` every attendance that
+    arrives on one, ``census`` their hours. ``staffed`` says in which hours up to ``until``, the newest event, staffed
+    beds count, occupied or not. Later discharges and departures are plans and count when their time has come.
     """
     expected = departments.select("department_key", "expected_los_hours")
     stays = facts.join(expected, on="department_key", how="left")
+    now = pl.lit(until, dtype=INSTANT)
     dated = {
         "admission_at": stays.with_columns(date=date_of_hour(c("admission_at"), zone)),
-        "discharge_at": stays.filter(c("discharge_at") <= pl.lit(until, dtype=INSTANT)).with_columns(
-            date=date_of_hour(c("discharge_at"), zone)
+        "discharge_at": stays.filter(c("discharge_at") <= now).with_columns(
+            date=date_of_hour(c("discharge_at"), zone),
+            hour=c("discharge_at").dt.truncate("1h").dt.convert_time_zone(zone).dt.hour(),
         ),
     }
+    attended = attendances.with_columns(
+        date=date_of_hour(c("arrival_at"), zone), departure_at=pl.when(c("departure_at") <= now).then("departure_at")
+    )
     hours = hours_of(census).with_columns(
         date=local_date(c("hour_at"), zone), is_day_start=is_day_start(c("hour_at"), zone)
     )
     counted = [
         *(_aggregated(_only(rows, wanted), STAYS, instant) for instant, rows in dated.items()),
+        _aggregated(_only(attended, wanted), ATTENDANCES, "arrival_at"),
         _aggregated(_only(hours, wanted), CENSUS, "hour_at"),
         staffed_hours(departments, staffed, wanted, until, zone),
     ]

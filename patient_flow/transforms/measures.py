@@ -20,10 +20,13 @@ from patient_flow.contracts.measure_types import (
     HandWritten,
     Known,
     Measure,
+    MoreThan,
     Part,
+    Passed,
     Percentile,
     Quantity,
     Ratio,
+    Unset,
 )
 
 c = pl.col
@@ -35,10 +38,14 @@ def holds(condition: Condition) -> pl.Expr:
     match condition:
         case Flag():
             return column
-        case Known():
+        case Unset():
+            return ~column.fill_null(value=False)
+        case Known() | Passed():
             return column.is_not_null()
         case AtMost():
             return column <= condition.limit
+        case MoreThan():
+            return column > condition.limit
         case Equals():
             return column == condition.value
         case Differs():
@@ -60,7 +67,7 @@ def total(part: Part) -> pl.Expr:
     Floats are added in ascending order, since another order differs in the last digit; null where there are none.
     """
     if not part.total:
-        return counts(part).sum().cast(pl.Int64)
+        return (counts(part).sum() if part.where else pl.len()).cast(pl.Int64)
     values = c(part.total).filter(counts(part)).drop_nulls()
     return values.sum() if part.is_whole else pl.when(values.len() > 0).then(values.sort().sum())
 

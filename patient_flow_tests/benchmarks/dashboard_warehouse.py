@@ -45,6 +45,7 @@ def build(path: Path, stays: int, copies: int) -> None:
     dates = pl.date_range(recent.date(), now.date(), eager=True)
     kpis = kpi_department_day(
         live,
+        tables.FACT_ED_ATTENDANCE.empty(),
         census,
         departments,
         wanted=every_department(dates, departments),

@@ -66,12 +66,34 @@ class Stay:
 
 
 @dataclass(frozen=True)
+class Attendance:
+    """A patient who came to the emergency department and went home, or is there still."""
+
+    hospital: str
+    department: str
+    gender: str
+    age: int
+    arrived: datetime
+    departed: datetime | None
+    status: str
+
+    @property
+    def age_band(self) -> str:
+        return str(pl.select(age_band(pl.lit(self.age))).item())
+
+    @property
+    def minutes(self) -> float | None:
+        return None if self.departed is None else (self.departed - self.arrived) / MINUTE
+
+
+@dataclass(frozen=True)
 class Hospital:
     """What happened, and the warehouse that knows of it."""
 
     lake: Lake
     warehouse: Warehouse
     stays: list[Stay]
+    attended: list[Attendance]
     now: datetime
 
 
@@ -91,8 +113,16 @@ def hospital(stack: Stack, now: datetime, seed: int = 11) -> Hospital:
             continue
         free_from[patient] = arrived + timedelta(days=40) * chance.random()
         visit = list(_visit(chance, f"v{number}", patient, *people[patient], arrived, now))
+        # Nobody lies in two beds: a second one would end what confirms the first.
+        left = visit[-1][0].ended
+        free_from[patient] = max(free_from[patient], left) if left else datetime.max.replace(tzinfo=UTC)
         stays += [stay for stay, _ in visit]
         told += [said for _, events in visit for said in events]
+    attended = []
+    for number in range(VISITS // 4):
+        one, events = _attendance(chance, number, now)
+        attended.append(one)
+        told += events
     # A dozen bodies that nobody can read, for the quality panel.
     told += [(now - timedelta(hours=hours), event(visit_id=f"x{hours}", patient_id=None)) for hours in range(1, 13)]
     told.sort(key=lambda said: said[0])
@@ -101,7 +131,23 @@ def hospital(stack: Stack, now: datetime, seed: int = 11) -> Hospital:
     run_micro_batches(lake, [deliveries], DEPARTMENTS)
     warehouse = Warehouse(stack.warehouse_url(), stack.warehouse_kind)
     load_warehouse(lake, warehouse, WAREHOUSE_TABLES, now=now, run_id="test")
-    return Hospital(lake, warehouse, stays, now)
+    return Hospital(lake, warehouse, stays, attended, now)
+
+
+def _attendance(chance: random.Random, number: int, now: datetime) -> tuple[Attendance, list[tuple[datetime, Body]]]:
+    """One attendance without a bed, and its events; every tenth is of the last hours."""
+    place, gender, age = chance.choice(sorted(WARDS)), chance.choice(("Female", "Male", "Other")), chance.randint(0, 99)
+    back = timedelta(hours=6) if number % 10 == 0 else timedelta(days=DAYS)
+    arrived = now - timedelta(minutes=3) - chance.random() * back
+    left = arrived + chance.choice([240.0, 60 + 300 * chance.random()]) * MINUTE
+    departed = left if left <= now - MINUTE else None
+    status = chance.choice(("home", "left_without_being_seen"))
+    said = {"visit_id": f"e{number}", "patient_id": f"e{number}", "hospital_id": int(place), "gender": gender}
+    events = [(arrived, event(event_type="arrival", event_time=arrived, department="Emergency", age=age, **said))]
+    if departed is not None:
+        end = {"event_type": "discharge", "event_time": departed, "department": None, "discharge_status": status}
+        events.append((departed, event(**end, age=age, **said)))
+    return Attendance(place, "Emergency", gender, age, arrived, departed, status), events
 
 
 def _visit(

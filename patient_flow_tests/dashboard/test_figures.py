@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import date, datetime, timedelta
+from typing import TypeVar
 from zoneinfo import ZoneInfo
 
 import polars as pl
@@ -20,13 +21,15 @@ from patient_flow.dashboard.figures import Figures
 from patient_flow.dashboard.panels import movements
 from patient_flow.dashboard.panels import stays as stays_panel
 from patient_flow.dashboard.panels import waits as waits_panel
+from patient_flow.dashboard.panels.emergency import present_now
 from patient_flow.dashboard.selection import Selection
 from patient_flow.dashboard.snapshot import Returns, Snapshots
 from patient_flow_tests.builders import ZONE
 from patient_flow_tests.dashboard.conftest import settled
-from patient_flow_tests.dashboard.hospital import DEPARTMENTS, Hospital, Stay
+from patient_flow_tests.dashboard.hospital import DEPARTMENTS, Attendance, Hospital, Stay
 
 Make = Callable[..., Figures]
+Row = TypeVar("Row", Stay, Attendance)
 HOUR = timedelta(hours=1)
 CHOICES: tuple[dict[str, str | int], ...] = (
     {},
@@ -44,7 +47,7 @@ def local_date(instant: datetime) -> date:
     return instant.astimezone(ZoneInfo(ZONE)).date()
 
 
-def chosen(stays: Iterable[Stay], choice: dict[str, str | int]) -> list[Stay]:
+def chosen(stays: Iterable[Row], choice: dict[str, str | int]) -> list[Row]:
     names = {"hospital": "hospital", "department": "department", "gender": "gender", "age": "age_band"}
     wanted = {names[name]: value for name, value in choice.items() if name != "days"}
     return [stay for stay in stays if all(getattr(stay, name) == value for name, value in wanted.items())]
@@ -181,6 +184,38 @@ def test_waits_and_stays_are_percentiles_of_the_visits(
         assert row["ended_visits"] == len(lengths)
         assert row["length_of_stay_hours_median"] == pytest.approx(statistics.median(lengths))
         assert row["length_of_stay_hours_mean"] == pytest.approx(statistics.mean(lengths))
+
+
+@pytest.mark.parametrize("choice", CHOICES, ids=str)
+def test_attendances_count_on_their_arrival_and_shares_are_of_those_who_left(
+    group: Hospital, figures: Make, choice: dict[str, str | int]
+) -> None:
+    made = figures(**choice)
+    names = ("attendances", "four_hour_pct", "left_without_being_seen_pct", "minutes_in_department_p95")
+    attended = chosen(group.attended, choice)
+    for row in made.by_step(*names).iter_rows(named=True):
+        here = [each for each in attended if local_date(each.arrived) == row["step"]]
+        gone = [each for each in here if each.minutes is not None]
+        assert row["attendances"] == len(here)
+        unseen, soon = (
+            sum(each.status == "left_without_being_seen" for each in gone),
+            sum(each.minutes <= 240 for each in gone if each.minutes is not None),
+        )
+        if gone:
+            assert row["left_without_being_seen_pct"] == pytest.approx(100 * unseen / len(gone))
+            assert row["four_hour_pct"] == pytest.approx(100 * soon / len(gone))
+    assert present_now(made)[:2] == (sum(each.departed is None for each in attended), 0)
+
+
+def test_attendances_are_those_of_the_views(group: Hospital, figures: Make) -> None:
+    made = figures(days=14)
+    counts = ("attendances", "ed_departed")
+    daily = view(group, "EmergencyDaily", {}, made).with_columns(c("date").cast(pl.String).str.to_date())
+    expected = daily.group_by("date").agg(c(counts).sum())
+    shown = made.by_step(*counts).filter(c("attendances") > 0)
+    assert set(shown.iter_rows()) == set(expected.select("date", *counts).iter_rows())
+    now = group.warehouse.query('SELECT SUM(in_department) AS n FROM "EmergencyNow"')["n"].item()
+    assert present_now(made)[0] == now > 0
 
 
 def test_percentiles_are_those_of_the_views_where_those_have_them(group: Hospital, figures: Make) -> None:

@@ -31,8 +31,19 @@ from patient_flow_tests.builders import ZONE
 from patient_flow_tests.dashboard.conftest import client_of
 from patient_flow_tests.dashboard.hospital import Hospital
 
-PANELS = ("occupancy", "heat", "movements", "waits", "stays", "flows", "overstays", "readmissions", "quality")
-NUMBERED = ("occupancy", "heat", "movements", "waits", "stays", "flows", "overstays", "quality")
+PANELS = (
+    "emergency",
+    "occupancy",
+    "heat",
+    "movements",
+    "waits",
+    "stays",
+    "flows",
+    "overstays",
+    "readmissions",
+    "quality",
+)
+NUMBERED = ("emergency", "occupancy", "heat", "movements", "waits", "stays", "flows", "overstays", "quality")
 
 
 def text(client: TestClient, path: str = "/", **headers: str) -> str:

@@ -30,16 +30,19 @@ ARGUMENTS: Mapping[str, tuple[int, int]] = {
     "CALCULATETABLE": (1, 99),
     "COUNT": (1, 1),
     "COUNTROWS": (0, 1),
+    "DATEDIFF": (3, 3),
     "DAY": (1, 1),
     "DISTINCT": (1, 1),
     "DISTINCTCOUNT": (1, 1),
     "DIVIDE": (2, 3),
     "FILTER": (2, 2),
+    "GENERATE": (2, 2),
     "HOUR": (1, 1),
     "IF": (2, 3),
     "ISBLANK": (1, 1),
     "ISEMPTY": (1, 1),
     "KEEPFILTERS": (1, 1),
+    "LOOKUPVALUE": (3, 99),
     "MAX": (1, 2),
     "MEDIAN": (1, 1),
     "MIN": (1, 2),
@@ -63,7 +66,7 @@ ARGUMENTS: Mapping[str, tuple[int, int]] = {
 }
 """Function → least and most arguments. A function that is not here is unknown: add it when a measure needs it."""
 
-_KEYWORDS = {"VAR", "RETURN", "NOT"}
+_KEYWORDS = {"VAR", "RETURN", "NOT", "IN", "DAY"}
 
 
 @dataclass(frozen=True)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
+from functools import cache
+from zoneinfo import ZoneInfo
 
 import polars as pl
 
 from patient_flow_tests.powerbi.sample import (
+    ATTENDANCES,
     CENSUS,
     DAILY,
     DEPARTMENTS,
@@ -54,7 +57,9 @@ class Choice:
 
     def in_place(self, rows: pl.DataFrame) -> pl.DataFrame:
         """Rows of the chosen hospital, department and gender."""
-        place = DEPARTMENTS.select("department_key", "hospital_id", "department", "staffed_beds", "expected_los_hours")
+        place = DEPARTMENTS.select(
+            "department_key", "hospital_id", "department", "staffed_beds", "expected_los_hours", "class"
+        )
         placed = rows.join(place, on="department_key")
         parts = {"department": "department", "hospital": "hospital_id"}
         return placed.filter(self.is_chosen(**parts, **({"gender": "gender"} if "gender" in placed.columns else {})))
@@ -84,6 +89,7 @@ def measures(choice: Choice) -> Mapping[str, Number]:
         **_movements(choice),
         **_waits(choice),
         **_lengths(choice),
+        **_emergency(choice),
         **_readmissions(choice),
         **_daily(choice),
         **_quality(choice),
@@ -98,9 +104,24 @@ def _staffed(choice: Choice) -> pl.DataFrame:
     departments = DEPARTMENTS.filter(
         c("staffed_beds").is_not_null(), choice.is_chosen(department="department", hospital="hospital_id")
     )
-    return hours.join(departments, how="cross").filter(
+    rows = hours.join(departments, how="cross").filter(
         c("hour_start_at") >= c("valid_from"), c("valid_to").is_null() | (c("hour_start_at") < c("valid_to"))
     )
+    is_staffed = [_is_staffed(*row) for row in rows.select("hospital_id", "department", "hour_start_at").iter_rows()]
+    return rows.filter(pl.Series(is_staffed, dtype=pl.Boolean))
+
+
+@cache
+def _is_staffed(hospital: str, department: str, hour: datetime) -> bool:
+    """From the department's first patient on, or since it opened, on days on which its hospital has one (F19)."""
+    occupied = CENSUS.join(DEPARTMENTS.select("department_key", "hospital_id", "department"), on="department_key")
+    here = occupied.filter(hospital_id=hospital)
+    own = here.filter(department=department)["hour_at"].min()
+    opened = DEPARTMENTS.filter(c("hospital_id") == hospital, c("department") == department)["valid_from"].min()
+    days = here.select(_date(c("hour_at"))).to_series()
+    if hour.astimezone(ZoneInfo(ZONE)).date() not in days.to_list():
+        return False
+    return (own is not None and hour >= own) or opened > here["hour_at"].min()  # type: ignore[operator]
 
 
 def _occupancy(choice: Choice) -> dict[str, Number]:
@@ -111,6 +132,10 @@ def _occupancy(choice: Choice) -> dict[str, Number]:
     beds, hours = staffed["staffed_beds"].sum(), staffed["hour_start_at"].n_unique()
     return {
         "Bed occupancy %": _ratio(known["occupied_beds"].sum(), beds),
+        "Headline bed occupancy %": _occupancy_of(known, staffed, "inpatient", "critical_care", "maternity"),
+        "Bed occupancy, emergency %": _occupancy_of(known, staffed, "emergency"),
+        "Bed occupancy, newborn %": _occupancy_of(known, staffed, "newborn"),
+        "Bed occupancy, day case %": _occupancy_of(known, staffed, "day_case"),
         "Patients in beds at midnight": _some(occupied.filter(local_hour == 0)["occupied_beds"].sum()),
         "Midnight bed occupancy %": _ratio(midnight, staffed.filter(c("hour") == 0)["staffed_beds"].sum()),
         "Occupied bed hours": _some(occupied["occupied_beds"].sum()),
@@ -121,48 +146,85 @@ def _occupancy(choice: Choice) -> dict[str, Number]:
     }
 
 
+def _occupancy_of(known: pl.DataFrame, staffed: pl.DataFrame, *classes: str) -> Number:
+    """No class is read as inpatient."""
+    is_wanted = c("class").fill_null("inpatient").is_in(classes)
+    return _ratio(known.filter(is_wanted)["occupied_beds"].sum(), staffed.filter(is_wanted)["staffed_beds"].sum())
+
+
 def _in_known_beds(placed: pl.DataFrame) -> pl.DataFrame:
     """Rows of departments whose staffed beds are known: no percentage of beds counts the others."""
     return placed.filter(c("staffed_beds").is_not_null())
 
 
 def _ended(choice: Choice) -> pl.DataFrame:
-    return choice.at(choice.in_place(STAYS), "discharge_at").filter("is_visit_end", c("discharge_at") <= NOW)
+    return choice.at(choice.in_place(STAYS), "discharge_at").filter(
+        "is_visit_end", c("discharge_at") <= NOW, ~c("is_day_case"), ~c("is_observation")
+    )
+
+
+def _started(rows: pl.DataFrame) -> pl.DataFrame:
+    return rows.filter("is_visit_start", ~c("is_day_case"), ~c("is_observation"))
 
 
 def _open(choice: Choice) -> pl.DataFrame:
     is_open = c("discharge_at").is_null() | (c("discharge_at") > NOW)
-    return choice.in_place(STAYS).filter(is_open, c("admission_at") <= NOW)
+    is_confirmed = c("confirmed_until").is_null() | (c("confirmed_until") >= NOW)
+    return choice.in_place(STAYS).filter(is_open, is_confirmed, c("admission_at") <= NOW)
 
 
 def _now(choice: Choice) -> dict[str, Number]:
     lying = _open(choice)
     staffed = DEPARTMENTS.filter("is_current", choice.is_chosen(department="department", hospital="hospital_id"))
     current = (pl.lit(NOW) - c("first_admission_at")).dt.total_seconds() / 3600
+    is_ward = c("stay_kind") == "ward"
+    is_counted = is_ward & ~c("is_day_case") & ~c("is_observation")
+    due = pl.coalesce("ready_at", "planned_discharge_at")
+    delay = (pl.lit(NOW) - due).dt.total_seconds() / 3600
+    late = lying.filter(due <= NOW)
+    slept = (_date(pl.lit(NOW)) - _date(c("first_admission_at"))).dt.total_days()
+    forgotten = choice.in_place(STAYS).filter(
+        c("confirmed_until") < NOW, c("discharge_at").is_null() | (c("discharge_at") > NOW)
+    )
     return {
         "Patients in beds now": _some(lying.height),
         "Staffed beds now": _some(staffed["staffed_beds"].sum()),
         "Bed occupancy now %": _ratio(_in_known_beds(lying).height, staffed["staffed_beds"].sum()),
-        "Mean current stay hours": lying.select(current.mean()).item(),
+        "Mean current stay hours": lying.filter(is_counted).select(current.mean()).item(),
+        "Expected discharges today": _some(lying.filter(_date(c("planned_discharge_at")) == _date(pl.lit(NOW))).height),
+        "Delayed discharges": _some(late.height),
+        "Sum of delays hours": _some(late.select(delay.sum()).item()),
+        **{
+            f"Patients with {nights} nights or more": _some(lying.filter(is_ward, slept >= nights).height)
+            for nights in (7, 14, 21)
+        },
+        "Unconfirmed stays": _some(forgotten.height),
     }
+
+
+def _date(moment: pl.Expr) -> pl.Expr:
+    return moment.dt.convert_time_zone(ZONE).dt.date()
 
 
 def _movements(choice: Choice) -> dict[str, Number]:
     here = choice.in_place(STAYS)
     begun = choice.at(here, "admission_at")
+    early = _ended(choice).filter(c("discharge_at").dt.convert_time_zone(ZONE).dt.hour() < 17)
     known = begun.filter(c("patient_key") != 0).join(PATIENTS.select("patient_key", "patient_id"), on="patient_key")
     return {
-        "Admissions": _some(begun["is_visit_start"].sum()),
-        "Arrivals": _some(choice.at(here, "arrival_at")["is_visit_start"].sum()),
+        "Admissions": _some(_started(begun).height),
+        "Day cases": _some(begun.filter("is_visit_start", "is_day_case").height),
+        "Arrivals": _some(_started(choice.at(here, "arrival_at")).height),
         "Discharges": _some(_ended(choice).height),
-        "Transfers": _some((begun["from_department_key"] != 0).sum()),
-        "Visits": _some(begun["visit_id"].n_unique()),
+        "Discharges by 17:00 %": _ratio(early.height, _ended(choice).height),
+        "Transfers": _some(begun["is_transfer"].sum()),
+        "Visits": _some(begun.filter(c("stay_kind") == "ward")["visit_id"].n_unique()),
         "Patients": _some(known["patient_id"].n_unique()),
     }
 
 
 def _waits(choice: Choice) -> dict[str, Number]:
-    first = choice.at(choice.in_place(STAYS), "admission_at").filter("is_visit_start")
+    first = _started(choice.at(choice.in_place(STAYS), "admission_at"))
     waits = first["wait_minutes"].drop_nulls()
     return {
         "Waits": _some(waits.len()),
@@ -184,9 +246,49 @@ def _lengths(choice: Choice) -> dict[str, Number]:
         "Ended visits": _some(lengths.count()),
         "Mean length of stay hours": _number(lengths.mean()),
         "Median length of stay hours": _number(lengths.median()),
+        "Mean nights": _number(_ended(choice)["nights"].mean()),
+        "Mean time in bed hours": _number(_ended(choice)["in_bed_hours"].mean()),
         "Overstays": _some(ended + (still if this_hour.height else 0)),
         "Overstays ended": _some(ended),
         "Overstays open": _some(still),
+    }
+
+
+def _emergency(choice: Choice) -> dict[str, Number]:
+    here = choice.in_place(ATTENDANCES)
+    attended = choice.at(here, "arrival_at")
+    gone = attended.filter(c("departure_at") <= NOW)
+    there = here.filter(
+        c("arrival_at") <= NOW,
+        c("departure_at").is_null() | (c("departure_at") > NOW),
+        c("confirmed_until").is_null() | (c("confirmed_until") >= NOW),
+    )
+    waits = there.filter(c("decision_at") <= NOW).select((pl.lit(NOW) - c("decision_at")).dt.total_seconds() / 60)
+    times = {
+        "Time to triage": attended["minutes_to_triage"],
+        "Time to being seen": attended["minutes_to_seen"],
+        "Time in department": gone["minutes_in_department"],
+        "Boarding time": gone["boarding_minutes"],
+    }
+    shares = {"median": 0.5, "90th percentile": 0.9, "95th percentile": 0.95}
+    over = (gone["minutes_in_department"] > 720).sum()
+    return {
+        "Attendances": _some(attended.height),
+        "Attendances departed": _some(gone.height),
+        "Departed within four hours %": _ratio((gone["minutes_in_department"] <= 240).sum(), gone.height),
+        "Attendances over 12 hours": _some(over),
+        "Share over 12 hours %": _ratio(over, gone.height),
+        "Left without being seen %": _ratio((gone["outcome"] == "left_without_being_seen").sum(), gone.height),
+        "Conversion to admission %": _ratio((gone["outcome"] == "admitted").sum(), gone.height),
+        "Boarding over four hours": _some((gone["boarding_minutes"] > 240).sum()),
+        **{
+            f"{name}, {label} minutes": _number(values.drop_nulls().quantile(share, "linear"))
+            for name, values in times.items()
+            for label, share in shares.items()
+        },
+        "In the emergency department now": _some(there.height),
+        "Waiting for a bed now": _some(waits.height),
+        "Longest wait for a bed now minutes": _number(waits.to_series().max()),
     }
 
 
@@ -194,19 +296,34 @@ def _readmissions(choice: Choice) -> dict[str, Number]:
     people = PATIENTS.select("patient_key", "patient_id")
     alive = (
         _ended(choice)
-        .filter(c("patient_key") != 0, c("discharge_status").ne_missing("deceased"))
+        .filter(c("patient_key") != 0, ~c("discharge_status").is_in(["deceased", "transferred"]).fill_null(False))
         .join(people, on="patient_key")
         .select("patient_id", "visit_id", "discharge_at")
     )
     followed = alive.filter(c("discharge_at") + timedelta(days=30) <= NOW)
-    returns = STAYS.filter("is_visit_start").join(people, on="patient_key")
-    came_back = followed.join(returns.select("patient_id", "admission_at", back="visit_id"), on="patient_id").filter(
+    returns = _started(STAYS).join(people, on="patient_key")
+    sent = (
+        STAYS.filter("is_visit_end", c("discharge_at") <= NOW, c("discharge_status") == "transferred")
+        .join(people, on="patient_key")
+        .select("patient_id", sent="visit_id", sent_from="admission_at", sent_at="discharge_at")
+    )
+    continued = returns.join(sent, on="patient_id").filter(
+        c("sent") != c("visit_id"),
+        c("sent_from") < c("admission_at"),
+        (c("admission_at") - c("sent_at")).is_between(-timedelta(days=1), timedelta(days=1)),
+    )
+    returns = returns.join(continued, on="visit_id", how="anti")
+    back = returns.select("patient_id", "admission_at", "admission_type", back="visit_id")
+    came_back = followed.join(back, on="patient_id").filter(
         c("back") != c("visit_id"), (c("admission_at") - c("discharge_at")).is_between(timedelta(0), timedelta(days=30))
     )
     readmitted = came_back["visit_id"].n_unique()
     return {
         "Readmission within 30 days %": _ratio(readmitted, followed.height),
         "Readmissions within 30 days": _some(readmitted),
+        "Emergency readmissions within 30 days": _some(
+            came_back.filter(c("admission_type") == "emergency")["visit_id"].n_unique()
+        ),
         "Followed discharges": _some(followed.height),
         "Discharges still followed": _some(alive.height - followed.height),
     }

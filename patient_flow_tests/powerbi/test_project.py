@@ -58,6 +58,7 @@ def test_direct_query_asks_for_facts_and_keeps_dimensions(departments: pl.DataFr
     modes = {name: table.one("partition").properties["mode"] for name, table in star.tables.items()}
     assert {name for name, mode in modes.items() if mode == "directQuery"} == {
         "FactPatientFlow",
+        "FactEdAttendance",
         "FactBedCensus",
         "KpiDepartmentDay",
         "DataQualityDay",

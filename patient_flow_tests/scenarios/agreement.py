@@ -60,12 +60,13 @@ def computed(received: Iterable[Delivery], departments: pl.DataFrame) -> dict[st
         until = silver["enqueued_at"].max()
         hourly = census.bed_hours(census.spans(flow, until=until), places)
         first = hourly.select(calendar.hour_start(pl.col("time_key").min())).item() if hourly.height else None
-        instants = [flow["admission_at"], flow["discharge_at"].drop_nulls()]
+        instants = [flow["admission_at"], flow["discharge_at"].drop_nulls(), attended["arrival_at"]]
         if first is not None:
             instants.append(pl.datetime_range(first, until, "1h", time_unit="us", eager=True))
         dates = pl.concat(instants).dt.convert_time_zone(ZONE).dt.date().unique()
         measured = kpis.kpi_department_day(
             flow.select(kpis.FACT_COLUMNS),
+            attended.select(kpis.ATTENDANCE_COLUMNS),
             hourly,
             places,
             wanted=kpis.every_department(dates, places),

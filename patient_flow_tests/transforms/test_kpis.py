@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
+import polars as pl
 import pytest
 
 from patient_flow.contracts.tables import KPI_DEPARTMENT_DAY
@@ -132,6 +133,7 @@ def test_a_day_has_one_midnight_also_when_the_clocks_have_two_or_none(zone: str,
     departments = frames["gold/dim_department"]
     rows = kpis.kpi_department_day(
         frames["gold/fact_patient_flow"].select(kpis.FACT_COLUMNS),
+        frames["gold/fact_ed_attendance"].select(kpis.ATTENDANCE_COLUMNS),
         frames["gold/fact_bed_census"],
         departments,
         wanted=kpis.every_department([day - timedelta(days=1), day, day + timedelta(days=1)], departments),
@@ -176,6 +178,60 @@ def test_a_ward_that_opens_after_the_first_patient_is_staffed_though_it_is_empty
     assert staffed_hours(IN_THE_MORNING, listed=listed)[DAY, "Surgery"] == 4 * 3
 
 
+def attendance(number: int, minutes: float | None, **left: Any) -> list[dict[str, Any]]:
+    """An emergency arrival at 06:00 that is discharged after ``minutes``, if it is."""
+    said = {"visit_id": f"v{number}", "patient_id": f"p{number}", "visit_class": "emergency"}
+    arrival = event(event_type="arrival", event_time=at("06:00"), **said)
+    if minutes is None:
+        return [arrival]
+    end = at("06:00") + timedelta(minutes=minutes)
+    return [arrival, event(event_type="discharge", event_time=end, department=None, **said, **left)]
+
+
+def test_an_attendance_counts_on_its_arrival_and_what_became_of_it_once_it_departed() -> None:
+    row = measured(
+        attendance(1, 240),
+        attendance(2, 240.5, discharge_status="left_without_being_seen"),
+        attendance(3, 721),
+        attendance(4, None),
+    )
+    assert (row["attendances"], row["ed_departed"], row["admissions"]) == (4, 3, 0)
+    assert (row["ed_within_240"], row["ed_over_720"], row["ed_left_without_being_seen"]) == (1, 1, 1)
+    assert row["minutes_in_department_p50"] == 240.5
+
+
+@pytest.mark.parametrize(("end", "early"), [("15:59", 1), ("16:00", 0)])
+def test_a_discharge_at_17_00_local_time_is_no_early_one(end: str, early: int) -> None:
+    row = measured(visit(1, ("admission", "06:00", "ICU"), ("discharge", end, None)))
+    assert (row["discharges"], row["early_discharges"]) == (1, early)
+
+
+def test_day_cases_and_observation_stand_beside_admissions_and_discharges() -> None:
+    stayed = [visit(n, ("admission", "06:00 -1", "ICU"), ("discharge", "12:00", None)) for n in (1, 2, 3)]
+    frames = computed(deliveries([body for bodies in stayed for body in bodies]), LISTED)
+    facts = (
+        frames["gold/fact_patient_flow"]
+        .sort("visit_id")
+        .with_columns(is_day_case=pl.Series([True, False, False]), is_observation=pl.Series([False, True, False]))
+    )
+    rows = (
+        kpis.kpi_department_day(
+            facts.select(kpis.FACT_COLUMNS),
+            frames["gold/fact_ed_attendance"].select(kpis.ATTENDANCE_COLUMNS),
+            frames["gold/fact_bed_census"].clear(),
+            frames["gold/dim_department"],
+            wanted=kpis.every_department([DAY - timedelta(days=1), DAY], frames["gold/dim_department"]),
+            staffed=staffing(frames["gold/fact_bed_census"], frames["gold/dim_department"], ZONE),
+            until=at("23:00"),
+            zone=ZONE,
+        )
+        .filter(pl.col("admissions") + pl.col("discharges") > 0)
+        .sort("date")
+    )
+    assert rows.select("day_cases", "admissions", "discharges").rows() == [(1, 1, 0), (0, 0, 1)]
+    assert rows.select("nights_sum", "in_bed_hours_sum", "length_of_stay_hours_sum").rows()[1] == (1, 30, 30)
+
+
 def test_measures_do_not_depend_on_the_order_of_the_rows() -> None:
     """0.1 + 0.2 + 0.3 is not 0.3 + 0.2 + 0.1 in floating point; in a table they must be one number all the same."""
     waits = (0.1, 0.2, 0.3, 12.7, 133.37, 1e-4, 77.77, 4_000.1)
@@ -184,6 +240,7 @@ def test_measures_do_not_depend_on_the_order_of_the_rows() -> None:
     tables = {
         kpis.kpi_department_day(
             facts.sample(fraction=1, shuffle=True, seed=seed),
+            frames["gold/fact_ed_attendance"].select(kpis.ATTENDANCE_COLUMNS),
             frames["gold/fact_bed_census"],
             frames["gold/dim_department"],
             wanted=kpis.every_department([DAY], frames["gold/dim_department"]),

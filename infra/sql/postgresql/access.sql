@@ -8,7 +8,7 @@ GRANT SELECT, INSERT, DELETE ON "DimTime", "DimDepartment", "DimPatient", "FactP
 
 GRANT SELECT, UPDATE ON "LoadLog" TO patient_flow_loader;
 
-GRANT SELECT ON "DimTime", "DimDepartment", "DimPatient", "FactPatientFlow", "FactEdAttendance", "FactBedCensus", "KpiDepartmentDay", "DataQualityDay", "BedOccupancyHourly", "BedOccupancyByGender", "AdmissionsDaily", "WaitingTimes", "LengthOfStay", "CurrentPatients", "DepartmentInflow", "Overstays", "BedTurnover", "Readmissions", "DataFreshness", "LoadLog" TO patient_flow_reader, patient_flow_loader;
+GRANT SELECT ON "DimTime", "DimDepartment", "DimPatient", "FactPatientFlow", "FactEdAttendance", "FactBedCensus", "KpiDepartmentDay", "DataQualityDay", "BedOccupancyHourly", "BedOccupancyByGender", "AdmissionsDaily", "WaitingTimes", "LengthOfStay", "CurrentPatients", "DepartmentInflow", "Overstays", "BedTurnover", "Readmissions", "BedsNow", "EmergencyNow", "EmergencyDaily", "ExpectedDischarges", "DelayedDischarges", "LongStays", "UnconfirmedStays", "DataFreshness", "LoadLog" TO patient_flow_reader, patient_flow_loader;
 
 GRANT SELECT ON "DimTime", "DimDepartment", "DimPatient", "FactPatientFlow", "FactEdAttendance", "FactBedCensus", "KpiDepartmentDay", "DataQualityDay", "LoadLog" TO patient_flow_dashboard;
 
@@ -90,4 +90,5 @@ ALTER TABLE "DimPatient" ENABLE ROW LEVEL SECURITY;
 
 CREATE POLICY loads ON "DimPatient" TO patient_flow_loader USING (TRUE) WITH CHECK (TRUE);
 
-CREATE POLICY reads ON "DimPatient" FOR SELECT TO patient_flow_reader, patient_flow_dashboard USING (EXISTS (SELECT 1 FROM "FactPatientFlow" f WHERE f.patient_key = "DimPatient".patient_key));
+CREATE POLICY reads ON "DimPatient" FOR SELECT TO patient_flow_reader, patient_flow_dashboard USING (EXISTS (SELECT 1 FROM "FactPatientFlow" f WHERE f.patient_key = "DimPatient".patient_key)
+    OR EXISTS (SELECT 1 FROM "FactEdAttendance" a WHERE a.patient_key = "DimPatient".patient_key));

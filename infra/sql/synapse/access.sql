@@ -64,6 +64,27 @@ GO
 GRANT SELECT, VIEW DEFINITION ON OBJECT::dbo.Readmissions TO patient_flow_loader
 GO
 
+GRANT SELECT, VIEW DEFINITION ON OBJECT::dbo.BedsNow TO patient_flow_loader
+GO
+
+GRANT SELECT, VIEW DEFINITION ON OBJECT::dbo.EmergencyNow TO patient_flow_loader
+GO
+
+GRANT SELECT, VIEW DEFINITION ON OBJECT::dbo.EmergencyDaily TO patient_flow_loader
+GO
+
+GRANT SELECT, VIEW DEFINITION ON OBJECT::dbo.ExpectedDischarges TO patient_flow_loader
+GO
+
+GRANT SELECT, VIEW DEFINITION ON OBJECT::dbo.DelayedDischarges TO patient_flow_loader
+GO
+
+GRANT SELECT, VIEW DEFINITION ON OBJECT::dbo.LongStays TO patient_flow_loader
+GO
+
+GRANT SELECT, VIEW DEFINITION ON OBJECT::dbo.UnconfirmedStays TO patient_flow_loader
+GO
+
 GRANT SELECT, VIEW DEFINITION ON OBJECT::dbo.DataFreshness TO patient_flow_loader
 GO
 
@@ -131,6 +152,27 @@ GRANT SELECT ON OBJECT::dbo.BedTurnover TO patient_flow_reader
 GO
 
 GRANT SELECT ON OBJECT::dbo.Readmissions TO patient_flow_reader
+GO
+
+GRANT SELECT ON OBJECT::dbo.BedsNow TO patient_flow_reader
+GO
+
+GRANT SELECT ON OBJECT::dbo.EmergencyNow TO patient_flow_reader
+GO
+
+GRANT SELECT ON OBJECT::dbo.EmergencyDaily TO patient_flow_reader
+GO
+
+GRANT SELECT ON OBJECT::dbo.ExpectedDischarges TO patient_flow_reader
+GO
+
+GRANT SELECT ON OBJECT::dbo.DelayedDischarges TO patient_flow_reader
+GO
+
+GRANT SELECT ON OBJECT::dbo.LongStays TO patient_flow_reader
+GO
+
+GRANT SELECT ON OBJECT::dbo.UnconfirmedStays TO patient_flow_reader
 GO
 
 GRANT SELECT ON OBJECT::dbo.DataFreshness TO patient_flow_reader

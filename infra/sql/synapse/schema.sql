@@ -205,6 +205,9 @@ GO
 CREATE STATISTICS [st_FactEdAttendance_departure_time_key] ON [FactEdAttendance] (departure_time_key)
 GO
 
+CREATE STATISTICS [st_FactEdAttendance_departure_at] ON [FactEdAttendance] (departure_at)
+GO
+
 CREATE TABLE [FactBedCensus] (
     time_key BIGINT NOT NULL,
     department_key BIGINT NOT NULL,
@@ -229,8 +232,10 @@ CREATE TABLE [KpiDepartmentDay] (
     department_key BIGINT NOT NULL,
     gender NVARCHAR(32) NOT NULL,
     admissions BIGINT NOT NULL,
+    day_cases BIGINT NOT NULL,
     transfers_in BIGINT NOT NULL,
     discharges BIGINT NOT NULL,
+    early_discharges BIGINT NOT NULL,
     waits BIGINT NOT NULL,
     wait_minutes_sum FLOAT(53) NULL,
     wait_minutes_p50 FLOAT(53) NULL,
@@ -238,10 +243,31 @@ CREATE TABLE [KpiDepartmentDay] (
     waits_within_240 BIGINT NOT NULL,
     length_of_stay_hours_sum FLOAT(53) NULL,
     length_of_stay_hours_median FLOAT(53) NULL,
+    nights_sum BIGINT NOT NULL,
+    in_bed_hours_sum FLOAT(53) NULL,
     overstays BIGINT NOT NULL,
     occupied_bed_hours BIGINT NOT NULL,
     midnight_beds BIGINT NOT NULL,
     staffed_bed_hours FLOAT(53) NULL,
+    attendances BIGINT NOT NULL,
+    ed_departed BIGINT NOT NULL,
+    ed_within_240 BIGINT NOT NULL,
+    ed_over_720 BIGINT NOT NULL,
+    ed_left_without_being_seen BIGINT NOT NULL,
+    ed_admitted BIGINT NOT NULL,
+    ed_boarding_over_240 BIGINT NOT NULL,
+    minutes_to_triage_p50 FLOAT(53) NULL,
+    minutes_to_triage_p90 FLOAT(53) NULL,
+    minutes_to_triage_p95 FLOAT(53) NULL,
+    minutes_to_seen_p50 FLOAT(53) NULL,
+    minutes_to_seen_p90 FLOAT(53) NULL,
+    minutes_to_seen_p95 FLOAT(53) NULL,
+    minutes_in_department_p50 FLOAT(53) NULL,
+    minutes_in_department_p90 FLOAT(53) NULL,
+    minutes_in_department_p95 FLOAT(53) NULL,
+    boarding_minutes_p50 FLOAT(53) NULL,
+    boarding_minutes_p90 FLOAT(53) NULL,
+    boarding_minutes_p95 FLOAT(53) NULL,
     PRIMARY KEY NONCLUSTERED (date, department_key, gender) NOT ENFORCED
 )
 WITH (DISTRIBUTION = ROUND_ROBIN, CLUSTERED INDEX (date, department_key))
@@ -352,6 +378,7 @@ SELECT
     d.hospital_id,
     d.hospital_name,
     d.department,
+    d.class,
     CAST(COALESCE(SUM(c.occupied_beds), 0) AS BIGINT) AS occupied_beds,
     d.staffed_beds,
     100 * CAST(COALESCE(SUM(c.occupied_beds), 0) AS FLOAT) / NULLIF(d.staffed_beds, 0) AS occupancy_pct,
@@ -362,12 +389,44 @@ CROSS JOIN (SELECT MAX(time_key) AS time_key FROM [FactBedCensus]) last_hour
 JOIN [DimTime] t ON t.time_key BETWEEN first_hour.time_key AND last_hour.time_key
 JOIN [DimDepartment] d
     ON t.hour_start_at >= d.valid_from AND (d.valid_to IS NULL OR t.hour_start_at < d.valid_to)
+JOIN (
+    SELECT
+        o.hospital_id,
+        o.department,
+        MIN(own.time_key) AS first_key,
+        MIN(CASE WHEN o.is_inferred = 1 THEN NULL ELSE o.valid_from END) AS listed_from,
+        MIN(h.hour_start_at) AS hospital_from
+    FROM [DimDepartment] o
+    LEFT JOIN (
+        SELECT department_key, MIN(time_key) AS time_key FROM [FactBedCensus] GROUP BY department_key
+    ) own ON own.department_key = o.department_key
+    LEFT JOIN (
+        SELECT e.hospital_id, MIN(every_first.time_key) AS time_key
+        FROM [DimDepartment] e
+        JOIN (
+            SELECT department_key, MIN(time_key) AS time_key FROM [FactBedCensus] GROUP BY department_key
+        ) every_first ON every_first.department_key = e.department_key
+        GROUP BY e.hospital_id
+    ) hospital ON hospital.hospital_id = o.hospital_id
+    LEFT JOIN [DimTime] h ON h.time_key = hospital.time_key
+    GROUP BY o.hospital_id, o.department
+) begun
+    ON begun.hospital_id = d.hospital_id
+    AND begun.department = d.department
+    AND (t.time_key >= begun.first_key OR begun.listed_from > begun.hospital_from)
+    AND EXISTS (
+        SELECT 1
+        FROM [DimTime] i
+        JOIN [FactBedCensus] j ON j.time_key = i.time_key
+        JOIN [DimDepartment] k ON k.department_key = j.department_key
+        WHERE i.date = t.date AND k.hospital_id = d.hospital_id
+    )
 LEFT JOIN [FactBedCensus] c ON c.time_key = t.time_key AND c.department_key = d.department_key
 GROUP BY
     t.time_key, t.hour_start_at, t.date, t.hour, t.is_day_start,
-    d.hospital_id, d.hospital_name, d.department, d.staffed_beds
+    d.hospital_id, d.hospital_name, d.department, d.class, d.staffed_beds
 HAVING d.staffed_beds IS NOT NULL OR COUNT(c.occupied_beds) > 0
-/* definition 8aeb39fef068 */
+/* definition 51e8131f5b9c */
 GO
 
 CREATE VIEW [BedOccupancyByGender] AS
@@ -376,6 +435,7 @@ SELECT
     d.hospital_id,
     MAX(d.hospital_name) AS hospital_name,
     d.department,
+    MAX(d.class) AS class,
     g.gender,
     CAST(COALESCE(SUM(c.occupied_beds), 0) AS BIGINT) AS occupied_bed_hours,
     CAST(SUM(d.staffed_beds) AS BIGINT) AS staffed_bed_hours,
@@ -388,16 +448,60 @@ CROSS JOIN (SELECT MAX(time_key) AS time_key FROM [FactBedCensus]) last_hour
 JOIN [DimTime] t ON t.time_key BETWEEN first_hour.time_key AND last_hour.time_key
 JOIN [DimDepartment] d
     ON t.hour_start_at >= d.valid_from AND (d.valid_to IS NULL OR t.hour_start_at < d.valid_to)
+JOIN (
+    SELECT
+        o.hospital_id,
+        o.department,
+        MIN(own.time_key) AS first_key,
+        MIN(CASE WHEN o.is_inferred = 1 THEN NULL ELSE o.valid_from END) AS listed_from,
+        MIN(h.hour_start_at) AS hospital_from
+    FROM [DimDepartment] o
+    LEFT JOIN (
+        SELECT department_key, MIN(time_key) AS time_key FROM [FactBedCensus] GROUP BY department_key
+    ) own ON own.department_key = o.department_key
+    LEFT JOIN (
+        SELECT e.hospital_id, MIN(every_first.time_key) AS time_key
+        FROM [DimDepartment] e
+        JOIN (
+            SELECT department_key, MIN(time_key) AS time_key FROM [FactBedCensus] GROUP BY department_key
+        ) every_first ON every_first.department_key = e.department_key
+        GROUP BY e.hospital_id
+    ) hospital ON hospital.hospital_id = o.hospital_id
+    LEFT JOIN [DimTime] h ON h.time_key = hospital.time_key
+    GROUP BY o.hospital_id, o.department
+) begun
+    ON begun.hospital_id = d.hospital_id
+    AND begun.department = d.department
+    AND (t.time_key >= begun.first_key OR begun.listed_from > begun.hospital_from)
+    AND EXISTS (
+        SELECT 1
+        FROM [DimTime] i
+        JOIN [FactBedCensus] j ON j.time_key = i.time_key
+        JOIN [DimDepartment] k ON k.department_key = j.department_key
+        WHERE i.date = t.date AND k.hospital_id = d.hospital_id
+    )
 CROSS JOIN (SELECT 'Female' AS gender UNION ALL SELECT 'Male' AS gender UNION ALL SELECT 'Other' AS gender UNION ALL SELECT 'Unknown' AS gender) g
 LEFT JOIN [FactBedCensus] c
     ON c.time_key = t.time_key AND c.department_key = d.department_key AND c.gender = g.gender
 GROUP BY t.date, d.hospital_id, d.department, g.gender
 HAVING COUNT(d.staffed_beds) > 0 OR COUNT(c.occupied_beds) > 0
-/* definition 3c65db1d9178 */
+/* definition d47c34a867c7 */
 GO
 
 CREATE VIEW [AdmissionsDaily] AS
-SELECT date, hospital_id, hospital_name, department, gender, admissions, transfers_in, discharges, visits
+SELECT
+    date,
+    hospital_id,
+    hospital_name,
+    department,
+    gender,
+    admissions,
+    day_cases,
+    transfers_in,
+    discharges,
+    early_discharges,
+    100 * CAST(early_discharges AS FLOAT) / NULLIF(discharges, 0) AS early_discharge_pct,
+    visits
 FROM (
     SELECT
         date,
@@ -406,8 +510,10 @@ FROM (
         department,
         gender,
         CAST(SUM(admissions) OVER (PARTITION BY date, hospital_id, department, gender) AS BIGINT) AS admissions,
+        CAST(SUM(day_cases) OVER (PARTITION BY date, hospital_id, department, gender) AS BIGINT) AS day_cases,
         CAST(SUM(transfers_in) OVER (PARTITION BY date, hospital_id, department, gender) AS BIGINT) AS transfers_in,
         CAST(SUM(discharges) OVER (PARTITION BY date, hospital_id, department, gender) AS BIGINT) AS discharges,
+        CAST(SUM(early_discharges) OVER (PARTITION BY date, hospital_id, department, gender) AS BIGINT) AS early_discharges,
         CAST(SUM(visits) OVER (PARTITION BY date, hospital_id, department, gender) AS BIGINT) AS visits,
         ROW_NUMBER() OVER (PARTITION BY date, hospital_id, department, gender ORDER BY discharges) AS place
     FROM (
@@ -417,26 +523,39 @@ FROM (
             MAX(d.hospital_name) AS hospital_name,
             d.department,
             f.gender,
-            SUM(CASE WHEN f.is_visit_start = 1 THEN 1 ELSE 0 END) AS admissions,
-            SUM(CASE WHEN f.from_department_key <> 0 THEN 1 ELSE 0 END) AS transfers_in,
+            SUM(CASE WHEN f.is_visit_start = 1 AND (f.is_day_case IS NULL OR f.is_day_case <> 1) AND (f.is_observation IS NULL OR f.is_observation <> 1) THEN 1 ELSE 0 END) AS admissions,
+            SUM(CASE WHEN f.is_visit_start = 1 AND f.is_day_case = 1 THEN 1 ELSE 0 END) AS day_cases,
+            SUM(CASE WHEN f.is_transfer = 1 THEN 1 ELSE 0 END) AS transfers_in,
             0 AS discharges,
+            0 AS early_discharges,
             COUNT(DISTINCT f.visit_id) AS visits
         FROM [DimTime] t
 CROSS JOIN [FactPatientFlow] f
 JOIN [DimDepartment] d ON d.department_key = f.department_key
-        WHERE f.admission_time_key = t.time_key
+        WHERE f.admission_time_key = t.time_key AND f.stay_kind = 'ward'
         GROUP BY t.date, d.hospital_id, d.department, f.gender
         UNION ALL
-        SELECT t.date, d.hospital_id, MAX(d.hospital_name), d.department, f.gender, 0, 0, COUNT(*), 0
+        SELECT
+            t.date,
+            d.hospital_id,
+            MAX(d.hospital_name),
+            d.department,
+            f.gender,
+            0,
+            0,
+            0,
+            COUNT(*),
+            SUM(CASE WHEN t.hour <= 16 THEN 1 ELSE 0 END),
+            0
         FROM [DimTime] t
 CROSS JOIN [FactPatientFlow] f
 JOIN [DimDepartment] d ON d.department_key = f.department_key
-        WHERE f.discharge_time_key = t.time_key AND f.discharge_at <= SYSUTCDATETIME() AND f.is_visit_end = 1
+        WHERE f.discharge_time_key = t.time_key AND f.discharge_at <= SYSUTCDATETIME() AND f.is_visit_end = 1 AND (f.is_day_case IS NULL OR f.is_day_case <> 1) AND (f.is_observation IS NULL OR f.is_observation <> 1)
         GROUP BY t.date, d.hospital_id, d.department, f.gender
     ) begun_and_ended
 ) cells
 WHERE place = 1
-/* definition 6c56ac7e17b1 */
+/* definition cbb342e8d0f8 */
 GO
 
 CREATE VIEW [WaitingTimes] AS
@@ -482,11 +601,11 @@ FROM (
         FROM [DimTime] t
 CROSS JOIN [FactPatientFlow] f
 JOIN [DimDepartment] d ON d.department_key = f.department_key
-        WHERE f.admission_time_key = t.time_key AND f.is_visit_start = 1 AND f.wait_minutes IS NOT NULL
+        WHERE f.admission_time_key = t.time_key AND f.is_visit_start = 1 AND (f.is_day_case IS NULL OR f.is_day_case <> 1) AND (f.is_observation IS NULL OR f.is_observation <> 1) AND f.wait_minutes IS NOT NULL
     ) ranked
 ) cells
 WHERE place = 0
-/* definition f7ca96ea8973 */
+/* definition 4dd52db9c652 */
 GO
 
 CREATE VIEW [LengthOfStay] AS
@@ -500,6 +619,10 @@ SELECT
     length_of_stay_hours_sum,
     CAST(length_of_stay_hours_sum AS FLOAT) / NULLIF(ended_visits, 0) AS length_of_stay_hours_mean,
     length_of_stay_hours_median,
+    nights_sum,
+    CAST(nights_sum AS FLOAT) / NULLIF(ended_visits, 0) AS nights_mean,
+    in_bed_hours_sum,
+    CAST(in_bed_hours_sum AS FLOAT) / NULLIF(ended_visits, 0) AS in_bed_hours_mean,
     open_visits,
     current_stay_hours_sum,
     current_stay_hours_sum / NULLIF(open_visits, 0) AS current_stay_hours_mean
@@ -512,6 +635,8 @@ FROM (
         gender,
         CAST(SUM(ended_visits) OVER (PARTITION BY date, hospital_id, department, gender) AS BIGINT) AS ended_visits,
         SUM(ended_hours) OVER (PARTITION BY date, hospital_id, department, gender) AS length_of_stay_hours_sum,
+        CAST(SUM(ended_nights) OVER (PARTITION BY date, hospital_id, department, gender) AS BIGINT) AS nights_sum,
+        SUM(ended_in_bed) OVER (PARTITION BY date, hospital_id, department, gender) AS in_bed_hours_sum,
         MAX(median_hours) OVER (PARTITION BY date, hospital_id, department, gender) AS length_of_stay_hours_median,
         CAST(SUM(open_visits) OVER (PARTITION BY date, hospital_id, department, gender) AS BIGINT) AS open_visits,
         SUM(open_hours) OVER (PARTITION BY date, hospital_id, department, gender) AS current_stay_hours_sum,
@@ -525,6 +650,8 @@ FROM (
             gender,
             ended_visits,
             ended_hours,
+            ended_nights,
+            ended_in_bed,
             median_hours,
             0 AS open_visits,
             CAST(NULL AS FLOAT) AS open_hours
@@ -538,6 +665,8 @@ FROM (
                 place,
                 COUNT(*) OVER (PARTITION BY date, hospital_id, department, gender) AS ended_visits,
                 SUM(hours) OVER (PARTITION BY date, hospital_id, department, gender) AS ended_hours,
+                SUM(nights) OVER (PARTITION BY date, hospital_id, department, gender) AS ended_nights,
+                SUM(in_bed_hours) OVER (PARTITION BY date, hospital_id, department, gender) AS ended_in_bed,
                 SUM(CASE WHEN ABS(place - 0.5 * last_place) < 1 THEN hours * (1 - ABS(place - 0.5 * last_place)) ELSE 0 END) OVER (PARTITION BY date, hospital_id, department, gender) AS median_hours
             FROM (
                 SELECT
@@ -547,6 +676,8 @@ FROM (
                     d.department,
                     f.gender,
                     f.visit_length_of_stay_hours AS hours,
+                    f.nights,
+                    f.in_bed_hours,
                     ROW_NUMBER() OVER (
                         PARTITION BY t.date, d.hospital_id, d.department, f.gender
                         ORDER BY f.visit_length_of_stay_hours
@@ -555,7 +686,7 @@ FROM (
                 FROM [DimTime] t
 CROSS JOIN [FactPatientFlow] f
 JOIN [DimDepartment] d ON d.department_key = f.department_key
-                WHERE f.discharge_time_key = t.time_key AND f.discharge_at <= SYSUTCDATETIME() AND f.is_visit_end = 1 AND f.visit_length_of_stay_hours IS NOT NULL
+                WHERE f.discharge_time_key = t.time_key AND f.discharge_at <= SYSUTCDATETIME() AND f.is_visit_end = 1 AND (f.is_day_case IS NULL OR f.is_day_case <> 1) AND (f.is_observation IS NULL OR f.is_observation <> 1) AND f.visit_length_of_stay_hours IS NOT NULL
             ) ranked
         ) ended
         WHERE place = 0
@@ -569,6 +700,8 @@ JOIN [DimDepartment] d ON d.department_key = f.department_key
             0,
             NULL,
             NULL,
+            NULL,
+            NULL,
             COUNT(*),
             SUM((CAST(DATEDIFF_BIG(MICROSECOND, v.admission_at, SYSUTCDATETIME()) AS FLOAT) / 3600000000))
         FROM [FactPatientFlow] f
@@ -577,13 +710,17 @@ CROSS JOIN [DimTime] t
 CROSS JOIN [DimDepartment] d
         WHERE f.admission_at <= SYSUTCDATETIME()
 AND (f.discharge_at IS NULL OR f.discharge_at > SYSUTCDATETIME())
-AND v.visit_id = f.visit_id AND v.stay_number = 1
-AND d.department_key = f.department_key AND t.time_key = (CAST(CONVERT(CHAR(8), SYSUTCDATETIME(), 112) AS BIGINT) * 100 + DATEPART(HOUR, SYSUTCDATETIME()))
+AND (f.confirmed_until IS NULL OR f.confirmed_until >= SYSUTCDATETIME())
+AND v.visit_id = f.visit_id
+AND d.department_key = f.department_key
+            AND v.is_visit_start = 1 AND (v.is_day_case IS NULL OR v.is_day_case <> 1) AND (v.is_observation IS NULL OR v.is_observation <> 1)
+            AND f.stay_kind = 'ward'
+            AND t.time_key = (CAST(CONVERT(CHAR(8), SYSUTCDATETIME(), 112) AS BIGINT) * 100 + DATEPART(HOUR, SYSUTCDATETIME()))
         GROUP BY t.date, d.hospital_id, d.department, f.gender
     ) ended_and_open
 ) cells
 WHERE place = 1
-/* definition 55b9bdd97435 */
+/* definition cc87ac3f5b85 */
 GO
 
 CREATE VIEW [CurrentPatients] AS
@@ -615,7 +752,7 @@ FROM (
         f.bed_id,
         t.date,
         f.admission_at,
-        f.discharge_at AS planned_discharge_at,
+        f.planned_discharge_at,
         (CAST(DATEDIFF_BIG(MICROSECOND, f.admission_at, SYSUTCDATETIME()) AS FLOAT) / 3600000000) AS stay_hours,
         (CAST(DATEDIFF_BIG(MICROSECOND, v.admission_at, SYSUTCDATETIME()) AS FLOAT) / 3600000000) AS visit_hours,
         d.expected_los_hours
@@ -626,10 +763,11 @@ CROSS JOIN [DimDepartment] d
     LEFT JOIN [DimPatient] p ON p.patient_key = f.patient_key
     WHERE f.admission_at <= SYSUTCDATETIME()
 AND (f.discharge_at IS NULL OR f.discharge_at > SYSUTCDATETIME())
-AND v.visit_id = f.visit_id AND v.stay_number = 1
-AND d.department_key = f.department_key AND t.time_key = f.admission_time_key
+AND (f.confirmed_until IS NULL OR f.confirmed_until >= SYSUTCDATETIME())
+AND v.visit_id = f.visit_id
+AND d.department_key = f.department_key AND v.stay_number = 1 AND t.time_key = f.admission_time_key
 ) stays
-/* definition 387596e37ba5 */
+/* definition a0668088a49d */
 GO
 
 CREATE VIEW [DepartmentInflow] AS
@@ -640,21 +778,22 @@ SELECT
     d.department,
     CASE WHEN f.from_department_key = 0 THEN 'Admission' ELSE COALESCE(o.department, 'Unknown') END AS from_department,
     f.gender,
-    CAST(SUM(CASE WHEN f.from_department_key = 0 THEN 1 ELSE 0 END) AS BIGINT) AS admissions,
-    CAST(SUM(CASE WHEN f.from_department_key = 0 THEN 0 ELSE 1 END) AS BIGINT) AS transfers_in,
+    CAST(SUM(CASE WHEN f.is_visit_start = 1 AND (f.is_day_case IS NULL OR f.is_day_case <> 1) AND (f.is_observation IS NULL OR f.is_observation <> 1) THEN 1 ELSE 0 END) AS BIGINT) AS admissions,
+    CAST(SUM(CASE WHEN f.is_transfer = 1 THEN 1 ELSE 0 END) AS BIGINT) AS transfers_in,
     CAST(COUNT(*) AS BIGINT) AS patients
 FROM [DimTime] t
 CROSS JOIN [FactPatientFlow] f
 JOIN [DimDepartment] d ON d.department_key = f.department_key
 LEFT JOIN [DimDepartment] o ON o.department_key = f.from_department_key
-WHERE f.admission_time_key = t.time_key AND (f.is_visit_start = 1 OR f.from_department_key <> 0)
+WHERE f.admission_time_key = t.time_key
+    AND ((f.is_visit_start = 1 AND (f.is_day_case IS NULL OR f.is_day_case <> 1) AND (f.is_observation IS NULL OR f.is_observation <> 1)) OR f.is_transfer = 1)
 GROUP BY
     t.date,
     d.hospital_id,
     d.department,
     CASE WHEN f.from_department_key = 0 THEN 'Admission' ELSE COALESCE(o.department, 'Unknown') END,
     f.gender
-/* definition 32cb464ddd6c */
+/* definition 592fa3544a81 */
 GO
 
 CREATE VIEW [Overstays] AS
@@ -699,9 +838,10 @@ CROSS JOIN [DimTime] t
 CROSS JOIN [DimDepartment] d
 WHERE f.admission_at <= SYSUTCDATETIME()
 AND (f.discharge_at IS NULL OR f.discharge_at > SYSUTCDATETIME())
-AND v.visit_id = f.visit_id AND v.stay_number = 1
-AND d.department_key = f.department_key AND t.time_key = (CAST(CONVERT(CHAR(8), SYSUTCDATETIME(), 112) AS BIGINT) * 100 + DATEPART(HOUR, SYSUTCDATETIME())) AND (CAST(DATEDIFF_BIG(MICROSECOND, f.admission_at, SYSUTCDATETIME()) AS FLOAT) / 3600000000) > d.expected_los_hours
-/* definition 7c37c1693b03 */
+AND (f.confirmed_until IS NULL OR f.confirmed_until >= SYSUTCDATETIME())
+AND v.visit_id = f.visit_id
+AND d.department_key = f.department_key AND v.stay_number = 1 AND t.time_key = (CAST(CONVERT(CHAR(8), SYSUTCDATETIME(), 112) AS BIGINT) * 100 + DATEPART(HOUR, SYSUTCDATETIME())) AND (CAST(DATEDIFF_BIG(MICROSECOND, f.admission_at, SYSUTCDATETIME()) AS FLOAT) / 3600000000) > d.expected_los_hours
+/* definition 41701f7590a1 */
 GO
 
 CREATE VIEW [BedTurnover] AS
@@ -739,6 +879,38 @@ CROSS JOIN (SELECT MAX(time_key) AS time_key FROM [FactBedCensus]) last_hour
 JOIN [DimTime] t ON t.time_key BETWEEN first_hour.time_key AND last_hour.time_key
 JOIN [DimDepartment] d
     ON t.hour_start_at >= d.valid_from AND (d.valid_to IS NULL OR t.hour_start_at < d.valid_to)
+JOIN (
+    SELECT
+        o.hospital_id,
+        o.department,
+        MIN(own.time_key) AS first_key,
+        MIN(CASE WHEN o.is_inferred = 1 THEN NULL ELSE o.valid_from END) AS listed_from,
+        MIN(h.hour_start_at) AS hospital_from
+    FROM [DimDepartment] o
+    LEFT JOIN (
+        SELECT department_key, MIN(time_key) AS time_key FROM [FactBedCensus] GROUP BY department_key
+    ) own ON own.department_key = o.department_key
+    LEFT JOIN (
+        SELECT e.hospital_id, MIN(every_first.time_key) AS time_key
+        FROM [DimDepartment] e
+        JOIN (
+            SELECT department_key, MIN(time_key) AS time_key FROM [FactBedCensus] GROUP BY department_key
+        ) every_first ON every_first.department_key = e.department_key
+        GROUP BY e.hospital_id
+    ) hospital ON hospital.hospital_id = o.hospital_id
+    LEFT JOIN [DimTime] h ON h.time_key = hospital.time_key
+    GROUP BY o.hospital_id, o.department
+) begun
+    ON begun.hospital_id = d.hospital_id
+    AND begun.department = d.department
+    AND (t.time_key >= begun.first_key OR begun.listed_from > begun.hospital_from)
+    AND EXISTS (
+        SELECT 1
+        FROM [DimTime] i
+        JOIN [FactBedCensus] j ON j.time_key = i.time_key
+        JOIN [DimDepartment] k ON k.department_key = j.department_key
+        WHERE i.date = t.date AND k.hospital_id = d.hospital_id
+    )
         WHERE d.staffed_beds IS NOT NULL
         GROUP BY t.date, d.hospital_id, d.department
         UNION ALL
@@ -746,12 +918,12 @@ JOIN [DimDepartment] d
         FROM [DimTime] t
 CROSS JOIN [FactPatientFlow] f
 JOIN [DimDepartment] d ON d.department_key = f.department_key
-        WHERE f.discharge_time_key = t.time_key AND f.discharge_at <= SYSUTCDATETIME() AND f.is_visit_end = 1
+        WHERE f.discharge_time_key = t.time_key AND f.discharge_at <= SYSUTCDATETIME() AND f.is_visit_end = 1 AND (f.is_day_case IS NULL OR f.is_day_case <> 1) AND (f.is_observation IS NULL OR f.is_observation <> 1)
         GROUP BY t.date, d.hospital_id, d.department
     ) beds_and_discharges
 ) days
 WHERE place = 1
-/* definition 9ed62e10cdb7 */
+/* definition 0e1c6e7250c5 */
 GO
 
 CREATE VIEW [Readmissions] AS
@@ -764,6 +936,7 @@ SELECT
     discharges,
     readmissions,
     100 * CAST(readmissions AS FLOAT) / NULLIF(discharges, 0) AS readmission_pct,
+    emergency_readmissions,
     discharges_pending
 FROM (
     SELECT
@@ -779,6 +952,12 @@ FROM (
                 WHEN DATEADD(DAY, 30, f.discharge_at) <= SYSUTCDATETIME() AND n.stay_key IS NOT NULL THEN f.stay_key
             END) AS BIGINT
         ) AS readmissions,
+        CAST(
+            COUNT(DISTINCT CASE
+                WHEN DATEADD(DAY, 30, f.discharge_at) <= SYSUTCDATETIME() AND n.admission_type = 'emergency'
+                THEN f.stay_key
+            END) AS BIGINT
+        ) AS emergency_readmissions,
         CAST(COUNT(DISTINCT CASE WHEN DATEADD(DAY, 30, f.discharge_at) > SYSUTCDATETIME() THEN f.stay_key END) AS BIGINT)
             AS discharges_pending
     FROM [DimTime] t
@@ -788,16 +967,350 @@ JOIN [DimDepartment] d ON d.department_key = f.department_key
     LEFT JOIN [DimPatient] a ON a.patient_id = p.patient_id
     LEFT JOIN [FactPatientFlow] n
         ON n.patient_key = a.patient_key
-        AND n.is_visit_start = 1
+        AND n.is_visit_start = 1 AND (n.is_day_case IS NULL OR n.is_day_case <> 1) AND (n.is_observation IS NULL OR n.is_observation <> 1)
         AND n.visit_id <> f.visit_id
         AND n.admission_at >= f.discharge_at
         AND n.admission_at <= DATEADD(DAY, 30, f.discharge_at)
-    WHERE f.discharge_time_key = t.time_key AND f.discharge_at <= SYSUTCDATETIME() AND f.is_visit_end = 1
+        AND NOT EXISTS (
+            SELECT 1
+            FROM [DimPatient] b
+            JOIN [FactPatientFlow] x ON x.patient_key = b.patient_key
+            WHERE b.patient_id = p.patient_id
+                AND x.is_visit_end = 1 AND (x.is_day_case IS NULL OR x.is_day_case <> 1) AND (x.is_observation IS NULL OR x.is_observation <> 1)
+                AND x.discharge_status = 'transferred'
+                AND x.visit_id <> n.visit_id
+                AND x.admission_at < n.admission_at
+                AND x.discharge_at <= DATEADD(DAY, 1, n.admission_at)
+                AND n.admission_at <= DATEADD(DAY, 1, x.discharge_at)
+        )
+    WHERE f.discharge_time_key = t.time_key AND f.discharge_at <= SYSUTCDATETIME() AND f.is_visit_end = 1 AND (f.is_day_case IS NULL OR f.is_day_case <> 1) AND (f.is_observation IS NULL OR f.is_observation <> 1)
         AND f.patient_key <> 0
-        AND (f.discharge_status IS NULL OR f.discharge_status <> 'deceased')
+        AND (f.discharge_status IS NULL OR f.discharge_status NOT IN ('deceased', 'transferred'))
     GROUP BY t.date, d.hospital_id, d.department, f.gender
 ) cells
-/* definition d1c6ef0c14c2 */
+/* definition 3c70403bf6b6 */
+GO
+
+CREATE VIEW [BedsNow] AS
+SELECT
+    d.hospital_id,
+    d.hospital_name,
+    d.department,
+    d.class,
+    d.beds,
+    d.staffed_beds,
+    d.beds - d.staffed_beds AS closed_beds,
+    CAST(COALESCE(n.everybody, 0) AS BIGINT) AS occupied_beds,
+    CAST(d.staffed_beds - COALESCE(n.everybody, 0) AS BIGINT) AS free_beds,
+    CAST(d.women_beds - COALESCE(n.women, 0) AS BIGINT) AS free_women_beds,
+    CAST(d.men_beds - COALESCE(n.men, 0) AS BIGINT) AS free_men_beds
+FROM [DimDepartment] d
+LEFT JOIN (
+    SELECT
+        o.hospital_id,
+        o.department,
+        COUNT(*) AS everybody,
+        SUM(CASE WHEN f.gender = 'Female' THEN 1 ELSE 0 END) AS women,
+        SUM(CASE WHEN f.gender = 'Male' THEN 1 ELSE 0 END) AS men
+    FROM [FactPatientFlow] f
+    JOIN [DimDepartment] o ON o.department_key = f.department_key
+    WHERE f.admission_at <= SYSUTCDATETIME()
+AND (f.discharge_at IS NULL OR f.discharge_at > SYSUTCDATETIME())
+AND (f.confirmed_until IS NULL OR f.confirmed_until >= SYSUTCDATETIME())
+    GROUP BY o.hospital_id, o.department
+) n ON n.hospital_id = d.hospital_id AND n.department = d.department
+WHERE d.valid_from <= SYSUTCDATETIME()
+    AND (d.valid_to IS NULL OR d.valid_to > SYSUTCDATETIME())
+    AND (d.staffed_beds IS NOT NULL OR n.everybody > 0)
+/* definition 8417e3659de2 */
+GO
+
+CREATE VIEW [EmergencyNow] AS
+SELECT
+    d.hospital_id,
+    MAX(d.hospital_name) AS hospital_name,
+    d.department,
+    CAST(COUNT(*) AS BIGINT) AS in_department,
+    CAST(SUM(CASE WHEN a.decision_at <= SYSUTCDATETIME() THEN 1 ELSE 0 END) AS BIGINT) AS waiting_for_bed,
+    CAST(SUM(CASE WHEN (CAST(DATEDIFF_BIG(MICROSECOND, a.decision_at, SYSUTCDATETIME()) AS FLOAT) / 3600000000) > 4 THEN 1 ELSE 0 END) AS BIGINT) AS boarding_over_240,
+    MAX(CASE WHEN a.decision_at <= SYSUTCDATETIME() THEN (CAST(DATEDIFF_BIG(MICROSECOND, a.decision_at, SYSUTCDATETIME()) AS FLOAT) / 3600000000) * 60 END) AS longest_wait_minutes,
+    MAX((CAST(DATEDIFF_BIG(MICROSECOND, a.arrival_at, SYSUTCDATETIME()) AS FLOAT) / 3600000000) * 60) AS longest_stay_minutes
+FROM [FactEdAttendance] a
+JOIN [DimDepartment] d ON d.department_key = a.department_key
+WHERE a.arrival_at <= SYSUTCDATETIME()
+AND (a.departure_at IS NULL OR a.departure_at > SYSUTCDATETIME())
+AND (a.confirmed_until IS NULL OR a.confirmed_until >= SYSUTCDATETIME())
+GROUP BY d.hospital_id, d.department
+/* definition 137a8291b1cc */
+GO
+
+CREATE VIEW [EmergencyDaily] AS
+SELECT
+    date,
+    hospital_id,
+    hospital_name,
+    department,
+    gender,
+    attendances,
+    ed_departed,
+    ed_within_240,
+    100 * CAST(ed_within_240 AS FLOAT) / NULLIF(ed_departed, 0) AS four_hour_pct,
+    ed_over_720,
+    100 * CAST(ed_over_720 AS FLOAT) / NULLIF(ed_departed, 0) AS ed_over_720_pct,
+    ed_left_without_being_seen,
+    100 * CAST(ed_left_without_being_seen AS FLOAT) / NULLIF(ed_departed, 0) AS left_without_being_seen_pct,
+    ed_admitted,
+    100 * CAST(ed_admitted AS FLOAT) / NULLIF(ed_departed, 0) AS conversion_pct,
+    ed_boarding_over_240,
+    minutes_to_triage_p50,
+    minutes_to_triage_p90,
+    minutes_to_triage_p95,
+    minutes_to_seen_p50,
+    minutes_to_seen_p90,
+    minutes_to_seen_p95,
+    minutes_in_department_p50,
+    minutes_in_department_p90,
+    minutes_in_department_p95,
+    boarding_minutes_p50,
+    boarding_minutes_p90,
+    boarding_minutes_p95
+FROM (
+    SELECT
+        date,
+        hospital_id,
+        MAX(hospital_name) OVER (PARTITION BY date, hospital_id, department, gender) AS hospital_name,
+        department,
+        gender,
+        place,
+        CAST(COUNT(*) OVER (PARTITION BY date, hospital_id, department, gender) AS BIGINT) AS attendances,
+        CAST(SUM(CASE WHEN departure_at <= SYSUTCDATETIME() THEN 1 ELSE 0 END) OVER (PARTITION BY date, hospital_id, department, gender) AS BIGINT) AS ed_departed,
+        CAST(SUM(CASE WHEN departure_at <= SYSUTCDATETIME() AND minutes_in_department <= 240 THEN 1 ELSE 0 END) OVER (PARTITION BY date, hospital_id, department, gender) AS BIGINT) AS ed_within_240,
+        CAST(SUM(CASE WHEN departure_at <= SYSUTCDATETIME() AND minutes_in_department > 720 THEN 1 ELSE 0 END) OVER (PARTITION BY date, hospital_id, department, gender) AS BIGINT) AS ed_over_720,
+        CAST(SUM(CASE WHEN departure_at <= SYSUTCDATETIME() AND outcome = 'left_without_being_seen' THEN 1 ELSE 0 END) OVER (PARTITION BY date, hospital_id, department, gender) AS BIGINT) AS ed_left_without_being_seen,
+        CAST(SUM(CASE WHEN departure_at <= SYSUTCDATETIME() AND outcome = 'admitted' THEN 1 ELSE 0 END) OVER (PARTITION BY date, hospital_id, department, gender) AS BIGINT) AS ed_admitted,
+        CAST(SUM(CASE WHEN departure_at <= SYSUTCDATETIME() AND boarding_minutes > 240 THEN 1 ELSE 0 END) OVER (PARTITION BY date, hospital_id, department, gender) AS BIGINT) AS ed_boarding_over_240,
+        CASE WHEN minutes_to_triage_last >= 0 THEN
+            SUM(CASE WHEN ABS(minutes_to_triage_place - 0.5 * minutes_to_triage_last) < 1 THEN minutes_to_triage * (1 - ABS(minutes_to_triage_place - 0.5 * minutes_to_triage_last)) ELSE 0 END) OVER (PARTITION BY date, hospital_id, department, gender)
+        END AS minutes_to_triage_p50,
+        CASE WHEN minutes_to_triage_last >= 0 THEN
+            SUM(CASE WHEN ABS(minutes_to_triage_place - 0.9 * minutes_to_triage_last) < 1 THEN minutes_to_triage * (1 - ABS(minutes_to_triage_place - 0.9 * minutes_to_triage_last)) ELSE 0 END) OVER (PARTITION BY date, hospital_id, department, gender)
+        END AS minutes_to_triage_p90,
+        CASE WHEN minutes_to_triage_last >= 0 THEN
+            SUM(CASE WHEN ABS(minutes_to_triage_place - 0.95 * minutes_to_triage_last) < 1 THEN minutes_to_triage * (1 - ABS(minutes_to_triage_place - 0.95 * minutes_to_triage_last)) ELSE 0 END) OVER (PARTITION BY date, hospital_id, department, gender)
+        END AS minutes_to_triage_p95,
+        CASE WHEN minutes_to_seen_last >= 0 THEN
+            SUM(CASE WHEN ABS(minutes_to_seen_place - 0.5 * minutes_to_seen_last) < 1 THEN minutes_to_seen * (1 - ABS(minutes_to_seen_place - 0.5 * minutes_to_seen_last)) ELSE 0 END) OVER (PARTITION BY date, hospital_id, department, gender)
+        END AS minutes_to_seen_p50,
+        CASE WHEN minutes_to_seen_last >= 0 THEN
+            SUM(CASE WHEN ABS(minutes_to_seen_place - 0.9 * minutes_to_seen_last) < 1 THEN minutes_to_seen * (1 - ABS(minutes_to_seen_place - 0.9 * minutes_to_seen_last)) ELSE 0 END) OVER (PARTITION BY date, hospital_id, department, gender)
+        END AS minutes_to_seen_p90,
+        CASE WHEN minutes_to_seen_last >= 0 THEN
+            SUM(CASE WHEN ABS(minutes_to_seen_place - 0.95 * minutes_to_seen_last) < 1 THEN minutes_to_seen * (1 - ABS(minutes_to_seen_place - 0.95 * minutes_to_seen_last)) ELSE 0 END) OVER (PARTITION BY date, hospital_id, department, gender)
+        END AS minutes_to_seen_p95,
+        CASE WHEN minutes_in_department_last >= 0 THEN
+            SUM(CASE WHEN ABS(minutes_in_department_place - 0.5 * minutes_in_department_last) < 1 THEN minutes_in_department * (1 - ABS(minutes_in_department_place - 0.5 * minutes_in_department_last)) ELSE 0 END) OVER (PARTITION BY date, hospital_id, department, gender)
+        END AS minutes_in_department_p50,
+        CASE WHEN minutes_in_department_last >= 0 THEN
+            SUM(CASE WHEN ABS(minutes_in_department_place - 0.9 * minutes_in_department_last) < 1 THEN minutes_in_department * (1 - ABS(minutes_in_department_place - 0.9 * minutes_in_department_last)) ELSE 0 END) OVER (PARTITION BY date, hospital_id, department, gender)
+        END AS minutes_in_department_p90,
+        CASE WHEN minutes_in_department_last >= 0 THEN
+            SUM(CASE WHEN ABS(minutes_in_department_place - 0.95 * minutes_in_department_last) < 1 THEN minutes_in_department * (1 - ABS(minutes_in_department_place - 0.95 * minutes_in_department_last)) ELSE 0 END) OVER (PARTITION BY date, hospital_id, department, gender)
+        END AS minutes_in_department_p95,
+        CASE WHEN boarding_minutes_last >= 0 THEN
+            SUM(CASE WHEN ABS(boarding_minutes_place - 0.5 * boarding_minutes_last) < 1 THEN boarding_minutes * (1 - ABS(boarding_minutes_place - 0.5 * boarding_minutes_last)) ELSE 0 END) OVER (PARTITION BY date, hospital_id, department, gender)
+        END AS boarding_minutes_p50,
+        CASE WHEN boarding_minutes_last >= 0 THEN
+            SUM(CASE WHEN ABS(boarding_minutes_place - 0.9 * boarding_minutes_last) < 1 THEN boarding_minutes * (1 - ABS(boarding_minutes_place - 0.9 * boarding_minutes_last)) ELSE 0 END) OVER (PARTITION BY date, hospital_id, department, gender)
+        END AS boarding_minutes_p90,
+        CASE WHEN boarding_minutes_last >= 0 THEN
+            SUM(CASE WHEN ABS(boarding_minutes_place - 0.95 * boarding_minutes_last) < 1 THEN boarding_minutes * (1 - ABS(boarding_minutes_place - 0.95 * boarding_minutes_last)) ELSE 0 END) OVER (PARTITION BY date, hospital_id, department, gender)
+        END AS boarding_minutes_p95
+    FROM (
+        SELECT
+            date,
+            hospital_id,
+            hospital_name,
+            department,
+            gender,
+            departure_at,
+            outcome,
+            minutes_to_triage,
+            ROW_NUMBER() OVER (
+                PARTITION BY date, hospital_id, department, gender ORDER BY CASE WHEN minutes_to_triage IS NULL THEN 1 ELSE 0 END, minutes_to_triage
+            ) - 1 AS minutes_to_triage_place,
+            COUNT(minutes_to_triage) OVER (PARTITION BY date, hospital_id, department, gender) - 1 AS minutes_to_triage_last,
+            minutes_to_seen,
+            ROW_NUMBER() OVER (
+                PARTITION BY date, hospital_id, department, gender ORDER BY CASE WHEN minutes_to_seen IS NULL THEN 1 ELSE 0 END, minutes_to_seen
+            ) - 1 AS minutes_to_seen_place,
+            COUNT(minutes_to_seen) OVER (PARTITION BY date, hospital_id, department, gender) - 1 AS minutes_to_seen_last,
+            minutes_in_department,
+            ROW_NUMBER() OVER (
+                PARTITION BY date, hospital_id, department, gender ORDER BY CASE WHEN minutes_in_department IS NULL THEN 1 ELSE 0 END, minutes_in_department
+            ) - 1 AS minutes_in_department_place,
+            COUNT(minutes_in_department) OVER (PARTITION BY date, hospital_id, department, gender) - 1 AS minutes_in_department_last,
+            boarding_minutes,
+            ROW_NUMBER() OVER (
+                PARTITION BY date, hospital_id, department, gender ORDER BY CASE WHEN boarding_minutes IS NULL THEN 1 ELSE 0 END, boarding_minutes
+            ) - 1 AS boarding_minutes_place,
+            COUNT(boarding_minutes) OVER (PARTITION BY date, hospital_id, department, gender) - 1 AS boarding_minutes_last,
+            ROW_NUMBER() OVER (PARTITION BY date, hospital_id, department, gender ORDER BY departure_at) AS place
+        FROM (
+            SELECT
+                t.date,
+                d.hospital_id,
+                d.hospital_name,
+                d.department,
+                a.gender,
+                a.departure_at,
+                a.outcome,
+                a.minutes_to_triage,
+                a.minutes_to_seen,
+                CASE WHEN a.departure_at <= SYSUTCDATETIME() THEN a.minutes_in_department END AS minutes_in_department,
+                CASE WHEN a.departure_at <= SYSUTCDATETIME() THEN a.boarding_minutes END AS boarding_minutes
+            FROM [DimTime] t
+CROSS JOIN [FactEdAttendance] a
+JOIN [DimDepartment] d ON d.department_key = a.department_key
+            WHERE a.arrival_time_key = t.time_key
+        ) attended
+    ) ranked
+) cells
+WHERE place = 1
+/* definition 9a64fe24ebd8 */
+GO
+
+CREATE VIEW [ExpectedDischarges] AS
+SELECT
+    t.date,
+    f.stay_key,
+    f.visit_id,
+    d.hospital_id,
+    d.hospital_name,
+    d.department,
+    f.gender,
+    f.bed_id,
+    f.admission_at,
+    f.planned_discharge_at,
+    f.ready_at
+FROM (SELECT MAX(m.time_key) AS time_key FROM [DimTime] m
+    WHERE m.time_key <= (CAST(CONVERT(CHAR(8), SYSUTCDATETIME(), 112) AS BIGINT) * 100 + DATEPART(HOUR, SYSUTCDATETIME())) AND m.is_day_start = 1) first_hour
+JOIN [DimTime] t ON t.time_key = first_hour.time_key
+CROSS JOIN (SELECT MIN(m.time_key) AS time_key FROM [DimTime] m
+    WHERE m.time_key > (CAST(CONVERT(CHAR(8), SYSUTCDATETIME(), 112) AS BIGINT) * 100 + DATEPART(HOUR, SYSUTCDATETIME())) AND m.is_day_start = 1) next_day
+JOIN [DimTime] tomorrow ON tomorrow.time_key = next_day.time_key
+CROSS JOIN [FactPatientFlow] f
+JOIN [DimDepartment] d ON d.department_key = f.department_key
+WHERE f.admission_at <= SYSUTCDATETIME()
+AND (f.discharge_at IS NULL OR f.discharge_at > SYSUTCDATETIME())
+AND (f.confirmed_until IS NULL OR f.confirmed_until >= SYSUTCDATETIME())
+    AND f.planned_discharge_at >= t.hour_start_at
+    AND f.planned_discharge_at < tomorrow.hour_start_at
+/* definition 329649e595a6 */
+GO
+
+CREATE VIEW [DelayedDischarges] AS
+SELECT
+    f.stay_key,
+    f.visit_id,
+    d.hospital_id,
+    d.hospital_name,
+    d.department,
+    f.gender,
+    f.bed_id,
+    f.admission_at,
+    f.planned_discharge_at,
+    f.ready_at,
+    COALESCE(f.ready_at, f.planned_discharge_at) AS due_at,
+    (CAST(DATEDIFF_BIG(MICROSECOND, COALESCE(f.ready_at, f.planned_discharge_at), SYSUTCDATETIME()) AS FLOAT) / 3600000000) AS delay_hours
+FROM [FactPatientFlow] f
+JOIN [DimDepartment] d ON d.department_key = f.department_key
+WHERE f.admission_at <= SYSUTCDATETIME()
+AND (f.discharge_at IS NULL OR f.discharge_at > SYSUTCDATETIME())
+AND (f.confirmed_until IS NULL OR f.confirmed_until >= SYSUTCDATETIME()) AND COALESCE(f.ready_at, f.planned_discharge_at) <= SYSUTCDATETIME()
+/* definition c2e7c7701a8a */
+GO
+
+CREATE VIEW [LongStays] AS
+SELECT
+    stay_key,
+    visit_id,
+    hospital_id,
+    hospital_name,
+    department,
+    gender,
+    bed_id,
+    admission_at,
+    first_admission_at,
+    nights,
+    CAST(CASE WHEN nights >= 14 THEN 1 ELSE 0 END AS BIT) AS has_14_nights,
+    CAST(CASE WHEN nights >= 21 THEN 1 ELSE 0 END AS BIT) AS has_21_nights
+FROM (
+    SELECT
+        f.stay_key,
+        f.visit_id,
+        d.hospital_id,
+        d.hospital_name,
+        d.department,
+        f.gender,
+        f.bed_id,
+        f.admission_at,
+        MIN(w.admission_at) AS first_admission_at,
+        CAST(COUNT(m.time_key) AS BIGINT) AS nights
+    FROM [FactPatientFlow] f
+    CROSS JOIN [FactPatientFlow] w
+    JOIN [DimDepartment] d ON d.department_key = f.department_key
+    LEFT JOIN [DimTime] m
+        ON m.time_key > w.admission_time_key
+        AND m.time_key <= (CAST(CONVERT(CHAR(8), SYSUTCDATETIME(), 112) AS BIGINT) * 100 + DATEPART(HOUR, SYSUTCDATETIME()))
+        AND (w.discharge_at IS NULL OR w.discharge_at > SYSUTCDATETIME() OR m.time_key <= w.discharge_time_key)
+        AND m.is_day_start = 1
+    WHERE f.admission_at <= SYSUTCDATETIME()
+AND (f.discharge_at IS NULL OR f.discharge_at > SYSUTCDATETIME())
+AND (f.confirmed_until IS NULL OR f.confirmed_until >= SYSUTCDATETIME())
+        AND f.stay_kind = 'ward'
+        AND w.visit_id = f.visit_id
+        AND w.stay_kind = 'ward'
+        AND w.admission_at <= SYSUTCDATETIME()
+    GROUP BY
+        f.stay_key, f.visit_id, d.hospital_id, d.hospital_name, d.department, f.gender, f.bed_id, f.admission_at
+) stays
+WHERE nights >= 7
+/* definition 02d0314550d7 */
+GO
+
+CREATE VIEW [UnconfirmedStays] AS
+SELECT
+    f.stay_kind AS kind,
+    f.visit_id,
+    d.hospital_id,
+    d.hospital_name,
+    d.department,
+    f.gender,
+    f.bed_id,
+    f.admission_at AS began_at,
+    f.last_confirmed_at,
+    f.confirmed_until,
+    (CAST(DATEDIFF_BIG(MICROSECOND, f.confirmed_until, SYSUTCDATETIME()) AS FLOAT) / 3600000000) AS unconfirmed_hours
+FROM [FactPatientFlow] f
+JOIN [DimDepartment] d ON d.department_key = f.department_key
+WHERE f.confirmed_until < SYSUTCDATETIME() AND (f.discharge_at IS NULL OR f.discharge_at > SYSUTCDATETIME())
+UNION ALL
+SELECT
+    'attendance',
+    a.visit_id,
+    d.hospital_id,
+    d.hospital_name,
+    d.department,
+    a.gender,
+    NULL,
+    a.arrival_at,
+    a.last_confirmed_at,
+    a.confirmed_until,
+    (CAST(DATEDIFF_BIG(MICROSECOND, a.confirmed_until, SYSUTCDATETIME()) AS FLOAT) / 3600000000)
+FROM [FactEdAttendance] a
+JOIN [DimDepartment] d ON d.department_key = a.department_key
+WHERE a.confirmed_until < SYSUTCDATETIME() AND (a.departure_at IS NULL OR a.departure_at > SYSUTCDATETIME())
+/* definition a86a5460d1d8 */
 GO
 
 CREATE VIEW [DataFreshness] AS

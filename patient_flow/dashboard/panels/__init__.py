@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from patient_flow.dashboard.panels import (
+    emergency,
     flows,
     heat,
     hours,
@@ -25,6 +26,7 @@ from patient_flow.dashboard.parts import Panel
 
 BUILDERS: tuple[Callable[[PanelContext], Panel | None], ...] = (
     hours.build,
+    emergency.build,
     occupancy.build,
     heat.build,
     movements.build,

@@ -7,6 +7,11 @@ from patient_flow.dashboard.figures import Card
 from patient_flow.dashboard.panels.context import PanelContext
 from patient_flow.dashboard.parts import Column, Panel, ShownCard, Table
 
+_BESIDE = {
+    "emergency": Text("emergency {share}", "urgences {share}"),
+    "newborn": Text("newborn {share}", "néonatalogie {share}"),
+    "day_case": Text("day case {share}", "ambulatoire {share}"),
+}
 _WINDOWS = {
     "": Text("{measure}", "{measure}"),
     "today": Text("{measure} today", "{measure} du jour"),
@@ -43,9 +48,14 @@ def key_figures(page: PanelContext) -> Panel:
 
 
 def _left_out(page: PanelContext) -> str:
-    """The patients whom no occupancy counts, in words; empty where there are none."""
+    """Departments and patients that the headline occupancy leaves out, in words; empty where there are none."""
     count = page.figures.in_unknown_beds
-    return page.say(_IN_UNKNOWN_BEDS, count=page.locale.number(count)) if count else ""
+    parts = [
+        page.say(_BESIDE[name], share=page.locale.quantity(share, "percent"))
+        for name, share in page.figures.occupancy_beside.items()
+    ]
+    parts += [page.say(_IN_UNKNOWN_BEDS, count=page.locale.number(count))] if count else []
+    return "; ".join(parts)
 
 
 def _change(page: PanelContext, card: Card) -> str:

@@ -88,10 +88,11 @@ def postgresql() -> list[str]:
                 name, '(SELECT sees_everything()) OR hospital_id IN (SELECT d.hospital_id FROM "DimDepartment" d)'
             )
         ),
-        # The policy of the facts applies inside this one: a patient is visible if one of their stays is.
+        # The policies of the facts apply inside this one: a patient is visible if a stay or an attendance of theirs is.
         *_policies(
             DIM_PATIENT.warehouse_name,
-            'EXISTS (SELECT 1 FROM "FactPatientFlow" f WHERE f.patient_key = "DimPatient".patient_key)',
+            'EXISTS (SELECT 1 FROM "FactPatientFlow" f WHERE f.patient_key = "DimPatient".patient_key)\n'
+            '    OR EXISTS (SELECT 1 FROM "FactEdAttendance" a WHERE a.patient_key = "DimPatient".patient_key)',
         ),
     ]
 

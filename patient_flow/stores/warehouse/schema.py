@@ -52,6 +52,10 @@ INDEXES: Mapping[str, tuple[tuple[str, ...], ...]] = {
             "patient_key",
             "admission_at",
             "is_visit_start",
+            "is_transfer",
+            "is_day_case",
+            "is_observation",
+            "stay_kind",
             "wait_minutes",
         ),
         (
@@ -64,9 +68,33 @@ INDEXES: Mapping[str, tuple[tuple[str, ...], ...]] = {
             "discharge_at",
             "length_of_stay_hours",
             "visit_length_of_stay_hours",
+            "in_bed_hours",
+            "nights",
             "is_visit_end",
+            "is_day_case",
+            "is_observation",
+            "confirmed_until",
         ),
         ("discharge_at",),
+    ),
+    "FactBedCensus": (("department_key", "time_key"),),
+    "FactEdAttendance": (
+        ("patient_key",),
+        ("department_key",),
+        (
+            "arrival_time_key",
+            "department_key",
+            "gender",
+            "patient_key",
+            "arrival_at",
+            "departure_at",
+            "outcome",
+            "minutes_to_triage",
+            "minutes_to_seen",
+            "minutes_in_department",
+            "boarding_minutes",
+        ),
+        ("departure_at",),
     ),
 }
 """Indexed columns, for targets that have indexes.
@@ -74,7 +102,7 @@ INDEXES: Mapping[str, tuple[tuple[str, ...], ...]] = {
 The stays of a day are scattered (their key is a hash), so the two long indexes cover the queries of the dashboard.
 """
 
-STORED_BY: Mapping[str, str] = {"FactPatientFlow": "admission_at"}
+STORED_BY: Mapping[str, str] = {"FactPatientFlow": "admission_at", "FactEdAttendance": "arrival_at"}
 """Column by which rows are sorted when they are written, if not the key: queries of a period then read fewer pages."""
 
 CASE_SENSITIVE_COLUMNS = ("hospital_id", "department")

@@ -1,4 +1,7 @@
-"""When each hospital last sent an event that belongs to a stay. Not here: the threshold of silence."""
+"""When each hospital last sent an event that belongs to a stay, and since when each department has patients.
+
+Not here: the threshold of silence.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +10,11 @@ from typing import Any
 import sqlalchemy as sa
 
 from patient_flow.contracts import events
-from patient_flow.contracts.tables import DIM_DEPARTMENT, FACT_PATIENT_FLOW
+from patient_flow.contracts.tables import DIM_DEPARTMENT, FACT_BED_CENSUS, FACT_PATIENT_FLOW
 from patient_flow.stores.warehouse.schema import TABLES
 
 _DEPARTMENTS = TABLES[DIM_DEPARTMENT.path].c
+_CENSUS = TABLES[FACT_BED_CENSUS.path].c
 _STAYS = TABLES[FACT_PATIENT_FLOW.path].c
 
 
@@ -22,3 +26,9 @@ def last_sent(since: int) -> sa.Select[Any]:
         .where(_DEPARTMENTS.department_key == _STAYS.department_key, is_near)
         .group_by(_DEPARTMENTS.hospital_id)
     )
+
+
+def first_hours() -> sa.Select[Any]:
+    """department_key, time_key of the first patient hour of each department version that has one."""
+    first = sa.func.min(_CENSUS.time_key).label("time_key")
+    return sa.select(_CENSUS.department_key, first).group_by(_CENSUS.department_key)

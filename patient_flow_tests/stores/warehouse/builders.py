@@ -8,8 +8,10 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from itertools import groupby
+from zoneinfo import ZoneInfo
 
 import polars as pl
 
@@ -19,6 +21,7 @@ from patient_flow.contracts.tables import (
     DIM_PATIENT,
     DIM_TIME,
     FACT_BED_CENSUS,
+    FACT_ED_ATTENDANCE,
     FACT_PATIENT_FLOW,
     KPI_DEPARTMENT_DAY,
     Table,
@@ -42,6 +45,10 @@ class Version:
     expected_hours: float | None
     valid_from: datetime = BEGINNING
     valid_to: datetime | None = None
+    kind: str | None = None
+    physical_beds: int | None = None
+    women_beds: int | None = None
+    men_beds: int | None = None
 
     def is_valid_at(self, instant: datetime) -> bool:
         return self.valid_from <= instant and (self.valid_to is None or instant < self.valid_to)
@@ -64,13 +71,48 @@ class Stay:
     is_end: bool
     wait: float | None = None
     status: str | None = None
+    is_day_case: bool = False
+    is_emergency: bool = False
+    planned: datetime | None = None
+    ready: datetime | None = None
+    confirmed_until: datetime | None = None
 
     @property
     def is_start(self) -> bool:
         return self.number == 1
 
+    @property
+    def nights(self) -> int | None:
+        """Local midnights of the visit until the end of this stay; its stays adjoin."""
+        return None if self.discharge is None else nights_between(self.visit_admission, self.discharge)
+
     def hours_until(self, until: datetime) -> float:
         return (until - self.admission).total_seconds() / 3600
+
+
+@dataclass(frozen=True)
+class Attendance:
+    """One attendance of an emergency department."""
+
+    key: int
+    patient: int
+    gender: str
+    version: Version
+    arrival: datetime
+    triage: datetime | None = None
+    seen: datetime | None = None
+    decision: datetime | None = None
+    departure: datetime | None = None
+    outcome: str | None = None
+    confirmed_until: datetime | None = None
+
+
+def minutes_between(first: datetime, last: datetime | None) -> float | None:
+    return None if last is None else (last - first) / timedelta(minutes=1)
+
+
+def nights_between(first: datetime, last: datetime) -> int:
+    return (last.astimezone(ZoneInfo(ZONE)).date() - first.astimezone(ZoneInfo(ZONE)).date()).days
 
 
 @dataclass
@@ -82,6 +124,7 @@ class Hospital:
     versions: list[Version]
     stays: list[Stay] = field(default_factory=list)
     zone: str = ZONE
+    attendances: list[Attendance] = field(default_factory=list)
 
     def frames(self) -> dict[str, pl.DataFrame]:
         """Gold tables by path."""
@@ -90,6 +133,9 @@ class Hospital:
             DIM_DEPARTMENT.path: self._departments(),
             DIM_PATIENT.path: self._patients(),
             FACT_PATIENT_FLOW.path: pl.DataFrame([_fact(stay) for stay in self.stays], schema=FACT_PATIENT_FLOW.schema),
+            FACT_ED_ATTENDANCE.path: pl.DataFrame(
+                [_attendance(each) for each in self.attendances], schema=FACT_ED_ATTENDANCE.schema
+            ),
             FACT_BED_CENSUS.path: self._census_rows(),
             KPI_DEPARTMENT_DAY.path: KPI_DEPARTMENT_DAY.empty(),
             DATA_QUALITY_DAY.path: pl.DataFrame(
@@ -128,6 +174,10 @@ class Hospital:
                     "hospital_id": v.hospital,
                     "hospital_name": f"Hospital {v.hospital}",
                     "department": v.department,
+                    "class": v.kind,
+                    "beds": v.physical_beds,
+                    "women_beds": v.women_beds,
+                    "men_beds": v.men_beds,
                     "staffed_beds": v.beds,
                     "expected_los_hours": v.expected_hours,
                     "is_inferred": v.beds is None,
@@ -180,16 +230,65 @@ def hospital(first: datetime, last: datetime, *, visits: int = 150, patients: in
     change = first + (last - first) / 2
     change = change.replace(minute=0, second=0, microsecond=0)
     versions = [
-        Version(11, "H1", "Emergency", 6, 8.0),
+        Version(11, "H1", "Emergency", 6, 8.0, kind="emergency"),
         Version(12, "H1", "Surgery", 10, 72.0, valid_to=change),
-        Version(13, "H1", "Surgery", 14, 48.0, valid_from=change),
+        Version(13, "H1", "Surgery", 14, 48.0, change, kind="inpatient", physical_beds=16, women_beds=8, men_beds=6),
         Version(21, "H2", "ICU", 4, 96.0),
         Version(22, "H2", "Annex", None, None),
     ]
     made = Hospital(first, last, versions)
     for visit in range(visits):
         made.stays += _visit(made, chance, visit, chance.randrange(1, patients))
+    more = random.Random(seed + 1)
+    made.stays = [
+        stay
+        for _, stays in groupby(made.stays, key=lambda stay: stay.visit)
+        for stay in _with_plans(more, list(stays), last)
+    ]
+    made.attendances = [_attended(made, more, number, patients) for number in range(visits)]
     return made
+
+
+def _with_plans(chance: random.Random, stays: list[Stay], last: datetime) -> list[Stay]:
+    """A visit with what its events state beside its movements."""
+    is_day_case, is_emergency = chance.random() < 0.1, chance.random() < 0.5
+    plan = {}
+    if chance.random() < 0.6:
+        plan["planned"] = last + timedelta(hours=chance.uniform(-40, 40))
+    if chance.random() < 0.3:
+        plan["ready"] = last - timedelta(hours=chance.uniform(1, 40))
+    if stays[-1].discharge is None:
+        plan["confirmed_until"] = last + timedelta(days=chance.choice([-20, 5000, 5000]))
+    made = [replace(stay, is_day_case=is_day_case, is_emergency=is_emergency) for stay in stays]
+    return [*made[:-1], replace(made[-1], **plan)]
+
+
+def _attended(made: Hospital, chance: random.Random, number: int, patients: int) -> Attendance:
+    minutes = int((made.last - made.first).total_seconds() // 60)
+    # Some of the newest are still there.
+    ago = chance.randrange(60, minutes) if number % 4 else chance.randrange(10, 900)
+    arrival = made.last - timedelta(minutes=ago, microseconds=chance.randrange(10**6))
+    triage = arrival + timedelta(minutes=chance.random() * 60)
+    outcome = chance.choice(["admitted", "admitted", "discharged", "left_without_being_seen", "transferred"])
+    seen = None if outcome == "left_without_being_seen" else triage + timedelta(minutes=chance.random() * 90)
+    decision = seen + timedelta(minutes=chance.random() * 60) if seen and outcome == "admitted" else None
+    length = timedelta(minutes=chance.choice([240, chance.randrange(241, 1200), chance.randrange(200, 300)]))
+    departure = arrival + length
+    is_there = departure > made.last
+    patient = chance.randrange(1, patients)
+    return Attendance(
+        number + 1,
+        patient,
+        ("Female", "Male", "Other")[patient % 3],
+        made.versions[0] if chance.random() < 0.9 else made.versions[-1],
+        arrival,
+        triage if chance.random() < 0.9 else None,
+        seen,
+        decision,
+        None if is_there else departure,
+        None if is_there else outcome,
+        made.last + timedelta(days=chance.choice([-20, 5000, 5000, 5000])) if is_there else None,
+    )
 
 
 def _visit(made: Hospital, chance: random.Random, visit: int, patient: int) -> list[Stay]:
@@ -257,12 +356,54 @@ def _fact(stay: Stay) -> dict[str, object]:
         "visit_length_of_stay_hours": visit_length if stay.is_end else None,
         "is_visit_start": stay.is_start,
         "is_visit_end": stay.is_end,
+        "is_transfer": stay.origin is not None,
+        "is_day_case": stay.is_day_case,
+        "is_observation": False,
+        "stay_kind": "ward",
+        "admission_type": "emergency" if stay.is_emergency else "elective",
+        "planned_discharge_at": stay.planned,
+        "ready_at": stay.ready,
+        "in_bed_hours": visit_length if stay.is_end else None,
+        "nights": stay.nights if stay.is_end else None,
+        "last_confirmed_at": stay.admission,
+        "confirmed_until": stay.confirmed_until,
         "bed_id": str(stay.key % 500),
         "discharge_status": stay.status,
         "quality_flags": ["age_out_of_range", "gender_unknown"] if stay.key % 5 == 0 else [],
         "last_enqueued_at": stay.admission,
         "visit_hash": stay.key,
         "admission_month": f"{stay.admission:%Y-%m}",
+    }
+
+
+def _attendance(attended: Attendance) -> dict[str, object]:
+    is_boarder = attended.outcome == "admitted" and attended.decision is not None
+    return {
+        "attendance_key": attended.key,
+        "visit_id": f"a{attended.key:05}",
+        "patient_key": attended.patient,
+        "department_key": attended.version.key,
+        "gender": attended.gender,
+        "arrival_time_key": time_key(attended.arrival),
+        "departure_time_key": time_key(attended.departure) if attended.departure else 0,
+        "arrival_at": attended.arrival,
+        "triage_at": attended.triage,
+        "seen_at": attended.seen,
+        "decision_at": attended.decision,
+        "departure_at": attended.departure,
+        "outcome": attended.outcome,
+        "minutes_to_triage": minutes_between(attended.arrival, attended.triage),
+        "minutes_to_seen": minutes_between(attended.arrival, attended.seen),
+        "minutes_in_department": minutes_between(attended.arrival, attended.departure),
+        "boarding_minutes": minutes_between(attended.decision, attended.departure)
+        if is_boarder and attended.decision
+        else None,
+        "quality_flags": [],
+        "last_confirmed_at": attended.arrival,
+        "confirmed_until": attended.confirmed_until,
+        "last_enqueued_at": attended.arrival,
+        "visit_hash": attended.key,
+        "arrival_month": f"{attended.arrival:%Y-%m}",
     }
 
 
@@ -296,6 +437,7 @@ def everything(frames: Mapping[str, pl.DataFrame]) -> list[Batch]:
         DIM_DEPARTMENT,
         DIM_PATIENT,
         FACT_PATIENT_FLOW,
+        FACT_ED_ATTENDANCE,
         FACT_BED_CENSUS,
         KPI_DEPARTMENT_DAY,
         DATA_QUALITY_DAY,

@@ -40,13 +40,46 @@ _TEMPLATES = jinja2.Environment(
 )
 
 _FRAGMENTS: Mapping[str, str] = {
-    # Every hour of the census times the department versions valid in it: also hours without patients.
+    # The hours in which the staffed beds of each department version count (F19): from its department's first patient
+    # hour on, or where it opened after its hospital's first one, on days on which its hospital has a patient hour.
     "department_hours": """\
 (SELECT MIN(time_key) AS time_key FROM {{ FactBedCensus }}) first_hour
 CROSS JOIN (SELECT MAX(time_key) AS time_key FROM {{ FactBedCensus }}) last_hour
 JOIN {{ DimTime }} t ON t.time_key BETWEEN first_hour.time_key AND last_hour.time_key
 JOIN {{ DimDepartment }} d
-    ON t.hour_start_at >= d.valid_from AND (d.valid_to IS NULL OR t.hour_start_at < d.valid_to)""",
+    ON t.hour_start_at >= d.valid_from AND (d.valid_to IS NULL OR t.hour_start_at < d.valid_to)
+JOIN (
+    SELECT
+        o.hospital_id,
+        o.department,
+        MIN(own.time_key) AS first_key,
+        MIN(CASE WHEN o.is_inferred {{ is_true }} THEN NULL ELSE o.valid_from END) AS listed_from,
+        MIN(h.hour_start_at) AS hospital_from
+    FROM {{ DimDepartment }} o
+    LEFT JOIN (
+        SELECT department_key, MIN(time_key) AS time_key FROM {{ FactBedCensus }} GROUP BY department_key
+    ) own ON own.department_key = o.department_key
+    LEFT JOIN (
+        SELECT e.hospital_id, MIN(every_first.time_key) AS time_key
+        FROM {{ DimDepartment }} e
+        JOIN (
+            SELECT department_key, MIN(time_key) AS time_key FROM {{ FactBedCensus }} GROUP BY department_key
+        ) every_first ON every_first.department_key = e.department_key
+        GROUP BY e.hospital_id
+    ) hospital ON hospital.hospital_id = o.hospital_id
+    LEFT JOIN {{ DimTime }} h ON h.time_key = hospital.time_key
+    GROUP BY o.hospital_id, o.department
+) begun
+    ON begun.hospital_id = d.hospital_id
+    AND begun.department = d.department
+    AND (t.time_key >= begun.first_key OR begun.listed_from > begun.hospital_from)
+    AND EXISTS (
+        SELECT 1
+        FROM {{ DimTime }} i
+        JOIN {{ FactBedCensus }} j ON j.time_key = i.time_key
+        JOIN {{ DimDepartment }} k ON k.department_key = j.department_key
+        WHERE i.date = t.date AND k.hospital_id = d.hospital_id
+    )""",
     # SQLite joins the tables of a CROSS JOIN in the written order: hours first, which it finds by their date.
     "hours_and_stays": """\
 {{ DimTime }} t
@@ -58,11 +91,32 @@ JOIN {{ DimDepartment }} d ON d.department_key = f.department_key""",
 CROSS JOIN {{ FactPatientFlow }} v
 CROSS JOIN {{ DimTime }} t
 CROSS JOIN {{ DimDepartment }} d""",
+    "is_in_bed": """\
+f.admission_at <= {{ now }}
+AND (f.discharge_at IS NULL OR f.discharge_at > {{ now }})
+AND (f.confirmed_until IS NULL OR f.confirmed_until >= {{ now }})""",
     "is_open": """\
 f.admission_at <= {{ now }}
 AND (f.discharge_at IS NULL OR f.discharge_at > {{ now }})
-AND v.visit_id = f.visit_id AND v.stay_number = 1
+AND (f.confirmed_until IS NULL OR f.confirmed_until >= {{ now }})
+AND v.visit_id = f.visit_id
 AND d.department_key = f.department_key""",
+    "is_in_department": """\
+a.arrival_at <= {{ now }}
+AND (a.departure_at IS NULL OR a.departure_at > {{ now }})
+AND (a.confirmed_until IS NULL OR a.confirmed_until >= {{ now }})""",
+    "hours_and_attendances": """\
+{{ DimTime }} t
+CROSS JOIN {{ FactEdAttendance }} a
+JOIN {{ DimDepartment }} d ON d.department_key = a.department_key""",
+    # The first hour of today's local date, t, and that of tomorrow's.
+    "today": """\
+(SELECT MAX(m.time_key) AS time_key FROM {{ DimTime }} m
+    WHERE m.time_key <= {{ this_hour }} AND m.is_day_start {{ is_true }}) first_hour
+JOIN {{ DimTime }} t ON t.time_key = first_hour.time_key
+CROSS JOIN (SELECT MIN(m.time_key) AS time_key FROM {{ DimTime }} m
+    WHERE m.time_key > {{ this_hour }} AND m.is_day_start {{ is_true }}) next_day
+JOIN {{ DimTime }} tomorrow ON tomorrow.time_key = next_day.time_key""",
     "of_a_cell": "PARTITION BY date, hospital_id, department, gender",
     "genders": "(" + " UNION ALL ".join(f"SELECT '{gender}' AS gender" for gender in events.GENDERS) + ")",
     "is_midnight": "t.is_day_start {{ is_true }}",
@@ -81,6 +135,7 @@ def definition(view: View, target: Target) -> Definition:
         "is_true": f"= {dialect.true}",
         "flag": _function(dialect.flag),
         "hours_since": _function(dialect.hours_since),
+        "day_later": _function(dialect.days_later, "1"),
         "readmission_deadline": _function(dialect.days_later, str(measures.READMISSION_DAYS)),
         **{name: getattr(sql, name) for name in ("rows", "counts", "total", "percentile", "ratio")},
     }

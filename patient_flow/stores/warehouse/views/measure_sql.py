@@ -1,6 +1,6 @@
 """The measures of ``contracts.measures`` as SQL over the aliases of the views' templates.
 
-``f`` is FactPatientFlow, ``c`` FactBedCensus, ``d`` DimDepartment and ``t`` DimTime.
+``f`` is FactPatientFlow, ``a`` FactEdAttendance, ``c`` FactBedCensus, ``d`` DimDepartment and ``t`` DimTime.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from typing import assert_never
 
 from patient_flow.contracts import measures
 from patient_flow.contracts.measure_types import (
+    ATTENDANCES,
     CENSUS,
     DEPARTMENTS,
     HOURS,
@@ -21,12 +22,15 @@ from patient_flow.contracts.measure_types import (
     Exceeds,
     Flag,
     Known,
+    MoreThan,
     Part,
+    Passed,
     Percentile,
     Ratio,
+    Unset,
 )
 
-ALIASES = {STAYS: "f", CENSUS: "c", HOURS: "t", DEPARTMENTS: "d"}
+ALIASES = {STAYS: "f", ATTENDANCES: "a", CENSUS: "c", HOURS: "t", DEPARTMENTS: "d"}
 
 
 @dataclass(frozen=True)
@@ -44,10 +48,10 @@ class MeasureSql:
         ended = [f"{alias}.{part.dated_by} <= {self.now}"] if part.may_be_planned else []
         return " AND ".join([*dated, *ended, *([self.counts(name)] if part.where else [])])
 
-    def counts(self, name: str) -> str:
-        """Condition on a row alone: the part ``name`` counts it, whatever its date."""
+    def counts(self, name: str, alias: str = "") -> str:
+        """Condition on a row alone: the part ``name`` counts it, whatever its date; ``alias`` instead of the usual."""
         part = _part(name)
-        return " AND ".join(self._holds(part, condition) for condition in part.where)
+        return " AND ".join(self._holds(part, condition, alias=alias) for condition in part.where)
 
     def total(self, name: str, given: str = "", *, bare: bool = False) -> str:
         """Count or sum of the part ``name`` over rows that the part ``given`` counts; columns without alias if bare."""
@@ -60,7 +64,7 @@ class MeasureSql:
         otherwise = "" if part.total else " ELSE 0"
         return f"SUM(CASE WHEN {' AND '.join(conditions)} THEN {value}{otherwise} END)"
 
-    def percentile(self, name: str, column: str = "") -> str:
+    def percentile(self, name: str, column: str = "", place: str = "place", last_place: str = "last_place") -> str:
         """The percentile ``name`` over rows that have their ``place`` (from 0) and ``last_place`` by the column.
 
         Linear interpolation between the two values next to the wanted place.
@@ -68,7 +72,7 @@ class MeasureSql:
         found = measures.PARTS[name]
         if not isinstance(found, Percentile):
             raise KeyError(name)
-        gap = f"ABS(place - {found.share} * last_place)"
+        gap = f"ABS({place} - {found.share} * {last_place})"
         return f"SUM(CASE WHEN {gap} < 1 THEN {column or found.column} * (1 - {gap}) ELSE 0 END)"
 
     def ratio(self, name: str, part: str = "", whole: str = "") -> str:
@@ -81,15 +85,21 @@ class MeasureSql:
             f"{times}CAST({part or measure.value.part.name} AS FLOAT) / NULLIF({whole or measure.value.whole.name}, 0)"
         )
 
-    def _holds(self, part: Part, condition: Condition, *, bare: bool = False) -> str:
-        column = ("" if bare else f"{ALIASES[condition.of or part.table]}.") + condition.column
+    def _holds(self, part: Part, condition: Condition, *, bare: bool = False, alias: str = "") -> str:
+        column = ("" if bare else f"{alias or ALIASES[condition.of or part.table]}.") + condition.column
         match condition:
             case Flag():
                 return f"{column} = {self.true}"
+            case Unset():
+                return f"({column} IS NULL OR {column} <> {self.true})"
+            case Passed():
+                return f"{column} <= {self.now}"
             case Known():
                 return f"{column} IS NOT NULL"
             case AtMost():
                 return f"{column} <= {condition.limit:g}"
+            case MoreThan():
+                return f"{column} > {condition.limit:g}"
             case Equals():
                 return f"{column} = {_literal(condition.value)}"
             case Differs():
