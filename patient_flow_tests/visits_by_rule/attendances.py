@@ -52,7 +52,7 @@ def attendance_of(visit: Visit, departments: Departments) -> Attendance | None:
     first = visit.first
     arrivals = _arrivals(visit, flags)
     arrivals = [(event, at) for event, at in arrivals if first is None or at <= first.starts_at]
-    verdicts = [(event, _is_emergency(event, visit, departments)) for event, _ in arrivals]
+    verdicts = [(event, _is_emergency(event, at, visit, departments)) for event, at in arrivals]
     event = next((event for event, verdict in verdicts if verdict), None)
     if first is None or first.kind != "emergency":
         if event is None:  # neither list nor class says what any of them is
@@ -114,9 +114,9 @@ def _first_triage(visit: Visit) -> datetime | None:
     return corrected or min(stated, default=None)
 
 
-def _is_emergency(event: Event, visit: Visit, departments: Departments) -> bool | None:
+def _is_emergency(event: Event, at: datetime, visit: Visit, departments: Departments) -> bool | None:
     """F14: by the list's class, else the class in force, else unless the first stay is there; null = assumed."""
-    listed = departments.class_of(event.hospital_id, event.department, event.event_time)
+    listed = departments.class_of(event.hospital_id, event.department, at)
     if listed is not None:
         return listed == "emergency"
     in_force = visit.class_at_arrival.get(event.order)

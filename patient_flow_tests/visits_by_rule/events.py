@@ -141,7 +141,7 @@ def survivors(events: Iterable[Event]) -> tuple[dict[str, str], set[str]]:
         if given_up is None:
             continue
         if given_up in _chain(merge.patient_id, parents):
-            circles.add(merge.patient_id)
+            circles |= {merge.patient_id, given_up}
         else:
             parents[given_up] = merge.patient_id
     return {number: _chain(number, parents)[-1] for number in parents}, circles

@@ -235,16 +235,15 @@ class Fold:
         if event.department is None:
             return
         named = (event.hospital_id, event.department)
-        before = [stay for stay in self.visit.stays if _place(stay) != _place(current)]
-        earlier: tuple[str, str | None] | None
-        if len(self.visit.stays) > 1:
-            earlier = _place(self.visit.stays[-2])
-            if self.visit.stays[-2].ended_by == "move" and earlier == _place(current) and before:
-                earlier = _place(before[-1])
-        else:
+        before = [
+            stay
+            for stay in self.visit.stays[:-1]
+            if stay.ended_by != "move" or _place(stay) != _place(current)  # else a bed change within the stay
+        ]
+        earlier: tuple[str, str | None] | None = _place(before[-1]) if before else None
+        if not before:
             arrivals = [e for e in self.visit.standing if e.event_type == "arrival" and e.order < event.order]
-            arrival = arrivals[-1] if arrivals else None
-            earlier = (arrival.hospital_id, arrival.department) if arrival is not None else None
+            earlier = (arrivals[-1].hospital_id, arrivals[-1].department) if arrivals else None
         if named == (current.hospital, current.department):
             return
         if named == earlier:
