@@ -31,7 +31,7 @@ def faults(message: str) -> list[str]:
 
 
 def new_messages() -> list[str]:
-    """Messages since the form was introduced; without git or in a shallow clone, those that are there."""
+    """Messages since the form was introduced; none where the history does not reach back to it."""
     git = shutil.which("git")
     if git is None or not (ROOT / ".git").exists():
         return []
@@ -44,7 +44,7 @@ def new_messages() -> list[str]:
     )
     messages = [message.strip() for message in log.stdout.split("\0") if message.strip()]
     subjects = [message.partition("\n")[0] for message in messages]
-    return messages[: subjects.index(LAST_OF_THE_OLD_FORM)] if LAST_OF_THE_OLD_FORM in subjects else messages[:1]
+    return messages[: subjects.index(LAST_OF_THE_OLD_FORM)] if LAST_OF_THE_OLD_FORM in subjects else []
 
 
 def test_new_commits_keep_to_the_form() -> None:

@@ -173,6 +173,17 @@ _FRENCH_NAMES: Mapping[str, str] = {
     "event_id_is_unusable": "identifiant inutilisable",
     "bed_is_unusable": "lit inutilisable",
     "optional_time_is_unusable": "date facultative inutilisable",
+    "no_mapping_matches": "aucune correspondance applicable",
+    "merged_patient_is_missing": "patient fusionné manquant",
+    "time_is_too_old": "date antérieure à 1990",
+    "visit_class_is_unknown": "classe de venue inconnue",
+    "admission_type_is_unknown": "type d’admission inconnu",
+    "assigner_is_unusable": "autorité d’affectation inutilisable",
+    "optional_time_is_in_the_future": "date facultative dans le futur",
+    "stays_are_unusable": "séjours inutilisables",
+    "stay_is_in_the_future": "séjour dans le futur",
+    "time_is_estimated": "date estimée",
+    "visit_is_an_account": "numéro de dossier au lieu de la venue",
 }
 
 TEXTS: Mapping[str, Mapping[str, str]] = {"en": _ENGLISH, "fr": _FRENCH}

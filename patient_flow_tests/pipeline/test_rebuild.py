@@ -36,7 +36,7 @@ from patient_flow_tests.stacks import Stack
 
 BODIES = [
     *(snapshot(patient_id=f"p{number}") for number in range(11)),
-    event(event_type="arrival", patient_id="p11"),
+    event(event_type="arrival", patient_id="p11", department="Emergency"),
     b"no JSON",
 ]
 BATCHES = [
