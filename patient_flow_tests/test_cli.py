@@ -192,6 +192,18 @@ def test_a_file_that_the_lake_has_lost_is_one_line(
 
 
 @pytest.mark.embedded_only("a file is deleted")
+def test_lake_check_names_the_file_that_the_lake_has_lost(
+    broken: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in broken.items():
+        monkeypatch.setenv(name, value)
+    checked = CliRunner().invoke(cli, ["lake", "check"])
+    assert "silver/quarantine" in checked.output
+    assert ".parquet" in checked.output
+    assert checked.exit_code == 1
+
+
+@pytest.mark.embedded_only("a file is deleted")
 def test_status_of_a_lake_that_cannot_be_read_still_shows_the_warehouse(
     broken: dict[str, str], capsys: pytest.CaptureFixture[str]
 ) -> None:

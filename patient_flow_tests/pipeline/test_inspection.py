@@ -213,7 +213,10 @@ def test_what_is_made_again_knows_the_dimensions_that_the_facts_knew_while_the_p
     receive(lake, [delivery(2, event_time=at("09:00"))])  # the patient is known since then
     for step in ("accept_events", "dim_department", "dim_patient"):
         run_step(step, lake, pl.concat([departments, later]))
-    every_part = [inspection.recompute_stays(lake, part, ZONE, 90) for part in range(inspection.AUDIT_PARTS)]
+    every_part = [
+        inspection.recompute_facts(lake, tables.FACT_PATIENT_FLOW, part, ZONE, 90)
+        for part in range(inspection.AUDIT_PARTS)
+    ]
     stored = pl.concat([both.stored for both in every_part])
     recomputed = pl.concat([both.recomputed for both in every_part])
     assert stored.height == 2

@@ -139,7 +139,7 @@ def test_a_dashboard_cannot_write(guarded: str) -> None:
 
 def test_a_reader_of_everything_sees_the_quality_of_hospitals_that_have_no_department_yet(guarded: str) -> None:
     """All that such a hospital sent was quarantined: just what its reader has to see."""
-    row = [[NOW.date(), "H9", "all", 0, 0, 4]]
+    row = [[NOW.date(), "H9", "all", 0, 0, 4, 0]]
     sent = pl.DataFrame(row, schema=DATA_QUALITY_DAY.schema, orient="row")
     dora, nina, lora = (of(user, guarded) for user in ("dora", "nina", "lora"))
     batch = changed(DATA_QUALITY_DAY, DATA_QUALITY_DAY.empty(), sent, since=0, version=1)
