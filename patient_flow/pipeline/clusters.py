@@ -137,10 +137,12 @@ def of_merges(silver: pl.LazyFrame) -> pl.DataFrame:
     return silver.filter(is_merge).select(*VISIT_COLUMNS, "merged_patient_hash").collect(engine="streaming")
 
 
-def received_again(ignored: pl.LazyFrame, visit_hashes: pl.Series) -> pl.DataFrame:
-    """When the hub took repeated snapshots of visits: each confirms its visit (F8)."""
-    is_repeat = (c("name") == events.ALREADY_RECEIVED) & is_one_of("visit_hash", visit_hashes.drop_nulls())
-    return ignored.filter(is_repeat).select(RECEIVED_AGAIN.names()).collect(engine="streaming")
+def received_again(ignored: pl.LazyFrame, visit_hashes: pl.Series | None = None) -> pl.DataFrame:
+    """When the hub took repeated snapshots of these visits, or of all: each confirms its visit (F8)."""
+    repeats = ignored.filter(c("name") == events.ALREADY_RECEIVED)
+    if visit_hashes is not None:
+        repeats = repeats.filter(is_one_of("visit_hash", visit_hashes.drop_nulls()))
+    return repeats.select(RECEIVED_AGAIN.names()).collect(engine="streaming")
 
 
 def _distinct(keys: pl.Series | Iterable[int]) -> pl.Series:

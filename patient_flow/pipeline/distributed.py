@@ -199,18 +199,21 @@ def _leader(silver: LakeTable) -> str:
 
 def _fold(table: tables.Table, context: StepContext, cluster: Cluster, staging: Staging) -> StepResult:
     lake, run_id = context.lake, context.run_id
-    silver, patients, departments = (lake.open(table) for table in (SILVER_EVENTS, DIM_PATIENT, DIM_DEPARTMENT))
+    silver, ignored, patients, departments = (
+        lake.open(table) for table in (SILVER_EVENTS, IGNORED, DIM_PATIENT, DIM_DEPARTMENT)
+    )
+    again = visit_clusters.received_again(ignored.scan())
     count = _number_of_parts(silver)
     events = cluster.rows(silver, VISIT_COLUMNS).numbered(_GROUP, f"{_leader(silver)} % {count * GROUPS_PER_PART}")
     versions = cluster.rows(patients, ("patient_hash", "patient_id", "valid_from", "patient_key", "gender"))
-    fold = workers.Fold(table, departments.scan().collect(), context.timezone, context.unconfirmed_days)
+    fold = workers.Fold(table, departments.scan().collect(), again, context.timezone, context.unconfirmed_days)
     (
         events.per_both(versions.beside(events, "patient_hash", _GROUP), _GROUP, fold, table.schema)
         .numbered(_PART, f"visit_hash % {count}")
         .write(staging.uri(table.name), (_PART,))
     )
     staged = staging.open(table.name)
-    sources = (silver, patients, departments)
+    sources = (silver, ignored, patients, departments)
     rules = FOLDED_WITH.of(rules_of(context.timezone, context.unconfirmed_days))
     return _commit_parts(lake, table, staged, "visit_hash", count, sources, rules, run_id=run_id)
 

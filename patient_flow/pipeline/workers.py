@@ -107,12 +107,20 @@ class Fold:
     table: Table
     departments: pl.DataFrame
     """DimDepartment."""
+    received_again: pl.DataFrame
+    """Repeated snapshots of any visits (visit_hash, enqueued_at): each confirms its visit (F8)."""
     zone: str
     unconfirmed_days: int
 
     def __call__(self, history: pl.DataFrame, patients: pl.DataFrame) -> pl.DataFrame:
         """The facts."""
-        folded = fold(history, self.departments, unconfirmed_days=self.unconfirmed_days, zone=self.zone)
+        folded = fold(
+            history,
+            self.departments,
+            unconfirmed_days=self.unconfirmed_days,
+            zone=self.zone,
+            received_again=self.received_again.join(history.select("visit_hash").unique(), on="visit_hash", how="semi"),
+        )
         if self.table.path == FACT_ED_ATTENDANCE.path:
             return facts.fact_ed_attendance(folded.attendances, patients, self.departments)
         return facts.fact_patient_flow(folded.stays, patients, self.departments)

@@ -340,6 +340,7 @@ def _plain(dtype: pl.DataType) -> pa.DataType:
         "date": pa.date32(),
         "timestamp": pa.timestamp("us", "UTC"),
         "array<string>": pa.list_(pa.string()),
+        "array<timestamp>": pa.list_(pa.timestamp("us", "UTC")),
     }
     return plain[_TYPES[dtype]]
 

@@ -160,7 +160,7 @@ def test_what_is_wrong_is_found_with_its_reason_and_what_to_do(seen: dict[str, N
         assert found["severity"] == "WARN"
     late = wrong["audit/whole_history:data_fresh"]["description"]
     assert "patient-flow hub" in late
-    assert "The newest event loaded is of 20" in late  # since when
+    assert "newest loaded event is from 20" in late  # since when
 
 
 def test_what_would_spread_an_error_is_marked_as_blocking(seen: dict[str, Node]) -> None:

@@ -19,7 +19,7 @@ from patient_flow_tests.e2e.visits import send, visits
 
 pytestmark = pytest.mark.long
 
-LOST_THE_RACE = "another writer|another loader|somebody loaded first|stolen"
+LOST_THE_RACE = "another writer|another loader|another load committed first|stolen"
 """What a run may say that another overtook: it failed (exit code 1), wrote nothing by halves, and may be repeated."""
 
 
