@@ -107,6 +107,7 @@ def dashboard(host: str, port: int) -> None:
     from patient_flow.services import Services
 
     settings = load()
+    settings.require_access_log_key()
     sign_in = SignIn(
         settings.dashboard_user_header,
         settings.dashboard_hospitals_header,

@@ -28,6 +28,9 @@ from patient_flow.monitoring import thresholds
 
 LOCAL_HUB_PORT = 5672
 LOCAL_PSEUDONYM_KEY = "patient-flow-local-demo-key"
+LOCAL_ERASURE_KEY = "patient-flow-local-erasure-key"
+LOCAL_ACCESS_LOG_KEY = "patient-flow-local-access-log-key"
+_PUBLISHED_KEYS = (LOCAL_PSEUDONYM_KEY, LOCAL_ERASURE_KEY, LOCAL_ACCESS_LOG_KEY)
 LAYERS = ("bronze", "silver", "gold")
 SMTP_SECURITY = ("starttls", "tls", "none")
 LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "::1", "[::1]")
@@ -189,6 +192,8 @@ class Settings(_Section):
     warehouse_kind: Annotated[str, AfterValidator(_warehouse_kind)] = ""
     timezone: str = "Europe/Paris"
     pseudonym_key: Annotated[str, _blank_means(LOCAL_PSEUDONYM_KEY)] = Field(default="", repr=False)
+    erasure_key: Annotated[str, _blank_means(LOCAL_ERASURE_KEY)] = Field(default="", repr=False)
+    access_log_key: Annotated[str, _blank_means(LOCAL_ACCESS_LOG_KEY)] = Field(default="", repr=False)
     departments: str = ""
     source_mapping: str = ""
     max_events_per_run: WholeNumber = 500_000
@@ -213,6 +218,16 @@ class Settings(_Section):
     def uses_demo_key(self) -> bool:
         """True when pseudonyms are made with the published key of the demo."""
         return self.pseudonym_key == LOCAL_PSEUDONYM_KEY
+
+    @property
+    def warehouse_is_local(self) -> bool:
+        """True when the warehouse is a file or a server of this machine."""
+        return self.warehouse_kind == "sqlite" or urlsplit(self.warehouse_url).hostname in LOOPBACK_HOSTS
+
+    @property
+    def uses_demo_access_log_key(self) -> bool:
+        """True when the access log is chained with the published key of the demo."""
+        return self.access_log_key == LOCAL_ACCESS_LOG_KEY
 
     @property
     def hub_host(self) -> str:
@@ -282,12 +297,26 @@ class Settings(_Section):
             raise SettingsError(
                 f"PATIENT_FLOW_TIMEZONE must be an IANA zone such as Europe/Paris; it is {self.timezone!r}"
             ) from None
-        if self.uses_demo_key and not self.lake_is_local:
-            raise SettingsError(
-                "PATIENT_FLOW_PSEUDONYM_KEY is required when the lake is not on this machine: set it to a long random "
-                "secret and keep it (python -c 'import secrets; print(secrets.token_hex(32))' makes one)"
+        if not self.lake_is_local:
+            self._require_secrets(
+                "PATIENT_FLOW_PSEUDONYM_KEY", "PATIENT_FLOW_ERASURE_KEY", "PATIENT_FLOW_ACCESS_LOG_KEY"
             )
         return self
+
+    def require_access_log_key(self) -> None:
+        """Raises :class:`SettingsError` when the warehouse is on another machine and the access log has no own key."""
+        if not self.warehouse_is_local:
+            self._require_secrets("PATIENT_FLOW_ACCESS_LOG_KEY", store="warehouse")
+
+    def _require_secrets(self, *variables: str, store: str = "lake") -> None:
+        fields = self.variables()
+        missing = [name for name in variables if getattr(self, fields[name]) in _PUBLISHED_KEYS]
+        if missing:
+            raise SettingsError(
+                f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are each'} required when the {store} is not "
+                "on this machine: set a long random secret and keep it "
+                "(python -c 'import secrets; print(secrets.token_hex(32))' makes one)"
+            )
 
 
 def load(overrides: Mapping[str, str] | None = None, *, environ: Mapping[str, str] | None = None) -> Settings:

@@ -36,6 +36,11 @@ EMBEDDED, PRODUCTION = "embedded", "production"
 STACKS = (EMBEDDED, PRODUCTION)
 ROOT = Path(__file__).parents[1]
 KEY_OF_THE_TESTS = "a key of the tests"
+OWN_KEYS = {
+    "PATIENT_FLOW_PSEUDONYM_KEY": KEY_OF_THE_TESTS,
+    "PATIENT_FLOW_ERASURE_KEY": "an erasure key of the tests",
+    "PATIENT_FLOW_ACCESS_LOG_KEY": "an access log key of the tests",
+}
 """Settings refuse the key that everyone knows when the lake is not local."""
 
 
@@ -136,7 +141,7 @@ class Stack(ABC):
         return {
             "PATIENT_FLOW_LAKE_URI": self.lake_uri(),
             "PATIENT_FLOW_WAREHOUSE_URL": self.warehouse_url(),
-            "PATIENT_FLOW_PSEUDONYM_KEY": KEY_OF_THE_TESTS,
+            **OWN_KEYS,
         }
 
     @abstractmethod

@@ -7,6 +7,9 @@ from pathlib import Path
 import pytest
 
 from patient_flow.settings import LOCAL_HUB_PORT, Settings, SettingsError, load
+from patient_flow_tests.stacks import OWN_KEYS
+
+ELSEWHERE = {"LAKE_URI": "abfss://{layer}@flow.dfs.core.windows.net"}
 
 
 @pytest.fixture(autouse=True)
@@ -55,7 +58,9 @@ def test_an_empty_connection_with_a_namespace_means_entra_id() -> None:
         ({"WAREHOUSE_URL": "oracle://x"}, "sqlite, postgresql or mssql"),
         ({"WAREHOUSE_URL": "mssql+pyodbc://x"}, "synapse, mssql or fabric"),
         ({"WAREHOUSE_KIND": "oracle"}, "WAREHOUSE_KIND"),
-        ({"LAKE_URI": "abfss://{layer}@flow.dfs.core.windows.net"}, "PSEUDONYM_KEY"),
+        (ELSEWHERE, "PSEUDONYM_KEY"),
+        ({**ELSEWHERE, "PSEUDONYM_KEY": "a", "ACCESS_LOG_KEY": "b"}, "ERASURE_KEY is required"),
+        ({**ELSEWHERE, "PSEUDONYM_KEY": "a", "ERASURE_KEY": "b"}, "ACCESS_LOG_KEY is required"),
     ],
 )
 def test_what_cannot_work_is_refused_with_what_to_do(values: dict[str, str], says: str) -> None:
@@ -64,14 +69,25 @@ def test_what_cannot_work_is_refused_with_what_to_do(values: dict[str, str], say
 
 
 def test_a_lake_elsewhere_is_accepted_with_a_key_of_its_own() -> None:
-    settings = read(LAKE_URI="abfss://{layer}@flow.dfs.core.windows.net", PSEUDONYM_KEY="s3cret")
+    settings = load(environ={"PATIENT_FLOW_LAKE_URI": "abfss://{layer}@flow.dfs.core.windows.net", **OWN_KEYS})
     assert not settings.lake_is_local
     assert not settings.uses_demo_key
+
+
+def test_the_dashboard_requires_a_key_of_its_own_unless_its_warehouse_is_on_this_machine() -> None:
+    for url in ("sqlite:///data/warehouse.db", "postgresql+psycopg://u@127.0.0.1/d"):
+        read(WAREHOUSE_URL=url).require_access_log_key()
+    elsewhere = "postgresql+psycopg://u@db.hospital.example/d"
+    read(WAREHOUSE_URL=elsewhere, ACCESS_LOG_KEY="own").require_access_log_key()
+    with pytest.raises(SettingsError, match="ACCESS_LOG_KEY is required when the warehouse"):
+        read(WAREHOUSE_URL=elsewhere).require_access_log_key()
 
 
 def test_secrets_do_not_show_when_settings_are_printed() -> None:
     settings = read(
         PSEUDONYM_KEY="s3cret-key",
+        ERASURE_KEY="s3cret-too",
+        ACCESS_LOG_KEY="s3cret-three",
         EVENTHUB_CONNECTION="Endpoint=sb://h;SharedAccessKeyName=n;SharedAccessKey=s3cret-hub",
         WAREHOUSE_URL="postgresql://u:s3cret-db@h/d",
     )

@@ -1,6 +1,6 @@
 // patient_flow in one resource group: from Event Hubs to dashboards, private by default.
 //
-// Two deployments, since apps need an image and two secrets that only exist after the first:
+// Two deployments, since apps need an image and secrets that only exist after the first:
 //   1. appsReady=false: network, services, registry, vault
 //   2. put the secrets in, push the image, create database users; then appsReady=true
 // infra/docs/deploy.md walks through it. Nothing of this was ever deployed by its authors: they had no subscription.
@@ -469,6 +469,8 @@ module vault 'modules/keyvault.bicep' = {
     name: vaultName
     #disable-next-line what-if-short-circuiting
     pipelinePrincipalId: identities.outputs.pipeline.principalId
+    #disable-next-line what-if-short-circuiting
+    dashboardPrincipalId: identities.outputs.dashboard.principalId
     signInPrincipalIds: [
       identities.outputs.control.principalId
       identities.outputs.dashboard.principalId
@@ -875,7 +877,7 @@ module apps 'modules/apps.bicep' = if (appsReady) {
     postgresHost: postgres.outputs.host
     postgresDatabase: postgres.outputs.databaseName
     logAccount: lake.outputs.name
-    pseudonymKeyUri: vault.outputs.pseudonymKeyUri
+    keyUris: vault.outputs.keyUris
     alertChannels: {
       teams: teamsWebhookExists
       smtp: smtpPasswordExists

@@ -24,7 +24,7 @@ import patient_flow
 from patient_flow.orchestration.local import prepare_home
 from patient_flow.services import Services
 from patient_flow.settings import load, local_hub_connection
-from patient_flow_tests.stacks import KEY_OF_THE_TESTS, Stack
+from patient_flow_tests.stacks import OWN_KEYS, Stack
 
 ROOT = Path(patient_flow.__file__).parents[1]
 """The checkout."""
@@ -148,7 +148,7 @@ class Machine:
             **(
                 {
                     **self._stack.environment,
-                    "PATIENT_FLOW_PSEUDONYM_KEY": KEY_OF_THE_TESTS,
+                    **OWN_KEYS,
                     **({"DAGSTER_HOME": str(self.dagster_home)} if self._stack.commands_share_a_home else {}),
                 }
                 if self._stack

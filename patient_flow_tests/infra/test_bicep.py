@@ -117,7 +117,7 @@ def test_roles_are_given_on_containers_hubs_and_secrets_never_on_the_whole_group
     }
     whole = {("lake.bicep", "account"), ("registry.bicep", "registry")}
     narrow = {"containers[i]", "containers[2]", "containers[3]", "containers[4]", "hub", "gold", "workspaceFiles"}
-    narrow |= {"pseudonymKey", "signInSecret", "alertSecrets[number]"}
+    narrow |= {"keys[number]", "signInSecret", "alertSecrets[number]"}
     assert {scope for scope in scopes if scope not in whole and scope[1] not in narrow} == set()
     assert whole <= scopes
 

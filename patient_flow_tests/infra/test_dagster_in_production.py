@@ -32,6 +32,7 @@ from patient_flow_tests import servers
 from patient_flow_tests.infra.resolving.sitecustomize import resolve
 from patient_flow_tests.required import require_program
 from patient_flow_tests.servers import ACCOUNT, AZURITE_KEY, TokenEndpoint
+from patient_flow_tests.stacks import OWN_KEYS
 
 ROOT = Path(__file__).parents[2]
 DAGSTER = ROOT / "infra" / "dagster"
@@ -224,7 +225,7 @@ def test_a_sensor_asks_for_a_run_that_goes_through_the_queue_and_leaves_its_logs
             **production.environment,
             "PATIENT_FLOW_EVENTHUB_CONNECTION": hub.connection,
             "PATIENT_FLOW_LAKE_URI": f"abfss://{{layer}}@{ACCOUNT}.dfs.core.windows.net",
-            "PATIENT_FLOW_PSEUDONYM_KEY": "a-key-of-this-test",
+            **OWN_KEYS,
             "PATIENT_FLOW_WAREHOUSE_URL": f"sqlite:///{tmp_path}/warehouse.db",
             "AZURE_STORAGE_USE_EMULATOR": "true",
             "AZURITE_BLOB_STORAGE_URL": f"http://127.0.0.1:{production.lake_port}",

@@ -22,7 +22,7 @@ from patient_flow.stores.lake.errors import LakeError
 from patient_flow.stores.staging import StagingExpired
 from patient_flow_tests import servers
 from patient_flow_tests.servers import ACCOUNT, AZURITE_KEY
-from patient_flow_tests.stacks import Servers
+from patient_flow_tests.stacks import OWN_KEYS, Servers
 
 EVENTS = 300
 DRAIN = """
@@ -72,7 +72,7 @@ def test_two_processes_race_on_blob_storage_and_nothing_is_doubled(
             **os.environ,
             **storage,
             "PATIENT_FLOW_LAKE_URI": f"abfss://{{layer}}@{ACCOUNT}.dfs.core.windows.net",
-            "PATIENT_FLOW_PSEUDONYM_KEY": "a-key-of-this-test",
+            **OWN_KEYS,
             "PATIENT_FLOW_EVENTHUB_CONNECTION": hub.connection,
         }
         racers = [

@@ -13,6 +13,8 @@ import kubernetes_validate
 import pytest
 import yaml
 
+from patient_flow_tests.stacks import OWN_KEYS
+
 ROOT = Path(__file__).parents[2]
 KUBERNETES = ROOT / "infra" / "kubernetes"
 COMPOSE = ROOT / "infra" / "compose" / "compose.yaml"
@@ -177,7 +179,7 @@ def test_the_production_overlay_is_valid() -> None:
     for manifest in manifests.values():
         kubernetes_validate.validate(manifest, KUBERNETES_VERSION, strict=True)
     container = manifests["Deployment", "code"]["spec"]["template"]["spec"]["containers"][0]
-    assert {"DAGSTER_PG_USER", "PATIENT_FLOW_PSEUDONYM_KEY"} <= {variable["name"] for variable in container["env"]}
+    assert {"DAGSTER_PG_USER", *OWN_KEYS} <= {variable["name"] for variable in container["env"]}
     assert {"tmp", "key"} == {mount["name"] for mount in container["volumeMounts"]}
 
 

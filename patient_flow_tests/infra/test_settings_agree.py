@@ -11,6 +11,7 @@ import yaml
 
 from patient_flow.settings import AlertSettings, Settings, SettingsError, load
 from patient_flow.stores.warehouse import entra
+from patient_flow_tests.stacks import OWN_KEYS
 
 ROOT = Path(__file__).parents[2]
 INFRA = ROOT / "infra"
@@ -85,7 +86,7 @@ def _compose_example() -> dict[str, str]:
 
 def test_the_example_for_one_host_is_accepted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    example = _compose_example() | {"PATIENT_FLOW_PSEUDONYM_KEY": "set-by-hand"}
+    example = _compose_example() | OWN_KEYS
     url = "mssql+pyodbc://sa:x@sqlserver:1433/patient_flow?driver=ODBC+Driver+18+for+SQL+Server"
     settings = load(environ={**example, "PATIENT_FLOW_WAREHOUSE_URL": url})
     assert settings.hub_host == "eventhubs"
@@ -98,7 +99,7 @@ def test_the_example_holds_no_secret(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert {name for name, value in example.items() if not value} == {
         "MSSQL_SA_PASSWORD",
         "DAGSTER_PG_PASSWORD",
-        "PATIENT_FLOW_PSEUDONYM_KEY",
+        *OWN_KEYS,
         "ACCEPT_EULA",
     }
     with pytest.raises(SettingsError, match="PSEUDONYM_KEY"):
@@ -111,7 +112,7 @@ def test_kubernetes_settings_are_accepted(tmp_path: Path, monkeypatch: pytest.Mo
     for file in ("base/settings.yaml", "overlays/prod/settings.yaml"):
         for manifest in yaml.safe_load_all((INFRA / "kubernetes" / file).read_text()):
             values |= manifest["data"]
-    settings = load(environ={**values, "PATIENT_FLOW_PSEUDONYM_KEY": "from-key-vault"})
+    settings = load(environ={**values, **OWN_KEYS})
     assert settings.hub_host.endswith(".servicebus.windows.net")
     assert settings.warehouse_kind == "mssql"
     assert not settings.lake_is_local

@@ -247,9 +247,9 @@ var auditAlerts = [
   }
   {
     name: 'key-read'
-    description: 'The pseudonym key was read by someone other than the pipeline: with it, pseudonyms can be recomputed.'
+    description: 'The key of pseudonyms or erasures was read by someone other than the pipeline: with it, guesses of patient numbers can be checked.'
     severity: 1
-    query: 'AzureDiagnostics | where ResourceType == "VAULTS" and OperationName == "SecretGet" | where id_s has "pseudonym-key" | where identity_claim_appid_g != "${pipelineClientId}"'
+    query: 'AzureDiagnostics | where ResourceType == "VAULTS" and OperationName == "SecretGet" | where id_s has_any ("pseudonym-key", "erasure-key") | where identity_claim_appid_g != "${pipelineClientId}"'
     operator: 'GreaterThan'
     threshold: 0
     frequency: 'PT5M'

@@ -41,7 +41,7 @@ param identities {
   migration: identityType
 }
 
-@description('PATIENT_FLOW_* settings of the pipeline, the key excepted.')
+@description('PATIENT_FLOW_* settings of the pipeline, the keys excepted.')
 param pipelineSettings settingType[]
 
 @description('PATIENT_FLOW_* settings of whoever opens the warehouse.')
@@ -62,8 +62,12 @@ param postgresDatabase string
 @description('Storage account for run logs.')
 param logAccount string
 
-@description('Key Vault secret with the pseudonym key.')
-param pseudonymKeyUri string
+@description('Key Vault secrets with the keys.')
+param keyUris {
+  pseudonym: string
+  erasure: string
+  accessLog: string
+}
 
 @description('The alert channels whose secrets exist.')
 param alertChannels alertChannelsType
@@ -276,7 +280,17 @@ module code 'app.bicep' = {
       [
         {
           name: 'pseudonym-key'
-          keyVaultUrl: pseudonymKeyUri
+          keyVaultUrl: keyUris.pseudonym
+          identity: identities.pipeline.id
+        }
+        {
+          name: 'erasure-key'
+          keyVaultUrl: keyUris.erasure
+          identity: identities.pipeline.id
+        }
+        {
+          name: 'access-log-key'
+          keyVaultUrl: keyUris.accessLog
           identity: identities.pipeline.id
         }
       ],
@@ -290,6 +304,14 @@ module code 'app.bicep' = {
       {
         name: 'PATIENT_FLOW_PSEUDONYM_KEY'
         secretRef: 'pseudonym-key'
+      }
+      {
+        name: 'PATIENT_FLOW_ERASURE_KEY'
+        secretRef: 'erasure-key'
+      }
+      {
+        name: 'PATIENT_FLOW_ACCESS_LOG_KEY'
+        secretRef: 'access-log-key'
       }
     ])
     workloadProfileName: pipelineProfile
@@ -444,8 +466,18 @@ module dashboard 'app.bicep' = {
     arguments: [
       'dashboard'
     ]
-    secrets: signInSecrets.dashboard
+    secrets: concat(signInSecrets.dashboard, [
+      {
+        name: 'access-log-key'
+        keyVaultUrl: keyUris.accessLog
+        identity: identities.dashboard.id
+      }
+    ])
     environment: concat(dashboardSettings, [
+      {
+        name: 'PATIENT_FLOW_ACCESS_LOG_KEY'
+        secretRef: 'access-log-key'
+      }
       {
         name: 'PATIENT_FLOW_DASHBOARD_HOSTS'
         value: join(

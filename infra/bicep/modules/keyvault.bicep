@@ -1,4 +1,5 @@
-// The two secrets that cannot be a managed identity: the pseudonym key and the client secret of the sign-in page.
+// The secrets that cannot be a managed identity: the keys of pseudonyms, erasures and the access log, and the client secret
+// of the sign-in page.
 // They are put in by hand (deploy.md, step 4); a template would leave them in the deployment history.
 
 import { alertChannelsType, tagsType } from '../types.bicep'
@@ -12,13 +13,16 @@ param tags tagsType
 @description('Name of the vault: at most 24 characters, unique in the world.')
 param name string
 
-@description('Object id of the identity that runs the pipeline: the only one that may read the pseudonym key.')
+@description('Object id of the identity that runs the pipeline: the only one that may read the keys of pseudonyms and erasures.')
 param pipelinePrincipalId string
+
+@description('Object id of the identity of the dashboard, which writes the access log.')
+param dashboardPrincipalId string
 
 @description('Object ids of the identities whose apps have a sign-in page.')
 param signInPrincipalIds string[]
 
-@description('True once an operator has set both secrets. Rights are given on each secret alone, which has to exist then.')
+@description('True once an operator has set the secrets. Rights are given on each secret alone, which has to exist then.')
 param secretsExist bool
 
 @description('The alert channels whose secrets exist.')
@@ -45,6 +49,28 @@ var secretsUser = subscriptionResourceId(
   '4633458b-17de-408a-b874-0445c86b69e6'
 )
 var pseudonymKeyName = 'pseudonym-key'
+var keyReaders = [
+  {
+    key: pseudonymKeyName
+    principalId: pipelinePrincipalId
+    description: 'The pipeline makes pseudonyms.'
+  }
+  {
+    key: 'erasure-key'
+    principalId: pipelinePrincipalId
+    description: 'The pipeline remembers who was erased.'
+  }
+  {
+    key: 'access-log-key'
+    principalId: pipelinePrincipalId
+    description: 'The pipeline verifies and prunes the access log.'
+  }
+  {
+    key: 'access-log-key'
+    principalId: dashboardPrincipalId
+    description: 'The dashboard writes the access log.'
+  }
+]
 var teamsSecretName = 'alert-teams-webhook'
 var smtpSecretName = 'alert-smtp-password'
 var alertSecretNames = concat(alertChannels.teams ? [teamsSecretName] : [], alertChannels.smtp ? [smtpSecretName] : [])
@@ -80,26 +106,30 @@ resource vault 'Microsoft.KeyVault/vaults@2026-02-01' = {
   }
 }
 
-resource pseudonymKey 'Microsoft.KeyVault/vaults/secrets@2026-02-01' existing = {
-  parent: vault
-  name: pseudonymKeyName
-}
+resource keys 'Microsoft.KeyVault/vaults/secrets@2026-02-01' existing = [
+  for reader in keyReaders: {
+    parent: vault
+    name: reader.key
+  }
+]
 
 resource signInSecret 'Microsoft.KeyVault/vaults/secrets@2026-02-01' existing = {
   parent: vault
   name: signInSecretName
 }
 
-resource pipelineReadsKey 'Microsoft.Authorization/roleAssignments@2022-04-01' = if (secretsExist) {
-  name: guid(vault.id, pseudonymKeyName, pipelinePrincipalId, secretsUser)
-  scope: pseudonymKey
-  properties: {
-    roleDefinitionId: secretsUser
-    principalId: pipelinePrincipalId
-    principalType: 'ServicePrincipal'
-    description: 'The pipeline makes pseudonyms.'
+resource appsReadKeys 'Microsoft.Authorization/roleAssignments@2022-04-01' = [
+  for (reader, number) in keyReaders: if (secretsExist) {
+    name: guid(vault.id, reader.key, reader.principalId, secretsUser)
+    scope: keys[number]
+    properties: {
+      roleDefinitionId: secretsUser
+      principalId: reader.principalId
+      principalType: 'ServicePrincipal'
+      description: reader.description
+    }
   }
-}
+]
 
 resource appsReadSignInSecret 'Microsoft.Authorization/roleAssignments@2022-04-01' = [
   for principal in (secretsExist ? signInPrincipalIds : []): {
@@ -158,7 +188,15 @@ resource audit 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' = {
 output id string = vault.id
 output name string = vault.name
 // Without a version: apps take the current one when they start, so a rotation needs a restart and no deployment.
-output pseudonymKeyUri string = '${vault.properties.vaultUri}secrets/${pseudonymKeyName}'
+output keyUris {
+  pseudonym: string
+  erasure: string
+  accessLog: string
+} = {
+  pseudonym: '${vault.properties.vaultUri}secrets/${pseudonymKeyName}'
+  erasure: '${vault.properties.vaultUri}secrets/erasure-key'
+  accessLog: '${vault.properties.vaultUri}secrets/access-log-key'
+}
 output signInSecretUri string = '${vault.properties.vaultUri}secrets/${signInSecretName}'
 output teamsWebhookUri string = alertChannels.teams ? '${vault.properties.vaultUri}secrets/${teamsSecretName}' : ''
 output smtpSecretUri string = alertChannels.smtp ? '${vault.properties.vaultUri}secrets/${smtpSecretName}' : ''
