@@ -55,7 +55,7 @@ class Services:
 
     @cached_property
     def parser(self) -> ParserConfig:
-        """How bodies are parsed. Raises ``MappingError`` for an invalid source mapping."""
+        """The configuration of the body parser. Raises ``MappingError`` for an invalid source mapping."""
         return ParserConfig(
             self.departments, self.settings.pseudonym_key, self._mappings(), formats=(hl7.interpret, fhir.interpret)
         )

@@ -117,7 +117,7 @@ class _Section(BaseSettings):
 
 
 class AlertSettings(_Section):
-    """Where alerts are sent and when they open. Without a channel they are only shown in the Dagster UI."""
+    """Channels and thresholds of alerts. Without a channel they are only shown in the Dagster UI."""
 
     model_config = SettingsConfigDict(env_prefix="PATIENT_FLOW_ALERT_")
 

@@ -29,7 +29,7 @@ class Refused(DataError):
 
 @dataclass(frozen=True)
 class Viewer:
-    """A person and the rows they may see; None stands for all."""
+    """A person and the rows they may see; None means all rows."""
 
     name: str = ""
     hospitals: frozenset[str] | None = None

@@ -49,7 +49,7 @@ class Figures(PageRows):
 
     @cached_property
     def senders(self) -> Senders:
-        """Which of the hospitals on the page still send."""
+        """The hospitals on the page that still send events."""
         return Senders(self)
 
     # --- cards --------------------------------------------------------------------------------------------------
@@ -93,7 +93,7 @@ class Figures(PageRows):
 
     @cached_property
     def occupancy_beside(self) -> dict[str, float]:
-        """Class → occupancy now of the classes that stand beside the headline."""
+        """Class → occupancy now of the classes that are not part of the headline."""
         listed = self.listed_at(self.now)
         if listed.filter(_CLASS.is_in(measures.HEADLINE_CLASSES)).is_empty():
             return {}

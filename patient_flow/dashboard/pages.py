@@ -39,7 +39,7 @@ _TEMPLATES = jinja2.Environment(
 
 @dataclass(frozen=True)
 class Freshness:
-    """How old the newest event may be before the badge turns amber, and red."""
+    """The ages of the newest event at which the badge turns amber and red."""
 
     amber_after: timedelta = timedelta(minutes=15)
     red_after: timedelta = timedelta(hours=1)
@@ -80,7 +80,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Badge:
-    """How fresh the figures are, in colour and in words."""
+    """The freshness of the figures as a colour and a text."""
 
     state: str
     title: str
@@ -149,7 +149,7 @@ class Page:
         return _TEMPLATES.get_template("figures.html").render(**self._content())
 
     def csv(self, panel_id: str) -> str:
-        """The tables as CSV: one panel's as it stands, else all of them with a row per value."""
+        """One panel's table as CSV, or all tables with one row per value."""
         made = [key_figures(self._panels), *panels(self._panels)] if self._panels else []
         chosen = next((panel for panel in made if panel.id == panel_id), None)
         if chosen:
@@ -219,7 +219,7 @@ class Page:
         return ""
 
     def _silence(self, figures: Figures) -> str:
-        """Which of the hospitals on the page send nothing; empty when all send."""
+        """The hospitals on the page that have stopped sending; empty when all of them send."""
         if self._panels is None:
             return ""
         if not figures.senders.silent:

@@ -156,7 +156,7 @@ class PageRows:
 
     @cached_property
     def census(self) -> pl.DataFrame:
-        """Occupied beds of the period. The census knows no ages: for an age group it is computed from the stays."""
+        """Occupied beds of the period. The census has no ages: for an age group it is computed from the stays."""
         census = self._recounted if self.selection.age else self.snapshot.census
         return self.of_selection(census.filter(c("date").is_between(self.first, self.today)))
 

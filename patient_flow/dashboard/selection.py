@@ -1,4 +1,4 @@
-"""The filters of a page: as they stand in its address, and as conditions on frames."""
+"""The filters of a page, parsed from its URL, and as conditions on frames."""
 
 from __future__ import annotations
 

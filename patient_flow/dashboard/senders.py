@@ -1,4 +1,4 @@
-"""Which hospitals of a page still send: what the badge and the banner say of the newest events."""
+"""The hospitals of a page that still send events, for the badge and the banner."""
 
 from __future__ import annotations
 

@@ -235,7 +235,7 @@ class _Server(uvicorn.Server):
         self._on_ready = on_ready
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Starts, then tells."""
+        """Start serving, then print the address."""
         await super().startup(sockets)
         if self.started:
             self._on_ready()

@@ -204,7 +204,7 @@ class Words:
         return self._texts[key].format(**values)
 
     def name(self, value: str) -> str:
-        """A name from the data: translated where it is known, as it stands where not."""
+        """A name from the data, translated if a translation exists."""
         return self._names.get(value, value)
 
     def rule(self, name: str) -> str:

@@ -1,6 +1,6 @@
 """The code tables of HL7 v2 and FHIR R4 that have a counterpart in the contract.
 
-A code that is not listed stays as it is: the rules then flag it, or quarantine the event, by name.
+A code that is not listed is kept unchanged: the rules then flag it, or quarantine the event, by name.
 """
 
 from __future__ import annotations

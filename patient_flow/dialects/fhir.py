@@ -140,7 +140,7 @@ def _visit_number(encounter: _Resource, url: str) -> tuple[str | None, str | Non
 
 
 def _organization_id(provider: _Resource, parts: Mapping[str, _Resource]) -> str | None:
-    """The same for an Organization, whose identifier says more to others than an id that may hold for one server."""
+    """The same for an Organization. Its identifier comes first: an id may be valid on one server only."""
     url = _joint(provider)
     if url is None:
         return _reference_id(provider)
@@ -150,7 +150,7 @@ def _organization_id(provider: _Resource, parts: Mapping[str, _Resource]) -> str
 
 
 def _location_name(place: _Resource, parts: Mapping[str, _Resource]) -> str | None:
-    """The same for a Location, whose name comes first: it is by names that the reference list knows departments."""
+    """The same for a Location. Its name comes first, because the department list identifies departments by name."""
     url = _joint(place)
     if url is None:
         return _text(place.get("display")) or _reference_id(place)
@@ -222,7 +222,7 @@ def _location(locations: Iterable[_Resource], parts: Mapping[str, _Resource], *,
 
 
 def _stays(encounter: _Resource, parts: Mapping[str, _Resource]) -> list[dict[str, object]] | None:
-    """The way through the departments, where every location that is one says from when; in order (flow F9).
+    """The placements in order, if every location that is a department has a start (flow F9).
 
     A bed belongs to the stay in which its own period begins; one without a period to the last stay.
     """

@@ -101,13 +101,13 @@ def _further_merges(text: str) -> list[Mapping[str, object]]:
 
 
 def _numbered(stated: Mapping[str, object], place: int) -> Mapping[str, object]:
-    """All merges of a message have its control id: the place tells them apart."""
+    """All merges of a message share its control id; their position distinguishes them."""
     event_id = f"{stated.get('event_id')}#{place}"
     return {**stated, "event_id": event_id} if len(event_id) <= MAX_ID_LENGTH and stated.get("event_id") else stated
 
 
 def _decoded(content: bytes) -> str:
-    """As MSH-18 says. Without a word on it: UTF-8 if it is valid UTF-8, else ISO 8859-1, which loses no difference."""
+    """Decoded as MSH-18 states. Without MSH-18: UTF-8 if valid, else ISO 8859-1, which can represent every byte."""
     header = re.split(rb"[\r\n]", content, maxsplit=1)[0]
     fields = header.split(content[3:4], _MSH_18 + 1)
     name = re.split(rb"[^\w /-]", fields[_MSH_18], maxsplit=1)[0] if len(fields) > _MSH_18 else b""
@@ -299,7 +299,7 @@ def _assigner(segments: _Segments, segment: str, field: int) -> str | None:
 
 
 def _coded(table: Mapping[str, str], code: str | None) -> str | None:
-    """The contract's word for ``code``; a code that is not listed stays as it is."""
+    """The contract's value for ``code``; a code that is not listed is returned unchanged."""
     return table.get((code or "").upper(), code)
 
 

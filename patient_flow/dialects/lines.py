@@ -1,4 +1,4 @@
-"""Where the keys of a TOML text stand: ``tomllib`` gives the values without their lines."""
+"""Line numbers of the keys of a TOML text: ``tomllib`` gives the values without their lines."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class LineIndex:
                 self._note(owner, statement, line)
 
     def line_of(self, path: Path) -> int:
-        """Line of ``path``, or of the innermost table around it that stands in the text."""
+        """Line of ``path``, or of the innermost enclosing table that the text contains."""
         while path and path not in self._lines:
             path = path[:-1]
         return self._lines.get(path, 1)

@@ -60,7 +60,7 @@ _SAMPLES = (datetime(2027, 11, 23, 14, 35, 41, tzinfo=UTC), datetime(1998, 2, 6,
 
 
 class MappingError(OperatorError):
-    """A mapping file makes no sense; the message names the file and the line, and says what to do."""
+    """A mapping file is invalid; the message names the file, the line and the remedy."""
 
 
 def parse_mappings(text: str, name: str) -> tuple[Interpreter, ...]:
@@ -118,7 +118,7 @@ def _read(text: str, file: str) -> tuple[SourceMapping, ...]:
 
 @dataclass(frozen=True)
 class _Place:
-    """A place in a mapping file, for complaints about what stands there."""
+    """A position in a mapping file, for error messages."""
 
     file: str
     lines: LineIndex
@@ -240,7 +240,7 @@ def _timestamps(value: object, place: _Place) -> dict[str, times.Timestamps]:
 
 
 def _timestamp(value: object, place: _Place, common: times.Timestamps) -> times.Timestamps:
-    """``common`` with what ``value`` says otherwise."""
+    """``common`` with the settings that ``value`` overrides."""
     table = _table(value, place)
     _expect_known(table, _TIMESTAMP_KEYS, place)
     changes: dict[str, Any] = {}
@@ -323,7 +323,7 @@ def _table(value: object, place: _Place) -> dict[str, Any]:
 
 
 def _fields(value: object, place: _Place, allowed: Collection[str]) -> Iterator[tuple[str, Any, _Place]]:
-    """(contract field, what is said of it, where) for each key of a table."""
+    """(contract field, its value, its position) for each key of a table."""
     table = _table(value, place)
     for name, item in table.items():
         at = place.at(name)

@@ -1,4 +1,4 @@
-"""What a body of a known format states, before and after a source mapping refines it."""
+"""The fields of a body of a known format, before and after a source mapping rewrites them."""
 
 from __future__ import annotations
 

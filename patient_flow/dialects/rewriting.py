@@ -1,4 +1,4 @@
-"""What one source mapping does to one statement. Never fails and never drops an event: what does not fit stays as is.
+"""Applies one source mapping to one statement. Never fails and never drops an event: what does not fit stays as is.
 
 Not here: the mapping file and its checks (``mapping``).
 """
@@ -22,7 +22,7 @@ _HASH_LENGTH = 32
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """What must hold for one field: present or absent, one of some values, or a text that begins with ``prefix``."""
+    """A condition on one field: present or absent, one of some values, or a text that begins with ``prefix``."""
 
     exists: bool = True
     values: frozenset[str] | None = None
@@ -63,7 +63,7 @@ class SourceMapping:
         return all(condition.holds(paths.value_at(stated, path)) for path, condition in self.match.items())
 
     def rewritten(self, stated: Mapping[str, object]) -> dict[str, object]:
-        """``stated`` in the words of the contract; what this mapping does not name stays as it is."""
+        """``stated`` with the contract's field names and values; other fields are unchanged."""
         result = {**self._kept(stated), **self._renamed(stated), **self.constant}
         for name in self.value_map.keys() & result.keys():
             result[name] = self._translated(name, result[name])
@@ -90,7 +90,7 @@ class SourceMapping:
         return paths.without(stated, (*taken, *joined, *birth_date, *self.drop))
 
     def _renamed(self, stated: Mapping[str, object]) -> dict[str, object]:
-        """The first candidate of each field that says something."""
+        """The first candidate of each field that has a value."""
         found = {
             name: next((value for path in candidates if (value := paths.value_at(stated, path)) is not None), None)
             for name, candidates in self.rename.items()

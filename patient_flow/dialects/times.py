@@ -32,7 +32,7 @@ _BIRTH_DATE = re.compile(r"(\d{4})-?(\d\d)-?(\d\d)(?!\d-)", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class Timestamps:
-    """How a source writes timestamps: strptime formats tried in order before ISO 8601, zone of naive ones, shift."""
+    """A source's timestamps: strptime formats tried in order before ISO 8601, zone of naive ones, shift."""
 
     formats: tuple[str, ...] = ()
     zone: ZoneInfo | None = None

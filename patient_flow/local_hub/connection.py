@@ -142,7 +142,7 @@ class Connection(asyncio.Protocol):
 
     @property
     def _idle_seconds(self) -> float:
-        """How long a client may send nothing."""
+        """Seconds for which a client may send nothing."""
         idle = self.broker.idle_seconds
         return idle if self._is_opened else min(idle, _HANDSHAKE_SECONDS)
 

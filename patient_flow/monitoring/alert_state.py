@@ -1,4 +1,4 @@
-"""Which alerts are open, which open, get worse or resolve now, and what each channel has yet to deliver.
+"""Open alerts, their changes in this tick (opened, escalated, resolved), and each channel's undelivered notifications.
 
 The state is a value: :func:`update` makes the next one, and the alert sensor keeps it as JSON in its cursor after the
 messages were sent. When a tick dies in between, the next one starts from the old state and sends again: twice rather
@@ -53,7 +53,7 @@ class Alert(msgspec.Struct, frozen=True):
 
 
 class Notification(msgspec.Struct, frozen=True):
-    """What a channel is to deliver of an alert: it opened, escalated or resolved, at an instant (epoch seconds)."""
+    """A message that a channel has to deliver: an alert opened, escalated or resolved at an instant (epoch seconds)."""
 
     event: str
     at: float
@@ -73,7 +73,7 @@ class AlertState(msgspec.Struct, frozen=True):
 
     @staticmethod
     def from_json(text: str | None) -> AlertState:
-        """What :meth:`to_json` wrote, also by the version before; an empty state for None and anything else."""
+        """Parse the output of :meth:`to_json` of this or the previous version; anything else gives an empty state."""
         try:
             stored = json.loads(text or "{}")
             return msgspec.convert(_upgrade(stored) if "untold" in stored else stored, AlertState)

@@ -119,7 +119,7 @@ class CheckInputs(Protocol):
 
     @property
     def checked_at(self) -> datetime:
-        """When the check runs."""
+        """The instant at which the check runs."""
 
     @property
     def changes(self) -> TableChanges:
@@ -164,7 +164,7 @@ class CheckInputs(Protocol):
         """How far bronze has read the hub."""
 
     def newest_loaded_event_at(self) -> datetime | None:
-        """When the hub accepted the newest event in the warehouse."""
+        """The enqueued time of the newest event in the warehouse."""
 
     def volume(self, weeks: int) -> Volume:
         """Events of the last full hour and of the same hour of earlier weeks."""

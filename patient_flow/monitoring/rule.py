@@ -20,7 +20,7 @@ EVENT_TTL = timedelta(hours=1)
 
 
 class Cadence(StrEnum):
-    """When a rule is evaluated: in each micro-batch, every hour, every night, or every minute by the alert sensor."""
+    """How often a rule is evaluated: in each micro-batch, hourly, nightly, or every minute by the alert sensor."""
 
     BATCH = "each batch"
     HOURLY = "hourly"
@@ -29,7 +29,7 @@ class Cadence(StrEnum):
 
 
 class Audience(StrEnum):
-    """Who acts on a finding."""
+    """The people who act on a finding."""
 
     OPERATOR = "operator"
     BED_MANAGEMENT = "bed management"
@@ -64,7 +64,7 @@ class Rule:
 
     @property
     def is_judged_by_batches(self) -> bool:
-        """True for an hourly rule that says the same in each micro-batch: one cause must be one alert."""
+        """True for an hourly rule that micro-batches evaluate too, so that one cause opens one alert."""
         return Cadence.BATCH in self.cadences and Cadence.HOURLY in self.cadences
 
     def describe(self, finding: Finding) -> str:

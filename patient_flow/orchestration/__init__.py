@@ -1,1 +1,1 @@
-"""The only code that knows Dagster: resources, assets, checks, sensors. What they do stands in ``pipeline``."""
+"""The only code that imports Dagster: resources, assets, checks, sensors. Their work is done in ``pipeline``."""

@@ -1,4 +1,4 @@
-"""The inputs of a check, read from lake, hub and warehouse when a rule asks for them."""
+"""The inputs of a check, read from lake, hub and warehouse on first use."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ class CheckContext:
         return not self.services.settings.departments
 
     def read_progress(self) -> inputs.ReadProgress:
-        """How far bronze has read the hub; a micro-batch trusts its own drain and does not ask the hub again."""
+        """Bronze's progress at the hub. A micro-batch uses the result of its own drain instead of a query."""
         if self.progress is not None:
             return self.progress()
         return ask_hub(self.services, self.checked_at, trusted=timedelta(minutes=DATA_AGE.warning))
@@ -178,7 +178,7 @@ def utc_now() -> datetime:
 
 
 def ask_hub(services: Services, now: datetime, *, trusted: timedelta = timedelta()) -> inputs.ReadProgress:
-    """How far bronze has read the hub; a complete drain less than ``trusted`` ago needs no question to the hub."""
+    """Bronze's progress at the hub. The hub is not queried if a drain completed less than ``trusted`` ago."""
     max_events = services.settings.max_events_per_run
     return read_progress(services.hub, services.lake, max_events, now, trusted=trusted)
 

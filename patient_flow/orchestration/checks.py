@@ -38,7 +38,7 @@ HISTORY = dg.AssetSpec(
 
 
 def spec_of(rule: Rule, key: dg.AssetKey, *, may_block: bool = True) -> dg.AssetCheckSpec:
-    """``rule`` as a check of the asset ``key``; the description says what to do when it fails."""
+    """``rule`` as a check of the asset ``key``; the description includes the remedy."""
     return dg.AssetCheckSpec(
         rule.name,
         asset=key,
@@ -129,7 +129,7 @@ FRESHNESS_KEY = warehouse_key(DATA_FRESH.tables[0])
 
 @dg.multi_asset_check(name="check_data_age", specs=[spec_of(DATA_FRESH, FRESHNESS_KEY)])
 def check_data_age(patient_flow: PatientFlow) -> Iterator[dg.AssetCheckResult]:
-    """How far the warehouse is behind the hub, at the end of a micro-batch."""
+    """Lag of the warehouse behind the hub at the end of a micro-batch."""
     inputs = CheckContext(patient_flow.services(), DATA_FRESH.tables[0])
     yield result_of(DATA_FRESH, FRESHNESS_KEY, _evaluate(DATA_FRESH, inputs))
 

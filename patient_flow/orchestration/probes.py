@@ -54,7 +54,7 @@ NOTICE_RULES: dict[type, Rule] = {
 
 @dataclass(frozen=True)
 class ProbeResult:
-    """What fires, and the names of rules and keys of alerts that could not be judged."""
+    """Findings of a probe, and the rules and alert keys that could not be evaluated."""
 
     firings: tuple[Firing, ...] = ()
     unknown: frozenset[str] = frozenset()
@@ -263,7 +263,7 @@ def probe_lists(services: Services, *, lake_answers: bool) -> ProbeResult:
 
 @dataclass(frozen=True)
 class WarehouseStatus:
-    """When the warehouse was loaded last, and the occupancy of departments by hour."""
+    """The time of the last warehouse load, and the hourly occupancy of departments."""
 
     loaded_at: datetime | None
     hours: Sequence[occupancy.DepartmentHour]
@@ -304,7 +304,7 @@ def judge_occupancy(
 
 
 def last_load(services: Services) -> datetime | None:
-    """When the warehouse was loaded last."""
+    """The time of the last warehouse load."""
     log = services.warehouse.query(LOAD_LOG.select())
     loaded_at = log["loaded_at"].drop_nulls().max() if log.height else None
     return loaded_at.replace(tzinfo=UTC) if isinstance(loaded_at, datetime) else None

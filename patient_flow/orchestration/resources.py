@@ -14,7 +14,7 @@ READING_SECONDS = 20.0
 
 
 class PatientFlow(dg.ConfigurableResource):  # type: ignore[type-arg]
-    """Reads the settings when a run or a tick asks for them, never at import.
+    """Reads the settings when a run or a tick uses them, never at import.
 
     ``overrides`` replaces settings by name (``PATIENT_FLOW_LAKE_URI``, …), as tests do.
     """

@@ -42,7 +42,7 @@ class Keys:
 
     @property
     def size(self) -> int:
-        """How many they are: it grows with every key that joins."""
+        """Number of keys; it grows with every key that joins."""
         return self.visits.len() + self.numbers.len() + self.patients.len()
 
     def match(self) -> pl.Expr:

@@ -59,7 +59,7 @@ def dim_time(context: StepContext) -> StepResult:
 
 
 def _knows_its_midnights(hours: LakeTable) -> bool:
-    """False for a table from before it had this column, which says nothing there: its hours are made again."""
+    """False for a table written before this column existed: its hours are computed again."""
     unmarked = hours.scan().filter(c(_HOUR).is_not_null() & c("is_day_start").is_null())
     return bool(unmarked.select(pl.len() == 0).collect().item())
 

@@ -1,4 +1,4 @@
-"""The rebuild with a cluster: workers make what takes work per row and per key, this process takes it in.
+"""The rebuild on a cluster: workers compute rows and keys, this process commits their results.
 
 On the cluster (``workers``): bodies are read and validated, the first of each identity is chosen, patients are folded
 into versions, visits into stays and facts. Here: pseudonyms, all commits to the lake with their progress, and the steps
@@ -189,7 +189,7 @@ def _patients(context: StepContext, cluster: Cluster, staging: Staging) -> StepR
 
 
 def _leader(silver: LakeTable) -> str:
-    """SQL for the patient that stands for the cluster of an event's patient; few share theirs."""
+    """SQL for the patient that represents the cluster of an event's patient; most clusters hold one patient."""
     leaders = visit_clusters.joined_patients(silver.scan())
     if not leaders:
         return "patient_hash"
@@ -230,7 +230,7 @@ def _commit_parts(
     *,
     run_id: str,
 ) -> StepResult:
-    """What differs in ``table`` from what is staged, part by part; with the last one what it was made from."""
+    """Commit the staged rows that differ from ``table`` part by part, and the checkpoints with the last part."""
     reset(lake, table)
     target = lake.open(table)
     consumed = consumption(*sources)

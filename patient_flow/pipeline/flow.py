@@ -198,7 +198,7 @@ def _touched(
 
 
 def visits_without_stay(lake: Lake) -> int:
-    """Visits with neither a stay nor an attendance: nothing that stands places the patient, or is an emergency."""
+    """Visits with neither a stay nor an attendance: no placement and no emergency arrival is left uncancelled."""
     known = lake.open(SILVER_EVENTS).scan().filter(c("visit_hash").is_not_null()).select("visit_hash").unique()
     for table in (FACT_PATIENT_FLOW, FACT_ED_ATTENDANCE):
         placed = lake.open(table).scan().select("visit_hash").unique()

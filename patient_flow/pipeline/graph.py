@@ -1,4 +1,4 @@
-"""The steps of a micro-batch, one per table: each is declared here once, and everything that knows all steps reads it.
+"""The steps of a micro-batch, one per table, declared once for everything that enumerates steps.
 
 Assets and their order, lineage and code versions, and the rebuilds follow from :data:`STEPS`. Their order
 is that of the tables' declaration in ``contracts.tables``. Not here: how a table is made.
@@ -32,7 +32,7 @@ from patient_flow.pipeline.steps import StepContext, StepResult
 
 @dataclass(frozen=True)
 class Step:
-    """How one table is made.
+    """How one table is computed.
 
     ``run`` reads what is new in ``reads``, and commits rows and checkpoints together. ``depends_on`` names the modules
     whose code decides what stands in the table, besides that of ``run``: the transforms that ``run`` calls. Which

@@ -27,7 +27,7 @@ MIN_LAKE_SECONDS = 5.0
 
 
 class Failure(Enum):
-    """Why the backlog is unknown. In the first two cases the lake was not queried."""
+    """The reason why the backlog is unknown. In the first two cases the lake was not queried."""
 
     HUB_DOWN = "the hub cannot be read"
     HUB_TIMEOUT = "the hub does not answer"

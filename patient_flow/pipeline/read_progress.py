@@ -1,4 +1,4 @@
-"""How far bronze has read the hub, from the lake and the hub alone."""
+"""Bronze's progress at the hub, from the lake and the hub alone."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def read_progress(hub: Hub, lake: Lake, max_events: int, now: datetime, *, trust
 
 
 def _oldest_unread(hub: Hub, lake: Lake, backlog: Backlog) -> datetime | None:
-    """When the hub accepted the oldest event that bronze lacks; None unless all partitions could be read."""
+    """The enqueued time of the oldest event that bronze lacks; None unless all partitions could be read."""
     bronze = lake.open(BRONZE_EVENTS)
     first = [
         PartitionBacklog(part.partition_id, part.after, part.after + 1, part.available, part.lost)

@@ -180,7 +180,7 @@ def _moves_since(
     moved = [source.changes(version, _FOLLOWED) for source, version in zip(above, since[1:], strict=True)]
     taken = pl.concat([changes.after for changes in moved])
     given_up = pl.concat([changes.before for changes in moved]).join(taken, on=EVENT_COORDINATES, how="anti")
-    # Whoever lost its identity to an event that silver gave up has lost it to another one now.
+    # A part that lost its identity to an event that silver no longer holds has now lost it to another event.
     displaced = moved[0].before.join(moved[0].after, on=EVENT_COORDINATES, how="anti")["event_key"].implode()
     losers = [
         either.scan().filter(c("event_key").is_in(displaced)).select(COORDINATES).collect()
@@ -239,7 +239,7 @@ def _each(
 
 
 def _outcomes(rows: pl.DataFrame, silver: LakeTable, parser: ParserConfig) -> pl.DataFrame:
-    """What becomes of the parts of these bronze rows that silver does not hold."""
+    """The outcomes of those parts of these bronze rows that silver does not hold."""
     validated = accept.validate(read_events(rows.select(received.BODY_COLUMNS), parser))
     losers = accept.candidates(validated, parser.secret)
     winners = same_identity(silver, losers)

@@ -7,7 +7,7 @@ from enum import Enum
 
 
 class Storage(Enum):
-    """Where visuals get their rows from: a copy in Power BI, or the warehouse each time."""
+    """Storage mode of a table: a copy in Power BI, or a query to the warehouse each time."""
 
     IMPORT = "import"
     DIRECT_QUERY = "directquery"

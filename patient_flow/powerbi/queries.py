@@ -1,4 +1,4 @@
-"""How rows reach the model, in M: the parameters that name the warehouse, and one query per table.
+"""The model's M code: parameters that name the warehouse, and one query per table.
 
 Every step folds into SQL, so that the same query serves Import, DirectQuery and Dual.
 """
@@ -13,7 +13,7 @@ SERVER, DATABASE, SCHEMA, SECURITY_SCHEMA = "WarehouseServer", "WarehouseDatabas
 
 @dataclass(frozen=True)
 class Source:
-    """Where the warehouse is, until somebody sets the parameters to something else."""
+    """Default values of the parameters that name the warehouse."""
 
     server: str = "localhost"
     database: str = "patient_flow"

@@ -1,4 +1,4 @@
-"""Which table filters which. Filters flow from a dimension to its facts only; no two active paths meet.
+"""Relationships between tables. Filters flow from a dimension to its facts only; no two active paths meet.
 
 Relationships of facts follow from the names of their columns (:func:`patient_flow.contracts.tables.references`).
 """

@@ -13,7 +13,7 @@ _AT_IMPORT = {"visual": "2.0.0", "report": "3.0.0", "page": "2.0.0"}
 
 THEME: Json = {
     "name": _THEME_FILE,
-    # Told apart also by readers who do not see red and green, and in grey print.
+    # Distinguishable without red and green, and in greyscale print.
     "dataColors": ["#1F5FA8", "#E08A1E", "#4FA3A5", "#8A4F9E", "#C8553D", "#6B7A8F"],
     "background": "#FFFFFF",
     "foreground": "#1B1F27",

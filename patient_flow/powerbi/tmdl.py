@@ -1,4 +1,4 @@
-"""How TMDL is written: objects, their properties and expressions, nested by tabs. Knows nothing of this model."""
+"""A writer of TMDL: objects, their properties and expressions, nested by tabs. Independent of this model."""
 
 from __future__ import annotations
 

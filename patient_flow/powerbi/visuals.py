@@ -1,4 +1,4 @@
-"""How one visual is written in PBIR: its fields, its place, its texts. Not here: which visuals a report has."""
+"""A writer of one PBIR visual: its fields, position and texts. Not here: the visuals of a report."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Field:
 
 @dataclass(frozen=True)
 class Place:
-    """Where a visual stands on its page, in pixels from the top left corner."""
+    """Position of a visual on its page, in pixels from the top left corner."""
 
     x: int
     y: int

@@ -130,7 +130,7 @@ class Inpatient:
         return stay(self._rng, visit.unit.department)
 
     def _leave_at(self, visit: Visit, ends: int) -> int:
-        """When the patient leaves, who is ready to leave at ``ends``; schedules the statement of the readiness."""
+        """Departure time of a patient who is ready at ``ends``; schedules the update that states ``ready_time``."""
         if not self._is_final_ward_stay(visit):
             return ends
         if self._register.is_exception(DISCHARGE_IS_DELAYED):

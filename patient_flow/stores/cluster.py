@@ -66,7 +66,7 @@ class Pinned(Protocol):
 
     @property
     def uri(self) -> str:
-        """Where it is stored."""
+        """URI of the table."""
 
 
 class Cluster:

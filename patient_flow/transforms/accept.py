@@ -50,7 +50,7 @@ def is_candidate() -> pl.Expr:
 
 
 def candidates(validated: pl.DataFrame, secret: str) -> pl.DataFrame:
-    """The events of ``validated`` that break no quarantine rule, as silver rows (identity not yet looked at)."""
+    """The events of ``validated`` that break no quarantine rule, as silver rows, before deduplication by identity."""
     return pseudonymise(with_raw_ids(validated), secret)
 
 
@@ -68,7 +68,7 @@ def with_raw_ids(validated: pl.DataFrame) -> pl.DataFrame:
 
 
 def accept(candidate: pl.DataFrame, known: pl.DataFrame) -> Accepted:
-    """Which candidates enter silver, given the ``known`` silver rows with the same ``event_key``."""
+    """The candidates that enter silver, given the ``known`` silver rows with the same ``event_key``."""
     contenders = pl.concat([candidate.with_columns(is_known=pl.lit(False)), known.with_columns(is_known=pl.lit(True))])
     first = contenders.sort(HUB_ORDER).unique(IDENTITY, keep="first", maintain_order=True)
     rows = first.filter(~c("is_known")).drop("is_known")
@@ -76,7 +76,7 @@ def accept(candidate: pl.DataFrame, known: pl.DataFrame) -> Accepted:
 
 
 def identity_outcomes(losers: pl.DataFrame, winners: pl.DataFrame) -> pl.DataFrame:
-    """What becomes of the ``losers`` whose identity one of the ``winners`` has (both silver rows).
+    """Outcomes of the ``losers`` whose identity one of the ``winners`` has (both silver rows).
 
     Coordinates, and either ``ignored_as`` (a snapshot received again) or one of the ``reasons``, each with a detail.
     """
@@ -103,7 +103,7 @@ def identity_outcomes(losers: pl.DataFrame, winners: pl.DataFrame) -> pl.DataFra
 
 
 def outcomes(validated: pl.DataFrame, losers: pl.DataFrame, winners: pl.DataFrame) -> pl.DataFrame:
-    """What becomes of validated events that silver does not hold: ``ignored_as``, or ``reasons`` with ``details``.
+    """Outcomes of validated events that silver does not hold: ``ignored_as``, or ``reasons`` with ``details``.
 
     ``losers`` are those of them that are candidates (silver rows), ``winners`` silver's rows of their identities. A
     candidate whose identity nobody has was rejected under rules that have changed. One row per part, with what the

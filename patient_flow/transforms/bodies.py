@@ -85,7 +85,7 @@ RARE_FIELDS = tuple(name for name in AllFields.__struct_fields__ if name not in 
 
 @dataclass(frozen=True, slots=True)
 class ParsedBody:
-    """What one body, or one part of it, states.
+    """The statements of one body, or of one part of it.
 
     ``kinds`` names the fields that are given but unusable, each with the kind of its value. ``extra`` holds unknown
     fields as JSON, ``digest`` the canonical hash, ``stays`` the placements as texts, ``flags`` the quality flags that
@@ -144,7 +144,7 @@ class Ignored(DataError):
 
 @dataclass(frozen=True, slots=True)
 class Interpretation:
-    """What an interpreter reads in a body: contract fields and extras, once per event in it (its parts)."""
+    """The result of an interpreter: contract fields and extras, once per event in the body (its parts)."""
 
     parts: tuple[Mapping[str, object], ...]
     flags: frozenset[str] = frozenset()
@@ -198,7 +198,7 @@ def read_parts(
 
 
 def read_carefully(body: bytes) -> ParsedBody:
-    """What a body in the contract's own form states. Raises :class:`Unreadable`."""
+    """Parse a body in the contract's own form. Raises :class:`Unreadable`."""
     return read_parts(body)[0]
 
 
@@ -309,7 +309,7 @@ def _parsed(value: Mapping[str, object], digest: str, **context: Any) -> ParsedB
 
 
 def kind_of(value: object) -> str:
-    """What ``value`` is, in the terms of JSON, without the value itself."""
+    """The JSON type of ``value``, without the value itself."""
     match value:
         case bool():
             return "boolean"

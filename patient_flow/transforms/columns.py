@@ -1,6 +1,6 @@
-"""Bodies → columns, one row per part: what each body states, lightly typed, and how it was refused.
+"""Bodies → columns, one row per part: the fields that each body states, lightly typed, and the reason of its refusal.
 
-The loop over bodies stands here, and nothing else does: what the columns mean is ``transforms.read``'s.
+Only the loop over bodies is here; ``transforms.read`` gives the columns their types and meaning.
 """
 
 from __future__ import annotations

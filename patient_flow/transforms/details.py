@@ -1,6 +1,6 @@
-"""Reasons of rejected events → details for the sender: which field, and which kind of value stands in it.
+"""Reasons of rejected events → details for the sender: the field and the kind of value in it.
 
-Never a value: what stands in a field that is wrong may be anything, also a patient's name.
+Never the value itself: a wrong field may contain anything, also a patient's name.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _ABOUT_THE_FUTURE = "_in_the_future"
 
 
 def describe(validated: pl.DataFrame) -> pl.Series:
-    """One text per reason of each row, in their order; "" where the reason says it all."""
+    """One text per reason of each row, in their order; "" if the reason needs no detail."""
     is_rejected = validated["reasons"].list.len() > 0
     described = iter([_of_row(row) for row in validated.filter(is_rejected).iter_rows(named=True)])
     return pl.Series("details", [next(described) if wrong else [] for wrong in is_rejected], dtype=TEXTS)
@@ -34,7 +34,7 @@ def _of_reason(reason: str, row: dict[str, Any], kinds: dict[str, str]) -> str:
 
 
 def _kind(field: str, reason: str, row: dict[str, Any], kinds: dict[str, str]) -> str:
-    """What is wrong with ``field``; "" where nothing is."""
+    """The fault of ``field``; "" if it has none."""
     is_time = field in events.TIME_FIELDS
     if is_time and row[f"{field}_too_old"]:
         return f"before {events.EARLIEST_TIME:%Y}"
@@ -50,7 +50,7 @@ def _kind(field: str, reason: str, row: dict[str, Any], kinds: dict[str, str]) -
 
 
 def _ahead(span: Any) -> str:
-    """A length of time, in its largest unit: it says which mistake it is, and nothing of the patient."""
+    """A duration in its largest unit: enough to recognise the mistake, without data of the patient."""
     for unit, seconds in (("days", 86_400), ("hours", 3_600)):
         if span.total_seconds() >= 2 * seconds:
             return f"{int(span.total_seconds() // seconds)} {unit}"

@@ -1,4 +1,4 @@
-"""Names of the fields in silver's column ``extra``, of any number of texts: no value is looked at."""
+"""Names of the fields in silver's column ``extra``, of any number of texts. Values are never read."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ def scoped(number: str, scope: str) -> pl.Expr:
 
 
 def as_of_hospital(number: str) -> pl.Expr:
-    """What :func:`scoped` gives the number as one of its hospital; null where ``number``, in that form, is one."""
+    """``number`` as :func:`scoped` writes it in its hospital's scope; null where it has that form already."""
     elsewhere = pl.when(~c(number).str.starts_with(_HOSPITAL + SEPARATOR)).then(number)
     plain = elsewhere.str.extract(rf"([^{SEPARATOR}]*)$")
     return pl.concat_str([_named(_HOSPITAL, c("hospital_id")), plain], separator=SEPARATOR)

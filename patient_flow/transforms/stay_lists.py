@@ -30,7 +30,7 @@ _encode = msgspec.json.Encoder(order="sorted").encode
 
 
 def entries(frame: pl.DataFrame, stated: Mapping[int, Iterable[StatedStay]]) -> pl.DataFrame:
-    """One row per entry of ``stated`` (by place in ``frame``), with what ``frame`` says of the event around it."""
+    """One row per entry of ``stated`` (by row index in ``frame``), with the columns of the event that contains it."""
     rows = [
         (place, stay.department, stay.bed_id, stay.since, stay.until)
         for place, stays in stated.items()

@@ -45,7 +45,7 @@ class PanelContext:
         return self.say(measures.BY_NAME[measure].label)
 
     def name(self, value: object) -> str:
-        """A name from the data as the reader knows it."""
+        """A name from the data in the reader's language."""
         return self.words.name(str(value))
 
     def of_total(self, part: float, whole: float) -> str:
@@ -94,7 +94,7 @@ class PanelContext:
         return frame if listed.is_empty() else listed
 
     def named_rows(self, frame: pl.DataFrame) -> list[tuple[Value, ...]]:
-        """Rows with the name of their place as the reader knows it."""
+        """Rows with the name of their place in the reader's language."""
         return [(self.name(row[0]), *row[1:]) for row in frame.iter_rows()]
 
     def drill(self, place: str) -> str:

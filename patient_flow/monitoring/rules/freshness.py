@@ -1,4 +1,4 @@
-"""How far the warehouse is behind the hub, in checks and in the alert sensor. An idle hospital is never late."""
+"""Lag of the warehouse behind the hub, for checks and the alert sensor. An idle hospital is never late."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ class Staleness(msgspec.Struct, frozen=True):
 
 
 def no_events(newest: datetime | None, now: datetime, limit: timedelta) -> list[Finding]:
-    """No hospital has sent anything for ``limit``. A hub that never had an event says nothing."""
+    """No hospital has sent an event for ``limit``. A hub that never had an event gives no finding."""
     if newest is None or now - newest < limit:
         return []
     hours = (now - newest).total_seconds() / 3600

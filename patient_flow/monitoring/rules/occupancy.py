@@ -21,7 +21,7 @@ def occupancy_plausible(
 ) -> Finding:
     """FactBedCensus of one hour, or of all, against the staffed beds of ``departments`` (DimDepartment).
 
-    A count below one is an error for ever: hours with nobody in bed have no row, so the census is wrong. Too many
+    A count below one is always an error: an hour without patients has no row, so the census is wrong. Too many
     patients are a warning, and only in hours from ``since`` (a ``time_key``) on.
     """
     impossible = census.filter(c("occupied_beds") < 1).height

@@ -1,4 +1,4 @@
-"""Hospitals: do they send, as many events as usual, and only what the contract and the department list know?"""
+"""Rules about senders: silence, unusual volume, unknown fields and unknown departments."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ class Lake:
         self._storage_options = dict(storage_options or {}) or None
 
     def uri(self, table: Table) -> str:
-        """Where ``table`` is stored."""
+        """URI of ``table``."""
         return f"{self._layer(table.layer)}/{table.name}"
 
     def exists(self, table: Table) -> bool:
@@ -126,7 +126,7 @@ class Lake:
         return f"https://{host}/{container}{folder or ''}/{path}"
 
     def staging(self, layer: str, run_id: str) -> Staging:
-        """Where a run stores results beside the tables of ``layer`` until they are committed to them."""
+        """URI of a run's staged results beside the tables of ``layer``."""
         return Staging(self._layer(layer), run_id, self._storage_options)
 
     def _layer(self, layer: str) -> str:

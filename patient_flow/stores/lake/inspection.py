@@ -82,7 +82,7 @@ def _check_folder(lake: Lake, table: Table, folder: TableFolder) -> Iterator[Dam
 
 
 def _fault(path: Path, size: int, recorded: str | None) -> str | None:
-    """What is wrong with a data file."""
+    """The fault of a data file."""
     if not path.exists():
         return "is missing"
     if path.stat().st_size != size:

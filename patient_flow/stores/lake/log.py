@@ -30,7 +30,7 @@ WRITER = WriterProperties(max_row_group_size=ROWS_PER_GROUP)
 
 
 def number_of(text: str) -> int:
-    """63-bit hash of ``text``, for a checkpoint that stands for a text."""
+    """63-bit hash of ``text``, for a checkpoint that represents a text."""
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big") >> 1
 
 

@@ -40,7 +40,7 @@ class Snapshot:
 
     @property
     def uri(self) -> str:
-        """Where the table is stored."""
+        """URI of the table."""
         return self._handle.table_uri
 
     @property

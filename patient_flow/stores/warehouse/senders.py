@@ -1,4 +1,4 @@
-"""When each hospital last sent an event that belongs to a stay, and since when each department has patients.
+"""Time of each hospital's last event that belongs to a stay, and start of each department's first stay.
 
 Not here: the threshold of silence.
 """

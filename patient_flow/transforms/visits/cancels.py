@@ -1,4 +1,4 @@
-"""F1, F12: which events of a visit stand when every cancel has undone its target."""
+"""F1, F12: the events of a visit that remain after every cancel has undone its target."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ Spans = list[tuple[int, int]]
 
 
 def instants(events: Iterable[Event], received_again: Iterable[int]) -> list[int]:
-    """When something confirmed the visit: event times; of snapshots and imported rows the arrival too."""
+    """Instants that confirm the visit: event times; of snapshots and imported rows also the arrival at the hub."""
     found = list(received_again)
     for event in events:
         found.append(event.time)

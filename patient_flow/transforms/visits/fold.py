@@ -175,7 +175,7 @@ def _arrivals_again(
 
 
 def _statements(ordered: pl.DataFrame, again: dict[str, list[int]]) -> pl.DataFrame:
-    """What stands on all facts of a visit: visit_hash, quality_flags, last_enqueued_at, last_confirmed_at (F18)."""
+    """Columns that all facts of a visit share: visit_hash, quality_flags, last_enqueued_at, last_confirmed_at (F18)."""
     confirms_on_arrival = (c("event_type") == events.SNAPSHOT) | c("partition_id").str.starts_with(IMPORTED)
     stated = ordered.group_by("visit_id", maintain_order=True).agg(
         c("visit_hash").first(),
@@ -208,7 +208,7 @@ def _flag(visits: list[Visit], ambiguous: dict[str, set[str]], circles: set[str]
 
 
 class _Cluster:
-    """What visits of one patient mean for each other: F15 (two numbers) and F17 (elsewhere)."""
+    """Rules between the visits of one patient: F15 (two numbers) and F17 (elsewhere)."""
 
     def __init__(
         self, visits: list[Visit], departments: DepartmentList, again: dict[str, list[int]], unconfirmed_days: int

@@ -78,7 +78,7 @@ ATTENDANCES = pl.Schema(
 def frames(
     visits: list[Visit], departments: DepartmentList, statements: pl.DataFrame, zone: str
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Stays and attendances of ``visits``; ``statements`` has what stands on all facts of a visit."""
+    """Stays and attendances of ``visits``; ``statements`` has the columns that all facts of a visit share."""
     stays = [row for visit in visits for row in _stay_rows(visit, departments)]
     attended = [_attendance_row(visit, visit.attendance) for visit in visits if visit.attendance is not None]
     return (

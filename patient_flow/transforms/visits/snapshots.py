@@ -40,7 +40,7 @@ class Placed:
 
 @dataclass(slots=True)
 class Snapshots:
-    """What the standing snapshots of a visit state."""
+    """The statements of a visit's uncancelled snapshots."""
 
     placed: list[Placed] = field(default_factory=list)
     facts: Event | None = None
@@ -139,7 +139,7 @@ def _stays(event: Event) -> tuple[list[Placed], list[Event], set[str]]:
 
 
 def _silence(state: Snapshots, standing: list[Event]) -> None:
-    """Where the sender admits, snapshots place nobody; where it only transfers, only before the first transfer."""
+    """Snapshots make no placement after the sender's first transfer, nor in a visit with the sender's admission."""
     senders = [event for event in standing if event.type in (ADMISSION, TRANSFER) and not event.is_correction]
     if not senders or not state.placed:
         return

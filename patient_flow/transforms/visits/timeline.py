@@ -81,7 +81,7 @@ class _Timeline:
         self._classes: list[tuple[int, str]] = []
 
     def run(self) -> None:
-        """Applies everything that stands, in order."""
+        """Applies every uncancelled event in order."""
         if self._snapshots.facts is None:
             for event in self._standing:
                 self._apply(event)
@@ -104,7 +104,7 @@ class _Timeline:
             else:
                 self._apply(item)
 
-    # -- what kinds of event do
+    # -- one method per kind of event
 
     def _apply(self, event: Event) -> None:
         kind = event.type
