@@ -82,23 +82,23 @@ def replay_quarantine(services: Services, reason: str | None = None) -> Iterator
 
 @dataclass(frozen=True)
 class Backfill:
-    """A backfill that an operator requests: ``what`` is ``rebuild``, ``replay_quarantine`` or ``reload``.
+    """A backfill that an operator requests: ``operation`` is ``rebuild``, ``replay_quarantine`` or ``reload``.
 
     Raises :class:`OperatorError` for an invalid combination.
     """
 
-    what: str
+    operation: str
     rule: str | None
-    why: str
+    reason: str
 
     def __post_init__(self) -> None:
-        if self.what not in ("rebuild", "replay_quarantine", "reload"):
-            raise OperatorError(f"what must be rebuild, replay_quarantine or reload; it is {self.what}")
-        if not self.why.strip():
-            raise OperatorError("why is empty: state in one line what changed, for later readers of this run")
-        if self.rule is not None and self.what != "replay_quarantine":
+        if self.operation not in ("rebuild", "replay_quarantine", "reload"):
+            raise OperatorError(f"operation must be rebuild, replay_quarantine or reload; it is {self.operation}")
+        if not self.reason.strip():
+            raise OperatorError("reason is empty: state in one line what changed, for later readers of this run")
+        if self.rule is not None and self.operation != "replay_quarantine":
             raise OperatorError(
-                "rule applies to replay_quarantine only: leave rule out, or choose what: replay_quarantine"
+                "rule applies to replay_quarantine only: leave rule out, or choose operation: replay_quarantine"
             )
         if self.rule is not None:
             _require_rule(self.rule)
@@ -106,11 +106,11 @@ class Backfill:
     def preview(self, services: Services) -> Iterator[str]:
         """Yields what :meth:`run` would do; changes nothing."""
         lake = services.lake
-        if self.what == "rebuild":
+        if self.operation == "rebuild":
             received = lake.open(tables.BRONZE_EVENTS).row_count() if lake.exists(tables.BRONZE_EVENTS) else 0
             yield f"{received:,} events of bronze would be read again to recompute silver, gold and warehouse"
             return
-        if self.what == "reload":
+        if self.operation == "reload":
             different = sorted({difference.table for difference in verify_warehouse(services)})
             yield f"would be reloaded: {', '.join(different)}" if different else AGREEMENT
             return
@@ -124,7 +124,7 @@ class Backfill:
 
     def run(self, services: Services) -> Iterator[str]:
         """Runs the backfill; yields one line per step."""
-        match self.what:
+        match self.operation:
             case "rebuild":
                 yield from rebuild(services)
             case "reload":
@@ -177,7 +177,7 @@ def _differences(services: Services, table: tables.Table) -> list[reconciliation
             return different
     raise OperatorError(
         f"{table.warehouse_name} is loaded faster than it can be compared: try again with the sensor event_hub_backlog "
-        "off, or start the job backfill with what: reload, which waits for its turn"
+        "off, or start the job backfill with operation: reload, which waits for its turn"
     )
 
 

@@ -118,7 +118,7 @@ MISTAKES = [
 
 
 @pytest.mark.parametrize("mistake", MISTAKES, ids=str)
-def test_a_mistake_is_one_line_that_says_what_is_wrong(
+def test_an_operators_mistake_is_reported_on_one_line(
     machine: Machine, mistake: Mistake, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """In this process, for the imports of so many processes would take a minute; an error with a traceback escapes."""
@@ -158,7 +158,7 @@ def test_a_taken_port_is_named_with_the_option_that_gives_another(machine: Machi
     assert words.split()[-1] in outcome.err
 
 
-def test_status_without_a_hub_says_so_and_still_shows_the_rest(tmp_path: Path, stack: Stack) -> None:
+def test_status_without_a_hub_reports_it_and_shows_the_rest(tmp_path: Path, stack: Stack) -> None:
     with Machine(tmp_path, stack=stack) as machine:
         outcome = machine.run("patient-flow", "status")
         assert "patient-flow hub" in outcome.out
@@ -213,7 +213,7 @@ def test_status_of_a_lake_that_cannot_be_read_still_shows_the_warehouse(
     assert "Warehouse (sqlite)" in said
 
 
-def test_the_key_that_everyone_knows_is_warned_of(machine: Machine) -> None:
+def test_the_default_key_is_warned_about(machine: Machine) -> None:
     """Contract, section 2: the fixed key is for the local default only, with a warning."""
     assert "PATIENT_FLOW_PSEUDONYM_KEY" in machine.run("patient-flow", "status").err
 

@@ -63,7 +63,7 @@ def test_every_table_of_the_contract_is_an_asset(specs: list[dg.AssetSpec]) -> N
     assert {f"warehouse/{table.warehouse_name}" for table in WAREHOUSE_TABLES} <= keys
 
 
-def test_every_asset_says_what_it_is(specs: list[dg.AssetSpec]) -> None:
+def test_every_asset_has_a_description(specs: list[dg.AssetSpec]) -> None:
     for spec in specs:
         assert spec.description, spec.key
         assert spec.group_name in {"source", "bronze", "silver", "gold", "warehouse", "consumers", "audit"}, spec.key
@@ -152,7 +152,7 @@ def test_neither_a_micro_batch_nor_all_assets_by_hand_pay_for_the_audit() -> Non
         assert jobs[name].run_tags.items() >= {"pipeline": "patient_flow"}.items()
 
 
-def test_every_check_says_what_to_do_and_names_its_page() -> None:
+def test_every_check_names_its_remedy_and_runbook_page() -> None:
     graph = build_defs().resolve_asset_graph()
     for key in graph.asset_check_keys:
         description = str(graph.get(key).description)
@@ -164,7 +164,7 @@ def test_definitions_are_loadable() -> None:
     dg.Definitions.validate_loadable(build_defs())
 
 
-def test_loading_reads_no_setting_and_contacts_nobody(tmp_path: Path) -> None:
+def test_loading_reads_no_setting_and_opens_no_connection(tmp_path: Path) -> None:
     """In an empty folder, with settings that would fail if anybody read them, and no network to be had."""
     code = (
         "import socket\n"

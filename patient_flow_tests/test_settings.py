@@ -21,7 +21,7 @@ def read(**values: str) -> Settings:
     return load(environ={f"PATIENT_FLOW_{name}": value for name, value in values.items()})
 
 
-def test_without_any_setting_everything_lies_on_this_machine() -> None:
+def test_by_default_everything_is_on_this_machine() -> None:
     settings = read()
     assert settings == Settings()
     assert settings.lake_is_local

@@ -19,7 +19,7 @@ from patient_flow.orchestration.resources import PatientFlow
 class BackfillConfig(dg.Config):
     """Config of the op, as the launchpad shows it."""
 
-    what: Literal["rebuild", "replay_quarantine", "reload"] = Field(
+    operation: Literal["rebuild", "replay_quarantine", "reload"] = Field(
         description="rebuild: recompute silver, gold and warehouse from bronze (after a change of a rule, mapping or "
         "department list that affects accepted events; takes minutes per million events). replay_quarantine: validate "
         "rejected events again and load those that are accepted. reload: reload the warehouse tables that differ from "
@@ -30,8 +30,9 @@ class BackfillConfig(dg.Config):
         description="Only with replay_quarantine: replay only events that this rule rejected, such as "
         "department_is_missing. Leave it out to replay all.",
     )
-    why: str = Field(
-        description="One line for whoever reads the run later: what changed, who asked. No names of patients."
+    reason: str = Field(
+        description="One line for later readers of the run: the change that requires it, and who requested it. No "
+        "names of patients."
     )
     dry_run: bool = Field(
         default=True, description="Log the changes without making them. Set it to false to make them."
@@ -46,8 +47,8 @@ def run_backfill(context: dg.OpExecutionContext, config: BackfillConfig, patient
     """Logs a line per step. An invalid config fails at once, without a retry."""
     services = patient_flow.services()
     try:
-        backfill = operations.Backfill(config.what, config.rule, config.why)
-        context.log.info(f"{backfill.what}: {backfill.why}")
+        backfill = operations.Backfill(config.operation, config.rule, config.reason)
+        context.log.info(f"{backfill.operation}: {backfill.reason}")
         lines = backfill.preview(services) if config.dry_run else backfill.run(services)
         for line in lines:
             context.log.info(line)
@@ -59,11 +60,11 @@ def run_backfill(context: dg.OpExecutionContext, config: BackfillConfig, patient
 
 @dg.job(
     description="Backfill: rebuilds silver, gold and warehouse from bronze, replays the quarantine, or reloads the "
-    "warehouse. Open the launchpad (hover over a field for its description), choose what to do and enter why; dry_run "
-    "is on by default. The job waits for a running micro-batch, and the next micro-batch waits for the job.",
+    "warehouse. Open the launchpad (hover over a field for its description), choose the operation and enter the reason; "
+    "dry_run is on by default. The job waits for a running micro-batch, and the next one waits for the job.",
     executor_def=dg.in_process_executor,
     # The launchpad's default. Without it the launchpad shows the resource's settings, which belong in the environment.
-    config={"ops": {"run_backfill": {"config": {"what": "rebuild", "why": "", "dry_run": True}}}},
+    config={"ops": {"run_backfill": {"config": {"operation": "rebuild", "reason": "", "dry_run": True}}}},
     tags={
         **PIPELINE_TAG,
         # A rebuild of years takes hours and empties silver first: Dagster neither ends it after the hour that a

@@ -156,7 +156,7 @@ def test_a_kept_connection_is_served_again_and_again(tmp_path: Path) -> None:
         connection.close()
 
 
-def test_more_requests_than_can_be_answered_soon_are_told_to_come_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_requests_beyond_the_queue_limit_get_503_with_retry_after(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server, "MAX_WAITING_PAGES", 2)
     statuses: list[int] = []
 

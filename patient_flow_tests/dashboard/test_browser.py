@@ -159,7 +159,7 @@ def test_a_refresh_keeps_open_tables_and_the_focus(opened: Open) -> None:
     assert page.evaluate("document.activeElement.closest('.panel')?.id") == "movements"
 
 
-def test_a_page_that_has_lost_its_server_says_so_until_it_is_back(browser: Browser, group: Hospital) -> None:
+def test_a_page_without_its_server_shows_a_warning_until_the_server_is_back(browser: Browser, group: Hospital) -> None:
     """A screen on a wall must not stay green for hours."""
     page = browser.new_context().new_page()
     with served(group) as address:

@@ -203,7 +203,7 @@ def test_numbers_and_dates_follow_the_language_and_the_hospitals_clock() -> None
         (timedelta(hours=3), "stale", "Stale"),
     ],
 )
-def test_the_badge_says_how_old_the_newest_event_is(group: Hospital, age: timedelta, state: str, said: str) -> None:
+def test_the_badge_shows_the_age_of_the_newest_event(group: Hospital, age: timedelta, state: str, said: str) -> None:
     now = newest_event(group) + age
     with client_of(group.warehouse, lambda: now) as client:
         page = text(client, "/?lang=en")
@@ -218,7 +218,7 @@ def test_the_badge_says_how_old_the_newest_event_is(group: Hospital, age: timede
 @pytest.mark.parametrize(
     ("language", "said"), [("en", "Not available at the moment."), ("fr", "Indisponible pour le moment.")]
 )
-def test_readmissions_that_cannot_be_read_are_called_unavailable_and_hurry_nobody(
+def test_unreadable_readmissions_are_shown_as_unavailable_without_delaying_the_page(
     group: Hospital, monkeypatch: pytest.MonkeyPatch, language: str, said: str
 ) -> None:
     def refuse(*_: object) -> None:

@@ -63,7 +63,7 @@ def test_it_serves_until_a_signal_and_then_returns(tmp_path: Path, number: signa
         pytest.param("203.0.113.9", "203.0.113.9", 403, id="somebody who pretends to be the trusted proxy"),
     ],
 )
-def test_who_connects_decides_whether_a_sign_in_counts_whatever_is_said_to_be_forwarded(
+def test_sign_in_headers_count_only_from_a_trusted_peer_whatever_forwarded_headers_state(
     tmp_path: Path, proxy: str, client: str, expected: int
 ) -> None:
     with served(tmp_path, proxy, FORWARDED_ALLOW_IPS="*") as (_, address):

@@ -164,7 +164,7 @@ def test_figures_that_a_newer_load_cannot_replace_keep_their_own_age(
     assert settled(snapshots, 7).load.newest_event_at == group.now + timedelta(hours=3)
 
 
-def test_what_goes_wrong_after_a_page_has_stopped_waiting_is_said_by_the_next_one_and_logged(
+def test_a_failure_after_the_page_timed_out_is_logged_and_shown_by_the_next_page(
     warehouse: Counting, group: Hospital, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(module, "PAGE_TIMEOUT_SECONDS", 0.0)
@@ -183,7 +183,7 @@ def test_what_goes_wrong_after_a_page_has_stopped_waiting_is_said_by_the_next_on
     assert snapshots.answer(7).load.versions != seen.load.versions
 
 
-def test_readmissions_that_cannot_be_read_are_said_once_and_left_in_peace_for_a_minute(
+def test_unreadable_readmissions_are_logged_once_and_retried_after_a_minute(
     warehouse: Counting, group: Hospital, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     returns = Returns(warehouse, ZoneInfo(ZONE))

@@ -153,7 +153,7 @@ def test_the_three_events_of_a_stay_of_variant_j_are_one_visit() -> None:
     assert extra(rows[1])["from_ward_id"] == "W1"
 
 
-def test_the_hl7_example_tells_arrivals_from_admissions_and_reads_local_time() -> None:
+def test_the_hl7_example_distinguishes_arrivals_from_admissions_and_reads_local_time() -> None:
     def message(patient_class: str) -> bytes:
         return adt(
             "A01",

@@ -145,7 +145,7 @@ def test_gender_and_age_come_from_a_patient_that_came_along(value: Event, patien
     assert (row["patient_id"], row["gender"], row["age"]) == (patient, "Female", 46)
 
 
-def test_another_patient_in_the_bundle_is_nobody_here() -> None:
+def test_another_patient_in_the_bundle_is_ignored() -> None:
     row = only(bundle(encounter(), {**PATIENT, "id": "somebody-else"}))
     assert (row["patient_id"], row["gender"], row["age"]) == ("pat-1", None, None)
 
@@ -164,7 +164,7 @@ def test_the_patient_is_who_the_subject_refers_to(subject: Event | None, patient
     assert stated(encounter(subject=subject)).get("patient_id") == patient
 
 
-def test_the_id_of_the_resource_stands_in_for_an_identifier() -> None:
+def test_the_resource_id_replaces_a_missing_identifier() -> None:
     assert stated(encounter(identifier=None))["visit_id"] == "enc-1"
     assert stated(encounter(identifier=[{"value": "only"}]))["visit_id"] == "only"
 
@@ -357,7 +357,7 @@ def test_a_location_without_a_beginning_leaves_the_way_unknown() -> None:
     assert (row["stays"], row["department"]) == (None, "Surgery")
 
 
-def test_finished_without_an_end_ends_when_it_was_last_updated_and_says_so() -> None:
+def test_finished_without_an_end_ends_at_its_last_update_with_a_flag() -> None:
     row = only(encounter(status="finished"))
     assert row["discharge_time"] == datetime(2026, 11, 19, 21, 30, tzinfo=UTC)
     assert row["quality_flags"] == ["time_is_estimated"]

@@ -25,7 +25,7 @@ def test_its_mapping_files_are_valid(text: str) -> None:
     assert parse_mappings(text, "guide.toml")
 
 
-def test_its_first_example_reads_as_it_says() -> None:
+def test_its_first_example_gives_the_stated_result() -> None:
     (event,) = re.findall(r"```json\n(.*?)```", GUIDE, re.DOTALL)
     row = only(json.loads(event), FILES[0])
     assert (row["event_type"], row["event_time"]) == ("admission", datetime(2026, 11, 20, 8, 30, tzinfo=UTC))

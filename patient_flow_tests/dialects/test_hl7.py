@@ -76,7 +76,7 @@ def test_the_declared_character_set_counts() -> None:
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "latin-1"])
-def test_without_a_declared_character_set_utf_8_and_latin_1_are_told_apart(encoding: str) -> None:
+def test_without_a_declared_character_set_utf_8_and_latin_1_are_distinguished(encoding: str) -> None:
     body = adt("A01", pv1={3: "Pédiatrie^1^2^NORTH"}).decode().encode(encoding)
     assert stated(body)["department"] == "Pédiatrie"
 
@@ -104,7 +104,7 @@ def test_a_message_that_is_not_in_the_character_set_it_declares_is_unreadable() 
         ("a03", "discharge"),
     ],
 )
-def test_the_trigger_in_msh_9_decides_whatever_evn_1_says(trigger: str, event_type: str) -> None:
+def test_the_trigger_in_msh_9_takes_precedence_over_evn_1(trigger: str, event_type: str) -> None:
     assert stated(adt(trigger, evn={1: "A99"}))["event_type"] == event_type
 
 
@@ -198,7 +198,7 @@ def test_timestamps_of_every_precision_down_to_the_hour_are_instants(text: str, 
 
 
 @pytest.mark.parametrize("text", ["2026", "202611", "20261119", "20261340101530", "202611191015301", "yesterday"])
-def test_the_next_best_time_stands_in_for_one_that_is_no_instant(text: str) -> None:
+def test_the_next_time_field_replaces_one_without_an_instant(text: str) -> None:
     assert stated(adt("A01", evn={2: text}))["event_time"] == "2026-11-19T10:16:00"
 
 
@@ -358,7 +358,7 @@ def test_the_assigner_is_that_of_the_preferred_number() -> None:
     assert (fields["patient_id"], fields["patient_assigner"]) == ("2", "NORTH")
 
 
-def test_the_account_number_stands_in_for_a_missing_visit_number_and_says_so() -> None:
+def test_the_account_number_replaces_a_missing_visit_number_with_a_flag() -> None:
     row = only(adt("A01", pid={18: "ACC-1^^^BILLING"}, pv1={19: ""}))
     assert (row["visit_id"], row["visit_assigner"]) == ("ACC-1", "BILLING")
     assert "visit_is_an_account" in row["quality_flags"]
@@ -366,7 +366,7 @@ def test_the_account_number_stands_in_for_a_missing_visit_number_and_says_so() -
 
 
 @pytest.mark.parametrize("unit", ["UF 1234", "^^^^^^^^^UF 1234"])
-def test_the_unit_of_a_french_movement_stands_in_for_a_missing_location(unit: str) -> None:
+def test_the_unit_of_a_french_movement_replaces_a_missing_location(unit: str) -> None:
     body = adt("A01", pv1={3: ""}) + f"ZBE|1|20261119101530||INSERT|N|A01|{unit}\r".encode()
     assert stated(body)["department"] == "UF 1234"
 

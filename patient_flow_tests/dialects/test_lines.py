@@ -35,7 +35,7 @@ x = 2
 '''
 
 
-def test_every_key_has_the_line_it_stands_in() -> None:
+def test_every_key_has_its_line_number() -> None:
     lines = LineIndex(TEXT)
     assert lines.line_of(("top",)) == 2
     assert lines.line_of(("mapping", 0)) == 4

@@ -121,12 +121,12 @@ def test_a_mapping_is_for_the_events_that_fulfil_all_its_conditions(condition: s
     assert bool(mapped(event, "constant.department = 'ICU'", condition)) == holds
 
 
-def test_the_first_candidate_that_says_something_gives_the_field_and_none_of_them_stays() -> None:
+def test_the_first_candidate_with_a_value_gives_the_field_and_all_candidates_are_removed() -> None:
     result = mapped({"src": 1, "a": " ", "b": "second", "c": "third"}, 'rename.patient_id = ["a", "b", "c"]')
     assert result == {"src": 1, "patient_id": "second"}
 
 
-def test_a_field_keeps_its_own_value_when_no_candidate_says_anything() -> None:
+def test_a_field_keeps_its_own_value_when_no_candidate_has_one() -> None:
     assert mapped({"src": 1, "bed_id": 7}, 'rename.bed_id = "cot"') == {"src": 1, "bed_id": 7}
 
 
@@ -147,7 +147,7 @@ def test_a_dropped_field_does_not_reach_the_extras_but_can_be_renamed() -> None:
     assert result == {"src": 1, "patient_id": "P1"}
 
 
-def test_a_constant_stands_for_every_event_of_the_source() -> None:
+def test_a_constant_applies_to_every_event_of_the_source() -> None:
     assert mapped({"src": 1, "hospital_id": 9}, "constant.hospital_id = 3")["hospital_id"] == 3
 
 
@@ -159,7 +159,7 @@ def test_a_value_without_a_counterpart_takes_the_default_if_there_is_one() -> No
     assert mapped({"src": 1, "event_type": ["9"]}, body)["event_type"] == ["9"]
 
 
-def test_a_value_that_stands_for_nothing_can_be_mapped_to_nothing() -> None:
+def test_a_placeholder_value_can_be_mapped_to_null() -> None:
     text = MAPPING + '[mapping.value_map.discharge_time]\n"31/12/9999 00:00" = ""\n'
     row = only({**EVENT, "discharge_time": "31/12/9999 00:00"}, text)
     assert row["discharge_time"] is None
@@ -280,7 +280,7 @@ def test_a_byte_order_mark_and_windows_line_ends_in_the_file_do_no_harm() -> Non
     assert only(EVENT, "\ufeff" + MAPPING.replace("\n", "\r\n"))["event_type"] == "admission"
 
 
-def test_an_event_that_no_mapping_fits_says_so_instead_of_what_it_lacks() -> None:
+def test_an_event_without_a_matching_mapping_has_that_reason_instead_of_missing_fields() -> None:
     row = only({"src": None, "who": "P1", "when": "20/11/2026"}, MAPPING)
     assert row["reasons"] == ["no_mapping_matches"]
     assert only({"src": None, "who": "P1"})["reasons"] == [
@@ -305,7 +305,7 @@ def test_what_an_event_without_a_mapping_states_wrongly_is_still_named() -> None
     assert row["reasons"] == ["no_mapping_matches", "admission_time_is_unusable"]
 
 
-def test_a_mapping_says_what_its_numbers_are_unique_in() -> None:
+def test_a_mapping_states_the_scope_of_its_numbers() -> None:
     row = only(
         EVENT, MAPPING.replace("[mapping.match]", 'patient_scope = "North"\nvisit_scope = "network"\n[mapping.match]')
     )

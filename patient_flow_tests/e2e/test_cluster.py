@@ -324,7 +324,7 @@ def test_workers_with_another_version_are_refused_before_anything_is_done(
 
 
 @pytest.mark.parametrize("table", [tables.SILVER_EVENTS, tables.DIM_PATIENT], ids=lambda table: table.path)
-def test_of_two_rebuilds_at_once_the_earlier_one_is_told(
+def test_of_two_concurrent_rebuilds_the_earlier_one_fails_with_a_message(
     table: tables.Table, remote: str, lake: Lake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     receive(lake, days())
@@ -361,13 +361,13 @@ def test_a_wrong_address_is_one_line(tmp_path: Path, address: str, says: str) ->
     assert "hush" not in outcome.said
 
 
-def test_a_missing_client_is_one_line_that_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_client_is_reported_on_one_line_with_the_install_command(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pyspark.sql.connect.session", None)
     with pytest.raises(ClusterError, match=r"pip install 'patient-flow\[spark\]'"):
         Cluster("sc://127.0.0.1:1")
 
 
-def test_what_a_worker_says_of_its_rows_is_not_repeated(remote: str, lake: Lake) -> None:
+def test_a_workers_error_text_with_row_values_is_not_printed(remote: str, lake: Lake) -> None:
     receive(lake, days())
     with Cluster(remote) as cluster:
         bodies = cluster.rows(lake.open(tables.BRONZE_EVENTS), ("body",))

@@ -28,7 +28,7 @@ def dagster_dev(machine: Machine, *others: Program) -> Iterator[Webserver]:
 
 
 @pytest.mark.embedded_only("nothing is stored")
-def test_without_a_hub_the_tick_says_so_and_nothing_fails(machine: Machine) -> None:
+def test_without_a_hub_the_tick_is_skipped_with_a_reason_and_does_not_fail(machine: Machine) -> None:
     with dagster_dev(machine) as server:
         [location] = server.locations()
         assert (location["name"], location["loadStatus"]) == (LOCATION, "LOADED")

@@ -138,7 +138,7 @@ def test_lake_and_warehouse_hold_the_same_number_of_rows(story: Story) -> None:
         assert services.warehouse.row_counts() == in_lake
 
 
-def test_status_tells_the_operator_how_far_everything_is(story: Story) -> None:
+def test_status_shows_the_progress_of_every_part(story: Story) -> None:
     said = command(story, "status")
     assert f"{EVENTS:,}" in said
     assert f"{len(story.accepted):,}" in said
@@ -158,7 +158,7 @@ def test_neither_replaying_the_quarantine_nor_a_rebuild_changes_a_row(story: Sto
     command(story, "warehouse", "verify")
 
 
-def test_a_rebuild_mends_rows_that_somebody_changed_in_the_warehouse(story: Story) -> None:
+def test_a_rebuild_restores_changed_warehouse_rows(story: Story) -> None:
     before = stars(story.warehouse, digits=6)
     change(story.warehouse, "DELETE FROM \"FactBedCensus\" WHERE gender = 'Female'")
     change(story.warehouse, 'UPDATE "DimPatient" SET age = 7 WHERE age = 42')

@@ -122,7 +122,7 @@ def test_sums_are_the_same_to_the_last_digit(twins: Twins) -> None:
     assert_frame_equal(killed, expected, check_exact=True)
 
 
-def test_nothing_is_lost_on_the_way_through_a_dying_pipeline(twins: Twins) -> None:
+def test_killed_pipelines_lose_no_event(twins: Twins) -> None:
     lake = Lake(twins.killed.lake_uri)
     rows = {table.path: lake.open(table).row_count() for table in LAKE_TABLES}
     assert rows[BRONZE_EVENTS.path] == rows[SILVER_EVENTS.path] + rows[QUARANTINE.path]

@@ -117,7 +117,7 @@ def test_every_table_shows_its_version_its_freshness_and_where_its_columns_come_
         assert drawn == {column.name: set(column.sources) for column in table.columns if column.sources}
 
 
-def test_a_materialisation_says_what_it_read_wrote_and_how_long_it_took(seen: dict[str, Node]) -> None:
+def test_a_materialization_reports_rows_read_rows_written_and_duration(seen: dict[str, Node]) -> None:
     bronze = metadata(seen["bronze/patient_events"])
     assert bronze["events_received"] == bronze["rows_written"] == bronze["dagster/row_count"] == 361
     assert bronze["backlog"] == 0
@@ -132,7 +132,7 @@ def test_a_materialisation_says_what_it_read_wrote_and_how_long_it_took(seen: di
     assert isinstance(metadata(seen["warehouse/FactPatientFlow"])["age_minutes"], float)
 
 
-def test_every_check_says_in_one_sentence_what_it_is_for_and_what_to_do(seen: dict[str, Node]) -> None:
+def test_every_check_description_has_a_purpose_and_a_remedy(seen: dict[str, Node]) -> None:
     for key, node in seen.items():
         for shown in node["assetChecksOrError"].get("checks", []):
             assert "If not: " in shown["description"], (key, shown["name"])

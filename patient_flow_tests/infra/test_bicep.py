@@ -98,7 +98,7 @@ def test_budgets_are_above_the_estimate_and_start_when_the_first_deployment_says
     assert "param budgetStartDate = readEnvironmentVariable('BUDGET_START_DATE'," in text
 
 
-def test_nobody_signs_in_with_a_key_or_password() -> None:
+def test_sign_in_by_key_or_password_is_disabled() -> None:
     everything = "\n".join(path.read_text() for path in FILES)
     for refused in ("allowSharedKeyAccess: false", "adminUserEnabled: false", "passwordAuth: 'Disabled'"):
         assert refused in everything

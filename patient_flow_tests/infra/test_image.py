@@ -41,14 +41,14 @@ def test_tools_do_not_reach_the_last_stage() -> None:
     assert _of("FROM")[-1].endswith("AS final")
 
 
-def test_it_runs_as_nobody_in_particular() -> None:
+def test_it_runs_as_any_unprivileged_user() -> None:
     assert _of("USER") == ["10001:10001"]
     after = [word for word, _ in _instructions()]
     assert "COPY" not in after[after.index("USER") :]
     assert "RUN" not in after[after.index("USER") :]
 
 
-def test_it_says_whether_it_is_well_and_ends_when_asked() -> None:
+def test_it_has_a_health_check_and_ends_on_sigterm() -> None:
     (check,) = _of("HEALTHCHECK")
     assert "healthcheck.py" in check
     assert _of("STOPSIGNAL") == ["SIGINT"]
@@ -119,17 +119,17 @@ def _entrypoint(*arguments: str, **environment: str) -> subprocess.CompletedProc
         (("echo", "anything else"), "anything else"),
     ],
 )
-def test_the_first_argument_says_what_a_container_is(arguments: tuple[str, ...], runs: str) -> None:
+def test_the_first_argument_selects_the_role_of_a_container(arguments: tuple[str, ...], runs: str) -> None:
     assert runs in _entrypoint(*arguments).stdout
 
 
-def test_without_argument_it_says_how_to_use_it() -> None:
+def test_without_an_argument_it_prints_its_usage() -> None:
     done = _entrypoint()
     assert done.returncode == 64
     assert "code | daemon | ui" in done.stderr
 
 
-def test_delta_rs_is_told_where_container_apps_hand_out_tokens() -> None:
+def test_delta_rs_uses_the_token_endpoint_of_container_apps() -> None:
     assert (
         "msi=http://localhost:42356/msi/token"
         in _entrypoint("code", IDENTITY_ENDPOINT="http://localhost:42356/msi/token").stdout

@@ -100,7 +100,7 @@ def test_a_container_that_is_not_there_is_a_named_error(running: Servers) -> Non
         Lake(f"abfss://{{layer}}-of-nobody@{ACCOUNT}.dfs.core.windows.net").open(BRONZE_EVENTS)
 
 
-def test_what_a_warehouse_is_to_copy_lies_where_it_is_told(running: Servers) -> None:
+def test_exports_for_the_warehouse_are_written_to_the_configured_container(running: Servers) -> None:
     """The address is that of the account in Azure; here Azurite has the same path."""
     environment = running.azurite
     rows = pl.DataFrame({"stay_key": [1, 2]})

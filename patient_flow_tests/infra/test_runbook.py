@@ -31,7 +31,7 @@ def test_the_index_lists_every_alert() -> None:
 
 
 @pytest.mark.parametrize("name", [rule.name for rule in RULES])
-def test_a_page_says_what_it_means_how_to_see_more_what_to_do_and_when_it_is_over(name: str) -> None:
+def test_a_page_has_meaning_diagnosis_remedy_and_end(name: str) -> None:
     text = (FOLDER / f"{name}.md").read_text()
     headings = re.findall(r"^#+ (.*)$", text, flags=re.MULTILINE)
     assert headings == [name, *HEADINGS]

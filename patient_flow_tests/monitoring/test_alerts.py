@@ -54,7 +54,7 @@ def events(state: AlertState, channel: str = "e-mail") -> list[tuple[str, str]]:
 DOWN = fires(catalogue.HUB_DOWN, "", ERROR, "The hub is down.")
 
 
-def test_an_alert_is_told_once_and_once_when_it_is_over() -> None:
+def test_an_alert_is_delivered_once_and_once_more_when_it_resolves() -> None:
     state = tick(AlertState(), minute(0), DOWN)
     assert events(state) == [("opened", "hub_down")]
     state = tick(mark_delivered(state, "e-mail"), minute(1), DOWN)
@@ -64,7 +64,7 @@ def test_an_alert_is_told_once_and_once_when_it_is_over() -> None:
     assert tick(mark_delivered(state, "e-mail"), minute(3)).outbox == {"e-mail": ()}
 
 
-def test_what_gets_critical_is_told_again() -> None:
+def test_an_escalation_is_delivered_again() -> None:
     warning = fires(catalogue.OCCUPANCY_HIGH, "St Anna/ICU", WARNING, "86 %")
     state = mark_delivered(tick(AlertState(), minute(0), warning), "e-mail")
     state = tick(state, minute(1), fires(catalogue.OCCUPANCY_HIGH, "St Anna/ICU", ERROR, "96 %"))
@@ -79,7 +79,7 @@ def test_a_restart_goes_on_with_the_same_state() -> None:
     assert events(tick(again, minute(1), DOWN)) == [("opened", "hub_down")]
 
 
-def test_a_tick_that_died_after_sending_tells_twice_rather_than_never() -> None:
+def test_a_tick_that_died_after_sending_delivers_twice_rather_than_never() -> None:
     before = AlertState().to_json()
     for _ in range(2):  # the first one's state was never kept
         assert events(tick(AlertState.from_json(before), minute(0), DOWN)) == [("opened", "hub_down")]
@@ -128,7 +128,7 @@ def test_a_cursor_of_the_version_before_that_is_empty_is_read() -> None:
 
 
 @pytest.mark.parametrize("kept", [None, "", "no JSON", "[]", '{"open": {"a": {"other": 1}}}'])
-def test_a_state_of_another_version_starts_anew(kept: str | None) -> None:
+def test_a_state_of_another_version_is_replaced_by_an_empty_one(kept: str | None) -> None:
     assert AlertState.from_json(kept) == AlertState()
 
 
@@ -140,13 +140,13 @@ def test_a_channel_that_is_down_keeps_its_own_notes() -> None:
     assert events(state) == [("opened", "hub_down"), ("resolved", "hub_down")]
 
 
-def test_what_nobody_could_look_at_stays_as_it_is() -> None:
+def test_an_alert_that_could_not_be_evaluated_is_unchanged() -> None:
     state = mark_delivered(tick(AlertState(), minute(0), fires(catalogue.DATA_STALE, "", ERROR, "late")), "e-mail")
     state = tick(state, minute(1), unknown={catalogue.DATA_STALE.name})
     assert list(state.open) == ["data_stale"]
 
 
-def test_of_two_stores_only_the_one_nobody_could_look_at_stays_as_it_is() -> None:
+def test_of_two_stores_only_the_alert_of_the_unreadable_one_is_unchanged() -> None:
     stores = [fires(catalogue.STORE_DOWN, store, ERROR, "away") for store in ("lake", "warehouse")]
     state = tick(AlertState(), minute(0), *stores)
     assert list(tick(state, minute(1), unknown={"store_down/lake"}).open) == ["store_down/lake"]
@@ -160,7 +160,7 @@ def test_what_happened_once_is_an_alert_for_an_hour() -> None:
 
 
 @pytest.mark.parametrize(("before_first_read", "severity"), [(True, WARNING), (False, ERROR)])
-def test_what_a_hub_dropped_before_anybody_wanted_it_is_no_loss_of_ours(before_first_read: bool, severity: str) -> None:
+def test_events_dropped_before_the_first_read_are_no_loss(before_first_read: bool, severity: str) -> None:
     (expired,) = judge_notices([EventsExpired("1", 12, before_first_read=before_first_read)]).firings
     assert (expired.rule, expired.finding.severity) == (catalogue.EVENTS_EXPIRED, severity)
 
@@ -232,7 +232,7 @@ def test_events_that_stick_in_the_lake_of_a_quiet_hospital_are_stale() -> None:
     assert observe(Staleness(), 6, 6, 1, 16, newest=0.5) == (Staleness(), [])
 
 
-def test_silence_is_its_own_alert_and_a_hub_that_never_had_events_says_nothing() -> None:
+def test_silence_opens_its_own_alert_but_not_for_a_hub_without_any_event() -> None:
     limit = timedelta(hours=6)
     assert freshness.no_events(None, NOON, limit) == []
     assert freshness.no_events(minute(-359), NOON, limit) == []
@@ -318,7 +318,7 @@ def test_a_tick_names_the_worst_and_counts_the_others() -> None:
     assert len(said) < 1_000
 
 
-def test_the_end_says_how_long_it_was() -> None:
+def test_a_resolved_alert_states_its_duration() -> None:
     state = tick(mark_delivered(tick(AlertState(), minute(0), DOWN), "e-mail"), minute(90))
     message = messages.compose(state.outbox["e-mail"], messages.Links())
     assert message.subject == "[patient_flow] resolved: hub down"

@@ -11,7 +11,7 @@ from patient_flow.monitoring.rule import Audience, Cadence, Rule
 
 
 @pytest.mark.parametrize("rule", CHECKS, ids=lambda rule: rule.name)
-def test_a_finding_says_what_to_do_and_where_to_read_on(rule: Rule) -> None:
+def test_a_finding_names_the_remedy_and_its_runbook_page(rule: Rule) -> None:
     described = rule.describe(warning("Something is odd."))
     assert described == f"Something is odd. {rule.action} See infra/docs/runbook/{rule.name}.md."
     assert rule.describe(ok("All is well.")) == "All is well."

@@ -51,7 +51,7 @@ def test_an_idle_hospital_is_not_late_however_old_its_newest_event() -> None:
     assert finding.figures["age_minutes"] == 3 * 24 * 60
 
 
-def test_an_event_after_days_of_silence_is_as_late_as_the_last_look_at_the_hub() -> None:
+def test_an_event_after_days_of_silence_is_late_since_the_last_hub_query() -> None:
     assert data_fresh(ago(minutes=1), 1, ago(days=3)).is_ok
 
 
@@ -64,7 +64,7 @@ def test_events_that_wait_warn_and_then_are_an_error(minutes: int, is_ok: bool, 
         assert f"{ago(minutes=minutes):%H:%M:%S}" in finding.message  # since when
 
 
-def test_a_run_that_drained_the_hub_long_ago_is_late_though_nobody_asked_again() -> None:
+def test_data_is_late_when_the_last_drain_is_long_ago() -> None:
     assert data_fresh(ago(minutes=2), newest=ago(hours=1)).is_ok
     assert data_fresh(ago(minutes=20), newest=ago(hours=1)).is_error
 
@@ -76,7 +76,7 @@ def test_events_that_wait_before_anything_was_read_are_an_error_and_an_empty_hub
     assert data_fresh(waiting=0).is_ok
 
 
-def test_a_hub_that_does_not_answer_is_said_with_the_newest_event() -> None:
+def test_an_unreachable_hub_is_reported_with_the_newest_event() -> None:
     finding = freshness.data_fresh(ReadProgress(failure="Event Hub cannot be read."), ago(hours=2), NOW, DATA_AGE)
     assert not finding.is_ok
     assert finding.message == "Event Hub cannot be read; the newest loaded event is from 2026-03-20 10:00:00 UTC."

@@ -150,7 +150,7 @@ def test_of_a_whole_table_every_key_is_compared() -> None:
     assert keys_unique(added(rows, 3), ["time_key"]).is_error
 
 
-def test_a_key_that_no_dimension_knows_is_an_error_and_counted_by_column() -> None:
+def test_a_key_missing_from_its_dimension_is_an_error_counted_by_column() -> None:
     rows = pl.DataFrame({"patient_key": [1, 2, 3], "department_key": [7, 7, 8]})
     known = {"patient_key": pl.Series([1, 2, 3]), "department_key": pl.Series([7])}
     finding = foreign_keys_exist(ForeignKeys(rows, known))
@@ -174,6 +174,6 @@ def test_every_fact_points_to_its_dimensions() -> None:
     assert references(tables.DIM_PATIENT) == {}
 
 
-def test_every_table_of_versions_says_of_what() -> None:
+def test_every_versioned_table_declares_its_natural_key() -> None:
     with_versions = {table.path for table in tables.LAKE_TABLES if "valid_to" in table.schema}
     assert set(SCD2_MEMBERS) == with_versions

@@ -43,9 +43,7 @@ def test_far_over_its_beds_it_warns_by_name() -> None:
     assert finding.rows[0]["occupancy_pct"] == 160.0
 
 
-def test_an_hour_long_ago_with_too_many_patients_no_longer_warns_and_one_that_counts_nobody_is_an_error_for_ever() -> (
-    None
-):
+def test_too_many_patients_warn_in_recent_hours_only_and_an_empty_hour_is_always_an_error() -> None:
     crowded = (2026032010, 1, "Female", 16)
     assert not occupancy_plausible(census(crowded), DEPARTMENTS, since=2026032010).is_ok
     assert occupancy_plausible(census(crowded), DEPARTMENTS, since=2026032011).is_ok
@@ -57,5 +55,5 @@ def test_a_department_without_beds_is_not_judged() -> None:
     assert occupancy_plausible(census(), DEPARTMENTS).is_ok
 
 
-def test_an_hour_that_counts_nobody_or_less_is_an_error() -> None:
+def test_an_hour_with_a_count_below_one_is_an_error() -> None:
     assert occupancy_plausible(census((2026032010, 1, "Female", -1)), DEPARTMENTS).is_error

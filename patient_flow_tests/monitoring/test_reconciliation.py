@@ -82,7 +82,7 @@ def test_a_batch_goes_on_where_the_one_before_it_ended() -> None:
     assert skipped.figures["missing"] == 2
 
 
-def test_what_retention_dropped_between_two_batches_warns_with_the_batch_after_it_and_says_how_many() -> None:
+def test_events_dropped_by_retention_between_two_batches_warn_with_their_number_in_the_next_batch() -> None:
     finding = new(coordinates(p0=[151, 152, 153], p1=[4]), since=seen(p0=(50, 100), p1=(3, 0)))
     assert not finding.is_ok
     assert not finding.is_error
@@ -90,7 +90,7 @@ def test_what_retention_dropped_between_two_batches_warns_with_the_batch_after_i
     assert finding.figures == {"events": 4, "missing": 0, "duplicates": 0, "expired": 100}
 
 
-def test_a_loss_is_said_although_no_event_of_its_partition_was_left_to_arrive() -> None:
+def test_a_loss_is_reported_although_its_partition_is_empty() -> None:
     finding = new(coordinates(p1=[4]), since=seen(p0=(50, 100), p1=(3, 0)))
     assert not finding.is_ok
     assert finding.rows[0] == {"partition_id": "0", "events": 0, "first": None, "last": None, "expired": 100} | {

@@ -107,7 +107,7 @@ def test_a_hospital_that_falls_silent_is_named() -> None:
     assert every_hospital_sends(SENT.head(1), LISTED, now=NOW, read_until=NOW).is_ok
 
 
-def test_of_a_hospital_whose_events_may_all_be_quarantined_it_is_not_said_that_it_sent_nothing() -> None:
+def test_a_hospital_whose_events_may_all_be_quarantined_is_not_reported_as_silent() -> None:
     finding = every_hospital_sends(SENT, LISTED, now=NOW, read_until=NOW)
     assert finding.message == "1 hospitals have had no accepted event for more than 6 hours."
 

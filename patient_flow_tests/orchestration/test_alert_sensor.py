@@ -163,7 +163,7 @@ def test_mail_goes_over_tls_with_a_password(security: str, tmp_path: Path, monke
     assert seen == [b"secret"]
 
 
-def test_a_certificate_that_nobody_knows_is_refused(tmp_path: Path) -> None:
+def test_an_unknown_certificate_is_refused(tmp_path: Path) -> None:
     certificate = make_certificate(tmp_path)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate.certificate, certificate.key)
@@ -196,7 +196,7 @@ def test_a_card_reaches_teams() -> None:
     assert "It is down – really." in said[1]
 
 
-def test_what_teams_refuses_is_said_without_the_secret_address() -> None:
+def test_a_refusal_by_teams_is_reported_without_the_secret_address() -> None:
     with teams(status=429) as (_, address), pytest.raises(ChannelError) as refused:
         Teams(address).send(NOTICE)
     assert "secret-path" not in str(refused.value)
@@ -288,7 +288,7 @@ def both(watching: Watching) -> Iterator[tuple[Watch, Inbox, list[Any]]]:
         yield watch
 
 
-def test_a_hub_that_is_down_is_told_once_to_both_and_once_when_it_is_back(
+def test_an_unreachable_hub_is_delivered_once_to_both_channels_and_once_on_recovery(
     both: tuple[Watch, Inbox, list[Any]], hub_thread: HubThread
 ) -> None:
     watch, inbox, cards = both
@@ -357,7 +357,7 @@ def test_without_a_channel_open_alerts_stand_in_the_tick(watching: Watching, hub
     assert "no channel is set" in said
 
 
-def test_a_failed_run_is_told_with_its_step_and_over_with_the_next_good_one(
+def test_a_failed_run_is_delivered_with_its_step_and_resolves_with_the_next_success(
     both: tuple[Watch, Inbox, list[Any]], hub_thread: HubThread
 ) -> None:
     watch, inbox, _ = both
@@ -387,7 +387,7 @@ SILENT = HubFailure(Failure.HUB_TIMEOUT, "The hub does not answer within 20 s.")
 
 @pytest.mark.parametrize("away", [DOWN, SILENT], ids=["down", "silent"])
 @pytest.mark.parametrize("before", [LAKE_DOWN, REFUSED, SLOW], ids=["lake", "refused", "slow"])
-def test_what_was_wrong_before_the_hub_went_away_is_not_over_and_not_told_again(
+def test_open_alerts_stay_open_and_are_not_delivered_again_while_the_hub_is_unreachable(
     before: HubStatus | HubFailure,
     away: HubFailure,
     both: tuple[Watch, Inbox, list[Any]],
@@ -405,7 +405,7 @@ def test_what_was_wrong_before_the_hub_went_away_is_not_over_and_not_told_again(
     )
 
 
-def test_a_hub_that_refuses_and_then_says_nothing_at_all_is_one_alert(
+def test_a_hub_that_refuses_and_then_hangs_is_one_alert(
     both: tuple[Watch, Inbox, list[Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     watch, inbox, _ = both
@@ -446,7 +446,7 @@ def test_micro_batches_and_runs_of_single_assets_heal_each_other(failed: str, he
     assert watch.tick().startswith("no open alerts")
 
 
-def test_a_backfill_that_failed_is_over_after_a_day_for_nobody_may_start_it_again(watching: Watching) -> None:
+def test_a_failed_backfill_resolves_after_a_day(watching: Watching) -> None:
     watch = watching()
     add_run(watch, backfill.name, FAILURE)
     assert "1 open: run failed: backfill" in watch.tick()
@@ -456,7 +456,7 @@ def test_a_backfill_that_failed_is_over_after_a_day_for_nobody_may_start_it_agai
     assert [run.job for run in finished_runs(watch.instance, jobs, tomorrow)] == [micro_batch.name]
 
 
-def test_a_run_that_fails_every_other_time_is_told_once(both: tuple[Watch, Inbox, list[Any]]) -> None:
+def test_a_run_that_fails_every_other_time_is_delivered_once(both: tuple[Watch, Inbox, list[Any]]) -> None:
     watch, inbox, _ = both
     for status in (FAILURE, SUCCESS, FAILURE, SUCCESS):
         add_run(watch, "lake_maintenance", status)
@@ -506,7 +506,7 @@ def test_what_micro_batches_judge_too_is_one_alert_and_not_another_each_hour(wat
     assert f"audit/whole_history/{catalogue.KEYS_UNIQUE.name}" in said
 
 
-def test_what_the_hubs_sensor_noticed_is_told(both: tuple[Watch, Inbox, list[Any]]) -> None:
+def test_notices_of_the_hub_sensor_are_delivered(both: tuple[Watch, Inbox, list[Any]]) -> None:
     watch, inbox, _ = both
     watch.instance.add_run(
         dg.DagsterRun(
@@ -521,9 +521,7 @@ def test_what_the_hubs_sensor_noticed_is_told(both: tuple[Watch, Inbox, list[Any
     assert inbox.subjects == ["[patient_flow] critical: events expired (and 1 more)"]
 
 
-def test_what_a_run_noticed_that_no_sensor_asked_for_is_told(
-    both: tuple[Watch, Inbox, list[Any]], hub_thread: HubThread
-) -> None:
+def test_notices_of_a_manual_run_are_delivered(both: tuple[Watch, Inbox, list[Any]], hub_thread: HubThread) -> None:
     watch, inbox, _ = both
     send(hub_thread, [b"lost"] * 3)
     hub_thread.truncate("patient-flow", "0")
@@ -535,7 +533,7 @@ def test_what_a_run_noticed_that_no_sensor_asked_for_is_told(
     assert inbox.subjects == ["[patient_flow] warning: events expired"]
 
 
-def test_an_error_of_the_hub_s_client_opens_no_alert_of_the_hub_whatever_its_text_says(
+def test_an_error_of_the_hub_client_opens_no_notice_alert_whatever_its_text(
     watching: Watching, hub_thread: HubThread, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     watch = watching()
@@ -567,7 +565,7 @@ def test_a_hub_that_was_recreated_is_an_alert_when_a_run_noticed_it_and_the_hub_
     assert "hub recreated since" in watch.tick()
 
 
-def test_settings_that_make_no_sense_are_said_in_the_tick(watching: Watching) -> None:
+def test_invalid_settings_are_reported_in_the_tick(watching: Watching) -> None:
     watch = watching(PATIENT_FLOW_ALERT_EMAIL_TO="oncall@hospital.example")
     assert "PATIENT_FLOW_ALERT_SMTP_HOST" in watch.tick()
 
@@ -575,7 +573,7 @@ def test_settings_that_make_no_sense_are_said_in_the_tick(watching: Watching) ->
 WRONG_LIST = "hospital_id,hospital_name,department,staffed_beds,staff,expected_los_hours,valid_from\n1,A,ICU,many,,,\n"
 
 
-def test_a_wrong_department_list_is_told_and_hides_nothing_else(
+def test_an_invalid_department_list_is_delivered_and_hides_no_other_alert(
     both: tuple[Watch, Inbox, list[Any]], hub_thread: HubThread, tmp_path: Path
 ) -> None:
     watch, inbox, _ = both
@@ -592,7 +590,7 @@ def test_a_wrong_department_list_is_told_and_hides_nothing_else(
     assert "RESOLVED: settings invalid" in inbox.mails[-1][1].get_payload(decode=True).decode()
 
 
-def test_a_source_mapping_that_is_not_there_is_told(watching: Watching, tmp_path: Path) -> None:
+def test_a_missing_source_mapping_is_delivered(watching: Watching, tmp_path: Path) -> None:
     watch = watching(PATIENT_FLOW_SOURCE_MAPPING=str(tmp_path / "none.toml"))
     assert "1 open: settings invalid since" in watch.tick()
 

@@ -66,7 +66,7 @@ def test_what_is_odd_asks_for_a_run_that_records_it_also_without_events() -> Non
     assert request.tags == {"events": "0", "backlog": "0", "notices": encode([PartitionAdded("3")])}
 
 
-def test_a_hub_that_answers_slowly_is_named_whether_a_run_is_asked_for_or_not() -> None:
+def test_a_slow_hub_is_named_with_and_without_a_run_request() -> None:
     reason = decide(backlog(), is_active=False, slow="Event Hub h took 12 s")
     assert isinstance(reason, dg.SkipReason)
     assert reason.skip_message == "no new events; Event Hub h took 12 s"
@@ -75,7 +75,7 @@ def test_a_hub_that_answers_slowly_is_named_whether_a_run_is_asked_for_or_not() 
     assert request.tags["hub"] == "Event Hub h took 12 s"
 
 
-def test_the_tick_passes_on_what_the_look_says_of_a_slow_hub(
+def test_the_tick_reports_a_slow_hub(
     patient_flow: PatientFlow, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(hub_probe, "SLOW_SECONDS", 0.0)
@@ -96,7 +96,7 @@ def ended(instance: dg.DagsterInstance, *statuses: dg.DagsterRunStatus) -> None:
             instance.report_run_failed(run)
 
 
-def test_a_run_that_failed_is_asked_for_again_after_a_minute_although_no_event_came(
+def test_a_failed_run_is_requested_again_after_a_minute_without_new_events(
     patient_flow: PatientFlow, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ended(instance, SUCCESS, FAILURE)
@@ -110,7 +110,7 @@ def test_a_run_that_failed_is_asked_for_again_after_a_minute_although_no_event_c
 @pytest.mark.parametrize(
     "statuses", [(FAILURE, SUCCESS), (SUCCESS, FAILURE, FAILURE, FAILURE)], ids=["healed", "lasting"]
 )
-def test_what_has_healed_or_will_not_heal_is_not_asked_for_each_minute(
+def test_recovered_and_permanent_failures_are_not_requested_every_minute(
     statuses: tuple[dg.DagsterRunStatus, ...],
     patient_flow: PatientFlow,
     instance: dg.DagsterInstance,
@@ -124,7 +124,7 @@ def test_what_has_healed_or_will_not_heal_is_not_asked_for_each_minute(
 
 
 @pytest.mark.parametrize("status", [status for status in ACTIVE if status is not dg.DagsterRunStatus.QUEUED])
-def test_while_a_micro_batch_is_on_its_way_no_other_is_asked_for(
+def test_no_second_micro_batch_is_requested_while_one_is_active(
     status: dg.DagsterRunStatus, patient_flow: PatientFlow, instance: dg.DagsterInstance
 ) -> None:
     instance.add_run(

@@ -49,40 +49,42 @@ def test_every_field_of_the_form_is_explained() -> None:
 
 
 def test_the_launchpad_opens_with_what_is_to_be_filled_in_and_nothing_else() -> None:
-    assert backfill.run_config == {"ops": {"run_backfill": {"config": {"what": "rebuild", "why": "", "dry_run": True}}}}
+    assert backfill.run_config == {
+        "ops": {"run_backfill": {"config": {"operation": "rebuild", "reason": "", "dry_run": True}}}
+    }
 
 
-def test_it_is_dry_until_told_otherwise(tmp_path: Path) -> None:
-    success, said = run(tmp_path, what="rebuild", why="a rule changed")
+def test_it_is_a_dry_run_by_default(tmp_path: Path) -> None:
+    success, said = run(tmp_path, operation="rebuild", reason="a rule changed")
     assert success
     assert "0 events of bronze would be read again" in said
     assert "nothing was changed" in said
     assert not (tmp_path / "silver").exists()
 
 
-@pytest.mark.parametrize("what", ["rebuild", "replay_quarantine"])
-def test_it_does_what_the_commands_do_in_the_pipelines_slot(what: str, tmp_path: Path) -> None:
-    success, said = run(tmp_path, what=what, why="a rule changed", dry_run=False)
+@pytest.mark.parametrize("operation", ["rebuild", "replay_quarantine"])
+def test_it_does_what_the_commands_do_in_the_pipelines_slot(operation: str, tmp_path: Path) -> None:
+    success, said = run(tmp_path, operation=operation, reason="a rule changed", dry_run=False)
     assert success, said
     assert "warehouse FactPatientFlow: 0 rows inserted" in said
     assert backfill.tags.items() >= PIPELINE_TAG.items()
 
 
-def test_it_mends_the_warehouse_where_it_differs(tmp_path: Path) -> None:
-    assert run(tmp_path, what="rebuild", why="a warehouse", dry_run=False)[0]
-    assert "lake and warehouse agree" in run(tmp_path, what="reload", why="is it well?")[1]
+def test_it_reloads_the_warehouse_tables_that_differ(tmp_path: Path) -> None:
+    assert run(tmp_path, operation="rebuild", reason="a warehouse", dry_run=False)[0]
+    assert "lake and warehouse agree" in run(tmp_path, operation="reload", reason="is it well?")[1]
     with contextlib.closing(sqlite3.connect(tmp_path / "warehouse.db")) as stranger, stranger:
         stranger.execute("DELETE FROM DimTime WHERE time_key > 0")
-    assert "would be reloaded: gold/dim_time" in run(tmp_path, what="reload", why="rows are gone")[1]
-    success, said = run(tmp_path, what="reload", why="rows are gone", dry_run=False)
+    assert "would be reloaded: gold/dim_time" in run(tmp_path, operation="reload", reason="rows are gone")[1]
+    success, said = run(tmp_path, operation="reload", reason="rows are gone", dry_run=False)
     assert success, said
     assert re.search(r"warehouse DimTime: \d\S* rows inserted", said)
-    assert "lake and warehouse agree" in run(tmp_path, what="reload", why="is it well?")[1]
+    assert "lake and warehouse agree" in run(tmp_path, operation="reload", reason="is it well?")[1]
 
 
-def test_every_value_that_the_form_names_is_one_that_it_takes() -> None:
-    described = str(BackfillConfig.model_fields["what"].description)
-    assert re.findall(r"(\w+): ", described) == list(get_args(BackfillConfig.model_fields["what"].annotation))
+def test_the_description_names_every_operation() -> None:
+    described = str(BackfillConfig.model_fields["operation"].description)
+    assert re.findall(r"(\w+): ", described) == list(get_args(BackfillConfig.model_fields["operation"].annotation))
 
 
 def test_what_takes_hours_is_neither_ended_after_one_nor_started_over() -> None:
@@ -97,10 +99,10 @@ def test_what_takes_hours_is_neither_ended_after_one_nor_started_over() -> None:
 @pytest.mark.parametrize(
     ("config", "sentence"),
     [
-        ({"what": "rebuild", "why": " "}, "why is empty"),
-        ({"what": "rebuild", "why": "x", "rule": "department_is_missing"}, "leave rule out"),
-        ({"what": "reload", "why": "x", "rule": "department_is_missing"}, "leave rule out"),
-        ({"what": "replay_quarantine", "why": "x", "rule": "no_such_rule"}, "there is no rule no_such_rule"),
+        ({"operation": "rebuild", "reason": " "}, "reason is empty"),
+        ({"operation": "rebuild", "reason": "x", "rule": "department_is_missing"}, "leave rule out"),
+        ({"operation": "reload", "reason": "x", "rule": "department_is_missing"}, "leave rule out"),
+        ({"operation": "replay_quarantine", "reason": "x", "rule": "no_such_rule"}, "there is no rule no_such_rule"),
     ],
 )
 def test_nonsense_is_refused_with_one_sentence(config: dict[str, Any], sentence: str, tmp_path: Path) -> None:

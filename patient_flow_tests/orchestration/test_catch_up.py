@@ -108,7 +108,7 @@ def daemon(patient_flow: PatientFlow) -> Iterator[Daemon]:
         yield Daemon(instance, patient_flow)
 
 
-def test_a_run_that_left_events_behind_is_followed_by_one_that_knows_how_many(daemon: Daemon) -> None:
+def test_a_run_with_deferred_events_is_followed_by_one_that_knows_their_number(daemon: Daemon) -> None:
     daemon.run(SUCCESS, LEFT_BEHIND)
     (asked,) = daemon.tick()
     assert (asked["events"], asked["backlog"]) == ("2", "5")
@@ -137,7 +137,7 @@ def test_what_a_partition_in_trouble_holds_is_left_to_the_next_minute(daemon: Da
     assert daemon.tick() == []
 
 
-def test_what_an_earlier_run_put_off_is_not_asked_for_again(daemon: Daemon) -> None:
+def test_events_deferred_by_an_earlier_run_are_not_requested_again(daemon: Daemon) -> None:
     daemon.run(FAILURE, NOTHING_LEFT, figures={"backlog": 3, "deferred_events": 3})
     daemon.run(SUCCESS, NOTHING_LEFT)
     assert daemon.tick() == []
@@ -170,7 +170,7 @@ def test_both_sensors_together_ask_for_one_run(daemon: Daemon, patient_flow: Pat
     assert daemon.instance.get_runs_count(dg.RunsFilter(statuses=ACTIVE)) == 1
 
 
-def test_a_run_that_the_other_sensor_asked_for_during_the_look_is_seen(
+def test_a_run_requested_by_the_other_sensor_during_the_probe_is_noticed(
     daemon: Daemon, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     probe_hub = automation.probe_hub

@@ -261,7 +261,7 @@ def test_an_error_stops_the_run_before_the_warehouse_and_stays_stopped(
         assert not any(name.startswith("warehouse/") for name in found.made)
 
 
-def test_rows_gone_from_the_warehouse_fail_the_run_until_it_is_loaded_anew(hospital: Hospital) -> None:
+def test_missing_warehouse_rows_fail_the_run_until_it_is_reloaded(hospital: Hospital) -> None:
     rows_gone_from_the_warehouse(hospital)
     for _ in range(2):
         found = hospital.run()
@@ -331,7 +331,7 @@ def test_rubbish_is_reported_by_rule_and_no_body_shows_anywhere(hospital: Hospit
     assert not any("Roe" in text for text in shown)
 
 
-def test_the_age_of_the_data_is_that_of_the_last_drain_and_no_second_look_at_the_hub(hospital: Hospital) -> None:
+def test_the_age_of_the_data_is_that_of_the_last_drain_without_a_second_hub_query(hospital: Hospital) -> None:
     found = hospital.run()["warehouse/FactPatientFlow:data_fresh"]
     assert found.passed
     assert "waiting" not in found.metadata
@@ -353,7 +353,7 @@ def test_events_that_wait_are_seen_by_the_audit(hospital: Hospital) -> None:
     assert found.passed  # they came a moment ago
 
 
-def test_the_lake_knows_how_far_the_hub_was_read_also_for_another_instance_of_dagster(hospital: Hospital) -> None:
+def test_the_lake_records_the_progress_at_the_hub_for_other_dagster_instances(hospital: Hospital) -> None:
     services = hospital.services
     recorded = recorded_progress(services.lake)
     assert recorded.read_until is not None
@@ -391,7 +391,7 @@ def test_an_idle_hospital_s_first_event_is_not_late_although_the_last_drain_was_
     assert found.severity is dg.AssetCheckSeverity.ERROR
 
 
-def test_data_that_is_late_fails_its_check_and_not_the_look_that_found_it(
+def test_late_data_fails_its_check_and_not_the_job_that_evaluated_it(
     hospital: Hospital, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hospital.send("c")
@@ -404,7 +404,7 @@ def test_data_that_is_late_fails_its_check_and_not_the_look_that_found_it(
 @pytest.mark.parametrize(
     "error", [OSError("no answer"), DeltaError("no answer"), pl.exceptions.ComputeError("Jane Roe")]
 )
-def test_a_store_that_fails_under_one_rule_hides_no_other_and_its_kind_is_said_and_no_value(
+def test_a_failing_store_affects_one_rule_and_its_error_is_reported_without_values(
     error: Exception, hospital: Hospital, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fails(*_: object) -> None:
@@ -480,7 +480,7 @@ def _as_loaded(hospital: Hospital, table: tables.Table) -> None:
     ],
     ids=lambda argument: getattr(argument, "__name__", argument),
 )
-def test_what_no_micro_batch_looks_at_again_the_audit_finds(
+def test_the_audit_finds_faults_that_micro_batches_never_read(
     damage: Callable[[Hospital], None], check: str, hospital: Hospital, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("patient_flow.pipeline.inspection.AUDIT_PARTS", 1)  # all visits at once
@@ -504,7 +504,7 @@ def test_an_idle_hospital_is_looked_at_again_unless_the_hub_is_silent(
     assert "patient-flow hub" in str(tick())
 
 
-def test_an_idle_run_is_not_asked_for_beside_one_of_single_assets(hospital: Hospital) -> None:
+def test_no_idle_run_is_requested_beside_a_run_of_single_assets(hospital: Hospital) -> None:
     hospital.instance.add_run(
         dg.DagsterRun(job_name=ASSET_JOB, run_id=str(uuid.uuid4()), status=dg.DagsterRunStatus.STARTED)
     )
@@ -524,7 +524,7 @@ def test_a_hub_that_never_answers_does_not_hold_the_idle_tick_up(
         released.set()
 
 
-def test_before_anything_was_loaded_no_idle_run_is_asked_for(tmp_path: Path, hub_thread: HubThread) -> None:
+def test_before_the_first_load_no_idle_run_is_requested(tmp_path: Path, hub_thread: HubThread) -> None:
     with dg.DagsterInstance.ephemeral() as instance:
         new = Hospital(tmp_path, hub_thread, instance)
         reason = heartbeat(instance, new.resource)

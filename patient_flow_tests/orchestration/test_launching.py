@@ -48,7 +48,7 @@ def test_a_silent_run_whose_code_location_is_gone_is_dead(
         assert health_of(instance, {"port": free_port()}) is WorkerStatus.FAILED
 
 
-def test_a_run_that_has_just_spoken_lives_whoever_is_gone(instance: dg.DagsterInstance) -> None:
+def test_a_run_with_a_recent_event_is_alive_without_its_code_server(instance: dg.DagsterInstance) -> None:
     with instance:
         assert health_of(instance, {"port": free_port()}) is WorkerStatus.RUNNING
 
@@ -69,7 +69,7 @@ def test_a_silent_run_that_a_new_code_location_does_not_know_is_dead(
 
 
 @pytest.mark.parametrize("place", ["dagster", "compose"])
-def test_every_deployment_has_this_launcher_and_lets_it_be_asked(place: str) -> None:
+def test_every_deployment_configures_this_launcher_with_run_monitoring(place: str) -> None:
     instance = yaml.safe_load((ROOT / "infra" / place / "dagster.yaml").read_text())
     named = instance["run_launcher"]
     assert (named["module"], named["class"]) == (WatchfulRunLauncher.__module__, WatchfulRunLauncher.__name__)

@@ -77,7 +77,7 @@ def test_a_partition_whose_unread_events_all_expired_is_named_too() -> None:
     assert backlog.notices == (EventsExpired("0", 80),)
 
 
-def test_what_a_hub_dropped_before_it_was_followed_is_told_from_what_it_dropped_since() -> None:
+def test_events_dropped_before_the_first_read_are_distinguished_from_later_losses() -> None:
     attached = plan(state(partition(0, 99, first=50)), {}.get, 100)
     assert attached.notices == (EventsExpired("0", 50, before_first_read=True),)
     unread = plan(state(partition(0, 9), partition(1, 99, first=50)), followed({0: 9}, count=2).get, 100)

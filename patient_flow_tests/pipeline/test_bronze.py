@@ -192,7 +192,7 @@ def test_section_by_section_a_message_is_what_the_client_makes_of_it(
     assert amqp._by_sections(encoded) == whole._replace(application_properties=whole.application_properties or {})
 
 
-def test_a_value_that_cannot_be_converted_is_a_row_that_says_so() -> None:
+def test_an_unconvertible_value_is_stored_as_a_row_with_its_error() -> None:
     body, properties = row_of(Message(value=nested(5000), application_properties={"deep": nested(5000)}))
     assert json.loads(body) == json.loads(properties) == "an AMQP value that cannot be kept: RecursionError"
 
@@ -244,7 +244,7 @@ def test_the_next_run_reads_only_what_is_new(lake: Lake, hub: Hub, hub_thread: H
     assert stored(lake).height == 30
 
 
-def test_a_run_takes_no_more_than_its_limit_and_says_what_is_left(lake: Lake, hub: Hub, hub_thread: HubThread) -> None:
+def test_a_run_reads_up_to_its_limit_and_reports_the_rest(lake: Lake, hub: Hub, hub_thread: HubThread) -> None:
     for partition in range(4):
         send(hub_thread, [b"x"] * 25, partition)
     result = ingest(lake, hub, max_events=40)
@@ -301,7 +301,7 @@ def test_the_client_holds_few_events_at_a_time_however_many_wait(
     assert max(lengths) == MAX_BATCH_EVENTS
 
 
-def test_a_run_that_has_no_time_left_says_what_it_puts_off(
+def test_a_run_without_time_left_reports_the_deferred_events(
     lake: Lake, hub: Hub, hub_thread: HubThread, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     send(hub_thread, [b"x"] * 5)
@@ -343,9 +343,7 @@ def test_events_that_retention_dropped_are_counted(lake: Lake, hub: Hub, hub_thr
     assert stored(lake)["body"].to_list() == [b"seen"] * 2 + [b"kept"]
 
 
-def test_what_retention_dropped_explains_the_gap_in_the_numbers_for_ever(
-    lake: Lake, hub: Hub, hub_thread: HubThread
-) -> None:
+def test_a_gap_by_retention_stays_explained(lake: Lake, hub: Hub, hub_thread: HubThread) -> None:
     for lost in (5, 2):
         send(hub_thread, [b"seen"] * 2)
         ingest(lake, hub)
@@ -374,7 +372,7 @@ def consumed(lake: Lake) -> None:
     lake.open(SILVER_EVENTS).append(SILVER_EVENTS.empty(), {BRONZE_EVENTS.path: version})
 
 
-def test_what_retention_dropped_is_said_once_by_the_check_of_the_batch_that_met_it(
+def test_a_loss_by_retention_is_reported_once_by_the_check_of_its_batch(
     lake: Lake, hub: Hub, hub_thread: HubThread
 ) -> None:
     send(hub_thread, [b"seen"] * 2)
@@ -396,7 +394,7 @@ def test_what_retention_dropped_is_said_once_by_the_check_of_the_batch_that_met_
     assert all_events_arrive_once(inspection.all_bronze_events(lake)).is_ok  # bronze recorded the loss
 
 
-def test_a_loss_that_left_nothing_of_its_partition_is_said_with_the_batch_that_records_it(
+def test_a_loss_of_a_whole_partition_is_reported_with_the_batch_that_records_it(
     lake: Lake, hub: Hub, hub_thread: HubThread
 ) -> None:
     send(hub_thread, [b"seen"] * 2)

@@ -99,7 +99,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(module, "peek", partial(hub_probe.peek, seconds=0.2))
 
 
-def test_looks_at_a_silent_hub_leave_one_connection_and_not_one_each(silent: Silence, lake: Lake) -> None:
+def test_probes_of_a_silent_hub_share_one_connection(silent: Silence, lake: Lake) -> None:
     began = time.monotonic()
     for _ in range(5):
         seen = probe_hub(hub_at(silent.port), lake, 10, seconds=0.5)
@@ -109,7 +109,7 @@ def test_looks_at_a_silent_hub_leave_one_connection_and_not_one_each(silent: Sil
     assert len(silent.connections) == 1
 
 
-def test_the_connection_to_a_silent_hub_is_given_up_and_then_the_hub_is_asked_again(
+def test_a_connection_to_a_silent_hub_is_closed_and_the_next_probe_opens_another(
     silent: Silence, lake: Lake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(amqp, "HANDSHAKE_SECONDS", 0.5)
@@ -122,9 +122,7 @@ def test_the_connection_to_a_silent_hub_is_given_up_and_then_the_hub_is_asked_ag
     )
 
 
-def test_the_client_gives_up_a_peer_that_says_nothing_under_tls(
-    silent: Silence, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_client_times_out_on_a_silent_tls_peer(silent: Silence, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(amqp, "HANDSHAKE_SECONDS", 0.2)
     amqp.patch_handshake_timeout()
     with pytest.raises(TimeoutError, match="timed out"):
@@ -145,7 +143,7 @@ def test_a_micro_batch_in_front_of_a_silent_hub_ends_with_an_error(silent: Silen
 
 
 @pytest.mark.usefixtures("impatient")
-def test_the_status_in_front_of_a_silent_hub_says_so_and_goes_on(
+def test_the_status_reports_a_silent_hub_and_continues(
     silent: Silence, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     settings = {

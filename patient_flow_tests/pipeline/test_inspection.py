@@ -144,7 +144,7 @@ def test_a_field_that_was_not_sent_for_weeks_is_new_again(lake: Lake, department
 
 
 @pytest.mark.embedded_only("it deletes files of the lake's folder")
-def test_the_hourly_look_does_not_read_what_lies_long_before(lake: Lake, departments: pl.DataFrame) -> None:
+def test_the_hourly_checks_do_not_read_old_hours(lake: Lake, departments: pl.DataFrame) -> None:
     """Its cost does not follow the history: files in the midst of it that cannot be read do not matter."""
     now = ENQUEUED + timedelta(days=90)
     batch(lake, departments, delivery(0, at=ENQUEUED))
@@ -189,7 +189,7 @@ def test_silver_is_complete_when_it_has_consumed_what_bronze_holds(lake: Lake, d
     assert inspection.silver_is_behind(lake)
 
 
-def test_the_audit_knows_which_hours_of_the_census_are_recent_in_the_data_however_late_it_is(
+def test_the_audit_takes_recent_census_hours_from_the_data_not_from_the_clock(
     lake: Lake, departments: pl.DataFrame
 ) -> None:
     assert inspection.all_hours(lake, 48)[1] == 0
@@ -203,7 +203,7 @@ def test_the_audit_knows_which_hours_of_the_census_are_recent_in_the_data_howeve
     assert (hours["time_key"].min(), since, hours["time_key"].max()) == (2026032010, 2026032009, 2026032209)
 
 
-def test_what_is_made_again_knows_the_dimensions_that_the_facts_knew_while_the_pipeline_stands_between_them(
+def test_recomputed_rows_use_the_dimension_versions_of_the_facts_while_the_pipeline_is_between_steps(
     lake: Lake, departments: pl.DataFrame
 ) -> None:
     run_micro_batches(lake, [[delivery(0), delivery(1)]], departments, steps=ALL_BUT_TIME)

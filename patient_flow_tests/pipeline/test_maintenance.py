@@ -63,7 +63,7 @@ def test_files_that_readers_may_still_need_are_kept(stack: Stack, lake: Lake, ma
     assert len(stack.data_files(many_commits.uri)) == 21
 
 
-def test_files_that_nobody_needs_are_deleted(
+def test_unreferenced_files_are_deleted(
     stack: Stack, lake: Lake, many_commits: LakeTable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("patient_flow.pipeline.maintenance.KEEP_HOURS", {"gold": 0})
@@ -139,7 +139,7 @@ def test_two_maintenances_never_run_side_by_side(lake: Lake, many_commits: LakeT
     assert maintain(lake, DIM_PATIENT, {}, now=NOW + timedelta(hours=2)).skip_reason is None  # that one must have died
 
 
-def test_a_lease_from_a_clock_that_was_years_ahead_blocks_nobody(lake: Lake, many_commits: LakeTable) -> None:
+def test_a_lease_from_a_clock_years_ahead_does_not_block_maintenance(lake: Lake, many_commits: LakeTable) -> None:
     many_commits.record(LEASE.of(int((NOW + timedelta(days=3650)).timestamp())))
     assert maintain(lake, DIM_PATIENT, {}, now=NOW).skip_reason is None
 

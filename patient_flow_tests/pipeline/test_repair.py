@@ -169,7 +169,7 @@ def test_a_rebuild_that_cannot_read_bronze_leaves_silver_as_it_is(
     )
 
 
-def test_events_that_nobody_holds_any_more_are_stated_as_lost(made: Made, folder: Path) -> None:
+def test_unrecoverable_events_are_reported_as_lost(made: Made, folder: Path) -> None:
     for path in table_folder(folder, BRONZE_EVENTS).rglob("part-*.parquet"):
         path.unlink()
     lines = list(repair(made.context(folder, hub=False)))

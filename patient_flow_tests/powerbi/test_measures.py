@@ -138,6 +138,6 @@ def test_transfers_by_origin(model: Model) -> None:
         "[No such measure]",
     ],
 )
-def test_the_engine_says_none_for_what_it_cannot_evaluate(model: Model, broken: str) -> None:
+def test_the_engine_returns_none_for_an_unsupported_expression(model: Model, broken: str) -> None:
     """So None never passes for a number above."""
     assert model.values(["Broken"], {}, more={"Broken": broken}) == {"Broken": None}

@@ -28,7 +28,7 @@ def test_committed_project_is_current(files: dict[str, str]) -> None:
     assert written(COMMITTED) == files, "run `patient-flow powerbi` and commit infra/powerbi"
 
 
-def test_generator_says_the_same_twice(files: dict[str, str], departments: pl.DataFrame) -> None:
+def test_the_generator_is_deterministic(files: dict[str, str], departments: pl.DataFrame) -> None:
     assert project.files(departments) == files
 
 

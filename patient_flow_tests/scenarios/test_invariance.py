@@ -271,7 +271,7 @@ def test_a_second_patient_in_the_middle_of_a_long_stay_counts_on_every_day_of_it
         assert_as_in_one_batch(lake, received, alone)
 
 
-def test_a_gender_told_by_another_visit_at_the_same_instant_reaches_the_fact(lakes: Lakes) -> None:
+def test_a_gender_stated_by_another_visit_at_the_same_instant_reaches_the_fact(lakes: Lakes) -> None:
     """The patient's version keeps its key and its beginning; only what it says of the patient changes."""
     received = deliveries(
         [event(visit_id="v1", gender=None), event(visit_id="v2", event_type="triage", department=None, gender="Male")]
@@ -365,7 +365,7 @@ def test_a_department_taken_off_the_list_keeps_its_patients(lake: Lake) -> None:
         assert measured[table.path].drop(flags).to_dicts() == contents(lake, table).drop(flags).to_dicts(), table.path
 
 
-def test_an_admission_told_before_it_happens_falls_under_the_version_that_another_visit_brings(lakes: Lakes) -> None:
+def test_an_admission_stated_in_advance_joins_the_version_that_another_visit_creates(lakes: Lakes) -> None:
     """All events of the visit are earlier than the version, its admission is not."""
     received = deliveries(
         [

@@ -68,7 +68,7 @@ def years(lake: Lake) -> list[int]:
     return hours.dt.year().unique().sort().to_list()
 
 
-def test_a_year_that_is_there_already_costs_no_look_at_the_history(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_existing_year_is_added_without_reading_the_history(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
     """Plans for the year after the calendar's last one, in one micro-batch after the other."""
     received = deliveries(
         snapshot(patient_id=f"p{number}", discharge_time="2036-02-01T00:00:00") for number in range(6)

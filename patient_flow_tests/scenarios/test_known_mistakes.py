@@ -200,7 +200,7 @@ def test_defect_09_overstay_is_measured_against_what_the_department_expects() ->
     assert dict(overstays.iter_rows()) == {"ICU": 0, "Emergency": 1}
 
 
-def test_defect_10_nothing_in_the_fact_says_who_is_in_bed_now() -> None:
+def test_defect_10_open_stays_are_visible_in_the_fact() -> None:
     """Open is asked when somebody asks: a planned discharge is a time, and the answer turns by itself."""
     booleans = {column.name for column in FACT_PATIENT_FLOW.columns if column.dtype == pl.Boolean()}
     assert booleans == {"is_visit_start", "is_visit_end", "is_transfer", "is_day_case", "is_observation"}
@@ -234,7 +234,7 @@ def test_defect_13_a_redelivered_event_is_counted_once(body: Body, lake: Lake) -
     assert contents(lake, KPI_DEPARTMENT_DAY)["admissions"].sum() == 1
 
 
-def test_defect_14_attributes_that_nobody_knows_yet_are_kept(lake: Lake) -> None:
+def test_defect_14_unknown_attributes_are_kept(lake: Lake) -> None:
     """And bronze knows where each body came from."""
     body = event(triage_level=2, vitals={"pulse": 71})
     commit_accepted(lake, [deliveries([body])])

@@ -18,7 +18,7 @@ def test_some_people_come_often() -> None:
     assert max(visits.values()) >= 4
 
 
-def test_nobody_is_drawn_who_is_in_care() -> None:
+def test_patients_in_care_are_not_drawn_again() -> None:
     population = Population(Random(SEED), beds=1)
     drawn = []
     for _ in range(Profile.MOTHER.per_bed):

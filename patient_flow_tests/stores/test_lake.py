@@ -189,7 +189,7 @@ def test_changes_whose_log_was_cleaned_up_are_an_error_and_not_nothing(lake: Lak
             look()
 
 
-def test_whoever_can_do_with_all_rows_gets_them_where_changes_are_no_longer_kept(lake: Lake, stays: LakeTable) -> None:
+def test_all_rows_are_returned_on_request_where_the_change_feed_expired(lake: Lake, stays: LakeTable) -> None:
     stays.append(rows((4, "a", 40)), {"source": 2})
     assert stays.changes_or_all(1).after["key"].to_list() == [4]
     forget_log(stays)
@@ -317,7 +317,7 @@ def test_a_disk_that_takes_no_more_is_a_named_error_and_the_table_stays_as_it_wa
     assert content(lake.open(STAYS)) == [(1, "a", 10), (2, "a", 20), (3, "b", 30)]
 
 
-def test_a_place_that_cannot_be_asked_is_a_named_error() -> None:
+def test_an_unreachable_store_is_a_named_error() -> None:
     storage = {"account_key": "AAAA", "azure_storage_endpoint": "http://127.0.0.1:1", "allow_http": "true"}
     away = Lake("abfss://{layer}@nobody.dfs.core.windows.net", {**storage, "max_retries": "0"})
     with pytest.raises(LakeError, match="cannot look for gold/stays at abfss://gold@nobody"):

@@ -47,7 +47,7 @@ def test_columns_that_a_list_may_leave_out_are_read_where_it_has_them(file: Path
         read_departments(str(file))
 
 
-def test_a_delta_table_is_read_where_the_lake_lies(stack: Stack) -> None:
+def test_a_delta_table_is_read_with_the_lakes_credentials(stack: Stack) -> None:
     place = stack.lake_uri().format(layer="bronze") + "/reference/departments"
     shipped = read_departments()
     write_deltalake(place, shipped)
@@ -70,19 +70,19 @@ def test_a_line_that_cannot_be_used_is_named(line: str, said: str, file: Path) -
         read_departments(str(file))
 
 
-def test_a_list_without_a_column_says_which(file: Path) -> None:
+def test_a_missing_column_of_the_list_is_named(file: Path) -> None:
     file.write_text("hospital_id,hospital_name,department,staffed_beds,staff,valid_from\n")
     with pytest.raises(DepartmentListError, match="lacks the columns expected_los_hours"):
         read_departments(str(file))
 
 
-def test_a_place_without_a_list_says_what_to_give(tmp_path: Path) -> None:
+def test_a_path_without_a_list_is_refused_with_the_remedy(tmp_path: Path) -> None:
     for place in (tmp_path, tmp_path / "nowhere", tmp_path / "nowhere.csv"):
         with pytest.raises(DepartmentListError, match=r"PATIENT_FLOW_DEPARTMENTS: .*give a CSV file or a Delta table"):
             read_departments(str(place))
 
 
-def test_a_place_that_refuses_says_why_on_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_store_that_refuses_is_reported_on_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(_place: str) -> None:
         raise OSError("Generic MicrosoftAzure error\n  403 Forbidden: no right to read")
 

@@ -247,7 +247,7 @@ def test_a_body_of_ten_megabytes_is_one_statement() -> None:
     assert bodies.read_carefully(encoded(note="x" * 10_000_000)).fields.patient_id == "p-1"
 
 
-def test_nesting_is_limited_the_same_wherever_the_caller_stands() -> None:
+def test_the_nesting_limit_does_not_depend_on_the_callers_stack_depth() -> None:
     def depth(levels: int) -> bytes:
         return b'{"x":' + b"[" * levels + b"]" * levels + b"}"
 

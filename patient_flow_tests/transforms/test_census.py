@@ -99,7 +99,7 @@ def test_patients_of_one_hour_are_added_by_gender() -> None:
     assert frame.select("gender", "occupied_beds").rows() == [("Female", 2), ("Male", 1)]
 
 
-def test_nobody_in_bed_is_no_row() -> None:
+def test_an_empty_hour_has_no_row() -> None:
     frame = counted(stays())
     assert (frame.height, frame.schema) == (0, FACT_BED_CENSUS.schema)
 

@@ -33,7 +33,7 @@ def test_names_are_those_that_a_parser_finds(extras: list[dict[str, Any]]) -> No
     assert names_in(outlines(*extras)) == {name for extra in extras for name in extra}
 
 
-def test_events_that_state_the_same_fields_look_the_same() -> None:
+def test_events_with_the_same_fields_give_the_same_names() -> None:
     found = outlines(
         *({"message": f"m-{number}", "tags": [number, "x"], "at": {"ward": number}} for number in range(9))
     )

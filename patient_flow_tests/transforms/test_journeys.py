@@ -87,13 +87,13 @@ def test_10_the_states_of_one_encounter_are_one_stay() -> None:
     assert stays(facts) == ["W 08:00 14:00 ward start end"]
 
 
-def test_11_a_nightly_row_moves_nobody_whom_the_sender_moves() -> None:
+def test_11_a_nightly_row_does_not_move_patients_whom_the_sender_moves() -> None:
     facts = folded("A01 10:00 ICU", "A02 12:00 X", "row 02:00+1 X admitted=10:00")
     assert stays(facts) == ["ICU 10:00 12:00 ward start", "X 12:00 - ward transfer"]
     assert flags(facts.stays) == []
 
 
-def test_12_an_update_that_still_names_the_old_place_moves_nobody_back() -> None:
+def test_12_an_update_with_the_former_department_does_not_move_the_patient_back() -> None:
     facts = folded("A01 08:00 ED class=E", "A02 12:00 W class=I sent=16:00", "A08 13:00 ED", "A08 14:00 ED")
     assert stays(facts) == ["ED 08:00 12:00 emergency", "W 12:00 - ward start wait=240"]
     assert flags(facts.stays) == ["update_names_an_earlier_department"]

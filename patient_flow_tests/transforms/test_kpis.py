@@ -160,7 +160,7 @@ HOURS_FROM_SIX = 17
 """From 06:00 UTC to the midnight of Paris."""
 
 
-def test_beds_are_staffed_from_the_first_patient_hour_on_where_nobody_lies_too() -> None:
+def test_beds_are_staffed_from_the_first_patient_hour_on_also_in_empty_hours() -> None:
     row = measured(IN_THE_MORNING)
     assert (row["occupied_bed_hours"], row["staffed_bed_hours"]) == (4, 10 * HOURS_FROM_SIX)
 

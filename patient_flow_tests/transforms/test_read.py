@@ -326,7 +326,9 @@ def test_ids_become_keyed_pseudonyms_and_names_never_do_match() -> None:
 
 
 @pytest.mark.parametrize(("body", "tells_nothing"), [(SNAPSHOT, set()), (ADMISSION, {"event_id", "event_key"})])
-def test_without_the_key_no_hash_in_silver_tells_who_it_is(body: dict[str, object], tells_nothing: set[str]) -> None:
+def test_without_the_key_no_hash_in_silver_identifies_a_patient(
+    body: dict[str, object], tells_nothing: set[str]
+) -> None:
     """Whoever has silver and a list of all patients could try each of them; an id that the sender gave is no hash."""
     mine, theirs = (candidates(judged(json.dumps(body).encode()), key) for key in ("a key", "another key"))
     derived = {"event_id", "visit_id", "patient_id", "event_key", "body_hash", "visit_hash", "patient_hash"}
@@ -399,7 +401,7 @@ def test_a_department_is_the_same_however_its_name_is_encoded(written: str) -> N
     assert (row["department"], row["department_is_listed"]) == ("Réa Pédiatrie", True)
 
 
-def test_a_department_in_no_list_keeps_its_case_and_loses_what_nobody_sees() -> None:
+def test_a_department_in_no_list_keeps_its_case_and_loses_invisible_characters() -> None:
     assert one(SNAPSHOT, department="4\u200b  West\u00a0B ")["department"] == "4 West B"
 
 
@@ -533,7 +535,7 @@ def test_stays_are_for_snapshots_only() -> None:
         (ADMISSION, {}, True),
     ],
 )
-def test_silver_tells_a_time_of_the_snapshots_own_from_its_admission(
+def test_silver_distinguishes_a_snapshots_own_time_from_its_admission(
     base: dict[str, object], changes: dict[str, object], is_own: bool
 ) -> None:
     assert candidates(judged(encoded(base, **changes)), "k")["states_event_time"].item() is is_own

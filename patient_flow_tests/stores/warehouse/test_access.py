@@ -72,7 +72,7 @@ def test_a_reader_sees_only_the_patients_of_their_departments(guarded: str) -> N
     nina.dispose()
 
 
-def test_a_reader_whose_role_was_dropped_locks_nobody_out(guarded: str) -> None:
+def test_a_dropped_role_does_not_lock_out_other_readers(guarded: str) -> None:
     owner = of("postgres", guarded)
     with owner._engine.begin() as connection:
         connection.exec_driver_sql("INSERT INTO \"ReaderScope\" VALUES ('left_long_ago', NULL, NULL)")
@@ -160,7 +160,7 @@ def test_a_reader_of_everything_sees_the_quality_of_hospitals_that_have_no_depar
         ({"odbc_connect": "x"}, False),
     ],
 )
-def test_entra_is_asked_where_the_url_names_no_other_way(query: dict[str, str], is_wanted: bool) -> None:
+def test_entra_id_is_used_where_the_url_has_no_credentials(query: dict[str, str], is_wanted: bool) -> None:
     url = sa.URL.create("mssql+pyodbc", host="pool.sql.azuresynapse.net", database="patient_flow", query=query)
     assert entra.is_wanted(url) is is_wanted
     assert entra.is_wanted(url.set(username="")) is is_wanted
@@ -197,7 +197,7 @@ def test_a_new_connection_carries_a_token_and_no_trusted_connection(monkeypatch:
     assert "hidden" not in str(raised.value)
 
 
-def test_a_sign_in_that_entra_refuses_is_one_line_that_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_sign_in_refused_by_entra_id_is_one_line_with_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
     from azure.core.exceptions import ClientAuthenticationError
 
     class Credential:

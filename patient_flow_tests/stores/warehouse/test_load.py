@@ -77,7 +77,7 @@ def test_two_processes_may_initialise_at_once(empty: Warehouse) -> None:
     assert lines.height == lines["table_name"].n_unique() == len(TABLES)
 
 
-def test_a_load_before_init_says_what_to_run(empty: Warehouse) -> None:
+def test_a_load_before_init_names_the_command(empty: Warehouse) -> None:
     with pytest.raises(WarehouseError, match="patient-flow warehouse init"):
         load(empty, census_change(None, 1, {}, {1: 1}))
 
@@ -118,7 +118,7 @@ def test_counts_are_of_rows_deleted_and_inserted(warehouse: Warehouse) -> None:
     assert (written.deleted, written.inserted, written.total) == (1, 2, 3)
 
 
-def test_the_log_tells_version_time_lag_rows_and_run(warehouse: Warehouse) -> None:
+def test_the_load_log_has_version_time_lag_rows_and_run(warehouse: Warehouse) -> None:
     load(warehouse, census_change(None, 4, {}, {1: 10, 2: 20}))
     lines = {line["table_name"]: line for line in warehouse.query(sa.select(LOAD_LOG)).to_dicts()}
     assert lines["FactBedCensus"] == {
@@ -262,7 +262,7 @@ def test_what_was_loaded_in_changes_equals_what_is_loaded_at_once(
     assert verify(twin(), {path: frame.lazy() for path, frame in frames.items()}) == []
 
 
-def test_a_warehouse_that_nobody_holds_any_more_has_closed_its_connections(database: str) -> None:
+def test_an_unreferenced_warehouse_has_closed_its_connections(database: str) -> None:
     """Assets and checks make one each and let it go; a server counts every session that is left open."""
     watching = sa.create_engine(database.rpartition("/")[0] + "/postgres")
     sessions = sa.text("SELECT COUNT(*) FROM pg_stat_activity WHERE datname = :name")

@@ -69,7 +69,7 @@ def test_no_column_is_unbounded_or_generated(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["synapse", "mssql", "fabric"])
-def test_views_use_only_what_transact_sql_knows(kind: str) -> None:
+def test_views_use_only_transact_sql(kind: str) -> None:
     for word in ("LIMIT", "::", "FILTER (", "INTERVAL", "TRUE", "strftime", "julianday", "||", '"', "{", "}"):
         assert word not in ddl(kind)
 
@@ -150,7 +150,7 @@ def test_fabric_declares_keys_by_alter_and_has_no_physical_options() -> None:
 
 
 @pytest.mark.parametrize("kind", ["synapse", "mssql"])
-def test_what_must_be_run_in_master_stands_in_a_file_of_its_own(kind: str) -> None:
+def test_statements_for_master_are_in_their_own_file(kind: str) -> None:
     """sqlcmd runs a whole file in one database, and a pool takes this setting from a connection to master only."""
     setting = "SET READ_COMMITTED_SNAPSHOT ON"
     assert [name for name, text in scripts(kind).items() if setting in text] == ["master.sql"]
@@ -224,7 +224,7 @@ def test_on_transact_sql_whatever_names_a_place_is_filtered(access: str) -> None
 @pytest.mark.parametrize(
     ("kind", "asked"), [("synapse", "IS_MEMBER"), ("mssql", "IS_MEMBER"), ("fabric", "IS_ROLEMEMBER")]
 )
-def test_a_line_of_reader_scope_may_name_a_group_where_the_database_knows_groups(kind: str, asked: str) -> None:
+def test_a_row_of_reader_scope_may_name_a_group_where_the_database_has_groups(kind: str, asked: str) -> None:
     """IS_ROLEMEMBER says of a group that it is no role, so that its members would see nothing."""
     text = scripts(kind)["access.sql"]
     assert re.findall(r"(\w+)\(s\.principal_name\) = 1", text) == [asked, asked]

@@ -215,9 +215,7 @@ def test_staging_comes_first_and_the_log_and_the_rows_are_one_transaction(
     assert statements(server) == expected
 
 
-def test_staging_tells_names_apart_by_case_whatever_collation_the_table_has(
-    warehouse: Warehouse, server: Recorder
-) -> None:
+def test_staging_distinguishes_names_by_case_under_any_collation(warehouse: Warehouse, server: Recorder) -> None:
     """A table that an earlier version made has its database's; two implicit ones would be a conflict (468)."""
     named = pl.DataFrame([[NOW.date(), "h1", "all", 1, 0, 0, 0]], schema=DATA_QUALITY_DAY.schema, orient="row")
     load(warehouse, changed(DATA_QUALITY_DAY, named, named, since=None, version=1))

@@ -147,7 +147,7 @@ def department_hours(known: Hospital) -> Iterable[tuple[datetime, Version]]:
         hour += HOUR
 
 
-def test_bed_occupancy_counts_staffed_beds_also_in_hours_with_nobody_in_bed(filled: Warehouse, known: Hospital) -> None:
+def test_bed_occupancy_counts_staffed_beds_in_empty_hours(filled: Warehouse, known: Hospital) -> None:
     census = known.census()
     expected = {}
     for hour, version in department_hours(known):
@@ -508,7 +508,7 @@ def test_long_stays_have_seven_nights_or_more(filled: Warehouse, known: Hospital
         assert_same(found, expected)
 
 
-def test_what_nothing_confirms_any_more_stands_apart(filled: Warehouse, known: Hospital) -> None:
+def test_unconfirmed_stays_are_listed_apart(filled: Warehouse, known: Hospital) -> None:
     stays = {(stay.visit, "ward") for stay in known.stays if not has_ended(stay) and not is_confirmed(stay)}
     attended = {
         (f"a{each.key:05}", "attendance")
@@ -545,7 +545,7 @@ def test_every_day_has_one_midnight_whatever_the_clocks_do(warehouse: Warehouse,
         assert row["midnight_occupancy_pct"] == pytest.approx(20)
 
 
-def test_freshness_tells_versions_and_age(warehouse: Warehouse) -> None:
+def test_freshness_shows_versions_and_age(warehouse: Warehouse) -> None:
     newest = NOW - timedelta(minutes=10)
     frames = HOSPITALS["spring_forward"]().frames()
     warehouse.load(everything(frames), newest_event_at=newest, loaded_at=NOW, run_id="run 1")

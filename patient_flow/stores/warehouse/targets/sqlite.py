@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,6 +32,9 @@ PRAGMAS = (
     "PRAGMA cache_size = -65536",
     "PRAGMA temp_store = MEMORY",
 )
+
+_PRIMARY_CODE = 0xFF
+"""Mask of the primary error code; an extended code has more bits."""
 
 # Without the fraction of a second, which SQLite would round to milliseconds.
 _SECONDS = "substr({0}, 1, 19)"
@@ -128,7 +132,8 @@ class SQLite(StagingInside):
 
     def is_conflict(self, error: sa.exc.DBAPIError) -> bool:
         """Another writer kept the file locked."""
-        return "database is locked" in str(error.orig)
+        code = getattr(error.orig, "sqlite_errorcode", 0)
+        return (code & _PRIMARY_CODE) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
     def is_missing_table(self, error: sa.exc.DBAPIError) -> bool:
         """By the message, as SQLite has one error code for all faults of a statement."""
