@@ -60,7 +60,7 @@ def run_backfill(context: dg.OpExecutionContext, config: BackfillConfig, patient
 
 @dg.job(
     description="Backfill: rebuilds silver, gold and warehouse from bronze, replays the quarantine, or reloads the "
-    "warehouse. Open the launchpad (hover over a field for its description), choose the operation and enter the reason; "
+    "warehouse. Open the launchpad (hover over a field for its description), choose an operation and enter a reason; "
     "dry_run is on by default. The job waits for a running micro-batch, and the next one waits for the job.",
     executor_def=dg.in_process_executor,
     # The launchpad's default. Without it the launchpad shows the resource's settings, which belong in the environment.
