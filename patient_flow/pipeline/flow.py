@@ -37,7 +37,7 @@ from patient_flow.transforms.visits.fold import VISIT_COLUMNS, Folded, fold
 
 c = pl.col
 
-RULES = 1
+RULES = 2
 """Version of the rules of the fold: facts that were made by another one are made again."""
 
 

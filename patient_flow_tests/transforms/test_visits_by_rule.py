@@ -209,6 +209,85 @@ def test_a_journey_through_the_rules(lines: list[str], stays: list[str], attenda
     assert [attendance_line(row) for row in facts.attendances] == attendances
 
 
+DECIDED: list[tuple[str, list[str], list[str], list[str]]] = [
+    (
+        "F7 a snapshot that restates the stay before a transfer is not silent",
+        ["row 04:00 X admitted=00:30 sent=05:00", "A08 04:00 ICU", "row 10:30 X admitted=02:00", "A02 12:30 W"],
+        ["ICU 02:00 12:30 ward start", "W 12:30 - ward transfer"],
+        [],
+    ),
+    (
+        "F2 all visits of an ambiguous number are flagged",
+        [
+            "A01 08:00 W visit=v1 number=1001",
+            "A01 09:00 W visit=v2 number=1001 patient=p2",
+            "A01 09:00+90 W visit=v3 number=1001 patient=p9",
+        ],
+        [
+            "W 08:00 - ward start visit_number_has_two_scopes",
+            "W 09:00 - ward start visit_number_has_two_scopes",
+            "W 09:00+90 - ward start visit_number_has_two_scopes of=p9",
+        ],
+        [],
+    ),
+    (
+        "F5 outpatient in the emergency department undoes an end by class",
+        ["A01 08:00 W class=I", "A08 09:00 class=V", "A08 09:30 ED class=O"],
+        ["ED 08:00 - emergency"],
+        ["08:00 - None"],
+    ),
+    (
+        "F14 a triage stands for the arrival where a stated arrival is later than the first stay",
+        ["row 05:00 U admitted=03:00", "triage 05:00 triaged=03:00", "A03 03:00+1 arrived=04:00"],
+        ["U 03:00 03:00+1 ward start end"],
+        ["03:00 03:00 admitted 0"],
+    ),
+    (
+        "F6 a snapshot dates the first placement, whatever lies between",
+        [
+            "row 00:00 ED own=no stays=X/00:00/03:00,ICU/03:00/ sent=04:00",
+            "row 00:30 CT admitted=00:00",
+            "row 00:00+1 U admitted=02:00",
+        ],
+        [
+            "X 02:00 02:00 ward start stay_times_conflict",
+            "CT 00:30 03:00 side time_is_estimated",
+            "ICU 03:00 00:00+1 ward transfer",
+            "U 00:00+1 - ward transfer time_is_estimated",
+        ],
+        [],
+    ),
+    (
+        "F5 an end by class stands until a placement follows, whatever ends later",
+        ["A08 13:30 class=P", "row 14:00 ICU admitted=12:00 stays=ICU/12:00/15:00 sent=15:00", "A03 12:00+1"],
+        ["ICU 12:00 13:30 ward start end"],
+        [],
+    ),
+    (
+        "F15 what answers an attendance has none of its own, though its stay then begins after its triage",
+        [
+            "A02 02:00 U visit=v2 class=E",
+            "A01 00:00+1 W visit=v1 admitted=23:30-1",
+            "triage 00:00+1 visit=v1 sent=00:01+1",
+        ],
+        ["W 00:00+1 - ward start wait=1320", "U 02:00 - emergency patient_is_elsewhere"],
+        ["02:00 00:00+1 admitted 1320"],
+    ),
+]
+
+
+@pytest.mark.parametrize(("lines", "stays", "attendances"), [d[1:] for d in DECIDED], ids=[d[0] for d in DECIDED])
+def test_fold_and_rules_agree_where_random_feeds_once_differed(
+    lines: list[str], stays: list[str], attendances: list[str]
+) -> None:
+    rules, fold = facts_of(lines), feeds.folded(*lines)
+    by_rule = sorted(rules.stays, key=lambda row: (row["visit_id"], row["stay_number"]))
+    assert [stay_line(row) for row in by_rule] == stays
+    assert [stay_line(row) for row in fold.stays.sort("visit_id", "stay_number").iter_rows(named=True)] == stays
+    assert [attendance_line(row) for row in rules.attendances] == attendances
+    assert [attendance_line(row) for row in fold.attendances.iter_rows(named=True)] == attendances
+
+
 def test_journey_20_the_attendance_lasts_as_long_as_its_plan() -> None:
     facts = facts_of(["row 08:05 ED own=no admitted=08:00 discharged=18:00"])
     assert clock(facts.attendances[0]["confirmed_until"]) == "18:00"

@@ -155,8 +155,8 @@ class Hospital:
         assert found is not None
         ward_case.answers = found
         if ward_case.visit.arrival is None:
-            again = self._case(ward_case.visit.events, found)
-            ward_case.visit, ward_case.attendance = again.visit, again.attendance
+            # Its first stay may now begin later than its triage: what answers an attendance has none of its own.
+            ward_case.visit = self._case(ward_case.visit.events, found).visit
             ward_case.visit.arrival = found.arrival_at
         found.outcome = "admitted"
         begins = ward_case.visit.wards[0].starts_at
@@ -229,11 +229,13 @@ class Hospital:
                 case.visit.flags.add("merge_closes_a_circle")
         by_number.pop(None, None)
         for pairs in by_number.values():
-            for case, one in pairs:
-                for other_case, other in pairs:
-                    if case is not other_case and abs(one.event_time - other.event_time) <= NEAR:
-                        case.visit.flags.add("visit_number_has_two_scopes")
-                        other_case.visit.flags.add("visit_number_has_two_scopes")
+            is_near = any(
+                case is not other_case and abs(one.event_time - other.event_time) <= NEAR
+                for case, one in pairs
+                for other_case, other in pairs
+            )
+            for case, _ in pairs if is_near else ():  # all visits of the number, also distant ones
+                case.visit.flags.add("visit_number_has_two_scopes")
 
     # rows
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
+from functools import partial
 from itertools import pairwise
 
 from patient_flow_tests.visits_by_rule.departments import Departments
@@ -42,8 +43,8 @@ class Fold:
         """Ends of the visit before the newest spell."""
         self.dating: list[Event] = []
         """F10: updates that do not come after the discharge; their admission time counts."""
-        self.deferred: list[tuple[Event, datetime]] = []
-        """Discharges after an end by class; they end the stay if that end is undone."""
+        self.deferred: list[Callable[[], None]] = []
+        """Ends after an end by class; they end the stay if that one is undone."""
 
     def run(self) -> Visit:
         visit = self.visit
@@ -84,6 +85,9 @@ class Fold:
         """F9: a gap is time out of bed; the end of the last entry ends the visit."""
         stay = self.visit.stays[-1] if self.visit.stays else None
         if stay is None or stay.event is not action.event or stay.entry != action.number - 1:
+            return
+        if stay.ended_by == "class":
+            self.deferred.append(partial(self._exit, action))  # F5: ended until a placement follows
             return
         is_last = action.number == 2 * len(action.event.known_stays) - 1
         stay.ends_at, stay.ended_by = action.at, "entry" if is_last else "gap"
@@ -170,12 +174,13 @@ class Fold:
         if event.event_type != "update" or event.visit_class is None or not stays or stays[-1].ended_by != "class":
             return
         stay = stays[-1]
-        if self._effective(event.visit_class, stay.hospital, stay.department, event.event_time) in NO_BED:
+        named = (event.hospital_id, event.department or stay.department)  # as for the end itself
+        if self._effective(event.visit_class, *named, event.event_time) in NO_BED:
             return
         stay.ends_at = stay.ended_by = None
         self.visit.ends.pop()
-        for discharge, at in self.deferred:
-            self._discharge(discharge, at)
+        for end in self.deferred:
+            end()
         self.deferred = []
 
     # F10, F11: what other events state
@@ -254,7 +259,7 @@ class Fold:
     def _discharge(self, event: Event, at: datetime) -> None:
         stay = self.visit.stays[-1] if self.visit.stays else None
         if stay is not None and stay.ended_by == "class":
-            self.deferred.append((event, at))  # F11: it moves no end
+            self.deferred.append(partial(self._discharge, event, at))  # F11: it moves no end
             return
         self.visit.ends.append(End(at, "discharge", event, event.order))
         if stay is not None:

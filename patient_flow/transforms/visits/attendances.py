@@ -34,18 +34,19 @@ def attend(visit: Visit, departments: DepartmentList) -> None:
     """Gives ``visit`` its attendance where it has one (F14), with departure and outcome (F15)."""
     first = first_of(visit)
     is_emergency = first is not None and first.kind == EMERGENCY
-    arrival = _emergency_arrival(visit, first, departments)
+    arrivals = _arrivals_in_time(visit, first)
+    arrival = _emergency_arrival(visit, first, departments, arrivals)
     if not is_emergency and arrival is None:
         return
-    at, flags = _arrived_at(visit, first)
     first_emergency = next((stay for stay in visit.stays if stay.kind == EMERGENCY), None)
     place: Stay | Event | None = first_emergency
     if arrival is not None and place is None:
         place = arrival[0]
-    if arrival is not None and arrival[1] and not is_emergency:
-        flags.add(ASSUMED)
     if place is None:
         return
+    at, flags = _arrived_at(visit, first, arrivals)
+    if arrival is not None and arrival[1] and not is_emergency:
+        flags.add(ASSUMED)
     if at is None:
         at = first_emergency.start if first_emergency is not None else place.time
     visit.attendance = Attendance(
@@ -54,19 +55,32 @@ def attend(visit: Visit, departments: DepartmentList) -> None:
     _depart(visit, visit.attendance)
 
 
-def _emergency_arrival(visit: Visit, first: Stay | None, departments: DepartmentList) -> tuple[Event, bool] | None:
-    """The earliest emergency arrival no later than the first stay, else the triage; and whether that is assumed."""
+_Arrivals = list[tuple[int, Event, int]]
+"""Place in ``visit.arrivals`` (-1: the triage that stands for one), event, and when it is dated."""
+
+
+def _arrivals_in_time(visit: Visit, first: Stay | None) -> _Arrivals:
+    """The arrivals, else the first triage, that are dated no later than the first stay; an update corrects the date."""
     arrivals = list(enumerate(visit.arrivals))
     if not arrivals and visit.first_triage is not None:
         arrivals = [(-1, visit.first_triage)]
     earliest = min((_dated(event) for _, event in arrivals), default=None)
-    found: list[tuple[int, Event, bool]] = []
+    found: _Arrivals = []
     for number, event in arrivals:
         at = _dated(event)
         if at == earliest and visit.arrival_correction is not None:
             at = visit.arrival_correction
-        if first is not None and at > first.start:
-            continue
+        if first is None or at <= first.start:
+            found.append((number, event, at))
+    return found
+
+
+def _emergency_arrival(
+    visit: Visit, first: Stay | None, departments: DepartmentList, arrivals: _Arrivals
+) -> tuple[Event, bool] | None:
+    """The earliest of ``arrivals`` that is an emergency; and whether that is assumed."""
+    found: list[tuple[int, Event, bool]] = []
+    for number, event, at in arrivals:
         listed = departments.at(event.hospital, event.department, at)[0]
         stated = visit.arrival_classes.get(number)
         is_assumed = listed is None and stated is None
@@ -86,17 +100,13 @@ def _dated(event: Event) -> int:
     return event.triage if event.type == TRIAGE and event.triage is not None else event.time
 
 
-def _arrived_at(visit: Visit, first: Stay | None) -> tuple[int | None, set[str]]:
-    """F14: the earliest arrival, corrected; without one the first triage, flagged; None where both came later."""
-    latest = first.start if first is not None else None
-    if visit.stated_arrival is not None:
-        is_in_time = latest is None or visit.stated_arrival <= latest
-        return (visit.stated_arrival if is_in_time else None), set()
-    if visit.first_triage is not None:
-        triage = _dated(visit.first_triage)
-        if latest is None or triage <= latest:
-            return triage, {TRIAGE_FOR_ARRIVAL}
-    return None, set()
+def _arrived_at(visit: Visit, first: Stay | None, arrivals: _Arrivals) -> tuple[int | None, set[str]]:
+    """F14: the earliest arrival, corrected; without one the first triage, flagged; None where all came later."""
+    stated = visit.stated_arrival
+    if stated is not None and (first is None or stated <= first.start):
+        return stated, set()
+    at = min((at for _, _, at in arrivals), default=None)
+    return at, {TRIAGE_FOR_ARRIVAL} if at is not None and stated is None else set()
 
 
 def _depart(visit: Visit, attendance: Attendance) -> None:

@@ -64,6 +64,11 @@ class Event(NamedTuple):
         """Its place in the total order (F1)."""
         return self.time, self.type, *self.hub
 
+    @property
+    def known_at(self) -> int:
+        """Until when a ``discharge_time`` may be a fact (F11): its time, of a snapshot without one its arrival."""
+        return self.enqueued if self.type == SNAPSHOT and not self.states_time else self.time
+
 
 @dataclass(slots=True)
 class End:

@@ -96,9 +96,7 @@ def _move_or_restate(state: Snapshots, event: Event, before: Event, admission: i
     if state.placed:  # F6: its admission time counts, whether it moves or restates
         first = state.placed[0]
         first.time = admission
-        first.order_time = (
-            min(admission, *(item.time for item in state.placed[1:2])) if len(state.placed) > 1 else admission
-        )
+        first.order_time = min(item.time for item in state.placed)
     place, was = (event.hospital, event.department), (before.hospital, _department(before))
     if event.department is not None and place != was:
         state.placed.append(Placed(event.time, event, event.department, event.bed, is_estimated=True))
@@ -148,4 +146,5 @@ def _silence(state: Snapshots, standing: list[Event]) -> None:
     placing = [item.event for item in kept]
     state.placed = kept
     state.restating = [event for event in state.restating if first is not None and event.time < first.time]
-    state.silent = [event for event in state.counted if event not in placing]
+    speaking = [*placing, *state.restating]
+    state.silent = [event for event in state.counted if event not in speaking]

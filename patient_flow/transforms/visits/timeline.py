@@ -62,7 +62,7 @@ class _Timeline:
         self._class: str | None = None
         self._is_ended_by_class = False
         self._planner: Event | None = None  # of the newest plan
-        self._deferred: int | None = None  # a discharge after an end by class, for when that end is undone
+        self._deferred: End | None = None  # an end after an end by class, for when that one is undone
         self._entry: Placed | None = None  # what a snapshot states of the newest placement
         self._is_opened = False
         self._arrivals: list[Event] = []
@@ -136,7 +136,7 @@ class _Timeline:
     def _apply_placed(self, item: Placed) -> None:
         if item.ended_by is not None:
             if self._entry is not None and self._entry is item.begins:
-                self._end(item.time, item.ended_by)
+                self._end_unless_by_class(End(item.time, item.ended_by))
             return
         event = item.event
         self._is_opened = True
@@ -246,10 +246,7 @@ class _Timeline:
             before += [placement.time for placement in self.placements]
             if max(before, default=event.discharge) <= event.discharge:
                 time = event.discharge
-        if self._is_ended_by_class:
-            self._deferred = time
-        else:
-            self._end(time, FACT)
+        self._end_unless_by_class(End(time, FACT))
 
     def _state_discharge(self, event: Event, stated: int) -> None:
         """F11: the ``discharge_time`` of an event that is no discharge: a plan, or a stated fact."""
@@ -257,26 +254,32 @@ class _Timeline:
             self.segments[-1].plan = self.segments[-1].planned = stated
             self._planner = event
         elif not self._is_ended_by_class and max([*self._placed_at, *self._cancelled_at], default=stated) <= stated:
-            self._end(stated, FACT)
+            self._end(End(stated, FACT))
 
     def _is_plan(self, event: Event, stated: int) -> bool:
         first = self._planned_by.get(stated)
-        return stated > _known_at(event) or (first is not None and first < event.order)
+        return stated > event.known_at or (first is not None and first < event.order)
 
     def _plans(self) -> dict[int, tuple[int, int, int, str, int, int]]:
         """Discharge times that events state as plans, with the place in the order of the first that states each."""
         plans: dict[int, tuple[int, int, int, str, int, int]] = {}
         for event in self._events:
             stated = event.discharge
-            if stated is not None and event.type != DISCHARGE and stated > _known_at(event):
+            if stated is not None and event.type != DISCHARGE and stated > event.known_at:
                 plans.setdefault(stated, event.order)
         return plans
 
-    def _end(self, time: int, kind: str) -> None:
-        end = End(time, kind)
+    def _end_unless_by_class(self, end: End) -> None:
+        """F11: after an end by class nothing but a placement moves the end; ``end`` waits for when that is undone."""
+        if self._is_ended_by_class:
+            self._deferred = end
+        else:
+            self._end(end)
+
+    def _end(self, end: End) -> None:
         if self.placements:
             self.placements[-1].end = end
-        if kind in (FACT, BY_CLASS):
+        if end.kind in (FACT, BY_CLASS):
             self.segments[-1].end = end
 
     # -- class
@@ -307,12 +310,12 @@ class _Timeline:
         takes_bed = self._departments.takes_bed(event.visit_class, event.hospital, department, time)
         if not takes_bed and was_taking_bed and bed is None and current.end is None:
             self._is_ended_by_class = True
-            self._end(time, BY_CLASS)
+            self._end(End(time, BY_CLASS))
         elif takes_bed and self._is_ended_by_class and event.type == UPDATE:
             self._is_ended_by_class = False
             current.end = self.segments[-1].end = None
             if self._deferred is not None:
-                self._end(self._deferred, FACT)
+                self._end(self._deferred)
                 self._deferred = None
 
     # -- facts of the visit
@@ -381,7 +384,7 @@ class _Timeline:
             admission_type=self._admission_type,
             classes=self._classes,
             has_lifecycle=any(e.type in _EVERY_END and not e.is_correction for e in self._events),
-            plan_from=0 if planner is None else _known_at(planner),
+            plan_from=0 if planner is None else planner.known_at,
             plan_limit=0 if planner is None else planner.enqueued + LONGEST_PLAN_COVERED,
             flags=self._snapshots.flags | self._departments_flag(),
         )
@@ -393,8 +396,3 @@ class _Timeline:
         named: Sequence[Event] = self._snapshots.silent
         is_other = any(e.department is not None and (e.hospital, e.department) not in known for e in named)
         return {snapshots.ANOTHER_DEPARTMENT} if is_other else set()
-
-
-def _known_at(event: Event) -> int:
-    """Up to when a ``discharge_time`` may be a fact: the event's own time, of a snapshot without one its arrival."""
-    return event.enqueued if event.type == SNAPSHOT and not event.states_time else event.time
