@@ -1,0 +1,51 @@
+"""A file as it was recognised, and the error that refuses one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from patient_flow.errors import OperatorError
+
+CSV, JSON_LINES, JSON, HL7, PARQUET = "CSV", "JSON lines", "JSON", "HL7 v2", "Parquet"
+FORMATS = (CSV, JSON_LINES, JSON, HL7, PARQUET)
+
+
+class FileRefused(OperatorError):
+    """A file cannot be read as events; the message names the file, the row and what to do."""
+
+    def __init__(self, path: Path, problem: str) -> None:
+        super().__init__(f"{path.name}: {problem}")
+
+
+@dataclass(frozen=True)
+class Source:
+    """A file that can be read.
+
+    ``rows`` counts its events, ``sha256`` identifies its bytes as they lie on disk (compressed where it is).
+    ``separator`` and ``header`` are of CSV alone; ``fields`` is then the number of columns. ``notes`` say what was
+    guessed, and what an operator should know about rows.
+    """
+
+    path: Path
+    format: str
+    sha256: str
+    rows: int
+    encoding: str = "utf-8"
+    separator: str = ""
+    header: tuple[str, ...] = ()
+    is_compressed: bool = False
+    notes: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        parts = [self.format]
+        if self.is_compressed:
+            parts.append("gzip")
+        if self.format == CSV:
+            parts.append(f"separator {SEPARATOR_NAMES.get(self.separator, self.separator)}")
+        if self.format != PARQUET:
+            parts.append(self.encoding)
+        return f"{self.path.name}: {', '.join(parts)}; {self.rows:,} rows"
+
+
+SEPARATOR_NAMES = {"\t": "tab", ",": "comma", ";": "semicolon", "|": "|"}
