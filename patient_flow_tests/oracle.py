@@ -406,6 +406,7 @@ class Gold:
         minutes = _minutes(attended.arrival, attended.departure)
         if minutes is not None:
             row["ed_within_240"] += minutes <= 240
+            row["ed_over_480"] += minutes > 480
             row["ed_over_720"] += minutes > 720
             row["minutes_in_department"].append(minutes)
         boarded = None
@@ -449,7 +450,7 @@ class Gold:
 _COUNTED = (
     *("admissions", "day_cases", "transfers_in", "discharges", "early_discharges", "nights_sum", "overstays"),
     *("occupied_bed_hours", "midnight_beds", "attendances", "ed_departed", "ed_within_240", "ed_over_720"),
-    *("ed_left_without_being_seen", "ed_admitted", "ed_boarding_over_240"),
+    *("ed_over_480", "ed_left_without_being_seen", "ed_admitted", "ed_boarding_over_240"),
 )
 _TIMES = ("minutes_to_triage", "minutes_to_seen", "minutes_in_department", "boarding_minutes")
 """Times of attendances of which the daily table has percentiles."""

@@ -41,8 +41,9 @@ WAIT_STANDARD_MINUTES = 240
 READMISSION_DAYS = 30
 """A readmission is an admission of a patient discharged alive at most this many days before."""
 
-EMERGENCY_STANDARD_MINUTES, EMERGENCY_LONG_MINUTES = 240, 720
-"""An attendance of at most the former meets the four-hour standard; one of more than the latter is a 12-hour stay."""
+EMERGENCY_STANDARD_MINUTES, EMERGENCY_EXTENDED_MINUTES, EMERGENCY_LONG_MINUTES = 240, 480, 720
+"""An attendance of at most the first meets the four-hour standard; one of more than the second is an extended stay (CMS
+ECCQ), one of more than the third a 12-hour stay."""
 
 BOARDING_LONG_MINUTES = 240
 """A patient who waits longer than this for a bed after the decision to admit is counted as boarding."""
@@ -157,6 +158,11 @@ WITHIN_FOUR_HOURS = DEPARTED.only(
     "ed_within_240",
     f"Attendances that departed within {EMERGENCY_STANDARD_MINUTES} minutes of arrival",
     AtMost("minutes_in_department", EMERGENCY_STANDARD_MINUTES),
+)
+OVER_EIGHT_HOURS = DEPARTED.only(
+    "ed_over_480",
+    f"Attendances that departed more than {EMERGENCY_EXTENDED_MINUTES} minutes after arrival",
+    MoreThan("minutes_in_department", EMERGENCY_EXTENDED_MINUTES),
 )
 OVER_TWELVE_HOURS = DEPARTED.only(
     "ed_over_720",
@@ -714,6 +720,16 @@ _EMERGENCY = _topic(
         ),
         unit="percent",
         better=Better.HIGHER,
+    ),
+    Measure(
+        "ed_over_480",
+        OVER_EIGHT_HOURS,
+        Text("Attendances over 8 hours", "Passages de plus de 8 heures"),
+        Text(
+            "Attendances departed more than 8 hours after arrival, by the hour of arrival.",
+            "Passages terminés plus de 8 heures après l’arrivée, à l’heure d’arrivée.",
+        ),
+        better=Better.LOWER,
     ),
     Measure(
         "ed_over_720",

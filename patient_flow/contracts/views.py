@@ -306,6 +306,7 @@ EMERGENCY_DAILY = View(
             "ed_departed",
             "ed_within_240",
             "four_hour_pct",
+            "ed_over_480",
             "ed_over_720",
             "ed_over_720_pct",
             "ed_left_without_being_seen",

@@ -219,8 +219,15 @@ EMERGENCY = Page(
             "attendances_by_day",
             "lineChart",
             _place(2, 0, _UPPER, _ROW),
-            "Lines: attendances of each day, and those over 12 hours",
-            {"Category": [_DATE], "Y": [_measure("Attendances"), _measure("Attendances over 12 hours")]},
+            "Lines: attendances of each day, and those over 8 and over 12 hours",
+            {
+                "Category": [_DATE],
+                "Y": [
+                    _measure("Attendances"),
+                    _measure("Attendances over 8 hours"),
+                    _measure("Attendances over 12 hours"),
+                ],
+            },
             "Attendances by day of arrival",
         ),
         Visual(

@@ -276,6 +276,7 @@ def _emergency(choice: Choice) -> dict[str, Number]:
         "Attendances": _some(attended.height),
         "Attendances departed": _some(gone.height),
         "Departed within four hours %": _ratio((gone["minutes_in_department"] <= 240).sum(), gone.height),
+        "Attendances over 8 hours": _some((gone["minutes_in_department"] > 480).sum()),
         "Attendances over 12 hours": _some(over),
         "Share over 12 hours %": _ratio(over, gone.height),
         "Left without being seen %": _ratio((gone["outcome"] == "left_without_being_seen").sum(), gone.height),

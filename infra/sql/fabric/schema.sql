@@ -165,6 +165,7 @@ CREATE TABLE [KpiDepartmentDay] (
     attendances BIGINT NOT NULL,
     ed_departed BIGINT NOT NULL,
     ed_within_240 BIGINT NOT NULL,
+    ed_over_480 BIGINT NOT NULL,
     ed_over_720 BIGINT NOT NULL,
     ed_left_without_being_seen BIGINT NOT NULL,
     ed_admitted BIGINT NOT NULL,
@@ -950,6 +951,7 @@ SELECT
     ed_departed,
     ed_within_240,
     100 * CAST(ed_within_240 AS FLOAT) / NULLIF(ed_departed, 0) AS four_hour_pct,
+    ed_over_480,
     ed_over_720,
     100 * CAST(ed_over_720 AS FLOAT) / NULLIF(ed_departed, 0) AS ed_over_720_pct,
     ed_left_without_being_seen,
@@ -980,6 +982,7 @@ FROM (
         CAST(COUNT(*) OVER (PARTITION BY date, hospital_id, department, gender) AS BIGINT) AS attendances,
         CAST(SUM(CASE WHEN departure_at <= SYSUTCDATETIME() THEN 1 ELSE 0 END) OVER (PARTITION BY date, hospital_id, department, gender) AS BIGINT) AS ed_departed,
         CAST(SUM(CASE WHEN departure_at <= SYSUTCDATETIME() AND minutes_in_department <= 240 THEN 1 ELSE 0 END) OVER (PARTITION BY date, hospital_id, department, gender) AS BIGINT) AS ed_within_240,
+        CAST(SUM(CASE WHEN departure_at <= SYSUTCDATETIME() AND minutes_in_department > 480 THEN 1 ELSE 0 END) OVER (PARTITION BY date, hospital_id, department, gender) AS BIGINT) AS ed_over_480,
         CAST(SUM(CASE WHEN departure_at <= SYSUTCDATETIME() AND minutes_in_department > 720 THEN 1 ELSE 0 END) OVER (PARTITION BY date, hospital_id, department, gender) AS BIGINT) AS ed_over_720,
         CAST(SUM(CASE WHEN departure_at <= SYSUTCDATETIME() AND outcome = 'left_without_being_seen' THEN 1 ELSE 0 END) OVER (PARTITION BY date, hospital_id, department, gender) AS BIGINT) AS ed_left_without_being_seen,
         CAST(SUM(CASE WHEN departure_at <= SYSUTCDATETIME() AND outcome = 'admitted' THEN 1 ELSE 0 END) OVER (PARTITION BY date, hospital_id, department, gender) AS BIGINT) AS ed_admitted,
@@ -1071,7 +1074,7 @@ JOIN [DimDepartment] d ON d.department_key = a.department_key
     ) ranked
 ) cells
 WHERE place = 1
-/* definition 9a64fe24ebd8 */
+/* definition 1c56cc9271e8 */
 GO
 
 CREATE VIEW [ExpectedDischarges] AS

@@ -170,6 +170,7 @@ CREATE TABLE "KpiDepartmentDay" (
     attendances BIGINT NOT NULL,
     ed_departed BIGINT NOT NULL,
     ed_within_240 BIGINT NOT NULL,
+    ed_over_480 BIGINT NOT NULL,
     ed_over_720 BIGINT NOT NULL,
     ed_left_without_being_seen BIGINT NOT NULL,
     ed_admitted BIGINT NOT NULL,
@@ -938,6 +939,7 @@ SELECT
     ed_departed,
     ed_within_240,
     100 * CAST(ed_within_240 AS FLOAT) / NULLIF(ed_departed, 0) AS four_hour_pct,
+    ed_over_480,
     ed_over_720,
     100 * CAST(ed_over_720 AS FLOAT) / NULLIF(ed_departed, 0) AS ed_over_720_pct,
     ed_left_without_being_seen,
@@ -968,6 +970,7 @@ FROM (
         CAST(COUNT(*) OVER (PARTITION BY date, hospital_id, department, gender) AS BIGINT) AS attendances,
         CAST(SUM(CASE WHEN departure_at <= (now() AT TIME ZONE 'UTC') THEN 1 ELSE 0 END) OVER (PARTITION BY date, hospital_id, department, gender) AS BIGINT) AS ed_departed,
         CAST(SUM(CASE WHEN departure_at <= (now() AT TIME ZONE 'UTC') AND minutes_in_department <= 240 THEN 1 ELSE 0 END) OVER (PARTITION BY date, hospital_id, department, gender) AS BIGINT) AS ed_within_240,
+        CAST(SUM(CASE WHEN departure_at <= (now() AT TIME ZONE 'UTC') AND minutes_in_department > 480 THEN 1 ELSE 0 END) OVER (PARTITION BY date, hospital_id, department, gender) AS BIGINT) AS ed_over_480,
         CAST(SUM(CASE WHEN departure_at <= (now() AT TIME ZONE 'UTC') AND minutes_in_department > 720 THEN 1 ELSE 0 END) OVER (PARTITION BY date, hospital_id, department, gender) AS BIGINT) AS ed_over_720,
         CAST(SUM(CASE WHEN departure_at <= (now() AT TIME ZONE 'UTC') AND outcome = 'left_without_being_seen' THEN 1 ELSE 0 END) OVER (PARTITION BY date, hospital_id, department, gender) AS BIGINT) AS ed_left_without_being_seen,
         CAST(SUM(CASE WHEN departure_at <= (now() AT TIME ZONE 'UTC') AND outcome = 'admitted' THEN 1 ELSE 0 END) OVER (PARTITION BY date, hospital_id, department, gender) AS BIGINT) AS ed_admitted,
@@ -1060,7 +1063,7 @@ JOIN "DimDepartment" d ON d.department_key = a.department_key
 ) cells
 WHERE place = 1;
 
-COMMENT ON VIEW "EmergencyDaily" IS 'Attendances of emergency departments by local date of arrival, department and gender. What became of them counts once they have departed. /* definition b829775a61d6 */';
+COMMENT ON VIEW "EmergencyDaily" IS 'Attendances of emergency departments by local date of arrival, department and gender. What became of them counts once they have departed. /* definition 28b9e5e87f4d */';
 
 CREATE VIEW "ExpectedDischarges" WITH (security_invoker = true) AS
 SELECT

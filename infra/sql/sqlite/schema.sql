@@ -171,6 +171,7 @@ CREATE TABLE "KpiDepartmentDay" (
     attendances INTEGER NOT NULL,
     ed_departed INTEGER NOT NULL,
     ed_within_240 INTEGER NOT NULL,
+    ed_over_480 INTEGER NOT NULL,
     ed_over_720 INTEGER NOT NULL,
     ed_left_without_being_seen INTEGER NOT NULL,
     ed_admitted INTEGER NOT NULL,
@@ -929,6 +930,7 @@ SELECT
     ed_departed,
     ed_within_240,
     100 * CAST(ed_within_240 AS FLOAT) / NULLIF(ed_departed, 0) AS four_hour_pct,
+    ed_over_480,
     ed_over_720,
     100 * CAST(ed_over_720 AS FLOAT) / NULLIF(ed_departed, 0) AS ed_over_720_pct,
     ed_left_without_being_seen,
@@ -959,6 +961,7 @@ FROM (
         CAST(COUNT(*) OVER (PARTITION BY date, hospital_id, department, gender) AS BIGINT) AS attendances,
         CAST(SUM(CASE WHEN departure_at <= strftime('%Y-%m-%d %H:%M:%f000', 'now') THEN 1 ELSE 0 END) OVER (PARTITION BY date, hospital_id, department, gender) AS BIGINT) AS ed_departed,
         CAST(SUM(CASE WHEN departure_at <= strftime('%Y-%m-%d %H:%M:%f000', 'now') AND minutes_in_department <= 240 THEN 1 ELSE 0 END) OVER (PARTITION BY date, hospital_id, department, gender) AS BIGINT) AS ed_within_240,
+        CAST(SUM(CASE WHEN departure_at <= strftime('%Y-%m-%d %H:%M:%f000', 'now') AND minutes_in_department > 480 THEN 1 ELSE 0 END) OVER (PARTITION BY date, hospital_id, department, gender) AS BIGINT) AS ed_over_480,
         CAST(SUM(CASE WHEN departure_at <= strftime('%Y-%m-%d %H:%M:%f000', 'now') AND minutes_in_department > 720 THEN 1 ELSE 0 END) OVER (PARTITION BY date, hospital_id, department, gender) AS BIGINT) AS ed_over_720,
         CAST(SUM(CASE WHEN departure_at <= strftime('%Y-%m-%d %H:%M:%f000', 'now') AND outcome = 'left_without_being_seen' THEN 1 ELSE 0 END) OVER (PARTITION BY date, hospital_id, department, gender) AS BIGINT) AS ed_left_without_being_seen,
         CAST(SUM(CASE WHEN departure_at <= strftime('%Y-%m-%d %H:%M:%f000', 'now') AND outcome = 'admitted' THEN 1 ELSE 0 END) OVER (PARTITION BY date, hospital_id, department, gender) AS BIGINT) AS ed_admitted,
@@ -1050,7 +1053,7 @@ JOIN "DimDepartment" d ON d.department_key = a.department_key
     ) ranked
 ) cells
 WHERE place = 1
-/* definition 8a5a87e7978e */;
+/* definition cdf64da7b072 */;
 
 CREATE VIEW "ExpectedDischarges" AS
 SELECT

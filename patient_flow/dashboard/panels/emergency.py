@@ -22,6 +22,7 @@ _MEDIAN, _NINETY_FIVE = Text("Median", "MÃ©diane"), Text("95th percentile", "95á
 MEASURES = (
     "attendances",
     "four_hour_pct",
+    "ed_over_480",
     "left_without_being_seen_pct",
     "conversion_pct",
     *(

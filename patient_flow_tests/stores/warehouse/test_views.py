@@ -456,6 +456,7 @@ def _emergency_day(attended: list[Attendance]) -> Row:
         "ed_departed": len(gone),
         **counts,
         **{name: percent(part, len(gone)) for name, part in zip(shares, counts.values(), strict=True)},
+        "ed_over_480": sum(length > 480 for length in lengths),
         "ed_boarding_over_240": sum(length > 240 for length in boarded),
         **{
             f"{name}_p{share}": percentile(values, share / 100) if values else None
