@@ -264,6 +264,24 @@ DECIDED: list[tuple[str, list[str], list[str], list[str]]] = [
         [],
     ),
     (
+        "F11 the end that a nightly row states ends the stay after the transfers",
+        ["A01 10:00 ICU", "A02 12:00 W", "row 10:00 W own=no discharged=18:00 status=home sent=02:00+1"],
+        ["ICU 10:00 12:00 ward start", "W 12:00 18:00 ward end transfer home"],
+        [],
+    ),
+    (
+        "F1 a discharge event goes before the end that a row states",
+        ["A01 10:00 W", "A02 12:00 X", "A03 17:00", "row 10:00 X own=no discharged=18:00 sent=02:00+1"],
+        ["W 10:00 12:00 ward start", "X 12:00 17:00 ward end transfer"],
+        [],
+    ),
+    (
+        "F11 the end of a row whose stays lie before it",
+        ["row 08:00 W own=no stays=X/08:00/12:00,W/12:00/ discharged=18:00 sent=20:00"],
+        ["X 08:00 12:00 ward start", "W 12:00 18:00 ward end transfer"],
+        [],
+    ),
+    (
         "F15 what answers an attendance has none of its own, though its stay then begins after its triage",
         [
             "A02 02:00 U visit=v2 class=E",

@@ -20,6 +20,8 @@ class Action:
     """Department and bed, where it places the patient."""
     is_exit: bool = False
     """The patient leaves at the end of an entry of ``stays``."""
+    is_end: bool = False
+    """The visit ends as a snapshot states that lies earlier in the order (F11)."""
     order_at: datetime | None = None
     """Its place among the others where ``at`` contradicts what follows."""
     number: int = 0

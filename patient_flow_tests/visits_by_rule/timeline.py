@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import partial
 from itertools import pairwise
+from typing import Any
 
 from patient_flow_tests.visits_by_rule.departments import Departments
 from patient_flow_tests.visits_by_rule.events import Event, in_order, standing, unvoided
@@ -43,6 +44,8 @@ class Fold:
         """Ends of the visit before the newest spell."""
         self.dating: list[Event] = []
         """F10: updates that do not come after the discharge; their admission time counts."""
+        self.known_ends: dict[Any, End | None] = {}
+        """The end that stood when an event applied, by its order."""
         self.deferred: list[Callable[[], None]] = []
         """Ends after an end by class; they end the stay if that one is undone."""
 
@@ -57,6 +60,8 @@ class Fold:
                     self._end_by_fact(action.event)
             elif action.is_exit:
                 self._exit(action)
+            elif action.is_end:
+                self._end_late(action)
             else:
                 self._state(action.event)
         self.placed = [stay.placed_at for stay in visit.stays]
@@ -100,7 +105,29 @@ class Fold:
             placing = event.event_type in ("admission", "transfer")
             place = (event.department, event.bed_id) if placing else None
             actions.append(Action(event.event_time, event, place, number=AFTER_ENTRIES))
+        self.actions = actions
+        for event in [event for event in self.visit.standing if event.is_snapshot]:
+            stated = self._fact(event)
+            if stated is not None and stated > event.event_time:  # F11: it ends where the patient is by then
+                actions.append(Action(stated, event, number=AFTER_ENTRIES + 1, is_end=True))
         return actions
+
+    def _end_late(self, action: Action) -> None:
+        """F1: a discharge event between the snapshot and the end that it states goes before it."""
+        end = self._newest_end()
+        stay = self.visit.stays[-1] if self.visit.stays else None
+        if stay is not None and stay.ended_by == "class":
+            if not self.deferred:
+                self.deferred.append(partial(self._end_late, action))
+        elif end is None or end is self.known_ends.get(action.event.order):
+            self.visit.ends.append(End(action.at, "fact", action.event, (action.at, *action.event.order[1:])))
+            if stay is not None:
+                stay.ends_at, stay.ended_by = action.at, "fact"
+
+    def _newest_end(self) -> End | None:
+        """The end that stands of the newest spell."""
+        ends = self.visit.ends[self.ends_before :]
+        return ends[-1] if ends else None
 
     # F5: class in force
 
@@ -148,7 +175,9 @@ class Fold:
         )
         if current is None and len(self.visit.ends) > self.ends_before:  # a gap (F9) ends nothing
             self.ends_before = len(self.visit.ends)
-            self.visit.spells.append((action.at, *event.order[1:]))
+            # The newest snapshot states the facts, and follows the placements of those before it at one instant.
+            among_equals = event.order[1:2] if event.is_snapshot else event.order[1:]
+            self.visit.spells.append((action.at, *among_equals))
 
     def _current(self) -> Stay | None:
         """The stay in which the patient is."""
@@ -223,7 +252,12 @@ class Fold:
         """F11: a stated fact restates or ends."""
         stated = self._fact(event)
         stay = self.visit.stays[-1] if self.visit.stays else None
-        if stated is not None and (stay is None or stay.ended_by != "class"):
+        self.known_ends[event.order] = self._newest_end()
+        if stated is not None and event.is_snapshot and stated > event.event_time:
+            return
+        if stated is not None and stay is not None and stay.ended_by == "class":
+            self.deferred.append(partial(self._end_by_fact, event))
+        elif stated is not None:
             self.visit.ends.append(End(stated, "fact", event, event.order))
             if stay is not None:
                 stay.ends_at, stay.ended_by = stated, "fact"

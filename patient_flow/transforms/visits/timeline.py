@@ -8,7 +8,6 @@ from patient_flow.transforms.visits import cancels, snapshots
 from patient_flow.transforms.visits.departments import DepartmentList
 from patient_flow.transforms.visits.model import (
     ADMISSION,
-    ARRIVAL,
     BY_CLASS,
     CANCEL_DISCHARGE,
     DAY_US,
@@ -16,7 +15,6 @@ from patient_flow.transforms.visits.model import (
     FACT,
     SNAPSHOT,
     TRANSFER,
-    TRIAGE,
     UPDATE,
     End,
     Event,
@@ -25,6 +23,7 @@ from patient_flow.transforms.visits.model import (
     Visit,
 )
 from patient_flow.transforms.visits.snapshots import Placed, Snapshots
+from patient_flow.transforms.visits.statements import Statements
 from patient_flow.transforms.visits.stays import joined
 
 EARLIER_DEPARTMENT = "update_names_an_earlier_department"
@@ -64,20 +63,10 @@ class _Timeline:
         self._planner: Event | None = None  # of the newest plan
         self._deferred: End | None = None  # an end after an end by class, for when that one is undone
         self._entry: Placed | None = None  # what a snapshot states of the newest placement
+        self._end_known: End | None = None  # the end before a snapshot that states a later one
         self._is_opened = False
-        self._arrivals: list[Event] = []
-        self._arrival_classes: dict[int, str | None] = {}
-        self._arrival_fields: list[int] = []
-        self._arrival_correction: int | None = None
-        self._first_triage: Event | None = None
-        self._triages: list[int] = []
-        self._triage_correction: int | None = None
-        self._seen: int | None = None
-        self._decision: int | None = None
+        self._statements = Statements()
         self._admission_times: list[tuple[int, bool]] = []
-        self._wait: float | None = None
-        self._wait_placement = 0
-        self._admission_type: str | None = None
         self._classes: list[tuple[int, str]] = []
 
     def run(self) -> None:
@@ -87,7 +76,7 @@ class _Timeline:
                 self._apply(event)
             return
         counted = self._snapshots.counted
-        items: list[tuple[int, int, int, int, Event | Placed]] = [
+        items: list[tuple[int, int, int, int, Event | Placed | End]] = [
             (event.time, event.type, number, len(self._snapshots.placed), event)
             for number, event in enumerate(self._standing)
             if event.type != SNAPSHOT or event in counted
@@ -96,9 +85,14 @@ class _Timeline:
             (item.order_time, SNAPSHOT, self._standing.index(item.event), number, item)
             for number, item in enumerate(self._snapshots.placed)
         ]
+        late = self._late_fact(self._snapshots.facts)
+        if late is not None:
+            items.append((late.time, SNAPSHOT, self._standing.index(self._snapshots.facts), len(items), late))
         for *_, item in sorted(items, key=lambda keyed: keyed[:4]):
             if isinstance(item, Placed):
                 self._apply_placed(item)
+            elif isinstance(item, End):
+                self._apply_late_fact(item)
             elif item.type == SNAPSHOT:
                 self._apply_snapshot(item)
             else:
@@ -125,12 +119,7 @@ class _Timeline:
                 self._update(event)
             else:
                 self._correct_bed(event)
-            if kind == ARRIVAL:
-                self._arrival_classes[len(self._arrivals)] = self._class
-                self._arrivals.append(event)
-            elif kind == TRIAGE and self._first_triage is None:
-                self._arrival_classes[-1] = self._class
-                self._first_triage = event
+            self._statements.register(event, self._class)
         self._note(event)
 
     def _apply_placed(self, item: Placed) -> None:
@@ -155,11 +144,26 @@ class _Timeline:
         if event is not self._snapshots.facts:
             return
         self._is_opened = True
-        if event.discharge is not None:
+        self._end_known = self.segments[-1].end
+        if event.discharge is not None and self._late_fact(event) is None:
             self._state_discharge(event, event.discharge)
         if event.status is not None:
             self.segments[-1].status = event.status
         self._note(event)
+
+    def _late_fact(self, event: Event) -> End | None:
+        """F11: the end that a snapshot states for later than its place in the order, where its admission stands."""
+        stated = event.discharge
+        if stated is None or stated <= event.time or not self._is_fact(event, stated):
+            return None
+        return End(stated, FACT)
+
+    def _apply_late_fact(self, end: End) -> None:
+        """It ends the stay in which the patient is by then; a discharge between the two goes before it (F1)."""
+        if self._is_ended_by_class:
+            self._deferred = self._deferred or end
+        elif self.segments[-1].end is None or self.segments[-1].end is self._end_known:
+            self._end(end)
 
     def _place(self, event: Event, *, is_estimated: bool = False) -> bool:
         """F4, F5: a stay begins, unless the class takes no bed and the event names none; false then."""
@@ -232,7 +236,11 @@ class _Timeline:
         for placement in reversed(self.placements[:-1]):
             if (placement.hospital, placement.department) != (current.hospital, current.department) or placement.end:
                 return placement.hospital, placement.department
-        return (self._arrivals[-1].hospital, self._arrivals[-1].department) if self._arrivals else None
+        return (
+            (self._statements.arrivals[-1].hospital, self._statements.arrivals[-1].department)
+            if self._statements.arrivals
+            else None
+        )
 
     # -- ends
 
@@ -253,8 +261,13 @@ class _Timeline:
         if self._is_plan(event, stated):
             self.segments[-1].plan = self.segments[-1].planned = stated
             self._planner = event
-        elif not self._is_ended_by_class and max([*self._placed_at, *self._cancelled_at], default=stated) <= stated:
-            self._end(End(stated, FACT))
+        elif self._is_fact(event, stated):
+            self._end_unless_by_class(End(stated, FACT))
+
+    def _is_fact(self, event: Event, stated: int) -> bool:
+        """Whether it is no plan, and neither a placement nor a cancelled discharge is later."""
+        is_latest = max([*self._placed_at, *self._cancelled_at], default=stated) <= stated
+        return is_latest and not self._is_plan(event, stated)
 
     def _is_plan(self, event: Event, stated: int) -> bool:
         first = self._planned_by.get(stated)
@@ -321,34 +334,14 @@ class _Timeline:
     # -- facts of the visit
 
     def _note(self, event: Event) -> None:
-        """Statements on the visit as a whole: the last one counts, of an arrival and a triage the earliest."""
-        self._note_arrival(event)
-        if event.seen is not None:
-            self._seen = event.seen
-        if event.decision is not None:
-            self._decision = event.decision
+        """Statements on the visit as a whole, and on its end: the last one counts."""
+        self._statements.note(event, len(self.placements))
         if event.discharge is not None and event.type not in (DISCHARGE, UPDATE, SNAPSHOT):
             self._state_discharge(event, event.discharge)
         if event.planned is not None:
             self.segments[-1].planned = event.planned
         if event.ready is not None:
             self.segments[-1].ready = event.ready
-        if event.wait is not None:
-            self._wait, self._wait_placement = event.wait, len(self.placements)
-        if event.admission_type is not None:
-            self._admission_type = event.admission_type
-
-    def _note_arrival(self, event: Event) -> None:
-        """An update corrects the arrival and the triage; of what others state the earliest counts (F14)."""
-        if event.arrival is not None:
-            if event.type == UPDATE:
-                self._arrival_correction = event.arrival
-            elif event.type != ARRIVAL:
-                self._arrival_fields.append(event.arrival)
-        if event.type == UPDATE and event.triage is not None:
-            self._triage_correction = event.triage
-        elif event.type == TRIAGE or event.triage is not None:
-            self._triages.append(event.time if event.triage is None else event.triage)
 
     def visit(self, ordered: list[Event]) -> Visit:
         """The folded visit, its stays not yet dated."""
@@ -356,32 +349,26 @@ class _Timeline:
         following = [self.placements[1].time] if len(self.placements) > 1 else []
         if first is not None and first.end is not None:
             following.append(first.end.time)
-        dates = [event.arrival if event.arrival is not None else event.time for event in self._arrivals]
-        stated = self._arrival_correction
-        if stated is None:
-            stated = min([*dates, *self._arrival_fields], default=None)
-        planner = self._planner
+        planner, stated = self._planner, self._statements
         return Visit(
             visit_id=ordered[0].visit_id,
             events=ordered,
             stays=joined(self.placements),
             segments=self.segments,
-            arrivals=self._arrivals,
-            first_triage=self._first_triage,
-            arrival_classes=self._arrival_classes,
-            stated_arrival=stated,
-            arrival_correction=self._arrival_correction,
-            triage_at=self._triage_correction
-            if self._triage_correction is not None
-            else min(self._triages, default=None),
-            seen_at=self._seen,
-            decision_at=self._decision,
+            arrivals=stated.arrivals,
+            first_triage=stated.first_triage,
+            arrival_classes=stated.arrival_classes,
+            stated_arrival=stated.arrival,
+            arrival_correction=stated.arrival_correction,
+            triage_at=stated.triage,
+            seen_at=stated.seen,
+            decision_at=stated.decision,
             admission_times=self._admission_times,
             next_time=min(following, default=None),
             is_dated_by_snapshot=first is not None and first.type == SNAPSHOT,
-            wait=self._wait,
-            wait_placement=self._wait_placement,
-            admission_type=self._admission_type,
+            wait=stated.wait,
+            wait_placement=stated.wait_placement,
+            admission_type=stated.admission_type,
             classes=self._classes,
             has_lifecycle=any(e.type in _EVERY_END and not e.is_correction for e in self._events),
             plan_from=0 if planner is None else planner.known_at,
@@ -392,7 +379,7 @@ class _Timeline:
     def _departments_flag(self) -> set[str]:
         """F7: a snapshot that places nobody and names a department that is none of the visit's."""
         known = {(placement.hospital, placement.department) for placement in self.placements}
-        known |= {(event.hospital, event.department) for event in self._arrivals if event.department}
+        known |= {(event.hospital, event.department) for event in self._statements.arrivals if event.department}
         named: Sequence[Event] = self._snapshots.silent
         is_other = any(e.department is not None and (e.hospital, e.department) not in known for e in named)
         return {snapshots.ANOTHER_DEPARTMENT} if is_other else set()
