@@ -69,8 +69,9 @@ class Part:
 def run(options: Options) -> None:
     """Runs the demo until Ctrl-C or SIGTERM. All of its processes have ended when it returns."""
     settings = load()
-    if not settings.lake_is_local:
+    if not settings.lake_is_folder:
         raise DemoError("the demo keeps its data on this machine: unset PATIENT_FLOW_LAKE_URI")
+    Services(settings).require_strong_key()
     port = _hub_port(options.hub_port)
     _require_free(options.ui_port, "--ui-port")
     _require_free(options.dashboard_port, "--dashboard-port")

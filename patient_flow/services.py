@@ -10,9 +10,11 @@ from pathlib import Path
 
 import polars as pl
 
+from patient_flow.contracts.tables import SILVER_EVENTS
 from patient_flow.dialects import fhir, hl7
 from patient_flow.dialects.mapping import MappingError, parse_mappings
-from patient_flow.settings import Settings
+from patient_flow.key_strength import NEW_KEY
+from patient_flow.settings import Settings, SettingsError
 from patient_flow.stores.hub import Hub
 from patient_flow.stores.lake.catalog import Lake
 from patient_flow.stores.reference import read_departments
@@ -55,10 +57,28 @@ class Services:
 
     @cached_property
     def parser(self) -> ParserConfig:
-        """The configuration of the body parser. Raises ``MappingError`` for an invalid source mapping."""
+        """The configuration of the body parser. Raises ``MappingError`` for an invalid source mapping.
+
+        Raises ``SettingsError`` when the key of the pseudonyms is weak and the lake is new and not on this machine.
+        """
+        self.require_strong_key()
         return ParserConfig(
             self.departments, self.settings.pseudonym_key, self._mappings(), formats=(hl7.interpret, fhir.interpret)
         )
+
+    def require_strong_key(self) -> None:
+        """Raises ``SettingsError`` when the lake is new, not on this machine, and the key could be guessed."""
+        settings = self.settings
+        why = None if settings.lake_is_local else settings.pseudonym_key_weakness
+        if why is None:
+            return
+        if not self.lake.exists(SILVER_EVENTS) or not self.lake.open(SILVER_EVENTS).version:
+            share = settings.lake_share
+            place = f"is on a mounted share ({share})" if share else "is not on this machine"
+            raise SettingsError(
+                f"PATIENT_FLOW_PSEUDONYM_KEY {why}, and the lake {place}: set a long random secret and keep it "
+                f"({NEW_KEY} makes one)"
+            )
 
     def _mappings(self) -> tuple[Interpreter, ...]:
         place = self.settings.source_mapping

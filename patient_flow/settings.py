@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import zoneinfo
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import SplitResult, unquote, urlsplit
@@ -24,7 +25,9 @@ from pydantic_settings import (
 )
 
 from patient_flow.errors import OperatorError
+from patient_flow.key_strength import NEW_KEY, weakness
 from patient_flow.monitoring import thresholds
+from patient_flow.mounts import network_file_system
 
 LOCAL_HUB_PORT = 5672
 LOCAL_PSEUDONYM_KEY = "patient-flow-local-demo-key"
@@ -210,9 +213,24 @@ class Settings(_Section):
     alerts: Annotated[AlertSettings, NoDecode] = Field(default_factory=lambda: AlertSettings())
 
     @property
-    def lake_is_local(self) -> bool:
-        """True when the lake is a folder of this machine."""
+    def lake_is_folder(self) -> bool:
+        """True when the lake is a folder, on a disk of this machine or on a mounted share."""
         return "://" not in self.lake_uri or self.lake_uri.startswith("file://")
+
+    @cached_property
+    def lake_share(self) -> str | None:
+        """The kind of network file system that the lake's folder is mounted from; None for another lake."""
+        return network_file_system(self.local_root) if self.lake_is_folder else None
+
+    @property
+    def lake_is_local(self) -> bool:
+        """True when the lake is a folder on a disk of this machine: a mounted share is not."""
+        return self.lake_is_folder and self.lake_share is None
+
+    @property
+    def pseudonym_key_weakness(self) -> str | None:
+        """Why the pseudonym key can be guessed, as the end of a sentence; None for a strong key."""
+        return "is the published key of the demo" if self.uses_demo_key else weakness(self.pseudonym_key)
 
     @property
     def uses_demo_key(self) -> bool:
@@ -297,7 +315,7 @@ class Settings(_Section):
             raise SettingsError(
                 f"PATIENT_FLOW_TIMEZONE must be an IANA zone such as Europe/Paris; it is {self.timezone!r}"
             ) from None
-        if not self.lake_is_local:
+        if not self.lake_is_folder:
             self._require_secrets(
                 "PATIENT_FLOW_PSEUDONYM_KEY", "PATIENT_FLOW_ERASURE_KEY", "PATIENT_FLOW_ACCESS_LOG_KEY"
             )
@@ -314,9 +332,12 @@ class Settings(_Section):
         if missing:
             raise SettingsError(
                 f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are each'} required when the {store} is not "
-                "on this machine: set a long random secret and keep it "
-                "(python -c 'import secrets; print(secrets.token_hex(32))' makes one)"
+                f"on this machine: set a long random secret and keep it ({NEW_KEY} makes one)"
             )
+        for name in variables:
+            # A weak pseudonym key of an existing lake is an alert: its rotation takes a rebuild.
+            if name != "PATIENT_FLOW_PSEUDONYM_KEY" and (why := weakness(getattr(self, fields[name]))):
+                raise SettingsError(f"{name} {why}: set a long random secret and keep it ({NEW_KEY} makes one)")
 
 
 def load(overrides: Mapping[str, str] | None = None, *, environ: Mapping[str, str] | None = None) -> Settings:

@@ -23,6 +23,7 @@ from hypothesis import HealthCheck, settings
 from xdist.scheduler import LoadScopeScheduling
 
 from patient_flow.local_hub.testing import HubThread
+from patient_flow.pipeline import key_check
 from patient_flow.stores.hub import Hub
 from patient_flow.stores.lake.catalog import Lake
 from patient_flow.stores.reference import read_departments
@@ -61,6 +62,7 @@ def pytest_configure(config: pytest.Config) -> None:
     )
     settings.load_profile("patient_flow")
     azure_client.poll_quickly()
+    key_check.COST = 2  # in production a tenth of a second for each lake
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

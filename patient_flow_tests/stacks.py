@@ -10,6 +10,7 @@ Event Hub. A test asks for the fixtures of ``conftest`` (``lake``, ``lakes``, ``
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import shutil
 import tempfile
 from abc import ABC, abstractmethod
@@ -35,11 +36,9 @@ from patient_flow_tests.servers import ACCOUNT, AZURITE_KEY
 EMBEDDED, PRODUCTION = "embedded", "production"
 STACKS = (EMBEDDED, PRODUCTION)
 ROOT = Path(__file__).parents[1]
-KEY_OF_THE_TESTS = "a key of the tests"
 OWN_KEYS = {
-    "PATIENT_FLOW_PSEUDONYM_KEY": KEY_OF_THE_TESTS,
-    "PATIENT_FLOW_ERASURE_KEY": "an erasure key of the tests",
-    "PATIENT_FLOW_ACCESS_LOG_KEY": "an access log key of the tests",
+    f"PATIENT_FLOW_{name}_KEY": hashlib.sha256(name.encode()).hexdigest()
+    for name in ("PSEUDONYM", "ERASURE", "ACCESS_LOG")
 }
 """Settings refuse the key that everyone knows when the lake is not local."""
 

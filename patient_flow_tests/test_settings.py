@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import secrets
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from patient_flow import settings as settings_module
+from patient_flow.contracts.tables import SILVER_EVENTS
+from patient_flow.key_strength import weakness
+from patient_flow.mounts import network_file_system
+from patient_flow.orchestration.probes import judge_keys
+from patient_flow.services import Services
 from patient_flow.settings import LOCAL_HUB_PORT, Settings, SettingsError, load
 from patient_flow_tests.stacks import OWN_KEYS
 
 ELSEWHERE = {"LAKE_URI": "abfss://{layer}@flow.dfs.core.windows.net"}
+STRONG = "51c3a8f0e1b94d7fa2c6d80b97e4135f"
 
 
 @pytest.fixture(autouse=True)
@@ -59,8 +69,9 @@ def test_an_empty_connection_with_a_namespace_means_entra_id() -> None:
         ({"WAREHOUSE_URL": "mssql+pyodbc://x"}, "synapse, mssql or fabric"),
         ({"WAREHOUSE_KIND": "oracle"}, "WAREHOUSE_KIND"),
         (ELSEWHERE, "PSEUDONYM_KEY"),
-        ({**ELSEWHERE, "PSEUDONYM_KEY": "a", "ACCESS_LOG_KEY": "b"}, "ERASURE_KEY is required"),
-        ({**ELSEWHERE, "PSEUDONYM_KEY": "a", "ERASURE_KEY": "b"}, "ACCESS_LOG_KEY is required"),
+        ({**ELSEWHERE, "PSEUDONYM_KEY": "a", "ACCESS_LOG_KEY": STRONG}, "ERASURE_KEY is required"),
+        ({**ELSEWHERE, "PSEUDONYM_KEY": "a", "ERASURE_KEY": STRONG}, "ACCESS_LOG_KEY is required"),
+        ({**ELSEWHERE, "PSEUDONYM_KEY": "a", "ERASURE_KEY": "b", "ACCESS_LOG_KEY": STRONG}, "ERASURE_KEY has 1 char"),
     ],
 )
 def test_what_cannot_work_is_refused_with_what_to_do(values: dict[str, str], says: str) -> None:
@@ -78,9 +89,49 @@ def test_the_dashboard_requires_a_key_of_its_own_unless_its_warehouse_is_on_this
     for url in ("sqlite:///data/warehouse.db", "postgresql+psycopg://u@127.0.0.1/d"):
         read(WAREHOUSE_URL=url).require_access_log_key()
     elsewhere = "postgresql+psycopg://u@db.hospital.example/d"
-    read(WAREHOUSE_URL=elsewhere, ACCESS_LOG_KEY="own").require_access_log_key()
+    read(WAREHOUSE_URL=elsewhere, ACCESS_LOG_KEY=STRONG).require_access_log_key()
     with pytest.raises(SettingsError, match="ACCESS_LOG_KEY is required when the warehouse"):
         read(WAREHOUSE_URL=elsewhere).require_access_log_key()
+
+
+@pytest.mark.parametrize("make", [lambda: secrets.token_hex(16), lambda: secrets.token_urlsafe(24)])
+def test_a_random_key_is_strong(make: Callable[[], str]) -> None:
+    assert [key for key in (make() for _ in range(200)) if weakness(key)] == []
+
+
+@pytest.mark.parametrize(
+    "key", ["", "s3cret", "a" * 64, "0123456789" * 4, "password" * 5, "0123456789abcdef" * 2, "patient-flow-key " * 3]
+)
+def test_a_key_that_can_be_guessed_is_weak(key: str) -> None:
+    why = weakness(key)
+    assert why is not None
+    assert not key or key not in why
+
+
+def test_a_mounted_share_is_not_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    table = tmp_path / "mountinfo"
+    share = tmp_path / "the share"
+    table.write_text(
+        "22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw\n"
+        f"40 22 0:52 / {tmp_path} rw - tmpfs tmpfs rw\n"
+        f"41 40 0:53 / {tmp_path}/the\\040share rw,nosuid shared:2 master:7 - fuse.blobfuse2 blobfuse2 rw\n"
+        f"42 41 0:54 / {tmp_path}/the\\040share/disk rw - xfs /dev/sdb1 rw\n"
+    )
+    monkeypatch.setattr(settings_module, "network_file_system", partial(network_file_system, mounts=table))
+    assert read(LAKE_URI=f"{share}/lake/{{layer}}").lake_share == "blobfuse2"
+    assert not read(LAKE_URI=f"file://{tmp_path}/the%20share/{{layer}}").lake_is_local
+    for folder in (f"{share}/disk/{{layer}}", f"{share}2/{{layer}}", "data/{layer}"):
+        assert read(LAKE_URI=folder).lake_is_local
+    weak = read(LAKE_URI=f"{share}/{{layer}}")
+    with pytest.raises(SettingsError, match=r"key of the demo, and the lake is on a mounted share \(blobfuse2"):
+        Services(weak).require_strong_key()
+    Services(read(LAKE_URI=f"{share}/{{layer}}", PSEUDONYM_KEY=STRONG)).require_strong_key()
+    lake = Services(weak).lake
+    lake.open(SILVER_EVENTS).record({"anything": 1})
+    Services(weak).require_strong_key()
+    (firing,) = judge_keys(weak).firings
+    assert "run `patient-flow rebuild`" in firing.finding.message
+    assert judge_keys(read()).firings == ()
 
 
 def test_secrets_do_not_show_when_settings_are_printed() -> None:

@@ -402,6 +402,13 @@ STORE_DOWN = Rule("store_down", "Lake, warehouse and department list answer.", _
 SETTINGS_INVALID = Rule(
     "settings_invalid", "The department list and the source mapping are valid.", _RUNBOOK, ERROR, (WATCH,)
 )
+PSEUDONYM_KEY_WEAK = Rule(
+    "pseudonym_key_weak",
+    "Where the lake is not on this machine, nobody can guess the key of the pseudonyms (PATIENT_FLOW_PSEUDONYM_KEY).",
+    _RUNBOOK,
+    WARNING,
+    (WATCH,),
+)
 
 ALERTS = (
     RUN_FAILED,
@@ -418,6 +425,7 @@ ALERTS = (
     EVENTS_EXPIRED,
     STORE_DOWN,
     SETTINGS_INVALID,
+    PSEUDONYM_KEY_WEAK,
 )
 """Rules that the alert sensor watches."""
 

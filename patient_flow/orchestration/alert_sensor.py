@@ -110,6 +110,7 @@ def observe(
         probes.probe_dagster(instance, repository, notices, now, settings),
         probes.judge_hub(hub, now, settings),
         probes.probe_lists(services, lake_answers=lake_answers),
+        probes.judge_keys(services.settings),
     ]
     staleness = state.staleness
     warehouse = probes.probe_warehouse(services, now)

@@ -11,6 +11,7 @@ import dagster as dg
 
 from patient_flow.contracts.tables import BRONZE_EVENTS, QUARANTINE, SILVER_EVENTS
 from patient_flow.errors import OperatorError
+from patient_flow.key_strength import NEW_KEY
 from patient_flow.monitoring import catalogue
 from patient_flow.monitoring.alert_state import Firing, alert_key
 from patient_flow.monitoring.finding import Finding, Severity
@@ -25,7 +26,7 @@ from patient_flow.orchestration.reports import NOTICES
 from patient_flow.orchestration.resources import read_lists
 from patient_flow.pipeline.hub_probe import Failure, HubFailure, HubStatus
 from patient_flow.services import Services
-from patient_flow.settings import AlertSettings
+from patient_flow.settings import AlertSettings, Settings
 from patient_flow.stores.timeouts import CallTimedOut, call_with_timeout
 from patient_flow.stores.warehouse.errors import WarehouseError, WarehouseNotInitialised
 from patient_flow.stores.warehouse.schema import LOAD_LOG
@@ -256,6 +257,12 @@ def probe_lists(services: Services, *, lake_answers: bool) -> ProbeResult:
         finding = system.unavailable(str(error), LIST, resolve_after=FLAP_WINDOW)
         return ProbeResult(firings(catalogue.STORE_DOWN, [finding]), frozenset({catalogue.SETTINGS_INVALID.name}))
     return ProbeResult()
+
+
+def judge_keys(settings: Settings) -> ProbeResult:
+    """The key of the pseudonyms, unless the lake is on this machine."""
+    why = None if settings.lake_is_local else settings.pseudonym_key_weakness
+    return ProbeResult(firings(catalogue.PSEUDONYM_KEY_WEAK, system.pseudonym_key_weak(why, NEW_KEY)))
 
 
 # --- warehouse ------------------------------------------------------------------------------------------------------

@@ -106,8 +106,10 @@ def lost_events(created_at_ms: int, partition_id: str) -> NumberKey:
 
 # --- the other tables --------------------------------------------------------------------------------------------
 
-PSEUDONYM_KEY = NumberKey("pseudonyms")
+PSEUDONYM_KEY = NumberKey("pseudonym_key")
 """Silver: which key its pseudonyms were made with (``silver.key_of``)."""
+FORMER_PSEUDONYM_KEY = NumberKey("pseudonyms")
+"""Silver, until its next commit: the same as a fast hash, from which a weak key can be guessed."""
 REBUILT_UNTIL = NumberKey("rebuilt_until")
 """Silver, once a rebuild has emptied it: the version of bronze with which it is complete again."""
 TIME_ZONE = DigestKey("zone")

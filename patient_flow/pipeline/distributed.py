@@ -104,7 +104,7 @@ def _silver(context: StepContext, cluster: Cluster, staging: Staging) -> Iterato
 def _replace_silver(lake: Lake, staged: Staged, bronze: LakeTable, secret: str, run_id: str) -> StepResult:
     silver = lake.open(SILVER_EVENTS)
     days = (pseudonymise(day, secret).sort("event_time") for day in _days(staged, ACCEPTED))
-    _overwrite(silver, days, {**consumption(bronze), **key_of(secret)}, run_id)
+    _overwrite(silver, days, {**consumption(bronze), **key_of(silver, secret)}, run_id)
     written = RowsWritten(inserted=staged.row_count(outcome=ACCEPTED))
     return StepResult(SILVER_EVENTS, silver.version, written, consumed=incremental.versions_of((bronze,)))
 

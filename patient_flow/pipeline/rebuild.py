@@ -31,7 +31,8 @@ def rebuild(context: StepContext) -> Iterator[StepResult]:
     require_readable(lake, tables.BRONZE_EVENTS)
     # All resets come first, while no consumer reads silver: a consumer that was reset later would read it twice.
     until = REBUILT_UNTIL.of(lake.open(tables.BRONZE_EVENTS).version)
-    reset(lake, tables.SILVER_EVENTS, {**until, **silver.key_of(context.parser.secret)}, empty=True)
+    key = silver.key_of(lake.open(tables.SILVER_EVENTS), context.parser.secret)
+    reset(lake, tables.SILVER_EVENTS, {**until, **key}, empty=True)
     reset(lake, tables.IGNORED, empty=True)
     reset(lake, tables.QUARANTINE, empty=True)
     for step in graph.GOLD:

@@ -14,12 +14,14 @@ import polars as pl
 from patient_flow.contracts.tables import BRONZE_EVENTS, COORDINATES, SILVER_EVENTS
 from patient_flow.errors import OperatorError
 from patient_flow.pipeline.checkpoints import (
+    FORMER_PSEUDONYM_KEY,
     PSEUDONYM_KEY,
     REBUILT_UNTIL,
     consumed,
     consumption_until,
     is_replaced,
 )
+from patient_flow.pipeline.key_check import key_check
 from patient_flow.pipeline.received import BODY_COLUMNS, all_rows, stops
 from patient_flow.pipeline.steps import StepContext, StepResult, retry_on_conflict
 from patient_flow.stores.lake.changes import RowsWritten
@@ -31,7 +33,7 @@ from patient_flow.transforms.accept import IDENTITY, accept, candidates, validat
 from patient_flow.transforms.keys import pseudonym, short_hash
 from patient_flow.transforms.read import read_events
 
-_WITHOUT_SCOPES, _SCOPED = PSEUDONYM_KEY.name, "pseudonyms of scoped numbers"
+_WITHOUT_SCOPES, _SCOPED = FORMER_PSEUDONYM_KEY.name, "pseudonyms of scoped numbers"
 """Schemes of pseudonyms: how they were made before numbers had scopes, and how they are made now."""
 
 c = pl.col
@@ -102,26 +104,27 @@ def _commit_after(
     return StepResult(SILVER_EVENTS, silver.version, written)
 
 
-def key_of(secret: str) -> dict[str, int]:
-    """Checkpoint that identifies the key and the scheme of the pseudonyms, and reveals nothing of the key."""
-    return PSEUDONYM_KEY.of(_number_of_key(secret, _SCOPED))
+def key_of(silver: LakeTable, secret: str) -> dict[str, int]:
+    """Checkpoint that identifies the key and the scheme of the pseudonyms; the key cannot be guessed from it."""
+    return {**PSEUDONYM_KEY.of(key_check(secret, _SCOPED, silver)), **FORMER_PSEUDONYM_KEY.of(None)}
 
 
-def _number_of_key(secret: str, scheme: str) -> int:
+def _former_number(secret: str, scheme: str) -> int:
     return int(pl.select(short_hash(pseudonym(pl.lit(scheme), secret, "key"))).item())
 
 
 def check_key(silver: LakeTable, secret: str) -> dict[str, int]:
     """The same, where silver does not say it yet. Raises :class:`KeyRefused` where it says another."""
-    ours, recorded = key_of(secret), PSEUDONYM_KEY.read(silver.checkpoint)
-    if recorded is None:
+    ours = key_of(silver, secret)
+    recorded, former = PSEUDONYM_KEY.read(silver.checkpoint), FORMER_PSEUDONYM_KEY.read(silver.checkpoint)
+    if recorded is None and former in (None, _former_number(secret, _SCOPED)):
         return ours
-    if recorded == _number_of_key(secret, _WITHOUT_SCOPES):
+    if recorded is None and former == _former_number(secret, _WITHOUT_SCOPES):
         raise KeyRefused(
             "silver was made by a version in which a visit number was unique in the whole network. Now it is unique "
             "in its hospital, or for its assigner: run `patient-flow rebuild`"
         )
-    if ours != PSEUDONYM_KEY.of(recorded):
+    if recorded != PSEUDONYM_KEY.read(ours.get):
         raise KeyRefused(
             "PATIENT_FLOW_PSEUDONYM_KEY is not the key that silver was made with: another one would "
             "create duplicate patients. Set the former key again, or run `patient-flow rebuild`, which computes all "

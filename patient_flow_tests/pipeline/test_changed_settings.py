@@ -9,8 +9,8 @@ import polars as pl
 import pytest
 
 from patient_flow.contracts.tables import DATA_QUALITY_DAY, DIM_TIME, KPI_DEPARTMENT_DAY, SILVER_EVENTS
-from patient_flow.pipeline import silver, unaccepted
-from patient_flow.pipeline.checkpoints import PSEUDONYM_KEY
+from patient_flow.pipeline import key_check, silver, unaccepted
+from patient_flow.pipeline.checkpoints import FORMER_PSEUDONYM_KEY, PSEUDONYM_KEY
 from patient_flow.pipeline.graph import run_gold
 from patient_flow.pipeline.rebuild import rebuild
 from patient_flow.pipeline.replay import replay
@@ -106,4 +106,25 @@ def test_a_lake_that_records_no_key_yet_takes_the_one_there_is(lake: Lake, depar
     run_micro_batches(lake, [visits(1)], departments)
     lake.open(SILVER_EVENTS).append(SILVER_EVENTS.empty(), PSEUDONYM_KEY.of(None))
     run_micro_batches(lake, [visits(2)], departments)
-    assert PSEUDONYM_KEY.of(PSEUDONYM_KEY.read(lake.open(SILVER_EVENTS).checkpoint)) == silver.key_of(SECRET)
+    table = lake.open(SILVER_EVENTS)
+    assert PSEUDONYM_KEY.read(table.checkpoint) == PSEUDONYM_KEY.read(silver.key_of(table, SECRET).get)
+
+
+def test_a_lake_with_a_number_that_keys_can_be_tested_against_replaces_it(
+    lake: Lake, departments: pl.DataFrame, other: ParserConfig
+) -> None:
+    run_micro_batches(lake, [visits(1)], departments)
+    former = silver._former_number(SECRET, "pseudonyms of scoped numbers")
+    lake.open(SILVER_EVENTS).record({**PSEUDONYM_KEY.of(None), **FORMER_PSEUDONYM_KEY.of(former)})
+    receive(lake, visits(2))
+    with pytest.raises(silver.KeyRefused):
+        silver.accept_events(step_context(lake, other))
+    run_micro_batches(lake, [visits(3)], departments)
+    recorded = lake.open(SILVER_EVENTS).checkpoint
+    assert FORMER_PSEUDONYM_KEY.read(recorded) is None
+    assert PSEUDONYM_KEY.read(recorded) not in (None, former)
+
+
+def test_the_number_of_a_key_differs_from_table_to_table(lake: Lake) -> None:
+    first, second = (key_check.key_check(SECRET, "test", lake.open(table)) for table in (SILVER_EVENTS, DIM_TIME))
+    assert first != second

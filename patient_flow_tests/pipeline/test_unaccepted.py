@@ -19,7 +19,7 @@ from patient_flow.contracts.tables import (
 )
 from patient_flow.dialects import hl7
 from patient_flow.pipeline import aggregates, silver, unaccepted
-from patient_flow.pipeline.checkpoints import PSEUDONYM_KEY
+from patient_flow.pipeline.checkpoints import FORMER_PSEUDONYM_KEY, PSEUDONYM_KEY
 from patient_flow.pipeline.rebuild import reset
 from patient_flow.pipeline.replay import replay
 from patient_flow.stores.lake.catalog import Lake
@@ -131,8 +131,8 @@ def test_what_a_mapping_stops_reading_between_two_steps_is_not_lost(lake: Lake, 
 
 
 def test_numbers_of_another_scheme_ask_for_a_rebuild(lake: Lake, parser: ParserConfig) -> None:
-    number = silver._number_of_key(SECRET, "pseudonyms")
-    lake.open(SILVER_EVENTS).append(SILVER_EVENTS.empty(), {**PSEUDONYM_KEY.of(number)})
+    number = silver._former_number(SECRET, "pseudonyms")
+    lake.open(SILVER_EVENTS).record({**PSEUDONYM_KEY.of(None), **FORMER_PSEUDONYM_KEY.of(number)})
     with pytest.raises(silver.KeyRefused, match=r"unique in the whole network.*run `patient-flow rebuild`"):
         silver.accept_events(step_context(lake, parser))
 

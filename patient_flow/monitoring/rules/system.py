@@ -72,6 +72,19 @@ def noticed(notices: Sequence[Notice], kind: type) -> list[Finding]:
     return [Finding(Severity.ERROR if is_error else Severity.WARNING, message[:1].upper() + message[1:])]
 
 
+def pseudonym_key_weak(why: str | None, new_key: str) -> list[Finding]:
+    """A key that can be guessed. ``why`` ends the sentence about it, None for a strong key; ``new_key`` makes one."""
+    if why is None:
+        return []
+    return [
+        Finding(
+            Severity.WARNING,
+            f"PATIENT_FLOW_PSEUDONYM_KEY {why}: who has the lake and some patient numbers can find it. Turn the sensor "
+            f"event_hub_backlog off, set a new key (`{new_key}`) and run `patient-flow rebuild`.",
+        )
+    ]
+
+
 def unavailable(reason: str, subject: str = "", *, resolve_after: timedelta | None = None) -> Finding:
     """A system that does not answer or refuses; ``reason`` is for people and gets its full stop here."""
     message = reason if reason.endswith((".", "?", "!")) else f"{reason}."
