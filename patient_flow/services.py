@@ -12,14 +12,14 @@ import polars as pl
 
 from patient_flow.contracts.tables import SILVER_EVENTS
 from patient_flow.dialects import fhir, hl7
-from patient_flow.dialects.mapping import MappingError, parse_mappings
+from patient_flow.dialects.mapping import SourceMappings, parse_mappings
+from patient_flow.dialects.mapping_checks import MappingError
 from patient_flow.key_strength import NEW_KEY
 from patient_flow.settings import Settings, SettingsError
 from patient_flow.stores.hub import Hub
 from patient_flow.stores.lake.catalog import Lake
 from patient_flow.stores.reference import read_departments
 from patient_flow.stores.warehouse.warehouse import Warehouse
-from patient_flow.transforms.bodies import Interpreter
 from patient_flow.transforms.read import ParserConfig
 
 
@@ -62,8 +62,13 @@ class Services:
         Raises ``SettingsError`` when the key of the pseudonyms is weak and the lake is new and not on this machine.
         """
         self.require_strong_key()
+        mappings = self._mappings()
         return ParserConfig(
-            self.departments, self.settings.pseudonym_key, self._mappings(), formats=(hl7.interpret, fhir.interpret)
+            self.departments,
+            self.settings.pseudonym_key,
+            mappings.interpreters,
+            formats=(hl7.interpret, fhir.interpret),
+            unwrap=mappings.unwrap,
         )
 
     def require_strong_key(self) -> None:
@@ -80,10 +85,10 @@ class Services:
                 f"({NEW_KEY} makes one)"
             )
 
-    def _mappings(self) -> tuple[Interpreter, ...]:
+    def _mappings(self) -> SourceMappings:
         place = self.settings.source_mapping
         if not place:
-            return ()
+            return SourceMappings()
         try:
             text = Path(place).read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:

@@ -14,6 +14,7 @@ from patient_flow.monitoring.notices import describe
 from patient_flow.pipeline.backlog import HubRefused, plan
 from patient_flow.pipeline.flow import visits_without_stay
 from patient_flow.pipeline.hub_probe import peek
+from patient_flow.pipeline.inspection import received_events
 from patient_flow.services import Services
 from patient_flow.stores.hub import HubUnavailable
 from patient_flow.stores.lake.catalog import Lake
@@ -57,6 +58,7 @@ def progress(services: Services, now: datetime) -> Progress | None:
         patients = warehouse.query(VIEWS["CurrentPatients"].select())
         departments = warehouse.query(TABLES[tables.DIM_DEPARTMENT.path].select())
         rows = _rows(services.lake)
+        received = received_events(services.lake)
     except (WarehouseError, LakeError):
         return None  # not created yet, or busy: the caller asks again
     newest = _latest(fresh, "newest_event_at")
@@ -66,7 +68,7 @@ def progress(services: Services, now: datetime) -> Progress | None:
     staffed = int(listed["staffed_beds"].sum())
     return Progress(
         loaded_at=loaded,
-        received=rows.get(tables.BRONZE_EVENTS.path, 0),
+        received=received,
         accepted=rows.get(tables.SILVER_EVENTS.path, 0),
         quarantined=rows.get(tables.QUARANTINE.path, 0),
         ignored=rows.get(tables.IGNORED.path, 0),
@@ -117,6 +119,7 @@ def _lake_lines(lake: Lake) -> Iterator[str]:
     if not lake.exists(tables.QUARANTINE):
         yield "empty: run a micro-batch (dagster dev, or dagster asset materialize --select '*')"
         return
+    yield f"events in the bodies of bronze {received_events(lake):>8,}"
     if lake.exists(tables.FACT_PATIENT_FLOW):
         yield f"visits without a department {visits_without_stay(lake):>6,}"
     reasons = lake.open(tables.QUARANTINE).scan().select(pl.col("reasons").explode()).collect()

@@ -83,7 +83,7 @@ def snapshot(**changes: Any) -> Body:
 class Delivery(NamedTuple):
     """One event as the hub holds it."""
 
-    body: Body | bytes
+    body: Body | list[Body] | bytes
     enqueued_at: datetime
     partition: str
     number: int
@@ -95,7 +95,7 @@ class Delivery(NamedTuple):
 
 
 def deliveries(
-    bodies: Iterable[Body | bytes], *, partitions: int = 1, start: datetime = ENQUEUED, every: float = 1.0
+    bodies: Iterable[Body | list[Body] | bytes], *, partitions: int = 1, start: datetime = ENQUEUED, every: float = 1.0
 ) -> list[Delivery]:
     """``bodies`` as the hub accepts them one after another, dealt to its partitions in turn."""
     return [
@@ -169,7 +169,7 @@ EVENT_STEPS = tuple(step for step in STEPS if step != "dim_time")
 """Without DimTime, which is large and the same for all events of the calendar's years."""
 
 
-def run_step(name: str, lake: Lake, departments: pl.DataFrame) -> StepResult:
+def run_step(name: str, lake: Lake, departments: ParserConfig | pl.DataFrame) -> StepResult:
     """Runs one of :data:`STEPS`."""
     return _RUNS[name](step_context(lake, departments))
 
@@ -200,7 +200,7 @@ def forget_log(table: LakeTable) -> None:
 def run_micro_batches(
     lake: Lake,
     batches: Iterable[Iterable[Delivery | Body | bytes]],
-    departments: pl.DataFrame,
+    departments: ParserConfig | pl.DataFrame,
     *,
     steps: Sequence[str] = STEPS,
 ) -> None:

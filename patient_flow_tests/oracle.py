@@ -37,9 +37,9 @@ Reference = Sequence[Mapping[str, Any]]
 
 
 class Received(Protocol):
-    """One event as the hub holds it."""
+    """One body as the hub holds it: an event, or a list of events where bodies are unwrapped."""
 
-    body: dict[str, Any]
+    body: dict[str, Any] | list[dict[str, Any]]
     enqueued_at: datetime
     partition: str
     number: int
@@ -49,7 +49,8 @@ class Received(Protocol):
 class Event(visits.Event):
     """One event with its fields understood; null where the body states nothing usable."""
 
-    coordinates: tuple[str, int]
+    coordinates: tuple[str, int, int]
+    """Partition, number, and place in the body."""
     gender: str | None
     age: int | None
     statement: str
@@ -61,13 +62,13 @@ class Verdict:
     """Every event of the hub in exactly one of three places."""
 
     accepted: list[Event] = field(default_factory=list)
-    rejected: dict[tuple[str, int], list[str]] = field(default_factory=dict)
-    rejected_at: dict[tuple[str, int], tuple[datetime, str]] = field(default_factory=dict)
+    rejected: dict[tuple[str, int, int], list[str]] = field(default_factory=dict)
+    rejected_at: dict[tuple[str, int, int], tuple[datetime, str]] = field(default_factory=dict)
     """Hub time and hospital of a rejected event."""
-    ignored: dict[tuple[str, int], tuple[datetime, str]] = field(default_factory=dict)
-    """Snapshots received again: hub time and hospital."""
+    ignored: dict[tuple[str, int, int], tuple[datetime, str, str]] = field(default_factory=dict)
+    """Hub time and hospital of an ignored event, and what ignored it."""
     repeated: list[tuple[Any, datetime]] = field(default_factory=list)
-    """The same: visit and hub time, from which on each confirms its visit."""
+    """Of the snapshots received again: visit and hub time, from which on each confirms its visit."""
 
 
 def validate(received: Iterable[Received], reference: Reference) -> Verdict:
@@ -75,25 +76,32 @@ def validate(received: Iterable[Received], reference: Reference) -> Verdict:
     verdict = Verdict()
     holders: dict[tuple[str, datetime], Event] = {}
     for item in sorted(received, key=lambda item: (item.enqueued_at, item.partition, item.number)):
-        event, reasons = _understand(item, reference)
-        if not reasons:
-            holder = holders.setdefault((event.event_id, event.time), event)
-            if holder is event:
-                verdict.accepted.append(event)
-                continue
-            said_before = holder.statement == event.statement
-            if said_before and event.type == SNAPSHOT:
-                verdict.ignored[event.coordinates] = (event.enqueued_at, event.hospital)
-                verdict.repeated.append((event.visit, event.enqueued_at))
-                continue
-            reasons = ["event_is_a_duplicate" if said_before else "event_id_is_reused"]
-        verdict.rejected[event.coordinates] = reasons
-        verdict.rejected_at[event.coordinates] = (event.enqueued_at, event.hospital or "Unknown")
+        bodies = item.body if isinstance(item.body, list) else [item.body]
+        if not bodies:
+            verdict.ignored[item.partition, item.number, 0] = (item.enqueued_at, "Unknown", "body_is_empty")
+        for part, body in enumerate(bodies):
+            _judge(verdict, holders, *_understand(item, body, part, reference))
     return verdict
 
 
-def _understand(item: Received, reference: Reference) -> tuple[Event, list[str]]:
-    said = {name: value for name, value in item.body.items() if value is not None}
+def _judge(verdict: Verdict, holders: dict[tuple[str, datetime], Event], event: Event, reasons: list[str]) -> None:
+    if not reasons:
+        holder = holders.setdefault((event.event_id, event.time), event)
+        if holder is event:
+            verdict.accepted.append(event)
+            return
+        said_before = holder.statement == event.statement
+        if said_before and event.type == SNAPSHOT:
+            verdict.ignored[event.coordinates] = (event.enqueued_at, event.hospital, "already_received")
+            verdict.repeated.append((event.visit, event.enqueued_at))
+            return
+        reasons = ["event_is_a_duplicate" if said_before else "event_id_is_reused"]
+    verdict.rejected[event.coordinates] = reasons
+    verdict.rejected_at[event.coordinates] = (event.enqueued_at, event.hospital or "Unknown")
+
+
+def _understand(item: Received, body: dict[str, Any], part: int, reference: Reference) -> tuple[Event, list[str]]:
+    said = {name: value for name, value in body.items() if value is not None}
     kind = str(said.get("event_type", SNAPSHOT)).lower()
     is_snapshot = kind == SNAPSHOT
     times = {name: _instant(said.get(name)) for name in TIMES}
@@ -145,8 +153,8 @@ def _understand(item: Received, reference: Reference) -> tuple[Event, list[str]]
     }
     statement = json.dumps(said, sort_keys=True)
     event = Event(
-        coordinates=(item.partition, item.number),
-        hub=(item.partition, item.number),
+        coordinates=(item.partition, item.number, part),
+        hub=(item.partition, item.number, part),
         enqueued_at=item.enqueued_at,
         states_time=not is_snapshot or times["event_time"] is not None,
         event_id=_text(said.get("event_id")) or statement,
@@ -515,8 +523,8 @@ def quality(verdict: Verdict, zone: str) -> dict[tuple[date, str, str], dict[str
         enqueued_at, hospital = verdict.rejected_at[coordinates]
         for rule in ("all", *reasons):
             counts[day(enqueued_at), hospital, rule]["quarantined"] += 1
-    for enqueued_at, hospital in verdict.ignored.values():
-        for rule in ("all", "already_received"):
+    for enqueued_at, hospital, name in verdict.ignored.values():
+        for rule in ("all", name):
             counts[day(enqueued_at), hospital, rule]["ignored"] += 1
     return dict(counts)
 

@@ -278,7 +278,12 @@ QUARANTINE = Table(
         *_coordinates(*_FROM_BRONZE),
         *_part(_BODY),
         at("enqueued_at", "When the hub accepted the event", _bronze("enqueued_at"), nullable=False),
-        Column("body", pl.Binary(), "The body, byte for byte", _BODY),
+        Column(
+            "body",
+            pl.Binary(),
+            "The body, byte for byte; of an event that a mapping unwrapped beside others, its own part",
+            _BODY,
+        ),
         Column(
             "reasons",
             TEXTS,

@@ -84,7 +84,7 @@ def _silver(context: StepContext, cluster: Cluster, staging: Staging) -> Iterato
     """Every bronze row validated on the cluster; silver, ignored and quarantine change in one commit each."""
     lake, parser, now, run_id = context.lake, context.parser, context.now, context.run_id
     bronze = lake.open(BRONZE_EVENTS)
-    validate = workers.Validator(parser.departments, parser.mappings, parser.formats)
+    validate = workers.Validator(parser.departments, parser.mappings, parser.formats, parser.unwrap)
     (
         cluster.rows(bronze, _BODY_COLUMNS)
         .each(validate, workers.VALIDATED)
@@ -147,7 +147,7 @@ def _replace_quarantine(
 
 def _rejected(day: pl.DataFrame, now: datetime) -> pl.DataFrame:
     bodies = day.select(*COORDINATES, "body", rejected_at=pl.lit(now)).unique(COORDINATES)
-    return accept.quarantined(day.drop("body"), bodies)
+    return accept.quarantined(day.rename({"body": "part_body"}), bodies)
 
 
 def _overwrite(target: LakeTable, frames: Iterator[pl.DataFrame], checkpoints: dict[str, int], run_id: str) -> None:

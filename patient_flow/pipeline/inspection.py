@@ -171,6 +171,12 @@ def _further_parts(table: LakeTable, version: int | None) -> int:
     return int(further.collect(engine="streaming").item())
 
 
+def received_events(lake: Lake) -> int:
+    """All parts of all bodies in bronze, from the log's statistics where no body holds several."""
+    judged = (lake.open(table) for table in (SILVER_EVENTS, IGNORED, QUARANTINE))
+    return lake.open(BRONZE_EVENTS).row_count() + sum(_further_parts(table, None) for table in judged)
+
+
 def foreign_keys(
     lake: Lake, changes: Changes, table: Table, references: Mapping[str, Table], loaded: Loaded
 ) -> ForeignKeys:

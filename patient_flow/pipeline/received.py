@@ -43,6 +43,16 @@ def fetch(bronze: LakeTable, coordinates: pl.DataFrame) -> pl.DataFrame:
     return at_coordinates(bronze, coordinates, BODY_COLUMNS)
 
 
+def with_bodies(rows: pl.DataFrame, bronze: LakeTable) -> pl.DataFrame:
+    """The bronze rows that these quarantined ``rows`` are parts of, once each, with their bodies as received.
+
+    Quarantine keeps the body of an event that came alone, and of others their own part of it.
+    """
+    is_alone = c("parts").fill_null(1) == 1
+    alone = rows.filter(is_alone).select(BODY_COLUMNS)
+    return pl.concat([alone, fetch(bronze, rows.filter(~is_alone))]).unique(COORDINATES, maintain_order=True)
+
+
 def at_coordinates(table: LakeTable, coordinates: pl.DataFrame, columns: tuple[str, ...] | None = None) -> pl.DataFrame:
     """Rows of ``table`` of the bronze rows with these coordinates, whatever part of their bodies they are."""
     if coordinates.is_empty():

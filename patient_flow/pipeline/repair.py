@@ -263,11 +263,11 @@ def _ingested(context: StepContext, events: pl.DataFrame, state: HubState) -> pl
 
 
 def _from_quarantine(context: StepContext, gaps: list[Gap], _state: HubState | None) -> pl.DataFrame:
-    """The rejected events in ``gaps``, of which quarantine keeps the bodies."""
+    """The rejected events in ``gaps``, of which quarantine keeps the bodies: those that came alone in a body."""
     try:
         if not gaps or not context.lake.exists(QUARANTINE):
             return BRONZE_EVENTS.empty()
-        rows = context.lake.open(QUARANTINE).scan().collect()
+        rows = context.lake.open(QUARANTINE).scan().filter(pl.col("parts").fill_null(1) == 1).collect()
     except (LakeError, pl.exceptions.PanicException, pl.exceptions.PolarsError):
         return BRONZE_EVENTS.empty()
     lost = pl.any_horizontal(

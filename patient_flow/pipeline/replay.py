@@ -31,7 +31,8 @@ def replay(context: StepContext, *, reason: str | None) -> StepResult:
     if reason is not None:
         held = held.filter(c("reasons").list.contains(reason))
     rows = held.collect()
-    candidate = _candidates(rows, silver, parser)
+    bodies = received.with_bodies(rows, lake.open(BRONZE_EVENTS))
+    candidate = _candidates(rows, bodies, silver, parser)
     # The checkpoint of bronze is recorded again as it is: a micro-batch that commits meanwhile makes this a conflict.
     checkpoints = {**with_key, **version_of(QUARANTINE).of(quarantine_version)}
     reached = version_of(BRONZE_EVENTS).read(silver.checkpoint)
@@ -49,12 +50,12 @@ def replay(context: StepContext, *, reason: str | None) -> StepResult:
     )
 
 
-def _candidates(rows: pl.DataFrame, silver: LakeTable, parser: ParserConfig) -> pl.DataFrame:
-    """Candidates among the quarantined ``rows``: where a body holds as many parts as before, these parts alone.
+def _candidates(rows: pl.DataFrame, bodies: pl.DataFrame, silver: LakeTable, parser: ParserConfig) -> pl.DataFrame:
+    """Candidates among the quarantined ``rows``, which are parts of ``bodies``.
 
-    Where the number is another one now (a changed mapping), the body counts as new as long as silver holds none of it.
+    Where a body holds as many parts as before, these parts alone. Where the number is another one now (a changed
+    mapping), the body counts as new as long as silver holds none of it.
     """
-    bodies = rows.select(received.BODY_COLUMNS).unique(COORDINATES, maintain_order=True)
     found = candidates(validate(read_events(bodies, parser)), parser.secret)
     before = rows.select(*COORDINATES, former="parts").unique(COORDINATES)
     numbered = found.join(before, on=COORDINATES, how="left", maintain_order="left")

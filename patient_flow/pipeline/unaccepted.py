@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import polars as pl
 
 from patient_flow.contracts import rules
+from patient_flow.contracts.columns import TEXTS
 from patient_flow.contracts.tables import (
     BRONZE_EVENTS,
     COORDINATES,
@@ -34,6 +35,8 @@ from patient_flow.transforms import accept
 from patient_flow.transforms.read import ParserConfig, read_events
 
 _FOLLOWED = (*EVENT_COORDINATES, "parts", "event_key")
+_UNKNOWN = ("part_body", "hospital_id", "ignored_as", "event_key", "visit_id", "visit_hash")
+"""Columns of outcomes that are null where a part of a body can no longer be found in it."""
 c = pl.col
 
 
@@ -48,7 +51,7 @@ def ignore_events(context: StepContext) -> StepResult:
         return StepResult(IGNORED, ignored.version)
     # A rejected event may have to be ignored, when another one takes the identity that it lost.
     moves = _moves(ignored, (silver,), bronze, until, beside=lake.open(QUARANTINE))
-    after = _each(moves, silver, parser, accept.ignored, IGNORED.empty())
+    after = _each(moves, (silver,), parser, accept.ignored, IGNORED.empty())
     checkpoints = {**consumption_until(bronze, until), **consumption(silver)}
     written = ignored.replace(moves.before, after, checkpoints, run_id=context.run_id)
     names = after["name"].value_counts(sort=True)
@@ -80,7 +83,7 @@ def quarantine_events(context: StepContext) -> StepResult:
         new = rows.with_columns(rejected_at=pl.lit(context.now, QUARANTINE.schema["rejected_at"]))
         return accept.quarantined(_unless_ignored(outcome, ignored), new)
 
-    after = _keep_times(_each(moves, silver, parser, rejected, QUARANTINE.empty()), moves.before)
+    after = _keep_times(_each(moves, (silver, ignored), parser, rejected, QUARANTINE.empty()), moves.before)
     written = quarantine.replace(moves.before, after, checkpoints, run_id=context.run_id)
     entered = after.join(moves.before, on=EVENT_COORDINATES, how="anti")
     reasons = entered.select(c("reasons").explode()).to_series().value_counts()
@@ -101,25 +104,39 @@ def quarantine_events(context: StepContext) -> StepResult:
 def restate(lake: Lake, rows: pl.DataFrame, parser: ParserConfig, *, run_id: str) -> RowsWritten:
     """Quarantined ``rows`` get the reasons that they have today, or move to ``silver/ignored``.
 
-    Those that silver holds are left for :func:`quarantine_events` to release, as those that move are.
+    Those that silver holds are left for :func:`quarantine_events` to release, as those that move are. Where a body
+    holds another number of parts now, all of it is stated again, unless silver holds parts of the former number.
     """
     silver, ignored, quarantine = (lake.open(table) for table in (SILVER_EVENTS, IGNORED, QUARANTINE))
-    found = [
-        _outcomes(part, silver, parser).join(rows, on=EVENT_COORDINATES, how="semi")
-        for part in rows.unique(COORDINATES, maintain_order=True).iter_slices(received.ROWS_AT_ONCE)
-    ]
-    for outcome in found:
-        ignored.replace(
-            received.at_coordinates(ignored, outcome).join(outcome, on=EVENT_COORDINATES, how="semi"),
-            accept.ignored(outcome),
-            {},
-            run_id=run_id,
+    bodies = received.with_bodies(rows, lake.open(BRONZE_EVENTS))
+    times = bodies.join(rows.group_by(COORDINATES).agg(c("rejected_at").min()), on=COORDINATES, how="left")
+    numbers = rows.select(*COORDINATES, known=c("parts").fill_null(1)).unique(COORDINATES)
+    after, renumbered = [QUARANTINE.empty()], [rows.clear().select(COORDINATES)]
+    for part in bodies.iter_slices(received.ROWS_AT_ONCE):
+        same, other = _by_number(_outcomes(part, silver, parser), numbers)
+        accepted = received.at_coordinates(silver, other, (*COORDINATES, "parts"))
+        again = other.join(_with_other_number(accepted, other), on=COORDINATES, how="anti")
+        renumbered.append(again.select(COORDINATES))
+        outcome = pl.concat(
+            [
+                same.join(rows, on=EVENT_COORDINATES, how="semi", maintain_order="left"),
+                _outcomes(part.join(again, on=COORDINATES, how="semi"), silver, parser),
+            ]
         )
-    after = pl.concat(
-        [QUARANTINE.empty(), *(accept.quarantined(outcome, rows.unique(COORDINATES)) for outcome in found)]
-    )
-    before = rows.join(after, on=EVENT_COORDINATES, how="semi")
-    return quarantine.replace(before, _keep_times(after, before), {}, run_id=run_id)
+        held = received.at_coordinates(ignored, outcome)
+        moved = held.join(outcome, on=EVENT_COORDINATES, how="semi")
+        former = held.join(again, on=COORDINATES, how="semi")
+        before = pl.concat([moved, former]).unique(EVENT_COORDINATES)
+        ignored.replace(before, accept.ignored(outcome), {}, run_id=run_id)
+        after.append(accept.quarantined(outcome, times))
+    entering = pl.concat(after)
+    before = pl.concat(
+        [
+            rows.join(entering, on=EVENT_COORDINATES, how="semi"),
+            received.at_coordinates(quarantine, pl.concat(renumbered)),
+        ]
+    ).unique(EVENT_COORDINATES, maintain_order=True)
+    return quarantine.replace(before, _keep_times(entering, before), {}, run_id=run_id)
 
 
 def _open_followed(context: StepContext) -> tuple[LakeTable, LakeTable]:
@@ -150,6 +167,20 @@ class _Moves:
     before: pl.DataFrame
     taken: pl.DataFrame
     received: int
+    given_up: pl.DataFrame = field(default_factory=lambda: BRONZE_EVENTS.empty().select(COORDINATES))
+
+    @property
+    def known_parts(self) -> pl.DataFrame:
+        """Coordinates of bodies that were read before, and ``known``: how many parts they held then.
+
+        What the tables above hold goes before what this table holds, or a table above gave up.
+        """
+        sides = [
+            side.select(*COORDINATES, known=c("parts").fill_null(1))
+            for side in (self.taken, self.before, self.given_up)
+            if "parts" in side.columns
+        ]
+        return pl.concat(sides).unique(COORDINATES, keep="first", maintain_order=True)
 
 
 def _moves(
@@ -195,13 +226,27 @@ def _moves_since(
         entering.append(rows.join(whole, on=COORDINATES, how="anti").join(again, on=COORDINATES, how="anti"))
         returned = returned.join(rows, on=COORDINATES, how="anti")
     held = received.at_coordinates(table, pl.concat([again, returned.select(COORDINATES)]))
+    # A replay that died may have left rows from when these bodies held another number of parts.
+    other_number = _with_other_number(held, returned).join(again, on=COORDINATES, how="anti")
+    entering.append(received.fetch(bronze, other_number))
     is_concerned = pl.concat(
         [
-            held.join(again, on=COORDINATES, how="semi"),
+            held.join(pl.concat([again, other_number]), on=COORDINATES, how="semi"),
             held.join(returned, on=EVENT_COORDINATES, how="semi"),
         ]
     ).unique(EVENT_COORDINATES)
-    return _Moves(entering, is_concerned, taken, arrivals)
+    return _Moves(entering, is_concerned, taken, arrivals, given_up)
+
+
+def _with_other_number(rows: pl.DataFrame, others: pl.DataFrame) -> pl.DataFrame:
+    """Coordinates of bodies that hold another number of parts in ``rows`` than in ``others``."""
+    numbers = others.select(*COORDINATES, other=c("parts").fill_null(1)).unique()
+    return (
+        rows.join(numbers, on=COORDINATES, how="inner")
+        .filter(c("parts").fill_null(1) != c("other"))
+        .select(COORDINATES)
+        .unique()
+    )
 
 
 def _moves_of_all(table: LakeTable, above: tuple[LakeTable, ...], bronze: LakeTable, until: int) -> _Moves:
@@ -223,19 +268,59 @@ def _whole(taken: pl.DataFrame) -> pl.DataFrame:
 
 def _each(
     moves: _Moves,
-    silver: LakeTable,
+    above: tuple[LakeTable, ...],
     parser: ParserConfig,
     rows_of: Callable[..., pl.DataFrame],
     nothing: pl.DataFrame,
 ) -> pl.DataFrame:
     """The table's rows of those that enter: ``rows_of`` their outcomes, and their bodies where it keeps these."""
     keeps_bodies = "body" in nothing.columns
+    known = moves.known_parts
     found = [nothing]
     for entering in moves.entering:
         for rows in entering.iter_slices(received.ROWS_AT_ONCE):
-            outcome = _outcomes(rows, silver, parser).join(moves.taken, on=EVENT_COORDINATES, how="anti")
-            found.append(rows_of(outcome, rows) if keeps_bodies else rows_of(outcome))
+            outcome = _outcomes(rows, above[0], parser).join(moves.taken, on=EVENT_COORDINATES, how="anti")
+            same, other = _by_number(outcome, known)
+            if not other.is_empty():
+                stays, lost = _as_first_read(other, moves.before, above)
+                found.append(stays)
+                same = pl.concat([same, lost.select(same.columns)])
+            found.append(rows_of(same, rows) if keeps_bodies else rows_of(same))
     return pl.concat(found)
+
+
+def _by_number(outcome: pl.DataFrame, known: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Outcomes of bodies that hold as many parts as before; then bodies that hold another number now, once each."""
+    numbered = outcome.join(known, on=COORDINATES, how="left", maintain_order="left")
+    is_same = (c("parts") == c("known")).fill_null(True)
+    other = numbered.filter(~is_same).unique(COORDINATES, maintain_order=True)
+    same = numbered.filter(is_same).drop("known").join(other, on=COORDINATES, how="anti", maintain_order="left")
+    return same, other
+
+
+def _as_first_read(
+    other: pl.DataFrame, before: pl.DataFrame, above: tuple[LakeTable, ...]
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Bodies that another mapping takes apart otherwise keep their ``known`` number of parts, until a rebuild.
+
+    Rows of ``before`` that stay as they are; then outcomes of the parts that no table holds now: which events they
+    were, cannot be known any more.
+    """
+    every = (
+        other.select(*COORDINATES, "enqueued_at", parts="known", part=pl.int_ranges("known", dtype=pl.Int32))
+        .explode("part")
+        .with_columns(
+            reasons=pl.lit([rules.RULES_CHANGED], dtype=TEXTS),
+            details=pl.lit([""], dtype=TEXTS),
+            **{name: pl.lit(None, other.schema[name]) for name in _UNKNOWN},
+        )
+    )
+    missing = every
+    for table in above:
+        held = received.at_coordinates(table, every, EVENT_COORDINATES)
+        missing = missing.join(held, on=EVENT_COORDINATES, how="anti")
+    stays = before.join(missing, on=[*EVENT_COORDINATES, "parts"], how="semi")
+    return stays, missing.join(stays, on=EVENT_COORDINATES, how="anti")
 
 
 def _outcomes(rows: pl.DataFrame, silver: LakeTable, parser: ParserConfig) -> pl.DataFrame:

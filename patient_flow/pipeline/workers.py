@@ -13,7 +13,7 @@ import polars as pl
 from patient_flow.contracts.columns import TEXTS
 from patient_flow.contracts.tables import COORDINATES, EVENT_COORDINATES, FACT_ED_ATTENDANCE, SILVER_EVENTS, Table
 from patient_flow.transforms import accept, dimensions, facts
-from patient_flow.transforms.bodies import Interpreter
+from patient_flow.transforms.bodies import Interpreter, Unwrapper
 from patient_flow.transforms.details import describe
 from patient_flow.transforms.read import ParserConfig, read_events
 from patient_flow.transforms.visits.fold import fold
@@ -48,10 +48,11 @@ class Validator:
     departments: pl.DataFrame
     mappings: tuple[Interpreter, ...] = ()
     formats: tuple[Interpreter, ...] = ()
+    unwrap: Unwrapper | None = None
 
     def __call__(self, bronze: pl.DataFrame) -> pl.DataFrame:
         """The validated rows, before :func:`deduplicate`."""
-        parser = ParserConfig(self.departments, "", self.mappings, self.formats)
+        parser = ParserConfig(self.departments, "", self.mappings, self.formats, self.unwrap)
         validated = accept.validate(read_events(bronze, parser))
         others = validated.with_columns(details=describe(validated)).filter(~accept.is_candidate())
         outcome = pl.when(c("ignored_as").is_null()).then(pl.lit(REJECTED)).otherwise(pl.lit(IGNORED))
@@ -64,7 +65,12 @@ class Validator:
             ],
             how="diagonal",
         )
-        return rows.join(bronze.select(*COORDINATES, "body"), on=COORDINATES, how="left").select(VALIDATED.names())
+        bodies = (
+            validated.select(*EVENT_COORDINATES, "part_body")
+            .join(bronze.select(*COORDINATES, "body"), on=COORDINATES, how="left")
+            .select(*EVENT_COORDINATES, body=pl.coalesce("part_body", "body"))
+        )
+        return rows.join(bodies, on=EVENT_COORDINATES, how="left").select(VALIDATED.names())
 
 
 def deduplicate(day: pl.DataFrame) -> pl.DataFrame:

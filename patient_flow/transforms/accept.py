@@ -113,6 +113,7 @@ def outcomes(validated: pl.DataFrame, losers: pl.DataFrame, winners: pl.DataFram
     own = validated.with_columns(is_candidate=is_candidate()).select(
         *EVENT_COORDINATES,
         "parts",
+        "part_body",
         "enqueued_at",
         "hospital_id",
         "is_candidate",
@@ -139,11 +140,15 @@ def outcomes(validated: pl.DataFrame, losers: pl.DataFrame, winners: pl.DataFram
 
 
 def quarantined(outcome: pl.DataFrame, bodies: pl.DataFrame) -> pl.DataFrame:
-    """Quarantine rows of those :func:`outcomes` that are rejected; ``bodies`` per bronze row, with ``rejected_at``."""
+    """Quarantine rows of those :func:`outcomes` that are rejected; ``bodies`` per bronze row, with ``rejected_at``.
+
+    An event that others were wrapped with keeps its own body.
+    """
     return (
         outcome.filter(c("ignored_as").is_null())
         .with_columns(enqueued_month=_MONTH)
         .join(bodies.select(*COORDINATES, "body", "rejected_at"), on=COORDINATES, how="left", maintain_order="left")
+        .with_columns(body=pl.coalesce("part_body", "body"))
         .select(QUARANTINE.schema.names())
     )
 

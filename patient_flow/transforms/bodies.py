@@ -8,30 +8,26 @@ Not here: what the values mean, and whether they are acceptable (``transforms.re
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Annotated, Any, NoReturn
+from dataclasses import dataclass, field, replace
+from typing import Annotated, Any
 
 import msgspec
 
 from patient_flow.contracts import events
 from patient_flow.errors import DataError
+from patient_flow.transforms.json_objects import json_object
 
 _Text = Annotated[str, msgspec.Meta(max_length=events.MAX_ID_LENGTH)]
 _Whole = Annotated[int, msgspec.Meta(ge=-(10**18), le=10**18)]
-_UTF8_BOM = b"\xef\xbb\xbf"
 _LARGEST_NUMBER = 1e9
 """Beyond every range of the contract."""
 _LARGEST_EXACT = 2**53
 """Whole numbers up to this keep every digit as a double, the form in which some writers send them."""
 _NUMBER = re.compile(r"\s*[+-]?[0-9]+(\.[0-9]*)?([eE][+-]?[0-9]{1,4})?\s*")
 """Numbers as text. Python alone would also take 4_2, other alphabets' digits, nan and infinity."""
-
-_MAX_DEPTH = 100
-"""Levels of nesting in a body. The limit is ours because Python's depends on how deep the caller stands."""
 
 _UNUSABLE_TEXT = "\ufffd"
 """Stands for a value that is given but is no text: unlike null it cannot be mistaken for an absent one."""
@@ -155,9 +151,23 @@ class Interpretation:
 Interpreter = Callable[[bytes, Mapping[str, object] | None], Interpretation | None]
 """(body, its JSON object or None) → what it states, or None when the body is not for this interpreter."""
 
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One event out of a body that wraps events: its own body, and what the envelopes around it state."""
+
+    body: bytes
+    envelope: Mapping[str, object] = field(default_factory=dict)
+
+
+Unwrapper = Callable[[bytes], tuple[Item, ...] | None]
+"""body → the events in it; None where it wraps none. Raises :class:`Unreadable` where an envelope is damaged."""
+
+ENVELOPE = "envelope"
+"""Key under which interpreters find what the envelopes state. It is no part of an event's statement."""
+
 _decode_common = msgspec.json.Decoder(Fields).decode
 _decode_all = msgspec.json.Decoder(AllFields).decode
-_decode_any = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder(order="sorted").encode
 _NOT_STRICT = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
@@ -180,17 +190,24 @@ def digest_of(fields: Fields) -> str:
 
 
 def read_parts(
-    body: bytes, mappings: tuple[Interpreter, ...] = (), formats: tuple[Interpreter, ...] = ()
+    body: bytes,
+    mappings: tuple[Interpreter, ...] = (),
+    formats: tuple[Interpreter, ...] = (),
+    envelope: Mapping[str, object] | None = None,
 ) -> tuple[ParsedBody, ...]:
     """Every event that a body holds: as the first interpreter reads it, else in the contract's own form.
 
-    Raises :class:`Unreadable`, :class:`Unsupported` or :class:`Ignored`.
+    Interpreters find ``envelope`` in a JSON object that has no such key itself. Raises :class:`Unreadable`,
+    :class:`Unsupported` or :class:`Ignored`.
     """
     value = json_object(body)
+    is_wrapped = bool(envelope) and value is not None and ENVELOPE not in value
+    seen = {**value, ENVELOPE: envelope} if is_wrapped and value is not None else value
     for interpret in (*mappings, *formats):
-        interpreted = interpret(body, value)
+        interpreted = interpret(body, seen)
         if interpreted is not None:
-            return _parsed_parts(interpreted, body if value is None else _canonical(value))
+            stated = _without_envelope(interpreted) if is_wrapped else interpreted
+            return _parsed_parts(stated, body if value is None else _canonical(value))
     if value is None:
         raise Unreadable("the body is not a JSON object")
     has_no_mapping = bool(mappings) and value.get("patient_id") is None
@@ -200,6 +217,11 @@ def read_parts(
 def read_carefully(body: bytes) -> ParsedBody:
     """Parse a body in the contract's own form. Raises :class:`Unreadable`."""
     return read_parts(body)[0]
+
+
+def _without_envelope(interpreted: Interpretation) -> Interpretation:
+    parts = tuple({key: item for key, item in part.items() if key != ENVELOPE} for part in interpreted.parts)
+    return replace(interpreted, parts=parts)
 
 
 def _parsed_parts(interpreted: Interpretation, canonical: bytes) -> tuple[ParsedBody, ...]:
@@ -219,55 +241,6 @@ def _parsed_parts(interpreted: Interpretation, canonical: bytes) -> tuple[Parsed
         )
         for part, own in zip(interpreted.parts, digests, strict=True)
     )
-
-
-def json_object(body: bytes) -> dict[str, object] | None:
-    """The JSON object that ``body`` is, or None. A byte order mark is ignored; of a repeated key the last counts."""
-    body = body.removeprefix(_UTF8_BOM)
-    try:
-        value = _decode_any(body)
-    except _NOT_STRICT:
-        value = _decode_numbers_of_any_size(body)
-    return value if isinstance(value, dict) and not _is_too_deep(body, value) else None
-
-
-def _is_too_deep(body: bytes, value: object) -> bool:
-    if body.count(b"[") + body.count(b"{") <= _MAX_DEPTH:
-        return False
-    level = [value]
-    for _ in range(_MAX_DEPTH):
-        level = [
-            inner
-            for item in level
-            if isinstance(item, dict | list)
-            for inner in (item.values() if isinstance(item, dict) else item)
-        ]
-        if not level:
-            return False
-    return True
-
-
-def _decode_numbers_of_any_size(body: bytes) -> object:
-    """For JSON that is valid but holds a number beyond 64 bits or doubles: such a number is kept as its text."""
-    try:
-        value = json.loads(body.decode("utf-8"), parse_float=_finite, parse_int=_whole, parse_constant=_not_json)
-        _encode(value)  # refuses lone surrogates, which no other system could store
-    except (ValueError, RecursionError):
-        return None
-    return value
-
-
-def _finite(text: str) -> float | str:
-    number = float(text)
-    return number if math.isfinite(number) else text
-
-
-def _whole(text: str) -> int | str:
-    return int(text) if len(text) <= 18 else text
-
-
-def _not_json(text: str) -> NoReturn:
-    raise ValueError(f"{text} is not JSON")
 
 
 def _canonical(value: Mapping[str, object]) -> bytes:

@@ -5,6 +5,7 @@ Only the loop over bodies is here; ``transforms.read`` gives the columns their t
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import polars as pl
@@ -34,7 +35,7 @@ class Parsed:
     """Fields of every part; by its place, more of the parts that were read carefully.
 
     ``refused`` are unreadable (False) or unsupported (True); ``ignored`` say under which name. ``counts`` gives the
-    number of parts of the bodies that hold several.
+    number of parts of the bodies that hold several, ``bodies`` the body of each event that one of them wrapped.
     """
 
     fields: list[bodies.Fields] = field(default_factory=list)
@@ -42,46 +43,88 @@ class Parsed:
     refused: dict[int, bool] = field(default_factory=dict)
     ignored: dict[int, str] = field(default_factory=dict)
     counts: dict[int, int] = field(default_factory=dict)
+    bodies: dict[int, bytes] = field(default_factory=dict)
 
 
 def parse_each(
-    body: pl.Series, mappings: tuple[bodies.Interpreter, ...], formats: tuple[bodies.Interpreter, ...]
+    body: pl.Series,
+    mappings: tuple[bodies.Interpreter, ...],
+    formats: tuple[bodies.Interpreter, ...],
+    unwrap: bodies.Unwrapper | None = None,
 ) -> Parsed:
     """Every part of every body. A body that cannot be read is one part, which states nothing."""
     parsed = Parsed()
-    fields = parsed.fields
     for row, content in enumerate(body.to_list()):
-        # A mapping may refine an event that follows the contract to the letter, so it has to see every body.
-        strict = None if mappings or content is None else bodies.read_strictly(content)
-        if strict is not None:
-            fields.append(strict)
-            continue
-        parts = _parse_carefully(content or b"", mappings, formats, len(fields), parsed)
-        if len(parts) > 1:
-            parsed.counts[row] = len(parts)
-        for part in parts:
-            parsed.careful[len(fields)] = part
-            fields.append(part.fields)
+        first = len(parsed.fields)
+        if unwrap is None or content is None:
+            _parse(bodies.Item(content or b""), mappings, formats, parsed)
+        else:
+            _parse_wrapped(content, mappings, formats, unwrap, parsed)
+        if len(parsed.fields) > first + 1:
+            parsed.counts[row] = len(parsed.fields) - first
     return parsed
 
 
-def _parse_carefully(
+def _parse_wrapped(
     content: bytes,
     mappings: tuple[bodies.Interpreter, ...],
     formats: tuple[bodies.Interpreter, ...],
-    place: int,
+    unwrap: bodies.Unwrapper,
     parsed: Parsed,
-) -> tuple[bodies.ParsedBody, ...]:
-    hospital_id = None
+) -> None:
     try:
-        return bodies.read_parts(content, mappings, formats)
+        items = unwrap(content)
+    except bodies.Unreadable:
+        parsed.refused[len(parsed.fields)] = False
+        _add((_without_statement(content),), parsed)
+        return
+    if items is None:
+        _parse(bodies.Item(content), mappings, formats, parsed)
+        return
+    if not items:
+        parsed.ignored[len(parsed.fields)] = events.EMPTY_BODY
+        _add((_without_statement(content),), parsed)
+    for item in items:
+        first = len(parsed.fields)
+        _parse(item, mappings, formats, parsed)
+        if len(items) > 1:
+            parsed.bodies.update(dict.fromkeys(range(first, len(parsed.fields)), item.body))
+
+
+def _parse(
+    item: bodies.Item,
+    mappings: tuple[bodies.Interpreter, ...],
+    formats: tuple[bodies.Interpreter, ...],
+    parsed: Parsed,
+) -> None:
+    # A mapping may refine an event that follows the contract to the letter, so it has to see every body.
+    strict = None if mappings else bodies.read_strictly(item.body)
+    if strict is not None:
+        parsed.fields.append(strict)
+        return
+    place, hospital_id = len(parsed.fields), None
+    try:
+        parts = bodies.read_parts(item.body, mappings, formats, item.envelope)
     except bodies.Unreadable:
         parsed.refused[place] = False
     except bodies.Unsupported as error:
         parsed.refused[place], hospital_id = True, error.hospital_id
     except bodies.Ignored as error:
         parsed.ignored[place], hospital_id = error.name, error.hospital_id
-    return (bodies.ParsedBody(bodies.AllFields(hospital_id=hospital_id), bodies.digest(content)),)
+    else:
+        _add(parts, parsed)
+        return
+    _add((_without_statement(item.body, hospital_id),), parsed)
+
+
+def _add(parts: tuple[bodies.ParsedBody, ...], parsed: Parsed) -> None:
+    for part in parts:
+        parsed.careful[len(parsed.fields)] = part
+        parsed.fields.append(part.fields)
+
+
+def _without_statement(content: bytes, hospital_id: str | None = None) -> bodies.ParsedBody:
+    return bodies.ParsedBody(bodies.AllFields(hospital_id=hospital_id), bodies.digest(content))
 
 
 def one_row_per_part(received: pl.DataFrame, parsed: Parsed) -> pl.DataFrame:
@@ -117,6 +160,7 @@ def columns(parsed: Parsed) -> pl.DataFrame:
             _texts("kinds", height, {place: _kinds(part) for place, part in careful.items() if part.kinds}),
             _texts("extra", height, {place: part.extra for place, part in careful.items() if part.extra}),
             pl.Series("digest", digests, dtype=pl.String),
+            _sparse("part_body", height, parsed.bodies, pl.Binary()),
             marks("is_unreadable", height, [place for place, known in parsed.refused.items() if not known]),
             marks("is_unsupported", height, [place for place, known in parsed.refused.items() if known]),
             _texts("ignored_as", height, parsed.ignored),
@@ -151,8 +195,12 @@ def _column(name: str, values: list[object]) -> pl.Series:
 
 
 def _texts(name: str, height: int, found: dict[int, str]) -> pl.Series:
-    empty = pl.repeat(None, height, eager=True, dtype=pl.String).alias(name)
-    return empty.scatter(list(found), list(found.values())) if found else empty
+    return _sparse(name, height, found, pl.String())
+
+
+def _sparse(name: str, height: int, found: Mapping[int, object], dtype: pl.DataType) -> pl.Series:
+    empty = pl.repeat(None, height, eager=True, dtype=dtype).alias(name)
+    return empty.scatter(list(found), pl.Series(list(found.values()), dtype=dtype)) if found else empty
 
 
 def marks(name: str, height: int, places: list[int]) -> pl.Series:

@@ -40,25 +40,28 @@ class ParserConfig:
 
     ``departments`` has hospital_id and department of the reference list; ``secret`` keys the pseudonyms.
     ``mappings`` are asked about every body before it is read as the contract's own form; ``formats`` recognise whole
-    other formats (HL7, FHIR) among the bodies that do not follow the contract to the letter.
+    other formats (HL7, FHIR) among the bodies that do not follow the contract to the letter. ``unwrap`` comes before
+    both: they see each event that a body wraps.
     """
 
     departments: pl.DataFrame
     secret: str = field(repr=False)
     mappings: tuple[bodies.Interpreter, ...] = ()
     formats: tuple[bodies.Interpreter, ...] = ()
+    unwrap: bodies.Unwrapper | None = None
 
 
 def read_events(bronze: pl.DataFrame, parser: ParserConfig) -> pl.DataFrame:
     """The read frame of ``bronze`` (needs the hub coordinates, ``enqueued_at`` and ``body``), one row per part.
 
-    Columns: coordinates, ``part``, ``parts`` (how many its body holds), ``enqueued_at``, every contract field typed,
+    Columns: coordinates, ``part``, ``parts`` (how many its body holds), ``part_body`` (its own body, where several
+    events were wrapped), ``enqueued_at``, every contract field typed,
     ``<field>_unusable`` and ``<time>_too_old`` marks, ``kinds``, ``ignored_as``, ``is_unreadable``,
     ``is_unsupported``, ``has_no_mapping``, ``states_event_time``, ``department_is_listed``, the flags that an
     interpreter raised, ``extra``, ``body_hash``, and the raw numbers of visit and patients with the scopes that they
     are unique in (see :func:`pseudonymise`). ``visit_id`` is null where a snapshot states none.
     """
-    parsed = parse_each(bronze["body"], parser.mappings, parser.formats)
+    parsed = parse_each(bronze["body"], parser.mappings, parser.formats, parser.unwrap)
     received = bronze.select(*COORDINATES, "enqueued_at")
     frame = pl.concat([one_row_per_part(received, parsed), columns(parsed)], how="horizontal")
     return (

@@ -47,8 +47,9 @@ def example(name: str) -> str:
 
 def parser(text: str = "") -> ParserConfig:
     """As the pipeline has it: the mapping file, if there is one, before the formats that are always understood."""
-    mappings = mapping.parse_mappings(text, "test.toml") if text else ()
-    return ParserConfig(_departments(), SECRET, mappings, formats=(hl7.interpret, fhir.interpret))
+    mappings = mapping.parse_mappings(text, "test.toml") if text else mapping.SourceMappings()
+    formats = (hl7.interpret, fhir.interpret)
+    return ParserConfig(_departments(), SECRET, mappings.interpreters, formats, mappings.unwrap)
 
 
 def judged(events: Iterable[bytes | Mapping[str, Any]], text: str = "") -> list[Event]:

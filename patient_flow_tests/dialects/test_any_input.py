@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from patient_flow.dialects import fhir, hl7
 from patient_flow.dialects.mapping import parse_mappings
 from patient_flow.transforms import bodies
+from patient_flow.transforms.json_objects import json_object
 from patient_flow_tests.dialects.builders import EXAMPLES, adt, example
 from patient_flow_tests.dialects.test_fhir import PATIENT, bundle, encounter
 from patient_flow_tests.examples import max_examples
@@ -33,7 +34,11 @@ timestamp = { format = ["unix", "unix_ms", "%d/%m/%Y %H:%M", "%c"], zone = "Euro
 INTERPRETERS = [
     hl7.interpret,
     fhir.interpret,
-    *(interpret for text in (EVERYTHING, *map(example, EXAMPLES)) for interpret in parse_mappings(text, "test.toml")),
+    *(
+        interpret
+        for text in (EVERYTHING, *map(example, EXAMPLES))
+        for interpret in parse_mappings(text, "test.toml").interpreters
+    ),
 ]
 
 MESSAGES = [adt(trigger, pid={3: "1^^^N^MR~2"}) for trigger in ("A01", "A03", "A04", "A40")]
@@ -63,7 +68,7 @@ elements = st.fixed_dictionaries({}, optional=dict.fromkeys(ELEMENTS, values))
 
 
 def try_all(body: bytes) -> None:
-    value = bodies.json_object(body)
+    value = json_object(body)
     for interpret in INTERPRETERS:
         try:
             stated = interpret(body, value)

@@ -13,7 +13,9 @@ from patient_flow.dialects.mapping import parse_mappings
 from patient_flow_tests.dialects.builders import extra, only
 
 GUIDE = (Path(__file__).parents[2] / "infra" / "docs" / "source-mappings.md").read_text(encoding="utf-8")
-FILES = [text for text in re.findall(r"```toml\n(.*?)```", GUIDE, re.DOTALL) if "[[mapping]]" in text]
+FILES = [
+    text for text in re.findall(r"```toml\n(.*?)```", GUIDE, re.DOTALL) if "[[mapping]]" in text or "unwrap" in text
+]
 
 
 def test_the_guide_has_examples() -> None:

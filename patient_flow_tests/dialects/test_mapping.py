@@ -46,7 +46,7 @@ zone = "Europe/Paris"
 def mapped(event: Event, body: str, match: str = "src = { exists = true }") -> Event:
     """``event`` as a mapping with this body states it."""
     text = f'[[mapping]]\nname = "m"\n{body}\n[mapping.match]\n{match}\n'
-    (interpret,) = parse_mappings(text, "test.toml")
+    (interpret,) = parse_mappings(text, "test.toml").interpreters
     result = interpret(b"", event)
     return dict(result.parts[0]) if result is not None else {}
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from patient_flow.dialects.mapping import MappingError, parse_mappings
+from patient_flow.dialects.mapping import parse_mappings
+from patient_flow.dialects.mapping_checks import MappingError
 
 HEAD = '[[mapping]]\nname = "m"\nmatch.a = 1\n'
 
@@ -127,4 +128,4 @@ def test_every_mistake_of_an_inline_table_is_found_in_its_line() -> None:
 
 def test_hl7_and_fhir_mappings_may_be_for_all_messages() -> None:
     for form in ("hl7v2", "fhir"):
-        assert parse_mappings(f'[[mapping]]\nname = "all"\nformat = "{form}"\n', "site.toml")
+        assert parse_mappings(f'[[mapping]]\nname = "all"\nformat = "{form}"\n', "site.toml").interpreters

@@ -63,7 +63,7 @@ def before(departments: pl.DataFrame) -> ParserConfig:
 
 @pytest.fixture
 def after(departments: pl.DataFrame) -> ParserConfig:
-    return ParserConfig(departments, SECRET, parse_mappings(MAPPING, "wards.toml"))
+    return ParserConfig(departments, SECRET, parse_mappings(MAPPING, "wards.toml").interpreters)
 
 
 def reasons(lake: Lake) -> list[list[str]]:
@@ -128,7 +128,7 @@ constant = { hospital_id = 3 }
 def test_a_replay_leaves_the_quarantine_that_a_rebuild_would_make(stack: Stack, departments: pl.DataFrame) -> None:
     """Few identities: what becomes acceptable meets others that hold it, lose it in the replay, or later."""
     before = ParserConfig(departments, SECRET)
-    after = ParserConfig(departments, SECRET, parse_mappings(NAMELESS, "nameless.toml"))
+    after = ParserConfig(departments, SECRET, parse_mappings(NAMELESS, "nameless.toml").interpreters)
     bodies = st.builds(
         snapshot,
         event_id=st.sampled_from(("a", "a", "b")),

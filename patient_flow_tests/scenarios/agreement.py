@@ -115,15 +115,16 @@ def assert_same(actual: Frames, expected: Frames) -> None:
 def assert_places_of_events(lake: Lake, verdict: oracle.Verdict) -> None:
     """Every event is in exactly one of silver, ignored and quarantine: the one that the oracle names, and why."""
     silver, quarantine = contents(lake, tables.SILVER_EVENTS), contents(lake, tables.QUARANTINE)
-    coordinates = ("partition_id", "sequence_number")
+    coordinates = ("partition_id", "sequence_number", "part")
     assert set(silver.select(coordinates).iter_rows()) == {event.coordinates for event in verdict.accepted}
     assert silver.height == len(verdict.accepted)
-    reasons = {row[:2]: row[2] for row in quarantine.select(*coordinates, "reasons").iter_rows()}
+    reasons = {row[:3]: row[3] for row in quarantine.select(*coordinates, "reasons").iter_rows()}
     assert reasons == verdict.rejected
     assert quarantine.height == len(verdict.rejected)
     ignored = contents(lake, tables.IGNORED)
-    assert sorted(ignored.select(coordinates).iter_rows()) == sorted(verdict.ignored)
-    assert set(ignored["name"]) <= {"already_received"}
+    names = {row[:3]: row[3] for row in ignored.select(*coordinates, "name").iter_rows()}
+    assert names == {place: name for place, (_, _, name) in verdict.ignored.items()}
+    assert ignored.height == len(verdict.ignored)
 
 
 def assert_quality(lake: Lake, verdict: oracle.Verdict) -> None:
@@ -150,9 +151,9 @@ class Natural:
     def __post_init__(self) -> None:
         events = {event.coordinates: event for event in self.verdict.accepted}
         silver = self.frames["silver/patient_events"]
-        held = list(silver.select("partition_id", "sequence_number", "visit_id", "patient_id").iter_rows())
-        pairs = {(row[2], events[row[0], row[1]].visit) for row in held}
-        people = {(row[3], events[row[0], row[1]].patient) for row in held}
+        held = list(silver.select("partition_id", "sequence_number", "part", "visit_id", "patient_id").iter_rows())
+        pairs = {(row[3], events[row[:3]].visit) for row in held}
+        people = {(row[4], events[row[:3]].patient) for row in held}
         self._visits, self._people = dict(pairs), {**dict(people), "Unknown": None}
         assert len(pairs) == len(self._visits) == len(set(self._visits.values())), "one pseudonym per visit"
         assert len(people) == len(dict(people)) == len({name for _, name in people}), "one pseudonym per patient"

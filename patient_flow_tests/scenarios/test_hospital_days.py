@@ -18,7 +18,7 @@ LINES = list(DEPARTMENTS.iter_rows(named=True))
 def assert_the_transforms_agree(received: list[Delivery]) -> None:
     verdict = oracle.validate(received, LINES)
     frames = computed(received, DEPARTMENTS)
-    held = frames[SILVER_EVENTS.path].select("partition_id", "sequence_number")
+    held = frames[SILVER_EVENTS.path].select("partition_id", "sequence_number", "part")
     assert set(held.iter_rows()) == {event.coordinates for event in verdict.accepted}
     assert_agreement(frames, verdict, DEPARTMENTS)
 

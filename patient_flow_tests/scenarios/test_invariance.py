@@ -25,14 +25,17 @@ from patient_flow.contracts.tables import (
     KPI_DEPARTMENT_DAY,
     SILVER_EVENTS,
 )
+from patient_flow.dialects.mapping import parse_mappings
 from patient_flow.pipeline import incremental
 from patient_flow.pipeline.flow import visits_without_stay
 from patient_flow.pipeline.rebuild import rebuild
 from patient_flow.stores.lake.catalog import Lake
 from patient_flow.stores.lake.table import LakeTable
+from patient_flow.transforms.read import ParserConfig
 from patient_flow_tests import oracle
 from patient_flow_tests.builders import (
     EVENT_STEPS,
+    SECRET,
     STEPS,
     Delivery,
     at,
@@ -86,9 +89,14 @@ DAY: list[dict[str, Any]] = [
 """One of everything: moves, corrections, a late first observation, a cancel, a restated plan, a redelivery, a reuse."""
 
 
-def assert_as_in_one_batch(lake: Lake, received: Sequence[Delivery], alone: Lake) -> None:
+ARRAYS = ParserConfig(DEPARTMENTS, SECRET, unwrap=parse_mappings('unwrap = "array"', "arrays.toml").unwrap)
+
+
+def assert_as_in_one_batch(
+    lake: Lake, received: Sequence[Delivery], alone: Lake, parser: ParserConfig | pl.DataFrame = DEPARTMENTS
+) -> None:
     """``lake`` holds what ``alone`` holds after taking in everything at once, and what the oracle says."""
-    run_micro_batches(alone, [received], DEPARTMENTS, steps=EVENT_STEPS)
+    run_micro_batches(alone, [received], parser, steps=EVENT_STEPS)
     verdict = oracle.validate(received, LINES)
     for either in (alone, lake):
         assert_places_of_events(either, verdict)
@@ -134,10 +142,13 @@ def test_any_split_and_any_pace_of_the_partitions_ends_in_the_same_tables(stack:
 
 
 def test_a_day_with_one_of_everything_ends_the_same_in_many_small_batches(lakes: Lakes) -> None:
-    received = shuffled(0)
+    """Some events come alone, others several in a body, and one body is empty."""
+    day = [item.body for item in shuffled(0)]
+    bodies = [*day[:5], day[5:7], [], day[7:11], day[11:12], *day[12:]]
+    received = hospital_days.at_the_hub(bodies, [turn % 3 for turn in range(len(bodies))])
     with lakes(2) as (lake, alone):
-        run_micro_batches(lake, split(received, 0, number=6), DEPARTMENTS, steps=EVENT_STEPS)
-        assert_as_in_one_batch(lake, received, alone)
+        run_micro_batches(lake, split(received, 0, number=6), ARRAYS, steps=EVENT_STEPS)
+        assert_as_in_one_batch(lake, received, alone, ARRAYS)
 
 
 @pytest.mark.parametrize("seed", [0, 3])
