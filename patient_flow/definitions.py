@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dagster as dg
 
+from patient_flow.orchestration import run_workers
 from patient_flow.orchestration.alert_sensor import alerts
 from patient_flow.orchestration.assets import ASSETS
 from patient_flow.orchestration.automation import (
@@ -35,3 +36,5 @@ def build_defs(patient_flow: PatientFlow | None = None) -> dg.Definitions:
 
 
 defs = build_defs()
+
+run_workers.install(__name__)

@@ -21,12 +21,14 @@ from pathlib import Path
 import click
 
 from patient_flow.errors import OperatorError
-from patient_flow.orchestration.local import prepare_home
+from patient_flow.orchestration.local import PATIENCE, prepare_home
 from patient_flow.services import Services
 from patient_flow.settings import Settings, load, local_hub_connection
 from patient_flow.status import Progress, progress
 
-START_SECONDS = 120.0
+NOTE_SECONDS = 30.0
+"""How often a part that is still starting is named. On a busy machine it may take minutes: there is no deadline."""
+ANSWER_SECONDS = 60.0
 STOP_SECONDS = 20.0
 DIRTY = "0.02"
 """Fraction of corrupted events. A corrupted discharge leaves its patient in bed for ever, so it must be small."""
@@ -118,6 +120,7 @@ def _start(
         *("-W", "ignore", "-m", "dagster", "dev", "-h", "127.0.0.1", "-p", str(options.ui_port)),
         *("-m", "patient_flow.definitions"),
         DAGSTER_HOME=str(home),
+        **{name: os.environ.get(name, value) for name, value in PATIENCE.items()},
     )
     journal = root / "simulator.json"
     feed = ("--days", str(options.days), "--speed", str(options.speed), "--dirty", DIRTY, "--journal", str(journal))
@@ -169,18 +172,22 @@ def _micro_batches(services: Services, parts: list[Part]) -> Iterator[Progress]:
 
 
 def _wait_until(ready: Callable[[], bool], part: Part) -> None:
-    deadline = time.monotonic() + START_SECONDS
+    """Waits as long as the part lives, and says so from time to time."""
+    began = noted = time.monotonic()
     while not ready():
         if part.process.poll() is not None:
-            raise DemoError(f"{part.name} did not start: {_last_line(part.log)} (see {part.log})")
-        if time.monotonic() > deadline:
-            raise DemoError(f"{part.name} did not answer within {START_SECONDS:.0f} seconds; see {part.log}")
+            words = f"exit code {part.process.returncode}: {_last_words(part.log)}"
+            raise DemoError(f"{part.name} did not start, {words} (see {part.log})")
+        if time.monotonic() - noted > NOTE_SECONDS:
+            noted = time.monotonic()
+            click.echo(f"{part.name} is still starting after {noted - began:.0f} seconds; its log is {part.log}")
         time.sleep(0.2)
 
 
-def _last_line(log: Path) -> str:
-    lines = log.read_text(errors="replace").strip().splitlines()
-    return lines[-1] if lines else "no output"
+def _last_words(log: Path) -> str:
+    """The last line of a log, with the line before it when it is only the name of an exception."""
+    lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
+    return " / ".join(lines[-1:] if lines and " " in lines[-1] else lines[-2:]) or "no output"
 
 
 def _hub_port(asked: int | None) -> int:
@@ -212,7 +219,7 @@ def _is_free(port: int) -> bool:
 
 def _answers(url: str) -> bool:
     try:
-        with urllib.request.urlopen(url, timeout=2.0) as reply:  # noqa: S310  (our own loopback address)
+        with urllib.request.urlopen(url, timeout=ANSWER_SECONDS) as reply:  # noqa: S310  (our own loopback address)
             return bool(reply.status == 200)
     except OSError:
         return False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -28,3 +29,24 @@ def test_it_names_the_warehouse_of_the_settings_without_its_password(
     demo.run(demo.Options(hub_port=free_port(), ui_port=free_port(), dashboard_port=free_port()))
     said = capsys.readouterr().out
     assert f"Warehouse     {shown}\n" in said
+
+
+def test_it_waits_for_a_part_as_long_as_that_lives_and_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(demo, "NOTE_SECONDS", 0.0)
+    part = started(tmp_path, "import time; time.sleep(60)")
+    answers = iter([False, False, True])
+    demo._wait_until(lambda: next(answers), part)
+    part.stop()
+    assert capsys.readouterr().out.count("dagster is still starting after 0 seconds; its log is") == 2
+
+
+def test_a_part_that_ends_with_the_name_of_an_exception_is_quoted_with_the_line_before(tmp_path: Path) -> None:
+    part = started(tmp_path, "print('no room on the disk'); raise TimeoutError")
+    with pytest.raises(demo.DemoError, match=r"exit code 1: .* / TimeoutError \(see "):
+        demo._wait_until(lambda: False, part)
+
+
+def started(folder: Path, script: str) -> demo.Part:
+    return demo._spawn("dagster", [sys.executable, "-c", script], {}, folder)

@@ -17,6 +17,8 @@ import dagster as dg
 
 from patient_flow.contracts.tables import BRONZE_EVENTS, LAKE_TABLES, WAREHOUSE_TABLES
 from patient_flow.monitoring.notices import encode
+from patient_flow.orchestration import run_workers
+from patient_flow.orchestration.launching import fail_lost_starts
 from patient_flow.orchestration.reports import POOL, lake_key
 from patient_flow.orchestration.resources import PatientFlow
 from patient_flow.pipeline.backlog import Backlog
@@ -121,6 +123,8 @@ hourly_maintenance = dg.ScheduleDefinition(
 )
 def event_hub_backlog(context: dg.SensorEvaluationContext, patient_flow: PatientFlow) -> dg.RunRequest | dg.SkipReason:
     """Peeks at the hub and never consumes. The positions are checkpoints of the lake, not a cursor of the sensor."""
+    run_workers.prepare()
+    fail_lost_starts(context.instance)
     return _request_run(context.instance, patient_flow)
 
 

@@ -17,9 +17,9 @@ from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 from dagster._grpc.server import GrpcServerProcess
 
 from patient_flow.definitions import defs
-from patient_flow.orchestration import launching
+from patient_flow.orchestration import launching, local
 from patient_flow.orchestration.launching import WatchfulRunLauncher
-from patient_flow.orchestration.local import INSTANCE, prepare_home
+from patient_flow.orchestration.local import INSTANCE, PATIENCE, prepare_home
 from patient_flow_tests.e2e.processes import ROOT, free_port
 
 STARTED = dg.DagsterRunStatus.STARTED
@@ -68,6 +68,22 @@ def test_a_silent_run_that_a_new_code_location_does_not_know_is_dead(
         assert health_of(instance, dict(place)) is WorkerStatus.FAILED
 
 
+def test_a_run_whose_code_location_is_gone_before_it_starts_is_failed(
+    instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tags = {GRPC_INFO_TAG: json.dumps({"host": "localhost", "port": free_port()})}
+    with instance:
+        run = instance.add_run(
+            dg.DagsterRun("micro_batch", str(uuid.uuid4()), status=dg.DagsterRunStatus.STARTING, tags=tags)
+        )
+        instance.report_engine_event("handed over", run)
+        launching.fail_lost_starts(instance)
+        assert instance.get_run_by_id(run.run_id).status is dg.DagsterRunStatus.STARTING  # type: ignore[union-attr]
+        monkeypatch.setattr(launching, "MAX_SILENCE", timedelta(seconds=-60))
+        launching.fail_lost_starts(instance)
+        assert instance.get_run_by_id(run.run_id).status is dg.DagsterRunStatus.FAILURE  # type: ignore[union-attr]
+
+
 @pytest.mark.parametrize("place", ["dagster", "compose"])
 def test_every_deployment_configures_this_launcher_with_run_monitoring(place: str) -> None:
     instance = yaml.safe_load((ROOT / "infra" / place / "dagster.yaml").read_text())
@@ -109,4 +125,25 @@ def is_held(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
 @pytest.mark.parametrize("place", ["dagster", "compose"])
 def test_every_deployment_limits_runs_as_one_machine_does(place: str) -> None:
     deployed = yaml.safe_load((ROOT / "infra" / place / "dagster.yaml").read_text())
-    assert deployed["concurrency"] == yaml.safe_load(INSTANCE)["concurrency"]
+    here = yaml.safe_load(INSTANCE)
+    assert deployed["concurrency"] == here["concurrency"]
+    for limit in ("start_timeout_seconds", "max_runtime_seconds"):
+        assert deployed["run_monitoring"][limit] == here["run_monitoring"][limit]
+
+
+def test_the_image_has_the_same_patience_as_one_machine() -> None:
+    """The code location of a container has no proxy, so no heartbeats of one."""
+    image = (ROOT / "infra" / "images" / "Dockerfile").read_text()
+    assert {f"{name}={value}" in image for name, value in PATIENCE.items() if "PROXY" not in name} == {True}
+
+
+def test_a_configuration_of_an_earlier_version_is_replaced_and_an_edited_one_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    configuration = prepare_home(tmp_path) / "dagster.yaml"
+    configuration.write_text("telemetry: {enabled: true}")
+    prepare_home(tmp_path)
+    assert configuration.read_text() == "telemetry: {enabled: true}"
+    monkeypatch.setattr(local, "EARLIER", {local._fingerprint(configuration)})
+    prepare_home(tmp_path)
+    assert configuration.read_text() == INSTANCE
