@@ -1,0 +1,88 @@
+"""The benchmark suite: the product beside its peers, results compared before a time is written.
+
+    uv run python -m patient_flow_tests.benchmarks                  everything; hours on a small machine
+    uv run python -m patient_flow_tests.benchmarks batch            one comparison
+    uv run python -m patient_flow_tests.benchmarks --tiny           all of them on a few events: whether they still run
+
+Writes ``infra/docs/benchmarks.md`` (with ``--tiny`` nothing). PySpark needs Java 17 and gets an environment of its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from patient_flow_tests.benchmarks import batch, measuring, pages
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much is measured."""
+
+    events: int
+    rounds: int
+    with_spark: bool
+
+
+FULL_EVENTS, FULL_ROUNDS = 1_000_000, 3
+TINY = Size(events=2_000, rounds=1, with_spark=False)
+
+
+def run_batch(folder: Path, size: Size) -> str:
+    """Bronze to gold, by several engines."""
+    sides = batch.contenders(folder, size.events, with_spark=size.with_spark)
+    figures = measuring.compare(sides, size.rounds)
+    return (
+        f"{size.events:,} events from bronze's bodies to silver, quarantine and gold; medians of {size.rounds}. The "
+        "product runs `rebuild` with all of its rules and guarantees. The peers make the same tables as Parquet and do "
+        "less (no cancels, updates, attendances, canonical hashes, commits, change feed or flushing). The floor only "
+        f"decodes each body once and writes the columns.\n\n{pages.comparison(figures)}\n\nSeconds by step, "
+        f"starts of processes left out:\n\n{pages.steps(figures)}"
+    )
+
+
+COMPARISONS: dict[str, tuple[str, Callable[[Path, Size], str]]] = {
+    "batch": ("Batch", run_batch),
+}
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Runs the comparisons that are asked for, and writes each as soon as it has ended."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("only", nargs="*", choices=[[], *COMPARISONS], help="comparisons (default: all)")
+    parser.add_argument("--events", type=int, default=FULL_EVENTS)
+    parser.add_argument("--rounds", type=int, default=FULL_ROUNDS)
+    parser.add_argument("--without-spark", action="store_true")
+    parser.add_argument("--tiny", action="store_true", help="a few events, one round, no page")
+    asked = parser.parse_args(arguments)
+    size = TINY if asked.tiny else Size(asked.events, asked.rounds, not asked.without_spark and _has_java())
+    for name in asked.only or COMPARISONS:
+        title, run = COMPARISONS[name]
+        with _folder() as folder:
+            text = f"{run(folder, size)}\n\nMeasured {pages.machine()}."
+        print(f"\n## {title}\n\n{text}\n", flush=True)
+        if not asked.tiny:
+            pages.write({title: text})
+
+
+def _has_java() -> bool:
+    found = shutil.which("java") is not None
+    if not found:
+        print("Java is not installed, so PySpark is left out: apt-get install openjdk-17-jre-headless")
+    return found
+
+
+@contextlib.contextmanager
+def _folder() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="benchmarks-") as folder:
+        yield Path(folder)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

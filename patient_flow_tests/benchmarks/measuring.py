@@ -1,0 +1,145 @@
+"""Commands run side by side, in turn, each as a process of its own: wall time, CPU time and peak memory of its tree.
+
+Figures of a command are medians of its rounds. A slow moment of the machine meets every command of its round alike, so
+ratios between commands hold where seconds do not.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import statistics
+import subprocess
+import tempfile
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Any
+
+import psutil
+
+SAMPLE_SECONDS = 0.1
+
+
+class CommandFailed(RuntimeError):
+    """A measured command ended with an error."""
+
+
+class ResultsDiffer(RuntimeError):
+    """Two commands of a comparison do not come to the same result, so their times say nothing."""
+
+
+@dataclass(frozen=True)
+class Figures:
+    """One run, or the medians of several. ``steps`` are seconds by name, as the command prints them."""
+
+    wall_seconds: float
+    cpu_seconds: float
+    peak_mib: float
+    steps: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Contender:
+    """One side of a comparison.
+
+    ``command`` prepares a run (outside the measured time) and gives its command line; ``result`` gives what the last
+    run came to, to be compared with the others.
+    """
+
+    name: str
+    command: Callable[[], Sequence[str]]
+    result: Callable[[], dict[str, Any]]
+
+
+def measure(command: Sequence[str]) -> Figures:
+    """Runs ``command`` once. A JSON object that it prints may have ``steps``. Raises :class:`CommandFailed`."""
+    with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as errors:
+        began = perf_counter()
+        process = subprocess.Popen(command, stdout=out, stderr=errors)
+        with _peak_memory(process.pid) as peak:
+            _, status, usage = os.wait4(process.pid, 0)
+        wall = perf_counter() - began
+        process.returncode = os.waitstatus_to_exitcode(status)
+        out.seek(0)
+        errors.seek(0)
+        if process.returncode:
+            raise CommandFailed(f"{' '.join(command)} ended with {process.returncode}: {errors.read()[-2000:]}")
+        printed = [json.loads(line) for line in out if line.startswith("{")]
+    steps = printed[-1].get("steps", {}) if printed else {}
+    return Figures(wall, usage.ru_utime + usage.ru_stime, peak[0], steps)
+
+
+def compare(contenders: Sequence[Contender], rounds: int, report: Callable[[str], None] = print) -> dict[str, Figures]:
+    """Medians by name of ``rounds`` runs each, in turn.
+
+    Raises :class:`ResultsDiffer`, before any figure is given, when a result is not that of the first contender.
+    """
+    runs: dict[str, list[Figures]] = {one.name: [] for one in contenders}
+    for number in range(1, rounds + 1):
+        for one in contenders:
+            runs[one.name].append(measure(one.command()))
+            if number == 1:
+                report(f"{one.name}: round 1 of {rounds} has ended")
+        if number == 1:
+            require_equal(contenders[0], contenders[1:])
+    return {name: _median(figures) for name, figures in runs.items()}
+
+
+def require_equal(first: Contender, others: Sequence[Contender]) -> None:
+    """Compares the result of ``first`` with those ``others`` whose results are of the same kind."""
+    wanted = first.result()
+    for other in others:
+        found = other.result()
+        differing = [
+            f"{name}: {wanted[name]} and {found[name]}" for name in found if not _is_equal(wanted[name], found[name])
+        ]
+        if differing:
+            raise ResultsDiffer(f"{first.name} and {other.name} differ in {'; '.join(differing)}")
+
+
+def _is_equal(one: Any, other: Any) -> bool:
+    if isinstance(one, float) or isinstance(other, float):
+        return abs(one - other) <= 1e-9 * max(abs(one), abs(other))
+    return bool(one == other)
+
+
+def _median(runs: Sequence[Figures]) -> Figures:
+    def of(value: Callable[[Figures], float]) -> float:
+        return statistics.median(value(run) for run in runs)
+
+    return Figures(
+        of(lambda run: run.wall_seconds),
+        of(lambda run: run.cpu_seconds),
+        of(lambda run: run.peak_mib),
+        {name: of(lambda run, name=name: run.steps[name]) for name in runs[0].steps},
+    )
+
+
+@contextlib.contextmanager
+def _peak_memory(pid: int) -> Iterator[list[float]]:
+    """MiB of the process and its descendants together, sampled; pages that they share count once each (PSS)."""
+    peak, ended = [0.0], threading.Event()
+
+    def sample() -> None:
+        while not ended.wait(SAMPLE_SECONDS):
+            with contextlib.suppress(psutil.Error):
+                family = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
+                peak[0] = max(peak[0], sum(_mib(one) for one in family))
+
+    sampler = threading.Thread(target=sample)
+    sampler.start()
+    try:
+        yield peak
+    finally:
+        ended.set()
+        sampler.join()
+
+
+def _mib(process: psutil.Process) -> float:
+    try:
+        return float(process.memory_full_info().pss) / 2**20
+    except psutil.Error:
+        return 0.0
