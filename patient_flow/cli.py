@@ -7,6 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import click
+from click.core import ParameterSource
 
 from patient_flow.errors import OperatorError, PatientFlowError
 from patient_flow.settings import WAREHOUSE_KINDS, Settings, load
@@ -216,8 +217,20 @@ def status() -> None:
     show_default=True,
     help="Compute in this process or on a cluster.",
 )
-@click.option("--remote", metavar="URL", help="The cluster's Spark Connect address, sc://HOST[:PORT][/;PARAMETERS].")
-def rebuild(engine: str, remote: str | None) -> None:
+@click.option(
+    "--remote",
+    metavar="URL",
+    envvar="SPARK_REMOTE",
+    show_envvar=True,
+    help="The cluster's Spark Connect address, sc://HOST[:PORT][/;PARAMETERS].",
+)
+@click.option(
+    "--token-file",
+    type=click.Path(path_type=Path),
+    help="File with the cluster's access token  [default: the variable SPARK_CONNECT_AUTHENTICATE_TOKEN]",
+)
+@click.pass_context
+def rebuild(context: click.Context, engine: str, remote: str | None, token_file: Path | None) -> None:
     """Recompute silver, gold and warehouse from bronze. The result equals that of the micro-batches.
 
     Where the sensor runs, the job "backfill" in the UI does the same between micro-batches. Micro-batches may run
@@ -226,9 +239,16 @@ def rebuild(engine: str, remote: str | None) -> None:
     from patient_flow import operations
     from patient_flow.services import Services
 
-    if (engine == "spark") != bool(remote):
+    is_argument = context.get_parameter_source("remote") is ParameterSource.COMMANDLINE
+    if (engine == "spark" and not remote) or (engine != "spark" and (is_argument or token_file)):
         raise click.UsageError("--engine spark and --remote sc://HOST[:PORT] go together")
-    for line in operations.rebuild(Services(load()), remote):
+    if is_argument and remote and "token=" in remote:
+        raise click.UsageError(
+            "every user of this machine can read a token in --remote: put it into SPARK_CONNECT_AUTHENTICATE_TOKEN or "
+            "a file (--token-file), or the whole address into SPARK_REMOTE"
+        )
+    token = token_file.read_text(encoding="utf-8").strip() if token_file else None
+    for line in operations.rebuild(Services(load()), remote if engine == "spark" else None, token):
         click.echo(line)
 
 

@@ -48,17 +48,17 @@ def step_context(services: Services, *, run_id: str, now: datetime) -> StepConte
     )
 
 
-def rebuild(services: Services, remote: str | None = None) -> Iterator[str]:
+def rebuild(services: Services, remote: str | None = None, token: str | None = None) -> Iterator[str]:
     """Recomputes silver and gold from bronze and loads the differences into the warehouse.
 
     A warehouse table that still differs from gold (somebody changed its rows) is reloaded completely. With ``remote``
-    (``sc://HOST:PORT``) a Spark cluster does the work per row and per key.
+    (``sc://HOST:PORT``) a Spark cluster does the work per row and per key; ``token`` opens it.
     """
     context = step_context(services, run_id=_run_id("rebuild"), now=datetime.now(UTC))
     if remote is None:
         yield from map(_format_result, rebuild_lake(context))
     else:
-        with Cluster(remote) as cluster:
+        with Cluster(remote, token) as cluster:
             yield from map(_format_result, distributed.rebuild(context, cluster))
     yield from _load(services, context.run_id)
     yield from reload_warehouse(services)

@@ -102,6 +102,8 @@ MISTAKES = [
     setting("rebuild", "LAKE_URI", "/dev/null/{layer}", names="/dev/null"),
     Mistake("rebuild --engine spark", "--remote"),
     Mistake("rebuild --remote sc://127.0.0.1", "--engine spark"),
+    Mistake("rebuild --engine spark --remote sc://127.0.0.1/;token=hush", "SPARK_CONNECT_AUTHENTICATE_TOKEN"),
+    Mistake("rebuild --engine spark --remote sc://127.0.0.1 --token-file nowhere", "nowhere"),
     Mistake("rebuild --engine yarn", "spark"),
     setting("warehouse init", "WAREHOUSE_URL", "sqlite:////dev/null/warehouse.db", names="/dev/null"),
     setting("warehouse init", "WAREHOUSE_URL", "postgresql://nonsense:port:x"),

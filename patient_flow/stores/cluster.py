@@ -70,15 +70,17 @@ class Pinned(Protocol):
 
 
 class Cluster:
-    """One session on the cluster at ``remote`` (``sc://HOST:PORT/;use_ssl=true;token=…``).
+    """One session on the cluster at ``remote`` (``sc://HOST:PORT/;use_ssl=true``).
+
+    Without ``token``, the one in ``remote`` or in SPARK_CONNECT_AUTHENTICATE_TOKEN is used.
 
     Raises :class:`ClusterError` when the client library is missing, no server answers, or the workers cannot run this
     package's functions.
     """
 
-    def __init__(self, remote: str) -> None:
+    def __init__(self, remote: str, token: str | None = None) -> None:
         self._place = _without_parameters(remote)
-        self._session = self._connect(remote)
+        self._session = self._connect(remote, token)
         with self._wrap_spark_errors():
             self._session.conf.set("spark.sql.session.timeZone", "UTC")
             # Spark's own default for Parquet is an old type without a zone.
@@ -105,7 +107,7 @@ class Cluster:
             read = self._session.read.format("delta").option("versionAsOf", str(table.version)).load(table.uri)
             return Rows(read.select(*schema.names()), schema, self)
 
-    def _connect(self, remote: str) -> Any:
+    def _connect(self, remote: str, token: str | None) -> Any:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # about the version of pandas, which is not used here
@@ -119,9 +121,11 @@ class Cluster:
             ) from error
         try:
             builder = DefaultChannelBuilder(remote)
+            if token:
+                builder.set(DefaultChannelBuilder.PARAM_TOKEN, token)
         except PySparkException:  # without the original message, which may quote a token
             raise ClusterError(
-                f"--remote {self._place} is not a Spark Connect address: write sc://HOST[:PORT][/;use_ssl=true;token=…]"
+                f"--remote {self._place} is not a Spark Connect address: write sc://HOST[:PORT][/;use_ssl=true]"
             ) from None
         try:
             with builder.toChannel() as channel:
@@ -364,7 +368,7 @@ def _describe_error(error: str, place: str) -> str:
             "(infra/docs/cluster.md)"
         )
     if "UNAUTHENTICATED" in error or "PERMISSION_DENIED" in error:
-        return f"{place} denied access: check the token in --remote and its permissions"
+        return f"{place} denied access: check the token and its permissions"
     if "Traceback" in error:
         kinds = re.findall(r"^([\w.]+(?:Error|Exception|Warning|Interrupt|Exit))\b", error, flags=re.MULTILINE)
         return f"a worker of {place} failed with {kinds[-1] if kinds else 'an exception'}: see the log of the worker"

@@ -353,7 +353,7 @@ def test_of_two_concurrent_rebuilds_the_earlier_one_fails_with_a_message(
 )
 def test_a_wrong_address_is_one_line(tmp_path: Path, address: str, says: str) -> None:
     with Machine(tmp_path) as machine:
-        outcome = machine.run(*command(address))
+        outcome = machine.run("patient-flow", "rebuild", "--engine", "spark", SPARK_REMOTE=address)
     assert outcome.exit_code == 1
     [line] = outcome.err.splitlines()
     assert line.startswith("patient-flow: ")

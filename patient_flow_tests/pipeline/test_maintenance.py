@@ -10,21 +10,24 @@ import polars as pl
 import pytest
 from deltalake import DeltaTable
 
-from patient_flow.contracts.tables import DIM_PATIENT, FACT_PATIENT_FLOW, LAKE_TABLES, QUARANTINE, SILVER_EVENTS
+from patient_flow.contracts.tables import DIM_PATIENT, FACT_PATIENT_FLOW, LAKE_TABLES, QUARANTINE, SILVER_EVENTS, Table
 from patient_flow.pipeline.checkpoints import LEASE
 from patient_flow.pipeline.maintenance import maintain
 from patient_flow.pipeline.replay import replay
+from patient_flow.pipeline.silver import accept_events
 from patient_flow.stores.lake.catalog import Lake
 from patient_flow.stores.lake.errors import LakeError
+from patient_flow.stores.lake.log import STATISTICS, table_properties
 from patient_flow.stores.lake.maintenance import TableMaintenance
 from patient_flow.stores.lake.table import LakeTable
 from patient_flow_tests.builders import (
     deliveries,
     event,
+    receive,
     run_micro_batches,
     step_context,
 )
-from patient_flow_tests.stacks import Stack
+from patient_flow_tests.stacks import Embedded, Stack
 
 NOW = datetime.now(UTC)
 
@@ -115,6 +118,42 @@ def test_the_log_is_kept_for_a_day_and_until_every_consumer_has_read_it(
     assert (log / f"{1:020}.json").exists() == behind
     if behind:
         assert lake.open(DIM_PATIENT).changes(since).after.height == 60
+
+
+@pytest.mark.parametrize("table", LAKE_TABLES, ids=lambda table: table.name)
+def test_statistics_in_a_log_hold_no_text(table: Table) -> None:
+    names = table_properties(table)[STATISTICS].split(",")
+    assert [name for name in names if isinstance(table.schema[name], pl.String | pl.Binary | pl.List)] == []
+    assert not table.sort_by or table.sort_by in names
+
+
+def test_maintenance_takes_texts_of_senders_out_of_the_log_of_an_older_table(
+    stack: Stack, lake: Lake, departments: pl.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each checkpoint repeated the smallest and largest text of each file for as long as the file existed."""
+    former = ",".join(name for name in SILVER_EVENTS.schema if name not in SILVER_EVENTS.partition_by)
+    with monkeypatch.context() as patched:
+        patched.setattr(
+            "patient_flow.stores.lake.catalog.table_properties",
+            lambda table: {**table_properties(table), STATISTICS: former},
+        )
+        lake.open(SILVER_EVENTS)
+    planted = [event(visit_id=f"v{n}", bed_id="PLANTED", nickname="PLANTED") for n in range(3)]
+    receive(lake, deliveries(planted))
+    accept_events(step_context(lake, departments))
+    before = lake.open(SILVER_EVENTS)
+    rows, newest = before.scan().collect().sort("sequence_number"), before.newest("event_time")
+    maintain(lake, SILVER_EVENTS, {}, now=NOW)
+    after = lake.open(SILVER_EVENTS)
+    assert after.changes(before.version).both.is_empty()
+    assert after.scan().collect().sort("sequence_number").equals(rows)
+    assert (after.row_count(), after.newest("event_time"), after.largest("part")) == (3, newest, 0)
+    if isinstance(stack, Embedded):
+        log = Path(after.uri.removeprefix("file://")) / "_delta_log"
+        assert b"PLANTED" in b"".join(path.read_bytes() for path in log.glob("*.json"))
+        stated = pl.read_parquet(max(log.glob("*.checkpoint.parquet")))["add"].drop_nulls().struct.field("stats")
+        assert (stated.len(), stated.str.contains("PLANTED").sum()) == (1, 0)
+        assert stated.str.contains("event_time").all()
 
 
 def test_every_consumer_is_written_after_what_it_reads(lake: Lake, departments: pl.DataFrame) -> None:

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+import json
+import math
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime
+from typing import Any
+from urllib.parse import unquote
 
 import polars as pl
 from deltalake import CommitProperties, DeltaTable, Transaction, WriterProperties
+from deltalake.transaction import AddAction, RemoveAction
 
 from patient_flow.contracts.tables import Table
 from patient_flow.stores.lake.durability import CHECKPOINTS_STATED
@@ -24,6 +30,7 @@ LOG_RETENTION = "interval 1 day"
 """Each commit lists the log: a week of one-minute commits makes it three times as slow as a day of them."""
 TOMBSTONE_RETENTION = "interval 1 day"
 """Each Delta checkpoint repeats the files replaced within this time; vacuum lists the folder and does not need them."""
+STATISTICS = "delta.dataSkippingStatsColumns"
 ROWS_PER_GROUP = 131_072
 """Rows per Parquet row group, the unit that a reader can skip; the default of delta-rs is a million."""
 WRITER = WriterProperties(max_row_group_size=ROWS_PER_GROUP)
@@ -51,8 +58,61 @@ def table_properties(table: Table) -> dict[str, str]:
         "delta.logRetentionDuration": LOG_RETENTION,
         "delta.deletedFileRetentionDuration": TOMBSTONE_RETENTION,
         "delta.enableExpiredLogCleanup": "false",  # any commit would do it; maintenance knows who still needs the log
+        STATISTICS: ",".join(statistics_columns(table)),
         **({"delta.targetFileSize": str(table.file_bytes)} if table.file_bytes else {}),
     }
+
+
+def statistics_columns(table: Table) -> list[str]:
+    """Columns whose smallest and largest values the log holds for each file.
+
+    None with text or bytes: these come from senders or identify patients, and the log outlives the rows that it lists.
+    """
+    return [
+        name
+        for name, dtype in table.schema.items()
+        if (dtype.is_numeric() or dtype.is_temporal() or dtype == pl.Boolean) and name not in table.partition_by
+    ]
+
+
+def restated(files: pl.DataFrame, table: Table) -> list[AddAction | RemoveAction]:
+    """The entries of the data files in ``files`` (:func:`data_files`) with the statistics of today's columns only."""
+    columns = statistics_columns(table)
+    return [
+        AddAction(
+            path=unquote(row["path"]),
+            size=row["size_bytes"],
+            partition_values={name: _text(row[f"partition.{name}"]) for name in table.partition_by},
+            modification_time=row["modification_time"],
+            data_change=False,
+            stats=json.dumps(
+                {
+                    "numRecords": row["num_records"],
+                    "minValues": _statistics(row, "min", columns),
+                    "maxValues": _statistics(row, "max", columns),
+                    "nullCount": _statistics(row, "null_count", columns),
+                }
+            ),
+        )
+        for row in files.iter_rows(named=True)
+    ]
+
+
+def _statistics(row: Mapping[str, Any], kind: str, columns: Sequence[str]) -> dict[str, Any]:
+    known = {name: row.get(f"{kind}.{name}") for name in columns}
+    return {
+        name: value.strftime("%Y-%m-%dT%H:%M:%S.%fZ") if isinstance(value, datetime) else _date(value)
+        for name, value in known.items()
+        if value is not None and not (isinstance(value, float) and not math.isfinite(value))
+    }
+
+
+def _date(value: object) -> object:
+    return value.isoformat() if isinstance(value, date) else value
+
+
+def _text(value: object) -> str | None:
+    return None if value is None else str(value)
 
 
 def data_files(handle: DeltaTable, target: str) -> pl.DataFrame:

@@ -11,7 +11,7 @@ from deltalake import DeltaTable
 from patient_flow.contracts.tables import Table
 from patient_flow.stores.lake.durability import settle, table_folder
 from patient_flow.stores.lake.errors import wrap_errors
-from patient_flow.stores.lake.log import WRITER, data_files, table_properties
+from patient_flow.stores.lake.log import STATISTICS, WRITER, commit_properties, data_files, restated, table_properties
 
 WIDE, OUT_OF_ORDER = 4, 0.1
 """A file is wide if it spans this multiple of its share of the sort column; a partition is sorted again if this share
@@ -70,11 +70,26 @@ class TableMaintenance:
         settle(self._table.path, self._handle)
 
     def _update_properties(self) -> None:
-        """Tables made by earlier versions of this package may have a larger file size or a longer log retention."""
-        wanted = table_properties(self._table)
-        if wanted.items() - self._handle.metadata().configuration.items():
+        """Tables made by earlier versions of this package may have other properties, and text in their statistics."""
+        wanted, stored = table_properties(self._table), self._handle.metadata().configuration
+        if wanted[STATISTICS] != stored.get(STATISTICS):  # first: afterwards delta-rs shows the other columns no more
+            self._restate_statistics()
+        if wanted.items() - stored.items():
             self._handle.alter.set_table_properties(wanted)
             self._refresh()
+
+    def _restate_statistics(self) -> None:
+        files = data_files(self._handle, self._target)
+        if files.is_empty():
+            return
+        self._handle.create_write_transaction(
+            restated(files, self._table),
+            mode="append",
+            schema=self._handle.schema(),
+            partition_by=list(self._table.partition_by),
+            commit_properties=commit_properties({}, retries=0),
+        )
+        self._refresh()
 
     def _out_of_order(self) -> list[list[tuple[str, str, str]] | None]:
         """Filters of partitions with many rows in files that are too large or too wide; None for the whole table."""
