@@ -19,6 +19,7 @@ from patient_flow.settings import Settings, SettingsError
 from patient_flow.stores.hub import Hub
 from patient_flow.stores.lake.catalog import Lake
 from patient_flow.stores.reference import read_departments
+from patient_flow.stores.warehouse.access_log import AccessLog
 from patient_flow.stores.warehouse.warehouse import Warehouse
 from patient_flow.transforms.read import ParserConfig
 
@@ -49,6 +50,11 @@ class Services:
     def warehouse(self) -> Warehouse:
         """The warehouse."""
         return Warehouse(self.settings.warehouse_url, self.settings.warehouse_kind, export=self.lake.export)
+
+    @cached_property
+    def access_log(self) -> AccessLog:
+        """The access log of the warehouse."""
+        return AccessLog(self.warehouse)
 
     @cached_property
     def departments(self) -> pl.DataFrame:

@@ -197,6 +197,7 @@ class Settings(_Section):
     pseudonym_key: Annotated[str, _blank_means(LOCAL_PSEUDONYM_KEY)] = Field(default="", repr=False)
     erasure_key: Annotated[str, _blank_means(LOCAL_ERASURE_KEY)] = Field(default="", repr=False)
     access_log_key: Annotated[str, _blank_means(LOCAL_ACCESS_LOG_KEY)] = Field(default="", repr=False)
+    access_log_days: WholeNumber = 365
     departments: str = ""
     source_mapping: str = ""
     max_events_per_run: WholeNumber = 500_000

@@ -6,20 +6,25 @@ import re
 import socket
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
 import click
 import pytest
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 from deltalake import DeltaTable
 
 from patient_flow.cli import cli, main
+from patient_flow.contracts.access_log import Entry, Kind
 from patient_flow.contracts.tables import QUARANTINE, WAREHOUSE_TABLES
 from patient_flow.contracts.views import VIEWS
 from patient_flow.orchestration.resources import PatientFlow
+from patient_flow.services import Services
+from patient_flow.settings import load
 from patient_flow.status import report
 from patient_flow.stores.lake.catalog import Lake
+from patient_flow.stores.warehouse.access_log import ChainWriter
 from patient_flow_tests.e2e.processes import Machine, Outcome, free_port, micro_batch
 from patient_flow_tests.stacks import Stack
 
@@ -224,7 +229,9 @@ def test_the_default_key_is_warned_about(machine: Machine) -> None:
 def test_the_ddl_of_every_dialect_has_all_tables_and_views(dialect: str) -> None:
     printed = CliRunner().invoke(cli, ["warehouse", "ddl", "--dialect", dialect])
     assert (printed.exit_code, printed.stderr) == (0, "")
-    names = [table.warehouse_name for table in WAREHOUSE_TABLES] + ["LoadLog"] + [view.name for view in VIEWS]
+    names = (
+        [table.warehouse_name for table in WAREHOUSE_TABLES] + ["AccessLog", "LoadLog"] + [view.name for view in VIEWS]
+    )
     assert [name for name in names if name not in printed.stdout] == []
 
 
@@ -235,6 +242,29 @@ def test_the_warehouse_is_made_once_and_init_may_be_repeated(tmp_path: Path, sta
             assert (made.exit_code, made.err) == (0, "")
         with machine.services() as services:
             assert set(services.warehouse.row_counts().values()) == {0}
+
+
+def test_an_auditor_sees_who_looked_and_whether_the_log_is_intact(tmp_path: Path) -> None:
+    environment = {"PATIENT_FLOW_WAREHOUSE_URL": f"sqlite:///{tmp_path}/warehouse.db"}
+    services = Services(load(environ=environment))
+    services.warehouse.init()
+    now = datetime.now(UTC)
+    views = [Entry(now, viewer, "page", "hospitals *", Kind.PAGE, "r1") for viewer in ("=a. martin", "b. petit")]
+    ChainWriter(services.access_log, services.settings.access_log_key, lambda: now).write(views)
+
+    def run(*words: str) -> Result:
+        return CliRunner(env=environment).invoke(cli, ["access-log", *words])
+
+    shown = run("show", "--viewer", "=a. martin").stdout.splitlines()
+    assert shown == ["at,viewer,kind,what,scope,request_id", f"{now.isoformat()},'=a. martin,page,page,hospitals *,r1"]
+    assert "3 lines in 1 chains are intact; fingerprint" in run("verify").stdout
+    with services.warehouse.writing() as connection:
+        connection.exec_driver_sql("DELETE FROM AccessLog WHERE viewer = 'b. petit'")
+        connection.exec_driver_sql("UPDATE AccessLog SET viewer = 'c. roux' WHERE viewer = '=a. martin'")
+    found = run("verify")
+    assert "Line 2 of chain" in found.stdout
+    assert (found.exit_code, str(found.exception).partition(":")[0]) == (1, "the access log is not intact")
+    services.warehouse.dispose()
 
 
 def test_one_asset_can_be_materialised_in_an_empty_folder_without_settings_and_hub(tmp_path: Path) -> None:

@@ -287,6 +287,9 @@ param keepRunsDays int = 3
 @description('Days that Dagster keeps failed runs (PATIENT_FLOW_KEEP_FAILED_RUNS_DAYS).')
 param keepFailedRunsDays int = 30
 
+@description('Days that the access log keeps its lines (PATIENT_FLOW_ACCESS_LOG_DAYS).')
+param accessLogDays int = 365
+
 // --- settings of the dashboard: rows by hospital and department need a proxy that says who may see which. The sign-in of
 // Container Apps names the person only (X-MS-CLIENT-PRINCIPAL-NAME, from 127.0.0.1): there, everybody in the group sees all.
 
@@ -848,6 +851,10 @@ var pipelineSettings settingType[] = concat(warehouseSettings, [
   {
     name: 'PATIENT_FLOW_KEEP_FAILED_RUNS_DAYS'
     value: string(keepFailedRunsDays)
+  }
+  {
+    name: 'PATIENT_FLOW_ACCESS_LOG_DAYS'
+    value: string(accessLogDays)
   }
 ])
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from functools import cached_property
 from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
 
@@ -150,13 +151,22 @@ class Page:
 
     def csv(self, panel_id: str) -> str:
         """One panel's table as CSV, or all tables with one row per value."""
-        made = [key_figures(self._panels), *panels(self._panels)] if self._panels else []
+        made = self._made
         chosen = next((panel for panel in made if panel.id == panel_id), None)
         if chosen:
             rows: list[Sequence[Value]] = [[column.key for column in chosen.table.columns], *chosen.table.rows]
         else:
             rows = [CSV_COLUMNS, *(row for panel in made for row in _long(panel))]
         return to_csv(rows)
+
+    @cached_property
+    def _made(self) -> list[Panel]:
+        return [key_figures(self._panels), *panels(self._panels)] if self._panels else []
+
+    @property
+    def panel_ids(self) -> set[str]:
+        """Panels that :meth:`csv` knows."""
+        return {panel.id for panel in self._made}
 
     def _content(self) -> dict[str, object]:
         badge = self._badge()
@@ -278,7 +288,10 @@ def refusal(status: int, language: str) -> str:
     """The page for someone who may not see the figures."""
     words = Words(language)
     return _TEMPLATES.get_template("refused.html").render(
-        words=words, language=language, title=words(f"refused_{status}"), text=words("refused_text")
+        words=words,
+        language=language,
+        title=words(f"refused_{status}"),
+        text=words("refused_text" if status < 500 else f"refused_{status}_text"),
     )
 
 

@@ -33,14 +33,17 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from patient_flow.contracts.access_log import Kind
 from patient_flow.dashboard.access import Refused, SignIn, Viewer
+from patient_flow.dashboard.access_log import LogFull, Recorder, Ticket, what_of
 from patient_flow.dashboard.figures import Figures
 from patient_flow.dashboard.formats import preferred_language
 from patient_flow.dashboard.pages import Freshness, Page, Request, refusal
 from patient_flow.dashboard.snapshot import Answer, Readmissions, Returns, Snapshots
 from patient_flow.errors import OperatorError
 from patient_flow.services import Services
-from patient_flow.settings import LOOPBACK_HOSTS
+from patient_flow.settings import LOCAL_ACCESS_LOG_KEY, LOOPBACK_HOSTS
+from patient_flow.stores.warehouse.access_log import AccessLog
 from patient_flow.stores.warehouse.errors import WarehouseError
 from patient_flow.stores.warehouse.warehouse import Warehouse
 
@@ -64,6 +67,8 @@ MAX_WAITING_PAGES = 32
 REQUEST_HEAD_SECONDS = 10.0
 """A connection that has not sent a whole request head after this time is closed."""
 REFRESH_HEADER = "X-Refresh-Seconds"
+REQUEST_HEADER = "X-Request-ID"
+"""Leads from an answer, or the proxy's log of it, to its line in the access log."""
 
 
 _ANY_ADDRESS = ("", "0.0.0.0", "::")  # noqa: S104  (compared with, not bound to)
@@ -82,6 +87,7 @@ class Options:
     freshness: Freshness = field(default_factory=Freshness)
     hosts: tuple[str, ...] = LOOPBACK_HOSTS
     """Host names that the dashboard answers to (``*.example.org`` for a domain)."""
+    access_log_key: str = field(default=LOCAL_ACCESS_LOG_KEY, repr=False)
 
 
 class Dashboard:
@@ -99,6 +105,7 @@ class Dashboard:
         self._clock = clock
         self._snapshots = Snapshots(warehouse, zone, clock)
         self._returns = Returns(warehouse, zone)
+        self._recorder = Recorder(AccessLog(warehouse), self._options.access_log_key, clock)
 
     def application(self) -> Starlette:
         """The ASGI application."""
@@ -116,7 +123,7 @@ class Dashboard:
                 Middleware(_BoundedQueue),
                 Middleware(GZipMiddleware, minimum_size=1000),
             ],
-            exception_handlers={Refused: _refused},
+            exception_handlers={Refused: _refused, LogFull: _log_full},
             lifespan=self._lifespan,
         )
 
@@ -126,31 +133,41 @@ class Dashboard:
         threading.Thread(target=self._snapshots.warm, name="warm", daemon=True).start()
         current_default_thread_limiter().total_tokens = PAGES_AT_ONCE
         yield
-        for readers in (self._snapshots, self._returns):
-            readers.close(PARTING_SECONDS)
+        for part in (self._snapshots, self._returns, self._recorder):
+            part.close(PARTING_SECONDS)
 
     # --- routes: plain functions, each in a worker thread -------------------------------------------------------
 
     def _page(self, http: HTTPRequest) -> Response:
-        page, _ = self._answer(http)
-        return HTMLResponse(page.html(), headers=_PRIVATE)
+        request, answer = self._asked(http)
+        ticket = self._record(Kind.PAGE, "page", request, answer)
+        page, _ = self._made(request, answer)
+        return _recorded(HTMLResponse(page.html(), headers=_PRIVATE), ticket)
 
     def _fragment(self, http: HTTPRequest) -> Response:
-        page, pending = self._answer(http)
+        request, answer = self._asked(http)
+        ticket = self._record(Kind.REFRESH, "page", request, answer)
+        page, pending = self._made(request, answer)
         body = page.fragment()
         tag = f'"{hashlib.sha256(body.encode()).hexdigest()[:16]}"'
         headers = {**_PRIVATE, "ETag": tag, REFRESH_HEADER: str(PENDING_SECONDS if pending else REFRESH_SECONDS)}
         if http.headers.get("If-None-Match") == tag:
-            return Response(status_code=304, headers=headers)
-        return HTMLResponse(body, headers=headers)
+            return _recorded(Response(status_code=304, headers=headers), ticket)
+        return _recorded(HTMLResponse(body, headers=headers), ticket)
 
     def _export(self, http: HTTPRequest) -> Response:
-        page, _ = self._answer(http)
+        request, answer = self._asked(http)
+        page, _ = self._made(request, answer)
         panel = http.query_params.get("panel", "")
-        name = "-".join(filter(None, ("patient-flow", panel if panel.isidentifier() else "")))
+        name = "-".join(filter(None, ("export", panel if panel in page.panel_ids else "")))
+        ticket = self._record(Kind.EXPORT, name, request, answer)
         body = page.csv(panel)
-        disposition = {"Content-Disposition": f'attachment; filename="{name}.csv"'}
-        return Response("\ufeff" + body, media_type="text/csv; charset=utf-8", headers={**_PRIVATE, **disposition})
+        if ticket is not None and not ticket.wait():
+            ticket.withdraw()
+            raise LogFull
+        disposition = {"Content-Disposition": f'attachment; filename="{name.replace("export", "patient-flow")}.csv"'}
+        headers = {**_PRIVATE, **disposition}
+        return _recorded(Response("\ufeff" + body, media_type="text/csv; charset=utf-8", headers=headers), ticket)
 
     def _health(self, _: HTTPRequest) -> Response:
         now = self._clock()
@@ -169,11 +186,22 @@ class Dashboard:
             }
         )
 
-    def _answer(self, http: HTTPRequest) -> tuple[Page, bool]:
-        """The page asked for, and whether something on it is still missing."""
+    def _asked(self, http: HTTPRequest) -> tuple[Request, Answer]:
+        """The request, and the figures for it."""
         now = self._clock()
         request = Request.of(http.query_params, http.headers.get("Accept-Language", ""), self._viewer(http), now)
-        answer = self._snapshots.answer(request.selection.days)
+        return request, self._snapshots.answer(request.selection.days)
+
+    def _record(self, kind: Kind, page: str, request: Request, answer: Answer) -> Ticket | None:
+        """A line in the access log; a page without figures needs none."""
+        if answer.snapshot is None:
+            return None
+        departments = answer.snapshot.departments
+        known = {*departments["hospital_id"], *departments["department"]}
+        return self._recorder.record(kind, request.viewer, what_of(page, request.selection, known))
+
+    def _made(self, request: Request, answer: Answer) -> tuple[Page, bool]:
+        """The page, and whether something on it is still missing."""
         returns = self._returns_for(answer, request)
         page = Page(request, answer, returns, self._zone, self._options.freshness)
         return page, answer.is_reading or returns.is_pending
@@ -347,6 +375,20 @@ def _refused(http: HTTPRequest, error: Exception) -> Response:
     _LOG.warning("refused: %s", error)
     language = preferred_language(http.headers.get("Accept-Language", ""))
     return HTMLResponse(refusal(status, language), status, headers=_PRIVATE)
+
+
+def _recorded(response: Response, ticket: Ticket | None) -> Response:
+    """``response`` once its line is in the access log, or cannot be written now, or after a few seconds."""
+    if ticket is not None:
+        ticket.wait_for_attempt()
+        response.headers[REQUEST_HEADER] = ticket.entry.request_id
+    return response
+
+
+def _log_full(http: HTTPRequest, _: Exception) -> Response:
+    language = preferred_language(http.headers.get("Accept-Language", ""))
+    headers = {**_PRIVATE, "Retry-After": str(REFRESH_SECONDS)}
+    return HTMLResponse(refusal(503, language), 503, headers=headers)
 
 
 def _iso(instant: datetime | None) -> str | None:

@@ -59,7 +59,9 @@ _ENGLISH: Mapping[str, str] = {
     "nothing_text": "No department matches these filters, or you may not see it.",
     "refused_401": "Please sign in",
     "refused_403": "You may not see this page",
+    "refused_503": "Not available at the moment",
     "refused_text": "Ask the person who runs this dashboard.",
+    "refused_503_text": "The access log cannot be written, and nothing leaves without its line. Try again in a moment.",
     "key_figures": "Key figures",
     "longest": "Longest now",
     "no_rows": "Nothing in this period.",
@@ -116,7 +118,11 @@ _FRENCH: Mapping[str, str] = {
     "nothing_text": "Aucun service ne correspond à ces filtres, ou vous n’y avez pas accès.",
     "refused_401": "Veuillez vous connecter",
     "refused_403": "Vous n’avez pas accès à cette page",
+    "refused_503": "Momentanément indisponible",
     "refused_text": "Adressez-vous à la personne responsable de ce tableau de bord.",
+    "refused_503_text": (
+        "Le journal des accès ne peut pas être écrit, et rien ne sort sans y être noté. Réessayez dans un instant."
+    ),
     "key_figures": "Chiffres clés",
     "longest": "Les plus longs",
     "no_rows": "Rien dans cette période.",

@@ -11,7 +11,7 @@ from patient_flow.contracts.tables import WAREHOUSE_TABLES, references
 from patient_flow.monitoring.finding import Finding, Severity
 from patient_flow.monitoring.inputs import CheckInputs
 from patient_flow.monitoring.rule import EVENT_TTL, FLAP_WINDOW, Audience, Cadence, Rule
-from patient_flow.monitoring.rules import arrival, freshness, keys, occupancy, reconciliation, senders, stays
+from patient_flow.monitoring.rules import arrival, freshness, keys, occupancy, reconciliation, senders, stays, system
 from patient_flow.monitoring.thresholds import (
     DATA_AGE,
     DATA_STALE_MINUTES,
@@ -317,6 +317,14 @@ WAREHOUSE_MATCHES_GOLD = Rule(
     (NIGHTLY,),
     evaluate=lambda inputs: reconciliation.warehouse_matches_gold(inputs.warehouse_differences()),
 )
+ACCESS_LOG_INTACT = Rule(
+    "access_log_intact",
+    "No line of the access log was changed, inserted or deleted, except by its retention.",
+    "Keep the table as it is, run `patient-flow access-log verify`, and tell the data protection officer.",
+    ERROR,
+    (NIGHTLY,),
+    evaluate=lambda inputs: system.access_log_intact(inputs.access_log()),
+)
 
 CHECKS = (
     EVENTS_ARRIVE_ONCE,
@@ -341,6 +349,7 @@ CHECKS = (
     VISIT_NUMBERS_UNAMBIGUOUS,
     CENSUS_MATCHES_FACTS,
     WAREHOUSE_MATCHES_GOLD,
+    ACCESS_LOG_INTACT,
 )
 """Rules that run as asset checks."""
 

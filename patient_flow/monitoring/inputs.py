@@ -9,6 +9,7 @@ from typing import Protocol
 
 import polars as pl
 
+from patient_flow.contracts.access_log import Review
 from patient_flow.contracts.tables import Table
 from patient_flow.monitoring.finding import Row
 
@@ -189,3 +190,6 @@ class CheckInputs(Protocol):
 
     def warehouse_differences(self) -> WarehouseDifferences:
         """The warehouse against the gold versions that it has loaded."""
+
+    def access_log(self) -> Review:
+        """The whole access log, read and verified."""

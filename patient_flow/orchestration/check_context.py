@@ -10,6 +10,7 @@ from functools import cached_property
 import polars as pl
 
 from patient_flow.contracts import tables
+from patient_flow.contracts.access_log import Review
 from patient_flow.contracts.tables import LAKE_TABLES, WAREHOUSE_TABLES, Table, references
 from patient_flow.monitoring import inputs
 from patient_flow.monitoring.finding import Row
@@ -170,6 +171,10 @@ class CheckContext:
             {"table": d.table, "figure": d.figure, "lake": d.lake, "warehouse": d.warehouse} for d in different
         ]
         return inputs.WarehouseDifferences(rows, len(frames))
+
+    def access_log(self) -> Review:
+        """Every line of the table AccessLog."""
+        return self.services.access_log.review(self.services.settings.access_log_key, self.checked_at)
 
 
 def utc_now() -> datetime:

@@ -1,7 +1,8 @@
-"""Keeps Dagster's own records short: runs, their events and logs, and ticks. Dagster has no retention of runs itself.
+"""Keeps Dagster's own records and the access log short. Dagster has no retention of runs itself.
 
-A run writes about 0.9 MB (SQLite, with its checks): at one run a minute 1.25 GiB a day. Nothing here touches data:
-checkpoints are in the lake, never in Dagster. Not here: the maintenance of the lake (``automation``).
+A run (with events, logs, ticks) writes about 0.9 MB (SQLite, with its checks): at one run a minute 1.25 GiB a day.
+Nothing here touches data: checkpoints are in the lake, never in Dagster. Not here: the maintenance of the lake
+(``automation``).
 """
 
 import contextlib
@@ -15,6 +16,7 @@ import dagster as dg
 from dagster._core.storage.cloud_storage_compute_log_manager import CloudStorageComputeLogManager
 
 from patient_flow.orchestration.resources import PatientFlow
+from patient_flow.stores.warehouse.errors import WarehouseUnavailable
 
 MIN_KEPT_RUNS = 50
 """Newest runs that are kept whatever their age, so that an idle hospital still shows its last runs."""
@@ -144,13 +146,27 @@ def prune_runs(context: dg.OpExecutionContext, patient_flow: PatientFlow) -> Non
     context.log.info(f"{done.runs} runs deleted, {done.files} event files of {done.bytes / 2**20:.1f} MiB")
 
 
+@dg.op(description="Deletes old lines of the access log and anchors the others (PATIENT_FLOW_ACCESS_LOG_DAYS).")
+def prune_access_log(context: dg.OpExecutionContext, patient_flow: PatientFlow) -> None:
+    """Once a day; a pass in between finds nothing old enough. A failure leaves the log as it was."""
+    services, now = patient_flow.services(), datetime.now(UTC)
+    keep_since = now - timedelta(days=services.settings.access_log_days)
+    try:
+        deleted = services.access_log.prune(services.settings.access_log_key, keep_since, now)
+    except WarehouseUnavailable as error:  # down, or not migrated yet: alerts and checks report it
+        context.log.warning(f"the access log was not pruned: {error}")
+        return
+    context.log.info(f"{deleted} lines of the access log deleted")
+
+
 @dg.job(
-    description="Keeps Dagster's records short: runs, events, compute logs and ticks.",
+    description="Keeps Dagster's records (runs, events, compute logs, ticks) and the access log short.",
     executor_def=dg.in_process_executor,
 )
 def housekeeping() -> None:
-    """One op."""
+    """Both at once: a failure of one does not stop the other."""
     prune_runs()
+    prune_access_log()
 
 
 hourly_housekeeping = dg.ScheduleDefinition(

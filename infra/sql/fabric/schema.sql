@@ -202,6 +202,23 @@ GO
 ALTER TABLE [DataQualityDay] ADD CONSTRAINT [pk_DataQualityDay] PRIMARY KEY NONCLUSTERED (date, hospital_id, [rule]) NOT ENFORCED
 GO
 
+CREATE TABLE [AccessLog] (
+    at DATETIME2(6) NOT NULL,
+    viewer VARCHAR(1024) NOT NULL,
+    what VARCHAR(4000) NOT NULL,
+    scope VARCHAR(4000) NOT NULL,
+    kind VARCHAR(256) NOT NULL,
+    request_id VARCHAR(256) NOT NULL,
+    chain VARCHAR(256) NOT NULL,
+    number BIGINT NOT NULL,
+    previous_hash VARCHAR(256) NOT NULL,
+    hash VARCHAR(256) NOT NULL
+)
+GO
+
+ALTER TABLE [AccessLog] ADD CONSTRAINT [pk_AccessLog] PRIMARY KEY NONCLUSTERED (chain, number) NOT ENFORCED
+GO
+
 CREATE TABLE [LoadLog] (
     table_name VARCHAR(256) NOT NULL,
     gold_version BIGINT NULL,
@@ -1223,4 +1240,12 @@ SELECT
     l.run_id
 FROM [LoadLog] l
 /* definition 43a453b64054 */
+GO
+
+CREATE VIEW [AccessLogHeads] AS
+SELECT l.chain, l.number, l.hash
+FROM [AccessLog] l
+JOIN (SELECT chain, MAX(number) AS number FROM [AccessLog] GROUP BY chain) newest
+    ON newest.chain = l.chain AND newest.number = l.number
+/* definition 0d4ff51df3cb */
 GO

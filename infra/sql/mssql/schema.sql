@@ -225,6 +225,21 @@ CREATE TABLE [DataQualityDay] (
 )
 GO
 
+CREATE TABLE [AccessLog] (
+    at DATETIME2(6) NOT NULL,
+    viewer NVARCHAR(512) NOT NULL,
+    what NVARCHAR(2000) NOT NULL,
+    scope NVARCHAR(2000) NOT NULL,
+    kind NVARCHAR(128) NOT NULL,
+    request_id NVARCHAR(128) NOT NULL,
+    chain NVARCHAR(128) NOT NULL,
+    number BIGINT NOT NULL,
+    previous_hash NVARCHAR(128) NOT NULL,
+    hash NVARCHAR(128) NOT NULL,
+    PRIMARY KEY (chain, number)
+)
+GO
+
 CREATE TABLE [LoadLog] (
     table_name NVARCHAR(128) NOT NULL,
     gold_version BIGINT NULL,
@@ -1244,4 +1259,12 @@ SELECT
     l.run_id
 FROM [LoadLog] l
 /* definition 43a453b64054 */
+GO
+
+CREATE VIEW [AccessLogHeads] AS
+SELECT l.chain, l.number, l.hash
+FROM [AccessLog] l
+JOIN (SELECT chain, MAX(number) AS number FROM [AccessLog] GROUP BY chain) newest
+    ON newest.chain = l.chain AND newest.number = l.number
+/* definition 0d4ff51df3cb */
 GO

@@ -12,6 +12,12 @@ GRANT SELECT ON "DimTime", "DimDepartment", "DimPatient", "FactPatientFlow", "Fa
 
 GRANT SELECT ON "DimTime", "DimDepartment", "DimPatient", "FactPatientFlow", "FactEdAttendance", "FactBedCensus", "KpiDepartmentDay", "DataQualityDay", "LoadLog" TO patient_flow_dashboard;
 
+GRANT INSERT ON "AccessLog" TO patient_flow_dashboard;
+
+GRANT SELECT, INSERT, DELETE ON "AccessLog" TO patient_flow_loader;
+
+GRANT SELECT ON "AccessLogHeads" TO patient_flow_dashboard, patient_flow_loader;
+
 CREATE TABLE "ReaderScope" (
     principal_name NAME NOT NULL,
     hospital_id VARCHAR(64),
@@ -85,6 +91,12 @@ ALTER TABLE "DataQualityDay" ENABLE ROW LEVEL SECURITY;
 CREATE POLICY loads ON "DataQualityDay" TO patient_flow_loader USING (TRUE) WITH CHECK (TRUE);
 
 CREATE POLICY reads ON "DataQualityDay" FOR SELECT TO patient_flow_reader, patient_flow_dashboard USING ((SELECT sees_everything()) OR hospital_id IN (SELECT d.hospital_id FROM "DimDepartment" d));
+
+ALTER TABLE "AccessLog" ENABLE ROW LEVEL SECURITY;
+
+CREATE POLICY loads ON "AccessLog" TO patient_flow_loader USING (TRUE) WITH CHECK (TRUE);
+
+CREATE POLICY views ON "AccessLog" FOR INSERT TO patient_flow_dashboard WITH CHECK (TRUE);
 
 ALTER TABLE "DimPatient" ENABLE ROW LEVEL SECURITY;
 

@@ -201,6 +201,20 @@ CREATE TABLE "DataQualityDay" (
     PRIMARY KEY (date, hospital_id, rule)
 );
 
+CREATE TABLE "AccessLog" (
+    at TIMESTAMP(6) WITHOUT TIME ZONE NOT NULL,
+    viewer VARCHAR(256) NOT NULL,
+    what VARCHAR(1000) NOT NULL,
+    scope VARCHAR(1000) NOT NULL,
+    kind VARCHAR(64) NOT NULL,
+    request_id VARCHAR(64) NOT NULL,
+    chain VARCHAR(64) NOT NULL,
+    number BIGINT NOT NULL,
+    previous_hash VARCHAR(64) NOT NULL,
+    hash VARCHAR(64) NOT NULL,
+    PRIMARY KEY (chain, number)
+);
+
 CREATE TABLE "LoadLog" (
     table_name VARCHAR(64) NOT NULL,
     gold_version BIGINT,
@@ -1212,3 +1226,11 @@ SELECT
 FROM "LoadLog" l;
 
 COMMENT ON VIEW "DataFreshness" IS 'How fresh each table is. /* definition f3143c242dab */';
+
+CREATE VIEW "AccessLogHeads" WITH (security_barrier = true) AS
+SELECT l.chain, l.number, l.hash
+FROM "AccessLog" l
+JOIN (SELECT chain, MAX(number) AS number FROM "AccessLog" GROUP BY chain) newest
+    ON newest.chain = l.chain AND newest.number = l.number;
+
+COMMENT ON VIEW "AccessLogHeads" IS 'Newest line of each chain of the access log. /* definition c0dd91f3a501 */';

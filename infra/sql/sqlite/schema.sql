@@ -204,6 +204,20 @@ CREATE TABLE "DataQualityDay" (
 )
  WITHOUT ROWID;
 
+CREATE TABLE "AccessLog" (
+    at DATETIME NOT NULL,
+    viewer VARCHAR(256) NOT NULL,
+    what VARCHAR(1000) NOT NULL,
+    scope VARCHAR(1000) NOT NULL,
+    kind VARCHAR(64) NOT NULL,
+    request_id VARCHAR(64) NOT NULL,
+    chain VARCHAR(64) NOT NULL,
+    number BIGINT NOT NULL,
+    previous_hash VARCHAR(64) NOT NULL,
+    hash VARCHAR(64) NOT NULL,
+    PRIMARY KEY (chain, number)
+);
+
 CREATE TABLE "LoadLog" (
     table_name VARCHAR(64) NOT NULL,
     gold_version BIGINT,
@@ -1197,3 +1211,10 @@ SELECT
     l.run_id
 FROM "LoadLog" l
 /* definition 7d22642c7a52 */;
+
+CREATE VIEW "AccessLogHeads" AS
+SELECT l.chain, l.number, l.hash
+FROM "AccessLog" l
+JOIN (SELECT chain, MAX(number) AS number FROM "AccessLog" GROUP BY chain) newest
+    ON newest.chain = l.chain AND newest.number = l.number
+/* definition c0dd91f3a501 */;

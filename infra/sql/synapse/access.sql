@@ -88,6 +88,9 @@ GO
 GRANT SELECT, VIEW DEFINITION ON OBJECT::dbo.DataFreshness TO patient_flow_loader
 GO
 
+GRANT SELECT, VIEW DEFINITION ON OBJECT::dbo.AccessLogHeads TO patient_flow_loader
+GO
+
 GRANT CREATE TABLE TO patient_flow_loader
 GO
 
@@ -206,6 +209,21 @@ GRANT SELECT ON OBJECT::dbo.DataQualityDay TO patient_flow_dashboard
 GO
 
 GRANT SELECT ON OBJECT::dbo.LoadLog TO patient_flow_dashboard
+GO
+
+GRANT INSERT ON OBJECT::dbo.AccessLog TO patient_flow_dashboard
+GO
+
+GRANT SELECT, INSERT, DELETE ON OBJECT::dbo.AccessLog TO patient_flow_loader
+GO
+
+GRANT SELECT ON OBJECT::dbo.AccessLogHeads TO patient_flow_dashboard
+GO
+
+DENY SELECT, UPDATE, DELETE ON OBJECT::dbo.AccessLog TO patient_flow_dashboard
+GO
+
+DENY SELECT, INSERT, UPDATE, DELETE ON OBJECT::dbo.AccessLog TO patient_flow_reader
 GO
 
 CREATE SCHEMA security

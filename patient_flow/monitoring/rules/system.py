@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from patient_flow.monitoring.finding import Finding, Severity
+from patient_flow.contracts.access_log import VIEWS, Review
+from patient_flow.monitoring.finding import Finding, Row, Severity, error, ok
 from patient_flow.monitoring.notices import EventsExpired, HubRecreated, Notice, describe
 
 MICRO_BATCH = "micro_batch"
@@ -31,6 +32,30 @@ class CheckResult:
     check: str
     severity: Severity
     message: str
+
+
+LISTED_DAYS = 31
+
+
+def access_log_intact(review: Review) -> Finding:
+    """The access log shows no tampering. Rows: views per day and kind; names of viewers stay in the log."""
+    figures = {
+        "lines": review.lines,
+        "chains": len(review.heads),
+        "views": sum(review.views.values()),
+        "chains without an end": len(review.unfinished),
+    }
+    days = sorted({day for day, _ in review.views}, reverse=True)[:LISTED_DAYS]
+    rows: list[Row] = [
+        {"date": day, **{kind.value: review.views.get((day, kind), 0) for kind in VIEWS}} for day in days
+    ]
+    if review.findings:
+        return error(" ".join(review.findings[:3]), {**figures, "findings": len(review.findings)}, rows)
+    return ok(
+        f"{review.lines:,} lines in {len(review.heads)} chains are intact; fingerprint {review.fingerprint}.",
+        figures,
+        rows,
+    )
 
 
 def run_failed(runs: Sequence[FinishedRun]) -> list[Finding]:

@@ -6,6 +6,9 @@ created, and adds people by a ``GRANT`` of the role and a row in ``ReaderScope``
 
 Readers are people: they get the views. The dashboard is a program that reads tables and restricts its viewers itself;
 its rows in ``ReaderScope`` restrict the dashboard as a whole.
+
+The dashboard adds lines to the access log and reads the heads of its chains, nothing else of it; the loader reads and
+prunes it; readers do not see it.
 """
 
 from __future__ import annotations
@@ -14,7 +17,7 @@ from collections.abc import Iterable
 
 from patient_flow.contracts.tables import DIM_DEPARTMENT, DIM_PATIENT, WAREHOUSE_TABLES, Table
 from patient_flow.contracts.views import VIEWS
-from patient_flow.stores.warehouse.schema import LOAD_LOG
+from patient_flow.stores.warehouse.schema import ACCESS_LOG, ACCESS_LOG_HEADS, LOAD_LOG
 
 LOADER, READER, DASHBOARD = "patient_flow_loader", "patient_flow_reader", "patient_flow_dashboard"
 
@@ -48,6 +51,9 @@ def postgresql() -> list[str]:
         f'GRANT SELECT, UPDATE ON "{LOAD_LOG.name}" TO {LOADER}',
         f'GRANT SELECT ON {", ".join([*tables, *views])}, "{LOAD_LOG.name}" TO {READER}, {LOADER}',
         f'GRANT SELECT ON {", ".join(tables)}, "{LOAD_LOG.name}" TO {DASHBOARD}',
+        f'GRANT INSERT ON "{ACCESS_LOG.name}" TO {DASHBOARD}',
+        f'GRANT SELECT, INSERT, DELETE ON "{ACCESS_LOG.name}" TO {LOADER}',
+        f'GRANT SELECT ON "{ACCESS_LOG_HEADS.name}" TO {DASHBOARD}, {LOADER}',
         'CREATE TABLE "ReaderScope" (\n'
         "    principal_name NAME NOT NULL,\n    hospital_id VARCHAR(64),\n    department VARCHAR(64)\n)",
         "COMMENT ON TABLE \"ReaderScope\" IS 'Whose rows a user or role sees; NULL stands for all.'",
@@ -88,6 +94,10 @@ def postgresql() -> list[str]:
                 name, '(SELECT sees_everything()) OR hospital_id IN (SELECT d.hospital_id FROM "DimDepartment" d)'
             )
         ),
+        # A grant on all tables of the schema opens it to nobody else.
+        f'ALTER TABLE "{ACCESS_LOG.name}" ENABLE ROW LEVEL SECURITY',
+        f'CREATE POLICY loads ON "{ACCESS_LOG.name}" TO {LOADER} USING (TRUE) WITH CHECK (TRUE)',
+        f'CREATE POLICY views ON "{ACCESS_LOG.name}" FOR INSERT TO {DASHBOARD} WITH CHECK (TRUE)',
         # The policies of the facts apply inside this one: a patient is visible if a stay or an attendance of theirs is.
         *_policies(
             DIM_PATIENT.warehouse_name,
@@ -171,7 +181,10 @@ def transact_sql(
         *(f"GRANT SELECT, INSERT, DELETE ON OBJECT::dbo.{name} TO {LOADER}" for name in _TABLE_NAMES),
         f"GRANT SELECT, UPDATE ON OBJECT::dbo.{LOAD_LOG.name} TO {LOADER}",
         # Checks query the views, and compare their definitions with the declared ones.
-        *(f"GRANT SELECT, VIEW DEFINITION ON OBJECT::dbo.{name} TO {LOADER}" for name in _VIEW_NAMES),
+        *(
+            f"GRANT SELECT, VIEW DEFINITION ON OBJECT::dbo.{name} TO {LOADER}"
+            for name in (*_VIEW_NAMES, ACCESS_LOG_HEADS.name)
+        ),
         # Each load creates and drops staging tables in a schema of their own.
         f"GRANT CREATE TABLE TO {LOADER}",
         f"GRANT ALTER, SELECT, INSERT ON SCHEMA::staging TO {LOADER}",
@@ -179,6 +192,12 @@ def transact_sql(
         *(f"GRANT SELECT ON OBJECT::dbo.{name} TO {READER}" for name in _VIEW_NAMES),
         f"GRANT SELECT ON OBJECT::dbo.DimTime TO {READER}",
         *(f"GRANT SELECT ON OBJECT::dbo.{name} TO {DASHBOARD}" for name in (*_TABLE_NAMES, LOAD_LOG.name)),
+        f"GRANT INSERT ON OBJECT::dbo.{ACCESS_LOG.name} TO {DASHBOARD}",
+        f"GRANT SELECT, INSERT, DELETE ON OBJECT::dbo.{ACCESS_LOG.name} TO {LOADER}",
+        f"GRANT SELECT ON OBJECT::dbo.{ACCESS_LOG_HEADS.name} TO {DASHBOARD}",
+        # A grant on the whole schema opens it to neither; the view still reads it, by the ownership chain.
+        f"DENY SELECT, UPDATE, DELETE ON OBJECT::dbo.{ACCESS_LOG.name} TO {DASHBOARD}",
+        f"DENY SELECT, INSERT, UPDATE, DELETE ON OBJECT::dbo.{ACCESS_LOG.name} TO {READER}",
         "CREATE SCHEMA security",
         "CREATE TABLE security.ReaderScope (\n"
         f"    principal_name {text_type} NOT NULL,\n"

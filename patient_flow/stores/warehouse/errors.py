@@ -23,3 +23,7 @@ class WarehouseMisconfigured(WarehouseError, OperatorError):
 
 class WarehouseNotInitialised(WarehouseError, OperatorError):
     """Its tables do not exist yet: ``patient-flow warehouse init`` or the first load creates them."""
+
+
+class AccessLogBroken(WarehouseError, OperatorError):
+    """The access log shows signs of tampering, so that nothing of it may be deleted."""

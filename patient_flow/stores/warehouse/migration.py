@@ -1,4 +1,4 @@
-"""Finds declared columns and views that a warehouse lacks, and adds them. Nothing is dropped or narrowed."""
+"""Finds columns, views and the access log that a warehouse lacks, and adds them. Nothing is dropped or narrowed."""
 
 from __future__ import annotations
 
@@ -6,25 +6,24 @@ from collections.abc import Iterable, Mapping
 
 import sqlalchemy as sa
 
-from patient_flow.contracts.views import VIEWS
 from patient_flow.stores.warehouse.errors import WarehouseNotInitialised
-from patient_flow.stores.warehouse.schema import ALL_TABLES, LOAD_LOG, TABLES
+from patient_flow.stores.warehouse.schema import ACCESS_LOG, ALL_TABLES, LOAD_LOG, LOADED_TABLES, TABLES
 from patient_flow.stores.warehouse.targets.base import Target
-from patient_flow.stores.warehouse.views import definition
+from patient_flow.stores.warehouse.views import definitions
 
 
 def missing_columns(target: Target, connection: sa.Connection) -> dict[str, list[str]]:
     """Warehouse table → declared columns that it does not have, where there are any.
 
-    Raises :class:`WarehouseNotInitialised` when a whole table is missing: that is for ``warehouse init`` to create.
+    Raises :class:`WarehouseNotInitialised` when a table that loads need is missing: ``warehouse init`` creates it.
     """
     existing = target.columns(connection)
-    absent = [table.name for table in ALL_TABLES if table.name not in existing]
+    absent = [table.name for table in LOADED_TABLES if table.name not in existing]
     if absent:
         raise WarehouseNotInitialised(
             f"the warehouse has no table {', '.join(absent)}: run `patient-flow warehouse init`"
         )
-    return missing_columns_of(existing, ALL_TABLES)
+    return missing_columns_of(existing, [table for table in ALL_TABLES if table.name in existing])
 
 
 def missing_columns_of(existing: Mapping[str, set[str]], tables: Iterable[sa.Table]) -> dict[str, list[str]]:
@@ -37,8 +36,9 @@ def missing_columns_of(existing: Mapping[str, set[str]], tables: Iterable[sa.Tab
 
 
 def statements(target: Target, connection: sa.Connection) -> list[str]:
-    """Statements that adapt the warehouse to the declaration: first columns, then the views that changed."""
+    """Statements that adapt the warehouse to the declaration: columns, the access log, the views that changed."""
     missing = missing_columns(target, connection)
+    has_access_log = ACCESS_LOG.name in target.columns(connection)
     return [
         *(
             statement
@@ -49,6 +49,7 @@ def statements(target: Target, connection: sa.Connection) -> list[str]:
                 *_reset_loaded_version(target, table),
             ]
         ),
+        *([] if has_access_log else target.table_statements(ACCESS_LOG)),
         *_changed_views(target, connection),
     ]
 
@@ -64,9 +65,8 @@ def _reset_loaded_version(target: Target, table: sa.Table) -> list[str]:
 def _changed_views(target: Target, connection: sa.Connection) -> list[str]:
     existing = target.view_definitions(connection)
     changed: list[str] = []
-    for view in VIEWS:
-        wanted = definition(view, target)
-        if wanted.mark not in existing.get(view.name, ""):
-            changed += target.view_statements(wanted, exists=view.name in existing)
-            changed += target.grants(connection, view.name) if view.name in existing else []
+    for wanted in definitions(target):
+        if wanted.mark not in existing.get(wanted.name, ""):
+            changed += target.view_statements(wanted, exists=wanted.name in existing)
+            changed += target.grants(connection, wanted.name) if wanted.name in existing else []
     return changed

@@ -1,4 +1,4 @@
-"""The warehouse's tables for SQLAlchemy, derived from ``contracts.tables``, and the load log.
+"""The warehouse's tables for SQLAlchemy, derived from ``contracts.tables``, the load log and the access log.
 
 The logical schema: names, types, keys, and the indexes that views and loads need. Not here: distribution, compression
 and enforcement, which differ per database (``targets``).
@@ -13,6 +13,7 @@ import polars as pl
 import sqlalchemy as sa
 from sqlalchemy.dialects import mssql, postgresql
 
+from patient_flow.contracts import access_log
 from patient_flow.contracts.columns import Column
 from patient_flow.contracts.events import MAX_ID_LENGTH
 from patient_flow.contracts.tables import WAREHOUSE_TABLES, Table
@@ -168,7 +169,34 @@ LOAD_LOG = sa.Table(
 )
 """One row per table, inserted when the table is created: a load only updates rows."""
 
-ALL_TABLES = (*TABLES.values(), LOAD_LOG)
+_ACCESS_LOG_NAME = _text(access_log.MAX_NAME)
+
+ACCESS_LOG = sa.Table(
+    "AccessLog",
+    METADATA,
+    sa.Column("at", _INSTANT, nullable=False, comment="When"),
+    sa.Column("viewer", _text(access_log.MAX_VIEWER), nullable=False, comment="Who, as the proxy names them"),
+    sa.Column("what", _text(access_log.MAX_WHAT), nullable=False, comment="Page or export and its filters; no patient"),
+    sa.Column("scope", _text(access_log.MAX_SCOPE), nullable=False, comment="Hospitals and departments they may see"),
+    sa.Column("kind", _ACCESS_LOG_NAME, nullable=False, comment="page, refresh, export; heads, anchors, end"),
+    sa.Column("request_id", _ACCESS_LOG_NAME, nullable=False, comment="The answer's header X-Request-ID"),
+    sa.Column("chain", _ACCESS_LOG_NAME, primary_key=True, comment="Process that wrote the line"),
+    sa.Column("number", sa.BigInteger(), primary_key=True, autoincrement=False, comment="Place in the chain, from 1"),
+    sa.Column(
+        "previous_hash", _ACCESS_LOG_NAME, nullable=False, comment="Hash of the line before; empty for the first"
+    ),
+    sa.Column("hash", _ACCESS_LOG_NAME, nullable=False, comment="HMAC-SHA256 of all other columns"),
+)
+"""Who looked: no load touches it. ``contracts.access_log`` explains the chains."""
+_HEAD = ("chain", "number", "hash")
+
+ACCESS_LOG_HEADS = sa.table("AccessLogHeads", *(sa.column(c.name, c.type) for c in ACCESS_LOG.c if c.name in _HEAD))
+"""View: the newest line of each chain, all that the dashboard may read of the access log."""
+
+LOADED_TABLES = (*TABLES.values(), LOAD_LOG)
+"""The tables that a load needs."""
+ALL_TABLES = (*TABLES.values(), ACCESS_LOG, LOAD_LOG)
+"""In the order in which they are created: where the load log exists, an interrupted set-up got that far."""
 
 
 def seed(table: sa.Table) -> sa.Insert:

@@ -7,15 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from patient_flow.contracts.views import VIEWS
 from patient_flow.stores.warehouse.kinds import target_of
 from patient_flow.stores.warehouse.schema import ALL_TABLES, TABLES, seed
 from patient_flow.stores.warehouse.targets.base import Target
-from patient_flow.stores.warehouse.views import definition
+from patient_flow.stores.warehouse.views import definitions
 
 
 def ddl(kind: str) -> str:
-    """The script that creates the warehouse ``kind``: tables, keys, statistics, lines of the load log, views."""
+    """The script that creates the warehouse ``kind``: tables, keys, statistics, rows of the load log, views."""
     target = target_of(kind)
     return _script(
         target,
@@ -23,11 +22,7 @@ def ddl(kind: str) -> str:
             *target.preparations(),
             *(statement for table in ALL_TABLES for statement in target.table_statements(table)),
             *(target.literal(seed(table)) for table in TABLES.values()),
-            *(
-                statement
-                for view in VIEWS
-                for statement in target.view_statements(definition(view, target), exists=False)
-            ),
+            *(statement for view in definitions(target) for statement in target.view_statements(view, exists=False)),
         ],
     )
 

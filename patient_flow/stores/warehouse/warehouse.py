@@ -17,7 +17,6 @@ from typing import Any
 import polars as pl
 import sqlalchemy as sa
 
-from patient_flow.contracts.views import VIEWS
 from patient_flow.stores.warehouse import migration
 from patient_flow.stores.warehouse.batch import Batch, Written
 from patient_flow.stores.warehouse.changes import change
@@ -30,9 +29,10 @@ from patient_flow.stores.warehouse.errors import (
 )
 from patient_flow.stores.warehouse.frames import frame
 from patient_flow.stores.warehouse.kinds import target_of
-from patient_flow.stores.warehouse.schema import ALL_TABLES, LOAD_LOG, TABLES, seed
+from patient_flow.stores.warehouse.schema import ACCESS_LOG, ALL_TABLES, LOAD_LOG, TABLES, seed
+from patient_flow.stores.warehouse.targets.base import WRITES
 from patient_flow.stores.warehouse.targets.copyinto import Exporter
-from patient_flow.stores.warehouse.views import definition
+from patient_flow.stores.warehouse.views import definitions
 
 
 class Warehouse:
@@ -67,8 +67,11 @@ class Warehouse:
         with self._wrap_errors(), self.target.changing_schema(self._engine) as connection:
             columns = self.target.columns(connection)
             existing = [table for table in ALL_TABLES if table.name in columns]
+            # A warehouse of an earlier version lacks the access log. Where it has users, the loader may not create it:
+            # migrate does.
+            is_without_access_log = ACCESS_LOG not in existing and LOAD_LOG in existing and self.target.has_users
             for table in ALL_TABLES:
-                if table not in existing:
+                if table not in existing and not (table is ACCESS_LOG and is_without_access_log):
                     self._run(connection, self.target.table_statements(table))
             # Queried first: a loader lacks the right to insert, even if no row were inserted.
             logged = set(connection.scalars(sa.select(LOAD_LOG.c.table_name)))
@@ -78,12 +81,12 @@ class Warehouse:
             if migration.missing_columns_of(columns, existing):
                 return  # views may need those columns: the migration creates both
             views = self.target.view_definitions(connection)
-            for view in VIEWS:
-                if view.name not in views:
-                    self._run(connection, self.target.view_statements(definition(view, self.target), exists=False))
+            for view in definitions(self.target):
+                if view.name not in views and not (view.runs_as_owner and is_without_access_log):
+                    self._run(connection, self.target.view_statements(view, exists=False))
 
     def migrate(self, *, dry_run: bool) -> list[str]:
-        """Adapts the warehouse to the declaration: adds new columns and replaces changed views.
+        """Adapts the warehouse to the declaration: adds new columns and the access log, and replaces changed views.
 
         Returns the statements, in order; with ``dry_run`` it does not execute them. The next load replaces a table with
         a new column completely, so that existing rows get their values. Nothing is ever dropped or narrowed.
@@ -184,7 +187,7 @@ class Warehouse:
 
     def loaded_versions(self) -> dict[str, int | None]:
         """Gold table path → loaded gold version; None where nothing was loaded yet."""
-        with self._reading() as connection:
+        with self.reading() as connection:
             found = connection.execute(sa.select(LOAD_LOG.c.table_name, LOAD_LOG.c.gold_version))
             versions = {str(name): version for name, version in found}
         missing = [table.name for table in TABLES.values() if table.name not in versions]
@@ -200,14 +203,14 @@ class Warehouse:
         Raises :class:`WarehouseError` when the warehouse lacks a column.
         """
         self._require_all_columns()
-        with self._reading() as connection:
+        with self.reading() as connection:
             found = connection.execute(sa.select(LOAD_LOG.c.table_name, LOAD_LOG.c.gold_table_id))
             identities = {str(name): identity for name, identity in found}
         return {path: identities.get(table.name) for path, table in TABLES.items()}
 
     def row_counts(self) -> dict[str, int]:
         """Gold table path → rows in the warehouse."""
-        with self._reading() as connection:
+        with self.reading() as connection:
             return {
                 path: int(connection.execute(sa.select(sa.func.count()).select_from(table)).scalar_one())
                 for path, table in TABLES.items()
@@ -220,7 +223,7 @@ class Warehouse:
         instants are in UTC. The result of a text has the driver's types.
         """
         asked = sa.text(statement) if isinstance(statement, str) else statement
-        with self._reading() as connection:
+        with self.reading() as connection:
             return frame(connection.execute(asked, params), asked)
 
     def dispose(self) -> None:
@@ -229,7 +232,14 @@ class Warehouse:
             self._engine.dispose()
 
     @contextlib.contextmanager
-    def _reading(self) -> Iterator[sa.Connection]:
+    def writing(self) -> Iterator[sa.Connection]:
+        """A transaction for rows that no load writes."""
+        with self._wrap_errors(), self._engine.execution_options(**{WRITES: True}).begin() as connection:
+            yield connection
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[sa.Connection]:
+        """A connection to read from."""
         with self._wrap_errors(), self._engine.connect() as connection:
             yield connection
 
@@ -265,7 +275,8 @@ class Warehouse:
                 raise WarehouseConflict(f"another load is running: {readable(error)}") from error
             reason = f"{self.address}: {readable(error)}"
             if self._is_initialised(error):
-                raise WarehouseUnavailable(reason) from error
+                hint = ". Run `patient-flow warehouse migrate`" if self.target.is_missing_table(error) else ""
+                raise WarehouseUnavailable(f"{reason}{hint}") from error
             raise WarehouseNotInitialised(
                 f"{reason}. Its tables do not exist: run `patient-flow warehouse init`, or load it once"
             ) from error

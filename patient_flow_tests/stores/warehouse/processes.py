@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -12,7 +12,10 @@ import sqlalchemy as sa
 if __package__ in (None, ""):
     sys.path.insert(0, str(Path(__file__).parents[3]))
 
+from patient_flow.contracts.access_log import Entry, Kind
 from patient_flow.contracts.tables import FACT_BED_CENSUS
+from patient_flow.stores.warehouse import access_log
+from patient_flow.stores.warehouse.access_log import AccessLog, ChainWriter
 from patient_flow.stores.warehouse.errors import WarehouseConflict
 from patient_flow.stores.warehouse.schema import LOAD_LOG, TABLES
 from patient_flow.stores.warehouse.warehouse import Warehouse
@@ -21,6 +24,7 @@ from patient_flow_tests.stores.warehouse.builders import census_of, changed, who
 CENSUS = TABLES[FACT_BED_CENSUS.path]
 ROWS = 3000
 VERSIONS_TO_SEE = 6
+VIEWS_PER_PROCESS = 8
 
 
 def init(warehouse: Warehouse) -> None:
@@ -55,6 +59,15 @@ def watch(warehouse: Warehouse) -> None:
         seen.add(version)
 
 
+def look(warehouse: Warehouse) -> None:
+    """Writes a chain of the access log, naming the heads of all chains with each line."""
+    access_log.HEARTBEAT = timedelta(0)
+    process = ChainWriter(AccessLog(warehouse), "key", lambda: datetime.now(UTC))
+    for _ in range(VIEWS_PER_PROCESS):
+        process.write([Entry(datetime.now(UTC), "somebody", "page", "", Kind.PAGE)])
+    process.end()
+
+
 if __name__ == "__main__":
     verb, url, kind = sys.argv[1:]
-    {"init": init, "count": count, "watch": watch}[verb](Warehouse(url, kind))
+    {"init": init, "count": count, "watch": watch, "look": look}[verb](Warehouse(url, kind))

@@ -27,7 +27,12 @@ from patient_flow.stores.warehouse.targets.synapse import Synapse
 from patient_flow.stores.warehouse.warehouse import Warehouse
 
 INFRA = Path(__file__).parents[3] / "infra" / "sql"
-NAMES = [*(table.warehouse_name for table in WAREHOUSE_TABLES), "LoadLog", *(view.name for view in VIEWS)]
+NAMES = [
+    *(table.warehouse_name for table in WAREHOUSE_TABLES),
+    *("AccessLog", "LoadLog"),
+    *(view.name for view in VIEWS),
+    "AccessLogHeads",
+]
 
 
 class Asked(Warehouse):
@@ -112,7 +117,7 @@ def test_a_text_as_long_as_declared_fits_whatever_its_characters(
 def test_synapse_distributes_every_table_and_enforces_no_key() -> None:
     statements = ddl("synapse").split("\nGO\n")
     tables = [statement for statement in statements if statement.strip().startswith("CREATE TABLE")]
-    assert len(tables) == len(WAREHOUSE_TABLES) + 1
+    assert len(tables) == len(WAREHOUSE_TABLES) + 2
     for table in tables:
         assert re.search(r"WITH \(DISTRIBUTION = (HASH\(\w+\)|REPLICATE|ROUND_ROBIN), ", table)
         assert "NOT ENFORCED" in table
@@ -146,7 +151,7 @@ def test_fabric_declares_keys_by_alter_and_has_no_physical_options() -> None:
     assert "WITH (" not in text
     assert "NVARCHAR" not in text
     assert "CREATE INDEX" not in text
-    assert text.count("PRIMARY KEY NONCLUSTERED") == text.count("ALTER TABLE") == len(WAREHOUSE_TABLES) + 1
+    assert text.count("PRIMARY KEY NONCLUSTERED") == text.count("ALTER TABLE") == len(WAREHOUSE_TABLES) + 2
 
 
 @pytest.mark.parametrize("kind", ["synapse", "mssql"])
@@ -192,7 +197,7 @@ def granted(access: str, right: str, role: str) -> set[str]:
 
 def test_on_transact_sql_a_loader_may_all_that_a_load_and_its_checks_ask(access: str) -> None:
     """Without a right on it, a view is not even listed; without that on its definition, it looks like another one."""
-    views = {view.name for view in VIEWS}
+    views = {*(view.name for view in VIEWS), "AccessLogHeads"}
     assert granted(access, "SELECT", "loader") == {*NAMES}
     assert granted(access, "VIEW DEFINITION", "loader") == views
     assert granted(access, "INSERT", "loader") == granted(access, "DELETE", "loader") == {*NAMES} - views - {"LoadLog"}
@@ -211,13 +216,24 @@ def test_on_transact_sql_the_dashboard_may_read_what_it_asks(access: str) -> Non
     queries.present(asked, 1)
     queries.last_sent(asked, 1)
     assert asked.tables <= granted(access, "SELECT", "dashboard")
-    assert not granted(access, "INSERT", "dashboard") | granted(access, "UPDATE", "dashboard")
+    assert granted(access, "INSERT", "dashboard") == {"AccessLog"}
+    assert not granted(access, "UPDATE", "dashboard") | granted(access, "DELETE", "dashboard")
+
+
+def test_on_transact_sql_the_dashboard_reads_nothing_of_the_access_log_but_heads(access: str) -> None:
+    assert "AccessLogHeads" in granted(access, "SELECT", "dashboard")
+    for role in ("dashboard", "reader"):
+        assert "AccessLog" not in granted(access, "SELECT", role)
+        denied = re.findall(rf"^DENY (.*) ON OBJECT::dbo\.AccessLog TO patient_flow_{role}$", access, re.MULTILINE)
+        assert {"SELECT", "UPDATE", "DELETE"} <= set(denied[0].split(", "))
 
 
 def test_on_transact_sql_whatever_names_a_place_is_filtered(access: str) -> None:
     """The dashboard reads tables: nothing but these filters stands between it and the rows."""
     filtered = set(re.findall(r"ADD FILTER PREDICATE \S+\(.*\) ON dbo\.(\w+)", access))
-    assert granted(access, "SELECT", "dashboard") - filtered == {"DimTime", "DimPatient", "LoadLog"}
+    assert granted(access, "SELECT", "dashboard") - filtered == {
+        *("DimTime", "DimPatient", "LoadLog", "AccessLogHeads"),
+    }
     assert granted(access, "SELECT", "reader") == {*(view.name for view in VIEWS), "DimTime"}
 
 

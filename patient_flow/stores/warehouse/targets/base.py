@@ -55,11 +55,15 @@ class Loading:
 
 @dataclass(frozen=True)
 class Definition:
-    """A view in the SQL of one target; ``mark`` identifies the definition."""
+    """A view in the SQL of one target; ``mark`` identifies the definition.
+
+    A reader of a view that ``runs_as_owner`` needs no rights on its tables.
+    """
 
     name: str
     description: str
     select: str
+    runs_as_owner: bool = False
 
     @property
     def mark(self) -> str:
@@ -74,6 +78,8 @@ class Target(ABC):
     sql: ClassVar[SqlDialect]
     separator: ClassVar[str] = ";\n\n"
     """Ends a statement in a script."""
+    has_users: ClassVar[bool] = True
+    """False where whoever opens the database may do everything."""
 
     @abstractmethod
     def dialect(self) -> sa.Dialect:

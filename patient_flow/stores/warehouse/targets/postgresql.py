@@ -62,13 +62,17 @@ class PostgreSQL(StagingInside):
         return sa.create_engine(url, hide_parameters=True, pool_pre_ping=True, connect_args=options)
 
     def view_statements(self, view: Definition, *, exists: bool) -> list[str]:
-        """The view runs with its reader's rights. Its comment stores the mark, as PostgreSQL rewrites the text."""
+        """The view runs with its reader's rights unless it says otherwise.
+
+        Its comment stores the mark, as PostgreSQL rewrites the text.
+        """
         name = self.quoted(view.name)
         drop = [f"DROP VIEW {name}"] if exists else []
+        options = "security_barrier" if view.runs_as_owner else "security_invoker"
         comment = f"{view.description} {view.mark}".replace("'", "''")
         return [
             *drop,
-            f"CREATE VIEW {name} WITH (security_invoker = true) AS\n{view.select}",
+            f"CREATE VIEW {name} WITH ({options} = true) AS\n{view.select}",
             f"COMMENT ON VIEW {name} IS '{comment}'",
         ]
 

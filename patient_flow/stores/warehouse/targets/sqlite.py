@@ -51,6 +51,7 @@ class SQLite(StagingInside):
     """SQLite 3.35 or newer."""
 
     kind = "sqlite"
+    has_users = False
     sql = SqlDialect(
         now="strftime('%Y-%m-%d %H:%M:%f000', 'now')",
         this_hour="CAST(strftime('%Y%m%d%H', 'now') AS INTEGER)",

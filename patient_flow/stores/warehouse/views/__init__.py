@@ -23,7 +23,7 @@ import sqlalchemy as sa
 
 from patient_flow.contracts import events, measures
 from patient_flow.contracts.views import VIEWS, View
-from patient_flow.stores.warehouse.schema import ALL_TABLES, sql_type
+from patient_flow.stores.warehouse.schema import ACCESS_LOG, ACCESS_LOG_HEADS, ALL_TABLES, sql_type
 from patient_flow.stores.warehouse.targets.base import Definition, Target
 from patient_flow.stores.warehouse.views.measure_sql import MeasureSql
 
@@ -122,6 +122,20 @@ JOIN {{ DimTime }} tomorrow ON tomorrow.time_key = next_day.time_key""",
     "is_midnight": "t.is_day_start {{ is_true }}",
 }
 """Fragments that several views use."""
+
+
+def definitions(target: Target) -> list[Definition]:
+    """All views in the SQL of ``target``: those for readers, and that of the access log."""
+    log = target.quoted(ACCESS_LOG.name)
+    heads = (
+        f"SELECT l.chain, l.number, l.hash\nFROM {log} l\n"  # noqa: S608
+        f"JOIN (SELECT chain, MAX(number) AS number FROM {log} GROUP BY chain) newest\n"
+        "    ON newest.chain = l.chain AND newest.number = l.number"
+    )
+    return [
+        *(definition(view, target) for view in VIEWS),
+        Definition(ACCESS_LOG_HEADS.name, "Newest line of each chain of the access log.", heads, runs_as_owner=True),
+    ]
 
 
 def definition(view: View, target: Target) -> Definition:
