@@ -5,11 +5,13 @@ Not here: what is done with them (``pipeline``).
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 
 import polars as pl
 
+from patient_flow import files
 from patient_flow.contracts.tables import SILVER_EVENTS
 from patient_flow.dialects import fhir, hl7
 from patient_flow.dialects.mapping import SourceMappings, parse_mappings
@@ -21,6 +23,7 @@ from patient_flow.stores.lake.catalog import Lake
 from patient_flow.stores.reference import read_departments
 from patient_flow.stores.warehouse.access_log import AccessLog
 from patient_flow.stores.warehouse.warehouse import Warehouse
+from patient_flow.transforms.json_objects import json_object
 from patient_flow.transforms.read import ParserConfig
 
 
@@ -96,7 +99,26 @@ class Services:
         if not place:
             return SourceMappings()
         try:
-            text = Path(place).read_text(encoding="utf-8")
+            return read_mappings(place)
         except (OSError, UnicodeDecodeError) as error:
             raise MappingError(f"PATIENT_FLOW_SOURCE_MAPPING: {place} cannot be read: {error}") from error
-        return parse_mappings(text, place)
+
+
+def read_mappings(place: str) -> SourceMappings:
+    """The mapping file at ``place``, with the files that it looks up: their names are relative to its folder.
+
+    Raises ``MappingError``, ``OSError`` or ``UnicodeDecodeError``.
+    """
+    path = Path(place)
+    return parse_mappings(path.read_text(encoding="utf-8"), place, lambda file: _rows_of(path.parent / file))
+
+
+def _rows_of(path: Path) -> Iterator[Mapping[str, object]]:
+    try:
+        for number, body in files.bodies(files.examine(path)):
+            row = json_object(body)
+            if row is None:
+                raise MappingError(f"{path.name}: row {number} is not a row of columns")
+            yield row
+    except OSError as error:
+        raise MappingError(f"{path.name} cannot be read: {error.strerror or error}") from None

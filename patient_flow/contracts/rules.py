@@ -274,7 +274,7 @@ RULES: tuple[Rule, ...] = (
     _flag(
         "time_is_estimated",
         "The sender states that something has happened and not when: an Encounter that is finished without an end "
-        "ends when it was last updated.",
+        "ends when it was last updated; a date without a time has the time of day that the mapping names.",
         c("time_is_estimated"),
     ),
     _flag(

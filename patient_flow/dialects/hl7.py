@@ -7,14 +7,16 @@ persons. Not here: other transports of HL7 v2 (XML, batch files) and the meaning
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
-from itertools import pairwise
+from functools import cache
+from itertools import islice, pairwise
 
 import hl7  # type: ignore[import-untyped]
 
 from patient_flow.contracts.events import EARLIEST_TIME, MAX_ID_LENGTH, MERGE, NO_ADT, PERSON_RECORD
 from patient_flow.dialects import codes, times
+from patient_flow.dialects.hl7_paths import FieldPath
 from patient_flow.dialects.message import HL7V2, Message, present
 from patient_flow.transforms.bodies import Interpretation, Unreadable
 
@@ -27,9 +29,6 @@ _MAX_CHARACTERS = 16_384
 
 _BEGINNING = re.compile(rb"MSH[^\w\s]")
 _HEADER = re.compile(r"MSH(?P<field>[^\w\s])(?P<others>[^\w\s]{1,5}?)(?P=field)")
-_SEGMENTS = tuple(
-    re.compile(rf"[\r\n]({name}[^\w\r\n][^\r\n]*)") for name in ("EVN", "PID", "MRG", "PV1", "PV2", "ZBE")
-)
 _NEXT_HEADER = re.compile(r"[\r\n]MSH[^\w\r\n]")
 _USUAL_MARKS = "^~\\&"
 """Separators of components and repetitions, escape character, separator of subcomponents: where MSH-2 is shorter."""
@@ -66,6 +65,14 @@ _PATIENT_NUMBER_TYPES = ("MR", "PI")
 """Of several identifiers in PID-3: the medical record number, else the internal one, else the first."""
 
 
+@cache
+def _pattern(segment: str) -> re.Pattern[str]:
+    return re.compile(rf"[\r\n]({segment}[^\w\r\n][^\r\n]*)")
+
+
+_SEGMENTS = {name: _pattern(name) for name in ("EVN", "PID", "MRG", "PV1", "PV2", "ZBE")}
+
+
 def interpret(body: bytes, value: Mapping[str, object] | None) -> Interpretation | None:
     """Contract fields and extras of an HL7 v2 message; None for any other body.
 
@@ -76,28 +83,28 @@ def interpret(body: bytes, value: Mapping[str, object] | None) -> Interpretation
     return None if message is None else message.settled()
 
 
-def read(body: bytes) -> Message | None:
+def read(body: bytes, wanted: tuple[FieldPath, ...] = ()) -> Message | None:
     """The statement of an HL7 v2 message, with or without an event type; None for any other body.
 
-    Raises ``Unreadable``.
+    It states the ``wanted`` values besides, each under its path. Raises ``Unreadable``.
     """
     content = body.strip(_FRAMING).removeprefix(_BOM).lstrip(_FRAMING)
     if not _BEGINNING.match(content):
         return None
     text = _decoded(content)
-    message = _stated(_Segments(text))
-    further = [] if message.stated.get("event_type") != MERGE else _further_merges(text)
+    message = _stated(text, wanted)
+    further = [] if message.stated.get("event_type") != MERGE else _further_merges(text, wanted)
     return replace(message, more=tuple(_numbered(stated, place) for place, stated in enumerate(further, start=1)))
 
 
-def _further_merges(text: str) -> list[Mapping[str, object]]:
+def _further_merges(text: str, wanted: tuple[FieldPath, ...]) -> list[Mapping[str, object]]:
     """The statements of a merge message but the first: each PID with an MRG after it is a merge of its own."""
     lines = [line for line in re.split(r"[\r\n]+", text) if line]
     patients = [place for place, line in enumerate(lines) if line.startswith("PID")]
     groups = [lines[start:end] for start, end in pairwise([*patients, len(lines)])]
     merges = [group for group in groups if any(line.startswith("MRG") for line in group)]
     heads = lines[: patients[0]] if patients else []
-    return [_stated(_Segments("\r".join([*heads, *group]))).stated for group in merges[1:]]
+    return [_stated("\r".join([*heads, *group]), wanted).stated for group in merges[1:]]
 
 
 def _numbered(stated: Mapping[str, object], place: int) -> Mapping[str, object]:
@@ -123,14 +130,15 @@ def _decoded(content: bytes) -> str:
 class _Segments:
     """The segments of one message that say something about patient flow, taken apart by the parser library."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, more: Iterable[str] = ()) -> None:
         header = _HEADER.match(text)
         if header is None:
             raise Unreadable("MSH-1 and MSH-2 do not name the separators")
         if _NEXT_HEADER.search(text):
             raise Unreadable("more than one message in a body")
         found = [text.partition("\r")[0].partition("\n")[0]]
-        found.extend(segment[1] for pattern in _SEGMENTS if (segment := pattern.search(text)))
+        patterns = (*_SEGMENTS.values(), *(_pattern(name) for name in more if name not in (*_SEGMENTS, "MSH")))
+        found.extend(segment[1] for pattern in patterns if (segment := pattern.search(text)))
         message = "\r".join(found)
         if len(message) > _MAX_CHARACTERS:
             raise Unreadable(f"the segments that are read are longer than {_MAX_CHARACTERS} characters together")
@@ -146,6 +154,11 @@ class _Segments:
     def text(self, segment: str, field: int, component: int = 1, subcomponent: int = 1) -> str | None:
         """One subcomponent of one component of a field's first repetition; None when empty."""
         return next(self.repetitions(segment, field, component, subcomponent), None)
+
+    def value(self, path: FieldPath) -> str | None:
+        """The value at ``path``; None when empty."""
+        found = self.repetitions(path.segment, path.field, path.component, path.subcomponent)
+        return next(islice(found, path.repetition - 1, None), None)
 
     def repetitions(self, segment: str, field: int, component: int = 1, subcomponent: int = 1) -> Iterator[str | None]:
         """The component in each repetition of a field."""
@@ -179,7 +192,8 @@ class _Segments:
         return self._marks.get(name) or str(sequence[0])
 
 
-def _stated(segments: _Segments) -> Message:
+def _stated(message: str, wanted: tuple[FieldPath, ...]) -> Message:
+    segments = _Segments(message, dict.fromkeys(path.segment for path in wanted))
     text = segments.text
     trigger = (text("MSH", 9, 2) or "").upper()
     kind = (text("MSH", 9) or "").upper()
@@ -202,6 +216,7 @@ def _stated(segments: _Segments) -> Message:
         **_times(segments, event_type),
         discharge_status=_discharge_status(text("PV1", 36)),
         hl7=_kept(segments, kind, trigger),
+        **{path.text: segments.value(path) for path in wanted},
     )
     return Message(
         HL7V2,

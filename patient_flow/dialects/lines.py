@@ -16,6 +16,8 @@ class LineIndex:
         self._tables: dict[Path, int] = {}
         owner: Path = ()
         for line, statement, is_header in _statements(text):
+            if statement is None:
+                continue
             if is_header:
                 owner = self._enter(statement, line)
             else:
@@ -49,8 +51,16 @@ class LineIndex:
                 self._note((*owner, key), value, line)
 
 
-def _statements(text: str) -> Iterator[tuple[int, dict[str, object], bool]]:
-    """(first line, parsed, whether it is a table header) of each statement; a value may run over several lines."""
+def unfinished_line(text: str) -> int | None:
+    """Line at which a statement begins that does not end; None where there is none."""
+    return next((line for line, statement, _ in _statements(text) if statement is None), None)
+
+
+def _statements(text: str) -> Iterator[tuple[int, dict[str, object] | None, bool]]:
+    """(first line, parsed, whether it is a table header) of each statement; a value may run over several lines.
+
+    The last one may be a statement that does not end: it is None.
+    """
     start, pending = 0, ""
     for number, line in enumerate(text.split("\n"), start=1):
         if not pending:
@@ -63,3 +73,5 @@ def _statements(text: str) -> Iterator[tuple[int, dict[str, object], bool]]:
         if statement:
             yield start, statement, pending.lstrip().startswith("[")
         pending = ""
+    if pending:
+        yield start, None, False

@@ -6,70 +6,103 @@ and what a mapping does to an event (``rewriting``).
 
 from __future__ import annotations
 
-import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from patient_flow.dialects import fhir, hl7
+from patient_flow.dialects.hl7_paths import FieldPath
 from patient_flow.dialects.lines import LineIndex
-from patient_flow.dialects.mapping_checks import MappingError, Place, expect_known, expect_table, expect_text, nearest
+from patient_flow.dialects.mapping_checks import (
+    MappingError,
+    Place,
+    ReadRows,
+    expect_known,
+    expect_table,
+    expect_text,
+    nearest,
+    no_other_file,
+)
+from patient_flow.dialects.mapping_paths import expect_known_paths, hl7_fields
 from patient_flow.dialects.mapping_sections import SECTIONS
-from patient_flow.dialects.message import JSON, Message
+from patient_flow.dialects.message import HL7V2, JSON, Message
 from patient_flow.dialects.rewriting import SourceMapping
+from patient_flow.dialects.toml_errors import explain
 from patient_flow.dialects.unwrapping import OPENERS, Opener, open_path, unwrapper
-from patient_flow.transforms.bodies import Interpretation, Interpreter, Unwrapper
+from patient_flow.transforms.bodies import Ignored, Interpretation, Interpreter, Unwrapper
 
 
 @dataclass(frozen=True)
 class SourceMappings:
-    """What a mapping file adds to reading: which bodies are unwrapped, and who interprets what is in them."""
+    """A mapping file, checked: which bodies are unwrapped, and what is made of the events in them."""
 
-    interpreters: tuple[Interpreter, ...] = ()
+    mappings: tuple[SourceMapping, ...] = ()
     unwrap: Unwrapper | None = None
+    hl7_fields: tuple[FieldPath, ...] = ()
 
+    @property
+    def interpreters(self) -> tuple[Interpreter, ...]:
+        """The interpreter of the file, where it has mappings."""
+        return (self.interpret,) if self.mappings else ()
 
-def parse_mappings(text: str, name: str) -> SourceMappings:
-    """The content ``text`` of the mapping file ``name``.
+    def interpret(self, body: bytes, value: Mapping[str, object] | None) -> Interpretation | None:
+        """What the first mapping that matches makes of an event.
 
-    The interpreter tries the mappings in order and rewrites an event with the first that matches. HL7 v2 and FHIR
-    bodies it reads itself, so that mappings can refine them; every other event that no mapping matches it leaves alone
-    (None). Raises :class:`MappingError`.
-    """
-    mappings, openers = _read(text.removeprefix("\ufeff"), name)
-
-    def interpret(body: bytes, value: Mapping[str, object] | None) -> Interpretation | None:
-        message = _message(body, value)
+        HL7 v2 and FHIR bodies are read here, so that mappings can refine them; every other event that no mapping
+        matches is left alone (None). Raises ``Ignored``, ``Unsupported`` or ``Unreadable``.
+        """
+        message = _message(body, value, self.hl7_fields)
         if message is None:
             return None
-        for mapping in mappings:
-            if mapping.format == message.format and mapping.takes(message.stated):
-                rewritten = replace(
-                    message,
-                    stated=mapping.rewritten(message.stated),
-                    more=tuple(mapping.rewritten(stated) for stated in message.more),
-                )
-                return rewritten.settled(patient_scope=mapping.patient_scope, visit_scope=mapping.visit_scope)
-        return None if message.format == JSON else message.settled()
+        mapping, seen = self.choose(message)
+        if mapping is None:
+            return None if message.format == JSON else self._without_fields(message).settled()
+        first, *others = (mapping.rewritten(each) for each in (seen, *map(mapping.seen, message.more)))
+        rewritten = replace(
+            message,
+            stated=first.stated,
+            more=tuple(other.stated for other in others),
+            flags=message.flags.union(first.flags, *(other.flags for other in others)),
+        )
+        if mapping.ignore is not None:
+            raise Ignored(mapping.ignore, rewritten.hospital_id)
+        settled = self._without_fields(rewritten)
+        return settled.settled(patient_scope=mapping.patient_scope, visit_scope=mapping.visit_scope)
 
-    return SourceMappings((interpret,) if mappings else (), unwrapper(openers) if openers else None)
+    def choose(self, message: Message) -> tuple[SourceMapping | None, Mapping[str, object]]:
+        """The mapping that is for ``message``, and what it sees of it."""
+        for mapping in self.mappings:
+            if mapping.format == message.format:
+                seen = mapping.seen(message.stated)
+                if mapping.takes(seen):
+                    return mapping, seen
+        return None, message.stated
+
+    def _without_fields(self, message: Message) -> Message:
+        """``message`` without the fields that were read for the mappings: they may be anybody's names."""
+        if not self.hl7_fields or message.format != HL7V2:
+            return message
+        names = {field.text for field in self.hl7_fields}
+        first, *others = (
+            {name: value for name, value in stated.items() if name not in names}
+            for stated in (message.stated, *message.more)
+        )
+        return replace(message, stated=first, more=tuple(others))
 
 
-def _message(body: bytes, value: Mapping[str, object] | None) -> Message | None:
-    if value is None:
-        return hl7.read(body)
-    return fhir.read(value) or Message(JSON, value)
+def parse_mappings(text: str, name: str, read: ReadRows = no_other_file) -> SourceMappings:
+    """The content ``text`` of the mapping file ``name``; ``read`` gives the rows of files that it looks up.
 
-
-def _read(text: str, file: str) -> tuple[tuple[SourceMapping, ...], tuple[Opener, ...]]:
+    Raises :class:`MappingError`.
+    """
+    text = text.removeprefix("\ufeff")
     try:
         content = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        stated = re.search(r"line (\d+)", str(error))
-        line = stated[1] if stated else text.count("\n") + 1
-        raise MappingError(f"{file}, line {line}: this is not TOML: {error}") from None
-    place = Place(file, LineIndex(text), ())
-    expect_known(content, ("mapping", "unwrap"), place)
+        line, problem = explain(text, error)
+        raise MappingError(f"{name}, line {line}: {problem}") from None
+    place = Place(name, LineIndex(text), (), read)
+    _expect_sections(content, place)
     openers = _openers(content["unwrap"], place.at("unwrap")) if "unwrap" in content else ()
     tables = content.get("mapping", [])
     if not isinstance(tables, list) or not (tables or openers):
@@ -80,7 +113,24 @@ def _read(text: str, file: str) -> tuple[tuple[SourceMapping, ...], tuple[Opener
             raise place.at("mapping", number, "name").error(
                 f"there is a mapping {mapping.name!r} before: give each its own name"
             )
-    return mappings, openers
+    return SourceMappings(mappings, unwrapper(openers) if openers else None, hl7_fields(mappings))
+
+
+def _message(body: bytes, value: Mapping[str, object] | None, fields: tuple[FieldPath, ...]) -> Message | None:
+    if value is None:
+        return hl7.read(body, fields)
+    return fhir.read(value) or Message(JSON, value)
+
+
+def _expect_sections(content: Mapping[str, object], place: Place) -> None:
+    for key in content:
+        if key in SECTIONS:
+            raise place.at(key).error(
+                f"{key} belongs to a mapping: put it below a line [[mapping]], as a table [mapping.{key}]"
+                if isinstance(content[key], dict)
+                else f"{key} belongs to a mapping: put it below a line [[mapping]]"
+            )
+    expect_known(content, ("mapping", "unwrap"), place)
 
 
 def _openers(value: object, place: Place) -> tuple[Opener, ...]:
@@ -118,11 +168,12 @@ def _mapping(table: object, place: Place) -> SourceMapping:
             'source = "..." or patient = { exists = true }'
         )
     _expect_no_contradiction(mapping, place)
+    expect_known_paths(mapping, place)
     return mapping
 
 
 def _expect_no_contradiction(mapping: SourceMapping, place: Place) -> None:
-    for section, others in (("constant", ("rename", "join", "value_map")), ("otherwise", ("constant",))):
+    for section, others in _EXCLUDE_EACH_OTHER:
         for other in others:
             for name in getattr(mapping, section).keys() & getattr(mapping, other).keys():
                 raise place.at(section, name).error(f"{name} stands in {section} and in {other}: decide for one")
@@ -132,3 +183,11 @@ def _expect_no_contradiction(mapping: SourceMapping, place: Place) -> None:
         )
     if mapping.age_from and "age" in mapping.rename:
         raise place.at("age_from").error("age comes from rename and from age_from: decide for one")
+
+
+_EXCLUDE_EACH_OTHER = (
+    ("constant", ("rename", "extract", "join", "value_map")),
+    ("otherwise", ("constant",)),
+    ("time", ("rename", "extract")),
+)
+"""A section, and others that may not state the same field."""

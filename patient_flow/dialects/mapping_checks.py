@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,6 +16,15 @@ class MappingError(OperatorError):
     """A mapping file is invalid; the message names the file, the line and the remedy."""
 
 
+ReadRows = Callable[[str], Iterable[Mapping[str, object]]]
+"""Name of a file, as a mapping file writes it → its rows. Raises ``OperatorError``."""
+
+
+def no_other_file(file: str) -> Iterable[Mapping[str, object]]:
+    """Where a mapping file may not refer to other files."""
+    raise OperatorError(f"{file} cannot be read here")
+
+
 @dataclass(frozen=True)
 class Place:
     """A position in a mapping file, for error messages."""
@@ -23,10 +32,18 @@ class Place:
     file: str
     lines: LineIndex
     path: Path
+    read: ReadRows = no_other_file
 
     def at(self, *keys: str | int) -> Place:
         """The place under these keys."""
         return replace(self, path=(*self.path, *keys))
+
+    def read_rows(self, file: str, place: Place) -> Iterator[Mapping[str, object]]:
+        """The rows of another ``file``; one that cannot be read is an error at ``place``."""
+        try:
+            yield from self.read(file)
+        except OperatorError as error:
+            raise place.error(str(error)) from None
 
     def error(self, problem: str) -> MappingError:
         """``problem``, with file and line."""
@@ -61,7 +78,8 @@ def expect_fields(value: object, place: Place, allowed: Collection[str]) -> Iter
     for name, item in table.items():
         at = place.at(name)
         if name not in events.FIELDS:
-            raise at.error(f"{name!r} is no field of the contract{nearest(name, allowed)}")
+            near = nearest(name, allowed) or f": known are {', '.join(events.FIELDS)}"
+            raise at.error(f"{name!r} is no field of the contract{near}")
         if name not in allowed:
             raise at.error(f"{name} cannot stand in {last(place)}: only {', '.join(allowed)} can")
         yield name, item, at

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import difflib
 import re
-import zoneinfo
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
-from patient_flow.contracts import events
-from patient_flow.dialects import times
+from patient_flow.contracts import events, rules
+from patient_flow.dialects.derived import Extract, Lookup
 from patient_flow.dialects.mapping_checks import (
     Place,
     expect_fields,
@@ -22,7 +21,10 @@ from patient_flow.dialects.mapping_checks import (
     last,
     nearest,
 )
+from patient_flow.dialects.mapping_times import read_times, read_timestamps, read_unit
 from patient_flow.dialects.message import FORMATS
+from patient_flow.dialects.paths import text_of
+from patient_flow.dialects.patterns import parse_pattern
 from patient_flow.dialects.rewriting import Condition, Scalar, folded
 
 _ID_FIELDS = ("event_id", "visit_id", "patient_id", "hospital_id", "bed_id", "merged_patient_id")
@@ -50,15 +52,7 @@ _WORDS: Mapping[str, Collection[str]] = {
 }
 """Fields with a fixed vocabulary."""
 
-_UNITS = {
-    "seconds": timedelta(seconds=1),
-    "minutes": timedelta(minutes=1),
-    "hours": timedelta(hours=1),
-    "days": timedelta(days=1),
-}
-_MAX_SHIFT_DAYS = 1_000_000
-_SAMPLES = (datetime(2027, 11, 23, 14, 35, 41, tzinfo=UTC), datetime(1998, 2, 6, 3, 20, 15, tzinfo=UTC))
-"""Two moments that differ in every part of a timestamp."""
+_IGNORE_NAME = re.compile("[a-z][a-z0-9_]{0,63}", re.ASCII)
 
 
 def _match(value: object, place: Place) -> dict[str, Condition]:
@@ -70,21 +64,86 @@ def _condition(wanted: object, place: Place) -> Condition:
         values = [folded(item) for item in (wanted if isinstance(wanted, list) else [wanted])]
         known = frozenset(text for text in values if text is not None)
         if not values or len(known) < len(set(values)):
-            raise place.error("a condition is a value, a list of values, { exists = true } or { prefix = ... }")
+            raise place.error(
+                "a condition is a value, a list of values, { exists = true }, { prefix = ... }, { pattern = ... } or "
+                "{ not = ... }"
+            )
         return Condition(values=known)
     for key in wanted:
         if key not in _CONDITIONS:
             raise place.at(key).error(
-                f"unknown condition {key!r}{nearest(key, _CONDITIONS)}: use exists or prefix; a path with dots is "
-                f'written in quotes, as in "{last(place)}.{key}" = ...'
+                f"unknown condition {key!r}{nearest(key, _CONDITIONS)}: use exists, prefix, pattern or not; a path "
+                f'with dots is written in quotes, as in "{last(place)}.{key}" = ...'
             )
-    if len(wanted) != 1:
-        raise place.error("a condition is either { exists = ... } or { prefix = ... }")
+    positive = wanted.keys() - {"not"}
+    if len(positive) > 1 or not wanted:
+        raise place.error("a condition is either { exists = ... }, { prefix = ... } or { pattern = ... }")
+    condition = Condition()
     if "prefix" in wanted:
-        return Condition(prefix=expect_text(wanted["prefix"], place).casefold())
-    if not isinstance(wanted["exists"], bool):
-        raise place.error("exists is true or false")
-    return Condition(exists=wanted["exists"])
+        condition = Condition(prefix=expect_text(wanted["prefix"], place).casefold())
+    elif "pattern" in wanted:
+        condition = Condition(pattern=parse_pattern(wanted["pattern"], place, ignore_case=True))
+    elif "exists" in wanted:
+        if not isinstance(wanted["exists"], bool):
+            raise place.error("exists is true or false")
+        condition = Condition(exists=wanted["exists"])
+    return replace(condition, unless=_condition(wanted["not"], place.at("not"))) if "not" in wanted else condition
+
+
+def _ignore(value: object, place: Place) -> str:
+    """The name under which events are ignored: it stands beside the product's own names and those of rules."""
+    name = expect_text(value, place)
+    if not _IGNORE_NAME.fullmatch(name):
+        raise place.error(
+            f"{name!r} is no name for ignored events: use small letters, digits and _, as in laboratory_row"
+        )
+    if name in {*events.IGNORED_AS, *(rule.name for rule in rules.RULES), rules.ALL}:
+        raise place.error(f"{name!r} has a meaning already: choose another name")
+    return name
+
+
+def _lookups(value: object, place: Place) -> dict[str, Lookup]:
+    return {name: _lookup(item, place.at(name)) for name, item in expect_table(value, place).items()}
+
+
+def _lookup(value: object, place: Place) -> Lookup:
+    table = expect_table(value, place)
+    expect_known(table, _LOOKUP_KEYS, place)
+    for key in _LOOKUP_KEYS:
+        if key not in table:
+            raise place.error(
+                f'the lookup has no {key}: it needs file = "patients.csv", key = "column of the file" and by = "path '
+                'in the event"'
+            )
+    file, key, by = (expect_text(table[name], place.at(name)) for name in _LOOKUP_KEYS)
+    rows: dict[str, Mapping[str, object]] = {}
+    columns: tuple[str, ...] = ()
+    for number, row in enumerate(place.read_rows(file, place.at("file")), start=1):
+        columns = columns or tuple(row)
+        if key not in row:
+            raise place.at("key").error(
+                f"{file} has no column {key!r} in row {number}{nearest(key, columns)}: its columns are "
+                f"{', '.join(columns)}"
+            )
+        found = text_of(row[key])
+        if found is not None and rows.setdefault(found, row) != row:
+            raise place.at("key").error(f"{file}: row {number} has the same {key} as an earlier row: a key stands once")
+    return Lookup(by, columns, rows)
+
+
+def _extract(value: object, place: Place) -> dict[str, Extract]:
+    allowed = [name for name in events.FIELDS if name != events.STAYS]
+    return {name: _part_of_text(item, at) for name, item, at in expect_fields(value, place, allowed)}
+
+
+def _part_of_text(value: object, place: Place) -> Extract:
+    table = expect_table(value, place)
+    expect_known(table, ("path", "pattern"), place)
+    if len(table) < 2:
+        raise place.error('a part of a text is { path = "field", pattern = "..." }')
+    return Extract(
+        expect_text(table["path"], place.at("path")), parse_pattern(table["pattern"], place.at("pattern"), groups=1)
+    )
 
 
 def _rename(value: object, place: Place) -> dict[str, tuple[str, ...]]:
@@ -107,7 +166,10 @@ def _otherwise(value: object, place: Place) -> dict[str, Scalar]:
 
 def _value_maps(value: object, place: Place) -> dict[str, dict[str, Scalar]]:
     return {
-        name: {key.strip().casefold(): _word(name, item, at.at(key)) for key, item in expect_table(words, at).items()}
+        name: {
+            key.strip().casefold(): item if item == "" else _word(name, item, at.at(key))
+            for key, item in expect_table(words, at).items()
+        }
         for name, words, at in expect_fields(value, place, events.FIELDS)
     }
 
@@ -127,67 +189,7 @@ def _prefix(value: object, place: Place) -> dict[str, str]:
 
 
 def _unit(value: object, place: Place) -> dict[str, timedelta]:
-    units = {}
-    for name, item, at in expect_fields(value, place, ("wait_minutes",)):
-        unit = expect_text(item, at)
-        if unit not in _UNITS:
-            raise at.error(f"{unit!r} is no unit of {name}: use one of {', '.join(_UNITS)}")
-        units[name] = _UNITS[unit]
-    return units
-
-
-def _timestamps(value: object, place: Place) -> dict[str, times.Timestamps]:
-    table = expect_table(value, place)
-    expect_known(table, (*_TIMESTAMP_KEYS, *events.TIME_FIELDS), place)
-    common = _timestamp({key: item for key, item in table.items() if key in _TIMESTAMP_KEYS}, place, times.Timestamps())
-    return {name: _timestamp(table.get(name, {}), place.at(name), common) for name in events.TIME_FIELDS}
-
-
-def _timestamp(value: object, place: Place, common: times.Timestamps) -> times.Timestamps:
-    """``common`` with the settings that ``value`` overrides."""
-    table = expect_table(value, place)
-    expect_known(table, _TIMESTAMP_KEYS, place)
-    changes: dict[str, Any] = {}
-    if "format" in table:
-        changes["formats"] = tuple(
-            _time_format(form, place.at("format")) for form in expect_texts(table["format"], place)
-        )
-    if "zone" in table:
-        changes["zone"] = _zone(expect_text(table["zone"], place.at("zone")), place.at("zone"))
-    if "shift_days" in table:
-        days = table["shift_days"]
-        if isinstance(days, bool) or not isinstance(days, int) or abs(days) > _MAX_SHIFT_DAYS:
-            raise place.at("shift_days").error(f"shift_days is a whole number of days up to {_MAX_SHIFT_DAYS}")
-        changes["shift"] = timedelta(days=days)
-    return replace(common, **changes)
-
-
-def _zone(name: str, place: Place) -> zoneinfo.ZoneInfo:
-    try:
-        return zoneinfo.ZoneInfo(name)
-    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
-        near = nearest(name, zoneinfo.available_timezones())
-        raise place.error(f"{name!r} is no IANA zone{near}: use a name such as Europe/Paris") from None
-
-
-def _time_format(form: str, place: Place) -> str:
-    """``form``, if it is a number since 1970 or a strptime format that loses neither the date nor the hour."""
-    if form in times.UNIX_UNITS:
-        return form
-    if "%Z" in form:
-        raise place.error(f"{form!r}: names of zones (%Z) are ambiguous: use %z for an offset, or zone")
-    try:
-        complete = all(_is_kept(sample, form) for sample in _SAMPLES)
-    except (ValueError, re.error):
-        raise place.error(f"{form!r} is no strptime format: write it as in %d/%m/%Y %H:%M:%S") from None
-    if not complete:
-        raise place.error(f"{form!r} does not hold a full date and hour: a timestamp must name an instant")
-    return form
-
-
-def _is_kept(sample: datetime, form: str) -> bool:
-    read = datetime.strptime(sample.strftime(form), form)  # noqa: DTZ007  # only the digits are compared
-    return read.timetuple()[:4] == sample.timetuple()[:4]
+    return {name: read_unit(item, name, at) for name, item, at in expect_fields(value, place, ("wait_minutes",))}
 
 
 def _format(value: object, place: Place) -> str:
@@ -208,17 +210,21 @@ def _scope(value: object, place: Place) -> str:
     return text
 
 
-_CONDITIONS = ("exists", "prefix")
-_TIMESTAMP_KEYS = ("format", "zone", "shift_days")
+_CONDITIONS = ("exists", "prefix", "pattern", "not")
+_LOOKUP_KEYS = ("file", "key", "by")
 SECTIONS: Mapping[str, Callable[[object, Place], Any]] = {
     "name": expect_text,
     "format": _format,
     "match": _match,
+    "ignore": _ignore,
+    "lookup": _lookups,
     "rename": _rename,
+    "extract": _extract,
+    "time": read_times,
     "constant": _constant,
     "value_map": _value_maps,
     "otherwise": _otherwise,
-    "timestamp": _timestamps,
+    "timestamp": read_timestamps,
     "unit": _unit,
     "prefix": _prefix,
     "age_from": expect_text,

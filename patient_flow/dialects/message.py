@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from patient_flow.dialects.paths import text_of
 from patient_flow.transforms.bodies import Ignored, Interpretation, Unsupported
 
 JSON, HL7V2, FHIR = "json", "hl7v2", "fhir"
@@ -27,18 +28,21 @@ class Message:
     flags: frozenset[str] = frozenset()
     more: tuple[Mapping[str, object], ...] = ()
 
+    @property
+    def hospital_id(self) -> str | None:
+        """The hospital as text, where the statement has one."""
+        return text_of(self.stated.get("hospital_id"))
+
     def settled(self, *, patient_scope: str | None = None, visit_scope: str | None = None) -> Interpretation:
         """The statement, under a mapping's policies for the scopes of numbers.
 
         Raises ``Ignored`` or ``Unsupported`` for a message that neither format nor mapping gives an event type.
         """
-        hospital = self.stated.get("hospital_id")
-        hospital_id = hospital if isinstance(hospital, str) else None
         if self.stated.get("event_type") is None:
             if self.ignored_as is not None:
-                raise Ignored(self.ignored_as, hospital_id)
+                raise Ignored(self.ignored_as, self.hospital_id)
             if self.unsupported is not None:
-                raise Unsupported(self.unsupported, hospital_id)
+                raise Unsupported(self.unsupported, self.hospital_id)
         return Interpretation((self.stated, *self.more), self.flags, patient_scope, visit_scope)
 
 

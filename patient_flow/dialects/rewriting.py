@@ -6,36 +6,62 @@ Not here: the mapping file and its checks (``mapping``).
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 
 from patient_flow.contracts.events import FIELDS, MAX_ID_LENGTH
 from patient_flow.dialects import paths, times
+from patient_flow.dialects.derived import Extract, Lookup, TimeAfter, TimeParts, search
 from patient_flow.dialects.message import JSON
 from patient_flow.transforms.bodies import number_in
 
 Scalar = str | int
 JOINT = "/"
+LOOKUP = "lookup"
+"""Key under which a mapping finds the rows of other files: ``lookup.patients.gender``."""
+TIME_IS_ESTIMATED = "time_is_estimated"
+UNKNOWN_SHIFT, UNREADABLE_LENGTH = "a time whose shift is unknown", "a time after an unreadable length"
+"""Stand for times that cannot be known, so that the rules name them as unusable."""
+MAX_SHIFT_DAYS = 1_000_000
+MAX_LENGTH_MINUTES = 1e8
 _HASH_LENGTH = 32
 
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """A condition on one field: present or absent, one of some values, or a text that begins with ``prefix``."""
+    """A condition on one field: present or absent, one of some values, or a text with a ``prefix`` or ``pattern``.
 
-    exists: bool = True
+    And in any case not ``unless`` that condition holds; a field that is absent has no value, prefix or pattern.
+    """
+
+    exists: bool | None = None
     values: frozenset[str] | None = None
     prefix: str | None = None
+    pattern: re.Pattern[str] | None = None
+    unless: Condition | None = None
 
     def holds(self, value: object) -> bool:
         """True if ``value`` (None: absent) fulfils the condition."""
-        if value is None or not self.exists:
+        return self._fits(value) and not (self.unless is not None and self.unless.holds(value))
+
+    def _fits(self, value: object) -> bool:
+        if self.exists is not None:
             return (value is not None) == self.exists
-        text = folded(value)
         if self.values is not None:
-            return text in self.values
-        return self.prefix is None or (text is not None and text.startswith(self.prefix))
+            return folded(value) in self.values
+        if self.prefix is not None:
+            return (folded(value) or "").startswith(self.prefix)
+        return self.pattern is None or search(self.pattern, paths.text_of(value)) is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Rewritten:
+    """A statement in the words of the contract, and the quality flags that a mapping raises."""
+
+    stated: dict[str, object]
+    flags: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +71,11 @@ class SourceMapping:
     name: str
     format: str = JSON
     match: Mapping[str, Condition] = field(default_factory=dict)
+    ignore: str | None = None
+    lookup: Mapping[str, Lookup] = field(default_factory=dict)
     rename: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    extract: Mapping[str, Extract] = field(default_factory=dict)
+    time: Mapping[str, TimeParts | TimeAfter] = field(default_factory=dict)
     constant: Mapping[str, Scalar] = field(default_factory=dict)
     value_map: Mapping[str, Mapping[str, Scalar]] = field(default_factory=dict)
     otherwise: Mapping[str, Scalar] = field(default_factory=dict)
@@ -58,44 +88,108 @@ class SourceMapping:
     patient_scope: str | None = None
     visit_scope: str | None = None
 
-    def takes(self, stated: Mapping[str, object]) -> bool:
-        """True if this mapping is for the event that ``stated`` describes."""
-        return all(condition.holds(paths.value_at(stated, path)) for path, condition in self.match.items())
+    def seen(self, stated: Mapping[str, object]) -> Mapping[str, object]:
+        """``stated`` with the rows of other files that belong to it, for :meth:`takes` and :meth:`rewritten`."""
+        if not self.lookup:
+            return stated
+        return {**stated, LOOKUP: {name: lookup.row(stated) for name, lookup in self.lookup.items()}}
 
-    def rewritten(self, stated: Mapping[str, object]) -> dict[str, object]:
-        """``stated`` with the contract's field names and values; other fields are unchanged."""
-        result = {**self._kept(stated), **self._renamed(stated), **self.constant}
+    def takes(self, seen: Mapping[str, object]) -> bool:
+        """True if this mapping is for the event that ``seen`` describes."""
+        return all(condition.holds(paths.value_at(seen, path)) for path, condition in self.match.items())
+
+    def rewritten(self, seen: Mapping[str, object]) -> Rewritten:
+        """``seen`` in the words of the contract; what this mapping does not name stays as it is."""
+        result = {**self._kept(seen), **self._made(seen), **self.constant}
         for name in self.value_map.keys() & result.keys():
             result[name] = self._translated(name, result[name])
-        for name in self.timestamp.keys() & result.keys():
-            result[name] = self.timestamp[name].normalised(result[name])
+        flags = self._read_times(seen, result)
         for name in self.unit.keys() & result.keys():
             result[name] = _in_minutes(result[name], self.unit[name])
         for name in self.prefix.keys() & result.keys():
             result[name] = _prefixed(result[name], self.prefix[name])
-        age = self._age(stated, result)
+        age = self._age(seen, result)
         if age is not None:
             result["age"] = age
         for name, parts in self.join.items():
-            joined = _joined([_part(part, result, stated) for part in parts])
+            joined = _joined([_part(part, result, seen) for part in parts])
             if joined is not None:
                 result[name] = joined
-        return result
+        return Rewritten(result, flags)
 
-    def _kept(self, stated: Mapping[str, object]) -> dict[str, object]:
+    def _kept(self, seen: Mapping[str, object]) -> dict[str, object]:
         """Without what a field takes over: an identifier must not stay among the extras, in clear, beside it."""
-        taken = [path for candidates in self.rename.values() for path in candidates]
-        joined = [path for parts in self.join.values() for path in parts if path not in FIELDS]
-        birth_date = [self.age_from] if self.age_from else []
-        return paths.without(stated, (*taken, *joined, *birth_date, *self.drop))
+        stated = {name: value for name, value in seen.items() if name != LOOKUP} if self.lookup else seen
+        return paths.without(stated, self._consumed())
 
-    def _renamed(self, stated: Mapping[str, object]) -> dict[str, object]:
-        """The first candidate of each field that has a value."""
-        found = {
-            name: next((value for path in candidates if (value := paths.value_at(stated, path)) is not None), None)
+    def _consumed(self) -> Iterator[str]:
+        for candidates in self.rename.values():
+            yield from candidates
+        for name, extract in self.extract.items():
+            if extract.path != name:
+                yield extract.path
+        for name, time in self.time.items():
+            yield from (
+                path for path in time.paths if path not in FIELDS or (path == name and isinstance(time, TimeParts))
+            )
+        for parts in self.join.values():
+            yield from (path for path in parts if path not in FIELDS)
+        yield from (path for times in self.timestamp.values() if (path := times.shift_from))
+        yield from (lookup.by for lookup in self.lookup.values() if lookup.by not in FIELDS)
+        if self.age_from:
+            yield self.age_from
+        yield from self.drop
+
+    def _made(self, seen: Mapping[str, object]) -> dict[str, object]:
+        """The fields of ``rename`` (the first candidate that says something), ``extract`` and times in two fields."""
+        found: dict[str, object] = {
+            name: next((value for path in candidates if (value := paths.value_at(seen, path)) is not None), None)
             for name, candidates in self.rename.items()
         }
+        for name, source in (*self.extract.items(), *self.time.items()):
+            value = None if isinstance(source, TimeAfter) else source.value(seen)
+            if value is not None:
+                found[name] = value
         return {name: value for name, value in found.items() if value is not None}
+
+    def _read_times(self, seen: Mapping[str, object], result: dict[str, object]) -> frozenset[str]:
+        """Puts the timestamps of ``result`` into the contract's form; names the flags that this raises."""
+        estimated = False
+        for name in self.timestamp.keys() & result.keys():
+            source = self.timestamp[name]
+            shift = _shift(seen, source)
+            if shift is None:
+                result[name] = UNKNOWN_SHIFT
+                continue
+            estimated = estimated or source.is_date(result[name])
+            result[name] = source.normalised(result[name], shift)
+        for name, time in self.time.items():
+            if isinstance(time, TimeAfter):
+                end = self._time_after(name, time, seen, result)
+                if end is not None:
+                    result[name] = end
+        return frozenset({TIME_IS_ESTIMATED} if estimated else ())
+
+    def _time_after(
+        self, name: str, time: TimeAfter, seen: Mapping[str, object], result: Mapping[str, object]
+    ) -> str | None:
+        """The timestamp ``name``; None where its start or its length is absent or cannot be read."""
+        stated = paths.value_at(seen, time.length)
+        length = None if stated is None else _in_minutes(stated, time.unit)
+        if time.start in FIELDS:
+            begun = times.from_iso(result.get(time.start))
+        else:
+            source = self.timestamp.get(name, times.Timestamps())
+            shift = _shift(seen, source)
+            begun = None if shift is None else source.read(paths.value_at(seen, time.start), shift)
+        if begun is None or length is None:
+            return None
+        if not isinstance(length, float) or abs(length) > MAX_LENGTH_MINUTES:
+            return UNREADABLE_LENGTH
+        try:
+            return times.in_contract_form(begun + timedelta(minutes=length))
+        except OverflowError:
+            return None
 
     def _translated(self, name: str, value: object) -> object:
         text = folded(value)
@@ -117,6 +211,14 @@ class SourceMapping:
             moment = moment.astimezone(source.zone)  # birthdays begin at the hospital's midnight
         age = times.age_at(birth_date, moment)
         return "unreadable birth date" if age is None else age
+
+
+def _shift(seen: Mapping[str, object], source: times.Timestamps) -> timedelta | None:
+    """By how much the timestamps of an event are moved besides; None where the event does not say so."""
+    if source.shift_from is None:
+        return timedelta()
+    days = number_in(paths.text_of(paths.value_at(seen, source.shift_from)) or "")
+    return None if days is None or abs(days) > MAX_SHIFT_DAYS else timedelta(days=days)
 
 
 def folded(value: object) -> str | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 from patient_flow.transforms import moments
@@ -17,6 +17,10 @@ from patient_flow.transforms.bodies import number_in
 UNIX_UNITS = {"unix": timedelta(seconds=1), "unix_ms": timedelta(milliseconds=1)}
 """Formats that are numbers since 1970, and what they count."""
 
+PIVOT = 50
+"""50 to 99 are years of the twentieth century, 00 to 49 of this one, unless a mapping says otherwise."""
+
+_DATE = re.compile(r"\d{4}(-?)\d\d\1\d\d", re.ASCII)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MAX_LENGTH = moments.MAX_LENGTH
 _SHORT_PARTS = ("%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%S.%f")
@@ -32,35 +36,69 @@ _BIRTH_DATE = re.compile(r"(\d{4})-?(\d\d)-?(\d\d)(?!\d-)", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class Timestamps:
-    """A source's timestamps: strptime formats tried in order before ISO 8601, zone of naive ones, shift."""
+    """How a source writes timestamps: strptime formats tried in order before ISO 8601, zone of naive ones, shift.
+
+    A date without a time of day, in one of ``date_formats`` or ISO 8601, gets the time ``date_only`` where there is
+    one. ``shift_from`` is the path of a number of days by which the timestamps of an event are moved besides. A year
+    of two digits from ``pivot`` on is of the last century.
+    """
 
     formats: tuple[str, ...] = ()
     zone: ZoneInfo | None = None
     shift: timedelta = timedelta()
+    date_formats: tuple[str, ...] = ()
+    date_only: time | None = None
+    shift_from: str | None = None
+    pivot: int = PIVOT
 
-    def normalised(self, value: object) -> object:
-        """``value`` as the contract reads it; ``value`` itself when it is no timestamp of this source."""
-        moment = self.read(value)
+    def normalised(self, value: object, shift: timedelta = timedelta()) -> object:
+        """``value`` in the contract's form; ``value`` itself when it is no timestamp of this source."""
+        moment = self.read(value, shift)
         return value if moment is None else in_contract_form(moment) or value
 
-    def read(self, value: object) -> datetime | None:
-        """The moment that ``value`` names, aware if it has an offset or this source has a zone.
+    def read(self, value: object, shift: timedelta = timedelta()) -> datetime | None:
+        """The moment that ``value`` names, moved by ``shift``; aware if it has an offset or this source has a zone.
 
         Local times that a clock shows twice are the first of the two; those it skips are read with the offset from
         before the change (``fold=0`` for both).
         """
-        for form in self.formats:
-            moment = _from_unix(value, UNIX_UNITS[form]) if form in UNIX_UNITS else _from_format(value, form)
-            if moment is not None:
-                break
-        else:
-            moment = from_iso(value)
+        moment = self._instant(value) or self._of_date(value)
         if moment is None:
             return None
         try:
             located = moment.replace(tzinfo=self.zone, fold=0) if moment.tzinfo is None else moment
-            return located + self.shift
+            return located + (self.shift + shift)
         except OverflowError:
+            return None
+
+    def is_date(self, value: object) -> bool:
+        """True for a date that gets its time of day from ``date_only``."""
+        return self.date_only is not None and self._instant(value) is None and self._of_date(value) is not None
+
+    def _instant(self, value: object) -> datetime | None:
+        for form in self.formats:
+            moment = _from_unix(value, UNIX_UNITS[form]) if form in UNIX_UNITS else self._parsed(value, form)
+            if moment is not None:
+                return moment
+        return from_iso(value)
+
+    def _of_date(self, value: object) -> datetime | None:
+        if self.date_only is None or not isinstance(value, str):
+            return None
+        text = value.strip()
+        found = next((day for form in self.date_formats if (day := self._parsed(text, form)) is not None), None)
+        if found is None and _DATE.fullmatch(text):
+            found = _from_format(text.replace("-", ""), "%Y%m%d")
+        return None if found is None else datetime.combine(found.date(), self.date_only)
+
+    def _parsed(self, value: object, form: str) -> datetime | None:
+        moment = _from_format(value, form)
+        if moment is None or "%y" not in form:
+            return moment
+        century = 1900 if moment.year % 100 >= self.pivot else 2000
+        try:
+            return moment.replace(year=century + moment.year % 100)
+        except ValueError:  # 29 February
             return None
 
 

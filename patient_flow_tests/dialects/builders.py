@@ -12,6 +12,7 @@ import polars as pl
 
 from patient_flow.contracts.columns import INSTANT
 from patient_flow.dialects import fhir, hl7, mapping
+from patient_flow.dialects.mapping_checks import ReadRows, no_other_file
 from patient_flow.transforms import accept
 from patient_flow.transforms.read import ParserConfig, read_events
 
@@ -45,9 +46,9 @@ def example(name: str) -> str:
     return (resources.files("patient_flow") / "dialects" / "examples" / f"{name}.toml").read_text(encoding="utf-8")
 
 
-def parser(text: str = "") -> ParserConfig:
+def parser(text: str = "", read: ReadRows = no_other_file) -> ParserConfig:
     """As the pipeline has it: the mapping file, if there is one, before the formats that are always understood."""
-    mappings = mapping.parse_mappings(text, "test.toml") if text else mapping.SourceMappings()
+    mappings = mapping.parse_mappings(text, "test.toml", read) if text else mapping.SourceMappings()
     formats = (hl7.interpret, fhir.interpret)
     return ParserConfig(_departments(), SECRET, mappings.interpreters, formats, mappings.unwrap)
 
@@ -62,9 +63,9 @@ def accepted(events: Iterable[bytes | Mapping[str, Any]], text: str = "") -> lis
     return accept.candidates(_judged(events, text), SECRET).to_dicts()
 
 
-def only(event: bytes | Mapping[str, Any], text: str = "") -> Event:
-    """One event as read and judged."""
-    (row,) = judged([event], text)
+def only(event: bytes | Mapping[str, Any], text: str = "", read: ReadRows = no_other_file) -> Event:
+    """One event as read and judged; ``read`` gives the rows of files that the mapping file looks up."""
+    (row,) = _judged([event], text, read).to_dicts()
     return row
 
 
@@ -96,7 +97,7 @@ def _segment(name: str, fields: Mapping[int, str], first: int = 1) -> str:
     return "|".join([name, *(fields.get(number, "") for number in range(first, max(fields) + 1))])
 
 
-def _judged(events: Iterable[bytes | Mapping[str, Any]], text: str) -> pl.DataFrame:
+def _judged(events: Iterable[bytes | Mapping[str, Any]], text: str, read: ReadRows = no_other_file) -> pl.DataFrame:
     bodies = [event if isinstance(event, bytes) else json.dumps(event).encode() for event in events]
     bronze = pl.DataFrame(
         {
@@ -108,7 +109,7 @@ def _judged(events: Iterable[bytes | Mapping[str, Any]], text: str) -> pl.DataFr
         },
         schema_overrides={"sequence_number": pl.Int64},
     )
-    return accept.validate(read_events(bronze, parser(text)))
+    return accept.validate(read_events(bronze, parser(text, read)))
 
 
 def _departments() -> pl.DataFrame:

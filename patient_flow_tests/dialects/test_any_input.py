@@ -30,6 +30,23 @@ unit.wait_minutes = "hours"
 prefix = { patient_id = "x", visit_id = "y" }
 join = { visit_id = ["hospital_id", "patient_id", "a"], event_id = ["t"] }
 timestamp = { format = ["unix", "unix_ms", "%d/%m/%Y %H:%M", "%c"], zone = "Europe/Paris", shift_days = -9 }
+
+[[mapping]]
+name = "uses every other key"
+match = { t = { exists = true }, event_type = { not = "x" }, name = { pattern = "a|b", not = { prefix = "c" } } }
+extract = { department = { path = "name", pattern = "^(.+)-" }, patient_id = { path = "patient_id", pattern = "(.)" } }
+time.event_time = { date = "t", time = "w" }
+time.discharge_time = { from = "t", plus = "a", unit = "days" }
+time.ready_time = { from = "event_time", plus = "w", unit = "seconds" }
+timestamp = { format = ["%d.%m.%y", "%Y-%m-%d %H:%M"], date_only = "12:00", shift_from = "p", pivot = 30 }
+value_map.event_type = { 1 = "" }
+
+[[mapping]]
+name = "reads fields of messages by their numbers"
+format = "hl7v2"
+rename = { department = "ZBE-7.10", visit_id = ["PV1-19[2].4.1", "PID-18"], bed_id = "ZZZ-3" }
+time.admission_time = { date = "PV1-44", time = "MSH-7" }
+match."MSH-12" = { not = "1" }
 """
 INTERPRETERS = [
     hl7.interpret,

@@ -114,6 +114,18 @@ def test_the_first_mapping_that_matches_counts() -> None:
         ('patient = { prefix = "P" }', False),
         ('patient = "P"', False),
         ('src = "wardsys"\nsite = 4', False),
+        ('src = { not = "WARDSYS" }', False),
+        ('src = { not = ["a", "b"] }', True),
+        ('missing = { not = "a" }', True),
+        ('src = { prefix = "ward", not = "wardsys" }', False),
+        ('src = { prefix = "ward", not = { prefix = "wards2" } }', True),
+        ("src = { not = { exists = true } }", False),
+        ("src = { pattern = '^ward(sys|app)$' }", True),
+        ("src = { pattern = 'SYS' }", True),
+        ("src = { pattern = '^sys' }", False),
+        ("missing = { pattern = '.*' }", False),
+        ("site = { pattern = '^[0-9]$' }", True),
+        ("patient = { pattern = 'P' }", False),
     ],
 )
 def test_a_mapping_is_for_the_events_that_fulfil_all_its_conditions(condition: str, holds: bool) -> None:
@@ -317,3 +329,154 @@ def test_a_number_that_only_a_programming_language_reads_stays_as_it_is(written:
     event = {"src": "x", "wait_minutes": written, "admission_time": written}
     assert mapped(event, '[mapping.unit]\nwait_minutes = "hours"')["wait_minutes"] == written
     assert mapped(event, '[mapping.timestamp]\nformat = "unix"')["admission_time"] == written
+
+
+def test_events_that_a_mapping_ignores_have_its_name_and_their_hospital() -> None:
+    text = '[[mapping]]\nname = "lab"\nignore = "laboratory_row"\nmatch.kind = "LAB"\nrename.hospital_id = "site"\n'
+    row = only({"kind": "lab", "site": 3}, text + MAPPING)
+    assert (row["ignored_as"], row["hospital_id"]) == ("laboratory_row", "3")
+    assert only(EVENT, text + MAPPING)["ignored_as"] is None
+    hl7 = '[[mapping]]\nname = "plans"\nformat = "hl7v2"\nignore = "plan"\nmatch."hl7.trigger" = ["A05", "A38"]\n'
+    assert only(adt("A05"), hl7)["ignored_as"] == "plan"
+    assert only(adt("A01"), hl7)["ignored_as"] is None
+
+
+@pytest.mark.parametrize("field", ["gender", "event_type", "discharge_status", "department"])
+def test_a_value_of_any_field_can_be_mapped_to_nothing(field: str) -> None:
+    event = {
+        "patient_id": "P",
+        "hospital_id": 1,
+        "department": "ICU",
+        "admission_time": "2026-11-20T09:00:00",
+        "src": 1,
+    }
+    text = f'[[mapping]]\nname = "m"\nmatch.src = 1\nvalue_map.{field} = {{ "n/a" = "" }}\n'
+    row = only({**event, field: "N/A"}, text)
+    without = only({name: value for name, value in event.items() if name != field}, text)
+    assert (row[field], row["reasons"], row["quality_flags"]) == (
+        without[field],
+        without["reasons"],
+        without["quality_flags"],
+    )
+
+
+@pytest.mark.parametrize(
+    ("date", "time", "read"),
+    [
+        ("20.11.2026", "09:30", "2026-11-20T09:30:00"),
+        ("20.11.2026", "930", "2026-11-20T09:30:00"),
+        ("20.11.2026", 930, "2026-11-20T09:30:00"),
+        ("2026-11-20", "093015", "2026-11-20T09:30:15"),
+        ("2026-11-20 00:00:00", "1899-12-30 09:30:00", "2026-11-20T09:30:00"),
+        ("20261120", "09:30:00.5", "2026-11-20T09:30:00.500000"),
+        ("20.11.2026", "9:30 PM", "2026-11-20T21:30:00"),
+        ("2026-11-20", "09:30+01:00", "2026-11-20T08:30:00Z"),
+        ("20.11.2026", None, "20.11.2026"),
+        ("20.11.2026", "soon", "20.11.2026 soon"),
+    ],
+)
+def test_a_timestamp_is_made_of_a_date_and_a_time_of_day(date: object, time: object, read: str) -> None:
+    body = 'time.event_time = { date = "d", time = "t" }\ntimestamp.format = ["%d.%m.%Y %H:%M", "%d.%m.%Y %I:%M %p"]'
+    assert mapped({"src": 1, "d": date, "t": time}, body) == {"src": 1, "event_time": read}
+    assert mapped({"src": 1, "t": time}, body) == {"src": 1}
+
+
+@pytest.mark.parametrize(
+    ("length", "unit", "read"),
+    [
+        (90, "minutes", "2026-11-20T09:30:00Z"),
+        ("1.5", "hours", "2026-11-20T09:30:00Z"),
+        (-1, "days", "2026-11-19T08:00:00Z"),
+        ("3600", "seconds", "2026-11-20T09:00:00Z"),
+        (None, "minutes", None),
+        (1e30, "days", "a time after an unreadable length"),
+        ("long", "hours", "a time after an unreadable length"),
+    ],
+)
+def test_a_timestamp_is_a_length_after_another_one(length: object, unit: str, read: str | None) -> None:
+    event = {"src": 1, "begun": "2026-11-20 09:00", "los": length}
+    zone = 'timestamp = { zone = "Europe/Paris" }\n'
+    for start, body in (("admission_time", 'rename.admission_time = "begun"\n'), ("begun", "")):
+        line = f'time.discharge_time = {{ from = "{start}", plus = "los", unit = "{unit}" }}'
+        assert mapped(event, body + zone + line).get("discharge_time") == read
+    assert "discharge_time" not in mapped({"src": 1, "los": length}, zone + line)
+
+
+def test_a_part_that_a_pattern_does_not_find_is_not_made_up() -> None:
+    body = """extract.bed_id = { path = "unit", pattern = '-([0-9]*)$' }"""
+    assert mapped({"src": 1, "unit": "ICU-7", "bed_id": "B"}, body) == {"src": 1, "bed_id": "7"}
+    for unit in ("ICU", "ICU-", None, ["ICU-7"], "x" * 600 + "-7"):
+        assert mapped({"src": 1, "unit": unit, "bed_id": "B"}, body) == {"src": 1, "bed_id": "B"}
+    own = """extract.department = { path = "department", pattern = '^(.*) ward$' }"""
+    assert mapped({"src": 1, "department": "West ward"}, own)["department"] == "West"
+    assert mapped({"src": 1, "department": "West"}, own)["department"] == "West"
+
+
+def test_a_shift_comes_from_a_field_which_is_not_kept_and_without_it_no_time_is_read() -> None:
+    body = 'timestamp = { shift_from = "s", shift_days = 1 }'
+    event = {"src": 1, "event_time": "2185-09-01T10:00:00", "s": "-58001"}
+    assert mapped(event, body) == {"src": 1, "event_time": "2026-11-14T10:00:00"}
+    for shift in (None, "unknown", 1e30):
+        assert mapped({**event, "s": shift}, body) == {"src": 1, "event_time": "a time whose shift is unknown"}
+    assert only({**EVENT, "shift": None}, MAPPING + 'shift_from = "shift"\n')["reasons"] == ["event_time_is_unusable"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "value", "read"),
+    [
+        ('date_only = "12:00"', "2026-11-20", "2026-11-20T12:00:00"),
+        ('date_only = "12:00"', "20261120", "2026-11-20T12:00:00"),
+        ('date_only = "06:30"\nzone = "Europe/Paris"', "2026-07-01", "2026-07-01T04:30:00Z"),
+        ('date_only = "12:00"\nformat = "%d.%m.%Y"', " 20.11.2026 ", "2026-11-20T12:00:00"),
+        ('date_only = "12:00"\nformat = ["%d.%m.%Y", "%d.%m.%Y %H:%M"]', "20.11.2026 07:00", "2026-11-20T07:00:00"),
+        ('date_only = "12:00"', "2026-11", "2026-11"),
+        ('date_only = "12:00"', "2026-1120", "2026-1120"),
+        ('date_only = "12:00"', "2026-02-30", "2026-02-30"),
+        ('format = "%d.%m.%y %H:%M"', "20.11.64 07:00", "1964-11-20T07:00:00"),
+        ('format = "%d.%m.%y %H:%M"', "20.11.26 07:00", "2026-11-20T07:00:00"),
+        ('format = "%d.%m.%y %H:%M"\npivot = 90', "20.11.64 07:00", "2064-11-20T07:00:00"),
+        ('format = "%d.%m.%y %H:%M"\npivot = 0', "29.02.00 07:00", "29.02.00 07:00"),
+    ],
+)
+def test_dates_without_a_time_and_years_of_two_digits(settings: str, value: object, read: object) -> None:
+    assert mapped({"src": 1, "event_time": value}, f"[mapping.timestamp]\n{settings}")["event_time"] == read
+
+
+def test_a_time_of_day_that_only_the_mapping_knows_is_flagged() -> None:
+    text = MAPPING + 'date_only = "12:00"\n'
+    assert only({**EVENT, "when": "2026-11-20"}, text)["quality_flags"] == ["time_is_estimated"]
+    assert only(EVENT, text)["quality_flags"] == []
+
+
+ROWS = [{"id": "P1", "sex": "F", "born": "1980-11-21"}, {"id": "", "sex": "M", "born": ""}]
+WITH_PEOPLE = MAPPING.replace(
+    "[mapping.match]",
+    """age_from = "lookup.people.born"
+lookup.people = { file = "people.csv", key = "id", by = "patient.id" }
+[mapping.match]
+"lookup.people.sex" = { not = "M" }""",
+).replace("[mapping.rename]", '[mapping.rename]\ngender = "lookup.people.sex"')
+
+
+def test_a_row_of_a_second_file_is_read_and_nothing_else_of_it_is_kept() -> None:
+    row = only(EVENT, WITH_PEOPLE, lambda _: ROWS)
+    assert (row["gender"], row["age"], row["reasons"]) == ("Female", 45, [])
+    assert "lookup" not in extra(row)
+    unknown = only({**EVENT, "patient": {"id": "P2"}}, WITH_PEOPLE, lambda _: ROWS)
+    assert (unknown["gender"], unknown["age"], unknown["reasons"]) == (None, None, [])
+
+
+def test_any_field_of_a_message_can_be_read_and_is_not_kept_elsewhere() -> None:
+    text = """[[mapping]]
+name = "by number"
+format = "hl7v2"
+match."PID-5.2" = "Person"
+rename = { patient_id = "PID-3[2]", bed_id = "ZZ1-2.1.2", visit_id = ["PID-18", "PV1-19"], department = "PV1-3.2" }
+"""
+    message = adt("A01", pid={3: "P77^^^NORTH^MR~P-2^^^SOUTH"}) + b"ZZ1|x|a&b2^c\r"
+    row = only(message, text)
+    assert [row[name] for name in ("patient_id", "bed_id", "visit_id", "department")] == ["P-2", "b2", "V9", "12"]
+    plain = only(message)
+    assert extra(row) == extra(plain)
+    other = only(message.replace(b"Person", b"Nobody"), text)
+    assert (other["patient_id"], extra(other)) == ("P77", extra(plain)), "no mapping takes it, and nothing more is kept"
