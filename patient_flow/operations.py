@@ -140,10 +140,7 @@ def check_lake(services: Services) -> Iterator[Damage]:
 
 
 def repair_lake(services: Services) -> Iterator[str]:
-    """Repairs damaged tables and loads what differs into the warehouse; states what is lost for good.
-
-    Raises :class:`OperatorError` for a lake on remote storage.
-    """
+    """Repairs damaged tables and loads what differs into the warehouse; states what is lost for good."""
     context = step_context(services, run_id=_run_id("repair"), now=datetime.now(UTC))
     yield from repair(context)
     yield from _load(services, context.run_id)

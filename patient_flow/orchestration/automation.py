@@ -91,6 +91,8 @@ def maintain_lake(context: dg.OpExecutionContext, patient_flow: PatientFlow) -> 
             continue
         note = f"; {done.skip_reason}" if done.skip_reason else ""
         context.log.info(f"{table.path}: {done.files_joined} files compacted, {done.files_deleted} deleted{note}")
+    for path in services.lake.remove_leftovers(datetime.now(UTC)):
+        context.log.info(f"removed what a killed process or an old repair left: {path}")
     if failed:
         raise dg.Failure(f"maintenance failed for {', '.join(failed)}: see the log of this run; the next run retries")
 

@@ -10,10 +10,7 @@ accepted of them, until a rebuild.
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterator
-from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -23,54 +20,32 @@ from patient_flow.contracts.tables import (
     BRONZE_EVENTS,
     COORDINATES,
     LAKE_TABLES,
-    QUARANTINE,
     SILVER_EVENTS,
     Table,
 )
-from patient_flow.errors import OperatorError, TransientError
-from patient_flow.pipeline import graph
+from patient_flow.pipeline import graph, repair_remote
 from patient_flow.pipeline.backlog import identity
-from patient_flow.pipeline.bronze import DRAIN_BYTES, DRAIN_SECONDS
-from patient_flow.pipeline.checkpoints import FOLLOWED_HUB, incarnation, lost_events, partition_count, position
-from patient_flow.pipeline.hub_probe import peek
+from patient_flow.pipeline.checkpoints import FOLLOWED_HUB, incarnation, partition_count, position
 from patient_flow.pipeline.rebuild import rebuild
+from patient_flow.pipeline.recovery import as_bronze, explained, from_hub, from_quarantine, gaps_of, hub_state
 from patient_flow.pipeline.steps import StepContext
-from patient_flow.stores.hub import HubState, Slice
+from patient_flow.stores.hub import HubState
 from patient_flow.stores.lake.durability import TableFolder, checksum, table_folder
-from patient_flow.stores.lake.errors import LakeError
 from patient_flow.stores.lake.inspection import check, decode
+from patient_flow.stores.lake.leftovers import DAMAGED
 
-DAMAGED = "_damaged"
 _ATTEMPTS = 4
 """Each removes the spare files that are damaged; what they hid is found by the next."""
 
 
-@dataclass(frozen=True)
-class Gap:
-    """Consecutive events of one partition that bronze lacks: from sequence number ``first`` to ``last``."""
-
-    created_at_ms: int
-    partition_id: str
-    first: int
-    last: int
-
-    def __str__(self) -> str:
-        return f"partition {self.partition_id}, events {self.first} to {self.last}"
-
-
 def repair(context: StepContext) -> Iterator[str]:
-    """Repairs every damaged table; yields a line for each thing done, and for each gap that remains.
-
-    Raises ``OperatorError`` for a lake on remote storage.
-    """
+    """Repairs every damaged table; yields a line for each thing done, and for each gap that remains."""
     damaged = []
     for table in LAKE_TABLES:
         folder = table_folder(table.path, context.lake.uri(table))
         if folder is None:
-            raise OperatorError(
-                "only a lake in a folder is repaired file by file: restore the blobs from soft delete or versioning "
-                "(infra/docs/disaster-recovery.md), or run `patient-flow rebuild` where bronze is whole"
-            )
+            yield from repair_remote.repair(context)
+            return
         yield from _set_spare_files_aside(context, table, folder)
         if any(damage.needs_copy for damage in check(context.lake, table)):
             damaged.append(table)
@@ -123,19 +98,19 @@ def _repair_bronze(context: StepContext) -> Iterator[str]:
     folder = table_folder(BRONZE_EVENTS.path, context.lake.uri(BRONZE_EVENTS))
     assert folder is not None  # noqa: S101  (repair has refused remote storage)
     rows, checkpoints = _readable_rows(folder), _readable_checkpoints(folder)
-    state = _hub_state(context)
+    state = hub_state(context)
     hub, created_at_ms = _followed(context, checkpoints, rows)
     yield f"{BRONZE_EVENTS.path}: {rows.height:,} events are in readable files"
-    for source, name in ((_from_hub, "the hub"), (_from_quarantine, "quarantine")):
-        found = source(context, _gaps(rows, checkpoints, hub, created_at_ms), state)
+    for source, name in ((from_hub, "the hub"), (from_quarantine, "quarantine")):
+        found = source(context, gaps_of(rows, checkpoints, hub, created_at_ms), state)
         new = found.join(rows, on=COORDINATES, how="anti").unique(COORDINATES)
         rows = pl.concat([rows, new])
         yield f"{BRONZE_EVENTS.path}: {new.height:,} events were read again from {name}"
-    gaps = _gaps(rows, checkpoints, hub, created_at_ms)
+    gaps = gaps_of(rows, checkpoints, hub, created_at_ms)
     yield _set_table_aside(context, BRONZE_EVENTS).replace("computed again from bronze", "written again")
     context.lake.open(BRONZE_EVENTS).append(
         rows.select(BRONZE_EVENTS.schema.names()),
-        {**checkpoints, **_positions(rows, checkpoints, hub, created_at_ms, state), **_explained(gaps, checkpoints)},
+        {**checkpoints, **_positions(rows, checkpoints, hub, created_at_ms, state), **explained(gaps, checkpoints)},
         run_id=context.run_id,
     )
     for gap in gaps:
@@ -155,15 +130,8 @@ def _readable_rows(folder: TableFolder) -> pl.DataFrame:
         if expected is not None and checksum(path) != expected:
             continue
         if (rows := decode(path)) is not None and set(COORDINATES) <= set(rows.columns):
-            found.append(_as_bronze(rows.with_columns(ingested_date=pl.col("ingested_at").dt.date())))
+            found.append(as_bronze(rows.with_columns(ingested_date=pl.col("ingested_at").dt.date())))
     return pl.concat(found).unique(COORDINATES)
-
-
-def _as_bronze(rows: pl.DataFrame) -> pl.DataFrame:
-    return rows.select(
-        (pl.col(name) if name in rows.columns else pl.lit(None)).cast(dtype).alias(name)
-        for name, dtype in BRONZE_EVENTS.schema.items()
-    )
 
 
 def _readable_checkpoints(folder: TableFolder) -> dict[str, int]:
@@ -193,14 +161,6 @@ def _checkpoints_of(path: Path) -> dict[str, int]:
     return found
 
 
-def _hub_state(context: StepContext) -> HubState | None:
-    """The hub's state; None when it cannot be reached."""
-    try:
-        return None if context.hub is None else peek(context.hub)
-    except TransientError:
-        return None
-
-
 def _followed(context: StepContext, checkpoints: dict[str, int], rows: pl.DataFrame) -> tuple[str, int]:
     """Name of the hub that bronze follows, and its creation time (ms)."""
     stated = [name for name in checkpoints if FOLLOWED_HUB.matches(checkpoints.get, name)]
@@ -209,78 +169,6 @@ def _followed(context: StepContext, checkpoints: dict[str, int], rows: pl.DataFr
     if created_at_ms is None and rows.height:
         created_at_ms = rows.select(pl.col("hub_created_at").max().dt.epoch("ms")).item()
     return hub, int(created_at_ms or 0)
-
-
-def _gaps(rows: pl.DataFrame, checkpoints: dict[str, int], hub: str, created_at_ms: int) -> list[Gap]:
-    """Sequence numbers that bronze has read and ``rows`` lack."""
-    found = []
-    followed = rows.filter(pl.col("hub_created_at").dt.epoch("ms") == created_at_ms)
-    present = {part[0]: group["sequence_number"].sort() for part, group in followed.group_by("partition_id")}
-    prefix = position(hub, created_at_ms, "").name
-    stated = {key.removeprefix(prefix): number for key, number in checkpoints.items() if key.startswith(prefix)}
-    stated.pop(partition_count(hub, created_at_ms).name.removeprefix(prefix), None)
-    for part in sorted(present.keys() | stated.keys(), key=str):
-        numbers = [-1, *present.get(part, []), stated.get(str(part), -1) + 1]
-        lost = lost_events(created_at_ms, str(part)).read(checkpoints.get) or 0
-        between = [(low + 1, high - 1) for low, high in pairwise(numbers) if high > low + 1]
-        if between and lost >= between[0][1] - between[0][0] + 1:
-            between = between[1:]  # retention had deleted these before they were read
-        found += [Gap(created_at_ms, str(part), first, last) for first, last in between]
-    return found
-
-
-def _from_hub(context: StepContext, gaps: list[Gap], state: HubState | None) -> pl.DataFrame:
-    """The events in ``gaps`` that the hub still keeps."""
-    found = [BRONZE_EVENTS.empty()]
-    if context.hub is None or state is None:
-        return found[0]
-    for part in state.partitions:
-        ours = [
-            gap
-            for gap in gaps
-            if gap.partition_id == part.partition_id and gap.created_at_ms == int(state.created_at.timestamp() * 1000)
-        ]
-        after = max(min((gap.first for gap in ours), default=0), part.first_sequence_number) - 1
-        upto = min(max((gap.last for gap in ours), default=-1), part.last_sequence_number)
-        while after < upto:
-            slices = [Slice(part.partition_id, after, upto, None)]
-            events = context.hub.drain(slices, time.monotonic() + DRAIN_SECONDS, DRAIN_BYTES).events
-            if events.is_empty():
-                break
-            after = int(events["sequence_number"].to_list()[-1])
-            wanted = pl.any_horizontal(pl.col("sequence_number").is_between(gap.first, gap.last) for gap in ours)
-            found.append(_as_bronze(_ingested(context, events.filter(wanted), state)))
-    return pl.concat(found)
-
-
-def _ingested(context: StepContext, events: pl.DataFrame, state: HubState) -> pl.DataFrame:
-    return events.with_columns(
-        hub_created_at=pl.lit(state.created_at),
-        ingested_at=pl.lit(context.now),
-        ingested_date=pl.lit(context.now.date()),
-        run_id=pl.lit(context.run_id),
-    )
-
-
-def _from_quarantine(context: StepContext, gaps: list[Gap], _state: HubState | None) -> pl.DataFrame:
-    """The rejected events in ``gaps``, of which quarantine keeps the bodies: those that came alone in a body."""
-    try:
-        if not gaps or not context.lake.exists(QUARANTINE):
-            return BRONZE_EVENTS.empty()
-        rows = context.lake.open(QUARANTINE).scan().filter(pl.col("parts").fill_null(1) == 1).collect()
-    except (LakeError, pl.exceptions.PanicException, pl.exceptions.PolarsError):
-        return BRONZE_EVENTS.empty()
-    lost = pl.any_horizontal(
-        (pl.col("partition_id") == gap.partition_id)
-        & pl.col("sequence_number").is_between(gap.first, gap.last)
-        & (pl.col("hub_created_at").dt.epoch("ms") == gap.created_at_ms)
-        for gap in gaps
-    )
-    return _as_bronze(
-        rows.filter(lost).with_columns(
-            ingested_at=pl.lit(context.now), ingested_date=pl.lit(context.now.date()), run_id=pl.lit(context.run_id)
-        )
-    )
 
 
 def _positions(
@@ -299,14 +187,4 @@ def _positions(
         for part, number in last.items():
             key = position(hub, created_at_ms, part)
             found |= key.of(max(number, key.read(checkpoints.get) or 0))
-    return found
-
-
-def _explained(gaps: list[Gap], checkpoints: dict[str, int]) -> dict[str, int]:
-    """The events lost for good are recorded like those that retention deleted."""
-    found: dict[str, int] = {}
-    for gap in gaps:
-        key = lost_events(gap.created_at_ms, gap.partition_id)
-        before = key.read({**checkpoints, **found}.get) or 0
-        found |= key.of(before + gap.last - gap.first + 1)
     return found

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -154,6 +156,40 @@ def test_maintenance_takes_texts_of_senders_out_of_the_log_of_an_older_table(
         stated = pl.read_parquet(max(log.glob("*.checkpoint.parquet")))["add"].drop_nulls().struct.field("stats")
         assert (stated.len(), stated.str.contains("PLANTED").sum()) == (1, 0)
         assert stated.str.contains("event_time").all()
+
+
+UPLOAD = """
+import polars as pl, sys
+from patient_flow.contracts.tables import DIM_PATIENT
+from patient_flow.stores.lake.catalog import Lake
+keys = pl.int_range(0, 3_000_000, eager=True).alias("patient_key")
+rows = DIM_PATIENT.empty().join(keys.to_frame().cast(pl.Int64), on="patient_key", how="right")
+lake = Lake(sys.argv[1]).open(DIM_PATIENT)
+lake.append(rows.with_columns(patient_id=pl.col("patient_key").cast(pl.String)).select(DIM_PATIENT.schema.names()), {})
+"""
+
+
+@pytest.mark.embedded_only("a folder lake")
+def test_maintenance_removes_what_a_killed_process_left_once_it_is_old(lake: Lake, many_commits: LakeTable) -> None:
+    table = Path(many_commits.uri.removeprefix("file://"))
+    writer = subprocess.Popen([sys.executable, "-c", UPLOAD, str(lake._uri)])
+    while not list(table.glob("*#*")):
+        assert writer.poll() is None
+    writer.kill()
+    writer.wait()
+    (table / "_checksums" / f".{0:032x}").write_text("{")
+    for name in ("_rebuild/run/validated", "_damaged/run/dim_patient"):
+        (table.parent / name).mkdir(parents=True)
+        (table.parent / name / "part.parquet").write_text("")
+    now = datetime.now(UTC)
+    before = lake.open(DIM_PATIENT).scan().collect()
+    assert list(lake.remove_leftovers(now)) == []
+    unfinished = {Path(path).name for path in lake.remove_leftovers(now + timedelta(days=2))}
+    assert {name.partition("#")[0][-8:] for name in unfinished} == {".parquet", f"{0:08x}"}
+    assert list(lake.remove_leftovers(now + timedelta(days=4))) == [str(table.parent / "_rebuild" / "run")]
+    assert list(lake.remove_leftovers(now + timedelta(days=31))) == [str(table.parent / "_damaged" / "run")]
+    assert not list(table.glob("*#*"))
+    assert lake.open(DIM_PATIENT).scan().collect().equals(before)
 
 
 def test_every_consumer_is_written_after_what_it_reads(lake: Lake, departments: pl.DataFrame) -> None:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import contextlib
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
 
 import polars as pl
 from deltalake import DeltaTable, Field, Schema, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 
-from patient_flow.contracts.tables import Table
-from patient_flow.stores.lake import durability
+from patient_flow.contracts.tables import LAKE_TABLES, Table
+from patient_flow.stores.lake import durability, leftovers
 from patient_flow.stores.lake.errors import LakeMisconfigured, SchemaDrift, wrap_errors
 from patient_flow.stores.lake.folders import folder_of, open_table, readable_path
 from patient_flow.stores.lake.log import CHECKPOINT_EVERY, commit_properties, table_properties
@@ -124,6 +125,15 @@ class Lake:
             rows.write_parquet(uri, storage_options=self._storage_options)
         container, host, folder = account.groups()
         return f"https://{host}/{container}{folder or ''}/{path}"
+
+    def remove_leftovers(self, now: datetime) -> Iterator[str]:
+        """Removes what killed processes left in the folders of the lake, once it is old; yields the path of each.
+
+        Nothing on remote storage, which has rules for that.
+        """
+        for layer in dict.fromkeys(table.layer for table in LAKE_TABLES):
+            if (folder := folder_of(self._layer(layer))) is not None:
+                yield from leftovers.remove(folder, now)
 
     def staging(self, layer: str, run_id: str) -> Staging:
         """URI of a run's staged results beside the tables of ``layer``."""

@@ -12,7 +12,14 @@ import polars as pl
 from patient_flow.contracts.tables import Table
 from patient_flow.stores.lake.catalog import Lake
 from patient_flow.stores.lake.durability import TableFolder, checksum, table_folder
-from patient_flow.stores.lake.errors import LakeDamaged, LakeError
+from patient_flow.stores.lake.errors import (
+    UNDECODABLE,
+    LakeDamaged,
+    LakeError,
+    LakeUnavailable,
+    is_undecodable,
+    wrap_errors,
+)
 from patient_flow.stores.lake.table import LakeTable
 
 CHANGE_DATA = "_change_data/"
@@ -101,5 +108,21 @@ def decode(path: Path | str) -> pl.DataFrame | None:
 
 
 def _undecodable(table: Table, opened: LakeTable) -> Iterator[Damage]:
-    uris = [f"{opened.uri.rstrip('/')}/{unquote(path)}" for path in opened.file_sizes()]
-    return (Damage(table, uri, "cannot be read") for uri in uris if decode(uri) is None)
+    for path in opened.file_sizes():
+        uri = f"{opened.uri.rstrip('/')}/{unquote(path)}"
+        if (why := _remote_fault(uri)) is not None:
+            yield Damage(table, uri, why)
+
+
+def _remote_fault(uri: str) -> str | None:
+    """What is wrong with a data file on remote storage. Raises ``LakeUnavailable`` when that cannot be known now."""
+    with wrap_errors("read", uri):
+        try:
+            pl.read_parquet(uri, glob=False, hive_partitioning=False)
+        except FileNotFoundError:
+            return "is missing"
+        except UNDECODABLE as error:
+            if is_undecodable(error):
+                return "cannot be decoded"
+            raise LakeUnavailable(f"cannot read {uri}: {' '.join(str(error).split())}") from error
+    return None

@@ -5,8 +5,13 @@ When it is safe to run is decided by ``pipeline.maintenance``: two compactions a
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from urllib.parse import unquote
+
 import polars as pl
 from deltalake import DeltaTable
+from deltalake.transaction import AddAction, RemoveAction
 
 from patient_flow.contracts.tables import Table
 from patient_flow.stores.lake.durability import settle, table_folder
@@ -50,6 +55,29 @@ class TableMaintenance:
             deleted = self._handle.vacuum(keep_hours, dry_run=False, enforce_retention_duration=False, full=True)
             self._refresh()
         return len(deleted)
+
+    def forget_files(self, paths: Iterable[str]) -> None:
+        """Takes data files (paths relative to the table) out of the table, without a change in its change feed.
+
+        For files that cannot be read: their rows are missing from then on. The files stay until they are vacuumed.
+        """
+        wanted = set(paths)
+        with wrap_errors("repair", self._target):
+            files = data_files(self._handle, self._target)
+            now = int(datetime.now(UTC).timestamp() * 1000)
+            removed: list[AddAction | RemoveAction] = [
+                RemoveAction(unquote(path), data_change=False, deletion_timestamp=now, size=size)
+                for path, size in files.select("path", "size_bytes").iter_rows()
+                if unquote(path) in wanted
+            ]
+            self._handle.create_write_transaction(
+                removed,
+                mode="append",
+                schema=self._handle.schema(),
+                partition_by=list(self._table.partition_by),
+                commit_properties=commit_properties({}, retries=0),
+            )
+            self._refresh()
 
     def write_checkpoint(self) -> None:
         """Writes a Delta checkpoint, from which the next open starts."""
