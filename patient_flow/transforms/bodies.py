@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Any
 
@@ -168,7 +168,8 @@ ENVELOPE = "envelope"
 
 _decode_common = msgspec.json.Decoder(Fields).decode
 _decode_all = msgspec.json.Decoder(AllFields).decode
-_encode = msgspec.json.Encoder(order="sorted").encode
+_encoder = msgspec.json.Encoder(order="sorted")
+_encode, _encode_lines = _encoder.encode, _encoder.encode_lines
 _NOT_STRICT = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
@@ -184,9 +185,15 @@ def read_strictly(body: bytes) -> Fields | None:
         return None
 
 
-def digest_of(fields: Fields) -> str:
-    """The digest that :func:`read_carefully` gives the same statement."""
-    return digest(_encode(fields))
+def lines_of(fields: Sequence[Fields]) -> bytes:
+    """The statements as JSON, a line each, in canonical form."""
+    return _encode_lines(fields)
+
+
+def digests_of(lines: bytes) -> list[str]:
+    """The digests that :func:`read_carefully` gives the statements of :func:`lines_of`."""
+    sha256 = hashlib.sha256
+    return [sha256(line).hexdigest() for line in lines.splitlines()]
 
 
 def read_parts(

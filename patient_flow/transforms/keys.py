@@ -13,8 +13,6 @@ import polars as pl
 SEPARATOR = "\x1f"
 """Between the parts of a natural key; control characters cannot occur in one (``transforms.read`` refuses them)."""
 
-_TO_63_BITS = 1
-
 
 def surrogate_key(parts: Sequence[pl.Expr]) -> pl.Expr:
     """63-bit key of a natural key: BLAKE2b of its parts, joined; 1 … 2⁶³-1 (0 is the unknown member).
@@ -39,22 +37,8 @@ def pseudonym(identifier: pl.Expr, secret: str, kind: str) -> pl.Expr:
 
     ``kind`` ("patient", "visit") separates name spaces: the same number as a visit and as a patient must not match.
     """
-    key = hashlib.sha512(secret.encode()).digest()
-    person = kind.encode()
-
-    def digest(values: pl.Series) -> pl.Series:
-        return pl.Series(
-            values.name,
-            [
-                None
-                if value is None
-                else hashlib.blake2b(value.encode(), digest_size=16, key=key, person=person).hexdigest()
-                for value in values
-            ],
-            dtype=pl.String,
-        )
-
-    return identifier.map_batches(digest, return_dtype=pl.String)
+    keyed = hashlib.blake2b(digest_size=16, key=hashlib.sha512(secret.encode()).digest(), person=kind.encode())
+    return identifier.map_batches(lambda values: _once_each(values, keyed), return_dtype=pl.String)
 
 
 def derived_visit() -> pl.Expr:
@@ -67,15 +51,37 @@ def derived_visit() -> pl.Expr:
     return pseudonym(pl.concat_str(parts, separator=SEPARATOR), "", "derived visit")
 
 
+def _once_each(values: pl.Series, keyed: hashlib.blake2b) -> pl.Series:
+    """The hexadecimal hashes of ``values``; where most of them occur several times, each is hashed once."""
+    distinct = values.unique()
+    if 2 * distinct.len() > values.len():
+        return _hexadecimal(values, keyed)
+    hashed = pl.DataFrame([distinct.rename("text"), _hexadecimal(distinct, keyed).rename("hash")])
+    found = values.rename("text").to_frame().join(hashed, on="text", how="left", maintain_order="left")
+    return found["hash"].rename(values.name)
+
+
+def _hexadecimal(values: pl.Series, keyed: hashlib.blake2b) -> pl.Series:
+    """Copying a hash that has its key already takes half the time of making one."""
+    copy, found = keyed.copy, []
+    for value in values.to_list():
+        if value is None:
+            found.append(None)
+            continue
+        state = copy()
+        state.update(value.encode())
+        found.append(state.hexdigest())
+    return pl.Series(values.name, found, dtype=pl.String)
+
+
 def _keys(values: pl.Series) -> pl.Series:
-    blake2b, from_bytes = hashlib.blake2b, int.from_bytes
-    return pl.Series(
-        values.name,
-        [
-            None
-            if value is None
-            else max(1, from_bytes(blake2b(value.encode(), digest_size=8).digest(), "big") >> _TO_63_BITS)
-            for value in values
-        ],
-        dtype=pl.Int64,
-    )
+    copy, found = hashlib.blake2b(digest_size=8).copy, []
+    for value in values.to_list():
+        if value is None:
+            found.append(None)
+            continue
+        state = copy()
+        state.update(value.encode())
+        found.append(state.digest())
+    numbers = pl.Series(values.name, found, dtype=pl.Binary).bin.reinterpret(dtype=pl.UInt64, endianness="big")
+    return (numbers // 2).cast(pl.Int64).clip(lower_bound=1)

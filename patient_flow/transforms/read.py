@@ -222,15 +222,24 @@ def _instants(texts: pl.Series) -> tuple[pl.Series, pl.Series]:
     name = texts.name
     if texts.null_count() == texts.len():
         return texts.cast(INSTANT), marks(name, texts.len(), [])
-    usual = pl.when(pl.col(name).str.contains(_TIMESTAMP)).then(name).str
-    naive = usual.to_datetime(_NAIVE, strict=False, time_unit="us").dt.replace_time_zone("UTC")
-    aware = usual.to_datetime(_WITH_OFFSET, strict=False, time_unit="us").dt.convert_time_zone("UTC")
-    frame = texts.to_frame().with_columns(instant=pl.coalesce(naive, aware))
+    usual = pl.when(pl.col(name).str.contains(_TIMESTAMP)).then(name)
+    naive = usual.str.strip_suffix("Z").str.to_datetime(_NAIVE, strict=False, time_unit="us")
+    frame = texts.to_frame().with_columns(instant=naive.dt.replace_time_zone("UTC"))
+    if frame["instant"].null_count() == texts.null_count():
+        return _usable(frame.select(pl.col("instant").alias(name)))
+    aware = usual.str.to_datetime(_WITH_OFFSET, strict=False, time_unit="us").dt.convert_time_zone("UTC")
+    frame = frame.with_columns(instant=pl.coalesce("instant", aware))
     unusual = frame.filter(pl.col("instant").is_null()).get_column(name).drop_nulls().unique()
     spelled = pl.DataFrame({name: unusual, "other": pl.Series([_utc(text) for text in unusual], dtype=INSTANT)})
     found = frame.join(spelled, on=name, how="left", maintain_order="left").select(
         pl.coalesce("instant", "other").alias(name)
     )
+    return _usable(found)
+
+
+def _usable(found: pl.DataFrame) -> tuple[pl.Series, pl.Series]:
+    """Of one column of instants: those that may be kept, and marks of those that lie before 1990."""
+    name = found.columns[0]
     usable = found.select(pl.when(pl.col(name).is_between(events.EARLIEST_TIME, _LATEST)).then(name)).to_series()
     too_old = found.select((pl.col(name) < events.EARLIEST_TIME).fill_null(False)).to_series()
     return usable, too_old
