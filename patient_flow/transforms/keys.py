@@ -63,7 +63,7 @@ def _once_each(values: pl.Series, keyed: hashlib.blake2b) -> pl.Series:
 
 def _hexadecimal(values: pl.Series, keyed: hashlib.blake2b) -> pl.Series:
     """Copying a hash that has its key already takes half the time of making one."""
-    copy, found = keyed.copy, []
+    copy, found = keyed.copy, list[str | None]()
     for value in values.to_list():
         if value is None:
             found.append(None)
@@ -75,7 +75,7 @@ def _hexadecimal(values: pl.Series, keyed: hashlib.blake2b) -> pl.Series:
 
 
 def _keys(values: pl.Series) -> pl.Series:
-    copy, found = hashlib.blake2b(digest_size=8).copy, []
+    copy, found = hashlib.blake2b(digest_size=8).copy, list[bytes | None]()
     for value in values.to_list():
         if value is None:
             found.append(None)

@@ -18,7 +18,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from patient_flow_tests.benchmarks import batch, measuring, pages
+from patient_flow.local_hub.testing import HubThread
+from patient_flow_tests.benchmarks import batch, drain, feed, measuring, pages
 
 
 @dataclass(frozen=True)
@@ -47,8 +48,26 @@ def run_batch(folder: Path, size: Size) -> str:
     )
 
 
+def run_drain(folder: Path, size: Size) -> str:
+    """A backlog at the hub, by the product and by the public client."""
+    bodies = feed.events(size.events // 20)["body"].to_list()
+    texts = []
+    with HubThread(folder / "hub", hubs=tuple(drain.SHARES), partitions=drain.PARTITIONS) as hub:
+        for name in drain.SHARES:
+            drain.fill(hub.connection, name, bodies)
+            figures = measuring.compare(drain.contenders(hub.connection, name, folder), size.rounds)
+            texts.append(f"{name.capitalize()}:\n\n{pages.comparison(figures)}\n\n{pages.steps(figures)}")
+    return (
+        f"{len(bodies):,} events in {drain.PARTITIONS} partitions of a local hub, which is in neither side's figures; "
+        f"medians of {size.rounds}. The public client has a thread per partition. Skewed: nine of ten events are in "
+        "one partition. Starts of processes are in the first table, not in the seconds below it.\n\n"
+        + "\n\n".join(texts)
+    )
+
+
 COMPARISONS: dict[str, tuple[str, Callable[[Path, Size], str]]] = {
     "batch": ("Batch", run_batch),
+    "drain": ("Drain", run_drain),
 }
 
 

@@ -43,7 +43,7 @@ from patient_flow.pipeline import bronze, inspection
 from patient_flow.pipeline.backlog import HubRefused, identity
 from patient_flow.pipeline.steps import StepResult
 from patient_flow.stores import amqp
-from patient_flow.stores.hub import EVENT_SCHEMA, MAX_BATCH_EVENTS, DrainResult, Hub, HubUnavailable, Slice, _Received
+from patient_flow.stores.hub import MAX_BATCH_EVENTS, DrainResult, Hub, HubUnavailable, Slice, _Received
 from patient_flow.stores.lake.catalog import Lake
 from patient_flow_tests.builders import department, department_list, step_context
 
@@ -199,12 +199,10 @@ def test_an_unconvertible_value_is_stored_as_a_row_with_its_error() -> None:
 
 def row_of(message: Message) -> tuple[bytes, str]:
     """Body and properties in the row that a message becomes."""
-    event = EventData._from_message(message)
-    event._raw_amqp_message._annotations = {b"x-opt-sequence-number": 0, b"x-opt-offset": b"0"}
+    numbered = message._replace(message_annotations={b"x-opt-sequence-number": 0, b"x-opt-offset": b"0"})
     received = _Received(Slice("0", -1, 0, None), max_bytes=1)
-    received.add([event])
-    rows = pl.DataFrame(received.rows, schema=EVENT_SCHEMA, orient="row")
-    return rows.select("body", "properties").row(0)
+    received.add([numbered])
+    return received.frame().select("body", "properties").row(0)
 
 
 leaves = (
