@@ -174,7 +174,7 @@ class Hub:
                     errors.append(error)
                 else:
                     limit_reached |= reading.last < part.upto and (reading.is_full or time.monotonic() >= deadline)
-                max_bytes -= reading.bytes
+                max_bytes -= reading.size
         events = pl.concat([EVENT_SCHEMA.to_frame(), *(reading.frame() for reading in received)])
         return DrainResult(events, _one_error(errors), limit_reached)
 
@@ -225,7 +225,7 @@ class _Received:
 
     part: Slice
     max_bytes: int
-    bytes: int = 0
+    size: int = 0
     numbers: list[int] = field(default_factory=list)
     offsets: list[str | None] = field(default_factory=list)
     enqueued_ms: list[int] = field(default_factory=list)
@@ -239,7 +239,7 @@ class _Received:
     @property
     def is_full(self) -> bool:
         """True when ``max_bytes`` is reached. The last event may exceed it, otherwise a large one would never fit."""
-        return self.bytes >= self.max_bytes
+        return self.size >= self.max_bytes
 
     def add(self, batch: list[Message]) -> None:
         for message in batch:
@@ -254,7 +254,7 @@ class _Received:
                 self.properties.append(properties)
                 self.bodies.append(body)
                 self.numbers.append(number)
-                self.bytes += len(body) + len(properties or "")
+                self.size += len(body) + len(properties or "")
                 self.last = number
 
     def frame(self) -> pl.DataFrame:
@@ -319,8 +319,9 @@ def _one_error(errors: list[HubUnavailable]) -> HubUnavailable | None:
 
 def _body(message: Message) -> bytes:
     """Data, and text sent as an AMQP value, byte for byte; every other AMQP value as JSON."""
-    if message.data:
-        return b"".join(message.data)
+    sections: Any = message.data
+    if sections:
+        return b"".join(sections)
     if message.sequence:
         return _json(list(message.sequence)).encode()
     value = message.value
