@@ -146,7 +146,7 @@ class Fold:
         before, stated = self.visit_class, event.visit_class or self.visit_class
         self.visit_class = stated
         if event.is_snapshot:
-            self.visit.placed_by_snapshot.append((action.at, *event.order[1:]))
+            self.visit.placed_by_snapshot.append((action.order_at or action.at, *event.order[1:]))
         effective = self._effective(stated, event.hospital_id, department, action.at)
         current = self._current()
         if department is None or (effective in NO_BED and bed is None):
@@ -156,6 +156,8 @@ class Fold:
         if current is not None:
             current.ends_at, current.ended_by = action.at, "move"
         self.deferred = []
+        # The newest snapshot states the facts, and follows the placements of those before it at one instant.
+        among_equals = event.order[1:2] if event.is_snapshot else event.order[1:]
         previous = self.visit.stays[-1] if current is not None else None
         self.visit.stays.append(
             Stay(
@@ -168,16 +170,14 @@ class Fold:
                 bed,
                 previous is not None,
                 (previous.hospital, previous.department) if previous else None,
-                order=(action.at, *event.order[1:]),
+                order=(action.order_at or action.at, *among_equals),
                 entry=action.number,
                 flags={"time_is_estimated"} if action.is_estimated else set(),
             )
         )
         if current is None and len(self.visit.ends) > self.ends_before:  # a gap (F9) ends nothing
             self.ends_before = len(self.visit.ends)
-            # The newest snapshot states the facts, and follows the placements of those before it at one instant.
-            among_equals = event.order[1:2] if event.is_snapshot else event.order[1:]
-            self.visit.spells.append((action.at, *among_equals))
+            self.visit.spells.append((action.order_at or action.at, *among_equals))
 
     def _current(self) -> Stay | None:
         """The stay in which the patient is."""

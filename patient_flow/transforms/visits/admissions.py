@@ -47,7 +47,7 @@ def admission(visit: Visit, departments: DepartmentList) -> Admission | None:
         end=end,
         status=None if end is None else visit.segments[last.segment].status,
         waited=_waited(visit, first),
-        reported_wait=visit.wait if visit.wait_placement >= first.first else None,
+        reported_wait=visit.stated.wait if visit.stated.wait_placement >= first.first else None,
         is_day_case=is_day_case(visit, departments),
         is_observation=first.visit_class == OBSERVATION
         and all(

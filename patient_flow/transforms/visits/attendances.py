@@ -56,20 +56,22 @@ def attend(visit: Visit, departments: DepartmentList) -> None:
 
 
 _Arrivals = list[tuple[int, Event, int]]
-"""Place in ``visit.arrivals`` (-1: the triage that stands for one), event, and when it is dated."""
+"""Place in the visit's arrivals (-1: the triage that stands for one), event, and when it is dated."""
 
 
 def _arrivals_in_time(visit: Visit, first: Stay | None) -> _Arrivals:
     """The arrivals, else the first triage, that are dated no later than the first stay; an update corrects the date."""
-    arrivals = list(enumerate(visit.arrivals))
-    if not arrivals and visit.first_triage is not None:
-        arrivals = [(-1, visit.first_triage)]
+    arrivals = list(enumerate(visit.stated.arrivals))
+    if not arrivals:
+        if visit.stated.first_triage is None:
+            return []
+        arrivals = [(-1, visit.stated.first_triage)]
     earliest = min((_dated(event) for _, event in arrivals), default=None)
     found: _Arrivals = []
     for number, event in arrivals:
         at = _dated(event)
-        if at == earliest and visit.arrival_correction is not None:
-            at = visit.arrival_correction
+        if at == earliest and visit.stated.arrival_correction is not None:
+            at = visit.stated.arrival_correction
         if first is None or at <= first.start:
             found.append((number, event, at))
     return found
@@ -82,7 +84,7 @@ def _emergency_arrival(
     found: list[tuple[int, Event, bool]] = []
     for number, event, at in arrivals:
         listed = departments.at(event.hospital, event.department, at)[0]
-        stated = visit.arrival_classes.get(number)
+        stated = visit.stated.arrival_classes.get(number)
         is_assumed = listed is None and stated is None
         if is_assumed:
             place = event.hospital, event.department

@@ -55,6 +55,11 @@ VISIT_COLUMNS = (
 RECEIVED_AGAIN = pl.Schema({"visit_hash": pl.Int64(), "enqueued_at": pl.Datetime("us", "UTC")})
 """Events that are ignored as ``already_received``: each confirms its visit from its arrival on (F8)."""
 
+STATED = (
+    *("arrival_time", "triage_time", "seen_time", "decision_time", "discharge_time", "planned_discharge_time"),
+    *("ready_time", "wait_minutes", "admission_type"),
+)
+"""Columns that state something about a visit as a whole, or its end."""
 CORRECTION = "reconciliation"
 IMPORTED = "import-"
 
@@ -118,43 +123,47 @@ def _without_garbage_collection() -> Iterator[None]:
 
 
 def _events(ordered: pl.DataFrame) -> Iterator[Event]:
-    """The rows of ``ordered`` as :class:`Event`, instants as microseconds."""
+    """The rows of ``ordered`` as :class:`Event`; column by column, which is faster than row by row."""
+    columns = [column.to_list() for column in _event_columns(ordered)]
+    return map(Event._make, zip(*columns, strict=True))
+
+
+def _event_columns(ordered: pl.DataFrame) -> pl.DataFrame:
+    """The fields of :class:`Event`, instants as microseconds."""
 
     def epoch(name: str) -> pl.Expr:
         return c(name).dt.epoch("us")
 
-    return map(
-        Event._make,
-        ordered.select(
-            "visit_id",
-            "patient_id",
-            "hospital_id",
-            c("event_type").replace_strict(RANK, return_dtype=pl.Int8),
-            epoch("event_time"),
-            epoch("enqueued_at"),
-            "partition_id",
-            "sequence_number",
-            c("part").fill_null(0),
-            "department",
-            "bed_id",
-            "visit_class",
-            "admission_type",
-            epoch("arrival_time"),
-            epoch("triage_time"),
-            epoch("seen_time"),
-            epoch("decision_time"),
-            epoch("admission_time"),
-            epoch("discharge_time"),
-            epoch("planned_discharge_time"),
-            epoch("ready_time"),
-            "wait_minutes",
-            "discharge_status",
-            "stays",
-            is_correction=(c("source") == CORRECTION).fill_null(value=False),
-            states_time=pl.coalesce("states_event_time", c("event_time").ne_missing(c("admission_time")))
-            | (c("event_type") != events.SNAPSHOT),
-            is_imported=c("partition_id").str.starts_with(IMPORTED),
-        ).iter_rows(),
+    return ordered.select(
+        "visit_id",
+        "patient_id",
+        "hospital_id",
+        c("event_type").replace_strict(RANK, return_dtype=pl.Int8),
+        epoch("event_time"),
+        epoch("enqueued_at"),
+        "partition_id",
+        "sequence_number",
+        c("part").fill_null(0),
+        "department",
+        "bed_id",
+        "visit_class",
+        "admission_type",
+        epoch("arrival_time"),
+        epoch("triage_time"),
+        epoch("seen_time"),
+        epoch("decision_time"),
+        epoch("admission_time"),
+        epoch("discharge_time"),
+        epoch("planned_discharge_time"),
+        epoch("ready_time"),
+        "wait_minutes",
+        "discharge_status",
+        "stays",
+        is_correction=(c("source") == CORRECTION).fill_null(value=False),
+        states_time=pl.coalesce("states_event_time", c("event_time").ne_missing(c("admission_time")))
+        | (c("event_type") != events.SNAPSHOT),
+        is_imported=c("partition_id").str.starts_with(IMPORTED),
+        has_statements=pl.any_horizontal(c("event_type") == "triage", *(c(name).is_not_null() for name in STATED)),
     )
 
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from patient_flow.transforms.order import RANK
+
+if TYPE_CHECKING:
+    from patient_flow.transforms.visits.statements import Statements
 
 ADMISSION, TRANSFER, DISCHARGE, UPDATE = (RANK[name] for name in ("admission", "transfer", "discharge", "update"))
 ARRIVAL, TRIAGE, SNAPSHOT, VOID = (RANK[name] for name in ("arrival", "triage", "visit_snapshot", "void_visit"))
@@ -53,6 +56,8 @@ class Event(NamedTuple):
     is_correction: bool
     states_time: bool
     is_imported: bool
+    has_statements: bool
+    """It states something about the visit as a whole, or its end."""
 
     @property
     def hub(self) -> tuple[int, str, int, int]:
@@ -167,24 +172,13 @@ class Visit:
     events: list[Event]
     stays: list[Stay]
     segments: list[Segment]
-    arrivals: list[Event]
-    first_triage: Event | None
-    arrival_classes: dict[int, str | None]
-    """Class in force at each arrival or triage, by its place in ``arrivals``; -1 is the triage."""
+    stated: Statements
     stated_arrival: int | None
-    arrival_correction: int | None
-    triage_at: int | None
-    seen_at: int | None
-    decision_at: int | None
+    """The arrival that its events state."""
     admission_times: list[tuple[int, bool]]
     """Statements of ``admission_time`` in order; True where an admission states its own time (F6)."""
     next_time: int | None
     """When the first placement is followed by another placement or a discharge."""
-    is_dated_by_snapshot: bool
-    wait: float | None
-    wait_placement: int
-    """Number of placements when the wait was stated."""
-    admission_type: str | None
     classes: list[tuple[int, str]]
     """Classes stated, with the number of placements at that moment."""
     has_lifecycle: bool

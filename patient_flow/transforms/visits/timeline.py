@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
+from patient_flow.contracts.events import CLASSES_WITHOUT_BED
 from patient_flow.transforms.visits import cancels, snapshots
 from patient_flow.transforms.visits.departments import DepartmentList
 from patient_flow.transforms.visits.model import (
@@ -32,15 +31,21 @@ LONGEST_PLAN_COVERED = 365 * DAY_US
 
 _PLACING = (ADMISSION, TRANSFER)
 _EVERY_END = (ADMISSION, TRANSFER, DISCHARGE)
+_NO_SNAPSHOTS = Snapshots()
 
 
 def fold(ordered: list[Event], departments: DepartmentList) -> Visit | None:
     """The visit of these events, which are all of it, in order; None where all are void (F12)."""
-    events = cancels.not_void(ordered)
-    if not events:
-        return None
-    has_cancel = any(event.type in cancels.CANCELS for event in events)
-    timeline = _Timeline(events, cancels.standing(events) if has_cancel else events, departments)
+    types = {event.type for event in ordered}
+    events, left = ordered, ordered
+    if not types.isdisjoint(cancels.CANCELS):
+        events = cancels.not_void(ordered)
+        if not events:
+            return None
+        left = cancels.standing(events)
+    timeline = _Timeline(events, left, departments)
+    if SNAPSHOT in types:
+        timeline.read_snapshots()
     timeline.run()
     return timeline.visit(ordered)
 
@@ -50,12 +55,9 @@ class _Timeline:
 
     def __init__(self, events: list[Event], standing: list[Event], departments: DepartmentList) -> None:
         self._events, self._standing, self._departments = events, standing, departments
-        self._snapshots = snapshots.read(standing) if any(e.type == SNAPSHOT for e in standing) else Snapshots()
-        self._cancelled_at = [event.time for event in events if event.type == CANCEL_DISCHARGE]
-        self._planned_by = self._plans()
-        placed = [event.time for event in standing if event.type in _PLACING]
-        snapshots.date_moves(self._snapshots, self._cancelled_at + placed, self._is_plan)
-        self._placed_at = placed + [item.time for item in self._snapshots.placed if item.ended_by is None]
+        self._snapshots = _NO_SNAPSHOTS
+        self._latest: int | None = None
+        self._planned_by: dict[int, tuple[int, int, int, str, int, int]] | None = None
         self.placements: list[Placement] = []
         self.segments = [Segment()]
         self._class: str | None = None
@@ -68,6 +70,15 @@ class _Timeline:
         self._statements = Statements()
         self._admission_times: list[tuple[int, bool]] = []
         self._classes: list[tuple[int, str]] = []
+
+    def read_snapshots(self) -> None:
+        """Finds where the snapshots place the patient (F7, F9)."""
+        self._snapshots = snapshots.read(self._standing)
+        snapshots.date_moves(self._snapshots, self._contradicting(), self._is_plan)
+
+    def _contradicting(self) -> list[int]:
+        """Times of cancelled discharges and of the sender's placements (F11)."""
+        return _cancelled_at(self._events) + [event.time for event in self._standing if event.type in _PLACING]
 
     def run(self) -> None:
         """Applies every uncancelled event in order."""
@@ -102,25 +113,25 @@ class _Timeline:
 
     def _apply(self, event: Event) -> None:
         kind = event.type
-        was_taking_bed = self._is_taking_bed() if event.visit_class is not None else True
         if kind in _PLACING:
             self._is_opened = self._is_opened or kind == ADMISSION
-            self._state_class(event, was_taking_bed)
+            self._state_class(event)
             self._place(event)
             if kind == ADMISSION and event.admission is not None:
                 self._admission_times.append((event.admission, event.admission == event.time))
         elif kind == DISCHARGE:
             self._correct_bed(event)
             self._discharge(event)
-            self._state_class(event, was_taking_bed)
+            self._state_class(event)
         else:
-            self._state_class(event, was_taking_bed)
+            self._state_class(event)
             if kind == UPDATE:
                 self._update(event)
             else:
                 self._correct_bed(event)
             self._statements.register(event, self._class)
-        self._note(event)
+        if event.has_statements:
+            self._note(event)
 
     def _apply_placed(self, item: Placed) -> None:
         if item.ended_by is not None:
@@ -129,16 +140,14 @@ class _Timeline:
             return
         event = item.event
         self._is_opened = True
-        was_taking_bed = self._is_taking_bed() if event.visit_class is not None else True
-        self._state_class(event, was_taking_bed, at=item)
+        self._state_class(event, at=item)
         named = event._replace(time=item.time, department=item.department, bed=item.bed)
         if self._place(named, is_estimated=item.is_estimated):
             self._entry = item
 
     def _apply_snapshot(self, event: Event) -> None:
         """F7: of several snapshots the newest states the facts; each that counts states its class, and its bed."""
-        was_taking_bed = self._is_taking_bed() if event.visit_class is not None else True
-        self._state_class(event, was_taking_bed)
+        self._state_class(event)
         if event in self._snapshots.restating:
             self._correct_bed(event)
         if event is not self._snapshots.facts:
@@ -250,7 +259,7 @@ class _Timeline:
             self.segments[-1].status = event.status
         time = event.time
         if event.discharge is not None:
-            before = [at for at in self._cancelled_at if at < event.time]
+            before = [at for at in _cancelled_at(self._events) if at < event.time]
             before += [placement.time for placement in self.placements]
             if max(before, default=event.discharge) <= event.discharge:
                 time = event.discharge
@@ -266,21 +275,18 @@ class _Timeline:
 
     def _is_fact(self, event: Event, stated: int) -> bool:
         """Whether it is no plan, and neither a placement nor a cancelled discharge is later."""
-        is_latest = max([*self._placed_at, *self._cancelled_at], default=stated) <= stated
-        return is_latest and not self._is_plan(event, stated)
+        if self._latest is None:
+            placed = [item.time for item in self._snapshots.placed if item.ended_by is None]
+            self._latest = max([*self._contradicting(), *placed], default=stated)
+        return self._latest <= stated and not self._is_plan(event, stated)
 
     def _is_plan(self, event: Event, stated: int) -> bool:
+        if stated > event.known_at:
+            return True
+        if self._planned_by is None:
+            self._planned_by = _plans(self._events)
         first = self._planned_by.get(stated)
-        return stated > event.known_at or (first is not None and first < event.order)
-
-    def _plans(self) -> dict[int, tuple[int, int, int, str, int, int]]:
-        """Discharge times that events state as plans, with the place in the order of the first that states each."""
-        plans: dict[int, tuple[int, int, int, str, int, int]] = {}
-        for event in self._events:
-            stated = event.discharge
-            if stated is not None and event.type != DISCHARGE and stated > event.known_at:
-                plans.setdefault(stated, event.order)
-        return plans
+        return first is not None and first < event.order
 
     def _end_unless_by_class(self, end: End) -> None:
         """F11: after an end by class nothing but a placement moves the end; ``end`` waits for when that is undone."""
@@ -299,7 +305,7 @@ class _Timeline:
 
     def _is_taking_bed(self) -> bool:
         """Whether the class in force takes a bed where the patient is."""
-        if not self.placements:
+        if not self.placements or self._class not in CLASSES_WITHOUT_BED:
             return True
         current = self.placements[-1]
         return self._departments.takes_bed(self._class, current.hospital, current.department, current.time)
@@ -309,12 +315,15 @@ class _Timeline:
             return "emergency"
         return self._class
 
-    def _state_class(self, event: Event, was_taking_bed: bool, at: Placed | None = None) -> None:
+    def _state_class(self, event: Event, at: Placed | None = None) -> None:
         """F5: the class that ``event`` states; a change to one without a bed ends the stay unless a bed is named."""
         if event.visit_class is None:
             return
+        was_taking_bed = self._is_taking_bed()
         self._class = event.visit_class
         self._classes.append((len(self.placements), event.visit_class))
+        if event.visit_class not in CLASSES_WITHOUT_BED and not self._is_ended_by_class:
+            return
         if not self.placements:
             return
         current = self.placements[-1]
@@ -349,37 +358,43 @@ class _Timeline:
         following = [self.placements[1].time] if len(self.placements) > 1 else []
         if first is not None and first.end is not None:
             following.append(first.end.time)
-        planner, stated = self._planner, self._statements
+        planner, silent = self._planner, self._snapshots.silent
         return Visit(
-            visit_id=ordered[0].visit_id,
-            events=ordered,
-            stays=joined(self.placements),
-            segments=self.segments,
-            arrivals=stated.arrivals,
-            first_triage=stated.first_triage,
-            arrival_classes=stated.arrival_classes,
-            stated_arrival=stated.arrival,
-            arrival_correction=stated.arrival_correction,
-            triage_at=stated.triage,
-            seen_at=stated.seen,
-            decision_at=stated.decision,
-            admission_times=self._admission_times,
-            next_time=min(following, default=None),
-            is_dated_by_snapshot=first is not None and first.type == SNAPSHOT,
-            wait=stated.wait,
-            wait_placement=stated.wait_placement,
-            admission_type=stated.admission_type,
-            classes=self._classes,
+            ordered[0].visit_id,
+            ordered,
+            joined(self.placements),
+            self.segments,
+            self._statements,
+            self._statements.arrival,
+            self._admission_times,
+            min(following, default=None),
+            self._classes,
             has_lifecycle=any(e.type in _EVERY_END and not e.is_correction for e in self._events),
             plan_from=0 if planner is None else planner.known_at,
             plan_limit=0 if planner is None else planner.enqueued + LONGEST_PLAN_COVERED,
-            flags=self._snapshots.flags | self._departments_flag(),
+            flags=self._snapshots.flags | _departments_flag(self.placements, self._statements.arrivals, silent),
         )
 
-    def _departments_flag(self) -> set[str]:
-        """F7: a snapshot that places nobody and names a department that is none of the visit's."""
-        known = {(placement.hospital, placement.department) for placement in self.placements}
-        known |= {(event.hospital, event.department) for event in self._statements.arrivals if event.department}
-        named: Sequence[Event] = self._snapshots.silent
-        is_other = any(e.department is not None and (e.hospital, e.department) not in known for e in named)
-        return {snapshots.ANOTHER_DEPARTMENT} if is_other else set()
+
+def _departments_flag(placements: list[Placement], arrivals: list[Event], silent: list[Event]) -> set[str]:
+    """F7: a snapshot that places nobody and names a department that is none of the visit's."""
+    if not silent:
+        return set()
+    known = {(placement.hospital, placement.department) for placement in placements}
+    known |= {(event.hospital, event.department) for event in arrivals if event.department}
+    is_other = any(e.department is not None and (e.hospital, e.department) not in known for e in silent)
+    return {snapshots.ANOTHER_DEPARTMENT} if is_other else set()
+
+
+def _cancelled_at(events: list[Event]) -> list[int]:
+    return [event.time for event in events if event.type == CANCEL_DISCHARGE]
+
+
+def _plans(events: list[Event]) -> dict[int, tuple[int, int, int, str, int, int]]:
+    """Discharge times that events state as plans, with the place in the order of the first that states each."""
+    plans: dict[int, tuple[int, int, int, str, int, int]] = {}
+    for event in events:
+        stated = event.discharge
+        if stated is not None and event.type != DISCHARGE and stated > event.known_at:
+            plans.setdefault(stated, event.order)
+    return plans
