@@ -15,6 +15,7 @@ from patient_flow.pipeline.backlog import HubRefused, plan
 from patient_flow.pipeline.flow import visits_without_stay
 from patient_flow.pipeline.hub_probe import peek
 from patient_flow.pipeline.inspection import received_events
+from patient_flow.pipeline.recomputation import waiting_visits
 from patient_flow.services import Services
 from patient_flow.stores.hub import HubUnavailable
 from patient_flow.stores.lake.catalog import Lake
@@ -82,7 +83,7 @@ def report(services: Services) -> None:
     """Prints lag, rows, quarantine and freshness. An unavailable system does not hide the others."""
     now = datetime.now(UTC)
     _report_hub(services)
-    _report_lake(services.lake)
+    _report_lake(services)
     _report_warehouse(services, now)
 
 
@@ -102,10 +103,10 @@ def _report_hub(services: Services) -> None:
         click.echo(f"  {describe(notice)}")
 
 
-def _report_lake(lake: Lake) -> None:
+def _report_lake(services: Services) -> None:
     click.echo("Lake")
     try:
-        for line in _lake_lines(lake):
+        for line in _lake_lines(services):
             click.echo(f"  {line}")
     except LakeError as error:
         click.echo(f"  {error}")
@@ -113,7 +114,8 @@ def _report_lake(lake: Lake) -> None:
         click.echo(f"  cannot read the lake: {' '.join(str(error).split())}")
 
 
-def _lake_lines(lake: Lake) -> Iterator[str]:
+def _lake_lines(services: Services) -> Iterator[str]:
+    lake, settings = services.lake, services.settings
     for path, rows in _rows(lake).items():
         yield f"{path:<26} {rows:>12,} rows"
     if not lake.exists(tables.QUARANTINE):
@@ -122,6 +124,8 @@ def _lake_lines(lake: Lake) -> Iterator[str]:
     yield f"events in the bodies of bronze {received_events(lake):>8,}"
     if lake.exists(tables.FACT_PATIENT_FLOW):
         yield f"visits without a department {visits_without_stay(lake):>6,}"
+        waiting = waiting_visits(lake, settings.timezone, settings.unconfirmed_days)
+        yield f"visits to recompute        {waiting:>8,}"
     reasons = lake.open(tables.QUARANTINE).scan().select(pl.col("reasons").explode()).collect()
     for reason, count in reasons.to_series().value_counts(sort=True).iter_rows():
         yield f"quarantined: {reason:<29} {count:>9,}"

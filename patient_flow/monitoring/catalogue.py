@@ -299,6 +299,15 @@ VISIT_NUMBERS_UNAMBIGUOUS = Rule(
         now=inputs.checked_at,
     ),
 )
+VISITS_RECOMPUTED = Rule(
+    "visits_recomputed",
+    "Every visit follows the present department list, PATIENT_FLOW_UNCONFIRMED_DAYS and rules.",
+    "Wait: each run makes some of them again, within PATIENT_FLOW_MAX_EVENTS_PER_RUN events;"
+    " `patient-flow status` counts the others.",
+    WARNING,
+    (HOURLY,),
+    evaluate=lambda inputs: stays.visits_recomputed(inputs.visits_to_recompute()),
+)
 CENSUS_MATCHES_FACTS = Rule(
     "census_matches_facts",
     "The bed census that micro-batches maintain equals the census recomputed from all stays.",
@@ -347,6 +356,7 @@ CHECKS = (
     ATTENDANCES_MATCH_EVENTS,
     STAYS_CONFIRMED,
     VISIT_NUMBERS_UNAMBIGUOUS,
+    VISITS_RECOMPUTED,
     CENSUS_MATCHES_FACTS,
     WAREHOUSE_MATCHES_GOLD,
     ACCESS_LOG_INTACT,

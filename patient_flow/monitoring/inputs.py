@@ -188,6 +188,9 @@ class CheckInputs(Protocol):
     def recomputed_facts(self, table: Table) -> Recomputed:
         """FactPatientFlow or FactEdAttendance of a part of all visits, stored and recomputed from the events."""
 
+    def visits_to_recompute(self) -> int:
+        """Visits that are still folded by a former department list, setting or version of the rules."""
+
     def warehouse_differences(self) -> WarehouseDifferences:
         """The warehouse against the gold versions that it has loaded."""
 

@@ -19,6 +19,7 @@ from patient_flow.monitoring.thresholds import DATA_AGE
 from patient_flow.pipeline import inspection
 from patient_flow.pipeline.backlog import identity
 from patient_flow.pipeline.read_progress import read_progress
+from patient_flow.pipeline.recomputation import waiting_visits
 from patient_flow.services import Services
 from patient_flow.stores.lake.changes import Changes
 from patient_flow.stores.lake.errors import ChangeFeedExpired, SchemaDrift
@@ -154,6 +155,11 @@ class CheckContext:
             self.services.settings.timezone,
             self.services.settings.unconfirmed_days,
         )
+
+    def visits_to_recompute(self) -> int:
+        """Of both facts."""
+        settings = self.services.settings
+        return waiting_visits(self.services.lake, settings.timezone, settings.unconfirmed_days)
 
     def warehouse_differences(self) -> inputs.WarehouseDifferences:
         """Tables whose loaded version the lake no longer keeps are left out."""

@@ -117,7 +117,13 @@ TIME_ZONE = DigestKey("zone")
 CENSUS_UNTIL = InstantKey("until")
 """FactBedCensus: when the hub took the newest event, up to which it counts."""
 FOLDED_WITH = DigestKey("folded_with")
-"""The facts: the version of the rules, the time zone and the setting that they were folded with (``flow.rules_of``)."""
+"""The facts: the version of the rules and the time zone that they were folded with."""
+UNCONFIRMED_DAYS = NumberKey("unconfirmed_days")
+"""The facts: the setting that they were folded with."""
+RECOMPUTED_FOR = DigestKey("recomputed_for")
+"""The facts, while visits wait to be made again: for which list, setting and rules (``recomputation``)."""
+RECOMPUTED_UNTIL = NumberKey("recomputed_until")
+"""The facts, while visits wait to be made again: hash of the last visit that was."""
 LAST_HOUR = InstantKey("last")
 """KpiDepartmentDay: the newest event of the census from which it was made: staffed beds count up to it."""
 MEASURED_WITH = DigestKey("measured_with")

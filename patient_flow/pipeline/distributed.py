@@ -29,9 +29,9 @@ from patient_flow.contracts.tables import (
 )
 from patient_flow.pipeline import clusters as visit_clusters
 from patient_flow.pipeline import graph, incremental, workers
-from patient_flow.pipeline.checkpoints import FOLDED_WITH, PART, consumption, consumption_until
-from patient_flow.pipeline.flow import rules_of
+from patient_flow.pipeline.checkpoints import PART, consumption, consumption_until
 from patient_flow.pipeline.rebuild import reset
+from patient_flow.pipeline.recomputation import Basis
 from patient_flow.pipeline.silver import key_of
 from patient_flow.pipeline.steps import StepContext, StepResult, retry_on_conflict
 from patient_flow.pipeline.workers import ACCEPTED, DAY, OUTCOME, REJECTED
@@ -220,7 +220,7 @@ def _fold(table: tables.Table, context: StepContext, cluster: Cluster, staging: 
     )
     staged = staging.open(table.name)
     sources = (silver, ignored, patients, departments)
-    rules = FOLDED_WITH.of(rules_of(context.timezone, context.unconfirmed_days))
+    rules = dict(Basis(context.timezone, context.unconfirmed_days, departments).recorded)
     return _commit_parts(lake, table, staged, "visit_hash", count, sources, rules, run_id=run_id)
 
 

@@ -1,18 +1,16 @@
 """Silver and dimensions → FactPatientFlow and FactEdAttendance, for the clusters of visits that changes touch.
 
-Both are made from the same fold (``transforms.visits``). What is not recorded as consumed, or was folded by other
-rules, in another time zone or under another setting, is made again as a whole, part by part.
+Both are made from the same fold (``folding``). What is not recorded as consumed is made again as a whole, part by part;
+what was folded by other rules, another list or another setting in as many runs as the limit demands (F20).
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import polars as pl
 
-from patient_flow.contracts import events
 from patient_flow.contracts.events import UNKNOWN_KEY
 from patient_flow.contracts.tables import (
     DIM_DEPARTMENT,
@@ -23,22 +21,21 @@ from patient_flow.contracts.tables import (
     SILVER_EVENTS,
     Table,
 )
-from patient_flow.pipeline import clusters
-from patient_flow.pipeline.checkpoints import FOLDED_WITH, PART, consumption
-from patient_flow.pipeline.clusters import LINK_COLUMNS, Keys
-from patient_flow.pipeline.incremental import changes_of, is_one_of, versions_changed, versions_of
+from patient_flow.pipeline import folding, recomputation
+from patient_flow.pipeline.checkpoints import consumption
+from patient_flow.pipeline.folding import FoldedClusters, Sources
+from patient_flow.pipeline.incremental import changes_of, is_one_of, versions_of
+from patient_flow.pipeline.recomputation import Basis
 from patient_flow.pipeline.steps import StepContext, StepResult, is_up_to_date, open_complete_silver, retry_on_conflict
 from patient_flow.stores.lake.catalog import Lake
 from patient_flow.stores.lake.changes import RowsWritten
+from patient_flow.stores.lake.log import Checkpoints
 from patient_flow.stores.lake.spans import spans_of, within_spans
 from patient_flow.stores.lake.table import LakeTable
 from patient_flow.transforms import facts
-from patient_flow.transforms.visits.fold import VISIT_COLUMNS, Folded, fold
+from patient_flow.transforms.visits.fold import Folded
 
 c = pl.col
-
-RULES = 2
-"""Version of the rules of the fold: facts that were made by another one are made again."""
 
 
 @dataclass(frozen=True)
@@ -69,11 +66,6 @@ _ATTENDANCE = _Fact(
 )
 
 
-def rules_of(zone: str, unconfirmed_days: int) -> str:
-    """What the facts record that are folded by the present rules in ``zone`` under this setting."""
-    return f"{RULES} {zone} {unconfirmed_days}"
-
-
 @retry_on_conflict
 def fact_patient_flow(context: StepContext) -> StepResult:
     """FactPatientFlow is rebuilt for the clusters that changed events, patients or departments touch."""
@@ -89,112 +81,62 @@ def fact_ed_attendance(context: StepContext) -> StepResult:
 def _run(context: StepContext, fact: _Fact) -> StepResult:
     lake = context.lake
     target, silver = lake.open(fact.table), open_complete_silver(lake)
-    ignored, patients, departments = (lake.open(table) for table in (IGNORED, DIM_PATIENT, DIM_DEPARTMENT))
-    sources = (silver, ignored, patients, departments)
-    folded_with = rules_of(context.timezone, context.unconfirmed_days)
-    is_of_these_rules = FOLDED_WITH.matches(target.checkpoint, folded_with)
-    if is_up_to_date(target, *sources) and is_of_these_rules:
+    sources = Sources(silver, *(lake.open(table) for table in (IGNORED, DIM_PATIENT, DIM_DEPARTMENT)))
+    basis = Basis(context.timezone, context.unconfirmed_days, sources.departments)
+    if is_up_to_date(target, *sources.all) and basis.is_recorded(target):
         return StepResult(fact.table, target.version)
-    touched = _touched(fact, target, *sources) if is_of_these_rules else None
-    department_versions = departments.scan().collect()
-    checkpoints = {**consumption(*sources), **FOLDED_WITH.of(folded_with)}
-    found = _all_clusters(target, silver) if touched is None else _clusters(fact, target, silver, touched)
-    written, seen, waiting = RowsWritten(), 0, 0
-    for history, before, of_part in found:
-        folded = fold(
-            history,
-            department_versions,
-            unconfirmed_days=context.unconfirmed_days,
-            zone=context.timezone,
-            received_again=clusters.received_again(ignored.scan(), history["visit_hash"]),
-        )
-        is_known = is_one_of("patient_hash", history["patient_hash"])
-        known = patients.scan().filter(is_known).collect(engine="streaming")
-        after = fact.rows(folded, known, department_versions)
-        written += target.replace(before, after, of_part or checkpoints, run_id=context.run_id)
-        seen, waiting = seen + folded.visits, waiting + folded.waiting
+    done: Checkpoints = {**consumption(*sources.all), **basis.recorded}
+    waiting = 0
+    touched = _touched(fact, target, sources)
+    again = None if touched is None else recomputation.next_visits(target, silver, basis, context.max_events)
+    if touched is None or again is None:
+        found = folding.fold_all(context, sources, keep=fact is _FLOW)
+    else:
+        touched = pl.concat([touched, pl.DataFrame({"visit_hash": again.visits})], how="diagonal")
+        found = iter([folding.fold_touched(context, sources, touched, keep=fact is _FLOW)])
+        waiting = again.waiting
+        if waiting:  # the changed list and settings are consumed with the last visit
+            done = {**consumption(sources.silver, sources.ignored, sources.patients), **again.progress}
+    versions = sources.departments.scan().collect()
+    written, seen, placeless = RowsWritten(), 0, 0
+    for clusters in found:
+        is_known = is_one_of("patient_hash", clusters.patients)
+        known = sources.patients.scan().filter(is_known).collect(engine="streaming")
+        after = fact.rows(clusters.folded, known, versions)
+        before = _before(fact, target, silver, clusters)
+        written += target.replace(before, after, clusters.part or done, run_id=context.run_id)
+        seen, placeless = seen + clusters.folded.visits, placeless + clusters.folded.waiting
     return StepResult(
         fact.table,
         target.version,
         written,
-        consumed=versions_of(sources),
-        figures={"visits": seen, "waiting": waiting},
+        consumed=versions_of(sources.all),
+        figures={"visits": seen, "waiting": placeless, "to_recompute": waiting},
     )
 
 
-_Found = Iterator[tuple[pl.DataFrame, pl.DataFrame, dict[str, int] | None]]
-"""Events of whole clusters, their present rows, and what to record with them (None: that everything is consumed)."""
+def _before(fact: _Fact, target: LakeTable, silver: LakeTable, clusters: FoldedClusters) -> pl.DataFrame:
+    """The present rows of ``clusters``; with the last part of a whole table those of visits that silver lacks."""
+    is_mine = is_one_of("visit_hash", clusters.visits)
+    if clusters.begins is not None:
+        is_then = within_spans(fact.instant, spans_of(clusters.begins))
+        is_in_month = is_one_of(fact.month, clusters.begins.dt.strftime("%Y-%m"))
+        return target.scan().filter(is_in_month, is_then, is_mine).collect(engine="streaming")
+    before = target.scan().filter(is_mine).collect()
+    if clusters.part is not None:
+        return before
+    known = silver.scan().select("visit_hash").unique()
+    gone = target.scan().join(known, on="visit_hash", how="anti").collect(engine="streaming")
+    return pl.concat([before, gone])
 
 
-def _clusters(fact: _Fact, target: LakeTable, silver: LakeTable, touched: pl.DataFrame) -> _Found:
-    """The clusters of what is touched, all at once."""
-    keys, instants = clusters.grown(silver, Keys.of(touched))
-    history = clusters.history(silver, keys, instants)
-    begins = _beginnings(pl.concat([history, touched], how="diagonal"))
-    before = target.scan().filter(
-        is_one_of(fact.month, begins.dt.strftime("%Y-%m")),
-        within_spans(fact.instant, spans_of(begins)),
-        is_one_of("visit_hash", keys.visits),
-    )
-    yield history, before.collect(engine="streaming"), None
-
-
-def _all_clusters(target: LakeTable, silver: LakeTable) -> _Found:
-    """All clusters, part by part; with the last one go rows of visits that silver no longer has."""
-    parts = clusters.parts(silver)
-    for number, part in enumerate(parts, start=1):
-        history = silver.scan().filter(part).select(VISIT_COLUMNS).collect()
-        is_mine = is_one_of("visit_hash", history["visit_hash"].drop_nulls())
-        before = target.scan().filter(is_mine).collect()
-        if number < len(parts):
-            yield history, before, PART.of(number)
-            continue
-        known = silver.scan().select("visit_hash").unique()
-        gone = target.scan().join(known, on="visit_hash", how="anti").collect(engine="streaming")
-        yield history, pl.concat([before, gone]), None
-
-
-_BEGINNINGS = ("event_time", "admission_time", "arrival_time", "triage_time")
-"""A stay or an attendance begins at one of these instants of its visit's events, or where its ``stays`` begin."""
-_TOUCHED_COLUMNS = (*LINK_COLUMNS, "admission_time", "arrival_time", "triage_time", "stays")
-
-
-def _beginnings(rows: pl.DataFrame) -> pl.Series:
-    stated = [rows[name] for name in _BEGINNINGS]
-    listed = [entry["from"] for text in rows["stays"].drop_nulls().unique() for entry in json.loads(text)]
-    begins = pl.Series("begins", listed, dtype=pl.Int64).cast(SILVER_EVENTS.schema["event_time"])
-    return pl.concat([*(series.rename("begins") for series in stated), begins]).drop_nulls()
-
-
-def _touched(
-    fact: _Fact,
-    target: LakeTable,
-    silver: LakeTable,
-    ignored: LakeTable,
-    patients: LakeTable,
-    departments: LakeTable,
-) -> pl.DataFrame | None:
-    """What links the clusters to compute again, also by events that silver no longer has; None for all.
-
-    Columns: those of :data:`_TOUCHED_COLUMNS`.
-    """
-    if versions_changed(target, departments):
-        return None
-    named = changes_of(target, silver, _TOUCHED_COLUMNS)
-    versions = changes_of(target, patients, ("patient_hash",))
-    repeated = changes_of(target, ignored, ("name", "visit_hash"))
-    if any(changes.is_whole_table for changes in (named, versions, repeated)):
-        return None
-    is_repeat = c("name") == events.ALREADY_RECEIVED
-    touched = [
-        named.both.select(_TOUCHED_COLUMNS),
-        versions.both.select("patient_hash"),
-        repeated.both.filter(is_repeat).select("visit_hash"),
-    ]
-    if not changes_of(target, departments, ("is_inferred",)).after.is_empty():
-        unknown = target.scan().filter(fact.has_no_department)
-        touched.append(unknown.select("visit_hash", event_time=fact.instant).collect())
-    return pl.concat(touched, how="diagonal")
+def _touched(fact: _Fact, target: LakeTable, sources: Sources) -> pl.DataFrame | None:
+    """What links the clusters that changes touch; None for all."""
+    touched = folding.touched_by_changes(target, sources)
+    if touched is None or changes_of(target, sources.departments, ("is_inferred",)).after.is_empty():
+        return touched
+    unknown = target.scan().filter(fact.has_no_department)
+    return pl.concat([touched, unknown.select("visit_hash", event_time=fact.instant).collect()], how="diagonal")
 
 
 def visits_without_stay(lake: Lake) -> int:

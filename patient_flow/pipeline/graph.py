@@ -52,6 +52,7 @@ class Step:
 
 _FOLD = (
     "pipeline.clusters",
+    "pipeline.folding",
     "transforms.facts",
     "transforms.order",
     *(
@@ -67,6 +68,7 @@ _FOLD = (
             "numbers",
             "rows",
             "snapshots",
+            "statements",
             "stays",
             "timeline",
         )

@@ -27,7 +27,6 @@ from patient_flow.monitoring.inputs import BronzeEvents, ForeignKeys, Recomputed
 from patient_flow.pipeline import clusters
 from patient_flow.pipeline.checkpoints import (
     CENSUS_UNTIL,
-    FOLDED_WITH,
     Reader,
     consumed,
     incarnation,
@@ -35,8 +34,8 @@ from patient_flow.pipeline.checkpoints import (
     partition_count,
     position,
 )
-from patient_flow.pipeline.flow import rules_of
 from patient_flow.pipeline.incremental import is_one_of
+from patient_flow.pipeline.recomputation import Basis
 from patient_flow.stores.lake.catalog import Lake
 from patient_flow.stores.lake.changes import Changes
 from patient_flow.stores.lake.errors import ChangeFeedExpired
@@ -284,7 +283,7 @@ def recompute_facts(lake: Lake, table: Table, part: int, zone: str, unconfirmed_
     since = consumed(flow, silver)
     if since is None:
         return Recomputed(flow.scan().collect(), table.empty())
-    if not FOLDED_WITH.matches(flow.checkpoint, rules_of(zone, unconfirmed_days)):
+    if not Basis(zone, unconfirmed_days, lake.open(tables.DIM_DEPARTMENT)).is_settled(flow):
         return Recomputed(table.empty(), table.empty())
     events = silver.at(since)
     in_part = clusters.cut(events, AUDIT_PARTS)[part % AUDIT_PARTS]

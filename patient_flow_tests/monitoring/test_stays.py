@@ -57,3 +57,11 @@ def test_a_visit_number_under_two_scopes_is_a_warning_as_long_as_it_is_used() ->
     assert not unambiguous(flagged).is_ok
     assert unambiguous(flagged | {"last_enqueued_at": NOW - 31 * DAY}).is_ok
     assert unambiguous({"quality_flags": ["gender_is_unknown"]}).is_ok
+
+
+def test_visits_that_wait_to_be_made_again_are_counted() -> None:
+    assert stays.visits_recomputed(0).is_ok
+    found = stays.visits_recomputed(1_200)
+    assert not found.is_ok
+    assert not found.is_error
+    assert "1,200 visits" in found.message

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -11,15 +12,18 @@ import polars as pl
 import pytest
 
 from patient_flow.contracts.tables import (
+    DIM_DEPARTMENT,
     DIM_PATIENT,
     FACT_BED_CENSUS,
     FACT_ED_ATTENDANCE,
     FACT_PATIENT_FLOW,
     KPI_DEPARTMENT_DAY,
 )
-from patient_flow.pipeline import flow
+from patient_flow.pipeline import flow, folding
 from patient_flow.pipeline.checkpoints import FOLDED_WITH
+from patient_flow.pipeline.recomputation import Basis, waiting_visits
 from patient_flow.stores.lake.catalog import Lake
+from patient_flow.transforms.visits.fold import fold
 from patient_flow_tests.builders import (
     EVENT_STEPS,
     ZONE,
@@ -163,6 +167,83 @@ def test_another_setting_confirms_open_stays_for_another_time(lake: Lake) -> Non
     assert contents(lake, FACT_PATIENT_FLOW)["confirmed_until"].to_list() == [at("10:00 +10")]
 
 
+def as_emergency(*names: str) -> pl.DataFrame:
+    return LISTED.with_columns(
+        pl.when(pl.col("department").is_in(names)).then(pl.lit("emergency")).otherwise("class").alias("class")
+    )
+
+
+def test_a_changed_list_is_taken_over_within_the_limit_of_a_run(lakes: Lakes) -> None:
+    """F20: the visits of the changed department wait, and whatever comes between ends as if all were made at once."""
+    bodies = [event(visit_id=f"v{number}", patient_id=f"p{number}") for number in range(5)]
+    bodies += [event(visit_id=f"w{number}", patient_id=f"q{number}", department="Surgery") for number in range(5)]
+    changed = as_emergency("ICU")
+    with lakes(2) as (lake, alone):
+        run_micro_batches(lake, [deliveries(bodies)], LISTED, steps=EVENT_STEPS)
+        run_step("dim_department", lake, changed)
+        waiting, written = [waiting_visits(lake, ZONE, 90)], []
+        for _ in range(4):
+            context = replace(step_context(lake, changed), max_events=2)
+            results = [flow.fact_patient_flow(context), flow.fact_ed_attendance(context)]
+            written.append([result.written.updated + result.written.inserted for result in results])
+            waiting.append(waiting_visits(lake, ZONE, 90))
+        assert waiting == [5, 3, 1, 0, 0]
+        assert written == [[2, 2], [2, 2], [1, 1], [0, 0]]
+        run_micro_batches(alone, [deliveries(bodies)], changed, steps=EVENT_STEPS)
+        for table in (FACT_PATIENT_FLOW, FACT_ED_ATTENDANCE):
+            assert contents(lake, table).equals(contents(alone, table)), table.path
+
+
+def test_a_list_that_changes_back_while_visits_wait_leaves_nothing_of_the_change(lake: Lake) -> None:
+    bodies = [event(visit_id=f"v{number}", patient_id=f"p{number}") for number in range(4)]
+    run_micro_batches(lake, [deliveries(bodies)], LISTED, steps=EVENT_STEPS)
+    before = contents(lake, FACT_PATIENT_FLOW)
+    for listed in (as_emergency("ICU"), LISTED, LISTED, LISTED):
+        run_step("dim_department", lake, listed)
+        flow.fact_patient_flow(replace(step_context(lake, listed), max_events=2))
+        flow.fact_ed_attendance(replace(step_context(lake, listed), max_events=2))
+    assert contents(lake, FACT_PATIENT_FLOW).equals(before)
+    assert contents(lake, FACT_ED_ATTENDANCE).is_empty()
+    assert waiting_visits(lake, ZONE, 90) == 0
+
+
+def test_another_setting_is_taken_over_within_the_limit_of_a_run(lake: Lake) -> None:
+    bodies = [event(visit_id=f"v{number}", patient_id=f"p{number}") for number in range(3)]
+    ended = event(visit_id="v0", patient_id="p0", event_type="discharge", event_time=at("12:00"))
+    run_micro_batches(lake, [deliveries([*bodies, ended])], LISTED, steps=EVENT_STEPS)
+    assert waiting_visits(lake, ZONE, 10) == 2  # the ended one needs no confirmation
+    until = []
+    for _ in range(2):
+        flow.fact_patient_flow(replace(step_context(lake, LISTED, unconfirmed_days=10), max_events=1))
+        until.append(contents(lake, FACT_PATIENT_FLOW)["confirmed_until"].drop_nulls().to_list())
+    assert sorted(until[0]) == [at("10:00 +10"), at("10:00 +90")]
+    assert until[1] == [at("10:00 +10")] * 2
+
+
+def test_both_facts_share_one_fold_and_each_folds_by_itself_too(lakes: Lakes, monkeypatch: pytest.MonkeyPatch) -> None:
+    folds: list[int] = []
+    bodies = [
+        event(event_type="arrival", department="Emergency", event_time=at("08:00")),
+        event(visit_id="v2", patient_id="p2"),
+    ]
+
+    def counted(*arguments: Any, **named: Any) -> Any:
+        folds.append(1)
+        return fold(*arguments, **named)
+
+    monkeypatch.setattr(folding, "fold", counted)
+    with lakes(2) as (lake, alone):
+        for target in (lake, alone):
+            run_micro_batches(target, [deliveries(bodies)], LISTED, steps=EVENT_STEPS[:-4])
+        folds.clear()
+        for step in ("fact_patient_flow", "fact_ed_attendance"):
+            run_step(step, lake, LISTED)
+        assert len(folds) == 1
+        run_step("fact_ed_attendance", alone, LISTED)
+        assert len(folds) == 2
+        assert contents(lake, FACT_ED_ATTENDANCE).equals(contents(alone, FACT_ED_ATTENDANCE))
+
+
 def test_facts_of_older_rules_are_made_again_once(lake: Lake) -> None:
     run_micro_batches(lake, [deliveries([event()])], LISTED, steps=EVENT_STEPS)
     expected = contents(lake, FACT_PATIENT_FLOW)
@@ -172,7 +253,7 @@ def test_facts_of_older_rules_are_made_again_once(lake: Lake) -> None:
     assert run_step("fact_patient_flow", lake, LISTED).written.updated == 1
     assert contents(lake, FACT_PATIENT_FLOW).equals(expected)
     assert run_step("fact_patient_flow", lake, LISTED).written.updated == 0
-    assert FOLDED_WITH.matches(lake.open(FACT_PATIENT_FLOW).checkpoint, flow.rules_of(ZONE, 90))
+    assert Basis(ZONE, 90, lake.open(DIM_DEPARTMENT)).is_recorded(lake.open(FACT_PATIENT_FLOW))
 
 
 def test_clusters_stay_whole_when_a_table_is_made_part_by_part(lakes: Lakes, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -52,6 +52,16 @@ def visit_numbers_unambiguous(
     return warning(message, figures, rows.head(MAX_PLACES).to_dicts())
 
 
+def visits_recomputed(waiting: int) -> Finding:
+    """``waiting`` visits are still folded by a former department list, setting or version of the rules (F20)."""
+    figures: dict[str, int | float] = {"visits": waiting}
+    if not waiting:
+        return ok("Every visit follows the present department list and settings.", figures)
+    return warning(
+        f"{waiting:,} visits still follow a former department list, setting or version of the rules.", figures
+    )
+
+
 def _by_place(found: dict[str, pl.LazyFrame], departments: pl.LazyFrame) -> pl.DataFrame:
     """hospital_id, department and the number of rows of each of ``found``, most stays first."""
     counted = [

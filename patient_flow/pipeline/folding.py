@@ -1,0 +1,188 @@
+"""Clusters of visits, folded once for both facts: what changes touch, what waits (F20), or everything.
+
+The facts consume the same changes and are made one after the other in a run. The second one takes the clusters that
+the first one folded in the same process; where it touches others, or runs by itself, it folds its own.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+
+import polars as pl
+
+from patient_flow.contracts import events
+from patient_flow.contracts.tables import SILVER_EVENTS
+from patient_flow.pipeline import clusters
+from patient_flow.pipeline.checkpoints import PART
+from patient_flow.pipeline.clusters import LINK_COLUMNS, Keys
+from patient_flow.pipeline.incremental import changes_of
+from patient_flow.pipeline.steps import StepContext
+from patient_flow.stores.lake.log import Checkpoints
+from patient_flow.stores.lake.table import LakeTable
+from patient_flow.transforms.visits.fold import VISIT_COLUMNS, Folded, fold
+
+c = pl.col
+
+SHARED_VISITS = 500_000
+"""Visits whose fold is kept for the second fact: limits memory."""
+
+
+@dataclass(frozen=True)
+class Sources:
+    """The tables that both facts are made from, as a run opened them."""
+
+    silver: LakeTable
+    ignored: LakeTable
+    patients: LakeTable
+    departments: LakeTable
+
+    @property
+    def all(self) -> tuple[LakeTable, ...]:
+        """Each of them."""
+        return self.silver, self.ignored, self.patients, self.departments
+
+
+@dataclass(frozen=True)
+class FoldedClusters:
+    """Whole clusters and their fold."""
+
+    visits: pl.Series
+    """visit_hash, also of visits that silver no longer has."""
+    patients: pl.Series
+    """patient_hash."""
+    begins: pl.Series | None
+    """Instants at which their stays and attendances may begin; None where the whole table is made again."""
+    folded: Folded
+    part: Checkpoints | None = None
+    """Of a whole table: the part to record with it. None with the last one, and where there are no parts."""
+
+
+@dataclass
+class _Shared:
+    """The newest fold of this process."""
+
+    key: tuple[object, ...] = ()
+    clusters: list[FoldedClusters] = field(default_factory=list)
+
+
+_SHARED = _Shared()
+
+
+def fold_touched(
+    context: StepContext, sources: Sources, touched: pl.DataFrame, *, keep: bool = False
+) -> FoldedClusters:
+    """The clusters of what is ``touched`` (columns of :data:`TOUCHED_COLUMNS`), all at once.
+
+    With ``keep``, their attendances are kept for whoever folds the same next.
+    """
+    keys = Keys.of(touched)
+    shared = _take(key := _key(context, sources, _digest(keys)))
+    if shared:
+        return shared[0]
+    grown, instants = clusters.grown(sources.silver, keys)
+    history = clusters.history(sources.silver, grown, instants)
+    begins = _beginnings(pl.concat([history, touched], how="diagonal"))
+    found = FoldedClusters(grown.visits, history["patient_hash"].unique(), begins, _fold(context, sources, history))
+    if keep:
+        _keep(key, [found])
+    return found
+
+
+def fold_all(context: StepContext, sources: Sources, *, keep: bool = False) -> Iterator[FoldedClusters]:
+    """All clusters, part by part; ``keep`` as in :func:`fold_touched`."""
+    shared = _take(key := _key(context, sources, "everything"))
+    if shared:
+        yield from shared
+        return
+    made: list[FoldedClusters] = []
+    parts = clusters.parts(sources.silver)
+    for number, part in enumerate(parts, start=1):
+        history = sources.silver.scan().filter(part).select(VISIT_COLUMNS).collect()
+        visits, patients = history["visit_hash"].drop_nulls().unique(), history["patient_hash"].unique()
+        progress = PART.of(number) if number < len(parts) else None
+        found = FoldedClusters(visits, patients, None, _fold(context, sources, history), progress)
+        del history
+        made.append(_without_stays(found))
+        yield found
+    if keep:
+        _keep(key, made)
+
+
+def _fold(context: StepContext, sources: Sources, history: pl.DataFrame) -> Folded:
+    return fold(
+        history,
+        sources.departments.scan().collect(),
+        unconfirmed_days=context.unconfirmed_days,
+        zone=context.timezone,
+        received_again=clusters.received_again(sources.ignored.scan(), history["visit_hash"]),
+    )
+
+
+# -- one fold for both facts
+
+
+def _key(context: StepContext, sources: Sources, touched: str) -> tuple[object, ...]:
+    """Equal for equal folds."""
+    versions = [(table.identity, table.version) for table in sources.all]
+    return (context.lake.uri(SILVER_EVENTS), *versions, context.timezone, context.unconfirmed_days, touched)
+
+
+def _digest(keys: Keys) -> str:
+    digest = hashlib.blake2b(digest_size=16)
+    for series in (keys.visits, keys.numbers, keys.patients):
+        digest.update(series.sort().to_numpy().tobytes() + b"|")
+    return digest.hexdigest()
+
+
+def _keep(key: tuple[object, ...], made: list[FoldedClusters]) -> None:
+    is_small = sum(found.folded.visits for found in made) <= SHARED_VISITS
+    _SHARED.key, _SHARED.clusters = (key, list(map(_without_stays, made))) if is_small else ((), [])
+
+
+def _without_stays(found: FoldedClusters) -> FoldedClusters:
+    return replace(found, folded=replace(found.folded, stays=found.folded.stays.clear()))
+
+
+def _take(key: tuple[object, ...]) -> list[FoldedClusters]:
+    """The fold that was kept under ``key``; none otherwise. It is kept no longer in either case."""
+    found = _SHARED.clusters if _SHARED.key == key else []
+    _SHARED.key, _SHARED.clusters = (), []
+    return found
+
+
+# -- what changes touch
+
+_BEGINNINGS = ("event_time", "admission_time", "arrival_time", "triage_time")
+"""A stay or an attendance begins at one of these instants of its visit's events, or where its ``stays`` begin."""
+TOUCHED_COLUMNS = (*LINK_COLUMNS, "admission_time", "arrival_time", "triage_time", "stays")
+
+
+def _beginnings(rows: pl.DataFrame) -> pl.Series:
+    stated = [rows[name] for name in _BEGINNINGS]
+    listed = [entry["from"] for text in rows["stays"].drop_nulls().unique() for entry in json.loads(text)]
+    begins = pl.Series("begins", listed, dtype=pl.Int64).cast(SILVER_EVENTS.schema["event_time"])
+    return pl.concat([*(series.rename("begins") for series in stated), begins]).drop_nulls()
+
+
+def touched_by_changes(target: LakeTable, sources: Sources) -> pl.DataFrame | None:
+    """What links the clusters that changes touch since ``target`` consumed them; None for all.
+
+    Events that silver no longer has are among it. Columns: those of :data:`TOUCHED_COLUMNS`.
+    """
+    named = changes_of(target, sources.silver, TOUCHED_COLUMNS)
+    versions = changes_of(target, sources.patients, ("patient_hash",))
+    repeated = changes_of(target, sources.ignored, ("name", "visit_hash"))
+    if any(changes.is_whole_table for changes in (named, versions, repeated)):
+        return None
+    is_repeat = c("name") == events.ALREADY_RECEIVED
+    return pl.concat(
+        [
+            named.both.select(TOUCHED_COLUMNS),
+            versions.both.select("patient_hash"),
+            repeated.both.filter(is_repeat).select("visit_hash"),
+        ],
+        how="diagonal",
+    )
