@@ -164,11 +164,11 @@ def _micro_batches(services: Services, parts: list[Part]) -> Iterator[Progress]:
         for part in parts:
             if part.process.poll() is not None:
                 raise DemoError(f"{part.name} ended with exit code {part.process.returncode}; see {part.log}")
-        seen = progress(services, datetime.now(UTC))
-        if seen is not None and seen.loaded_at != last:
+        seen = progress(services, datetime.now(UTC), since=last)
+        if seen is not None:
             last = seen.loaded_at
             yield seen
-        time.sleep(1.0)
+        time.sleep(2.0)
 
 
 def _wait_until(ready: Callable[[], bool], part: Part) -> None:

@@ -48,13 +48,16 @@ class Progress:
         )
 
 
-def progress(services: Services, now: datetime) -> Progress | None:
-    """Totals at the last load of the warehouse; None before the first one."""
+def progress(services: Services, now: datetime, *, since: datetime | None = None) -> Progress | None:
+    """Totals at the last load of the warehouse; None before the first one, and when there is none after ``since``.
+
+    While nothing is loaded, asking is cheap.
+    """
     warehouse = services.warehouse
     try:
         fresh = warehouse.query(VIEWS["DataFreshness"].select())
         loaded = _latest(fresh, "loaded_at")
-        if loaded is None:
+        if loaded is None or loaded == since:
             return None
         patients = warehouse.query(VIEWS["CurrentPatients"].select())
         departments = warehouse.query(TABLES[tables.DIM_DEPARTMENT.path].select())

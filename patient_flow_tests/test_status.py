@@ -35,4 +35,5 @@ def test_patients_in_departments_without_known_beds_fill_no_others_beds(stack: S
     shown = progress(services, now)
     assert shown is not None
     assert (shown.in_beds, shown.occupancy_pct) == (4, 50.0)
+    assert progress(services, now, since=shown.loaded_at) is None
     services.warehouse.dispose()
