@@ -30,6 +30,7 @@ from patient_flow.monitoring import thresholds
 from patient_flow.mounts import network_file_system
 
 LOCAL_HUB_PORT = 5672
+CADENCE_SECONDS, MIN_CADENCE_SECONDS = 60, 10
 LOCAL_PSEUDONYM_KEY = "patient-flow-local-demo-key"
 LOCAL_ERASURE_KEY = "patient-flow-local-erasure-key"
 LOCAL_ACCESS_LOG_KEY = "patient-flow-local-access-log-key"
@@ -56,6 +57,12 @@ def _whole_number(value: object) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise ValueError(f"must be a whole number above 0; it is {text!r}")
     return int(text)
+
+
+def _cadence(value: int) -> int:
+    if not MIN_CADENCE_SECONDS <= value <= CADENCE_SECONDS:
+        raise ValueError(f"must be from {MIN_CADENCE_SECONDS} to {CADENCE_SECONDS}; it is {value}")
+    return value
 
 
 def _comma_separated(value: object) -> object:
@@ -201,6 +208,7 @@ class Settings(_Section):
     departments: str = ""
     source_mapping: str = ""
     max_events_per_run: WholeNumber = 500_000
+    cadence_seconds: Annotated[WholeNumber, AfterValidator(_cadence)] = CADENCE_SECONDS
     unconfirmed_days: WholeNumber = 90
     dashboard_user_header: str = ""
     dashboard_hospitals_header: str = ""

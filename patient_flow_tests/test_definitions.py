@@ -10,6 +10,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from patient_flow import definitions
 from patient_flow.contracts.tables import LAKE_TABLES, WAREHOUSE_TABLES
 from patient_flow.definitions import build_defs
 
@@ -162,6 +163,18 @@ def test_every_check_names_its_remedy_and_runbook_page() -> None:
 
 def test_definitions_are_loadable() -> None:
     dg.Definitions.validate_loadable(build_defs())
+
+
+@pytest.mark.parametrize(("cadence", "ticks_every"), [("60", 50), ("10", 8), ("5", 50)])
+def test_the_sensor_has_the_cadence_of_the_settings_and_an_invalid_one_stops_no_loading(
+    cadence: str, ticks_every: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ticks come at multiples of the daemon's five seconds."""
+    monkeypatch.setenv("PATIENT_FLOW_CADENCE_SECONDS", cadence)
+    definitions._definitions.cache_clear()
+    loaded = definitions.defs()
+    definitions._definitions.cache_clear()
+    assert loaded.resolve_sensor_def("event_hub_backlog").minimum_interval_seconds == ticks_every
 
 
 def test_loading_reads_no_setting_and_opens_no_connection(tmp_path: Path) -> None:

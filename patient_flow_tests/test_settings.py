@@ -65,6 +65,8 @@ def test_an_empty_connection_with_a_namespace_means_entra_id() -> None:
         ({"TIMEZONE": "../etc"}, "IANA"),
         ({"MAX_EVENTS_PER_RUN": "0"}, "above 0"),
         ({"MAX_EVENTS_PER_RUN": "many"}, "whole number"),
+        ({"CADENCE_SECONDS": "9"}, "from 10 to 60"),
+        ({"CADENCE_SECONDS": "61"}, "from 10 to 60"),
         ({"WAREHOUSE_URL": "oracle://x"}, "sqlite, postgresql or mssql"),
         ({"WAREHOUSE_URL": "mssql+pyodbc://x"}, "synapse, mssql or fabric"),
         ({"WAREHOUSE_KIND": "oracle"}, "WAREHOUSE_KIND"),

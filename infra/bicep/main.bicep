@@ -225,6 +225,11 @@ param httpProxy string = ''
 @description('Events that one micro-batch takes at most (PATIENT_FLOW_MAX_EVENTS_PER_RUN).')
 param maxEventsPerRun int = 500000
 
+@description('Seconds between two micro-batches, from 10 to 60 (PATIENT_FLOW_CADENCE_SECONDS).')
+@minValue(10)
+@maxValue(60)
+param cadenceSeconds int = 60
+
 @description('Days for which an event confirms an open stay (PATIENT_FLOW_UNCONFIRMED_DAYS).')
 param unconfirmedDays int = 90
 
@@ -779,6 +784,10 @@ var pipelineSettings settingType[] = concat(warehouseSettings, [
   {
     name: 'PATIENT_FLOW_MAX_EVENTS_PER_RUN'
     value: string(maxEventsPerRun)
+  }
+  {
+    name: 'PATIENT_FLOW_CADENCE_SECONDS'
+    value: string(cadenceSeconds)
   }
   {
     name: 'PATIENT_FLOW_UNCONFIRMED_DAYS'

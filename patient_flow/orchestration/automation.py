@@ -1,8 +1,9 @@
 """Sensors and schedules: a micro-batch when events wait, and the hourly maintenance of the lake.
 
-One sensor compares the hub with the lake once a minute and requests a run when there is work. A run reads at most
-PATIENT_FLOW_MAX_EVENTS_PER_RUN events, fewer when they are large. After an outage a second sensor therefore requests
-the next run as soon as one has ended with events remaining, instead of waiting for the next minute.
+One sensor compares the hub with the lake every PATIENT_FLOW_CADENCE_SECONDS (once a minute) and requests a run when
+there is work. A run reads at most PATIENT_FLOW_MAX_EVENTS_PER_RUN events, fewer when they are large. After an outage a
+second sensor therefore requests the next run as soon as one has ended with events remaining, instead of waiting for
+the next tick.
 
 Transient failures are retried: each step three times within the run, and the whole run a minute or two later, from the
 lake's checkpoints, even without new events. After three failed runs in a row without new events, only
@@ -24,6 +25,7 @@ from patient_flow.orchestration.resources import PatientFlow
 from patient_flow.pipeline.backlog import Backlog
 from patient_flow.pipeline.hub_probe import HubFailure, probe_hub
 from patient_flow.pipeline.maintenance import maintain
+from patient_flow.settings import CADENCE_SECONDS
 from patient_flow.stores.lake.errors import LakeError
 from patient_flow.stores.lake.log import NO_CHECKPOINT
 from patient_flow.stores.warehouse.errors import WarehouseError
@@ -115,19 +117,29 @@ hourly_maintenance = dg.ScheduleDefinition(
 )
 
 
-@dg.sensor(
-    job=micro_batch,
-    # The daemon evaluates sensors every few seconds: with 60, ticks were up to 70 seconds apart.
-    minimum_interval_seconds=50,
-    default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Compares the Event Hub with the lake once a minute, and requests a micro-batch when events wait. The "
-    "result of a tick that requested none gives the reason.",
-)
-def event_hub_backlog(context: dg.SensorEvaluationContext, patient_flow: PatientFlow) -> dg.RunRequest | dg.SkipReason:
-    """Peeks at the hub and never consumes. The positions are checkpoints of the lake, not a cursor of the sensor."""
-    run_workers.prepare()
-    fail_lost_starts(context.instance)
-    return _request_run(context.instance, patient_flow)
+def backlog_sensor(cadence_seconds: int) -> dg.SensorDefinition:
+    """The sensor that requests micro-batches, at most one per ``cadence_seconds``."""
+
+    @dg.sensor(
+        name="event_hub_backlog",
+        job=micro_batch,
+        # The daemon evaluates sensors every five seconds: with the whole cadence, ticks were up to ten seconds late.
+        minimum_interval_seconds=cadence_seconds * 5 // 6,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description=f"Compares the Event Hub with the lake every {cadence_seconds} seconds "
+        "(PATIENT_FLOW_CADENCE_SECONDS), and requests a micro-batch when events wait. The result of a tick that "
+        "requested none gives the reason.",
+    )
+    def evaluate(context: dg.SensorEvaluationContext, patient_flow: PatientFlow) -> dg.RunRequest | dg.SkipReason:
+        """Peeks at the hub and never consumes. The positions are checkpoints of the lake, no cursor of the sensor."""
+        run_workers.prepare()
+        fail_lost_starts(context.instance)
+        return _request_run(context.instance, patient_flow)
+
+    return evaluate
+
+
+event_hub_backlog = backlog_sensor(CADENCE_SECONDS)
 
 
 @dg.run_status_sensor(

@@ -16,6 +16,7 @@ import dagster as dg
 from dagster._core.storage.cloud_storage_compute_log_manager import CloudStorageComputeLogManager
 
 from patient_flow.orchestration.resources import PatientFlow
+from patient_flow.settings import CADENCE_SECONDS
 from patient_flow.stores.warehouse.errors import WarehouseUnavailable
 
 MIN_KEPT_RUNS = 50
@@ -141,7 +142,9 @@ def _delete_event_file(instance: dg.DagsterInstance, run_id: str) -> tuple[int, 
 def prune_runs(context: dg.OpExecutionContext, patient_flow: PatientFlow) -> None:
     """One pass; the next one, an hour later, continues a larger backlog."""
     settings = patient_flow.services().settings
-    keep, failed = timedelta(days=settings.keep_runs_days), timedelta(days=settings.keep_failed_runs_days)
+    # So that a faster cadence keeps the same number of runs.
+    keep = timedelta(days=settings.keep_runs_days) * (settings.cadence_seconds / CADENCE_SECONDS)
+    failed = timedelta(days=settings.keep_failed_runs_days)
     done = prune(context.instance, datetime.now(UTC), keep, failed)
     context.log.info(f"{done.runs} runs deleted, {done.files} event files of {done.bytes / 2**20:.1f} MiB")
 

@@ -23,6 +23,9 @@ MAX_RUNS = 100
 MAX_MIB = 1024
 """Peak memory of a worker that may execute another run. Above it, the process ends and returns its memory."""
 
+LOADED_LATE = ("azure.eventhub", "dagster._core.storage.event_log", "numpy", "pyarrow", "sqlalchemy.dialects.sqlite")
+"""Libraries that code of a run imports where it uses them."""
+
 
 class Messages:
     """The messages of the code server, read as they come."""
@@ -52,8 +55,11 @@ class Messages:
 
 
 def preload(module: str) -> None:
-    """Imports the definitions and what a run of them loads on first use."""
-    importlib.import_module(module)
+    """Loads the definitions and what a run of them imports on first use."""
+    definitions = importlib.import_module(module).defs
+    (definitions() if callable(definitions) else definitions).get_repository_def()
+    for library in LOADED_LATE:
+        importlib.import_module(library)
 
 
 def execute(run: tuple[str, Any], termination: Any) -> bool:

@@ -16,13 +16,14 @@ from dagster._core.storage.tags import GRPC_INFO_TAG
 from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 from dagster._grpc.server import GrpcServerProcess
 
-from patient_flow.definitions import defs
+from patient_flow.definitions import build_defs
 from patient_flow.orchestration import launching, local
 from patient_flow.orchestration.launching import WatchfulRunLauncher
 from patient_flow.orchestration.local import INSTANCE, PATIENCE, prepare_home
 from patient_flow_tests.e2e.processes import ROOT, free_port
 
 STARTED = dg.DagsterRunStatus.STARTED
+defs = build_defs()
 
 
 @pytest.fixture
