@@ -11,6 +11,7 @@ from click.core import ParameterSource
 
 from patient_flow.errors import OperatorError, PatientFlowError
 from patient_flow.settings import WAREHOUSE_KINDS, Settings, load
+from patient_flow.trial.commands import mapping
 
 _EXAMPLE = "\b\nExample:\n  "
 
@@ -361,6 +362,9 @@ def replay_quarantine(reason: str | None) -> None:
 
     for line in operations.replay_quarantine(Services(load()), reason):
         click.echo(line)
+
+
+cli.add_command(mapping)
 
 
 def _warn_of_demo_key(settings: Settings) -> None:

@@ -51,7 +51,7 @@ class SourceMappings:
         HL7 v2 and FHIR bodies are read here, so that mappings can refine them; every other event that no mapping
         matches is left alone (None). Raises ``Ignored``, ``Unsupported`` or ``Unreadable``.
         """
-        message = _message(body, value, self.hl7_fields)
+        message = self.read(body, value)
         if message is None:
             return None
         mapping, seen = self.choose(message)
@@ -68,6 +68,12 @@ class SourceMappings:
             raise Ignored(mapping.ignore, rewritten.hospital_id)
         settled = self._without_fields(rewritten)
         return settled.settled(patient_scope=mapping.patient_scope, visit_scope=mapping.visit_scope)
+
+    def read(self, body: bytes, value: Mapping[str, object] | None) -> Message | None:
+        """The statement of an event before a mapping refines it; None for a body of no known format."""
+        if value is None:
+            return hl7.read(body, self.hl7_fields)
+        return fhir.read(value) or Message(JSON, value)
 
     def choose(self, message: Message) -> tuple[SourceMapping | None, Mapping[str, object]]:
         """The mapping that is for ``message``, and what it sees of it."""
@@ -116,10 +122,16 @@ def parse_mappings(text: str, name: str, read: ReadRows = no_other_file) -> Sour
     return SourceMappings(mappings, unwrapper(openers) if openers else None, hl7_fields(mappings))
 
 
-def _message(body: bytes, value: Mapping[str, object] | None, fields: tuple[FieldPath, ...]) -> Message | None:
-    if value is None:
-        return hl7.read(body, fields)
-    return fhir.read(value) or Message(JSON, value)
+def unreachable(mappings: tuple[SourceMapping, ...]) -> list[tuple[str, str]]:
+    """(mapping, the one before it that takes every event of its format): such a mapping matches nothing."""
+    every: dict[str, str] = {}
+    found = []
+    for mapping in mappings:
+        if mapping.format in every:
+            found.append((mapping.name, every[mapping.format]))
+        elif not mapping.match:
+            every[mapping.format] = mapping.name
+    return found
 
 
 def _expect_sections(content: Mapping[str, object], place: Place) -> None:

@@ -98,6 +98,14 @@ class SourceMapping:
         """True if this mapping is for the event that ``seen`` describes."""
         return all(condition.holds(paths.value_at(seen, path)) for path, condition in self.match.items())
 
+    def unlisted(self, seen: Mapping[str, object]) -> Iterator[tuple[str, str]]:
+        """(field, value as compared) of values that a ``value_map`` neither lists nor has another value for."""
+        stated = {**self._kept(seen), **self._made(seen)}
+        for name, words in self.value_map.items():
+            text = folded(stated.get(name))
+            if text is not None and text not in words and name not in self.otherwise:
+                yield name, text
+
     def rewritten(self, seen: Mapping[str, object]) -> Rewritten:
         """``seen`` in the words of the contract; what this mapping does not name stays as it is."""
         result = {**self._kept(seen), **self._made(seen), **self.constant}
