@@ -6,14 +6,16 @@ known here.
 
 from __future__ import annotations
 
+import csv
+import itertools
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any, NamedTuple
 
-from patient_flow.contracts.events import UNKNOWN
+from patient_flow.contracts.events import MAX_ID_LENGTH, UNKNOWN
 from patient_flow.errors import OperatorError
 
 _INSTANT = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d(:?\d\d)?))?")
@@ -48,6 +50,11 @@ COLUMNS = tuple(name.removesuffix("_") for name in Department._fields)
 OPTIONAL = tuple(name.removesuffix("_") for name in Department._field_defaults)
 """Columns that a list may leave out."""
 REQUIRED = ("hospital_id", "department", "valid_from")
+MAX_LENGTHS = {"hospital_id": MAX_ID_LENGTH, "department": MAX_ID_LENGTH, "hospital_name": 128}
+"""Characters that the warehouse has room for."""
+MAX_FAULTS = 50
+"""Faults that a message names."""
+_DECIMAL_COMMA = re.compile(r"[+-]?[0-9]+,[0-9]+")
 _NOT_NEGATIVE = ("staffed_beds", "expected_los_hours", "beds", "women_beds", "men_beds", "unconfirmed_days")
 
 
@@ -63,21 +70,80 @@ class Fault:
         return f"line {self.line}: {self.reason}"
 
 
-def parse(rows: Iterable[Mapping[str, Any]]) -> tuple[list[Department], list[Fault]]:
+class Table(NamedTuple):
+    """A list as it is written: its columns, and lines with their values by column."""
+
+    columns: Sequence[str]
+    rows: Sequence[tuple[int, Mapping[str, Any]]]
+    faults: Sequence[Fault]
+    """Lines with another number of values than the header."""
+
+
+def read_csv(data: bytes) -> Table:
+    """A CSV file in UTF-8 or Windows-1252, with ``,`` ``;`` or tabs between columns.
+
+    Where it is not ``,``, a decimal comma is read like a decimal point.
+    """
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        text = data.decode("cp1252", errors="replace")
+    lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    separator = max(",;\t", key=lines[0].count)
+    reader = csv.reader((f"{line}\n" for line in lines), delimiter=separator)
+    columns = [name.strip().lower() for name in next(reader, [])]
+    rows: list[tuple[int, Mapping[str, Any]]] = []
+    faults: list[Fault] = []
+    for values in reader:
+        given = [value if separator == "," else _with_decimal_point(value) for value in values]
+        if not any(value.strip() for value in given):
+            continue
+        if len(given) == len(columns):
+            rows.append((reader.line_num, dict(zip(columns, given, strict=True))))
+        else:
+            faults.append(Fault(reader.line_num, "", f"{len(given)} values for {len(columns)} columns"))
+    return Table(columns, rows, faults)
+
+
+def _with_decimal_point(value: str) -> str:
+    text = value.strip()
+    return text.replace(",", ".") if _DECIMAL_COMMA.fullmatch(text) else value
+
+
+def describe(faults: Iterable[Fault]) -> str:
+    """All ``faults`` by line; of more than :data:`MAX_FAULTS` the first ones and the number of the others."""
+    ordered = sorted(faults, key=lambda fault: fault.line)
+    named = "; ".join(map(str, ordered[:MAX_FAULTS]))
+    return named if len(ordered) <= MAX_FAULTS else f"{named}; and {len(ordered) - MAX_FAULTS} more faults"
+
+
+def parse(
+    rows: Iterable[Mapping[str, Any]], lines: Iterable[int] | None = None
+) -> tuple[list[Department], list[Fault]]:
     """The departments of ``rows`` (column → text or value), and the faults of rows that are none.
 
-    Raises :class:`DepartmentListError` when a row lacks a column.
+    ``lines`` are the numbers of their lines, from 2 on where they are not given. Raises :class:`DepartmentListError`
+    when a row lacks a column.
     """
     departments: list[Department] = []
     faults: list[Fault] = []
-    for line, row in enumerate(rows, start=2):
+    known: dict[tuple[str, str, datetime], int] = {}
+    for line, row in zip(lines or itertools.count(2), rows, strict=False):
         missing = [name for name in COLUMNS if name not in row and name not in OPTIONAL]
         if missing:
             raise DepartmentListError(f"the list lacks the columns {', '.join(missing)}")
         values, wrong = _parse_row(line, row)
         faults += wrong
-        if not wrong:
-            departments.append(Department(*(values[name] for name in COLUMNS)))
+        if wrong:
+            continue
+        department = Department(*(values[name] for name in COLUMNS))
+        key = department.hospital_id, department.department, department.valid_from
+        first = known.setdefault(key, line)
+        if first != line:
+            reason = f"department {department.department!r} of hospital {department.hospital_id!r} has two lines that "
+            faults.append(Fault(line, "valid_from", f"{reason}are valid from the same instant: line {first} too"))
+            continue
+        departments.append(department)
     return departments, faults
 
 
@@ -92,6 +158,10 @@ def _parse_row(line: int, row: Mapping[str, Any]) -> tuple[dict[str, Any], list[
             faults.append(Fault(line, name, f"{name} is {given!r}, which is not a {expected}"))
         elif name in _NOT_NEGATIVE and (values[name] or 0) < 0:
             faults.append(Fault(line, name, f"{name} is {given!r}, which is negative"))
+        elif len(str(given or "")) > (limit := MAX_LENGTHS.get(name, _LARGEST)):
+            faults.append(Fault(line, name, f"{name} has {len(str(given))} characters, of {limit} at most"))
+    if values["valid_from"] and values["valid_to"] and values["valid_to"] <= values["valid_from"]:
+        faults.append(Fault(line, "valid_to", "valid_to is not later than valid_from"))
     if (values["hospital_id"], values["department"]) == (UNKNOWN, UNKNOWN):
         reason = f"names {UNKNOWN} in {UNKNOWN}, which stands for events that name no department: delete the line"
         faults.append(Fault(line, "department", reason))

@@ -119,13 +119,15 @@ FOREIGN_KEYS_EXIST = Rule(
 )
 SCD2_INTERVALS_VALID = Rule(
     "scd2_intervals_valid",
-    "Versions of a member have neither gaps nor overlaps, and exactly one is current.",
+    "Versions of a member have neither gaps nor overlaps, and exactly one is current; a department may be closed.",
     REBUILD_SAFELY,
     ERROR,
     (BATCH, NIGHTLY),
     tables=tuple(table for table in WAREHOUSE_TABLES if table.path in keys.SCD2_MEMBERS),
     blocking=True,
-    evaluate=lambda inputs: keys.scd2_intervals_valid(inputs.member_versions(), keys.SCD2_MEMBERS[inputs.table.path]),
+    evaluate=lambda inputs: keys.scd2_intervals_valid(
+        inputs.member_versions(), keys.SCD2_MEMBERS[inputs.table.path], may_pause=inputs.table.path in keys.PAUSING
+    ),
 )
 QUALITY_COUNTS_RECONCILE = Rule(
     "quality_counts_reconcile",

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from importlib import resources
 from pathlib import Path
-from typing import Any
 
 from patient_flow.contracts import departments as contract
 from patient_flow.contracts.departments import DepartmentListError
@@ -33,26 +30,27 @@ def load(source: str = "") -> list[Department]:
     Raises :class:`DepartmentListError`, also for a department without beds or length of stay to simulate.
     """
     try:
-        parsed, faults = contract.parse(_rows(source))
-    except (OSError, UnicodeDecodeError) as error:
+        table = _table(source)
+        parsed, faults = contract.parse((row for _, row in table.rows), (line for line, _ in table.rows))
+    except OSError as error:
         raise DepartmentListError(f"the department list {source!r} cannot be read: {error}") from error
-    if faults:
-        raise DepartmentListError(f"the department list {source!r}, {faults[0]}")
-    found = [_department(line, department) for line, department in enumerate(parsed, start=2)]
+    if faults := [*table.faults, *faults]:
+        raise DepartmentListError(f"the department list {source!r}, {contract.describe(faults)}")
+    found = [_department(line, department) for (line, _), department in zip(table.rows, parsed, strict=True)]
     if not any(department.staffed_beds for department in found):
         raise DepartmentListError(f"the department list {source!r} has no staffed bed")
     return found
 
 
-def _rows(source: str) -> Iterable[Mapping[str, Any]]:
+def _table(source: str) -> contract.Table:
     if not source:
-        text = (resources.files("patient_flow") / "contracts" / "departments.csv").read_text(encoding="utf-8")
-        return csv.DictReader(text.splitlines())
+        return contract.read_csv((resources.files("patient_flow") / "contracts" / "departments.csv").read_bytes())
     if source.casefold().endswith(".csv"):
-        return csv.DictReader(Path(source).read_text(encoding="utf-8-sig").splitlines())
+        return contract.read_csv(Path(source).read_bytes())
     import polars as pl  # only here: it takes longer to import than the whole simulator
 
-    return pl.read_delta(source).iter_rows(named=True)
+    frame = pl.read_delta(source)
+    return contract.Table(frame.columns, list(enumerate(frame.iter_rows(named=True), start=2)), ())
 
 
 def _department(line: int, parsed: contract.Department) -> Department:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib import resources
+from pathlib import Path
 
 import polars as pl
 from deltalake import DeltaTable
@@ -35,31 +36,40 @@ def read_departments(place: str = "") -> pl.DataFrame:
     """The department list at ``place`` (a CSV file or a Delta table) with :data:`COLUMNS`; the shipped one if empty.
 
     Columns that a list may leave out (``contracts.departments``) are null where it does.
-    Raises :class:`DepartmentListError` when it cannot be read, and for the first fault of the list.
+    Raises :class:`DepartmentListError` when it cannot be read, with all faults of the list.
     """
-    raw = _fetch(place)
-    missing = [name for name in COLUMNS if name not in raw.columns and name not in departments.OPTIONAL]
+    table = _fetch(place)
+    name = place or "the shipped list"
+    missing = [name for name in COLUMNS if name not in table.columns and name not in departments.OPTIONAL]
     if missing:
-        raise DepartmentListError(f"PATIENT_FLOW_DEPARTMENTS: {place} lacks the columns {', '.join(missing)}")
-    rows, faults = departments.parse(raw.select(name for name in COLUMNS if name in raw.columns).iter_rows(named=True))
-    if faults:
-        more = f" (and {len(faults) - 1} more faults)" if len(faults) > 1 else ""
-        raise DepartmentListError(f"PATIENT_FLOW_DEPARTMENTS: {place or 'the shipped list'}, {faults[0]}{more}")
+        raise DepartmentListError(f"PATIENT_FLOW_DEPARTMENTS: {name} lacks the columns {', '.join(missing)}")
+    rows, faults = departments.parse((row for _, row in table.rows), (line for line, _ in table.rows))
+    if faults := [*table.faults, *faults]:
+        raise DepartmentListError(f"PATIENT_FLOW_DEPARTMENTS: {name}, {departments.describe(faults)}")
     return pl.DataFrame(rows, schema=COLUMNS, orient="row")
 
 
-def _fetch(place: str) -> pl.DataFrame:
+def _fetch(place: str) -> departments.Table:
     try:
         if not place:
             shipped = resources.files("patient_flow.contracts") / "departments.csv"
-            return pl.read_csv(shipped.read_bytes(), infer_schema=False)
-        if place.endswith(".csv"):
-            return pl.read_csv(place, infer_schema=False)
+            return departments.read_csv(shipped.read_bytes())
+        if place.casefold().endswith(".csv"):
+            return departments.read_csv(_bytes_of(place))
         # Opened like the lake's own tables: Polars finds credentials in other places than delta-rs.
-        return pl.scan_delta(DeltaTable(place)).collect()
+        frame = pl.scan_delta(DeltaTable(place)).collect()
+        return departments.Table(frame.columns, list(enumerate(frame.iter_rows(named=True), start=2)), ())
     except (OSError, DeltaError, pl.exceptions.PolarsError) as error:
         # Without the query plan that Polars appends, which does not help the author of the list.
         reason = " ".join(str(error).partition("This error occurred with")[0].split())
         raise DepartmentListError(
             f"PATIENT_FLOW_DEPARTMENTS: {place} cannot be read ({reason}); give a CSV file or a Delta table"
         ) from error
+
+
+def _bytes_of(place: str) -> bytes:
+    """The content of a CSV file, in a folder or in a store that Polars reads."""
+    if "://" not in place:
+        return Path(place).read_bytes()
+    lines = pl.scan_csv(place, has_header=False, separator="\x01", quote_char=None, infer_schema=False)
+    return "\n".join(lines.collect().to_series().fill_null("").to_list()).encode()

@@ -177,3 +177,11 @@ def test_every_fact_points_to_its_dimensions() -> None:
 def test_every_versioned_table_declares_its_natural_key() -> None:
     with_versions = {table.path for table in tables.LAKE_TABLES if "valid_to" in table.schema}
     assert set(SCD2_MEMBERS) == with_versions
+
+
+def test_a_department_may_close_and_open_again() -> None:
+    closed = versions((1, 3), (5, 7))
+    assert not scd2_intervals_valid(closed, ["patient_id"]).is_ok
+    assert scd2_intervals_valid(closed, ["patient_id"], may_pause=True).is_ok
+    for broken in (versions((1, 3), (2, None)), versions((1, None), (2, None)), versions((3, 1), (4, None))):
+        assert not scd2_intervals_valid(broken, ["patient_id"], may_pause=True).is_ok

@@ -70,6 +70,39 @@ def test_a_line_that_cannot_be_used_is_named(line: str, said: str, file: Path) -
         read_departments(str(file))
 
 
+def test_a_list_with_semicolons_decimal_commas_and_windows_letters_is_read(file: Path) -> None:
+    lines = [f"\ufeff{HEADER.replace(',', ';')};Class", "H1;Hôpital;Réa;12;20;48,5;2026-01-01;inpatient", ";;;;;;;", ""]
+    expected = ("H1", "Hôpital", "Réa", 12, 20, 48.5, datetime(2026, 1, 1, tzinfo=UTC), "inpatient")
+    for data in ("\r\n".join(lines).encode(), "\n".join(lines).removeprefix("\ufeff").encode("cp1252")):
+        file.write_bytes(data)
+        assert read_departments(str(file)).select(*HEADER.split(","), "class").rows() == [expected]
+
+
+def test_all_faults_of_the_list_are_named_at_once_with_line_and_column(file: Path) -> None:
+    broken = [
+        LINE,
+        LINE.replace("Hospital One", "x" * 197).replace("ICU", "Ward"),
+        LINE.replace("ICU", "Surgery").replace("48", "48,5"),  # a decimal comma needs another separator
+        LINE,
+        LINE.replace("ICU", "").replace("12", "many"),
+    ]
+    file.write_text("\n".join([f"{HEADER},valid_to", *(f"{line},2020-01-01" for line in broken)]))
+    with pytest.raises(DepartmentListError) as raised:
+        read_departments(str(file))
+    said = str(raised.value)
+    for fault in (
+        "line 2: valid_to is not later than valid_from",
+        "line 3: hospital_name has 197 characters, of 128 at most",
+        "line 4: 9 values for 8 columns",
+        "line 6: department is None",
+        "line 6: staffed_beds is 'many', which is not a whole number",
+    ):
+        assert fault in said
+    file.write_text("\n".join([HEADER, LINE, LINE]))
+    with pytest.raises(DepartmentListError, match="line 3: department 'ICU' of hospital 'H1' has two lines"):
+        read_departments(str(file))
+
+
 def test_a_missing_column_of_the_list_is_named(file: Path) -> None:
     file.write_text("hospital_id,hospital_name,department,staffed_beds,staff,valid_from\n")
     with pytest.raises(DepartmentListError, match="lacks the columns expected_los_hours"):

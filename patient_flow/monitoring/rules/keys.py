@@ -14,6 +14,8 @@ c = pl.col
 
 SCD2_MEMBERS = {DIM_PATIENT.path: ("patient_hash",), DIM_DEPARTMENT.path: ("hospital_id", "department")}
 """SCD2 dimension → the columns that identify a member."""
+PAUSING = (DIM_DEPARTMENT.path,)
+"""Those whose members may end, and begin again later: ``valid_to`` of the department list."""
 
 
 def keys_unique(changes: TableChanges, key: Sequence[str]) -> Finding:
@@ -42,10 +44,12 @@ def foreign_keys_exist(keys: ForeignKeys) -> Finding:
     return ok("Every foreign key is in its dimension.", figures)
 
 
-def scd2_intervals_valid(versions: pl.DataFrame, member: Sequence[str]) -> Finding:
+def scd2_intervals_valid(versions: pl.DataFrame, member: Sequence[str], *, may_pause: bool = False) -> Finding:
     """Each version ends where the next one begins, and exactly the last one is open and current.
 
     ``versions`` are all versions of some members: ``member`` columns, ``valid_from``, ``valid_to``, ``is_current``.
+    Where members ``may_pause`` (a department that closes, and maybe opens again), a version may end before the next
+    one, and the last one may have ended.
     """
     names = list(member)
     ordered = versions.sort(*names, "valid_from", "valid_to", nulls_last=True).with_columns(
@@ -53,6 +57,10 @@ def scd2_intervals_valid(versions: pl.DataFrame, member: Sequence[str]) -> Findi
     )
     is_empty = (c("valid_to") <= c("valid_from")).fill_null(value=False)
     has_gap_or_overlap = c("valid_to").ne_missing(c("next_from"))
+    if may_pause:
+        has_gap_or_overlap = (c("valid_to").is_null() & c("next_from").is_not_null()) | (
+            c("valid_to") > c("next_from")
+        ).fill_null(value=False)
     is_wrongly_current = c("is_current") != c("valid_to").is_null()
     invalid = ordered.filter(is_empty | has_gap_or_overlap | is_wrongly_current)
     members, broken = versions.select(names).n_unique(), invalid.select(names).n_unique()
