@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import polars as pl
 from deltalake import DeltaTable
 
+from patient_flow.contracts.events import NO_HUB
 from patient_flow.contracts.tables import BRONZE_EVENTS, EVENT_COORDINATES, QUARANTINE, SILVER_EVENTS, Table
 from patient_flow.pipeline import graph
 from patient_flow.pipeline.steps import StepContext, StepResult
@@ -87,6 +88,8 @@ class Delivery(NamedTuple):
     enqueued_at: datetime
     partition: str
     number: int
+    imported_at: datetime | None = None
+    """Of a row of a file: when it was imported. Its partition is named as imported ones are."""
 
     @property
     def coordinates(self) -> tuple[str, int]:
@@ -111,13 +114,13 @@ def bronze(received: Iterable[Delivery | Body | bytes]) -> pl.DataFrame:
         given = list(deliveries(given))  # type: ignore[arg-type]
     rows = [
         {
-            "hub_created_at": HUB_CREATED,
+            "hub_created_at": HUB_CREATED if item.imported_at is None else NO_HUB,
             "partition_id": item.partition,
             "sequence_number": item.number,
             "offset": str(item.number),
             "enqueued_at": item.enqueued_at,
             "body": item.body if isinstance(item.body, bytes) else json.dumps(item.body).encode(),
-            "ingested_at": NOW,
+            "ingested_at": item.imported_at or NOW,
             "run_id": "test",
             "ingested_date": NOW.date(),
         }

@@ -43,6 +43,8 @@ class Received(Protocol):
     enqueued_at: datetime
     partition: str
     number: int
+    imported_at: datetime | None
+    """Of a row of a file: when it was imported."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +57,7 @@ class Event(visits.Event):
     age: int | None
     statement: str
     """The canonical body: two events that say the same have the same."""
+    imported_at: datetime | None = None
 
 
 @dataclass
@@ -72,30 +75,67 @@ class Verdict:
 
 
 def validate(received: Iterable[Received], reference: Reference) -> Verdict:
-    """Accept, repair, quarantine: section 3.3. The first of an identity to reach the hub is the one accepted."""
+    """Accept, repair, quarantine: section 3.3. The first of an identity to reach the hub is the one accepted.
+
+    Rows of files: F8. The hub's event goes before them, of several files the last import.
+    """
     verdict = Verdict()
-    holders: dict[tuple[str, datetime], Event] = {}
+    usable: list[Event] = []
     for item in sorted(received, key=lambda item: (item.enqueued_at, item.partition, item.number)):
         bodies = item.body if isinstance(item.body, list) else [item.body]
         if not bodies:
             verdict.ignored[item.partition, item.number, 0] = (item.enqueued_at, "Unknown", "body_is_empty")
         for part, body in enumerate(bodies):
-            _judge(verdict, holders, *_understand(item, body, part, reference))
+            event, reasons = _understand(item, body, part, reference)
+            if reasons:
+                _reject(verdict, event, reasons)
+            else:
+                usable.append(event)
+    holders: dict[tuple[str, datetime], Event] = {}
+    for event in filter(lambda event: event.imported_at is None, usable):
+        holders.setdefault((event.event_id, event.time), event)
+    from_files = [event for event in usable if event.imported_at is not None]
+    for event in sorted(from_files, key=lambda event: (event.imported_at, event.coordinates), reverse=True):
+        holders.setdefault((event.event_id, event.time), event)
+    stated = {
+        event.visit: event.imported_at
+        for event in sorted(from_files, key=lambda event: event.imported_at or BEGINNING)
+        if event.type == SNAPSHOT and event.imported_at is not None
+    }
+
+    def is_old(event: Event) -> bool:
+        if event.imported_at is None or event.type != SNAPSHOT:
+            return False
+        return event.imported_at < stated[event.visit]
+
+    for event in usable:
+        holder = holders[event.event_id, event.time]
+        if holder is event and not is_old(event):
+            verdict.accepted.append(event)
+        else:
+            _leave_out(verdict, event, None if holder is event or is_old(holder) else holder)
     return verdict
 
 
-def _judge(verdict: Verdict, holders: dict[tuple[str, datetime], Event], event: Event, reasons: list[str]) -> None:
-    if not reasons:
-        holder = holders.setdefault((event.event_id, event.time), event)
-        if holder is event:
-            verdict.accepted.append(event)
-            return
-        said_before = holder.statement == event.statement
-        if said_before and event.type == SNAPSHOT:
-            verdict.ignored[event.coordinates] = (event.enqueued_at, event.hospital, "already_received")
-            verdict.repeated.append((event.visit, event.enqueued_at))
-            return
-        reasons = ["event_is_a_duplicate" if said_before else "event_id_is_reused"]
+def _leave_out(verdict: Verdict, event: Event, holder: Event | None) -> None:
+    """``holder`` has its identity; None where a later import states its visit in another way."""
+    is_imported = event.imported_at is not None
+    said_before = holder is not None and holder.statement == event.statement
+    if said_before and (event.type == SNAPSHOT or is_imported):
+        verdict.repeated.append((event.visit, event.enqueued_at))
+        _ignore(verdict, event, "already_received")
+    elif is_imported:
+        is_of_hub = holder is not None and holder.imported_at is None
+        _ignore(verdict, event, "import_contradicts" if is_of_hub else "import_superseded")
+    else:
+        _reject(verdict, event, ["event_is_a_duplicate" if said_before else "event_id_is_reused"])
+
+
+def _ignore(verdict: Verdict, event: Event, name: str) -> None:
+    verdict.ignored[event.coordinates] = (event.enqueued_at, event.hospital, name)
+
+
+def _reject(verdict: Verdict, event: Event, reasons: list[str]) -> None:
     verdict.rejected[event.coordinates] = reasons
     verdict.rejected_at[event.coordinates] = (event.enqueued_at, event.hospital or "Unknown")
 
@@ -156,6 +196,8 @@ def _understand(item: Received, body: dict[str, Any], part: int, reference: Refe
         coordinates=(item.partition, item.number, part),
         hub=(item.partition, item.number, part),
         enqueued_at=item.enqueued_at,
+        imported_at=item.imported_at,
+        is_imported=item.imported_at is not None,
         states_time=not is_snapshot or times["event_time"] is not None,
         event_id=_text(said.get("event_id")) or statement,
         type=kind,
@@ -299,6 +341,12 @@ class Flow:
     expected_hours: float | None
 
 
+def newest(accepted: Iterable[Event]) -> datetime | None:
+    """When the hub took its newest event; where it has none, the newest of files."""
+    times = [(event.imported_at is None, event.enqueued_at) for event in accepted]
+    return max(times)[1] if times else None
+
+
 class Gold:
     """All of gold, from the accepted events."""
 
@@ -314,7 +362,7 @@ class Gold:
         self.departments = department_versions(accepted, reference)
         self._patients = _by_subject(self.patients)
         self._departments = _by_subject(self.departments)
-        self.newest = max((event.enqueued_at for event in accepted), default=BEGINNING)
+        self.newest = newest(accepted) or BEGINNING
         self.until = _hour(self.newest)
         self.facts = visits.fold(accepted, self._class_at, days=UNCONFIRMED_DAYS, zone=zone, again=repeated)
         self.flows = [self._flow(stay) for stay in self.facts.stays]

@@ -112,13 +112,22 @@ STAYS = "stays"
 FIELDS = (*TEXT_FIELDS, *TIME_FIELDS, *NUMBER_FIELDS, STAYS)
 """Every field of the contract; whatever else a body carries is kept as ``extra``."""
 
+NO_HUB = datetime(1970, 1, 1, tzinfo=UTC)
+"""``hub_created_at`` of rows that came to bronze past the hub: from files, or as corrections."""
+IMPORTED = "import-"
+"""Beginning of the ``partition_id`` of imported rows; the SHA-256 of their file follows."""
+
 ALREADY_RECEIVED = "already_received"
+IMPORT_CONTRADICTS = "import_contradicts"
+IMPORT_SUPERSEDED = "import_superseded"
 EMPTY_BODY = "body_is_empty"
 NO_ADT = "message_is_not_adt"
 PERSON_RECORD = "message_updates_person_record"
 NO_ENCOUNTER = "resource_is_not_an_encounter"
 IGNORED_AS = {
-    ALREADY_RECEIVED: "A snapshot that an accepted event has stated before; it confirms the visit (flow F8).",
+    ALREADY_RECEIVED: "A snapshot or an imported row that repeats an accepted event; it confirms the visit (flow F8).",
+    IMPORT_CONTRADICTS: "An imported row whose identity an event of the hub has with another body (flow F8).",
+    IMPORT_SUPERSEDED: "An imported row that a later import states in another way (flow F8).",
     EMPTY_BODY: "A body that a mapping unwraps into several events, and that holds none.",
     NO_ADT: "An HL7 v2 message other than ADT.",
     PERSON_RECORD: "An HL7 v2 message that adds or updates a person's record (A28, A31).",

@@ -227,6 +227,12 @@ SILVER_EVENTS = Table(
             ),
         ),
         Column(
+            "imported_at",
+            INSTANT,
+            "When the file of an imported row was imported; of a snapshot from the hub, when a file last repeated it",
+            _bronze("ingested_at"),
+        ),
+        Column(
             "stays",
             pl.String(),
             "Placements of a snapshot that lists them, as JSON: department, bed_id, from, to (epoch microseconds)",
@@ -255,7 +261,7 @@ IGNORED = Table(
             _BODY + _silver("event_id", "event_time", "body_hash"),
             nullable=False,
         ),
-        hashed("event_key", "Hash of (event_id, event_time) of a snapshot that was received before", _BODY),
+        hashed("event_key", "Hash of (event_id, event_time) of an event that was received or imported before", _BODY),
         *made_of(
             _BODY,
             identifier("visit_id", "Pseudonym of the visit that a snapshot received again confirms"),

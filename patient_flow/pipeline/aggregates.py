@@ -31,11 +31,11 @@ from patient_flow.pipeline.checkpoints import (
 )
 from patient_flow.pipeline.incremental import (
     changes_of,
-    nothing_to_do,
     replace,
     versions_changed,
     zone_changed,
 )
+from patient_flow.pipeline.received import newest_event
 from patient_flow.pipeline.steps import StepContext, StepResult, is_up_to_date, open_complete_silver, retry_on_conflict
 from patient_flow.stores.lake.table import LakeTable
 from patient_flow.transforms import calendar, census, kpis, quality, staffing
@@ -55,15 +55,16 @@ def fact_bed_census(context: StepContext) -> StepResult:
     sources = (flow, departments, silver)
     if is_up_to_date(target, *sources):
         return StepResult(FACT_BED_CENSUS, target.version)
-    until = silver.newest("enqueued_at")
-    if until is None:
-        return nothing_to_do(target, *sources, run_id=run_id)
+    until = newest_event(silver)
     checkpoints = CENSUS_UNTIL.of(until)
+    if until is None:  # no event is left, or there was none yet
+        return replace(target, target.scan().collect(), target.table.empty(), sources, checkpoints, run_id=run_id)
     versions = departments.scan().collect()
     changes = changes_of(target, flow, census.STAY_COLUMNS)
     counted = CENSUS_UNTIL.read(target.checkpoint)
     if (
         counted is None
+        or until < counted  # the first event of the hub came after newer rows of files
         or changes.is_whole_table
         or is_replaced(target, silver)
         or versions_changed(target, departments)

@@ -15,7 +15,7 @@ from functools import partial
 import polars as pl
 
 from patient_flow.contracts import tables
-from patient_flow.contracts.events import UNKNOWN_KEY
+from patient_flow.contracts.events import NO_HUB, UNKNOWN_KEY
 from patient_flow.contracts.tables import (
     BRONZE_EVENTS,
     COORDINATES,
@@ -30,7 +30,7 @@ from patient_flow.contracts.tables import (
 from patient_flow.pipeline import clusters as visit_clusters
 from patient_flow.pipeline import graph, incremental, workers
 from patient_flow.pipeline.checkpoints import PART, consumption, consumption_until
-from patient_flow.pipeline.rebuild import reset
+from patient_flow.pipeline.rebuild import reset, reset_silver
 from patient_flow.pipeline.recomputation import Basis
 from patient_flow.pipeline.silver import key_of
 from patient_flow.pipeline.steps import StepContext, StepResult, retry_on_conflict
@@ -85,6 +85,12 @@ def _silver(context: StepContext, cluster: Cluster, staging: Staging) -> Iterato
     """Every bronze row validated on the cluster; silver, ignored and quarantine change in one commit each."""
     lake, parser, now, run_id = context.lake, context.parser, context.now, context.run_id
     bronze = lake.open(BRONZE_EVENTS)
+    if not bronze.scan().filter(c("hub_created_at") == NO_HUB).head(1).collect().is_empty():
+        # Which row of a file counts depends on other days of its visit (F8): this process judges all events then.
+        reset_silver(context)
+        for table in (SILVER_EVENTS, IGNORED, QUARANTINE):
+            yield graph.step_of(table).run(context)
+        return
     validate = workers.Validator(parser.departments, parser.mappings, parser.formats, parser.unwrap)
     (
         cluster.rows(bronze, _BODY_COLUMNS)

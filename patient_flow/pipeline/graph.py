@@ -89,7 +89,7 @@ STEPS = tuple(
                 SILVER_EVENTS,
                 silver.accept_events,
                 reads=(BRONZE_EVENTS, DEPARTMENT_LIST),
-                depends_on=_PARSING,
+                depends_on=(*_PARSING, "pipeline.withdrawal"),
             ),
             Step(
                 IGNORED,

@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 import polars as pl
 
 from patient_flow.contracts import tables
+from patient_flow.contracts.events import NO_HUB
 from patient_flow.contracts.tables import (
     BRONZE_EVENTS,
     COORDINATES,
@@ -306,28 +307,26 @@ def _as_known_to(target: LakeTable, source: LakeTable) -> pl.LazyFrame:
 
 
 def volume(lake: Lake, zone: str, now: datetime, weeks: int) -> Volume:
-    """Events of the last full hour and of the same hour in the ``weeks`` before, from the lake's first event on."""
-    bronze = lake.open(BRONZE_EVENTS)
+    """Events of the hub in the last full hour and in the same hour of the ``weeks`` before, from its first one on."""
+    of_hub = lake.open(BRONZE_EVENTS).scan().filter(c("hub_created_at") > NO_HUB)
     # Earlier weeks are subtracted in local time; the result is in UTC, where every hour exists exactly once.
     hour = (now.astimezone(UTC) - timedelta(hours=1)).astimezone(ZoneInfo(zone))
     hour = hour.replace(minute=0, second=0, microsecond=0)
     starts = [(hour - timedelta(weeks=week)).astimezone(UTC) for week in range(weeks + 1)]
     hours = [(start, start + timedelta(hours=1)) for start in starts]
-    found = bronze.scan().filter(within_spans("enqueued_at", hours)).select("enqueued_at").collect().to_series()
+    found = of_hub.filter(within_spans("enqueued_at", hours)).select("enqueued_at").collect().to_series()
     this, *earlier = (int(found.is_between(start, end, closed="left").sum()) for start, end in hours)
-    first = bronze.oldest("enqueued_at")
-    return Volume(
-        hour, this, [count for count, start in zip(earlier, starts[1:], strict=True) if first and first <= start]
-    )
+    known = [not of_hub.filter(c("enqueued_at") <= pl.lit(start)).head(1).collect().is_empty() for start in starts[1:]]
+    return Volume(hour, this, [count for count, is_known in zip(earlier, known, strict=True) if is_known])
 
 
 def last_sent(lake: Lake, now: datetime, days: int) -> pl.DataFrame:
-    """hospital_id and last_at of every hospital with an accepted event in the last days."""
+    """hospital_id and last_at of every hospital with an accepted event of the hub in the last days."""
     since = pl.lit(now - timedelta(days=days))
     return (
         lake.open(SILVER_EVENTS)
         .scan()
-        .filter(c("enqueued_at") >= since)
+        .filter(c("enqueued_at") >= since, c("hub_created_at") > NO_HUB)
         .group_by("hospital_id")
         .agg(last_at=c("enqueued_at").max())
         .collect()
@@ -341,11 +340,11 @@ def silver_is_behind(lake: Lake) -> bool:
 
 
 def new_fields(lake: Lake, now: datetime, hours: int, days: int) -> set[str]:
-    """Names of unknown fields in events of the last ``hours`` that no event of the ``days`` before has.
+    """Names of unknown fields in the hub's events of the last ``hours`` that none of the ``days`` before has.
 
     Empty without events of the days before, as every field would be new.
     """
-    events = lake.open(SILVER_EVENTS).scan()
+    events = lake.open(SILVER_EVENTS).scan().filter(c("hub_created_at") > NO_HUB)
     recent = now - timedelta(hours=hours)
     oldest = now - timedelta(days=days)
     if events.filter(_enqueued(oldest, recent)).select("enqueued_at").head(1).collect().is_empty():

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from patient_flow.contracts.tables import SILVER_EVENTS, Table
+from patient_flow.pipeline.received import newest_hub_event
 from patient_flow.pipeline.steps import StepResult
 from patient_flow.stores.lake.catalog import Lake
 from patient_flow.stores.lake.changes import RowsWritten
@@ -40,7 +41,7 @@ def load_warehouse(
         is_replaced = identities.get(gold.table.path) not in (None, gold.identity)
         if as_a_whole or is_replaced or since != gold.version:
             batches.append(_batch(gold, since, as_a_whole=as_a_whole or is_replaced))
-    newest = lake.open(SILVER_EVENTS).newest("enqueued_at")
+    newest = newest_hub_event(lake.open(SILVER_EVENTS))
     written = warehouse.load(batches, newest_event_at=newest, loaded_at=now, run_id=run_id) if batches else {}
     return {
         gold.table.path: StepResult(

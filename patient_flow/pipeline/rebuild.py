@@ -30,15 +30,21 @@ def rebuild(context: StepContext) -> Iterator[StepResult]:
     lake = context.lake
     require_readable(lake, tables.BRONZE_EVENTS)
     # All resets come first, while no consumer reads silver: a consumer that was reset later would read it twice.
+    reset_silver(context)
+    for step in graph.GOLD:
+        reset(lake, step.table)
+    for step in graph.STEPS[1:]:
+        yield step.run(context)
+
+
+def reset_silver(context: StepContext) -> None:
+    """Empties the tables that judge events; silver counts as incomplete until it has read bronze as it is now."""
+    lake = context.lake
     until = REBUILT_UNTIL.of(lake.open(tables.BRONZE_EVENTS).version)
     key = silver.key_of(lake.open(tables.SILVER_EVENTS), context.parser.secret)
     reset(lake, tables.SILVER_EVENTS, {**until, **key}, empty=True)
     reset(lake, tables.IGNORED, empty=True)
     reset(lake, tables.QUARANTINE, empty=True)
-    for step in graph.GOLD:
-        reset(lake, step.table)
-    for step in graph.STEPS[1:]:
-        yield step.run(context)
 
 
 @retry_on_conflict

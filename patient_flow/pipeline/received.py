@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 import polars as pl
 
+from patient_flow.contracts.events import NO_HUB
 from patient_flow.contracts.tables import BRONZE_EVENTS, COORDINATES
+from patient_flow.stores.lake.changes import Changes
 from patient_flow.stores.lake.table import LakeTable
 
 ROWS_AT_ONCE = 500_000
@@ -14,16 +18,30 @@ ROWS_AT_ONCE = 500_000
 BYTES_AT_ONCE = 256 * 1024 * 1024
 """The same for their bodies; it is what one micro-batch may add to bronze, for one commit is always read whole."""
 
-BODY_COLUMNS = (*COORDINATES, "enqueued_at", "body")
+BODY_COLUMNS = (*COORDINATES, "enqueued_at", "ingested_at", "body")
 
 c = pl.col
 
 
-def arrived(bronze: LakeTable, since: int, upto: int) -> Iterator[pl.DataFrame]:
-    """Bronze rows that came after version ``since`` up to ``upto``, in batches."""
+@dataclass(frozen=True)
+class Arrival:
+    """Bronze rows that came between two versions, and the coordinates of those that left (an import was undone)."""
+
+    rows: pl.DataFrame
+    gone: pl.DataFrame
+
+
+def arrived(bronze: LakeTable, since: int, upto: int) -> Iterator[Arrival]:
+    """What came to bronze, and left it, after version ``since`` up to ``upto``, in batches."""
     for stop in stops(bronze, since, upto):
-        yield bronze.changes(since, BODY_COLUMNS, upto=stop).after
+        changes = bronze.changes(since, BODY_COLUMNS, upto=stop)
+        yield Arrival(changes.after, gone(changes).select(COORDINATES))
         since = stop
+
+
+def gone(changes: Changes) -> pl.DataFrame:
+    """Bronze rows that were deleted."""
+    return changes.before.join(changes.after, on=COORDINATES, how="anti")
 
 
 def stops(bronze: LakeTable, since: int, upto: int) -> list[int]:
@@ -46,10 +64,12 @@ def fetch(bronze: LakeTable, coordinates: pl.DataFrame) -> pl.DataFrame:
 def with_bodies(rows: pl.DataFrame, bronze: LakeTable) -> pl.DataFrame:
     """The bronze rows that these quarantined ``rows`` are parts of, once each, with their bodies as received.
 
-    Quarantine keeps the body of an event that came alone, and of others their own part of it.
+    Quarantine keeps the body of an event that came alone, and of others their own part of it. When a row of a file was
+    imported, only bronze knows.
     """
-    is_alone = c("parts").fill_null(1) == 1
-    alone = rows.filter(is_alone).select(BODY_COLUMNS)
+    is_alone = (c("parts").fill_null(1) == 1) & (c("hub_created_at") > NO_HUB)
+    unknown = pl.lit(None, BRONZE_EVENTS.schema["ingested_at"])
+    alone = rows.filter(is_alone).with_columns(ingested_at=unknown).select(BODY_COLUMNS)
     return pl.concat([alone, fetch(bronze, rows.filter(~is_alone))]).unique(COORDINATES, maintain_order=True)
 
 
@@ -63,3 +83,27 @@ def at_coordinates(table: LakeTable, coordinates: pl.DataFrame, columns: tuple[s
         .collect()
         .join(coordinates.select(COORDINATES).unique(), on=COORDINATES, how="semi")
     )
+
+
+_SPANS = (timedelta(milliseconds=1), timedelta(days=1), timedelta(days=31), timedelta(days=366))
+
+
+def newest_hub_event(silver: LakeTable) -> datetime | None:
+    """When the hub took its newest accepted event; None while there is none.
+
+    Rows of files may be newer: spans before the newest row are read until one holds an event of the hub.
+    """
+    newest = silver.newest("enqueued_at")
+    if newest is None:
+        return None
+    of_hub = silver.scan().filter(c("hub_created_at") > NO_HUB)
+    for rows in (*(of_hub.filter(c("enqueued_at") >= newest - span) for span in _SPANS), of_hub):
+        found = rows.select(c("enqueued_at").max()).collect(engine="streaming").item()
+        if isinstance(found, datetime):
+            return found
+    return None
+
+
+def newest_event(silver: LakeTable) -> datetime | None:
+    """What stands for now in tables: :func:`newest_hub_event`, else the newest row of a file."""
+    return newest_hub_event(silver) or silver.newest("enqueued_at")

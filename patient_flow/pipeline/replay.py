@@ -7,7 +7,7 @@ import polars as pl
 from patient_flow.contracts.tables import BRONZE_EVENTS, COORDINATES, EVENT_COORDINATES, QUARANTINE, SILVER_EVENTS
 from patient_flow.pipeline import received, unaccepted
 from patient_flow.pipeline.checkpoints import version_of
-from patient_flow.pipeline.silver import check_key, commit_accepted, same_identity
+from patient_flow.pipeline.silver import check_key, commit_accepted, rivals
 from patient_flow.pipeline.steps import StepContext, StepResult, retry_on_conflict
 from patient_flow.stores.lake.table import LakeTable
 from patient_flow.transforms.accept import candidates, validate
@@ -39,7 +39,7 @@ def replay(context: StepContext, *, reason: str | None) -> StepResult:
     if reached is not None:
         checkpoints |= version_of(BRONZE_EVENTS).of(reached)
     written = commit_accepted(silver, candidate, checkpoints, run_id=run_id)
-    rejected = rows.join(same_identity(silver, candidate), on=EVENT_COORDINATES, how="anti")
+    rejected = rows.join(rivals(silver, candidate), on=EVENT_COORDINATES, how="anti")
     unaccepted.restate(lake, rejected, parser, run_id=run_id)
     return StepResult(
         SILVER_EVENTS,

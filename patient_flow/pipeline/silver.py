@@ -6,12 +6,13 @@ reasons.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 
 import polars as pl
 
-from patient_flow.contracts.tables import BRONZE_EVENTS, COORDINATES, SILVER_EVENTS
+from patient_flow.contracts.tables import BRONZE_EVENTS, COORDINATES, EVENT_COORDINATES, IGNORED, SILVER_EVENTS
 from patient_flow.errors import OperatorError
 from patient_flow.pipeline.checkpoints import (
     FORMER_PSEUDONYM_KEY,
@@ -23,15 +24,18 @@ from patient_flow.pipeline.checkpoints import (
 )
 from patient_flow.pipeline.key_check import key_check
 from patient_flow.pipeline.received import BODY_COLUMNS, all_rows, stops
+from patient_flow.pipeline.received import gone as gone_from
 from patient_flow.pipeline.steps import StepContext, StepResult, retry_on_conflict
+from patient_flow.pipeline.withdrawal import Withdrawal, follows, keys_of, vanished, withdraw
+from patient_flow.stores.lake.catalog import Lake
 from patient_flow.stores.lake.changes import RowsWritten
 from patient_flow.stores.lake.errors import ChangeFeedExpired, CommitConflict
 from patient_flow.stores.lake.log import Checkpoints
 from patient_flow.stores.lake.spans import spans_of, within_spans
 from patient_flow.stores.lake.table import LakeTable
-from patient_flow.transforms.accept import IDENTITY, accept, candidates, validate
+from patient_flow.transforms.accept import IDENTITY, accept, candidates, imported_snapshots, validate
 from patient_flow.transforms.keys import pseudonym, short_hash
-from patient_flow.transforms.read import read_events
+from patient_flow.transforms.read import ParserConfig, read_events
 
 _WITHOUT_SCOPES, _SCOPED = FORMER_PSEUDONYM_KEY.name, "pseudonyms of scoped numbers"
 """Schemes of pseudonyms: how they were made before numbers had scopes, and how they are made now."""
@@ -56,10 +60,14 @@ def accept_events(context: StepContext) -> StepResult:
     when_complete = REBUILT_UNTIL.of(None) if is_replaced(silver, bronze) else {}
     done = StepResult(SILVER_EVENTS, silver.version)
     since, received = consumed(silver, bronze), 0
-    for batch in _not_consumed(silver, bronze):
+    ignored = lake.open(IGNORED)
+    has_followed = follows(ignored, silver, bronze)
+    for batch in _not_consumed(lake, silver, bronze, parser):
         candidate = candidates(validate(read_events(batch.rows, parser)), parser.secret)
         checkpoints = {**with_key, **(when_complete if batch.until == bronze.version else {})}
-        taken = _commit_after(context, since, candidate, batch.until, checkpoints)
+        gone = None if batch.gone is None else partial(_withdraw, bronze, ignored if has_followed else None, batch.gone)
+        taken = _commit_after(context, since, candidate, batch.until, checkpoints, gone)
+        has_followed = has_followed and batch.rows.is_empty()
         done = replace(taken, written=done.written + taken.written)
         received, since = received + batch.rows.height, batch.until
     return replace(
@@ -79,15 +87,22 @@ class _Batch:
     """Bronze rows for silver, and the version of bronze that silver has consumed once they are committed.
 
     ``until`` is None while nothing counts as consumed: a run that dies before the last batch reads all rows again.
+    ``gone`` has coordinates, event_key and visit_hash of rows that left bronze.
     """
 
     rows: pl.DataFrame
     until: int | None
+    gone: pl.DataFrame | None = None
 
 
 @retry_on_conflict
 def _commit_after(
-    context: StepContext, since: int | None, candidate: pl.DataFrame, until: int | None, checkpoints: Checkpoints
+    context: StepContext,
+    since: int | None,
+    candidate: pl.DataFrame,
+    until: int | None,
+    checkpoints: Checkpoints,
+    withdrawn: Callable[[LakeTable, ParserConfig], Withdrawal] | None = None,
 ) -> StepResult:
     """Commits what is accepted of ``candidate`` where silver has consumed bronze up to ``since``; then up to ``until``.
 
@@ -100,8 +115,15 @@ def _commit_after(
             return StepResult(SILVER_EVENTS, silver.version)
         raise CommitConflict(f"{SILVER_EVENTS.path} had consumed bronze up to version {since}; now it is {reached}")
     recorded = {**checkpoints, **consumption_until(bronze, until)}
-    written = commit_accepted(silver, candidate, recorded, run_id=context.run_id)
+    leaving = None if withdrawn is None else withdrawn(silver, context.parser)
+    written = commit_accepted(silver, candidate, recorded, leaving, run_id=context.run_id)
     return StepResult(SILVER_EVENTS, silver.version, written)
+
+
+def _withdraw(
+    bronze: LakeTable, ignored: LakeTable | None, gone: pl.DataFrame, silver: LakeTable, parser: ParserConfig
+) -> Withdrawal:
+    return withdraw(silver, bronze, ignored, gone, parser)
 
 
 def key_of(silver: LakeTable, secret: str) -> dict[str, int]:
@@ -133,32 +155,40 @@ def check_key(silver: LakeTable, secret: str) -> dict[str, int]:
     return {}
 
 
-def _not_consumed(silver: LakeTable, bronze: LakeTable) -> Iterator[_Batch]:
+def _not_consumed(lake: Lake, silver: LakeTable, bronze: LakeTable, parser: ParserConfig) -> Iterator[_Batch]:
     """Bronze rows that silver has not consumed, in batches."""
     since = consumed(silver, bronze)
     if since is None:
-        return _missing_rows(silver, bronze, None)
+        return _missing_rows(lake, silver, bronze, None)
     try:
         until = stops(bronze, since, bronze.version)
     except ChangeFeedExpired:
-        return _missing_rows(silver, bronze, since)
-    return _changed_rows(silver, bronze, since, until)
+        return _missing_rows(lake, silver, bronze, since)
+    return _changed_rows(lake, silver, bronze, since, until, parser)
 
 
-def _changed_rows(silver: LakeTable, bronze: LakeTable, since: int, until: list[int]) -> Iterator[_Batch]:
+def _changed_rows(
+    lake: Lake, silver: LakeTable, bronze: LakeTable, since: int, until: list[int], parser: ParserConfig
+) -> Iterator[_Batch]:
     """Bronze rows after version ``since``, each batch up to the next of ``until``."""
     start = since
     try:
         for stop in until:
-            yield _Batch(bronze.changes(start, BODY_COLUMNS, upto=stop).after, stop)
+            changes = bronze.changes(start, BODY_COLUMNS, upto=stop)
+            gone = gone_from(changes)
+            yield _Batch(changes.after, stop, None if gone.is_empty() else keys_of(gone, silver, parser))
             start = stop
     except ChangeFeedExpired:
-        yield from _missing_rows(silver, bronze, start)
+        yield from _missing_rows(lake, silver, bronze, start)
 
 
-def _missing_rows(silver: LakeTable, bronze: LakeTable, since: int | None) -> Iterator[_Batch]:
+def _missing_rows(lake: Lake, silver: LakeTable, bronze: LakeTable, since: int | None) -> Iterator[_Batch]:
     """All bronze rows that silver lacks, where their changes cannot be read; only the last batch counts as consumed."""
     was_empty = silver.row_count() == 0
+    # Of a bronze that was made anew nobody knows yet which files will be imported again.
+    gone = None if was_empty or is_replaced(silver, bronze) else vanished(lake, bronze)
+    if gone is not None and gone.height:
+        yield _Batch(BRONZE_EVENTS.empty().select(BODY_COLUMNS), since, gone)
     for rows in all_rows(bronze, bronze.version):
         yield _Batch(rows if was_empty else _without(rows, silver), since)
     yield _Batch(BRONZE_EVENTS.empty().select(BODY_COLUMNS), bronze.version)
@@ -172,18 +202,34 @@ def _without(rows: pl.DataFrame, table: LakeTable) -> pl.DataFrame:
 
 
 def commit_accepted(
-    silver: LakeTable, candidate: pl.DataFrame, checkpoints: Checkpoints, *, run_id: str
+    silver: LakeTable,
+    candidate: pl.DataFrame,
+    checkpoints: Checkpoints,
+    leaving: Withdrawal | None = None,
+    *,
+    run_id: str,
 ) -> RowsWritten:
-    """Commits the candidates that are the first of their identity; those they displace leave silver."""
-    accepted = accept(candidate, same_identity(silver, candidate))
-    return silver.replace(accepted.displaced, accepted.rows, checkpoints, run_id=run_id)
+    """Commits the candidates that count among their rivals; those that they displace leave silver.
+
+    So do the rows of files that are withdrawn (``leaving``).
+    """
+    if leaving is None:
+        accepted = accept(candidate, rivals(silver, candidate))
+        return silver.replace(accepted.displaced, accepted.rows, checkpoints, run_id=run_id)
+    candidate, touched = pl.concat([candidate, leaving.contenders]), leaving.touched
+    known = rivals(silver, candidate).join(touched, on=EVENT_COORDINATES, how="anti")
+    accepted = accept(candidate, known)
+    return silver.replace(pl.concat([touched, accepted.displaced]), accepted.rows, checkpoints, run_id=run_id)
 
 
-def same_identity(silver: LakeTable, candidate: pl.DataFrame) -> pl.DataFrame:
-    """Silver rows that share an identity with a candidate. The event time is part of it, so few partitions are read."""
+def rivals(silver: LakeTable, candidate: pl.DataFrame) -> pl.DataFrame:
+    """Silver rows that compete with the candidates: those of their identities, and imports of the same visits (F8).
+
+    The event time is part of an identity, so few partitions are read.
+    """
     if candidate.is_empty():
         return SILVER_EVENTS.empty()
-    return (
+    same_identity = (
         silver.scan()
         .filter(
             c("event_month").is_in(candidate["event_month"].unique().implode()),
@@ -193,3 +239,8 @@ def same_identity(silver: LakeTable, candidate: pl.DataFrame) -> pl.DataFrame:
         .collect()
         .join(candidate.select(IDENTITY).unique(), on=IDENTITY, how="semi")
     )
+    visits = pl.concat([candidate, same_identity]).filter(imported_snapshots())["visit_hash"].unique()
+    if visits.is_empty():
+        return same_identity
+    of_visits = silver.scan().filter(imported_snapshots(), c("visit_hash").is_in(visits.implode())).collect()
+    return pl.concat([same_identity, of_visits]).unique(EVENT_COORDINATES, maintain_order=True)

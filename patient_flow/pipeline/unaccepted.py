@@ -15,6 +15,7 @@ import polars as pl
 
 from patient_flow.contracts import rules
 from patient_flow.contracts.columns import TEXTS
+from patient_flow.contracts.events import NO_HUB
 from patient_flow.contracts.tables import (
     BRONZE_EVENTS,
     COORDINATES,
@@ -25,7 +26,7 @@ from patient_flow.contracts.tables import (
 )
 from patient_flow.pipeline import received
 from patient_flow.pipeline.checkpoints import consumed, consumption, consumption_until
-from patient_flow.pipeline.silver import check_key, same_identity
+from patient_flow.pipeline.silver import check_key, rivals
 from patient_flow.pipeline.steps import StepContext, StepResult, open_complete_silver, retry_on_conflict
 from patient_flow.stores.lake.catalog import Lake
 from patient_flow.stores.lake.changes import RowsWritten
@@ -218,20 +219,26 @@ def _moves_since(
         for either in (table, beside)
         if either is not None
     ]
-    again = pl.concat([given_up.select(COORDINATES), *losers]).unique()
+    # What a file states may be known by another name, once an event takes the identity that it shares.
+    entered = moved[0].after.join(moved[0].before, on=EVENT_COORDINATES, how="anti")["event_key"].implode()
+    of_files = table.scan().filter(c("hub_created_at") == NO_HUB, c("event_key").is_in(entered))
+    again = pl.concat([given_up.select(COORDINATES), *losers, of_files.select(COORDINATES).collect()]).unique()
     entering, arrivals = [received.fetch(bronze, again)], 0
-    whole, returned = _whole(taken), taken
-    for rows in received.arrived(bronze, since[0], until):
+    whole, returned, gone = _whole(taken), taken, [again]
+    for arrival in received.arrived(bronze, since[0], until):
+        rows = arrival.rows
         arrivals += rows.height
         entering.append(rows.join(whole, on=COORDINATES, how="anti").join(again, on=COORDINATES, how="anti"))
         returned = returned.join(rows, on=COORDINATES, how="anti")
-    held = received.at_coordinates(table, pl.concat([again, returned.select(COORDINATES)]))
+        gone.append(arrival.gone)
+    leaving = pl.concat(gone)
+    held = received.at_coordinates(table, pl.concat([leaving, returned.select(COORDINATES)]))
     # A replay that died may have left rows from when these bodies held another number of parts.
     other_number = _with_other_number(held, returned).join(again, on=COORDINATES, how="anti")
     entering.append(received.fetch(bronze, other_number))
     is_concerned = pl.concat(
         [
-            held.join(pl.concat([again, other_number]), on=COORDINATES, how="semi"),
+            held.join(pl.concat([leaving, other_number]), on=COORDINATES, how="semi"),
             held.join(returned, on=EVENT_COORDINATES, how="semi"),
         ]
     ).unique(EVENT_COORDINATES)
@@ -327,7 +334,7 @@ def _outcomes(rows: pl.DataFrame, silver: LakeTable, parser: ParserConfig) -> pl
     """The outcomes of those parts of these bronze rows that silver does not hold."""
     validated = accept.validate(read_events(rows.select(received.BODY_COLUMNS), parser))
     losers = accept.candidates(validated, parser.secret)
-    winners = same_identity(silver, losers)
+    winners = rivals(silver, losers)
     return accept.outcomes(validated, losers, winners).join(winners, on=EVENT_COORDINATES, how="anti")
 
 

@@ -2,7 +2,7 @@
 
 An event's identity is (``event_id``, ``event_time``). Of all events with one identity the first to reach the hub is
 the one accepted, whichever batch brought it: an earlier one that arrives here late displaces the accepted one. A
-snapshot that only repeats the accepted one is ignored (flow F8).
+snapshot or imported row that only repeats the accepted one is ignored; imported rows give way to the hub's (flow F8).
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ HUB_ORDER = ("enqueued_at", *EVENT_COORDINATES)
 """Order in which events reached the hub; total."""
 
 IDENTITY = ("event_id", "event_time")
+_IMPORT_ORDER = ("imported_at", "partition_id", "sequence_number", "part")
 _NO_TEXTS = pl.lit([], dtype=TEXTS)
 
 c = pl.col
@@ -31,7 +32,7 @@ _MONTH = c("enqueued_at").dt.strftime("%Y-%m")
 
 @dataclass(frozen=True)
 class Accepted:
-    """``rows`` to add to silver, and ``displaced`` rows of silver that an earlier event takes the place of."""
+    """``rows`` that silver is to hold and does not, and ``displaced``: its rows that others take the place of."""
 
     rows: pl.DataFrame
     displaced: pl.DataFrame
@@ -68,26 +69,83 @@ def with_raw_ids(validated: pl.DataFrame) -> pl.DataFrame:
 
 
 def accept(candidate: pl.DataFrame, known: pl.DataFrame) -> Accepted:
-    """The candidates that enter silver, given the ``known`` silver rows with the same ``event_key``."""
+    """Which candidates enter silver, given the ``known`` silver rows that are their rivals.
+
+    Of one identity the hub's first event counts, else the row of the latest import; of imported snapshots of one visit
+    those of the latest import (flow F8). A snapshot of the hub that this import repeats keeps the time of the import,
+    so that the outcome does not depend on the order in which rows arrive.
+    """
     contenders = pl.concat([candidate.with_columns(is_known=pl.lit(False)), known.with_columns(is_known=pl.lit(True))])
-    first = contenders.sort(HUB_ORDER).unique(IDENTITY, keep="first", maintain_order=True)
+    is_imported = imported()
+    hub = contenders.filter(~is_imported).sort(*HUB_ORDER, "is_known")
+    first = hub.unique(IDENTITY, keep="first", maintain_order=True)
+    if contenders["imported_at"].null_count() < contenders.height:
+        latest = contenders.filter(is_imported).sort(*_IMPORT_ORDER, ~c("is_known"))
+        last = latest.unique(IDENTITY, keep="last", maintain_order=True)
+        first = _of_latest_import(pl.concat([first, last.join(first, on=IDENTITY, how="anti")]), contenders)
     rows = first.filter(~c("is_known")).drop("is_known")
-    return Accepted(rows, displaced=known.join(rows, on=list(IDENTITY), how="semi"))
+    kept = first.filter("is_known")
+    return Accepted(rows, displaced=known.join(kept, on=EVENT_COORDINATES, how="anti"))
+
+
+def imported() -> pl.Expr:
+    """True for rows that came from a file."""
+    return c("partition_id").str.starts_with(events.IMPORTED)
+
+
+def imported_snapshots() -> pl.Expr:
+    """True for silver's snapshots that a file states: of one visit, those of the latest import count."""
+    return c("imported_at").is_not_null() & (c("event_type") == events.SNAPSHOT)
+
+
+def _of_latest_import(first: pl.DataFrame, contenders: pl.DataFrame) -> pl.DataFrame:
+    """``first`` of each identity, without imported snapshots whose visit a later import states.
+
+    ``imported_at`` is that of the identity's latest import; of the hub's events only snapshots keep it, and only where
+    no import of their visit is later.
+    """
+    stated = contenders.group_by(IDENTITY).agg(c("imported_at").max())
+    is_snapshot = c("event_type") == events.SNAPSHOT
+    newest = pl.when(is_snapshot).then("imported_at").max().over("visit_id")
+    is_older = is_snapshot & (c("imported_at") < c("_newest")).fill_null(value=False)
+    return (
+        first.rename({"imported_at": "_before"})
+        .join(stated, on=IDENTITY, how="left", maintain_order="left")
+        .with_columns(_newest=newest)
+        .filter(~(imported() & is_older))
+        .with_columns(_stamp=pl.when(imported() | (is_snapshot & ~is_older)).then("imported_at"))
+        # A row of silver that gets another time, or none any more, has to be written again.
+        .with_columns(is_known=c("is_known") & c("_stamp").eq_missing(c("_before")), imported_at="_stamp")
+        .select(first.columns)
+    )
 
 
 def identity_outcomes(losers: pl.DataFrame, winners: pl.DataFrame) -> pl.DataFrame:
-    """Outcomes of the ``losers`` whose identity one of the ``winners`` has (both silver rows).
+    """What becomes of the ``losers`` that one of the ``winners`` keeps out of silver (both silver rows).
 
-    Coordinates, and either ``ignored_as`` (a snapshot received again) or one of the ``reasons``, each with a detail.
+    Coordinates, and either ``ignored_as`` or one of the ``reasons``, each with a detail.
     """
-    winning = winners.select(*IDENTITY, winning_body="body_hash").unique(IDENTITY)
+    winning = winners.select(*IDENTITY, winning_body="body_hash", winner_is_imported=imported()).unique(IDENTITY)
+    latest = winners.filter(imported_snapshots()).group_by("visit_id").agg(latest=c("imported_at").max())
     is_same = c("body_hash") == c("winning_body")
-    is_repeated = is_same & (c("event_type") == events.SNAPSHOT)
+    is_superseded = imported() & (c("event_type") == events.SNAPSHOT) & (c("imported_at") < c("latest"))
+    name = (
+        pl.when(is_same & (imported() | (c("event_type") == events.SNAPSHOT)))
+        .then(pl.lit(events.ALREADY_RECEIVED))
+        .when(imported() & c("winner_is_imported"))
+        .then(pl.lit(events.IMPORT_SUPERSEDED))
+        .when(imported() & c("winning_body").is_not_null())
+        .then(pl.lit(events.IMPORT_CONTRADICTS))
+        .when(is_superseded.fill_null(value=False))
+        .then(pl.lit(events.IMPORT_SUPERSEDED))
+    )
     return (
-        losers.join(winning, on=list(IDENTITY), how="inner")
+        losers.join(winning, on=list(IDENTITY), how="left", maintain_order="left")
+        .join(latest, on="visit_id", how="left", maintain_order="left")
+        .with_columns(ignored_as=name)
+        .filter(c("winning_body").is_not_null() | c("ignored_as").is_not_null())
         .with_columns(
-            ignored_as=pl.when(is_repeated).then(pl.lit(events.ALREADY_RECEIVED)),
-            reasons=pl.when(is_repeated)
+            reasons=pl.when(c("ignored_as").is_not_null())
             .then(_NO_TEXTS)
             .when(is_same)
             .then(pl.lit([rules.DUPLICATE]))

@@ -54,15 +54,17 @@ class ParserConfig:
 def read_events(bronze: pl.DataFrame, parser: ParserConfig) -> pl.DataFrame:
     """The read frame of ``bronze`` (needs the hub coordinates, ``enqueued_at`` and ``body``), one row per part.
 
+    Of imported rows it needs ``ingested_at`` too.
+
     Columns: coordinates, ``part``, ``parts`` (how many its body holds), ``part_body`` (its own body, where several
-    events were wrapped), ``enqueued_at``, every contract field typed,
+    events were wrapped), ``enqueued_at``, ``imported_at``, every contract field typed,
     ``<field>_unusable`` and ``<time>_too_old`` marks, ``kinds``, ``ignored_as``, ``is_unreadable``,
     ``is_unsupported``, ``has_no_mapping``, ``states_event_time``, ``department_is_listed``, the flags that an
     interpreter raised, ``extra``, ``body_hash``, and the raw numbers of visit and patients with the scopes that they
     are unique in (see :func:`pseudonymise`). ``visit_id`` is null where a snapshot states none.
     """
     parsed = parse_each(bronze["body"], parser.mappings, parser.formats, parser.unwrap)
-    received = bronze.select(*COORDINATES, "enqueued_at")
+    received = bronze.select(*COORDINATES, "enqueued_at", imported_at=_imported_at(bronze))
     frame = pl.concat([one_row_per_part(received, parsed), columns(parsed)], how="horizontal")
     return (
         frame.pipe(_clean_texts)
@@ -79,6 +81,13 @@ def read_events(bronze: pl.DataFrame, parser: ParserConfig) -> pl.DataFrame:
         )
         .drop("digest")
     )
+
+
+def _imported_at(bronze: pl.DataFrame) -> pl.Expr:
+    """When a row was imported; null for an event of the hub."""
+    if "ingested_at" not in bronze.columns:
+        return pl.lit(None, INSTANT)
+    return pl.when(pl.col("partition_id").str.starts_with(events.IMPORTED)).then(pl.col("ingested_at").cast(INSTANT))
 
 
 def pseudonymise(frame: pl.DataFrame, secret: str) -> pl.DataFrame:

@@ -137,8 +137,7 @@ def assert_quality(lake: Lake, verdict: oracle.Verdict) -> None:
 def assert_census_is_up_to_the_newest_event(lake: Lake, verdict: oracle.Verdict) -> None:
     """The census knows up to which hour it has counted."""
     until = CENSUS_UNTIL.read(lake.open(tables.FACT_BED_CENSUS).checkpoint)
-    newest = max((event.enqueued_at for event in verdict.accepted), default=None)
-    assert until == newest
+    assert until == oracle.newest(verdict.accepted)
 
 
 @dataclass

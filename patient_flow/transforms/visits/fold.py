@@ -61,7 +61,7 @@ STATED = (
 )
 """Columns that state something about a visit as a whole, or its end."""
 CORRECTION = "reconciliation"
-IMPORTED = "import-"
+IMPORTED = events.IMPORTED
 
 
 @dataclass(frozen=True)
