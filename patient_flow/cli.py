@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 from click.core import ParameterSource
 
+from patient_flow import import_command
 from patient_flow.errors import OperatorError, PatientFlowError
 from patient_flow.settings import WAREHOUSE_KINDS, Settings, load
 from patient_flow.trial.commands import mapping
@@ -365,6 +366,7 @@ def replay_quarantine(reason: str | None) -> None:
 
 
 cli.add_command(mapping)
+cli.add_command(import_command.command)
 
 
 def _warn_of_demo_key(settings: Settings) -> None:

@@ -23,6 +23,7 @@ from patient_flow.orchestration.backfill import backfill
 from patient_flow.orchestration.check_jobs import CHECK_SCHEDULES, audit, hourly_checks, idle_heartbeat
 from patient_flow.orchestration.checks import CHECKS, HISTORY, HISTORY_CHECKS
 from patient_flow.orchestration.housekeeping import hourly_housekeeping, housekeeping
+from patient_flow.orchestration.import_job import import_files
 from patient_flow.orchestration.resources import PatientFlow
 from patient_flow.settings import CADENCE_SECONDS, SettingsError, load
 
@@ -32,7 +33,7 @@ def build_defs(patient_flow: PatientFlow | None = None, *, cadence: int = CADENC
     return dg.Definitions(
         assets=[*ASSETS, HISTORY],
         asset_checks=[*CHECKS, *HISTORY_CHECKS],
-        jobs=[micro_batch, lake_maintenance, hourly_checks, audit, housekeeping, backfill],
+        jobs=[micro_batch, lake_maintenance, hourly_checks, audit, housekeeping, backfill, import_files],
         schedules=[hourly_maintenance, *CHECK_SCHEDULES, hourly_housekeeping, idle_heartbeat],
         sensors=[backlog_sensor(cadence), catch_up, alerts],
         resources={"patient_flow": patient_flow or PatientFlow()},

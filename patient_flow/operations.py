@@ -60,7 +60,7 @@ def rebuild(services: Services, remote: str | None = None, token: str | None = N
     else:
         with Cluster(remote, token) as cluster:
             yield from map(_format_result, distributed.rebuild(context, cluster))
-    yield from _load(services, context.run_id)
+    yield from load_all(services, context.run_id)
     yield from reload_warehouse(services)
 
 
@@ -77,7 +77,7 @@ def replay_quarantine(services: Services, reason: str | None = None) -> Iterator
     for table in (tables.IGNORED, tables.QUARANTINE):
         yield _format_result(step_of(table).run(context))
     yield from map(_format_result, run_gold(context))
-    yield from _load(services, context.run_id)
+    yield from load_all(services, context.run_id)
 
 
 @dataclass(frozen=True)
@@ -143,7 +143,7 @@ def repair_lake(services: Services) -> Iterator[str]:
     """Repairs damaged tables and loads what differs into the warehouse; states what is lost for good."""
     context = step_context(services, run_id=_run_id("repair"), now=datetime.now(UTC))
     yield from repair(context)
-    yield from _load(services, context.run_id)
+    yield from load_all(services, context.run_id)
     yield from reload_warehouse(services)
 
 
@@ -183,18 +183,19 @@ def reload_warehouse(services: Services) -> Iterator[str]:
     different = {difference.table for difference in verify_warehouse(services)}
     to_reload = [table for table in tables.WAREHOUSE_TABLES if table.path in different]
     if to_reload:
-        yield from _load(services, _run_id("reload"), to_reload, as_a_whole=True)
+        yield from load_all(services, _run_id("reload"), to_reload, as_a_whole=True)
     else:
         yield AGREEMENT
 
 
-def _load(
+def load_all(
     services: Services,
     run_id: str,
     selected: Sequence[tables.Table] = tables.WAREHOUSE_TABLES,
     *,
     as_a_whole: bool = False,
 ) -> Iterator[str]:
+    """Loads the ``selected`` tables into the warehouse, also beside micro-batches; a line per table."""
     for number in range(1, MAX_ATTEMPTS + 1):
         try:
             results = load.load_warehouse(

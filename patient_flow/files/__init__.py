@@ -9,5 +9,6 @@ from patient_flow.files.examine import examine
 from patient_flow.files.locate import locate
 from patient_flow.files.rows import bodies
 from patient_flow.files.source import FORMATS, FileRefused, Source
+from patient_flow.files.text import identify
 
-__all__ = ["FORMATS", "FileRefused", "Source", "bodies", "examine", "locate"]
+__all__ = ["FORMATS", "FileRefused", "Source", "bodies", "examine", "identify", "locate"]

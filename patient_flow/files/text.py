@@ -82,6 +82,14 @@ def scan(path: Path) -> Scanned:
     return Scanned(sha256.hexdigest(), beginning, is_compressed, is_utf8, has_zeros)
 
 
+def identify(path: Path) -> str:
+    """SHA-256 of the file, in hexadecimal digits. Raises :class:`FileRefused` where there is none."""
+    if not path.is_file():
+        raise FileRefused(path, "there is no such file; name the SHA-256 that the import stated")
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def _chunks(path: Path, *, is_compressed: bool) -> Iterator[tuple[bytes, bytes]]:
     """Bytes as they lie on disk, and unpacked."""
     unpack = zlib.decompressobj(wbits=31) if is_compressed else None

@@ -22,6 +22,7 @@ from patient_flow.monitoring.thresholds import QUARANTINE_MIN_EVENTS
 from patient_flow.orchestration.automation import ASSET_JOB
 from patient_flow.orchestration.backfill import backfill
 from patient_flow.orchestration.checks import HISTORY
+from patient_flow.orchestration.import_job import import_files
 from patient_flow.orchestration.reports import NOTICES
 from patient_flow.orchestration.resources import read_lists
 from patient_flow.pipeline.hub_probe import Failure, HubFailure, HubStatus
@@ -123,7 +124,7 @@ def finished_runs(instance: dg.DagsterInstance, jobs: Sequence[str], now: dateti
     """
     newest: dict[str, dg.RunRecord] = {}
     for name in jobs:
-        since = now - MANUAL_RUN_TTL if name == backfill.name else None
+        since = now - MANUAL_RUN_TTL if name in (backfill.name, import_files.name) else None
         wanted = dg.RunsFilter(job_name=name, statuses=FINISHED, updated_after=since)
         job = system.MICRO_BATCH if name == ASSET_JOB else name
         for record in instance.get_run_records(wanted, limit=1):

@@ -104,6 +104,27 @@ def lost_events(created_at_ms: int, partition_id: str) -> NumberKey:
     return NumberKey(f"lost@{created_at_ms}/{partition_id}")
 
 
+# --- bronze: files -----------------------------------------------------------------------------------------------
+
+LAST_IMPORT = InstantKey("last_import")
+"""Bronze: when the newest import began. The next one is later, whatever the clock says."""
+
+
+def imported_at(sha256: str) -> InstantKey:
+    """Bronze: when the import of a file began; its rows have the same ``ingested_at``."""
+    return InstantKey(f"import/{sha256}/at")
+
+
+def rows_of_import(sha256: str) -> NumberKey:
+    """Bronze: how many rows the file has."""
+    return NumberKey(f"import/{sha256}/rows")
+
+
+def imported_rows(sha256: str) -> NumberKey:
+    """Bronze: how many of them, from the first on, it holds."""
+    return NumberKey(f"import/{sha256}")
+
+
 # --- the other tables --------------------------------------------------------------------------------------------
 
 PSEUDONYM_KEY = NumberKey("pseudonym_key")

@@ -54,6 +54,20 @@ class LakeTable(Snapshot):
         """Records ``checkpoints`` in a commit without rows, like :meth:`append`; returns the new version."""
         return self.append(self.table.empty(), checkpoints)
 
+    def delete(self, predicate: str, checkpoints: Checkpoints, **metadata: str) -> int:
+        """Deletes the rows that match an SQL ``predicate``, in one commit with ``checkpoints``; returns how many.
+
+        The change feed states them. Nothing is committed where none matches.
+        """
+        with self._wrap_errors("write"):
+            done = self._handle.delete(
+                predicate,
+                writer_properties=WRITER,
+                commit_properties=commit_properties(checkpoints, metadata),
+            )
+            self._refresh()
+        return int(done["num_deleted_rows"] or 0)
+
     def overwrite(self, rows: pl.DataFrame, checkpoints: Checkpoints, **metadata: str) -> int:
         """Replaces all rows by ``rows``, in one commit with ``checkpoints``; returns the new version."""
         with self._wrap_errors("write"):

@@ -1,0 +1,72 @@
+"""``patient-flow import``: its options, and the progress bar."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any
+
+import click
+
+from patient_flow.settings import load
+
+
+@contextmanager
+def _bar(what: str, rows: int) -> Iterator[Callable[[int], None]]:
+    """A progress bar on the terminal; nothing where the output goes elsewhere."""
+    shows: AbstractContextManager[Any] = click.progressbar(length=rows, label=what, file=sys.stderr)
+    with shows as bar:
+        shown = 0
+
+        def progress(done: int) -> None:
+            nonlocal shown
+            bar.update(done - shown)
+            shown = done
+
+        yield progress
+
+
+@click.command(
+    "import",
+    epilog="\b\nExample:\n  patient-flow import exports/2024-*.csv --separator ';'\n"
+    "  patient-flow import wardlist.csv --as-of 2026-11-29T06:00\n"
+    "  patient-flow import --undo exports/2024-03.csv",
+)
+@click.argument("paths", nargs=-1)
+@click.option("--as-of", metavar="TIME", help="When an extract was taken; local unless it has an offset.")
+@click.option("--encoding", help="Encoding of text files  [default: guessed, and stated]")
+@click.option("--separator", help="Separator of CSV files; \\t for the tab  [default: guessed, and stated]")
+@click.option("--accept-overlap", is_flag=True, help="Import although the numbers do not fit those of the lake.")
+@click.option("--dry-run", is_flag=True, help="Examine the files, compare them with the lake, and write nothing.")
+@click.option("--undo", metavar="FILE", help="Withdraw the rows of this file, named by its path or SHA-256.")
+def command(
+    paths: tuple[str, ...],
+    as_of: str | None,
+    encoding: str | None,
+    separator: str | None,
+    accept_overlap: bool,
+    dry_run: bool,
+    undo: str | None,
+) -> None:
+    """Import history and extracts from files: CSV, JSON lines, Parquet, HL7 v2 batches, FHIR NDJSON; also gzip.
+
+    PATHS are files, folders, patterns or abfss:// addresses. The source mapping applies as to events of the hub. A file
+    is imported once; an import that was killed goes on where it ended. Ends with a report of what became of the rows.
+    """
+    from patient_flow import importing
+    from patient_flow.services import Services
+
+    if bool(paths) == bool(undo):
+        raise click.UsageError("name the files to import, or one file to withdraw with --undo")
+    settings = load()
+    services = Services(settings)
+    if undo:
+        lines = importing.undo(services, undo, _bar)
+    else:
+        options = importing.Options(
+            importing.instant(as_of, settings.timezone), encoding, separator, accept_overlap, dry_run
+        )
+        lines = importing.import_files(services, paths, options, _bar)
+    for line in lines:
+        click.echo(line)

@@ -1,0 +1,172 @@
+"""``patient-flow import``: files into bronze and on to the warehouse, and back out of it; a report at the end.
+
+Each function yields lines for the operator. Both may run beside micro-batches. Not here: formats (``files``) and how
+rows enter bronze (``pipeline.imports``).
+"""
+
+from __future__ import annotations
+
+import re
+import tempfile
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Protocol
+from zoneinfo import ZoneInfo
+
+from patient_flow.contracts.tables import BRONZE_EVENTS, IGNORED, QUARANTINE, SILVER_EVENTS
+from patient_flow.errors import OperatorError
+from patient_flow.files import Source, examine, identify, locate
+from patient_flow.operations import load_all, step_context
+from patient_flow.pipeline import import_checks, imports
+from patient_flow.pipeline.graph import run_gold, step_of
+from patient_flow.pipeline.steps import StepContext
+from patient_flow.services import Services
+from patient_flow.stores import blobs
+
+ROWS_BETWEEN_GOLD = 200_000
+"""Rows after which gold follows: what one step of gold reads for them has to fit into memory."""
+_SHA256 = re.compile(r"[0-9a-fA-F]{64}")
+
+
+class Watch(Protocol):
+    """Shows the progress of one file."""
+
+    def __call__(self, what: str, rows: int) -> AbstractContextManager[imports.Progress]:
+        """Begins to show ``what``, which ends at so many ``rows``."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """How files are imported. ``as_of`` is when an extract was taken; else each row counts at its latest instant.
+
+    With ``dry_run`` files are examined and compared with the lake, and nothing is written.
+    """
+
+    as_of: datetime | None = None
+    encoding: str | None = None
+    separator: str | None = None
+    accept_overlap: bool = False
+    dry_run: bool = False
+
+
+def instant(text: str | None, zone: str) -> datetime | None:
+    """The time that an operator writes, local in ``zone`` unless it has an offset. Raises :class:`OperatorError`."""
+    if text is None:
+        return None
+    try:
+        stated = datetime.fromisoformat(text)
+    except ValueError:
+        raise OperatorError(f"as-of takes a time such as 2026-11-29T06:00; it is {text!r}") from None
+    return (stated if stated.tzinfo else stated.replace(tzinfo=ZoneInfo(zone))).astimezone(UTC)
+
+
+def import_files(services: Services, places: Sequence[str], options: Options, watch: Watch) -> Iterator[str]:
+    """Imports the files that ``places`` name, in the order of their names; loads the warehouse.
+
+    Every file is examined, and compared with the lake, before one of them is written. Raises ``FileRefused``,
+    ``ImportRefused`` and :class:`OperatorError`.
+    """
+    with tempfile.TemporaryDirectory(prefix="patient-flow-import-") as folder:
+        yield from _import(services, _files(places, Path(folder)), options, watch)
+
+
+def _files(places: Sequence[str], folder: Path) -> list[Path]:
+    """The files that ``places`` name, each once; those on blob storage are copied to ``folder``."""
+    found = [
+        path
+        for number, place in enumerate(places)
+        for path in (blobs.fetch(place, folder / str(number)) if blobs.is_remote(place) else locate(place))
+    ]
+    return list(dict.fromkeys(found))
+
+
+def _import(services: Services, paths: Sequence[Path], options: Options, watch: Watch) -> Iterator[str]:
+    now = datetime.now(UTC)
+    if options.as_of is not None and options.as_of > now:
+        raise OperatorError(f"--as-of {options.as_of:%Y-%m-%d %H:%M} UTC is in the future")
+    context = step_context(services, run_id=f"import-{uuid.uuid4()}", now=now)
+    sources = [examine(path, encoding=options.encoding, separator=options.separator) for path in paths]
+    for source in sources:
+        yield str(source)
+        yield from (f"  {note}" for note in source.notes)
+    bronze = services.lake.open(BRONZE_EVENTS)
+    new = [source for source in sources if not imports.is_begun(bronze, source.sha256)]
+    if not options.accept_overlap and services.lake.open(SILVER_EVENTS).row_count():
+        for source in new:
+            batches = imports.batches(source, services.parser, now, options.as_of)
+            import_checks.compare(services.lake, batches, services.parser).require_fit(source.path.name)
+    if options.dry_run:
+        return
+    rows = 0
+    for source in sources:
+        if imports.is_complete(services.lake.open(BRONZE_EVENTS), source):
+            yield f"{source.path.name}: imported before, nothing to do"
+            continue
+        with watch(source.path.name, source.rows) as progress:
+            written = imports.write(
+                services.lake,
+                source,
+                services.parser,
+                now=now,
+                as_of=options.as_of,
+                run_id=context.run_id,
+                progress=progress,
+            )
+            for added in written:
+                rows = _follow(context, rows + added)
+        yield from _report(services, source)
+    yield from _finish(services, context)
+
+
+def undo(services: Services, what: str, watch: Watch) -> Iterator[str]:
+    """Withdraws the rows of a file, named by its path or its SHA-256; loads the warehouse.
+
+    Raises :class:`OperatorError` for a file that was not imported.
+    """
+    context = step_context(services, run_id=f"undo-{uuid.uuid4()}", now=datetime.now(UTC))
+    sha256 = what.lower() if _SHA256.fullmatch(what) else identify(Path(what))
+    _judge(context)  # what the rows kept out is looked for in the tables that follow bronze
+    with watch(f"withdraw {sha256[:12]}", imports.count(services.lake, sha256)) as progress:
+        rows, gone = 0, 0
+        for done in imports.withdraw(services.lake, sha256, run_id=context.run_id, progress=progress):
+            rows, gone = _follow(context, rows + done - gone), done
+    yield f"{gone:,} rows withdrawn"
+    yield from _finish(services, context)
+
+
+def _follow(context: StepContext, rows: int) -> int:
+    """The tables that judge events follow bronze, and from time to time gold; the rows that gold has yet to follow."""
+    _judge(context)
+    if rows < ROWS_BETWEEN_GOLD:
+        return rows
+    for _ in run_gold(context):
+        pass
+    return 0
+
+
+def _judge(context: StepContext) -> None:
+    for table in (SILVER_EVENTS, IGNORED, QUARANTINE):
+        step_of(table).run(context)
+
+
+def _finish(services: Services, context: StepContext) -> Iterator[str]:
+    _judge(context)
+    for _ in run_gold(context):
+        pass
+    yield from load_all(services, context.run_id)
+
+
+def _report(services: Services, source: Source) -> Iterator[str]:
+    outcome = imports.outcome_of(services.lake, source.sha256)
+    ignored = sum(outcome.ignored.values())
+    yield (
+        f"{source.path.name}: {outcome.rows:,} rows imported: {outcome.accepted:,} accepted, {ignored:,} ignored, "
+        f"{outcome.rejected_rows:,} quarantined"
+    )
+    yield from (f"  ignored: {name} {number:,}" for name, number in outcome.ignored.items())
+    yield from (f"  quarantined: {reason} {number:,}" for reason, number in outcome.quarantined.items())
+    yield f"  to undo: patient-flow import --undo {source.sha256}"

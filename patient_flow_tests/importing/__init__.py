@@ -1,0 +1,1 @@
+"""Files into the lake and back out of it."""
