@@ -40,6 +40,9 @@ def _bar(what: str, rows: int) -> Iterator[Callable[[int], None]]:
 @click.option("--accept-overlap", is_flag=True, help="Import although the numbers do not fit those of the lake.")
 @click.option("--dry-run", is_flag=True, help="Examine the files, compare them with the lake, and write nothing.")
 @click.option("--undo", metavar="FILE", help="Withdraw the rows of this file, named by its path or SHA-256.")
+@click.option("--capture", is_flag=True, help="Restore lost events from files of Event Hubs Capture (Avro).")
+@click.option("--partition", help="With --capture: their partition, where the paths do not name it.")
+@click.option("--hub-created-at", metavar="TIME", help="With --capture: when their hub was created.")
 def command(
     paths: tuple[str, ...],
     as_of: str | None,
@@ -48,6 +51,9 @@ def command(
     accept_overlap: bool,
     dry_run: bool,
     undo: str | None,
+    capture: bool,
+    partition: str | None,
+    hub_created_at: str | None,
 ) -> None:
     """Import history and extracts from files: CSV, JSON lines, Parquet, HL7 v2 batches, FHIR NDJSON; also gzip.
 
@@ -61,7 +67,12 @@ def command(
         raise click.UsageError("name the files to import, or one file to withdraw with --undo")
     settings = load()
     services = Services(settings)
-    if undo:
+    if not capture and (partition or hub_created_at):
+        raise click.UsageError("--partition and --hub-created-at go with --capture")
+    if capture:
+        created = importing.instant(hub_created_at, "UTC")
+        lines = importing.restore_capture(services, paths, partition, created)
+    elif undo:
         lines = importing.undo(services, undo, _bar)
     else:
         options = importing.Options(

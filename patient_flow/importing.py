@@ -21,11 +21,13 @@ from patient_flow.contracts.tables import BRONZE_EVENTS, IGNORED, QUARANTINE, SI
 from patient_flow.errors import OperatorError
 from patient_flow.files import Source, examine, identify, locate
 from patient_flow.operations import load_all, step_context
-from patient_flow.pipeline import import_checks, imports
+from patient_flow.pipeline import capture, import_checks, imports
 from patient_flow.pipeline.graph import run_gold, step_of
+from patient_flow.pipeline.hub_probe import peek
 from patient_flow.pipeline.steps import StepContext
 from patient_flow.services import Services
 from patient_flow.stores import blobs
+from patient_flow.stores.hub import HubUnavailable
 
 ROWS_BETWEEN_GOLD = 200_000
 """Rows after which gold follows: what one step of gold reads for them has to fit into memory."""
@@ -74,12 +76,14 @@ def import_files(services: Services, places: Sequence[str], options: Options, wa
         yield from _import(services, _files(places, Path(folder)), options, watch)
 
 
-def _files(places: Sequence[str], folder: Path) -> list[Path]:
+def _files(places: Sequence[str], folder: Path, suffixes: tuple[str, ...] = ()) -> list[Path]:
     """The files that ``places`` name, each once; those on blob storage are copied to ``folder``."""
     found = [
         path
         for number, place in enumerate(places)
-        for path in (blobs.fetch(place, folder / str(number)) if blobs.is_remote(place) else locate(place))
+        for path in (
+            blobs.fetch(place, folder / str(number)) if blobs.is_remote(place) else locate(place, suffixes=suffixes)
+        )
     ]
     return list(dict.fromkeys(found))
 
@@ -119,6 +123,31 @@ def _import(services: Services, paths: Sequence[Path], options: Options, watch: 
             for added in written:
                 rows = _follow(context, rows + added)
         yield from _report(services, source)
+    yield from _finish(services, context)
+
+
+def restore_capture(
+    services: Services, places: Sequence[str], partition: str | None, hub_created_at: datetime | None
+) -> Iterator[str]:
+    """Restores bronze from files of Event Hubs Capture; the tables after bronze follow. Yields what is lost for good.
+
+    Raises ``CaptureRefused`` before a row is written where files and bronze do not fit together.
+    """
+    context = step_context(services, run_id=f"capture-{uuid.uuid4()}", now=datetime.now(UTC))
+    with tempfile.TemporaryDirectory(prefix="patient-flow-capture-") as folder:
+        found = capture.survey(_files(places, Path(folder), (".avro",)), partition)
+        yield f"{len(found.files):,} files with {found.rows.height:,} events"
+        yield from found.notes()
+        if found.rows.is_empty():
+            return
+        try:
+            state = peek(services.hub)
+        except HubUnavailable as error:
+            state = None
+            yield f"the hub cannot be asked, so everything is restored: {error}"
+        created = capture.created_at(context, found, state, hub_created_at)
+        yield from capture.restore(context, found, created, state)
+        capture.record_losses(context, found, created)
     yield from _finish(services, context)
 
 

@@ -247,7 +247,7 @@ class _Received:
             number = stated.get(_NUMBER)
             if number is not None and self.last < number <= self.part.upto and not self.is_full:
                 offset, key = stated.get(_OFFSET), stated.get(_KEY)
-                properties, body = _properties(message.application_properties), _body(message)
+                properties, body = properties_as_json(message.application_properties), _body(message)
                 self.enqueued_ms.append(int(stated.get(_ENQUEUED) or 0))
                 self.offsets.append(offset.decode() if isinstance(offset, bytes) else None)
                 self.keys.append(None if key is None else str(_plain(key)))
@@ -328,7 +328,8 @@ def _body(message: Message) -> bytes:
     return value if isinstance(value, bytes) else _json(value).encode()  # the client decodes no text
 
 
-def _properties(properties: dict[Any, Any] | None) -> str | None:
+def properties_as_json(properties: dict[Any, Any] | None) -> str | None:
+    """Application properties as bronze holds them; None where there are none."""
     return _json(properties) if properties else None
 
 
