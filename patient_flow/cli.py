@@ -116,6 +116,7 @@ def dashboard(host: str, port: int) -> None:
         settings.dashboard_hospitals_header,
         settings.dashboard_departments_header,
         settings.dashboard_trusted_proxies,
+        settings.dashboard_aggregates_header,
     )
     freshness = Freshness(
         timedelta(minutes=settings.dashboard_amber_minutes), timedelta(minutes=settings.dashboard_red_minutes)
@@ -125,7 +126,7 @@ def dashboard(host: str, port: int) -> None:
         host,
         port,
         on_ready=lambda address: click.echo(f"ready: {address}"),
-        options=Options(sign_in, freshness, settings.dashboard_hosts, settings.access_log_key),
+        options=Options(sign_in, freshness, settings.dashboard_hosts, settings.access_log_key, settings.suppress_below),
     )
 
 
@@ -198,6 +199,30 @@ def reload() -> None:
 
     for line in operations.reload_warehouse(Services(load())):
         click.echo(line)
+
+
+@cli.group()
+def aggregates() -> None:
+    """Days and months without small numbers, for aggregate readers."""
+
+
+@aggregates.command("publish", epilog=f"{_EXAMPLE}patient-flow aggregates publish --history")
+@click.option("--history", is_flag=True, help="Also days before the first published one, after an import.")
+def publish_aggregates(history: bool) -> None:
+    """Publish closed days in the warehouse's table AggregateDay. The job `housekeeping` does so every hour.
+
+    A published day is never changed. Counts below PATIENT_FLOW_SUPPRESS_BELOW are hidden, and as many others as needed.
+    """
+    from patient_flow import operations
+    from patient_flow.services import Services
+
+    settings = load()
+    if not settings.suppress_below:
+        raise OperatorError(
+            "PATIENT_FLOW_SUPPRESS_BELOW is 0: set it to the smallest count that may be seen, for example 5"
+        )
+    days = operations.publish_aggregates(Services(settings), datetime.now(UTC), with_history=history)
+    click.echo(f"{days:,} days of hospitals published")
 
 
 @cli.group("access-log")

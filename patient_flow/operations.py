@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
 
 import polars as pl
 
@@ -18,6 +19,7 @@ from patient_flow.contracts import rules, tables
 from patient_flow.errors import OperatorError
 from patient_flow.pipeline import distributed, load
 from patient_flow.pipeline.graph import run_gold, step_of
+from patient_flow.pipeline.publication import publish
 from patient_flow.pipeline.rebuild import rebuild as rebuild_lake
 from patient_flow.pipeline.repair import repair
 from patient_flow.pipeline.replay import replay
@@ -26,6 +28,7 @@ from patient_flow.services import Services
 from patient_flow.stores.cluster import Cluster
 from patient_flow.stores.lake.inspection import Damage, check
 from patient_flow.stores.warehouse import reconciliation
+from patient_flow.stores.warehouse.aggregates import Aggregates
 from patient_flow.stores.warehouse.errors import WarehouseConflict
 
 MAX_ATTEMPTS = 5
@@ -131,6 +134,25 @@ class Backfill:
                 yield from reload_warehouse(services)
             case _:
                 yield from replay_quarantine(services, self.rule)
+
+
+def publish_aggregates(services: Services, now: datetime, *, with_history: bool = False) -> int:
+    """Publishes closed days for aggregate readers; returns the number of hospitals' days, 0 where nothing is published.
+
+    ``with_history`` adds days before the first published one: an import calls it when it ends.
+    """
+    settings = services.settings
+    if not settings.suppress_below:
+        return 0
+    zone = ZoneInfo(settings.timezone)
+    return publish(
+        services.lake,
+        Aggregates(services.warehouse),
+        settings.suppress_below,
+        zone,
+        now,
+        with_history=with_history,
+    )
 
 
 def check_lake(services: Services) -> Iterator[Damage]:

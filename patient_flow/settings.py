@@ -37,6 +37,8 @@ LOCAL_ACCESS_LOG_KEY = "patient-flow-local-access-log-key"
 _PUBLISHED_KEYS = (LOCAL_PSEUDONYM_KEY, LOCAL_ERASURE_KEY, LOCAL_ACCESS_LOG_KEY)
 LAYERS = ("bronze", "silver", "gold")
 SMTP_SECURITY = ("starttls", "tls", "none")
+MIN_SUPPRESSION = 3
+"""With 2 a hidden count could only be 1."""
 LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "::1", "[::1]")
 WAREHOUSE_KINDS = ("synapse", "mssql", "fabric", "postgresql", "sqlite")
 
@@ -79,6 +81,16 @@ def _is_proxy(value: str) -> bool:
         return parts.scheme == "http" and bool(parts.hostname) and (parts.port or 80) > 0
     except ValueError:
         return False
+
+
+def _suppression_threshold(value: object) -> int:
+    text = str(value).strip()
+    if text == "0":
+        return 0
+    threshold = _whole_number(value)
+    if threshold < MIN_SUPPRESSION:
+        raise ValueError(f"must be 0 (off) or {MIN_SUPPRESSION} or more; below that nothing would be hidden")
+    return threshold
 
 
 WholeNumber = Annotated[int, BeforeValidator(_whole_number)]
@@ -205,6 +217,7 @@ class Settings(_Section):
     erasure_key: Annotated[str, _blank_means(LOCAL_ERASURE_KEY)] = Field(default="", repr=False)
     access_log_key: Annotated[str, _blank_means(LOCAL_ACCESS_LOG_KEY)] = Field(default="", repr=False)
     access_log_days: WholeNumber = 365
+    suppress_below: Annotated[int, BeforeValidator(_suppression_threshold)] = 0
     departments: str = ""
     source_mapping: str = ""
     max_events_per_run: WholeNumber = 500_000
@@ -213,6 +226,7 @@ class Settings(_Section):
     dashboard_user_header: str = ""
     dashboard_hospitals_header: str = ""
     dashboard_departments_header: str = ""
+    dashboard_aggregates_header: str = ""
     dashboard_trusted_proxies: Texts = ("127.0.0.1", "::1")
     dashboard_hosts: Texts = LOOPBACK_HOSTS
     dashboard_amber_minutes: WholeNumber = 15
@@ -317,6 +331,11 @@ class Settings(_Section):
             raise SettingsError(
                 "PATIENT_FLOW_DASHBOARD_USER_HEADER is required where a hospitals or departments header limits what is "
                 "seen"
+            )
+        if self.dashboard_aggregates_header and not self.suppress_below:
+            raise SettingsError(
+                "PATIENT_FLOW_DASHBOARD_AGGREGATES_HEADER needs PATIENT_FLOW_SUPPRESS_BELOW: set it to the smallest "
+                "count that aggregate readers may see, for example 5"
             )
         try:
             zoneinfo.ZoneInfo(self.timezone)

@@ -295,6 +295,9 @@ param keepFailedRunsDays int = 30
 @description('Days that the access log keeps its lines (PATIENT_FLOW_ACCESS_LOG_DAYS).')
 param accessLogDays int = 365
 
+@description('Smallest count that aggregate readers see (PATIENT_FLOW_SUPPRESS_BELOW); 0: nothing is published for them.')
+param suppressBelow int = 0
+
 // --- settings of the dashboard: rows by hospital and department need a proxy that says who may see which. The sign-in of
 // Container Apps names the person only (X-MS-CLIENT-PRINCIPAL-NAME, from 127.0.0.1): there, everybody in the group sees all.
 
@@ -306,6 +309,9 @@ param dashboardHospitalsHeader string = ''
 
 @description('Header with the departments that the user may see (PATIENT_FLOW_DASHBOARD_DEPARTMENTS_HEADER).')
 param dashboardDepartmentsHeader string = ''
+
+@description('Header that is full for viewers who may see small numbers (PATIENT_FLOW_DASHBOARD_AGGREGATES_HEADER).')
+param dashboardAggregatesHeader string = ''
 
 @description('Addresses that these headers are believed from (PATIENT_FLOW_DASHBOARD_TRUSTED_PROXIES).')
 param dashboardTrustedProxies string = '127.0.0.1,::1'
@@ -721,6 +727,10 @@ var warehouseSettings settingType[] = [
     value: timezone
   }
   {
+    name: 'PATIENT_FLOW_SUPPRESS_BELOW'
+    value: string(suppressBelow)
+  }
+  {
     // Names the hub; only the pipeline's identity may read it. The image leaves the connection string empty.
     name: 'PATIENT_FLOW_EVENTHUB_NAMESPACE'
     value: eventHub.outputs.fullyQualifiedNamespace
@@ -738,6 +748,10 @@ var dashboardSettings settingType[] = concat(warehouseSettings, [
   {
     name: 'PATIENT_FLOW_DASHBOARD_DEPARTMENTS_HEADER'
     value: dashboardDepartmentsHeader
+  }
+  {
+    name: 'PATIENT_FLOW_DASHBOARD_AGGREGATES_HEADER'
+    value: dashboardAggregatesHeader
   }
   {
     name: 'PATIENT_FLOW_DASHBOARD_TRUSTED_PROXIES'

@@ -17,6 +17,8 @@ from starlette.datastructures import Headers
 from patient_flow.errors import DataError
 
 EVERYTHING = "*"
+FULL = "full"
+"""Value of the aggregates header for viewers who may see small numbers."""
 
 
 class Refused(DataError):
@@ -34,6 +36,8 @@ class Viewer:
     name: str = ""
     hospitals: frozenset[str] | None = None
     departments: frozenset[str] | None = None
+    is_aggregate_reader: bool = False
+    """True for those who see published days and months only."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,7 @@ class SignIn:
     hospitals_header: str = ""
     departments_header: str = ""
     trusted_proxies: tuple[str, ...] = ("127.0.0.1", "::1")
+    aggregates_header: str = ""
 
     def __post_init__(self) -> None:
         if (self.hospitals_header or self.departments_header) and not self.user_header:
@@ -53,14 +58,22 @@ class SignIn:
 
     def viewer(self, headers: Headers, peer: str) -> Viewer:
         """The viewer that ``headers`` name. Raises :class:`Refused`."""
+        is_aggregate_reader = not self._sees_small_numbers(headers, peer)
         if not self.user_header:
-            return Viewer()
+            return Viewer(is_aggregate_reader=is_aggregate_reader)
         if peer not in self.trusted_proxies:
             raise Refused(403, "the request does not come from a trusted proxy")
         name = _value(headers, self.user_header)
         if not name:
             raise Refused(401, "nobody is signed in")
-        return Viewer(name, _limit(headers, self.hospitals_header), _limit(headers, self.departments_header))
+        hospitals, departments = _limit(headers, self.hospitals_header), _limit(headers, self.departments_header)
+        return Viewer(name, hospitals, departments, is_aggregate_reader)
+
+    def _sees_small_numbers(self, headers: Headers, peer: str) -> bool:
+        """Without the header nobody is an aggregate reader; with it, everybody for whom a proxy does not say "full"."""
+        if not self.aggregates_header:
+            return True
+        return peer in self.trusted_proxies and headers.getlist(self.aggregates_header) == [FULL]
 
 
 def _value(headers: Headers, header: str) -> str:

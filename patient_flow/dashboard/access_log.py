@@ -20,6 +20,7 @@ from patient_flow.contracts.access_log import HEARTBEAT, MAX_SCOPE, MAX_VIEWER, 
 from patient_flow.dashboard.access import EVERYTHING, Viewer
 from patient_flow.dashboard.selection import Selection
 from patient_flow.dashboard.spreadsheet import visible
+from patient_flow.errors import TransientError
 from patient_flow.stores.warehouse.access_log import AccessLog, ChainWriter
 
 LOCK_SECONDS = 5.0
@@ -38,8 +39,8 @@ CANNOT_BE_WRITTEN = (
 _LOG = logging.getLogger("uvicorn.error")
 
 
-class LogFull(Exception):
-    """Too many lines wait for the table."""
+class LogFull(TransientError):
+    """The access log takes no line now, so nothing is shown."""
 
 
 def scope_of(viewer: Viewer) -> str:
@@ -122,7 +123,7 @@ class Recorder:
             if not self._is_due(kind, (name, scope, what)):
                 return None
             if self._number_waiting >= MAX_WAITING_LINES:
-                raise LogFull
+                raise LogFull("too many lines of the access log wait for its table")
             ticket = Ticket(Entry(self._clock(), name, what, scope, kind, uuid4().hex))
             if self._is_failing:
                 ticket.mark(is_written=False)

@@ -36,14 +36,16 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from patient_flow.contracts.access_log import Kind
 from patient_flow.dashboard.access import Refused, SignIn, Viewer
 from patient_flow.dashboard.access_log import LogFull, Recorder, Ticket, what_of
+from patient_flow.dashboard.aggregates import DAYS, MONTHS, AggregatePage
 from patient_flow.dashboard.figures import Figures
-from patient_flow.dashboard.formats import preferred_language
 from patient_flow.dashboard.pages import Freshness, Page, Request, refusal
+from patient_flow.dashboard.replies import PRIVATE, exported, iso, log_full, recorded, refused
 from patient_flow.dashboard.snapshot import Answer, Readmissions, Returns, Snapshots
 from patient_flow.errors import OperatorError
 from patient_flow.services import Services
 from patient_flow.settings import LOCAL_ACCESS_LOG_KEY, LOOPBACK_HOSTS
 from patient_flow.stores.warehouse.access_log import AccessLog
+from patient_flow.stores.warehouse.aggregates import Aggregates
 from patient_flow.stores.warehouse.errors import WarehouseError
 from patient_flow.stores.warehouse.warehouse import Warehouse
 
@@ -67,8 +69,6 @@ MAX_WAITING_PAGES = 32
 REQUEST_HEAD_SECONDS = 10.0
 """A connection that has not sent a whole request head after this time is closed."""
 REFRESH_HEADER = "X-Refresh-Seconds"
-REQUEST_HEADER = "X-Request-ID"
-"""Leads from an answer, or the proxy's log of it, to its line in the access log."""
 
 
 _ANY_ADDRESS = ("", "0.0.0.0", "::")  # noqa: S104  (compared with, not bound to)
@@ -88,6 +88,8 @@ class Options:
     hosts: tuple[str, ...] = LOOPBACK_HOSTS
     """Host names that the dashboard answers to (``*.example.org`` for a domain)."""
     access_log_key: str = field(default=LOCAL_ACCESS_LOG_KEY, repr=False)
+    suppress_below: int = 0
+    """The smallest count that aggregate readers see: stated on their page."""
 
 
 class Dashboard:
@@ -100,6 +102,7 @@ class Dashboard:
         options: Options | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
+        self._warehouse = warehouse
         self._zone = zone
         self._options = options or Options()
         self._clock = clock
@@ -123,7 +126,7 @@ class Dashboard:
                 Middleware(_BoundedQueue),
                 Middleware(GZipMiddleware, minimum_size=1000),
             ],
-            exception_handlers={Refused: _refused, LogFull: _log_full},
+            exception_handlers={Refused: refused, LogFull: log_full},
             lifespan=self._lifespan,
         )
 
@@ -139,35 +142,53 @@ class Dashboard:
     # --- routes: plain functions, each in a worker thread -------------------------------------------------------
 
     def _page(self, http: HTTPRequest) -> Response:
+        if self._viewer(http).is_aggregate_reader:
+            return self._aggregates(http)
         request, answer = self._asked(http)
         ticket = self._record(Kind.PAGE, "page", request, answer)
         page, _ = self._made(request, answer)
-        return _recorded(HTMLResponse(page.html(), headers=_PRIVATE), ticket)
+        return recorded(HTMLResponse(page.html(), headers=PRIVATE), ticket)
 
     def _fragment(self, http: HTTPRequest) -> Response:
+        if self._viewer(http).is_aggregate_reader:
+            raise Refused(403, "an aggregate reader asked for figures of now")
         request, answer = self._asked(http)
         ticket = self._record(Kind.REFRESH, "page", request, answer)
         page, pending = self._made(request, answer)
         body = page.fragment()
         tag = f'"{hashlib.sha256(body.encode()).hexdigest()[:16]}"'
-        headers = {**_PRIVATE, "ETag": tag, REFRESH_HEADER: str(PENDING_SECONDS if pending else REFRESH_SECONDS)}
+        headers = {**PRIVATE, "ETag": tag, REFRESH_HEADER: str(PENDING_SECONDS if pending else REFRESH_SECONDS)}
         if http.headers.get("If-None-Match") == tag:
-            return _recorded(Response(status_code=304, headers=headers), ticket)
-        return _recorded(HTMLResponse(body, headers=headers), ticket)
+            return recorded(Response(status_code=304, headers=headers), ticket)
+        return recorded(HTMLResponse(body, headers=headers), ticket)
 
     def _export(self, http: HTTPRequest) -> Response:
+        if self._viewer(http).is_aggregate_reader:
+            return self._aggregates(http, is_export=True)
         request, answer = self._asked(http)
         page, _ = self._made(request, answer)
         panel = http.query_params.get("panel", "")
         name = "-".join(filter(None, ("export", panel if panel in page.panel_ids else "")))
         ticket = self._record(Kind.EXPORT, name, request, answer)
-        body = page.csv(panel)
-        if ticket is not None and not ticket.wait():
-            ticket.withdraw()
-            raise LogFull
-        disposition = {"Content-Disposition": f'attachment; filename="{name.replace("export", "patient-flow")}.csv"'}
-        headers = {**_PRIVATE, **disposition}
-        return _recorded(Response("\ufeff" + body, media_type="text/csv; charset=utf-8", headers=headers), ticket)
+        return exported(page.csv(panel), name.replace("export", "patient-flow"), ticket)
+
+    def _aggregates(self, http: HTTPRequest, *, is_export: bool = False) -> Response:
+        """Published days and months: all that an aggregate reader gets."""
+        viewer, now = self._viewer(http), self._clock()
+        language = Request.of(http.query_params, http.headers.get("Accept-Language", ""), viewer, now).language
+        today = now.astimezone(self._zone).date()
+        page = AggregatePage(Aggregates(self._warehouse), viewer, language, today, self._options.suppress_below)
+        of = MONTHS if http.query_params.get("of") == MONTHS else DAYS
+        try:
+            body = page.csv(of) if is_export else page.html()
+        except WarehouseError as error:
+            _LOG.warning("the published days cannot be read: %s", error)
+            return HTMLResponse(refusal(502, language), 502, headers=PRIVATE)
+        kind, what = (Kind.EXPORT, f"export-aggregates-{of}") if is_export else (Kind.PAGE, "aggregates")
+        ticket = self._recorder.record(kind, viewer, what)
+        if is_export:
+            return exported(body, f"patient-flow-{of}", ticket)
+        return recorded(HTMLResponse(body, headers=PRIVATE), ticket)
 
     def _health(self, _: HTTPRequest) -> Response:
         now = self._clock()
@@ -179,9 +200,9 @@ class Dashboard:
         return JSONResponse(
             {
                 "status": self._options.freshness.state(load, now),
-                "newest_event_at": _iso(load.newest_event_at),
+                "newest_event_at": iso(load.newest_event_at),
                 "newest_event_age_seconds": seconds,
-                "loaded_at": _iso(load.loaded_at),
+                "loaded_at": iso(load.loaded_at),
                 "lag_seconds": None if load.lag is None else load.lag.total_seconds(),
             }
         )
@@ -364,32 +385,3 @@ class _Headers:
             await send(message)
 
         await self._app(scope, receive, with_headers if scope["type"] == "http" else send)
-
-
-_PRIVATE = {"Cache-Control": "private, no-cache", "Vary": "Accept-Language, Cookie"}
-"""Answers depend on who asks: only the viewer's own browser may keep them, and must ask whether they still hold."""
-
-
-def _refused(http: HTTPRequest, error: Exception) -> Response:
-    status = error.status if isinstance(error, Refused) else 403
-    _LOG.warning("refused: %s", error)
-    language = preferred_language(http.headers.get("Accept-Language", ""))
-    return HTMLResponse(refusal(status, language), status, headers=_PRIVATE)
-
-
-def _recorded(response: Response, ticket: Ticket | None) -> Response:
-    """``response`` once its line is in the access log, or cannot be written now, or after a few seconds."""
-    if ticket is not None:
-        ticket.wait_for_attempt()
-        response.headers[REQUEST_HEADER] = ticket.entry.request_id
-    return response
-
-
-def _log_full(http: HTTPRequest, _: Exception) -> Response:
-    language = preferred_language(http.headers.get("Accept-Language", ""))
-    headers = {**_PRIVATE, "Retry-After": str(REFRESH_SECONDS)}
-    return HTMLResponse(refusal(503, language), 503, headers=headers)
-
-
-def _iso(instant: datetime | None) -> str | None:
-    return None if instant is None else instant.isoformat()

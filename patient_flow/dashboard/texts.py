@@ -57,8 +57,18 @@ _ENGLISH: Mapping[str, str] = {
     "reading_text": "These days are being read for the first time; the figures appear as soon as they are there.",
     "nothing_title": "Nothing to show",
     "nothing_text": "No department matches these filters, or you may not see it.",
+    "aggregates_title": "Closed days and months",
+    "aggregates_text": (
+        "Counts below {threshold} are hidden (–), and as many others as it takes so that no one can compute them. "
+        "A day appears on the second morning after it and never changes. An empty department is the whole hospital."
+    ),
+    "aggregates_days": "Days",
+    "aggregates_months": "Months: sums of the published days",
+    "aggregates_empty": "Nothing has been published yet.",
     "refused_401": "Please sign in",
     "refused_403": "You may not see this page",
+    "refused_502": "The warehouse cannot be reached",
+    "refused_502_text": "Nothing could be read from it. Try again in a moment.",
     "refused_503": "Not available at the moment",
     "refused_text": "Ask the person who runs this dashboard.",
     "refused_503_text": "The access log cannot be written, and nothing leaves without its line. Try again in a moment.",
@@ -116,8 +126,19 @@ _FRENCH: Mapping[str, str] = {
     "reading_text": "Ces jours sont lus pour la première fois ; les chiffres apparaissent dès qu’ils sont là.",
     "nothing_title": "Rien à afficher",
     "nothing_text": "Aucun service ne correspond à ces filtres, ou vous n’y avez pas accès.",
+    "aggregates_title": "Jours et mois clos",
+    "aggregates_text": (
+        "Les effectifs inférieurs à {threshold} sont masqués (–), et autant d’autres qu’il faut pour que personne ne "
+        "puisse les calculer. Un jour paraît le surlendemain matin et ne change plus. Un service vide désigne tout "
+        "l’hôpital."
+    ),
+    "aggregates_days": "Jours",
+    "aggregates_months": "Mois : sommes des jours publiés",
+    "aggregates_empty": "Rien n’a encore été publié.",
     "refused_401": "Veuillez vous connecter",
     "refused_403": "Vous n’avez pas accès à cette page",
+    "refused_502": "L’entrepôt de données ne répond pas",
+    "refused_502_text": "Rien n’a pu y être lu. Réessayez dans un instant.",
     "refused_503": "Momentanément indisponible",
     "refused_text": "Adressez-vous à la personne responsable de ce tableau de bord.",
     "refused_503_text": (

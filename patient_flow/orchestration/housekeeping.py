@@ -15,6 +15,7 @@ from pathlib import Path
 import dagster as dg
 from dagster._core.storage.cloud_storage_compute_log_manager import CloudStorageComputeLogManager
 
+from patient_flow import operations
 from patient_flow.orchestration.resources import PatientFlow
 from patient_flow.settings import CADENCE_SECONDS
 from patient_flow.stores.warehouse.errors import WarehouseUnavailable
@@ -162,14 +163,26 @@ def prune_access_log(context: dg.OpExecutionContext, patient_flow: PatientFlow) 
     context.log.info(f"{deleted} lines of the access log deleted")
 
 
+@dg.op(description="Publishes closed days for aggregate readers (PATIENT_FLOW_SUPPRESS_BELOW), once each.")
+def publish_closed_days(context: dg.OpExecutionContext, patient_flow: PatientFlow) -> None:
+    """A pass that fails publishes nothing, or whole hospitals; the next one continues."""
+    services = patient_flow.services()
+    if not services.settings.suppress_below:
+        context.log.info("PATIENT_FLOW_SUPPRESS_BELOW is 0: nothing is published for aggregate readers")
+        return
+    days = operations.publish_aggregates(services, datetime.now(UTC))
+    context.log.info(f"{days} days of hospitals published")
+
+
 @dg.job(
-    description="Keeps Dagster's records (runs, events, compute logs, ticks) and the access log short.",
+    description="Keeps Dagster's records (runs, events, compute logs, ticks) and the access log short, publishes days.",
     executor_def=dg.in_process_executor,
 )
 def housekeeping() -> None:
-    """Both at once: a failure of one does not stop the other."""
+    """Each by itself: a failure of one does not stop the others."""
     prune_runs()
     prune_access_log()
+    publish_closed_days()
 
 
 hourly_housekeeping = dg.ScheduleDefinition(

@@ -17,6 +17,7 @@ from patient_flow.dashboard import access_log
 from patient_flow.dashboard.access import SignIn, Viewer
 from patient_flow.dashboard.server import Options
 from patient_flow.pipeline.load import load_warehouse
+from patient_flow.settings import LOCAL_ACCESS_LOG_KEY
 from patient_flow.stores.warehouse.access_log import AccessLog
 from patient_flow.stores.warehouse.schema import ACCESS_LOG
 from patient_flow.stores.warehouse.warehouse import Warehouse
@@ -25,7 +26,7 @@ from patient_flow_tests.dashboard.hospital import Hospital
 from patient_flow_tests.dashboard.test_pages import settled
 from patient_flow_tests.stacks import Servers
 
-KEY = "a key of the tests"
+KEY = LOCAL_ACCESS_LOG_KEY  # the warehouse is shared with tests that use the default
 HEADERS = {"X-User": "a. martin", "X-Hospitals": "*", "X-Departments": '["ICU", "Surgery"]'}
 SIGN_IN = SignIn("X-User", "X-Hospitals", "X-Departments", trusted_proxies=("testclient",))
 

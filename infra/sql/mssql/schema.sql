@@ -240,6 +240,28 @@ CREATE TABLE [AccessLog] (
 )
 GO
 
+CREATE TABLE [AggregateDay] (
+    date DATE NOT NULL,
+    hospital_id NVARCHAR(128) COLLATE Latin1_General_100_BIN2 NOT NULL,
+    department NVARCHAR(128) COLLATE Latin1_General_100_BIN2 NOT NULL,
+    gender NVARCHAR(128) NOT NULL,
+    month DATE NOT NULL,
+    is_month_end BIT NOT NULL,
+    admissions BIGINT NULL,
+    discharges BIGINT NULL,
+    patients_at_midnight BIGINT NULL,
+    staffed_beds BIGINT NULL,
+    attendances BIGINT NULL,
+    departures BIGINT NULL,
+    within_240 BIGINT NULL,
+    waits BIGINT NULL,
+    wait_minutes_sum BIGINT NULL,
+    threshold INTEGER NOT NULL,
+    published_at DATETIME2(6) NOT NULL,
+    PRIMARY KEY (date, hospital_id, department, gender)
+)
+GO
+
 CREATE TABLE [LoadLog] (
     table_name NVARCHAR(128) NOT NULL,
     gold_version BIGINT NULL,
@@ -1267,4 +1289,34 @@ FROM [AccessLog] l
 JOIN (SELECT chain, MAX(number) AS number FROM [AccessLog] GROUP BY chain) newest
     ON newest.chain = l.chain AND newest.number = l.number
 /* definition 0d4ff51df3cb */
+GO
+
+CREATE VIEW [AggregateMonth] AS
+SELECT
+    a.month,
+    a.hospital_id,
+    a.department,
+    a.gender,
+    SUM(a.admissions) AS admissions,
+    COUNT(a.admissions) AS admissions_days,
+    SUM(a.discharges) AS discharges,
+    COUNT(a.discharges) AS discharges_days,
+    SUM(a.patients_at_midnight) AS patients_at_midnight,
+    COUNT(a.patients_at_midnight) AS patients_at_midnight_days,
+    SUM(a.attendances) AS attendances,
+    COUNT(a.attendances) AS attendances_days,
+    SUM(a.departures) AS departures,
+    COUNT(a.departures) AS departures_days,
+    SUM(a.within_240) AS within_240,
+    COUNT(a.within_240) AS within_240_days,
+    SUM(a.waits) AS waits,
+    COUNT(a.waits) AS waits_days,
+    SUM(a.wait_minutes_sum) AS wait_minutes_sum,
+    COUNT(a.wait_minutes_sum) AS wait_minutes_sum_days
+FROM [AggregateDay] a
+JOIN [AggregateDay] closed
+    ON closed.month = a.month AND closed.hospital_id = a.hospital_id
+    AND closed.is_month_end = 1 AND closed.department = '' AND closed.gender = ''
+GROUP BY a.month, a.hospital_id, a.department, a.gender
+/* definition 2aac6211a757 */
 GO

@@ -4,6 +4,8 @@ DO $$ BEGIN CREATE ROLE patient_flow_reader NOLOGIN; EXCEPTION WHEN duplicate_ob
 
 DO $$ BEGIN CREATE ROLE patient_flow_dashboard NOLOGIN; EXCEPTION WHEN duplicate_object THEN NULL; END $$;
 
+DO $$ BEGIN CREATE ROLE patient_flow_aggregates NOLOGIN; EXCEPTION WHEN duplicate_object THEN NULL; END $$;
+
 GRANT SELECT, INSERT, DELETE ON "DimTime", "DimDepartment", "DimPatient", "FactPatientFlow", "FactEdAttendance", "FactBedCensus", "KpiDepartmentDay", "DataQualityDay" TO patient_flow_loader;
 
 GRANT SELECT, UPDATE ON "LoadLog" TO patient_flow_loader;
@@ -17,6 +19,10 @@ GRANT INSERT ON "AccessLog" TO patient_flow_dashboard;
 GRANT SELECT, INSERT, DELETE ON "AccessLog" TO patient_flow_loader;
 
 GRANT SELECT ON "AccessLogHeads" TO patient_flow_dashboard, patient_flow_loader;
+
+GRANT SELECT, INSERT ON "AggregateDay" TO patient_flow_loader;
+
+GRANT SELECT ON "AggregateDay", "AggregateMonth" TO patient_flow_aggregates, patient_flow_dashboard, patient_flow_loader;
 
 CREATE TABLE "ReaderScope" (
     principal_name NAME NOT NULL,

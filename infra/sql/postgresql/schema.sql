@@ -215,6 +215,27 @@ CREATE TABLE "AccessLog" (
     PRIMARY KEY (chain, number)
 );
 
+CREATE TABLE "AggregateDay" (
+    date DATE NOT NULL,
+    hospital_id VARCHAR(64) NOT NULL,
+    department VARCHAR(64) NOT NULL,
+    gender VARCHAR(64) NOT NULL,
+    month DATE NOT NULL,
+    is_month_end BOOLEAN NOT NULL,
+    admissions BIGINT,
+    discharges BIGINT,
+    patients_at_midnight BIGINT,
+    staffed_beds BIGINT,
+    attendances BIGINT,
+    departures BIGINT,
+    within_240 BIGINT,
+    waits BIGINT,
+    wait_minutes_sum BIGINT,
+    threshold INTEGER NOT NULL,
+    published_at TIMESTAMP(6) WITHOUT TIME ZONE NOT NULL,
+    PRIMARY KEY (date, hospital_id, department, gender)
+);
+
 CREATE TABLE "LoadLog" (
     table_name VARCHAR(64) NOT NULL,
     gold_version BIGINT,
@@ -1234,3 +1255,33 @@ JOIN (SELECT chain, MAX(number) AS number FROM "AccessLog" GROUP BY chain) newes
     ON newest.chain = l.chain AND newest.number = l.number;
 
 COMMENT ON VIEW "AccessLogHeads" IS 'Newest line of each chain of the access log. /* definition c0dd91f3a501 */';
+
+CREATE VIEW "AggregateMonth" WITH (security_invoker = true) AS
+SELECT
+    a.month,
+    a.hospital_id,
+    a.department,
+    a.gender,
+    SUM(a.admissions) AS admissions,
+    COUNT(a.admissions) AS admissions_days,
+    SUM(a.discharges) AS discharges,
+    COUNT(a.discharges) AS discharges_days,
+    SUM(a.patients_at_midnight) AS patients_at_midnight,
+    COUNT(a.patients_at_midnight) AS patients_at_midnight_days,
+    SUM(a.attendances) AS attendances,
+    COUNT(a.attendances) AS attendances_days,
+    SUM(a.departures) AS departures,
+    COUNT(a.departures) AS departures_days,
+    SUM(a.within_240) AS within_240,
+    COUNT(a.within_240) AS within_240_days,
+    SUM(a.waits) AS waits,
+    COUNT(a.waits) AS waits_days,
+    SUM(a.wait_minutes_sum) AS wait_minutes_sum,
+    COUNT(a.wait_minutes_sum) AS wait_minutes_sum_days
+FROM "AggregateDay" a
+JOIN "AggregateDay" closed
+    ON closed.month = a.month AND closed.hospital_id = a.hospital_id
+    AND closed.is_month_end = TRUE AND closed.department = '' AND closed.gender = ''
+GROUP BY a.month, a.hospital_id, a.department, a.gender;
+
+COMMENT ON VIEW "AggregateMonth" IS 'Closed months of AggregateDay: sums of the published days, and how many days each sum has. /* definition 22b7e585299a */';

@@ -7,6 +7,9 @@ GO
 CREATE ROLE patient_flow_dashboard
 GO
 
+CREATE ROLE patient_flow_aggregates
+GO
+
 GRANT SELECT, INSERT, DELETE ON OBJECT::dbo.DimTime TO patient_flow_loader
 GO
 
@@ -89,6 +92,9 @@ GRANT SELECT, VIEW DEFINITION ON OBJECT::dbo.DataFreshness TO patient_flow_loade
 GO
 
 GRANT SELECT, VIEW DEFINITION ON OBJECT::dbo.AccessLogHeads TO patient_flow_loader
+GO
+
+GRANT SELECT, VIEW DEFINITION ON OBJECT::dbo.AggregateMonth TO patient_flow_loader
 GO
 
 GRANT CREATE TABLE TO patient_flow_loader
@@ -218,6 +224,21 @@ GRANT SELECT, INSERT, DELETE ON OBJECT::dbo.AccessLog TO patient_flow_loader
 GO
 
 GRANT SELECT ON OBJECT::dbo.AccessLogHeads TO patient_flow_dashboard
+GO
+
+GRANT SELECT, INSERT ON OBJECT::dbo.AggregateDay TO patient_flow_loader
+GO
+
+GRANT SELECT ON OBJECT::dbo.AggregateDay TO patient_flow_aggregates
+GO
+
+GRANT SELECT ON OBJECT::dbo.AggregateMonth TO patient_flow_aggregates
+GO
+
+GRANT SELECT ON OBJECT::dbo.AggregateDay TO patient_flow_dashboard
+GO
+
+GRANT SELECT ON OBJECT::dbo.AggregateMonth TO patient_flow_dashboard
 GO
 
 DENY SELECT, UPDATE, DELETE ON OBJECT::dbo.AccessLog TO patient_flow_dashboard

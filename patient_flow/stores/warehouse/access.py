@@ -8,7 +8,7 @@ Readers are people: they get the views. The dashboard is a program that reads ta
 its rows in ``ReaderScope`` restrict the dashboard as a whole.
 
 The dashboard adds lines to the access log and reads the heads of its chains, nothing else of it; the loader reads and
-prunes it; readers do not see it.
+prunes it; readers do not see it. Aggregate readers get the published days and months, and nothing else.
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ from collections.abc import Iterable
 
 from patient_flow.contracts.tables import DIM_DEPARTMENT, DIM_PATIENT, WAREHOUSE_TABLES, Table
 from patient_flow.contracts.views import VIEWS
-from patient_flow.stores.warehouse.schema import ACCESS_LOG, ACCESS_LOG_HEADS, LOAD_LOG
+from patient_flow.stores.warehouse.schema import ACCESS_LOG, ACCESS_LOG_HEADS, AGGREGATE_DAY, AGGREGATE_MONTH, LOAD_LOG
 
 LOADER, READER, DASHBOARD = "patient_flow_loader", "patient_flow_reader", "patient_flow_dashboard"
+AGGREGATES = "patient_flow_aggregates"
 
 _TABLE_NAMES = tuple(table.warehouse_name for table in WAREHOUSE_TABLES)
 _VIEW_NAMES = tuple(view.name for view in VIEWS)
@@ -45,7 +46,7 @@ def postgresql() -> list[str]:
         # Roles belong to the whole server: another database may have created them already.
         *(
             f"DO $$ BEGIN CREATE ROLE {role} NOLOGIN; EXCEPTION WHEN duplicate_object THEN NULL; END $$"
-            for role in (LOADER, READER, DASHBOARD)
+            for role in (LOADER, READER, DASHBOARD, AGGREGATES)
         ),
         f"GRANT SELECT, INSERT, DELETE ON {', '.join(tables)} TO {LOADER}",
         f'GRANT SELECT, UPDATE ON "{LOAD_LOG.name}" TO {LOADER}',
@@ -54,6 +55,8 @@ def postgresql() -> list[str]:
         f'GRANT INSERT ON "{ACCESS_LOG.name}" TO {DASHBOARD}',
         f'GRANT SELECT, INSERT, DELETE ON "{ACCESS_LOG.name}" TO {LOADER}',
         f'GRANT SELECT ON "{ACCESS_LOG_HEADS.name}" TO {DASHBOARD}, {LOADER}',
+        f'GRANT SELECT, INSERT ON "{AGGREGATE_DAY.name}" TO {LOADER}',
+        f'GRANT SELECT ON "{AGGREGATE_DAY.name}", "{AGGREGATE_MONTH.name}" TO {AGGREGATES}, {DASHBOARD}, {LOADER}',
         'CREATE TABLE "ReaderScope" (\n'
         "    principal_name NAME NOT NULL,\n    hospital_id VARCHAR(64),\n    department VARCHAR(64)\n)",
         "COMMENT ON TABLE \"ReaderScope\" IS 'Whose rows a user or role sees; NULL stands for all.'",
@@ -178,12 +181,13 @@ def transact_sql(
         f"CREATE ROLE {LOADER}",
         f"CREATE ROLE {READER}",
         f"CREATE ROLE {DASHBOARD}",
+        f"CREATE ROLE {AGGREGATES}",
         *(f"GRANT SELECT, INSERT, DELETE ON OBJECT::dbo.{name} TO {LOADER}" for name in _TABLE_NAMES),
         f"GRANT SELECT, UPDATE ON OBJECT::dbo.{LOAD_LOG.name} TO {LOADER}",
         # Checks query the views, and compare their definitions with the declared ones.
         *(
             f"GRANT SELECT, VIEW DEFINITION ON OBJECT::dbo.{name} TO {LOADER}"
-            for name in (*_VIEW_NAMES, ACCESS_LOG_HEADS.name)
+            for name in (*_VIEW_NAMES, ACCESS_LOG_HEADS.name, AGGREGATE_MONTH.name)
         ),
         # Each load creates and drops staging tables in a schema of their own.
         f"GRANT CREATE TABLE TO {LOADER}",
@@ -195,6 +199,12 @@ def transact_sql(
         f"GRANT INSERT ON OBJECT::dbo.{ACCESS_LOG.name} TO {DASHBOARD}",
         f"GRANT SELECT, INSERT, DELETE ON OBJECT::dbo.{ACCESS_LOG.name} TO {LOADER}",
         f"GRANT SELECT ON OBJECT::dbo.{ACCESS_LOG_HEADS.name} TO {DASHBOARD}",
+        f"GRANT SELECT, INSERT ON OBJECT::dbo.{AGGREGATE_DAY.name} TO {LOADER}",
+        *(
+            f"GRANT SELECT ON OBJECT::dbo.{name} TO {role}"
+            for role in (AGGREGATES, DASHBOARD)
+            for name in (AGGREGATE_DAY.name, AGGREGATE_MONTH.name)
+        ),
         # A grant on the whole schema opens it to neither; the view still reads it, by the ownership chain.
         f"DENY SELECT, UPDATE, DELETE ON OBJECT::dbo.{ACCESS_LOG.name} TO {DASHBOARD}",
         f"DENY SELECT, INSERT, UPDATE, DELETE ON OBJECT::dbo.{ACCESS_LOG.name} TO {READER}",

@@ -1,4 +1,4 @@
-"""Finds columns, views and the access log that a warehouse lacks, and adds them. Nothing is dropped or narrowed."""
+"""Finds columns, views and kept tables that a warehouse lacks, and adds them. Nothing is dropped or narrowed."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 import sqlalchemy as sa
 
 from patient_flow.stores.warehouse.errors import WarehouseNotInitialised
-from patient_flow.stores.warehouse.schema import ACCESS_LOG, ALL_TABLES, LOAD_LOG, LOADED_TABLES, TABLES
+from patient_flow.stores.warehouse.schema import ALL_TABLES, KEPT_TABLES, LOAD_LOG, LOADED_TABLES, TABLES
 from patient_flow.stores.warehouse.targets.base import Target
 from patient_flow.stores.warehouse.views import definitions
 
@@ -36,9 +36,10 @@ def missing_columns_of(existing: Mapping[str, set[str]], tables: Iterable[sa.Tab
 
 
 def statements(target: Target, connection: sa.Connection) -> list[str]:
-    """Statements that adapt the warehouse to the declaration: columns, the access log, the views that changed."""
+    """Statements that adapt the warehouse to the declaration: columns, kept tables, the views that changed."""
     missing = missing_columns(target, connection)
-    has_access_log = ACCESS_LOG.name in target.columns(connection)
+    existing = target.columns(connection)
+    kept = [table for table in KEPT_TABLES if table.name not in existing]
     return [
         *(
             statement
@@ -49,7 +50,7 @@ def statements(target: Target, connection: sa.Connection) -> list[str]:
                 *_reset_loaded_version(target, table),
             ]
         ),
-        *([] if has_access_log else target.table_statements(ACCESS_LOG)),
+        *(statement for table in kept for statement in target.table_statements(table)),
         *_changed_views(target, connection),
     ]
 

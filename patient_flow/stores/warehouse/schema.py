@@ -190,12 +190,48 @@ ACCESS_LOG = sa.Table(
 """Who looked: no load touches it. ``contracts.access_log`` explains the chains."""
 _HEAD = ("chain", "number", "hash")
 
+AGGREGATE_DAY = sa.Table(
+    "AggregateDay",
+    METADATA,
+    sa.Column("date", sa.DATE(), primary_key=True, comment="Local date, closed"),
+    sa.Column("hospital_id", _text(MAX_ID_LENGTH, CASE_SENSITIVE), primary_key=True, comment="Hospital"),
+    sa.Column("department", _text(MAX_ID_LENGTH, CASE_SENSITIVE), primary_key=True, comment="Empty: whole hospital"),
+    sa.Column("gender", _text(MAX_ID_LENGTH), primary_key=True, comment="Empty: all; only admissions are split by it"),
+    sa.Column("month", sa.DATE(), nullable=False, comment="First day of its month"),
+    sa.Column("is_month_end", sa.Boolean(), nullable=False, comment="Last day of its month"),
+    sa.Column("admissions", sa.BigInteger(), comment="Ward stays that start a visit; null = hidden"),
+    sa.Column("discharges", sa.BigInteger(), comment="Visits that ended; null = hidden, or a row of a department"),
+    sa.Column("patients_at_midnight", sa.BigInteger(), comment="In beds at the end of the date; null = hidden"),
+    sa.Column("staffed_beds", sa.BigInteger(), comment="At the end of the date; null = not stated"),
+    sa.Column("attendances", sa.BigInteger(), comment="Of emergency departments, by arrival; null = hidden"),
+    sa.Column("departures", sa.BigInteger(), comment="Of these attendances, by now; null = hidden"),
+    sa.Column("within_240", sa.BigInteger(), comment="Of these departures, within 240 minutes; null = hidden"),
+    sa.Column("waits", sa.BigInteger(), comment="Of the admissions, with a known time to first bed; null = hidden"),
+    sa.Column("wait_minutes_sum", sa.BigInteger(), comment="Sum of these times; null = hidden"),
+    sa.Column("threshold", sa.Integer(), nullable=False, comment="Counts from 1 to this minus 1 are hidden"),
+    sa.Column("published_at", _INSTANT, nullable=False, comment="When; a row is never changed"),
+)
+"""What aggregate readers see: written once (``pipeline.publication``), touched by no load."""
+KEPT_TABLES = (ACCESS_LOG, AGGREGATE_DAY)
+"""Tables that only this warehouse has: nothing recomputes them."""
+
 ACCESS_LOG_HEADS = sa.table("AccessLogHeads", *(sa.column(c.name, c.type) for c in ACCESS_LOG.c if c.name in _HEAD))
 """View: the newest line of each chain, all that the dashboard may read of the access log."""
 
+AGGREGATE_COUNTS = (
+    *("admissions", "discharges", "patients_at_midnight", "attendances", "departures", "within_240"),
+    *("waits", "wait_minutes_sum"),
+)
+AGGREGATE_MONTH = sa.table(
+    "AggregateMonth",
+    *(sa.column(name, AGGREGATE_DAY.c[name].type) for name in ("month", "hospital_id", "department", "gender")),
+    *(sa.column(name + end, sa.BigInteger()) for name in AGGREGATE_COUNTS for end in ("", "_days")),
+)
+"""View: closed months, as sums of published days."""
+
 LOADED_TABLES = (*TABLES.values(), LOAD_LOG)
 """The tables that a load needs."""
-ALL_TABLES = (*TABLES.values(), ACCESS_LOG, LOAD_LOG)
+ALL_TABLES = (*TABLES.values(), *KEPT_TABLES, LOAD_LOG)
 """In the order in which they are created: where the load log exists, an interrupted set-up got that far."""
 
 

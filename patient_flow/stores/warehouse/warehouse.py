@@ -29,7 +29,7 @@ from patient_flow.stores.warehouse.errors import (
 )
 from patient_flow.stores.warehouse.frames import frame
 from patient_flow.stores.warehouse.kinds import target_of
-from patient_flow.stores.warehouse.schema import ACCESS_LOG, ALL_TABLES, LOAD_LOG, TABLES, seed
+from patient_flow.stores.warehouse.schema import ALL_TABLES, KEPT_TABLES, LOAD_LOG, TABLES, seed
 from patient_flow.stores.warehouse.targets.base import WRITES
 from patient_flow.stores.warehouse.targets.copyinto import Exporter
 from patient_flow.stores.warehouse.views import definitions
@@ -67,11 +67,12 @@ class Warehouse:
         with self._wrap_errors(), self.target.changing_schema(self._engine) as connection:
             columns = self.target.columns(connection)
             existing = [table for table in ALL_TABLES if table.name in columns]
-            # A warehouse of an earlier version lacks the access log. Where it has users, the loader may not create it:
-            # migrate does.
-            is_without_access_log = ACCESS_LOG not in existing and LOAD_LOG in existing and self.target.has_users
+            # A warehouse of an earlier version may lack tables that no load needs. Where it has users, the loader may
+            # not create them: migrate does.
+            is_older = LOAD_LOG in existing and self.target.has_users
+            left_out = [table for table in KEPT_TABLES if is_older and table not in existing]
             for table in ALL_TABLES:
-                if table not in existing and not (table is ACCESS_LOG and is_without_access_log):
+                if table not in existing and table not in left_out:
                     self._run(connection, self.target.table_statements(table))
             # Queried first: a loader lacks the right to insert, even if no row were inserted.
             logged = set(connection.scalars(sa.select(LOAD_LOG.c.table_name)))
@@ -82,7 +83,7 @@ class Warehouse:
                 return  # views may need those columns: the migration creates both
             views = self.target.view_definitions(connection)
             for view in definitions(self.target):
-                if view.name not in views and not (view.runs_as_owner and is_without_access_log):
+                if view.name not in views and not (view.of_kept_tables and left_out):
                     self._run(connection, self.target.view_statements(view, exists=False))
 
     def migrate(self, *, dry_run: bool) -> list[str]:

@@ -13,10 +13,12 @@ import pytest
 import sqlalchemy as sa
 
 from patient_flow.contracts.tables import DATA_QUALITY_DAY, FACT_BED_CENSUS
+from patient_flow.contracts.views import VIEWS
 from patient_flow.stores.warehouse import entra
+from patient_flow.stores.warehouse.aggregates import Aggregates
 from patient_flow.stores.warehouse.connection import masked, readable
 from patient_flow.stores.warehouse.errors import WarehouseError
-from patient_flow.stores.warehouse.schema import LOAD_LOG, TABLES
+from patient_flow.stores.warehouse.schema import AGGREGATE_DAY, LOAD_LOG, TABLES
 from patient_flow.stores.warehouse.warehouse import Warehouse
 from patient_flow_tests.stores.warehouse.builders import census_of, changed, everything, hospital
 from patient_flow_tests.stores.warehouse.roles import guard, url_of
@@ -27,6 +29,7 @@ USERS = {
     **dict.fromkeys(("nina", "carl", "dora", "nobody_yet"), "reader"),
     **dict.fromkeys(("screen_of_h1", "screen_of_nobody"), "dashboard"),
     "lora": "loader",
+    "ada": "aggregates",
 }
 SCOPES = "('nina', 'H1', NULL), ('carl', 'H2', 'ICU'), ('dora', NULL, NULL), ('screen_of_h1', 'H1', NULL)"
 
@@ -148,6 +151,28 @@ def test_a_reader_of_everything_sees_the_quality_of_hospitals_that_have_no_depar
     assert set(dora.query(asked)["hospital_id"]) == {"H1", "H9"}
     assert set(nina.query(asked)["hospital_id"]) == {"H1"}
     for warehouse in (dora, nina, lora):
+        warehouse.dispose()
+
+
+def test_an_aggregate_reader_sees_published_days_and_months_only(guarded: str) -> None:
+    day = {column.name: None for column in AGGREGATE_DAY.columns}
+    day |= {"date": NOW.date(), "hospital_id": "H1", "department": "", "gender": "", "admissions": 12}
+    day |= {"month": NOW.date().replace(day=1), "is_month_end": True, "threshold": 5, "published_at": NOW}
+    lora, ada, nina = (of(user, guarded) for user in ("lora", "ada", "nina"))
+    Aggregates(lora).add([day])
+    assert Aggregates(ada).days(NOW.date())["admissions"].to_list() == [12]
+    assert Aggregates(ada).months()["admissions_days"].to_list() == [1]
+    names = [*(table.name for table in TABLES.values()), "LoadLog", "AccessLog", "AccessLogHeads", "ReaderScope"]
+    for name in [*names, *(view.name for view in VIEWS)]:
+        with pytest.raises(WarehouseError, match="permission denied"):
+            ada.query(f'SELECT COUNT(*) FROM "{name}"')
+    for statement in ('DELETE FROM "AggregateDay" RETURNING date', 'UPDATE "AggregateDay" SET admissions = 1'):
+        for warehouse in (ada, lora):
+            with pytest.raises(WarehouseError, match="permission denied"):
+                warehouse.query(statement)
+    with pytest.raises(WarehouseError, match="permission denied"):
+        nina.query('SELECT * FROM "AggregateDay"')
+    for warehouse in (lora, ada, nina):
         warehouse.dispose()
 
 

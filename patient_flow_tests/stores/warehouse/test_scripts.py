@@ -29,9 +29,9 @@ from patient_flow.stores.warehouse.warehouse import Warehouse
 INFRA = Path(__file__).parents[3] / "infra" / "sql"
 NAMES = [
     *(table.warehouse_name for table in WAREHOUSE_TABLES),
-    *("AccessLog", "LoadLog"),
+    *("AccessLog", "AggregateDay", "LoadLog"),
     *(view.name for view in VIEWS),
-    "AccessLogHeads",
+    *("AccessLogHeads", "AggregateMonth"),
 ]
 
 
@@ -87,8 +87,8 @@ def test_names_that_differ_only_in_case_are_two_wherever_they_are_compared(kind:
     """
     text = "".join(scripts(kind).values())
     names = re.findall(r"^ +(?:hospital_id|department) \w+\(\d+\)(.*?) (?:NOT )?NULL", text, re.MULTILINE)
-    assert names == [" COLLATE Latin1_General_100_BIN2" if told_apart else ""] * 5
-    assert text.count("COLLATE") == 5 * told_apart
+    assert names == [" COLLATE Latin1_General_100_BIN2" if told_apart else ""] * 7
+    assert text.count("COLLATE") == 7 * told_apart
 
 
 @pytest.mark.parametrize(
@@ -117,7 +117,7 @@ def test_a_text_as_long_as_declared_fits_whatever_its_characters(
 def test_synapse_distributes_every_table_and_enforces_no_key() -> None:
     statements = ddl("synapse").split("\nGO\n")
     tables = [statement for statement in statements if statement.strip().startswith("CREATE TABLE")]
-    assert len(tables) == len(WAREHOUSE_TABLES) + 2
+    assert len(tables) == len(WAREHOUSE_TABLES) + 3
     for table in tables:
         assert re.search(r"WITH \(DISTRIBUTION = (HASH\(\w+\)|REPLICATE|ROUND_ROBIN), ", table)
         assert "NOT ENFORCED" in table
@@ -151,7 +151,7 @@ def test_fabric_declares_keys_by_alter_and_has_no_physical_options() -> None:
     assert "WITH (" not in text
     assert "NVARCHAR" not in text
     assert "CREATE INDEX" not in text
-    assert text.count("PRIMARY KEY NONCLUSTERED") == text.count("ALTER TABLE") == len(WAREHOUSE_TABLES) + 2
+    assert text.count("PRIMARY KEY NONCLUSTERED") == text.count("ALTER TABLE") == len(WAREHOUSE_TABLES) + 3
 
 
 @pytest.mark.parametrize("kind", ["synapse", "mssql"])
@@ -197,10 +197,14 @@ def granted(access: str, right: str, role: str) -> set[str]:
 
 def test_on_transact_sql_a_loader_may_all_that_a_load_and_its_checks_ask(access: str) -> None:
     """Without a right on it, a view is not even listed; without that on its definition, it looks like another one."""
-    views = {*(view.name for view in VIEWS), "AccessLogHeads"}
+    views = {*(view.name for view in VIEWS), "AccessLogHeads", "AggregateMonth"}
     assert granted(access, "SELECT", "loader") == {*NAMES}
     assert granted(access, "VIEW DEFINITION", "loader") == views
-    assert granted(access, "INSERT", "loader") == granted(access, "DELETE", "loader") == {*NAMES} - views - {"LoadLog"}
+    written = {*NAMES} - views - {"LoadLog"}
+    assert (granted(access, "INSERT", "loader"), granted(access, "DELETE", "loader")) == (
+        written,
+        written - {"AggregateDay"},
+    )
     assert granted(access, "UPDATE", "loader") == {"LoadLog"}
 
 
@@ -232,8 +236,10 @@ def test_on_transact_sql_whatever_names_a_place_is_filtered(access: str) -> None
     """The dashboard reads tables: nothing but these filters stands between it and the rows."""
     filtered = set(re.findall(r"ADD FILTER PREDICATE \S+\(.*\) ON dbo\.(\w+)", access))
     assert granted(access, "SELECT", "dashboard") - filtered == {
-        *("DimTime", "DimPatient", "LoadLog", "AccessLogHeads"),
+        *("DimTime", "DimPatient", "LoadLog", "AccessLogHeads", "AggregateDay", "AggregateMonth"),
     }
+    assert granted(access, "SELECT", "aggregates") == {"AggregateDay", "AggregateMonth"}
+    assert len(re.findall("TO patient_flow_aggregates$", access, re.MULTILINE)) == 2
     assert granted(access, "SELECT", "reader") == {*(view.name for view in VIEWS), "DimTime"}
 
 
@@ -250,7 +256,11 @@ def test_the_guide_gives_roles_that_the_script_makes(access: str) -> None:
     guide = (INFRA.parent / "docs" / "deploy.md").read_text()
     given = re.findall(r"sp_addrolemember 'patient_flow_(\w+)', 'id-pf-prod-(\w+)'", guide)
     assert dict(given) == {"loader": "pipeline", "dashboard": "dashboard"}
-    assert set(re.findall(r"^CREATE ROLE patient_flow_(\w+)$", access, re.MULTILINE)) == {*dict(given), "reader"}
+    assert set(re.findall(r"^CREATE ROLE patient_flow_(\w+)$", access, re.MULTILINE)) == {
+        *dict(given),
+        "reader",
+        "aggregates",
+    }
 
 
 def test_copy_into_reads_a_parquet_file_with_the_managed_identity() -> None:

@@ -57,13 +57,14 @@ class Loading:
 class Definition:
     """A view in the SQL of one target; ``mark`` identifies the definition.
 
-    A reader of a view that ``runs_as_owner`` needs no rights on its tables.
+    A reader of a view that ``runs_as_owner`` needs no rights on its tables. A view ``of_kept_tables`` comes with these.
     """
 
     name: str
     description: str
     select: str
     runs_as_owner: bool = False
+    of_kept_tables: bool = False
 
     @property
     def mark(self) -> str:

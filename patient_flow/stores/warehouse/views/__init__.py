@@ -23,7 +23,15 @@ import sqlalchemy as sa
 
 from patient_flow.contracts import events, measures
 from patient_flow.contracts.views import VIEWS, View
-from patient_flow.stores.warehouse.schema import ACCESS_LOG, ACCESS_LOG_HEADS, ALL_TABLES, sql_type
+from patient_flow.stores.warehouse.schema import (
+    ACCESS_LOG,
+    ACCESS_LOG_HEADS,
+    AGGREGATE_COUNTS,
+    AGGREGATE_DAY,
+    AGGREGATE_MONTH,
+    ALL_TABLES,
+    sql_type,
+)
 from patient_flow.stores.warehouse.targets.base import Definition, Target
 from patient_flow.stores.warehouse.views.measure_sql import MeasureSql
 
@@ -125,7 +133,7 @@ JOIN {{ DimTime }} tomorrow ON tomorrow.time_key = next_day.time_key""",
 
 
 def definitions(target: Target) -> list[Definition]:
-    """All views in the SQL of ``target``: those for readers, and that of the access log."""
+    """All views in the SQL of ``target``: those for readers, of the access log, and for aggregate readers."""
     log = target.quoted(ACCESS_LOG.name)
     heads = (
         f"SELECT l.chain, l.number, l.hash\nFROM {log} l\n"  # noqa: S608
@@ -134,8 +142,33 @@ def definitions(target: Target) -> list[Definition]:
     )
     return [
         *(definition(view, target) for view in VIEWS),
-        Definition(ACCESS_LOG_HEADS.name, "Newest line of each chain of the access log.", heads, runs_as_owner=True),
+        Definition(
+            ACCESS_LOG_HEADS.name,
+            "Newest line of each chain of the access log.",
+            heads,
+            runs_as_owner=True,
+            of_kept_tables=True,
+        ),
+        Definition(
+            AGGREGATE_MONTH.name,
+            "Closed months of AggregateDay: sums of the published days, and how many days each sum has.",
+            _aggregate_month(target),
+            of_kept_tables=True,
+        ),
     ]
+
+
+def _aggregate_month(target: Target) -> str:
+    table = target.quoted(AGGREGATE_DAY.name)
+    sums = ",\n".join(f"    SUM(a.{name}) AS {name},\n    COUNT(a.{name}) AS {name}_days" for name in AGGREGATE_COUNTS)
+    return (
+        f"SELECT\n    a.month,\n    a.hospital_id,\n    a.department,\n    a.gender,\n{sums}\n"
+        f"FROM {table} a\n"
+        f"JOIN {table} closed\n"
+        "    ON closed.month = a.month AND closed.hospital_id = a.hospital_id\n"
+        f"    AND closed.is_month_end = {target.sql.true} AND closed.department = '' AND closed.gender = ''\n"
+        "GROUP BY a.month, a.hospital_id, a.department, a.gender"
+    )
 
 
 def definition(view: View, target: Target) -> Definition:
