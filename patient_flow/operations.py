@@ -16,13 +16,16 @@ from zoneinfo import ZoneInfo
 import polars as pl
 
 from patient_flow.contracts import rules, tables
+from patient_flow.contracts.figure_changes import CURRENT
 from patient_flow.errors import OperatorError
 from patient_flow.pipeline import distributed, load
 from patient_flow.pipeline.graph import run_gold, step_of
 from patient_flow.pipeline.publication import publish
 from patient_flow.pipeline.rebuild import rebuild as rebuild_lake
+from patient_flow.pipeline.recomputation import Basis, waiting_visits
 from patient_flow.pipeline.repair import repair
 from patient_flow.pipeline.replay import replay
+from patient_flow.pipeline.silver import KeyRefused, check_key
 from patient_flow.pipeline.steps import StepContext, StepResult
 from patient_flow.services import Services
 from patient_flow.stores.cluster import Cluster
@@ -170,9 +173,29 @@ def repair_lake(services: Services) -> Iterator[str]:
 
 
 def migrate_lake(services: Services) -> Iterator[str]:
-    """Rewrites the lake tables whose column types differ from the declared ones."""
+    """Rewrites the lake tables whose column types differ from the declared ones; states figures that will change."""
     done = [line for table in tables.LAKE_TABLES if (line := services.lake.migrate(table)) is not None]
     yield from done or ["every lake table matches this version"]
+    yield from _figure_changes(services)
+
+
+def _figure_changes(services: Services) -> Iterator[str]:
+    """The figures that are not yet computed by the rules of this version, and what to do."""
+    lake, settings = services.lake, services.settings
+    if not lake.exists(tables.FACT_PATIENT_FLOW):
+        return
+    basis = Basis(settings.timezone, settings.unconfirmed_days, lake.open(tables.DIM_DEPARTMENT))
+    if basis.has_rules_of(lake.open(tables.FACT_PATIENT_FLOW)):
+        return
+    yield f"figures change: {CURRENT.figures.en}"
+    try:
+        check_key(lake.open(tables.SILVER_EVENTS), settings.pseudonym_key)
+    except KeyRefused as refused:
+        yield str(refused)
+    else:
+        waiting = waiting_visits(lake, settings.timezone, settings.unconfirmed_days)
+        yield f"the next runs compute {waiting:,} visits again; `patient-flow status` says how many are left"
+    yield "run `patient-flow warehouse migrate`: the load that brings the new figures dates the change in LoadLog"
 
 
 def verify_warehouse(services: Services) -> list[reconciliation.Difference]:

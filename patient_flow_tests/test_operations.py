@@ -9,8 +9,15 @@ import polars as pl
 import pytest
 
 from patient_flow import operations
-from patient_flow.contracts.tables import BRONZE_EVENTS, DIM_DEPARTMENT, FACT_PATIENT_FLOW, WAREHOUSE_TABLES
+from patient_flow.contracts.tables import (
+    BRONZE_EVENTS,
+    DIM_DEPARTMENT,
+    FACT_ED_ATTENDANCE,
+    FACT_PATIENT_FLOW,
+    WAREHOUSE_TABLES,
+)
 from patient_flow.errors import OperatorError
+from patient_flow.pipeline.checkpoints import FOLDED_WITH
 from patient_flow.pipeline.load import load_warehouse
 from patient_flow.services import Services
 from patient_flow.settings import load
@@ -105,3 +112,13 @@ def test_a_load_that_is_overtaken_again_and_again_gives_up(services: Services, m
     other.append(DIM_DEPARTMENT.empty(), {"source": 1})
     with pytest.raises(WarehouseConflict):
         list(operations.replay_quarantine(services))
+
+
+def test_a_migration_names_the_figures_that_follow_other_rules(services: Services) -> None:
+    assert list(operations.migrate_lake(services)) == ["every lake table matches this version"]
+    for table in (FACT_PATIENT_FLOW, FACT_ED_ATTENDANCE):
+        services.lake.open(table).record(FOLDED_WITH.of("rules of an older version"))
+    said = "\n".join(operations.migrate_lake(services))
+    assert "figures change: admissions, discharges" in said
+    assert "the next runs compute 3 visits again" in said
+    assert "warehouse migrate" in said

@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 import jinja2
 
 from patient_flow.contracts import events
+from patient_flow.contracts.figure_changes import CURRENT
 from patient_flow.dashboard.access import Viewer
 from patient_flow.dashboard.figures import Figures
 from patient_flow.dashboard.formats import LANGUAGES, Locale, preferred_language
@@ -177,6 +178,7 @@ class Page:
             "badge": badge,
             "banner": self._banner(badge.state),
             "message": self._message(),
+            "figures_changed": self._figures_changed(),
             "cards": cards(self._panels) if self._panels else [],
             "panels": panels(self._panels) if self._panels else [],
             "text": self._panels.text if self._panels else str,
@@ -241,6 +243,19 @@ class Page:
         ]
         more = ["…"] if len(silent) > MAX_SILENT_HOSPITALS else []
         return self._words("silent_banner", hospitals=", ".join([*silent[:MAX_SILENT_HOSPITALS], *more]))
+
+    def _figures_changed(self) -> str:
+        """That figures follow other rules since a moment of the period, or of the week that cards compare with."""
+        changed_at = self._answer.load.figures_changed_at
+        if changed_at is None or self._panels is None or self._figures is None:
+            return ""
+        if changed_at.astimezone(self._locale.zone).date() < self._figures.compared_since:
+            return ""
+        return self._words(
+            "figures_changed",
+            moment=self._locale.moment(changed_at),
+            figures=CURRENT.figures[self._request.language],
+        )
 
     def _message(self) -> Message | None:
         if self._panels is not None:

@@ -125,19 +125,19 @@ class PageRows:
     def admissions(self) -> pl.DataFrame:
         """Stays that have begun."""
         return self.of_selection(
-            self.snapshot.admissions.filter(c("date") >= self._needed_since, c("admission_at") <= self.now)
+            self.snapshot.admissions.filter(c("date") >= self.compared_since, c("admission_at") <= self.now)
         )
 
     @cached_property
     def discharges(self) -> pl.DataFrame:
         """Stays that have ended or will, and open ones."""
-        is_needed = c("date").is_null() | (c("date") >= self._needed_since)
+        is_needed = c("date").is_null() | (c("date") >= self.compared_since)
         return self.of_selection(self.snapshot.discharges.filter(is_needed))
 
     @cached_property
     def attended(self) -> pl.DataFrame:
         """Attendances that have arrived; a departure that lies ahead is null."""
-        arrived = self.snapshot.attended.filter(c("date") >= self._needed_since, c("arrival_at") <= self.now)
+        arrived = self.snapshot.attended.filter(c("date") >= self.compared_since, c("arrival_at") <= self.now)
         return self.of_selection(
             arrived.with_columns(departure_at=pl.when(c("departure_at") <= self.now).then("departure_at"))
         )
@@ -150,7 +150,7 @@ class PageRows:
         return self.of_selection(self.snapshot.attending.filter(c("arrival_at") <= self.now, is_there, is_confirmed))
 
     @property
-    def _needed_since(self) -> date:
+    def compared_since(self) -> date:
         """First date that the period or the comparison with last week needs; more may be in memory."""
         return min(self.first, self.today - (COMPARED_DAYS - 1) * DAY)
 

@@ -58,6 +58,8 @@ class Load:
     versions: tuple[int | None, ...] = ()
     is_empty: bool = True
     """True before the first load of the facts."""
+    figures_changed_at: datetime | None = None
+    """When the loaded figures became those of other rules (``contracts.figure_changes``)."""
 
 
 @dataclass(frozen=True)
@@ -348,6 +350,7 @@ def _load(warehouse: Warehouse) -> Load:
     facts = log.filter(c("table_name") == TABLES[FACT_PATIENT_FLOW.path].name)
     read = log.filter(c("table_name").is_in(queries.READ))
     newest, loaded, lag = read["newest_event_at"].min(), read["loaded_at"].min(), read["lag_seconds"].max()
+    changed = read["figures_changed_at"].max()
     return Load(
         newest if isinstance(newest, datetime) else None,
         loaded if isinstance(loaded, datetime) else None,
@@ -355,6 +358,7 @@ def _load(warehouse: Warehouse) -> Load:
         tuple(log["gold_version"]),
         # Not its version: a migration forgets that, so that the next load brings the whole table.
         is_empty=facts["loaded_at"].null_count() == facts.height,
+        figures_changed_at=changed if isinstance(changed, datetime) else None,
     )
 
 

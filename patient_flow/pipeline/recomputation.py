@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from patient_flow.contracts import figure_changes
 from patient_flow.contracts.columns import INSTANT
 from patient_flow.contracts.events import CLOCK_TOLERANCE
 from patient_flow.contracts.tables import DIM_DEPARTMENT, FACT_ED_ATTENDANCE, FACT_PATIENT_FLOW, SILVER_EVENTS
@@ -30,7 +31,7 @@ from patient_flow.transforms.visits.model import EMERGENCY
 
 c = pl.col
 
-RULES = 2
+RULES = figure_changes.CURRENT.version
 """Version of the rules of the fold: facts that were made by another one are made again."""
 
 _PAIR = ("hospital_id", "department")

@@ -307,6 +307,20 @@ def newest_event(group: Hospital) -> datetime:
     return newest
 
 
+def test_a_change_of_the_rules_is_named_while_the_page_reaches_back_before_it(
+    group: Hospital, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The cards compare with a week ago."""
+    loads = queries.loads
+    for days, is_named in ((1, True), (30, False)):
+        changed_at = pl.lit(group.now - timedelta(days=days))
+        monkeypatch.setattr(
+            queries, "loads", lambda warehouse, at=changed_at: loads(warehouse).with_columns(figures_changed_at=at)
+        )
+        with client_of(group.warehouse, lambda: group.now) as client:
+            assert ("Figures follow other rules since" in settled(client, "/figures?lang=en")) == is_named
+
+
 def test_an_empty_warehouse_is_called_empty(tmp_path: Path, group: Hospital) -> None:
     warehouse = Warehouse(f"sqlite:///{tmp_path}/empty.db", "sqlite")
     for prepare in (lambda: None, warehouse.init):  # no tables yet, then tables without a load

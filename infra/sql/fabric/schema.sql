@@ -251,7 +251,9 @@ CREATE TABLE [LoadLog] (
     newest_event_at DATETIME2(6) NULL,
     lag_seconds FLOAT(53) NULL,
     rows_written BIGINT NULL,
-    run_id VARCHAR(256) NULL
+    run_id VARCHAR(256) NULL,
+    figures_version BIGINT NULL,
+    figures_changed_at DATETIME2(6) NULL
 )
 GO
 

@@ -245,6 +245,8 @@ CREATE TABLE "LoadLog" (
     lag_seconds FLOAT(53),
     rows_written BIGINT,
     run_id VARCHAR(64),
+    figures_version BIGINT,
+    figures_changed_at TIMESTAMP(6) WITHOUT TIME ZONE,
     PRIMARY KEY (table_name)
 );
 

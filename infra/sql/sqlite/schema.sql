@@ -248,6 +248,8 @@ CREATE TABLE "LoadLog" (
     lag_seconds FLOAT,
     rows_written BIGINT,
     run_id VARCHAR(64),
+    figures_version BIGINT,
+    figures_changed_at DATETIME,
     PRIMARY KEY (table_name)
 );
 

@@ -371,6 +371,8 @@ CREATE TABLE [LoadLog] (
     lag_seconds FLOAT(53) NULL,
     rows_written BIGINT NULL,
     run_id NVARCHAR(128) NULL,
+    figures_version BIGINT NULL,
+    figures_changed_at DATETIME2(6) NULL,
     PRIMARY KEY NONCLUSTERED (table_name) NOT ENFORCED
 )
 WITH (DISTRIBUTION = ROUND_ROBIN, HEAP)

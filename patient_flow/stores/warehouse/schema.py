@@ -166,6 +166,8 @@ LOAD_LOG = sa.Table(
     sa.Column("lag_seconds", sa.Float(53), comment="newest_event_at to loaded_at"),
     sa.Column("rows_written", sa.BigInteger(), comment="Rows deleted and inserted by the last load"),
     sa.Column("run_id", _text(MAX_ID_LENGTH), comment="Run that loaded it"),
+    sa.Column("figures_version", sa.BigInteger(), comment="Version of the rules of the loaded figures"),
+    sa.Column("figures_changed_at", _INSTANT, comment="When it changed; null = its first figures are of this version"),
 )
 """One row per table, inserted when the table is created: a load only updates rows."""
 

@@ -17,6 +17,7 @@ from typing import Any
 import polars as pl
 import sqlalchemy as sa
 
+from patient_flow.contracts.figure_changes import CURRENT
 from patient_flow.stores.warehouse import migration
 from patient_flow.stores.warehouse.batch import Batch, Written
 from patient_flow.stores.warehouse.changes import change
@@ -181,7 +182,14 @@ class Warehouse:
         connection.execute(
             sa.update(LOAD_LOG)
             .where(LOAD_LOG.c.table_name == TABLES[path].name)
-            .values(loaded_at=_utc(loaded_at), rows_written=written.total, run_id=run_id, **newest)
+            .values(
+                loaded_at=_utc(loaded_at),
+                rows_written=written.total,
+                run_id=run_id,
+                figures_version=CURRENT.version,
+                figures_changed_at=_changed_at(loaded_at),
+                **newest,
+            )
         )
 
     # --- read ---------------------------------------------------------------------------------------------------
@@ -293,3 +301,12 @@ def _conflict(batch: Batch) -> WarehouseConflict:
 
 def _utc(instant: datetime) -> datetime:
     return instant.astimezone(UTC).replace(tzinfo=None)
+
+
+def _changed_at(loaded_at: datetime) -> sa.ColumnElement[datetime]:
+    """When figures of another version of the rules were replaced by this load; else as it was."""
+    is_of_another = LOAD_LOG.c.figures_version.is_(None) | (LOAD_LOG.c.figures_version != CURRENT.version)
+    changed = sa.and_(LOAD_LOG.c.loaded_at.is_not(None), is_of_another)
+    return sa.case(
+        (changed, sa.literal(_utc(loaded_at), LOAD_LOG.c.loaded_at.type)), else_=LOAD_LOG.c.figures_changed_at
+    )

@@ -19,6 +19,7 @@ import polars as pl
 import pytest
 import sqlalchemy as sa
 
+from patient_flow.contracts.figure_changes import CURRENT
 from patient_flow.contracts.tables import (
     DATA_QUALITY_DAY,
     DIM_DEPARTMENT,
@@ -130,8 +131,25 @@ def test_the_load_log_has_version_time_lag_rows_and_run(warehouse: Warehouse) ->
         "lag_seconds": 30.0,
         "rows_written": 2,
         "run_id": "test",
+        "figures_version": CURRENT.version,
+        "figures_changed_at": None,
     }
     assert lines["DimPatient"]["gold_version"] is None
+
+
+def test_the_first_load_of_figures_by_other_rules_is_dated(
+    warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Later loads leave the date."""
+    dates = []
+    for version, figures in ((1, 1), (2, 1), (3, 2), (4, 2)):
+        monkeypatch.setattr("patient_flow.stores.warehouse.warehouse.CURRENT", CURRENT._replace(version=figures))
+        batch = census_change(version - 1 or None, version, {}, {version: 1})
+        at = NOW + timedelta(hours=version)
+        warehouse.load([batch], newest_event_at=None, loaded_at=at, run_id="test")
+        lines = warehouse.query(sa.select(LOAD_LOG).where(LOAD_LOG.c.table_name == "FactBedCensus"))
+        dates.append(lines["figures_changed_at"].item())
+    assert dates == [None, None, NOW + timedelta(hours=3), NOW + timedelta(hours=3)]
 
 
 def test_a_load_without_new_events_keeps_the_newest_known(warehouse: Warehouse) -> None:
