@@ -270,6 +270,12 @@ DECIDED: list[tuple[str, list[str], list[str], list[str]]] = [
         [],
     ),
     (
+        "F11 the last stated end counts, though it lies before the arrival and ends nothing",
+        ["A04 08:00 ED discharged=08:00", "A08 11:00 discharged=07:00"],
+        [],
+        ["08:00 - None"],
+    ),
+    (
         "F1 a discharge event goes before the end that a row states",
         ["A01 10:00 W", "A02 12:00 X", "A03 17:00", "row 10:00 X own=no discharged=18:00 sent=02:00+1"],
         ["W 10:00 12:00 ward start", "X 12:00 17:00 ward end transfer"],

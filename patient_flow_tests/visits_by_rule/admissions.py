@@ -31,7 +31,14 @@ def is_observation(visit: Visit) -> bool:
     wards = visit.wards
     if not wards or wards[0].visit_class != "observation":
         return False
-    later = [event.visit_class for event in visit.all_standing if event.order >= wards[0].order]
+    placing = wards[0].event
+    later = [
+        event.visit_class
+        for event in visit.all_standing
+        # Of snapshots at one instant those before the placing one state nothing of this stay.
+        if event.order >= wards[0].order
+        and not (placing.is_snapshot and event.is_snapshot and event.order < placing.order)
+    ]
     return {visit_class for visit_class in later if visit_class not in NO_BED} <= {None, "observation"}
 
 

@@ -277,7 +277,7 @@ class _Timeline:
         """Whether it is no plan, and neither a placement nor a cancelled discharge is later."""
         if self._latest is None:
             placed = [item.time for item in self._snapshots.placed if item.ended_by is None]
-            self._latest = max([*self._contradicting(), *placed], default=stated)
+            self._latest = max([*self._contradicting(), *placed], default=-(2**63))
         return self._latest <= stated and not self._is_plan(event, stated)
 
     def _is_plan(self, event: Event, stated: int) -> bool:
