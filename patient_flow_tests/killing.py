@@ -19,6 +19,7 @@ from itertools import islice
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from random import Random
+from urllib.parse import unquote
 
 from azure.eventhub import EventData, EventHubProducerClient
 from azure.eventhub.exceptions import EventHubError
@@ -243,6 +244,22 @@ class Field:
             self.faults.append(f"{label}: {lost.total()} acknowledged events are not in bronze")
         for each in (killed, expected):
             each.warehouse.dispose()
+
+    def look_for_leftovers(self) -> None:
+        """Maintenance without retention, days later: only files of the newest versions may be left."""
+        lake, later = self.services().lake, datetime.now(UTC) + timedelta(days=40)
+        maintenance.KEEP_HOURS.update(dict.fromkeys(maintenance.KEEP_HOURS, 0))
+        for table in LAKE_TABLES:
+            maintenance.maintain(lake, table, {}, now=later)
+        list(lake.remove_leftovers(later))
+        for table in LAKE_TABLES:
+            folder = self.folder / "killed" / table.path
+            live = {unquote(path) for path in lake.open(table).file_sizes()}
+            files = {path.relative_to(folder) for path in folder.rglob("*") if path.is_file()}
+            drafts = {path for path in files if "#" in path.name or path.name.startswith(".")}
+            data = {path for path in files if path.parts[0] not in ("_delta_log", "_checksums")}
+            if left := sorted(map(str, drafts | {path for path in data if path.as_posix() not in live})):
+                self.faults.append(f"maintenance left {left[:5]} in {table.path}")
 
 
 def _kill_later(pid: int, seconds: float) -> None:

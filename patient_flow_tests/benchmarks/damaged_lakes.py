@@ -33,6 +33,8 @@ def main() -> None:
         for trial in trials(made, Path(folder), range(asked.first, asked.first + asked.lakes)):
             if trial.fault:
                 print(trial, flush=True)
+            if trial.number % 50 == 49:
+                print(f"{trial.number + 1 - asked.first} lakes", flush=True)
             endings["wrong" if trial.fault else "refused, repaired" if trial.was_refused else "harmless"] += 1
     print(", ".join(f"{number} {ending}" for ending, number in sorted(endings.items())))
     sys.exit(1 if endings["wrong"] else 0)

@@ -5,7 +5,8 @@
 Processes that run a micro-batch, a rebuild, a replay of the quarantine or maintenance get SIGKILL at a random instant,
 and so does the local Event Hub while a producer sends. In a race three of these run at once. After every ``--every``
 kills and races micro-batches run to their end. Lake and warehouse are compared with those of one micro-batch on an
-empty lake from the same hub, and bronze must hold what the hub acknowledged.
+empty lake from the same hub, and bronze must hold what the hub acknowledged. At the end maintenance must leave no file
+behind that no table needs.
 
 Prints a line for each difference and for each process that ended with something else than a named error, and exits
 with 1 if there is one. A kill takes two seconds on two idle cores, a race ten.
@@ -45,6 +46,7 @@ def main() -> None:
                     print(
                         f"{number} {kind}, {len(machine.acknowledged)} events: {len(machine.faults)} faults", flush=True
                     )
+        machine.look_for_leftovers()
         assert machine.hub is not None
         machine.hub.kill()
     for fault in machine.faults:
