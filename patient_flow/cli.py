@@ -207,7 +207,7 @@ def aggregates() -> None:
 
 
 @aggregates.command("publish", epilog=f"{_EXAMPLE}patient-flow aggregates publish --history")
-@click.option("--history", is_flag=True, help="Also days before the first published one, after an import.")
+@click.option("--history", is_flag=True, help="Also all days before the published ones.")
 def publish_aggregates(history: bool) -> None:
     """Publish closed days in the warehouse's table AggregateDay. The job `housekeeping` does so every hour.
 

@@ -20,7 +20,7 @@ from zoneinfo import ZoneInfo
 from patient_flow.contracts.tables import BRONZE_EVENTS, IGNORED, QUARANTINE, SILVER_EVENTS
 from patient_flow.errors import OperatorError
 from patient_flow.files import Source, examine, identify, locate
-from patient_flow.operations import load_all, step_context
+from patient_flow.operations import load_all, publish_aggregates, step_context
 from patient_flow.pipeline import capture, import_checks, imports
 from patient_flow.pipeline.graph import run_gold, step_of
 from patient_flow.pipeline.hub_probe import peek
@@ -187,6 +187,9 @@ def _finish(services: Services, context: StepContext) -> Iterator[str]:
     for _ in run_gold(context):
         pass
     yield from load_all(services, context.run_id)
+    published = publish_aggregates(services, context.now, with_history=True)
+    if published:
+        yield f"{published:,} days of hospitals published for aggregate readers"
 
 
 def _report(services: Services, source: Source) -> Iterator[str]:

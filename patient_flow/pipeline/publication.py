@@ -39,8 +39,8 @@ def publish(
 ) -> int:
     """Publishes the days that have closed since the last call, and returns the number of hospitals' days.
 
-    ``with_history`` also publishes days before the first published one, which an import has brought. A hospital that
-    is published for the first time is published from its first day on.
+    A hospital begins with its newest closed day. ``with_history`` also publishes the days before the published ones:
+    not by itself, because an import may be bringing them just now, and what is published stays.
     """
     newest = lake.open(SILVER_EVENTS).newest("enqueued_at") if lake.exists(SILVER_EVENTS) else None
     if newest is None or not lake.exists(KPI_DEPARTMENT_DAY):
@@ -84,7 +84,7 @@ def _hospital(
         )
 
     if published is None:
-        yield rows(first, last, known=False)
+        yield rows(first if with_history else max(first, last), last, known=False)
         return
     if with_history and first < published.first:
         yield rows(first, published.first - DAY, known=False, joins=True)

@@ -34,7 +34,7 @@ COUNTS = [name for name in AGGREGATE_COUNTS if name != "wait_minutes_sum"]
 def published(group: Hospital) -> pl.DataFrame:
     """All published days of the hospital group."""
     aggregates = Aggregates(group.warehouse)
-    assert publish(group.lake, aggregates, THRESHOLD, PARIS, group.now) > 0
+    assert publish(group.lake, aggregates, THRESHOLD, PARIS, group.now, with_history=True) > 0
     return aggregates.days(date.min)
 
 
@@ -107,13 +107,15 @@ def test_days_that_an_import_brings_are_published_before_the_others(group: Hospi
     warehouse = Warehouse("sqlite://", "sqlite")
     warehouse.init()
     aggregates = Aggregates(warehouse)
-    publish(group.lake, aggregates, THRESHOLD, PARIS, group.now - timedelta(days=10))
+    earlier = group.now - timedelta(days=10)
+    assert publish(group.lake, aggregates, THRESHOLD, PARIS, earlier) == 2  # the newest closed day of each hospital
+    publish(group.lake, aggregates, THRESHOLD, PARIS, earlier, with_history=True)
     rows = aggregates.days(date.min)
     kept = rows.filter(pl.col("date") > rows["date"].min() + timedelta(days=12))
     fresh = Warehouse("sqlite://", "sqlite")
     fresh.init()
     Aggregates(fresh).add(kept.to_dicts())
-    publish(group.lake, Aggregates(fresh), THRESHOLD, PARIS, group.now - timedelta(days=10), with_history=True)
+    publish(group.lake, Aggregates(fresh), THRESHOLD, PARIS, earlier, with_history=True)
     whole = Aggregates(fresh).days(date.min)
     assert whole.select("date", "hospital_id").unique().height == rows.select("date", "hospital_id").unique().height
     for hospital_id in ("1", "2"):
