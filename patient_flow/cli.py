@@ -323,14 +323,19 @@ def rebuild(context: click.Context, engine: str, remote: str | None, token_file:
 
 @cli.command(epilog=f"{_EXAMPLE}patient-flow powerbi --storage directquery")
 @click.option("--storage", type=click.Choice(["import", "directquery"]), default="import", show_default=True)
-@click.option("--folder", type=click.Path(path_type=Path), default=Path("infra/powerbi"), show_default=True)
-def powerbi(storage: str, folder: Path) -> None:
+@click.option("--folder", type=click.Path(path_type=Path), help="[default: infra/powerbi, or powerbi-aggregates]")
+@click.option("--aggregates", "only_aggregates", is_flag=True, help="The model of published days and months, no facts.")
+def powerbi(storage: str, folder: Path | None, only_aggregates: bool) -> None:
     """Write the Power BI project (semantic model and report) from the contracts."""
     from patient_flow.powerbi import project
     from patient_flow.powerbi.declarations import Storage
     from patient_flow.services import Services
 
-    written = project.write(folder, Services(load()).departments, storage=Storage(storage))
+    folder = folder or Path("powerbi-aggregates" if only_aggregates else "infra/powerbi")
+    if only_aggregates:
+        written = project.write_aggregates(folder, storage=Storage(storage))
+    else:
+        written = project.write(folder, Services(load()).departments, storage=Storage(storage))
     click.echo(f"{written} files written to {folder}")
 
 

@@ -93,3 +93,12 @@ class Role:
     name: str
     description: str
     permissions: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What a model consists of, besides roles."""
+
+    tables: tuple[Table, ...]
+    measures: tuple[Measure, ...]
+    relationships: tuple[Relationship, ...]

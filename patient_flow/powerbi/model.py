@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from patient_flow.powerbi.declarations import Column, Hierarchy, Measure, Relationship, Role, Storage, Table
+from patient_flow.powerbi.declarations import Column, Contents, Hierarchy, Measure, Relationship, Role, Storage, Table
 from patient_flow.powerbi.ids import tag
 from patient_flow.powerbi.measures import MEASURES
 from patient_flow.powerbi.queries import Source, parameter
@@ -19,19 +19,28 @@ COMPATIBILITY_LEVEL = 1600
 CULTURE = "en-US"
 
 
-def files(roles: Sequence[Role], *, storage: Storage, source: Source) -> dict[str, str]:
+EVERYTHING = Contents(tuple(TABLES), tuple(MEASURES), tuple(RELATIONSHIPS))
+"""The model of readers who may see small numbers."""
+
+
+def files(
+    roles: Sequence[Role], *, storage: Storage, source: Source, contents: Contents = EVERYTHING
+) -> dict[str, str]:
     """Files of the model's ``definition`` folder: relative path → text."""
+    relationships = {
+        "relationships.tmdl": text(*(_relationship(relationship) for relationship in contents.relationships))
+    }
     return {
         "database.tmdl": text(node(["database"], [[f"compatibilityLevel: {COMPATIBILITY_LEVEL}"]])),
-        "model.tmdl": _model(roles),
+        "model.tmdl": _model(contents, roles),
         "expressions.tmdl": text(*(_parameter(*declared) for declared in source.parameters)),
-        "relationships.tmdl": text(*(_relationship(relationship) for relationship in RELATIONSHIPS)),
-        **{f"tables/{table.name}.tmdl": text(_table(table, storage)) for table in TABLES},
+        **(relationships if contents.relationships else {}),
+        **{f"tables/{table.name}.tmdl": text(_table(contents, table, storage)) for table in contents.tables},
         **{f"roles/{role.name}.tmdl": text(_role(role)) for role in roles},
     }
 
 
-def _model(roles: Sequence[Role]) -> str:
+def _model(contents: Contents, roles: Sequence[Role]) -> str:
     model = node(
         ["model Model"],
         [
@@ -46,7 +55,7 @@ def _model(roles: Sequence[Role]) -> str:
     # No hidden date tables behind every date column: DimDate is the calendar.
     annotation = ["annotation __PBI_TimeIntelligenceEnabled = 0"]
     references = [
-        *(f"ref table {quoted(table.name)}" for table in TABLES),
+        *(f"ref table {quoted(table.name)}" for table in contents.tables),
         *(f"ref role {quoted(role.name)}" for role in roles),
     ]
     return text(model, annotation, references)
@@ -73,7 +82,7 @@ def _relationship(relationship: Relationship) -> Lines:
     )
 
 
-def _table(table: Table, storage: Storage) -> Lines:
+def _table(contents: Contents, table: Table, storage: Storage) -> Lines:
     return node(
         [f"table {quoted(table.name)}"],
         [
@@ -82,7 +91,7 @@ def _table(table: Table, storage: Storage) -> Lines:
             *_when(table.is_calendar, "dataCategory: Time"),
         ],
         [
-            *(_measure(measure) for measure in MEASURES if measure.table == table.name),
+            *(_measure(measure) for measure in contents.measures if measure.table == table.name),
             *(_column(table, column) for column in table.columns),
             *(_hierarchy(table, hierarchy) for hierarchy in table.hierarchies),
             _partition(table, storage),

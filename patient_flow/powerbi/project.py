@@ -11,7 +11,7 @@ from pathlib import Path
 
 import polars as pl
 
-from patient_flow.powerbi import model, report
+from patient_flow.powerbi import aggregates, model, report
 from patient_flow.powerbi.declarations import Storage
 from patient_flow.powerbi.ids import tag
 from patient_flow.powerbi.queries import Source
@@ -19,8 +19,15 @@ from patient_flow.powerbi.roles import roles
 
 NAME = "PatientFlow"
 MODEL, REPORT = f"{NAME}.SemanticModel", f"{NAME}.Report"
+AGGREGATES = f"{NAME}Aggregates"
+AGGREGATES_MODEL = f"{AGGREGATES}.SemanticModel"
 
 _SCHEMAS = "https://developer.microsoft.com/json-schemas/fabric"
+_SEMANTIC_MODEL = {
+    "$schema": f"{_SCHEMAS}/item/semanticModel/definitionProperties/1.0.0/schema.json",
+    "version": "4.2",
+    "settings": {},
+}
 _IGNORED = "# what Power BI Desktop keeps for itself\n**/.pbi/localSettings.json\n**/.pbi/cache.abf\n"
 
 
@@ -39,11 +46,6 @@ def files(
         "artifacts": [{"report": {"path": REPORT}}],
         "settings": {"enableAutoRecovery": True},
     }
-    semantic_model = {
-        "$schema": f"{_SCHEMAS}/item/semanticModel/definitionProperties/1.0.0/schema.json",
-        "version": "4.2",
-        "settings": {},
-    }
     bound_report = {
         "$schema": f"{_SCHEMAS}/item/report/definitionProperties/2.0.0/schema.json",
         "version": "4.0",
@@ -53,12 +55,27 @@ def files(
         ".gitignore": _IGNORED,
         f"{NAME}.pbip": report.as_json(shortcut),
         f"{MODEL}/.platform": _platform("SemanticModel"),
-        f"{MODEL}/definition.pbism": report.as_json(semantic_model),
+        f"{MODEL}/definition.pbism": report.as_json(_SEMANTIC_MODEL),
         **{f"{MODEL}/definition/{path}": contents for path, contents in definition.items()},
         f"{REPORT}/.platform": _platform("Report"),
         f"{REPORT}/definition.pbir": report.as_json(bound_report),
         **{f"{REPORT}/{path}": contents for path, contents in report.files().items()},
     }
+
+
+def aggregate_files(*, storage: Storage = Storage.IMPORT, source: Source | None = None) -> dict[str, str]:
+    """The model for aggregate readers, without a report: relative path → text."""
+    definition = model.files((), storage=storage, source=source or Source(), contents=aggregates.CONTENTS)
+    return {
+        f"{AGGREGATES_MODEL}/.platform": _platform("SemanticModel", AGGREGATES),
+        f"{AGGREGATES_MODEL}/definition.pbism": report.as_json(_SEMANTIC_MODEL),
+        **{f"{AGGREGATES_MODEL}/definition/{path}": contents for path, contents in definition.items()},
+    }
+
+
+def write_aggregates(folder: Path, *, storage: Storage = Storage.IMPORT) -> int:
+    """Writes the model for aggregate readers to ``folder``, replacing its definition; returns the number of files."""
+    return _write(folder, aggregate_files(storage=storage), (AGGREGATES_MODEL,))
 
 
 def write(
@@ -68,8 +85,11 @@ def write(
 
     Both ``definition`` folders are replaced: changes made in Power BI Desktop are lost unless they are saved elsewhere.
     """
-    written = files(departments, storage=storage, source=source)
-    for item in (MODEL, REPORT):
+    return _write(folder, files(departments, storage=storage, source=source), (MODEL, REPORT))
+
+
+def _write(folder: Path, written: dict[str, str], items: tuple[str, ...]) -> int:
+    for item in items:
         shutil.rmtree(folder / item / "definition", ignore_errors=True)
     for path, contents in written.items():
         file = folder / path
@@ -78,11 +98,11 @@ def write(
     return len(written)
 
 
-def _platform(kind: str) -> str:
+def _platform(kind: str, name: str = NAME) -> str:
     return report.as_json(
         {
             "$schema": f"{_SCHEMAS}/gitIntegration/platformProperties/2.0.0/schema.json",
-            "metadata": {"type": kind, "displayName": NAME},
-            "config": {"version": "2.0", "logicalId": tag("item", kind)},
+            "metadata": {"type": kind, "displayName": name},
+            "config": {"version": "2.0", "logicalId": tag("item", kind) if name == NAME else tag("item", kind, name)},
         }
     )
