@@ -347,6 +347,11 @@ class Settings(_Section):
             self._require_secrets(
                 "PATIENT_FLOW_PSEUDONYM_KEY", "PATIENT_FLOW_ERASURE_KEY", "PATIENT_FLOW_ACCESS_LOG_KEY"
             )
+            if len({self.pseudonym_key, self.erasure_key, self.access_log_key}) < 3:
+                raise SettingsError(
+                    "PATIENT_FLOW_PSEUDONYM_KEY, PATIENT_FLOW_ERASURE_KEY and PATIENT_FLOW_ACCESS_LOG_KEY must be "
+                    "three different secrets: whoever gets one must not have the others"
+                )
         return self
 
     def require_access_log_key(self) -> None:

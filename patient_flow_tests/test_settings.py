@@ -73,6 +73,7 @@ def test_an_empty_connection_with_a_namespace_means_entra_id() -> None:
         (ELSEWHERE, "PSEUDONYM_KEY"),
         ({**ELSEWHERE, "PSEUDONYM_KEY": "a", "ACCESS_LOG_KEY": STRONG}, "ERASURE_KEY is required"),
         ({**ELSEWHERE, "PSEUDONYM_KEY": "a", "ERASURE_KEY": STRONG}, "ACCESS_LOG_KEY is required"),
+        ({**ELSEWHERE, **dict.fromkeys(("PSEUDONYM_KEY", "ERASURE_KEY", "ACCESS_LOG_KEY"), STRONG)}, "three different"),
         ({**ELSEWHERE, "PSEUDONYM_KEY": "a", "ERASURE_KEY": "b", "ACCESS_LOG_KEY": STRONG}, "ERASURE_KEY has 1 char"),
     ],
 )

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
+import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -173,8 +175,11 @@ lake.append(rows.with_columns(patient_id=pl.col("patient_key").cast(pl.String)).
 def test_maintenance_removes_what_a_killed_process_left_once_it_is_old(lake: Lake, many_commits: LakeTable) -> None:
     table = Path(many_commits.uri.removeprefix("file://"))
     writer = subprocess.Popen([sys.executable, "-c", UPLOAD, str(lake._uri)])
-    while not list(table.glob("*#*")):
+    while not list(table.glob("*#*")):  # seen while it is stopped, so that it cannot be renamed before the kill
         assert writer.poll() is None
+        writer.send_signal(signal.SIGCONT)
+        time.sleep(0.01)
+        writer.send_signal(signal.SIGSTOP)
     writer.kill()
     writer.wait()
     (table / "_checksums" / f".{0:032x}").write_text("{")

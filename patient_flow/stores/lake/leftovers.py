@@ -36,7 +36,8 @@ def remove(layer: Path, now: datetime) -> Iterator[str]:
         for folder in _subfolders(layer / name):
             if _changed_at(folder) < (now - age).timestamp():
                 shutil.rmtree(folder, ignore_errors=True)
-                yield str(folder)
+                if not folder.exists():
+                    yield str(folder)
     for table in _subfolders(layer):
         if table.name not in KEPT:
             yield from _unfinished(table, (now - UNFINISHED_AFTER).timestamp())
@@ -47,7 +48,7 @@ def _unfinished(table: Path, before: float) -> Iterator[str]:
         is_draft = path.parent.name == CHECKSUMS and _DRAFT.fullmatch(path.name)
         if not (is_draft or _UPLOAD.fullmatch(path.name) or _COMMIT.fullmatch(path.name)):
             continue
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(OSError):  # another maintenance was faster, or this process may not write here
             if path.stat().st_mtime < before:
                 path.unlink()
                 yield str(path)
