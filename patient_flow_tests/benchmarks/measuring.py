@@ -85,7 +85,7 @@ def compare(contenders: Sequence[Contender], rounds: int, report: Callable[[str]
                 report(f"{one.name}: round 1 of {rounds} has ended")
         if number == 1:
             require_equal(contenders[0], contenders[1:])
-    return {name: _median(figures) for name, figures in runs.items()}
+    return {name: median(figures) for name, figures in runs.items()}
 
 
 def require_equal(first: Contender, others: Sequence[Contender]) -> None:
@@ -106,7 +106,9 @@ def _is_equal(one: Any, other: Any) -> bool:
     return bool(one == other)
 
 
-def _median(runs: Sequence[Figures]) -> Figures:
+def median(runs: Sequence[Figures]) -> Figures:
+    """Each figure's median."""
+
     def of(value: Callable[[Figures], float]) -> float:
         return statistics.median(value(run) for run in runs)
 
