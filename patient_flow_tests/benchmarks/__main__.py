@@ -30,11 +30,12 @@ class Size:
     events: int
     rounds: int
     with_spark: bool
-    with_long_history: bool
+    histories: tuple[float, ...] = (0.1, 1.0)
+    """Of micro-batches, in ``events``."""
 
 
 FULL_EVENTS, FULL_ROUNDS = 1_000_000, 3
-TINY = Size(events=2_000, rounds=1, with_spark=False, with_long_history=False)
+TINY = Size(events=2_000, rounds=1, with_spark=False, histories=(1.0,))
 
 
 def run_batch(folder: Path, size: Size) -> str:
@@ -67,7 +68,7 @@ def run_drain(folder: Path, size: Size) -> str:
     )
 
 
-def run_reading(folder: Path, size: Size) -> str:  # noqa: ARG001  (needs no files)
+def run_reading(folder: Path, size: Size) -> str:
     """Bodies to silver rows, on one core."""
     events = size.events // 5
     command = [sys.executable, "-m", reading.__name__, str(events), str(size.rounds)]
@@ -83,15 +84,15 @@ def run_reading(folder: Path, size: Size) -> str:  # noqa: ARG001  (needs no fil
 def run_micro_batch(folder: Path, size: Size) -> str:
     """A micro-batch on histories of different length."""
     events = min(micro_batch.EVENTS, size.events)
-    histories = [size.events // 10, size.events, *([10 * size.events] if size.with_long_history else [])]
+    histories = [int(size.events * factor) for factor in size.histories]
     following = {total: micro_batch.make_history(folder / str(total), total) for total in histories}
     runs: dict[tuple[str, int], list[measuring.Figures]] = {}
-    for number in range(size.rounds + 1):
+    for number in range(0 if size.rounds > 1 else 1, size.rounds + 1):
         for kind, total in itertools.product(micro_batch.KINDS, histories):
             arguments = (str(folder / str(total)), str(following[total]), kind, str(events))
             figures = measuring.measure([sys.executable, "-m", micro_batch.__name__, *arguments])
             following[total] += events // history.EVENTS_A_VISIT
-            if number or size.rounds == 1:  # the first run warms up
+            if number:  # the first run of several warms up
                 runs.setdefault((kind, total), []).append(figures)
     rows = []
     for (kind, total), found in runs.items():
@@ -99,9 +100,9 @@ def run_micro_batch(folder: Path, size: Size) -> str:
         rows.append([kind, f"{total:,}", *(f"{seconds:.2f}" for seconds in one.steps.values()), f"{one.peak_mib:,.0f}"])
     head = ["traffic", "history, events", "steps, wall s", "steps, CPU s", "load, wall s", "load, CPU s", "peak MiB"]
     return (
-        f"{events:,} events on lakes after maintenance; all steps after bronze, then the load of a SQLite warehouse; medians "
-        f"of {size.rounds}. Each batch is a process of its own, whose start is left out. Mixed: 30 % of the patients were "
-        f"here before, 1 % of the visits are corrected.\n\n{pages.table(head, rows)}"
+        f"{events:,} events on lakes after maintenance; all steps after bronze, then the load of a SQLite warehouse; "
+        f"medians of {size.rounds}. Each batch is a process of its own, whose start is left out. Mixed: 30 % of the "
+        f"patients were here before, 1 % of the visits are corrected.\n\n{pages.table(head, rows)}"
     )
 
 
@@ -126,7 +127,12 @@ def main(arguments: Sequence[str]) -> None:
     size = (
         TINY
         if asked.tiny
-        else Size(asked.events, asked.rounds, not asked.without_spark and _has_java(), asked.long_history)
+        else Size(
+            asked.events,
+            asked.rounds,
+            not asked.without_spark and _has_java(),
+            (0.1, 1.0, 10.0) if asked.long_history else (0.1, 1.0),
+        )
     )
     for name in asked.only or COMPARISONS:
         title, run = COMPARISONS[name]

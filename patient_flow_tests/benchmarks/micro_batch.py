@@ -2,8 +2,8 @@
 
     python -m patient_flow_tests.benchmarks.micro_batch FOLDER FIRST_VISIT KIND
 
-``steady`` traffic touches the newest rows. ``mixed`` traffic also has patients who come back and corrections of stays of
-the last month, whose rows lie anywhere in the history: what it costs more is the rewriting of the files they lie in.
+``steady`` traffic touches the newest rows. ``mixed`` traffic also has patients who come back and corrections of stays
+of the last month, whose rows lie anywhere in the history: it costs the rewriting of the files they lie in.
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ from patient_flow_tests.benchmarks import measuring, pages
 from patient_flow_tests.benchmarks.measuring import Contender, ResultsDiffer
 
 
+@pytest.mark.long
 def test_every_comparison_runs_and_its_sides_come_to_the_same_result(capsys: pytest.CaptureFixture[str]) -> None:
     suite.main(["--tiny"])
     printed = capsys.readouterr().out
