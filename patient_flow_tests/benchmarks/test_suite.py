@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 from patient_flow_tests.benchmarks import __main__ as suite
@@ -10,9 +14,11 @@ from patient_flow_tests.benchmarks.measuring import Contender, ResultsDiffer
 
 
 @pytest.mark.long
-def test_every_comparison_runs_and_its_sides_come_to_the_same_result(capsys: pytest.CaptureFixture[str]) -> None:
-    suite.main(["--tiny"])
-    printed = capsys.readouterr().out
+@pytest.mark.timeout(900)  # some thirty processes, of a second or two each
+def test_every_comparison_runs_and_its_sides_come_to_the_same_result() -> None:
+    """``uv run python -m patient_flow_tests.benchmarks``, as the README says."""
+    command = [sys.executable, "-m", "patient_flow_tests.benchmarks", "--tiny"]
+    printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     assert [title for title, _ in suite.COMPARISONS.values() if f"## {title}\n" not in printed] == []
 
 
@@ -24,7 +30,7 @@ def test_no_time_is_given_when_the_results_differ() -> None:
         measuring.compare([side("one", 1), side("other", 2)], rounds=1)
 
 
-def test_a_section_replaces_its_own_figures_and_keeps_the_others(tmp_path) -> None:
+def test_a_section_replaces_its_own_figures_and_keeps_the_others(tmp_path: Path) -> None:
     page = tmp_path / "benchmarks.md"
     pages.write({"Batch": "old", "Drain": "kept"}, page)
     pages.write({"Batch": "new"}, page)

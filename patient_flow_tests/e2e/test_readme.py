@@ -17,6 +17,7 @@ RUN_BY = {
     "pip install uv": ".ci/run",
     "uv run pytest": "patient_flow_tests/check.py",
     "uv run python -m patient_flow_tests.check": ".ci/run",
+    "uv run python -m patient_flow_tests.benchmarks": "patient_flow_tests/benchmarks/test_suite.py",
     "uv run dagster dev": "patient_flow_tests/e2e/test_dagster_dev.py",
     "uv run dagster asset materialize --select '*' -m patient_flow.definitions": (
         "patient_flow_tests/e2e/test_foreign_producer.py"
