@@ -78,6 +78,7 @@ class Services:
             mappings.interpreters,
             formats=(hl7.interpret, fhir.interpret),
             unwrap=mappings.unwrap,
+            mapping_digest=mappings.digest,
         )
 
     def require_strong_key(self) -> None:

@@ -11,11 +11,13 @@ import polars as pl
 
 from patient_flow.contracts import tables
 from patient_flow.monitoring.notices import describe
+from patient_flow.monitoring.rules.mapping import describe as describe_former_rows
 from patient_flow.pipeline.backlog import HubRefused, plan
 from patient_flow.pipeline.flow import visits_without_stay
 from patient_flow.pipeline.hub_probe import peek
 from patient_flow.pipeline.inspection import received_events
 from patient_flow.pipeline.recomputation import waiting_visits
+from patient_flow.pipeline.staleness import staleness
 from patient_flow.services import Services
 from patient_flow.stores.hub import HubUnavailable
 from patient_flow.stores.lake.catalog import Lake
@@ -129,6 +131,7 @@ def _lake_lines(services: Services) -> Iterator[str]:
         yield f"visits without a department {visits_without_stay(lake):>6,}"
         waiting = waiting_visits(lake, settings.timezone, settings.unconfirmed_days)
         yield f"visits to recompute        {waiting:>8,}"
+    yield from describe_former_rows(staleness(lake, services.parser))
     reasons = lake.open(tables.QUARANTINE).scan().select(pl.col("reasons").explode()).collect()
     for reason, count in reasons.to_series().value_counts(sort=True).iter_rows():
         yield f"quarantined: {reason:<29} {count:>9,}"

@@ -6,6 +6,8 @@ and what a mapping does to an event (``rewriting``).
 
 from __future__ import annotations
 
+import hashlib
+import json
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -39,6 +41,8 @@ class SourceMappings:
     mappings: tuple[SourceMapping, ...] = ()
     unwrap: Unwrapper | None = None
     hl7_fields: tuple[FieldPath, ...] = ()
+    digest: str = ""
+    """Identifies what the file says, and the rows that it looks up; comments and layout make no difference."""
 
     @property
     def interpreters(self) -> tuple[Interpreter, ...]:
@@ -119,7 +123,14 @@ def parse_mappings(text: str, name: str, read: ReadRows = no_other_file) -> Sour
             raise place.at("mapping", number, "name").error(
                 f"there is a mapping {mapping.name!r} before: give each its own name"
             )
-    return SourceMappings(mappings, unwrapper(openers) if openers else None, hl7_fields(mappings))
+    return SourceMappings(
+        mappings, unwrapper(openers) if openers else None, hl7_fields(mappings), _digest(content, mappings)
+    )
+
+
+def _digest(content: Mapping[str, object], mappings: tuple[SourceMapping, ...]) -> str:
+    rows = [lookup.rows for mapping in mappings for lookup in mapping.lookup.values()]
+    return hashlib.sha256(json.dumps([content, rows], sort_keys=True, default=str).encode()).hexdigest()
 
 
 def unreachable(mappings: tuple[SourceMapping, ...]) -> list[tuple[str, str]]:

@@ -11,7 +11,17 @@ from patient_flow.contracts.tables import WAREHOUSE_TABLES, references
 from patient_flow.monitoring.finding import Finding, Severity
 from patient_flow.monitoring.inputs import CheckInputs
 from patient_flow.monitoring.rule import EVENT_TTL, FLAP_WINDOW, Audience, Cadence, Rule
-from patient_flow.monitoring.rules import arrival, freshness, keys, occupancy, reconciliation, senders, stays, system
+from patient_flow.monitoring.rules import (
+    arrival,
+    freshness,
+    keys,
+    mapping,
+    occupancy,
+    reconciliation,
+    senders,
+    stays,
+    system,
+)
 from patient_flow.monitoring.thresholds import (
     DATA_AGE,
     DATA_STALE_MINUTES,
@@ -310,6 +320,15 @@ VISITS_RECOMPUTED = Rule(
     (HOURLY,),
     evaluate=lambda inputs: stays.visits_recomputed(inputs.visits_to_recompute()),
 )
+EVENTS_FOLLOW_MAPPING = Rule(
+    "events_follow_mapping",
+    "All events were read with the present source mapping and the names of the present department list.",
+    "Run `patient-flow rebuild` to read accepted events again, and `patient-flow replay-quarantine` for rejected ones; "
+    "or leave them, where the change is for new events only.",
+    WARNING,
+    (HOURLY,),
+    evaluate=lambda inputs: mapping.events_follow_mapping(inputs.former_rows()),
+)
 CENSUS_MATCHES_FACTS = Rule(
     "census_matches_facts",
     "The bed census that micro-batches maintain equals the census recomputed from all stays.",
@@ -359,6 +378,7 @@ CHECKS = (
     STAYS_CONFIRMED,
     VISIT_NUMBERS_UNAMBIGUOUS,
     VISITS_RECOMPUTED,
+    EVENTS_FOLLOW_MAPPING,
     CENSUS_MATCHES_FACTS,
     WAREHOUSE_MATCHES_GOLD,
     ACCESS_LOG_INTACT,

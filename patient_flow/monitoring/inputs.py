@@ -107,6 +107,13 @@ class WarehouseDifferences:
     tables: int = 0
 
 
+@dataclass(frozen=True)
+class FormerRows:
+    """Rows of silver and of quarantine that were read before a change, by what changed."""
+
+    by_cause: Mapping[str, tuple[int, int]]
+
+
 class CheckInputs(Protocol):
     """The inputs of one evaluation: of what the warehouse has not loaded yet, or of the whole history."""
 
@@ -187,6 +194,9 @@ class CheckInputs(Protocol):
 
     def recomputed_facts(self, table: Table) -> Recomputed:
         """FactPatientFlow or FactEdAttendance of a part of all visits, stored and recomputed from the events."""
+
+    def former_rows(self) -> FormerRows:
+        """Rows that were read with a mapping file or a department list that has changed since."""
 
     def visits_to_recompute(self) -> int:
         """Visits that are still folded by a former department list, setting or version of the rules."""

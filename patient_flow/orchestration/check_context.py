@@ -20,6 +20,7 @@ from patient_flow.pipeline import inspection
 from patient_flow.pipeline.backlog import identity
 from patient_flow.pipeline.read_progress import read_progress
 from patient_flow.pipeline.recomputation import waiting_visits
+from patient_flow.pipeline.staleness import staleness
 from patient_flow.services import Services
 from patient_flow.stores.lake.changes import Changes
 from patient_flow.stores.lake.errors import ChangeFeedExpired, SchemaDrift
@@ -155,6 +156,10 @@ class CheckContext:
             self.services.settings.timezone,
             self.services.settings.unconfirmed_days,
         )
+
+    def former_rows(self) -> inputs.FormerRows:
+        """Of silver and quarantine."""
+        return staleness(self.services.lake, self.services.parser)
 
     def visits_to_recompute(self) -> int:
         """Of both facts."""

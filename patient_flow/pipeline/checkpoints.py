@@ -131,6 +131,14 @@ PSEUDONYM_KEY = NumberKey("pseudonym_key")
 """Silver: which key its pseudonyms were made with (``silver.key_of``)."""
 FORMER_PSEUDONYM_KEY = NumberKey("pseudonyms")
 """Silver, until its next commit: the same as a fast hash, from which a weak key can be guessed."""
+MAPPED_WITH = DigestKey("mapped_with")
+"""Silver and quarantine: the mapping file that their newest rows were read with."""
+FORMER_MAPPING_ROWS = NumberKey("former_mapping_rows")
+"""Silver and quarantine: how many rows they held when that file changed."""
+LISTED_WITH = DigestKey("listed_with")
+"""Silver and quarantine: the names of the department list that their newest rows were read with."""
+FORMER_LIST_ROWS = NumberKey("former_list_rows")
+"""Silver and quarantine: how many rows they held when those names changed."""
 REBUILT_UNTIL = NumberKey("rebuilt_until")
 """Silver, once a rebuild has emptied it: the version of bronze with which it is complete again."""
 TIME_ZONE = DigestKey("zone")

@@ -33,6 +33,7 @@ from patient_flow.pipeline.checkpoints import PART, consumption, consumption_unt
 from patient_flow.pipeline.rebuild import reset, reset_silver
 from patient_flow.pipeline.recomputation import Basis
 from patient_flow.pipeline.silver import key_of
+from patient_flow.pipeline.staleness import all_read_with
 from patient_flow.pipeline.steps import StepContext, StepResult, retry_on_conflict
 from patient_flow.pipeline.workers import ACCEPTED, DAY, OUTCOME, REJECTED
 from patient_flow.stores import cluster as clusters
@@ -44,7 +45,7 @@ from patient_flow.stores.lake.log import NO_CHECKPOINT
 from patient_flow.stores.lake.table import LakeTable
 from patient_flow.stores.staging import Staged, Staging
 from patient_flow.transforms import accept, dimensions
-from patient_flow.transforms.read import pseudonymise
+from patient_flow.transforms.read import ParserConfig, pseudonymise
 from patient_flow.transforms.visits.fold import VISIT_COLUMNS
 from patient_flow.transforms.visits.merges import survivors
 
@@ -104,19 +105,20 @@ def _silver(context: StepContext, cluster: Cluster, staging: Staging) -> Iterato
             f"the cluster read {staged.row_count()} of {bronze.row_count()} events of {BRONZE_EVENTS.path}: run "
             "`patient-flow lake check`, which names files that cannot be read"
         )
-    accepted = _replace_silver(lake, staged, bronze, parser.secret, run_id)
+    accepted = _replace_silver(lake, staged, bronze, parser, run_id)
     yield accepted
     ignored = _replace_ignored(lake, staged, bronze, accepted.version, parser.secret, run_id)
     yield ignored
     followed = (accepted.version, ignored.version)
-    yield _replace_quarantine(lake, staged, bronze, followed, parser.secret, now, run_id)
+    yield _replace_quarantine(lake, staged, bronze, followed, parser, now, run_id)
 
 
 @retry_on_conflict
-def _replace_silver(lake: Lake, staged: Staged, bronze: LakeTable, secret: str, run_id: str) -> StepResult:
+def _replace_silver(lake: Lake, staged: Staged, bronze: LakeTable, parser: ParserConfig, run_id: str) -> StepResult:
     silver = lake.open(SILVER_EVENTS)
-    days = (pseudonymise(day, secret).sort("event_time") for day in _days(staged, ACCEPTED))
-    _overwrite(silver, days, {**consumption(bronze), **key_of(silver, secret)}, run_id)
+    days = (pseudonymise(day, parser.secret).sort("event_time") for day in _days(staged, ACCEPTED))
+    checkpoints = {**consumption(bronze), **key_of(silver, parser.secret), **all_read_with(parser)}
+    _overwrite(silver, days, checkpoints, run_id)
     written = RowsWritten(inserted=staged.row_count(outcome=ACCEPTED))
     return StepResult(SILVER_EVENTS, silver.version, written, consumed=incremental.versions_of((bronze,)))
 
@@ -140,17 +142,17 @@ def _replace_quarantine(
     staged: Staged,
     bronze: LakeTable,
     followed: tuple[int, int],
-    secret: str,
+    parser: ParserConfig,
     now: datetime,
     run_id: str,
 ) -> StepResult:
     """``followed`` are the versions of silver and ignored that belong to what is staged."""
     quarantine, silver, ignored = (lake.open(table) for table in (QUARANTINE, SILVER_EVENTS, IGNORED))
     above = zip((silver, ignored), followed, strict=True)
-    checkpoints = consumption(bronze)
+    checkpoints = {**consumption(bronze), **all_read_with(parser)}
     for source, version in above:
         checkpoints |= consumption_until(source, version)
-    days = (_rejected(pseudonymise(day, secret), now) for day in _days(staged, REJECTED))
+    days = (_rejected(pseudonymise(day, parser.secret), now) for day in _days(staged, REJECTED))
     _overwrite(quarantine, days, checkpoints, run_id)
     written = RowsWritten(inserted=staged.row_count(outcome=REJECTED))
     versions = {BRONZE_EVENTS.path: bronze.version, SILVER_EVENTS.path: followed[0], IGNORED.path: followed[1]}

@@ -15,6 +15,7 @@ import polars as pl
 from patient_flow.contracts import tables
 from patient_flow.pipeline import graph, silver
 from patient_flow.pipeline.checkpoints import REBUILT_UNTIL, version_of
+from patient_flow.pipeline.staleness import all_read_with
 from patient_flow.pipeline.steps import StepContext, StepResult, retry_on_conflict
 from patient_flow.stores.lake.catalog import Lake
 from patient_flow.stores.lake.inspection import require_readable
@@ -42,9 +43,10 @@ def reset_silver(context: StepContext) -> None:
     lake = context.lake
     until = REBUILT_UNTIL.of(lake.open(tables.BRONZE_EVENTS).version)
     key = silver.key_of(lake.open(tables.SILVER_EVENTS), context.parser.secret)
-    reset(lake, tables.SILVER_EVENTS, {**until, **key}, empty=True)
+    read = all_read_with(context.parser)
+    reset(lake, tables.SILVER_EVENTS, {**until, **key, **read}, empty=True)
     reset(lake, tables.IGNORED, empty=True)
-    reset(lake, tables.QUARANTINE, empty=True)
+    reset(lake, tables.QUARANTINE, read, empty=True)
 
 
 @retry_on_conflict

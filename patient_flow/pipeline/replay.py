@@ -8,6 +8,7 @@ from patient_flow.contracts.tables import BRONZE_EVENTS, COORDINATES, EVENT_COOR
 from patient_flow.pipeline import received, unaccepted
 from patient_flow.pipeline.checkpoints import version_of
 from patient_flow.pipeline.silver import check_key, commit_accepted, rivals
+from patient_flow.pipeline.staleness import all_read_with, read_with
 from patient_flow.pipeline.steps import StepContext, StepResult, retry_on_conflict
 from patient_flow.stores.lake.table import LakeTable
 from patient_flow.transforms.accept import candidates, validate
@@ -26,7 +27,7 @@ def replay(context: StepContext, *, reason: str | None) -> StepResult:
     lake, parser, run_id = context.lake, context.parser, context.run_id
     silver, quarantine = lake.open(SILVER_EVENTS), lake.open(QUARANTINE)
     quarantine_version = quarantine.version
-    with_key = check_key(silver, parser.secret)
+    with_key = {**check_key(silver, parser.secret), **read_with(silver, parser)}
     held = quarantine.scan()
     if reason is not None:
         held = held.filter(c("reasons").list.contains(reason))
@@ -40,7 +41,8 @@ def replay(context: StepContext, *, reason: str | None) -> StepResult:
         checkpoints |= version_of(BRONZE_EVENTS).of(reached)
     written = commit_accepted(silver, candidate, checkpoints, run_id=run_id)
     rejected = rows.join(rivals(silver, candidate), on=EVENT_COORDINATES, how="anti")
-    unaccepted.restate(lake, rejected, parser, run_id=run_id)
+    whole = all_read_with(parser) if reason is None else {}
+    unaccepted.restate(lake, rejected, parser, run_id=run_id, checkpoints=whole)
     return StepResult(
         SILVER_EVENTS,
         silver.version,

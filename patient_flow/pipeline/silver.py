@@ -25,6 +25,7 @@ from patient_flow.pipeline.checkpoints import (
 from patient_flow.pipeline.key_check import key_check
 from patient_flow.pipeline.received import BODY_COLUMNS, all_rows, stops
 from patient_flow.pipeline.received import gone as gone_from
+from patient_flow.pipeline.staleness import former_rows, read_with
 from patient_flow.pipeline.steps import StepContext, StepResult, retry_on_conflict
 from patient_flow.pipeline.withdrawal import Withdrawal, follows, keys_of, vanished, withdraw
 from patient_flow.stores.lake.catalog import Lake
@@ -55,7 +56,7 @@ def accept_events(context: StepContext) -> StepResult:
     """
     lake, parser = context.lake, context.parser
     silver, bronze = lake.open(SILVER_EVENTS), lake.open(BRONZE_EVENTS)
-    with_key = check_key(silver, parser.secret)
+    with_key = {**check_key(silver, parser.secret), **read_with(silver, parser)}
     # A rebuild that was to end at a version of the bronze that was replaced ends with this one.
     when_complete = REBUILT_UNTIL.of(None) if is_replaced(silver, bronze) else {}
     done = StepResult(SILVER_EVENTS, silver.version)
@@ -74,6 +75,7 @@ def accept_events(context: StepContext) -> StepResult:
         done,
         consumed={BRONZE_EVENTS.path: bronze.version},
         figures={
+            "read_before_change": former_rows(silver, parser),
             "received": received,
             "accepted": done.written.inserted,
             "displaced": done.written.deleted,

@@ -27,10 +27,12 @@ from patient_flow.contracts.tables import (
 from patient_flow.pipeline import received
 from patient_flow.pipeline.checkpoints import consumed, consumption, consumption_until
 from patient_flow.pipeline.silver import check_key, rivals
+from patient_flow.pipeline.staleness import former_rows, read_with
 from patient_flow.pipeline.steps import StepContext, StepResult, open_complete_silver, retry_on_conflict
 from patient_flow.stores.lake.catalog import Lake
 from patient_flow.stores.lake.changes import RowsWritten
 from patient_flow.stores.lake.errors import ChangeFeedExpired
+from patient_flow.stores.lake.log import Checkpoints
 from patient_flow.stores.lake.table import LakeTable
 from patient_flow.transforms import accept
 from patient_flow.transforms.read import ParserConfig, read_events
@@ -77,7 +79,11 @@ def quarantine_events(context: StepContext) -> StepResult:
     if until is None or _has_followed(quarantine, bronze, until, silver, ignored):
         return StepResult(QUARANTINE, quarantine.version)
     versions = {BRONZE_EVENTS.path: until, SILVER_EVENTS.path: silver.version, IGNORED.path: ignored.version}
-    checkpoints = {**consumption_until(bronze, until), **consumption(silver, ignored)}
+    checkpoints = {
+        **consumption_until(bronze, until),
+        **consumption(silver, ignored),
+        **read_with(quarantine, parser),
+    }
     moves = _moves(quarantine, (silver, ignored), bronze, until)
 
     def rejected(outcome: pl.DataFrame, rows: pl.DataFrame) -> pl.DataFrame:
@@ -97,12 +103,15 @@ def quarantine_events(context: StepContext) -> StepResult:
             "quarantined": written.inserted,
             "released": written.deleted,
             "quarantined_pct": 100.0 * entered.height / moves.received if moves.received else 0.0,
+            "read_before_change": former_rows(quarantine, parser),
         },
         counts={"reasons": dict(reasons.sort("count", descending=True).iter_rows())},
     )
 
 
-def restate(lake: Lake, rows: pl.DataFrame, parser: ParserConfig, *, run_id: str) -> RowsWritten:
+def restate(
+    lake: Lake, rows: pl.DataFrame, parser: ParserConfig, *, run_id: str, checkpoints: Checkpoints | None = None
+) -> RowsWritten:
     """Quarantined ``rows`` get the reasons that they have today, or move to ``silver/ignored``.
 
     Those that silver holds are left for :func:`quarantine_events` to release, as those that move are. Where a body
@@ -137,7 +146,7 @@ def restate(lake: Lake, rows: pl.DataFrame, parser: ParserConfig, *, run_id: str
             received.at_coordinates(quarantine, pl.concat(renumbered)),
         ]
     ).unique(EVENT_COORDINATES, maintain_order=True)
-    return quarantine.replace(before, _keep_times(entering, before), {}, run_id=run_id)
+    return quarantine.replace(before, _keep_times(entering, before), checkpoints or {}, run_id=run_id)
 
 
 def _open_followed(context: StepContext) -> tuple[LakeTable, LakeTable]:

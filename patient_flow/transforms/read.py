@@ -41,7 +41,7 @@ class ParserConfig:
     ``departments`` has hospital_id and department of the reference list; ``secret`` keys the pseudonyms.
     ``mappings`` are asked about every body before it is read as the contract's own form; ``formats`` recognise whole
     other formats (HL7, FHIR) among the bodies that do not follow the contract to the letter. ``unwrap`` comes before
-    both: they see each event that a body wraps.
+    both: they see each event that a body wraps. ``mapping_digest`` identifies the mapping file; "" is none.
     """
 
     departments: pl.DataFrame
@@ -49,6 +49,7 @@ class ParserConfig:
     mappings: tuple[bodies.Interpreter, ...] = ()
     formats: tuple[bodies.Interpreter, ...] = ()
     unwrap: bodies.Unwrapper | None = None
+    mapping_digest: str = ""
 
 
 def read_events(bronze: pl.DataFrame, parser: ParserConfig) -> pl.DataFrame:
