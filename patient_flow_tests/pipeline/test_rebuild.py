@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import polars as pl
 import pytest
@@ -123,10 +124,10 @@ def test_a_rebuild_and_a_micro_batch_that_fill_silver_side_by_side_both_get_ther
     expected = {table: contents(filled, table) for table in LAKE_TABLES}
     commit_accepted, commits = silver.commit_accepted, itertools.count()
 
-    def overtaken(silver_table: LakeTable, candidate: pl.DataFrame, progress: dict[str, int], *, run_id: str) -> object:
+    def overtaken(silver_table: LakeTable, *arguments: Any, run_id: str) -> object:
         if next(commits) in {0, 2, 5}:  # the other writer takes the same rows in, and is done first
-            commit_accepted(filled.open(SILVER_EVENTS), candidate, progress, run_id="other")
-        return commit_accepted(silver_table, candidate, progress, run_id=run_id)
+            commit_accepted(filled.open(SILVER_EVENTS), *arguments, run_id="other")
+        return commit_accepted(silver_table, *arguments, run_id=run_id)
 
     monkeypatch.setattr(silver, "commit_accepted", overtaken)
     list(rebuild(step_context(filled, parser)))
