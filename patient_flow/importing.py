@@ -31,6 +31,10 @@ from patient_flow.stores.hub import HubUnavailable
 
 ROWS_BETWEEN_GOLD = 200_000
 """Rows after which gold follows: what one step of gold reads for them has to fit into memory."""
+_DEMO_LIST = (
+    "note: the department list is the demo's, and its hospitals will be in the tables: set "
+    "PATIENT_FLOW_DEPARTMENTS to a list of yours"
+)
 _SHA256 = re.compile(r"[0-9a-fA-F]{64}")
 
 
@@ -94,6 +98,8 @@ def _import(services: Services, paths: Sequence[Path], options: Options, watch: 
         raise OperatorError(f"--as-of {options.as_of:%Y-%m-%d %H:%M} UTC is in the future")
     context = step_context(services, run_id=f"import-{uuid.uuid4()}", now=now)
     sources = [examine(path, encoding=options.encoding, separator=options.separator) for path in paths]
+    if not services.settings.departments and not services.departments.is_empty():
+        yield _DEMO_LIST
     for source in sources:
         yield str(source)
         yield from (f"  {note}" for note in source.notes)

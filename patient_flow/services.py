@@ -17,9 +17,10 @@ from patient_flow.dialects import fhir, hl7
 from patient_flow.dialects.mapping import SourceMappings, parse_mappings
 from patient_flow.dialects.mapping_checks import MappingError
 from patient_flow.key_strength import NEW_KEY
-from patient_flow.settings import Settings, SettingsError
+from patient_flow.settings import LOOPBACK_HOSTS, Settings, SettingsError
 from patient_flow.stores.hub import Hub
 from patient_flow.stores.lake.catalog import Lake
+from patient_flow.stores.reference import COLUMNS as DEPARTMENT_COLUMNS
 from patient_flow.stores.reference import read_departments
 from patient_flow.stores.warehouse.access_log import AccessLog
 from patient_flow.stores.warehouse.warehouse import Warehouse
@@ -61,7 +62,9 @@ class Services:
 
     @cached_property
     def departments(self) -> pl.DataFrame:
-        """The department list."""
+        """The department list; without one, the demo's while the hub is the local one, elsewhere an empty list."""
+        if not self.settings.departments and self.settings.hub_host not in LOOPBACK_HOSTS:
+            return pl.DataFrame(schema=DEPARTMENT_COLUMNS)
         return read_departments(self.settings.departments)
 
     @cached_property
