@@ -40,6 +40,8 @@ _QUALITY = TABLES[DATA_QUALITY_DAY.path]
 READ = tuple(str(table.name) for table in (_DEPARTMENTS, _PATIENTS, _STAYS, _ATTENDANCES, _CENSUS, _DAILY, _QUALITY))
 """Names of the tables that a page reads."""
 
+WARD = "ward"
+"""``stay_kind`` of stays whose nights count."""
 _STAYS_OF_PATIENTS = _STAYS.outerjoin(_PATIENTS, _PATIENTS.c.patient_key == _STAYS.c.patient_key)
 
 
@@ -100,13 +102,29 @@ def present(warehouse: Warehouse, since: int) -> pl.DataFrame:
     return warehouse.query(_ENDINGS.where(is_open | (_STAYS.c.discharge_time_key >= since)))
 
 
+def wards_of_present(warehouse: Warehouse, since: int) -> pl.DataFrame:
+    """Of ward stays that ``present`` gives (stay_key): admission_at, discharge_at of all ward stays of their visits."""
+    ward = _STAYS.alias("ward")
+    is_open = _STAYS.c.discharge_time_key == events.UNKNOWN_KEY
+    return warehouse.query(
+        _STAYS.join(ward, ward.c.visit_id == _STAYS.c.visit_id)
+        .select()
+        .with_only_columns(_STAYS.c.stay_key, ward.c.admission_at, ward.c.discharge_at)
+        .where(_STAYS.c.stay_kind == WARD, ward.c.stay_kind == WARD)
+        .where(is_open | (_STAYS.c.discharge_time_key >= since))
+    )
+
+
 _ENDINGS = _STAYS_OF_PATIENTS.select().with_only_columns(
+    _STAYS.c.stay_key,
     _STAYS.c.department_key,
     _STAYS.c.gender,
     _PATIENTS.c.age_band,
     _STAYS.c.bed_id,
     _STAYS.c.admission_at,
     _STAYS.c.confirmed_until,
+    _STAYS.c.planned_discharge_at,
+    _STAYS.c.ready_at,
     *_read_by_measures("discharge_at"),
 )
 

@@ -74,6 +74,8 @@ class Snapshot:
     admissions: pl.DataFrame
     discharges: pl.DataFrame
     """Stays that ended on these dates, and those that are open or will end."""
+    wards: pl.DataFrame
+    """Of ward stays that are open or will end: all ward stays of their visits, by the ``stay_key`` of the open one."""
     attended: pl.DataFrame
     """Attendances that arrived on these dates."""
     attending: pl.DataFrame
@@ -214,6 +216,7 @@ class Snapshots:
             discharges=pl.concat(
                 [past.ended, _dated(queries.present(warehouse, hours.first), c("discharge_at"), zone)]
             ),
+            wards=queries.wards_of_present(warehouse, hours.first),
             attended=pl.concat([past.attended, _dated(queries.attended(warehouse, hours), c("arrival_at"), zone)]),
             attending=_dated(queries.attending(warehouse, hours.first), c("arrival_at"), zone),
             census=pl.concat([past.census, _hourly(queries.census(warehouse, hours), zone)]),

@@ -33,6 +33,7 @@ from patient_flow_tests.dashboard.hospital import Hospital
 
 PANELS = (
     "emergency",
+    "discharges",
     "occupancy",
     "heat",
     "movements",
@@ -43,7 +44,18 @@ PANELS = (
     "readmissions",
     "quality",
 )
-NUMBERED = ("emergency", "occupancy", "heat", "movements", "waits", "stays", "flows", "overstays", "quality")
+NUMBERED = (
+    "emergency",
+    "discharges",
+    "occupancy",
+    "heat",
+    "movements",
+    "waits",
+    "stays",
+    "flows",
+    "overstays",
+    "quality",
+)
 
 
 def text(client: TestClient, path: str = "/", **headers: str) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from patient_flow.dashboard.panels import (
+    discharges,
     emergency,
     flows,
     heat,
@@ -27,6 +28,7 @@ from patient_flow.dashboard.parts import Panel
 BUILDERS: tuple[Callable[[PanelContext], Panel | None], ...] = (
     hours.build,
     emergency.build,
+    discharges.build,
     occupancy.build,
     heat.build,
     movements.build,
