@@ -9,7 +9,7 @@ from functools import cache
 
 import dagster as dg
 
-from patient_flow.orchestration import run_workers
+from patient_flow.orchestration import event_log, run_workers
 from patient_flow.orchestration.alert_sensor import alerts
 from patient_flow.orchestration.assets import ASSETS
 from patient_flow.orchestration.automation import (
@@ -56,4 +56,5 @@ def defs() -> dg.Definitions:
     return _definitions()
 
 
+event_log.install()
 run_workers.install(__name__)

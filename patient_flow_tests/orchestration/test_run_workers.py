@@ -11,10 +11,13 @@ from typing import Any
 
 import dagster as dg
 import pytest
+from dagster._core.remote_representation.code_location import GrpcServerCodeLocation
 from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 from dagster._core.workspace.context import WorkspaceProcessContext
 from dagster._core.workspace.load_target import GrpcServerTarget
 from dagster._grpc.server import GrpcServerProcess
+from dagster._grpc.types import GetCurrentRunsResult
+from dagster._serdes import deserialize_value
 
 from patient_flow.orchestration.local import prepare_home
 
@@ -32,6 +35,8 @@ class Location:
         self.server_pid = server_pid
         self._workspace = context.create_request_context()
         [location] = self._workspace.code_locations
+        assert isinstance(location, GrpcServerCodeLocation)
+        self._client = location.client
         self._job = location.get_repository("__repository__").get_full_job("small")
 
     def start(self, end: str = "well", started: Path | None = None) -> str:
@@ -59,12 +64,18 @@ class Location:
         return run.run_id
 
     def finish(self, run_id: str) -> Status:
+        """How a run ended, once its process is free again."""
+
         def status() -> Status | None:
             run = self.instance.get_run_by_id(run_id)
             assert run is not None
             return run.status if run.is_finished else None
 
-        return wait_for(status)
+        ended: Status = wait_for(status)
+        wait_for(
+            lambda: run_id not in deserialize_value(self._client.get_current_runs(), GetCurrentRunsResult).current_runs
+        )
+        return ended
 
     def run(self, end: str = "well") -> tuple[Status, int]:
         """How a run ended, and in which process."""
@@ -77,7 +88,7 @@ class Location:
         return int(pid)
 
 
-def wait_for(look: Callable[[], Any], seconds: float = 120.0) -> Any:
+def wait_for(look: Callable[[], Any], seconds: float = 280.0) -> Any:
     deadline = time.monotonic() + seconds
     while not (found := look()):
         assert time.monotonic() < deadline
