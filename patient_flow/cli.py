@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -319,6 +320,39 @@ def rebuild(context: click.Context, engine: str, remote: str | None, token_file:
     token = token_file.read_text(encoding="utf-8").strip() if token_file else None
     for line in operations.rebuild(Services(load()), remote if engine == "spark" else None, token):
         click.echo(line)
+
+
+@cli.command(epilog=f"{_EXAMPLE}patient-flow erase --patient 4711 --dry-run")
+@click.option("--patient", "number", required=True, metavar="ID", help="The patient's number; - reads standard input.")
+@click.option(
+    "--scope",
+    help="Where the number is unique, if several persons have it: network, hospital=3, assigner=HIS, shared=NAME.",
+)
+@click.option("--dry-run", is_flag=True, help="Search, and say what would be erased.")
+@click.option(
+    "--receipt",
+    "path",
+    type=click.Path(path_type=Path),
+    help="File for the receipt as JSON  [default: erasure-TIME.json in this folder]",
+)
+def erase(number: str, scope: str | None, path: Path | None, *, dry_run: bool) -> None:
+    """Erase everything of one person, under all numbers merged with this one, from lake, warehouse and their history.
+
+    Other writers wait meanwhile. Repeat the command if it was interrupted: it goes on. What the Event Hub and backups
+    keep is stated in the receipt; events of the person that come back from there stay erased.
+    """
+    from patient_flow import operations
+    from patient_flow.services import Services
+
+    given = sys.stdin.readline() if number == "-" else number
+    log = functools.partial(click.echo, err=True)
+    receipt = operations.erase(Services(load()), given, scope, dry_run=dry_run, log=log)
+    for line in receipt.lines():
+        click.echo(line)
+    if not dry_run or path:
+        place = path or Path(f"erasure-{receipt.erased_at:%Y%m%dT%H%M%SZ}.json")
+        place.write_text(receipt.to_json() + "\n", encoding="utf-8")
+        click.echo(f"the receipt is in {place}")
 
 
 @cli.command(epilog=f"{_EXAMPLE}patient-flow powerbi --storage directquery")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
@@ -19,6 +19,9 @@ from patient_flow.contracts import rules, tables
 from patient_flow.contracts.figure_changes import CURRENT
 from patient_flow.errors import OperatorError
 from patient_flow.pipeline import distributed, load
+from patient_flow.pipeline.erasure import finish
+from patient_flow.pipeline.erasure.erase import Erasure
+from patient_flow.pipeline.erasure.receipt import Receipt
 from patient_flow.pipeline.graph import run_gold, step_of
 from patient_flow.pipeline.publication import publish
 from patient_flow.pipeline.rebuild import rebuild as rebuild_lake
@@ -64,6 +67,7 @@ def rebuild(services: Services, remote: str | None = None, token: str | None = N
     if remote is None:
         yield from map(_format_result, rebuild_lake(context))
     else:
+        clear_returned(services)  # a cluster knows erased persons by the marker in their place alone
         with Cluster(remote, token) as cluster:
             yield from map(_format_result, distributed.rebuild(context, cluster))
     yield from load_all(services, context.run_id)
@@ -170,6 +174,25 @@ def repair_lake(services: Services) -> Iterator[str]:
     yield from repair(context)
     yield from load_all(services, context.run_id)
     yield from reload_warehouse(services)
+
+
+def erase(services: Services, number: str, scope: str | None, *, dry_run: bool, log: Callable[[str], None]) -> Receipt:
+    """Erases the person with this patient number from lake and warehouse; returns the receipt.
+
+    ``log`` takes a line for each phase. Raises :class:`OperatorError` for a number that is empty, or known under
+    several scopes where ``scope`` is None.
+    """
+    if not number.strip():
+        raise OperatorError("the patient's number is empty")
+    context = step_context(services, run_id=_run_id("erasure"), now=datetime.now(UTC))
+    erasure = Erasure(context, services.warehouse, number.strip(), scope, log)
+    return erasure.preview() if dry_run else erasure.run()
+
+
+def clear_returned(services: Services) -> int:
+    """Erased events that came back: their bodies leave bronze and its history. Returns how many they were."""
+    context = step_context(services, run_id=_run_id("erasure"), now=datetime.now(UTC))
+    return finish.clear_returned(context, services.warehouse)
 
 
 def migrate_lake(services: Services) -> Iterator[str]:

@@ -82,6 +82,7 @@ class Services:
             formats=(hl7.interpret, fhir.interpret),
             unwrap=mappings.unwrap,
             mapping_digest=mappings.digest,
+            erasure_key=self.settings.erasure_key,
         )
 
     def require_strong_key(self) -> None:

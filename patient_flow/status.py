@@ -39,14 +39,16 @@ class Progress:
     in_beds: int
     occupancy_pct: float | None
     age: timedelta | None
+    erased: int = 0
 
     def __str__(self) -> str:
         occupancy = "" if self.occupancy_pct is None else f", {self.occupancy_pct:.1f} % of staffed beds"
         ignored = f" + {self.ignored:,} ignored" if self.ignored else ""
+        erased = f" + {self.erased:,} erased" if self.erased else ""
         age = "" if self.age is None else f"; newest event {_duration(self.age)} old"
         return (
             f"{self.received:,} events received = {self.accepted:,} accepted + {self.quarantined:,} quarantined"
-            f"{ignored}; {self.in_beds:,} patients in beds{occupancy}{age}"
+            f"{ignored}{erased}; {self.in_beds:,} patients in beds{occupancy}{age}"
         )
 
 
@@ -78,6 +80,7 @@ def progress(services: Services, now: datetime, *, since: datetime | None = None
         accepted=rows.get(tables.SILVER_EVENTS.path, 0),
         quarantined=rows.get(tables.QUARANTINE.path, 0),
         ignored=rows.get(tables.IGNORED.path, 0),
+        erased=rows.get(tables.ERASED.path, 0),
         in_beds=patients.height,
         occupancy_pct=100 * occupied / staffed if staffed else None,
         age=None if newest is None else now - newest,

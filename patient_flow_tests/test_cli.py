@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import socket
 import sys
@@ -17,14 +18,16 @@ from deltalake import DeltaTable
 
 from patient_flow.cli import cli, main
 from patient_flow.contracts.access_log import Entry, Kind
-from patient_flow.contracts.tables import QUARANTINE, WAREHOUSE_TABLES
+from patient_flow.contracts.tables import ERASED, QUARANTINE, WAREHOUSE_TABLES
 from patient_flow.contracts.views import VIEWS
+from patient_flow.errors import OperatorError
 from patient_flow.orchestration.resources import PatientFlow
 from patient_flow.services import Services
 from patient_flow.settings import load
 from patient_flow.status import report
 from patient_flow.stores.lake.catalog import Lake
 from patient_flow.stores.warehouse.access_log import ChainWriter
+from patient_flow_tests.builders import event, receive
 from patient_flow_tests.e2e.processes import Machine, Outcome, free_port, micro_batch
 from patient_flow_tests.stacks import Stack
 
@@ -264,6 +267,30 @@ def test_an_auditor_sees_who_looked_and_whether_the_log_is_intact(tmp_path: Path
     assert "Line 2 of chain" in found.stdout
     assert (found.exit_code, str(found.exception).partition(":")[0]) == (1, "the access log is not intact")
     services.warehouse.dispose()
+
+
+def test_an_erasure_reads_the_number_from_standard_input_and_leaves_a_receipt(tmp_path: Path) -> None:
+    environment = {
+        "PATIENT_FLOW_LAKE_URI": f"{tmp_path}/{{layer}}",
+        "PATIENT_FLOW_WAREHOUSE_URL": f"sqlite:///{tmp_path}/warehouse.db",
+        "PATIENT_FLOW_EVENTHUB_CONNECTION": "Endpoint=sb://hub.example.org/;SharedAccessKeyName=a;SharedAccessKey=b",
+    }
+    lake, place = Services(load(environ=environment)).lake, tmp_path / "receipt.json"
+    receive(lake, [event(patient_id="4711"), event(patient_id="4712", visit_id="v2")])
+
+    def run(*words: str) -> Result:
+        return CliRunner(env=environment).invoke(cli, ["erase", "--patient", *words], input="4711\n")
+
+    assert "1 events that are the person's" in run("4711", "--dry-run").stdout
+    assert not lake.exists(ERASED)
+    erased = run("-", "--receipt", str(place))
+    assert (erased.exit_code, erased.exception) == (0, None)
+    assert "keeps its events until they expire" in erased.stdout
+    receipt = json.loads(place.read_text())
+    assert receipt["found"] == {"events that are the person's": 1}
+    assert "4711" not in place.read_text()
+    assert lake.open(ERASED).row_count() == 1
+    assert isinstance(run(" ").exception, OperatorError)
 
 
 def test_one_asset_can_be_materialised_in_an_empty_folder_without_settings_and_hub(tmp_path: Path) -> None:

@@ -28,9 +28,10 @@ gold/fact_ed_attendance          <- gold/dim_department, gold/dim_patient, silve
 gold/fact_patient_flow           <- gold/dim_department, gold/dim_patient, silver/ignored, silver/patient_events
 gold/kpi_department_day          <- gold/dim_department, gold/fact_bed_census, gold/fact_ed_attendance, \
 gold/fact_patient_flow
-silver/ignored                   <- bronze/patient_events, silver/patient_events
+silver/erased                    <- bronze/patient_events, silver/patient_events
+silver/ignored                   <- bronze/patient_events, silver/erased, silver/patient_events
 silver/patient_events            <- bronze/patient_events, source/department_list
-silver/quarantine                <- bronze/patient_events, silver/ignored, silver/patient_events
+silver/quarantine                <- bronze/patient_events, silver/erased, silver/ignored, silver/patient_events
 source/department_list           <-
 source/event_hub                 <-
 warehouse/DataQualityDay         <- gold/data_quality_day

@@ -246,6 +246,18 @@ SILVER_EVENTS = Table(
 
 _silver = SILVER_EVENTS.of
 
+ERASED = Table(
+    "silver",
+    "erased",
+    "Parts of bodies that were about an erased person: that they existed, and nothing else.",
+    (
+        *_coordinates(*_FROM_BRONZE),
+        *_part(_BODY),
+        *generated("the erasure", at("erased_at", "When the person was erased", nullable=False)),
+    ),
+    key=EVENT_COORDINATES,
+)
+
 IGNORED = Table(
     "silver",
     "ignored",

@@ -95,6 +95,11 @@ def binary(value: bytes) -> bytes:
     return _variable(0xA0, value)
 
 
+def binary_of(value: bytes) -> bytes:
+    """AMQP binary in the form for any length: its size follows from that of ``value`` alone."""
+    return struct.pack(">BI", 0xB0, len(value)) + value
+
+
 def string(value: str) -> bytes:
     """AMQP string."""
     return _variable(0xA1, value.encode())

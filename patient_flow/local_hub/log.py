@@ -18,7 +18,7 @@ import struct
 import time
 import zlib
 from bisect import bisect_right
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from io import FileIO
 from itertools import pairwise
@@ -35,11 +35,13 @@ from patient_flow.local_hub.segments import (
     Segment,
     abandon,
     create_segment,
+    finish_replacing,
     next_record,
     read_records,
     read_segment,
     record_heads,
     recover,
+    replace_event,
     seek_in_segment,
     segment_path,
     split_events,
@@ -109,6 +111,7 @@ class PartitionLog:
         offsets are not used again. ``clock`` gives milliseconds since 1970-01-01 UTC. Raises :class:`CorruptLogError`
         for a segment that is missing, shortened or has a damaged header.
         """
+        finish_replacing(folder)
         segments = [read_segment(path) for path in sorted(folder.glob("*.log"))]
         if not segments:
             raise CorruptLogError(f"{folder} contains no log file: restore the files, or move the hub's folder away")
@@ -221,6 +224,27 @@ class PartitionLog:
         ):
             self._segments[0].path.unlink(missing_ok=True)
             del self._segments[0]
+
+    def replace(self, sequences: Iterable[int], change: Callable[[bytes], bytes]) -> int:
+        """Overwrite retained events by what ``change`` makes of them, of the same length; returns how many.
+
+        Coordinates stay. Events in damaged records are left: they cannot be read either.
+        """
+        replaced = 0
+        for sequence in sorted(sequences):
+            if not self.begin_sequence <= sequence < self.next_sequence:
+                continue
+            start = self._locate(sequence)
+            if start is None:
+                continue
+            with contextlib.suppress(CorruptLogError):
+                head, body = next(read_records(start.segment, start.offset))
+                number = sequence - head.first_sequence
+                if number >= 0:
+                    event = split_events(start.segment, head, body)[number]
+                    replace_event(start.segment, head, number, change(event))
+                    replaced += 1
+        return replaced
 
     def close(self) -> None:
         """Close the active file; everything published is on disk already."""

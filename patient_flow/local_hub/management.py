@@ -11,6 +11,9 @@ from patient_flow.local_hub.links import Inbound, Session
 from patient_flow.local_hub.messages import Request
 from patient_flow.local_hub.protocol import AmqpError, Performative
 
+ERASE = "com.patient-flow:erase"
+"""Type of a request that Azure does not have: the events with these ``numbers`` get ``body`` for their body."""
+
 
 class Requests(Inbound):
     """Receives the requests to a request/response node: tokens (all are accepted) and properties."""
@@ -41,6 +44,10 @@ def _properties(namespace: Namespace, request: Request) -> bytes:
     if request.text("type") == "com.microsoft:eventhub":
         return messages.reply(request, 200, "OK", hub_properties(hub))
     partition = hub.partition(request.text("partition"))
+    if request.text("type") == ERASE and partition is not None:
+        numbers, body = map(int, request.text("numbers").split(",")), request.text("body").encode()
+        erased = partition.log.replace(numbers, lambda event: messages.emptied(event, body))
+        return messages.reply(request, 200, "OK", {"erased": codec.long(erased)})
     if request.text("type") != "com.microsoft:partition" or partition is None:
         return messages.reply(
             request,

@@ -82,6 +82,26 @@ def _parse_event(message: bytes, key: bytes | None = None) -> EventDraft:
     return EventDraft(header, tuple(annotations), b"".join(rest))
 
 
+def emptied(event: bytes, body: bytes) -> bytes:
+    """A stored event of the same length with ``body`` for its body, and nothing else but its coordinates.
+
+    Blanks fill what is left; where ``body`` is too long they are all that is stored. Raises :class:`MalformedError`.
+    """
+    pairs: list[bytes] = []
+    for code, value in _sections(event):
+        if code == MESSAGE_ANNOTATIONS:
+            known = codec.elements(value)[0]
+            for name, content in zip(known[::2], known[1::2], strict=False):
+                if name in _BROKER_KEYS:
+                    pairs += (name, content)
+    head = codec.described(MESSAGE_ANNOTATIONS, codec.map_of(*pairs))
+    room = len(event) - len(head) - len(codec.described(DATA, codec.binary_of(b"")))
+    if room < 0:
+        raise MalformedError("an event that is shorter than its coordinates")
+    content = body if len(body) <= room else b""
+    return head + codec.described(DATA, codec.binary_of(content.ljust(room)))
+
+
 def _partition_key(annotations: list[bytes] | tuple[bytes, ...]) -> bytes | None:
     """The partition key as it was encoded."""
     return dict(zip(annotations[::2], annotations[1::2], strict=True)).get(_PARTITION_KEY)

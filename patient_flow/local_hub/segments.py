@@ -31,6 +31,8 @@ _MAGIC = b"PFLOG001"
 _SEGMENT = struct.Struct(">8sqqqqI")
 RECORD = struct.Struct(">IIqqII")  # length and crc of the body, first sequence, time, number of events; crc of these
 CRC_BYTES = 4
+_REPLACEMENT = ".replacement"
+_PLACE = struct.Struct(">qI")  # position of the record, and its crc
 
 Coordinate = Literal["sequence", "offset", "time"]
 
@@ -207,6 +209,42 @@ def abandon(segment: Segment, end_offset: int) -> None:
     segment.size = max(segment.size, end_offset - segment.base_offset)
     with segment.path.open("r+b") as file:
         file.truncate(segment.size)
+        os.fsync(file.fileno())
+
+
+def replace_event(segment: Segment, head: RecordHead, number: int, event: bytes) -> None:
+    """Overwrite an event with one of the same length; ``number`` counts from 0 within the record.
+
+    The whole record is written beside the segment first: after a crash in between, :func:`finish_replacing` writes it.
+    Raises :class:`CorruptLogError` for a damaged record.
+    """
+    _, body = next(read_records(segment, head.position))
+    events = split_events(segment, head, body)
+    start = len(body) - sum(map(len, events[number:]))
+    body = body[:start] + event + body[start + len(event) :]
+    packed = RECORD.pack(len(body), zlib.crc32(body), head.first_sequence, head.enqueued_at, head.count, 0)[:-CRC_BYTES]
+    record = packed + struct.pack(">I", zlib.crc32(packed)) + body
+    draft = segment.path.with_suffix(_REPLACEMENT)
+    replace_file(draft, _PLACE.pack(head.position, zlib.crc32(record)) + record)
+    _write_at(segment.path, head.position, record)
+    draft.unlink()
+
+
+def finish_replacing(folder: Path) -> None:
+    """Write the records that a crash left beside the segments of ``folder``."""
+    for draft in folder.glob(f"*{_REPLACEMENT}"):
+        position, crc = _PLACE.unpack_from(draft.read_bytes())
+        record, path = draft.read_bytes()[_PLACE.size :], draft.with_suffix(".log")
+        if zlib.crc32(record) == crc and path.exists():
+            _write_at(path, position, record)
+        draft.unlink()
+
+
+def _write_at(path: Path, position: int, record: bytes) -> None:
+    with path.open("r+b") as file:
+        file.seek(position)
+        file.write(record)
+        file.flush()
         os.fsync(file.fileno())
 
 

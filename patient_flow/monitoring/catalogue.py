@@ -99,7 +99,7 @@ EVENT_IDENTITIES_UNIQUE = Rule(
 )
 COUNTS_RECONCILE = Rule(
     "counts_reconcile",
-    "Per partition, events received (bronze, in parts) = accepted (silver) + ignored + quarantined.",
+    "Per partition, events received (bronze, in parts) = accepted (silver) + ignored + quarantined + erased.",
     REBUILD,
     ERROR,
     (BATCH, NIGHTLY),

@@ -44,13 +44,17 @@ class BronzeEvents:
 
 @dataclass(frozen=True)
 class ReconciliationCounts:
-    """Events per partition (``partition_id``, ``events``), and all rows, of bronze, silver, ignored and quarantine."""
+    """Events per partition (``partition_id``, ``events``) of bronze and of the tables that its events end in.
+
+    ``totals`` are all rows of each, in the same order.
+    """
 
     received: pl.DataFrame
     accepted: pl.DataFrame
+    erased: pl.DataFrame
     ignored: pl.DataFrame
     quarantined: pl.DataFrame
-    totals: tuple[int, int, int, int]
+    totals: tuple[int, ...]
 
 
 @dataclass(frozen=True)

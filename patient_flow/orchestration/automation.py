@@ -16,6 +16,7 @@ from itertools import takewhile
 
 import dagster as dg
 
+from patient_flow import operations
 from patient_flow.contracts.tables import BRONZE_EVENTS, LAKE_TABLES, WAREHOUSE_TABLES
 from patient_flow.monitoring.notices import encode
 from patient_flow.orchestration import run_workers
@@ -84,6 +85,12 @@ def maintain_lake(context: dg.OpExecutionContext, patient_flow: PatientFlow) -> 
         context.log.warning(f"the loaded versions are unknown, so gold tables are not vacuumed: {error}")
         loaded = dict.fromkeys((table.path for table in WAREHOUSE_TABLES), NO_CHECKPOINT)
     failed = []
+    try:
+        if cleared := operations.clear_returned(services):
+            context.log.info(f"{cleared} events of erased persons had come back: their bodies have left bronze")
+    except (LakeError, WarehouseError) as error:
+        context.log.warning(f"events of erased persons that came back have not been cleared: {error}")
+        failed.append(BRONZE_EVENTS.path)
     for table in LAKE_TABLES:
         try:
             done = maintain(services.lake, table, loaded, now=datetime.now(UTC))

@@ -80,7 +80,8 @@ def _table(rows: Sequence[Row]) -> dg.TableMetadataValue:
 def _evaluate(rule: Rule, context: CheckContext) -> Finding:
     if rule.evaluate is None:
         raise ValueError(f"the load of the warehouse evaluates {rule.name}")
-    return rule.evaluate(context)
+    with context.services.lake.writing():  # versions that it compares with are not deleted meanwhile
+        return rule.evaluate(context)
 
 
 # --- each batch -----------------------------------------------------------------------------------------------------

@@ -64,7 +64,7 @@ def fact_bed_census(context: StepContext) -> StepResult:
     counted = CENSUS_UNTIL.read(target.checkpoint)
     if (
         counted is None
-        or until < counted  # the first event of the hub came after newer rows of files
+        or until < counted  # newer rows of files, or an erased event, count no more
         or changes.is_whole_table
         or is_replaced(target, silver)
         or versions_changed(target, departments)

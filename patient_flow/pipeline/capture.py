@@ -14,11 +14,12 @@ from pathlib import Path
 
 import polars as pl
 
+from patient_flow.contracts.erasure import MARKER
 from patient_flow.contracts.events import NO_HUB
 from patient_flow.contracts.tables import BRONZE_EVENTS, SILVER_EVENTS
 from patient_flow.pipeline.backlog import identity
 from patient_flow.pipeline.checkpoints import FOLLOWED_HUB, incarnation, lost_events, partition_count, position
-from patient_flow.pipeline.steps import StepContext
+from patient_flow.pipeline.steps import StepContext, while_writing
 from patient_flow.stores.capture import Captured, CaptureRefused, events, partition_of
 from patient_flow.stores.hub import HubState
 from patient_flow.stores.lake.table import LakeTable
@@ -108,6 +109,7 @@ def created_at(context: StepContext, found: Survey, state: HubState | None, give
     return max(earlier)
 
 
+@while_writing
 def restore(context: StepContext, found: Survey, created: datetime, state: HubState | None) -> Iterator[str]:
     """Appends what bronze lacks and the hub, where it can be asked, no longer holds; yields a line per partition.
 
@@ -201,10 +203,17 @@ def _chunks(files: Iterable[Path], missing: set[int]) -> Iterator[list[Captured]
 
 
 def _held(bronze: LakeTable, partitions: list[str], created: datetime) -> pl.DataFrame:
-    """partition_id, sequence_number and digest of bronze's rows of this hub."""
+    """partition_id, sequence_number and digest of bronze's rows of this hub; none where a person was erased."""
     of_hub = bronze.scan().filter(c("hub_created_at") == created, c("partition_id").is_in(partitions))
     found = [
-        batch.select("partition_id", "sequence_number", held=pl.Series([_digest(body) for body in batch["body"]]))
+        batch.select(
+            "partition_id",
+            "sequence_number",
+            held=pl.Series(
+                [None if body and MARKER.encode() in body else _digest(body) for body in batch["body"]],
+                dtype=pl.Binary(),
+            ),
+        )
         for batch in of_hub.select("partition_id", "sequence_number", "body").collect_batches(chunk_size=5_000)
     ]
     empty = pl.DataFrame(schema={"partition_id": pl.String(), "sequence_number": pl.Int64(), "held": pl.Binary()})

@@ -141,6 +141,12 @@ FORMER_LIST_ROWS = NumberKey("former_list_rows")
 """Silver and quarantine: how many rows they held when those names changed."""
 REBUILT_UNTIL = NumberKey("rebuilt_until")
 """Silver, once a rebuild has emptied it: the version of bronze with which it is complete again."""
+ERASURES_UNTIL = InstantKey("erasures_until")
+"""Silver: the newest erasure that its events were judged by; nothing before the first one."""
+ERASURE_KEY = NumberKey("erasure_key")
+"""ErasedNumbers: which key its hashes were made with (``erased.key_of``)."""
+SEALED = NumberKey("erasure_sealed")
+"""Every table: the version whose commit holds nothing but this, so that all before it may be deleted."""
 TIME_ZONE = DigestKey("zone")
 """Gold tables with local dates: the time zone they were made for."""
 CENSUS_UNTIL = InstantKey("until")

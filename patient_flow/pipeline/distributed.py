@@ -21,6 +21,7 @@ from patient_flow.contracts.tables import (
     COORDINATES,
     DIM_DEPARTMENT,
     DIM_PATIENT,
+    ERASED,
     FACT_ED_ATTENDANCE,
     FACT_PATIENT_FLOW,
     IGNORED,
@@ -30,6 +31,7 @@ from patient_flow.contracts.tables import (
 from patient_flow.pipeline import clusters as visit_clusters
 from patient_flow.pipeline import graph, incremental, workers
 from patient_flow.pipeline.checkpoints import PART, consumption, consumption_until
+from patient_flow.pipeline.erased import judged_by, judging_all
 from patient_flow.pipeline.rebuild import reset, reset_silver
 from patient_flow.pipeline.recomputation import Basis
 from patient_flow.pipeline.silver import key_of
@@ -45,6 +47,7 @@ from patient_flow.stores.lake.log import NO_CHECKPOINT
 from patient_flow.stores.lake.table import LakeTable
 from patient_flow.stores.staging import Staged, Staging
 from patient_flow.transforms import accept, dimensions
+from patient_flow.transforms.erasure import Erasures
 from patient_flow.transforms.read import ParserConfig, pseudonymise
 from patient_flow.transforms.visits.fold import VISIT_COLUMNS
 from patient_flow.transforms.visits.merges import survivors
@@ -84,15 +87,16 @@ def _clear(*places: Staging) -> None:
 
 def _silver(context: StepContext, cluster: Cluster, staging: Staging) -> Iterator[StepResult]:
     """Every bronze row validated on the cluster; silver, ignored and quarantine change in one commit each."""
-    lake, parser, now, run_id = context.lake, context.parser, context.now, context.run_id
-    bronze = lake.open(BRONZE_EVENTS)
+    lake, now, run_id = context.lake, context.now, context.run_id
+    parser = judging_all(lake, context.parser)
+    bronze, marked = lake.open(BRONZE_EVENTS), Erasures(instants=parser.erasures.instants)
     if not bronze.scan().filter(c("hub_created_at") == NO_HUB).head(1).collect().is_empty():
         # Which row of a file counts depends on other days of its visit (F8): this process judges all events then.
         reset_silver(context)
-        for table in (SILVER_EVENTS, IGNORED, QUARANTINE):
+        for table in (SILVER_EVENTS, ERASED, IGNORED, QUARANTINE):
             yield graph.step_of(table).run(context)
         return
-    validate = workers.Validator(parser.departments, parser.mappings, parser.formats, parser.unwrap)
+    validate = workers.Validator(parser.departments, parser.mappings, parser.formats, parser.unwrap, marked)
     (
         cluster.rows(bronze, _BODY_COLUMNS)
         .each(validate, workers.VALIDATED)
@@ -107,9 +111,14 @@ def _silver(context: StepContext, cluster: Cluster, staging: Staging) -> Iterato
         )
     accepted = _replace_silver(lake, staged, bronze, parser, run_id)
     yield accepted
-    ignored = _replace_ignored(lake, staged, bronze, accepted.version, parser.secret, run_id)
+    followed = {SILVER_EVENTS: accepted.version}
+    if parser.erasures.instants:
+        erased = _replace_erased(lake, staged, bronze, followed, run_id)
+        yield erased
+        followed[ERASED] = erased.version
+    ignored = _replace_ignored(lake, staged, bronze, followed, parser.secret, run_id)
     yield ignored
-    followed = (accepted.version, ignored.version)
+    followed[IGNORED] = ignored.version
     yield _replace_quarantine(lake, staged, bronze, followed, parser, now, run_id)
 
 
@@ -117,22 +126,40 @@ def _silver(context: StepContext, cluster: Cluster, staging: Staging) -> Iterato
 def _replace_silver(lake: Lake, staged: Staged, bronze: LakeTable, parser: ParserConfig, run_id: str) -> StepResult:
     silver = lake.open(SILVER_EVENTS)
     days = (pseudonymise(day, parser.secret).sort("event_time") for day in _days(staged, ACCEPTED))
-    checkpoints = {**consumption(bronze), **key_of(silver, parser.secret), **all_read_with(parser)}
+    checkpoints = {**consumption(bronze), **key_of(silver, parser.secret), **judged_by(parser), **all_read_with(parser)}
     _overwrite(silver, days, checkpoints, run_id)
     written = RowsWritten(inserted=staged.row_count(outcome=ACCEPTED))
     return StepResult(SILVER_EVENTS, silver.version, written, consumed=incremental.versions_of((bronze,)))
 
 
+_Followed = dict[tables.Table, int]
+"""The versions of the tables above one that belong to what is staged."""
+
+
+def _consumption(lake: Lake, bronze: LakeTable, followed: _Followed) -> tuple[dict[str, int], dict[str, int]]:
+    """Checkpoints of bronze and of the tables that are ``followed``, and all their versions by path."""
+    checkpoints = consumption(bronze)
+    for table, version in followed.items():
+        checkpoints |= consumption_until(lake.open(table), version)
+    return checkpoints, {BRONZE_EVENTS.path: bronze.version} | {table.path: at for table, at in followed.items()}
+
+
+@retry_on_conflict
+def _replace_erased(lake: Lake, staged: Staged, bronze: LakeTable, followed: _Followed, run_id: str) -> StepResult:
+    erased, (checkpoints, versions) = lake.open(ERASED), _consumption(lake, bronze, followed)
+    _overwrite(erased, (accept.erased(day) for day in _days(staged, workers.ERASED)), checkpoints, run_id)
+    written = RowsWritten(inserted=staged.row_count(outcome=workers.ERASED))
+    return StepResult(ERASED, erased.version, written, consumed=versions)
+
+
 @retry_on_conflict
 def _replace_ignored(
-    lake: Lake, staged: Staged, bronze: LakeTable, silver_version: int, secret: str, run_id: str
+    lake: Lake, staged: Staged, bronze: LakeTable, followed: _Followed, secret: str, run_id: str
 ) -> StepResult:
-    ignored, silver = lake.open(IGNORED), lake.open(SILVER_EVENTS)
-    checkpoints = {**consumption(bronze), **consumption_until(silver, silver_version)}
+    ignored, (checkpoints, versions) = lake.open(IGNORED), _consumption(lake, bronze, followed)
     days = (accept.ignored(pseudonymise(day, secret)) for day in _days(staged, workers.IGNORED))
     _overwrite(ignored, days, checkpoints, run_id)
     written = RowsWritten(inserted=staged.row_count(outcome=workers.IGNORED))
-    versions = {BRONZE_EVENTS.path: bronze.version, SILVER_EVENTS.path: silver_version}
     return StepResult(IGNORED, ignored.version, written, consumed=versions)
 
 
@@ -141,21 +168,16 @@ def _replace_quarantine(
     lake: Lake,
     staged: Staged,
     bronze: LakeTable,
-    followed: tuple[int, int],
+    followed: _Followed,
     parser: ParserConfig,
     now: datetime,
     run_id: str,
 ) -> StepResult:
-    """``followed`` are the versions of silver and ignored that belong to what is staged."""
-    quarantine, silver, ignored = (lake.open(table) for table in (QUARANTINE, SILVER_EVENTS, IGNORED))
-    above = zip((silver, ignored), followed, strict=True)
-    checkpoints = {**consumption(bronze), **all_read_with(parser)}
-    for source, version in above:
-        checkpoints |= consumption_until(source, version)
+    quarantine, (checkpoints, versions) = lake.open(QUARANTINE), _consumption(lake, bronze, followed)
+    checkpoints |= all_read_with(parser)
     days = (_rejected(pseudonymise(day, parser.secret), now) for day in _days(staged, REJECTED))
     _overwrite(quarantine, days, checkpoints, run_id)
     written = RowsWritten(inserted=staged.row_count(outcome=REJECTED))
-    versions = {BRONZE_EVENTS.path: bronze.version, SILVER_EVENTS.path: followed[0], IGNORED.path: followed[1]}
     return StepResult(QUARANTINE, quarantine.version, written, consumed=versions)
 
 

@@ -16,6 +16,7 @@ from patient_flow.contracts.tables import (
     DIM_DEPARTMENT,
     DIM_PATIENT,
     DIM_TIME,
+    ERASED,
     FACT_BED_CENSUS,
     FACT_ED_ATTENDANCE,
     FACT_PATIENT_FLOW,
@@ -74,7 +75,15 @@ _FOLD = (
         )
     ),
 )
-_PARSING = ("transforms.accept", "dialects.mapping", "dialects.hl7", "dialects.fhir")
+_PARSING = (
+    "pipeline.erased",
+    "transforms.accept",
+    "transforms.erasure",
+    "dialects.mapping",
+    "dialects.hl7",
+    "dialects.fhir",
+)
+_UNACCEPTED = ("pipeline.moves", *_PARSING)
 
 STEPS = tuple(
     sorted(
@@ -92,16 +101,22 @@ STEPS = tuple(
                 depends_on=(*_PARSING, "pipeline.withdrawal"),
             ),
             Step(
+                ERASED,
+                unaccepted.record_erased,
+                reads=(BRONZE_EVENTS, SILVER_EVENTS),
+                depends_on=_UNACCEPTED,
+            ),
+            Step(
                 IGNORED,
                 unaccepted.ignore_events,
-                reads=(BRONZE_EVENTS, SILVER_EVENTS),
-                depends_on=_PARSING,
+                reads=(BRONZE_EVENTS, SILVER_EVENTS, ERASED),
+                depends_on=_UNACCEPTED,
             ),
             Step(
                 QUARANTINE,
                 unaccepted.quarantine_events,
-                reads=(BRONZE_EVENTS, SILVER_EVENTS, IGNORED),
-                depends_on=_PARSING,
+                reads=(BRONZE_EVENTS, SILVER_EVENTS, ERASED, IGNORED),
+                depends_on=_UNACCEPTED,
             ),
             Step(
                 DIM_TIME,

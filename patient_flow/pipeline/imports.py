@@ -19,6 +19,7 @@ from patient_flow.contracts.tables import BRONZE_EVENTS, IGNORED, QUARANTINE, SI
 from patient_flow.errors import OperatorError
 from patient_flow.files import Source, bodies
 from patient_flow.pipeline.checkpoints import LAST_IMPORT, imported_at, imported_rows, rows_of_import
+from patient_flow.pipeline.steps import while_writing
 from patient_flow.stores.lake.catalog import Lake
 from patient_flow.stores.lake.errors import CommitConflict
 from patient_flow.stores.lake.table import LakeTable
@@ -63,6 +64,7 @@ def is_begun(bronze: LakeTable, sha256: str) -> bool:
     return imported_at(sha256).read(bronze.checkpoint) is not None
 
 
+@while_writing
 def write(
     lake: Lake,
     source: Source,
@@ -116,6 +118,7 @@ def count(lake: Lake, sha256: str) -> int:
     return int(_of_file(lake.open(BRONZE_EVENTS), sha256).select(pl.len()).collect().item())
 
 
+@while_writing
 def withdraw(lake: Lake, sha256: str, *, run_id: str, progress: Progress) -> Iterator[int]:
     """Deletes the rows of a file from bronze, some per commit; yields how many have gone after each.
 

@@ -18,6 +18,7 @@ from patient_flow.contracts.tables import (
     BRONZE_EVENTS,
     COORDINATES,
     DATA_QUALITY_DAY,
+    ERASED,
     EVENT_COORDINATES,
     IGNORED,
     QUARANTINE,
@@ -73,7 +74,8 @@ def new_bronze_events(lake: Lake, hub: str) -> BronzeEvents:
     if since is not None:
         with contextlib.suppress(ChangeFeedExpired):
             before = bronze.as_of(since).checkpoint
-    events = bronze.changes_or_all(since, COORDINATES).after
+    changes = bronze.changes_or_all(since, COORDINATES)
+    events = changes.after.join(changes.before, on=list(COORDINATES), how="anti")  # others were only rewritten
     created = incarnation(hub).read(now)
     count = 0 if created is None else partition_count(hub, created).read(now) or 0
     partitions = {} if created is None else {(created, str(part)): _of_milliseconds(created) for part in range(count)}
@@ -113,20 +115,20 @@ def accepted_events(lake: Lake, *, everything: bool) -> pl.DataFrame:
 
 
 def reconciliation_counts(lake: Lake, *, everything: bool) -> ReconciliationCounts | None:
-    """Bronze, silver, ignored and quarantine at the versions that quarantine has consumed; None before the first time.
+    """Bronze and the tables of its parts at the versions that quarantine has consumed; None before the first time.
 
     Unless ``everything`` is counted, the partitions count the changes since DataQualityDay, which comes after the
     check: what came before was checked then. The totals are of the whole tables, from the log's statistics. Received
     are the parts of all bodies: bronze has one row for each body, and the other tables know how many parts it held.
     """
     quarantine = lake.open(QUARANTINE)
-    bronze, silver, ignored = (lake.open(table) for table in (BRONZE_EVENTS, SILVER_EVENTS, IGNORED))
-    opened = (bronze, silver, ignored, quarantine)
-    upto = (*(consumed(quarantine, table) for table in opened[:-1]), quarantine.version)
+    bronze, silver, erased, ignored = (lake.open(name) for name in (BRONZE_EVENTS, SILVER_EVENTS, ERASED, IGNORED))
+    opened = (bronze, silver, erased, ignored, quarantine)
+    upto = (*(_counted_until(quarantine, table) for table in opened[:-1]), quarantine.version)
     if None in upto:
         return None
     counted = lake.open(DATA_QUALITY_DAY)
-    since = tuple(consumed(counted, table) for table in opened)
+    since = tuple(_counted_until(counted, table) for table in opened)
     if everything or None in since:
         since = (None,) * len(opened)
     try:
@@ -135,11 +137,20 @@ def reconciliation_counts(lake: Lake, *, everything: bool) -> ReconciliationCoun
         sides = [_growth(table, None, end) for table, end in zip(opened, upto, strict=True)]
     received, *outcomes = (table.row_count(end) for table, end in zip(opened, upto, strict=True))
     more = sum(_further_parts(table, end) for table, end in zip(opened[1:], upto[1:], strict=True))
-    totals = (received + more, outcomes[0], outcomes[1], outcomes[2])
+    totals = (received + more, *outcomes)
     further = [side.select("partition_id", events="further") for side in sides[1:]]
     events = [side.select("partition_id", "events") for side in sides]
     received_parts = pl.concat([events[0], *further]).group_by("partition_id").agg(c("events").sum())
-    return ReconciliationCounts(received_parts.filter(c("events") != 0), events[1], events[2], events[3], totals=totals)
+    accepted, without_person, left_out, rejected = events[1:]
+    return ReconciliationCounts(
+        received_parts.filter(c("events") != 0), accepted, without_person, left_out, rejected, totals
+    )
+
+
+def _counted_until(table: LakeTable, source: LakeTable) -> int | None:
+    """Version of ``source`` that ``table`` has consumed. Erased is empty, and not followed, until the first erasure."""
+    until = consumed(table, source)
+    return 0 if until is None and source.table is ERASED else until
 
 
 def _growth(table: LakeTable, since: int | None, upto: int | None) -> pl.DataFrame:

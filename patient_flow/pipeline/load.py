@@ -29,8 +29,15 @@ def load_warehouse(
     ``as_a_whole`` replaces all rows of all tables. A gold table that was deleted and created again since the last load
     always replaces all rows, because versions of the former table are unrelated.
     Raises ``WarehouseError`` when the warehouse cannot be reached, and ``WarehouseConflict`` when another loader
-    committed first: a new attempt then starts from its versions.
+    committed first: a new attempt then starts from its versions. Waits while another process works alone on the lake.
     """
+    with lake.writing():
+        return _load(lake, warehouse, tables, now, run_id, as_a_whole=as_a_whole)
+
+
+def _load(
+    lake: Lake, warehouse: Warehouse, tables: Sequence[Table], now: datetime, run_id: str, *, as_a_whole: bool
+) -> dict[str, StepResult]:
     warehouse.init()
     loaded = warehouse.loaded_versions()
     opened = [lake.open(table) for table in tables]

@@ -37,15 +37,21 @@ class MaintenanceResult:
 def maintain(lake: Lake, table: Table, loaded: Mapping[str, int | None], *, now: datetime) -> MaintenanceResult:
     """Compacts, vacuums and checkpoints ``table``; ``loaded`` are the versions that the warehouse has loaded.
 
-    Files and logs are deleted only when every consumer has read the current version.
+    Files and logs are deleted only when every consumer has read the current version. It waits while another process
+    works alone on the lake.
     """
+    with lake.writing():
+        return _maintain(lake, table, loaded, now)
+
+
+def _maintain(lake: Lake, table: Table, loaded: Mapping[str, int | None], now: datetime) -> MaintenanceResult:
     opened = lake.open(table)
     seconds = int(now.timestamp())
     if seconds < (LEASE.read(opened.checkpoint) or 0) <= seconds + LEASE_SECONDS + CLOCK_SKEW_SECONDS:
         return MaintenanceResult(table, skip_reason="another maintenance is running")
     until = seconds + LEASE_SECONDS
     try:
-        behind = _behind(lake, opened, loaded)
+        behind = consumer_behind(lake, opened, loaded)
         opened.record(LEASE.of(until))
         try:
             maintenance = opened.maintenance()
@@ -73,7 +79,7 @@ def _release_lease(lake: Lake, table: Table, until: int) -> None:
         opened.record(LEASE.of(0))
 
 
-def _behind(lake: Lake, opened: LakeTable, loaded: Mapping[str, int | None]) -> str | None:
+def consumer_behind(lake: Lake, opened: LakeTable, loaded: Mapping[str, int | None]) -> str | None:
     """Name of a consumer that has not read the current version.
 
     Consumers are declared after their sources. A table declared before its source (silver reads quarantine in a replay)

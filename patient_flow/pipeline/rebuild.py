@@ -28,6 +28,11 @@ def rebuild(context: StepContext) -> Iterator[StepResult]:
 
     Raises ``LakeDamaged``, and changes nothing, when bronze cannot be read completely.
     """
+    with context.lake.writing():
+        yield from _rebuild(context)
+
+
+def _rebuild(context: StepContext) -> Iterator[StepResult]:
     lake = context.lake
     require_readable(lake, tables.BRONZE_EVENTS)
     # All resets come first, while no consumer reads silver: a consumer that was reset later would read it twice.
@@ -45,6 +50,7 @@ def reset_silver(context: StepContext) -> None:
     key = silver.key_of(lake.open(tables.SILVER_EVENTS), context.parser.secret)
     read = all_read_with(context.parser)
     reset(lake, tables.SILVER_EVENTS, {**until, **key, **read}, empty=True)
+    reset(lake, tables.ERASED, empty=True)
     reset(lake, tables.IGNORED, empty=True)
     reset(lake, tables.QUARANTINE, read, empty=True)
 

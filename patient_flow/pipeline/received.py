@@ -10,7 +10,6 @@ import polars as pl
 
 from patient_flow.contracts.events import NO_HUB
 from patient_flow.contracts.tables import BRONZE_EVENTS, COORDINATES
-from patient_flow.stores.lake.changes import Changes
 from patient_flow.stores.lake.table import LakeTable
 
 ROWS_AT_ONCE = 500_000
@@ -25,23 +24,24 @@ c = pl.col
 
 @dataclass(frozen=True)
 class Arrival:
-    """Bronze rows that came between two versions, and the coordinates of those that left (an import was undone)."""
+    """Bronze rows that came between two versions, the coordinates of those that left (an import was undone).
+
+    ``changed`` are those of rows that were there in another form (a person was erased): they are among ``rows``.
+    """
 
     rows: pl.DataFrame
     gone: pl.DataFrame
+    changed: pl.DataFrame
 
 
 def arrived(bronze: LakeTable, since: int, upto: int) -> Iterator[Arrival]:
     """What came to bronze, and left it, after version ``since`` up to ``upto``, in batches."""
     for stop in stops(bronze, since, upto):
         changes = bronze.changes(since, BODY_COLUMNS, upto=stop)
-        yield Arrival(changes.after, gone(changes).select(COORDINATES))
+        former = changes.before.select(COORDINATES)
+        changed = former.join(changes.after, on=COORDINATES, how="semi")
+        yield Arrival(changes.after, former.join(changed, on=COORDINATES, how="anti"), changed)
         since = stop
-
-
-def gone(changes: Changes) -> pl.DataFrame:
-    """Bronze rows that were deleted."""
-    return changes.before.join(changes.after, on=COORDINATES, how="anti")
 
 
 def stops(bronze: LakeTable, since: int, upto: int) -> list[int]:

@@ -28,7 +28,7 @@ from patient_flow.pipeline.backlog import identity
 from patient_flow.pipeline.checkpoints import FOLLOWED_HUB, incarnation, partition_count, position
 from patient_flow.pipeline.rebuild import rebuild
 from patient_flow.pipeline.recovery import as_bronze, explained, from_hub, from_quarantine, gaps_of, hub_state
-from patient_flow.pipeline.steps import StepContext
+from patient_flow.pipeline.steps import StepContext, while_writing
 from patient_flow.stores.hub import HubState
 from patient_flow.stores.lake.durability import TableFolder, checksum, table_folder
 from patient_flow.stores.lake.inspection import check, decode
@@ -38,6 +38,7 @@ _ATTEMPTS = 4
 """Each removes the spare files that are damaged; what they hid is found by the next."""
 
 
+@while_writing
 def repair(context: StepContext) -> Iterator[str]:
     """Repairs every damaged table; yields a line for each thing done, and for each gap that remains."""
     damaged = []

@@ -7,6 +7,7 @@ import polars as pl
 from patient_flow.contracts.tables import BRONZE_EVENTS, COORDINATES, EVENT_COORDINATES, QUARANTINE, SILVER_EVENTS
 from patient_flow.pipeline import received, unaccepted
 from patient_flow.pipeline.checkpoints import version_of
+from patient_flow.pipeline.erased import judging_as_silver
 from patient_flow.pipeline.silver import check_key, commit_accepted, rivals
 from patient_flow.pipeline.staleness import all_read_with, read_with
 from patient_flow.pipeline.steps import StepContext, StepResult, retry_on_conflict
@@ -24,8 +25,9 @@ def replay(context: StepContext, *, reason: str | None) -> StepResult:
     ``unaccepted.quarantine_events`` then releases them. Events that stay rejected are restated as a rebuild would
     find them; those that are ignored now move to ``silver/ignored``.
     """
-    lake, parser, run_id = context.lake, context.parser, context.run_id
+    lake, run_id = context.lake, context.run_id
     silver, quarantine = lake.open(SILVER_EVENTS), lake.open(QUARANTINE)
+    parser = judging_as_silver(lake, silver, context.parser)
     quarantine_version = quarantine.version
     with_key = {**check_key(silver, parser.secret), **read_with(silver, parser)}
     held = quarantine.scan()

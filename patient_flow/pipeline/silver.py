@@ -12,7 +12,14 @@ from functools import partial
 
 import polars as pl
 
-from patient_flow.contracts.tables import BRONZE_EVENTS, COORDINATES, EVENT_COORDINATES, IGNORED, SILVER_EVENTS
+from patient_flow.contracts.tables import (
+    BRONZE_EVENTS,
+    COORDINATES,
+    EVENT_COORDINATES,
+    IGNORED,
+    QUARANTINE,
+    SILVER_EVENTS,
+)
 from patient_flow.errors import OperatorError
 from patient_flow.pipeline.checkpoints import (
     FORMER_PSEUDONYM_KEY,
@@ -22,9 +29,9 @@ from patient_flow.pipeline.checkpoints import (
     consumption_until,
     is_replaced,
 )
+from patient_flow.pipeline.erased import judged_by, judging_all
 from patient_flow.pipeline.key_check import key_check
 from patient_flow.pipeline.received import BODY_COLUMNS, all_rows, stops
-from patient_flow.pipeline.received import gone as gone_from
 from patient_flow.pipeline.staleness import former_rows, read_with
 from patient_flow.pipeline.steps import StepContext, StepResult, retry_on_conflict
 from patient_flow.pipeline.withdrawal import Withdrawal, follows, keys_of, vanished, withdraw
@@ -54,19 +61,20 @@ def accept_events(context: StepContext) -> StepResult:
 
     Raises :class:`KeyRefused` when silver has the pseudonyms of another key.
     """
-    lake, parser = context.lake, context.parser
+    lake, parser = context.lake, judging_all(context.lake, context.parser)
     silver, bronze = lake.open(SILVER_EVENTS), lake.open(BRONZE_EVENTS)
-    with_key = {**check_key(silver, parser.secret), **read_with(silver, parser)}
+    with_key = {**check_key(silver, parser.secret), **read_with(silver, parser), **judged_by(parser)}
     # A rebuild that was to end at a version of the bronze that was replaced ends with this one.
     when_complete = REBUILT_UNTIL.of(None) if is_replaced(silver, bronze) else {}
     done = StepResult(SILVER_EVENTS, silver.version)
     since, received = consumed(silver, bronze), 0
-    ignored = lake.open(IGNORED)
+    ignored, quarantine = lake.open(IGNORED), lake.open(QUARANTINE)
     has_followed = follows(ignored, silver, bronze)
     for batch in _not_consumed(lake, silver, bronze, parser):
         candidate = candidates(validate(read_events(batch.rows, parser)), parser.secret)
         checkpoints = {**with_key, **(when_complete if batch.until == bronze.version else {})}
-        gone = None if batch.gone is None else partial(_withdraw, bronze, ignored if has_followed else None, batch.gone)
+        losers = (ignored if has_followed else None, quarantine)
+        gone = None if batch.gone is None else partial(_withdraw, bronze, losers, batch.gone, parser)
         taken = _commit_after(context, since, candidate, batch.until, checkpoints, gone)
         has_followed = has_followed and batch.rows.is_empty()
         done = replace(taken, written=done.written + taken.written)
@@ -89,7 +97,7 @@ class _Batch:
     """Bronze rows for silver, and the version of bronze that silver has consumed once they are committed.
 
     ``until`` is None while nothing counts as consumed: a run that dies before the last batch reads all rows again.
-    ``gone`` has coordinates, event_key and visit_hash of rows that left bronze.
+    ``gone`` has coordinates, event_key and visit_hash of rows that left bronze, or were changed in it.
     """
 
     rows: pl.DataFrame
@@ -104,7 +112,7 @@ def _commit_after(
     candidate: pl.DataFrame,
     until: int | None,
     checkpoints: Checkpoints,
-    withdrawn: Callable[[LakeTable, ParserConfig], Withdrawal] | None = None,
+    withdrawn: Callable[[LakeTable], Withdrawal] | None = None,
 ) -> StepResult:
     """Commits what is accepted of ``candidate`` where silver has consumed bronze up to ``since``; then up to ``until``.
 
@@ -117,15 +125,19 @@ def _commit_after(
             return StepResult(SILVER_EVENTS, silver.version)
         raise CommitConflict(f"{SILVER_EVENTS.path} had consumed bronze up to version {since}; now it is {reached}")
     recorded = {**checkpoints, **consumption_until(bronze, until)}
-    leaving = None if withdrawn is None else withdrawn(silver, context.parser)
+    leaving = None if withdrawn is None else withdrawn(silver)
     written = commit_accepted(silver, candidate, recorded, leaving, run_id=context.run_id)
     return StepResult(SILVER_EVENTS, silver.version, written)
 
 
 def _withdraw(
-    bronze: LakeTable, ignored: LakeTable | None, gone: pl.DataFrame, silver: LakeTable, parser: ParserConfig
+    bronze: LakeTable,
+    losers: tuple[LakeTable | None, LakeTable],
+    gone: pl.DataFrame,
+    parser: ParserConfig,
+    silver: LakeTable,
 ) -> Withdrawal:
-    return withdraw(silver, bronze, ignored, gone, parser)
+    return withdraw(silver, bronze, losers, gone, parser)
 
 
 def key_of(silver: LakeTable, secret: str) -> dict[str, int]:
@@ -177,7 +189,7 @@ def _changed_rows(
     try:
         for stop in until:
             changes = bronze.changes(start, BODY_COLUMNS, upto=stop)
-            gone = gone_from(changes)
+            gone = changes.before  # also those that are there in another form
             yield _Batch(changes.after, stop, None if gone.is_empty() else keys_of(gone, silver, parser))
             start = stop
     except ChangeFeedExpired:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import ParamSpec
+from typing import ParamSpec, TypeVar
 
 import polars as pl
 
@@ -23,6 +23,7 @@ from patient_flow.stores.lake.table import LakeTable
 from patient_flow.transforms.read import ParserConfig
 
 P = ParamSpec("P")
+T = TypeVar("T")
 
 ATTEMPTS = 5
 UNCONFIRMED_DAYS = 90
@@ -73,18 +74,20 @@ class StepResult:
 def retry_on_conflict(step: Callable[P, StepResult]) -> Callable[P, StepResult]:
     """Runs ``step`` again, from the current checkpoints, when another writer committed first.
 
+    It waits while another process works alone on the lake.
     Polars panics where a Parquet file cannot be decoded, which no handler of ``Exception`` sees: the step then raises
     ``LakeDamaged``.
     """
 
     @functools.wraps(step)
     def checked(*args: P.args, **kwargs: P.kwargs) -> StepResult:
+        lake = _lake_of(args)
         try:
-            return attempt(*args, **kwargs)
+            with lake.writing():
+                return attempt(*args, **kwargs)
         except UNDECODABLE as error:
             if not is_undecodable(error):
                 raise
-            lake = next(found for value in args if isinstance(found := getattr(value, "lake", value), Lake))
             raise name_damage(lake, LAKE_TABLES) from error
 
     def attempt(*args: P.args, **kwargs: P.kwargs) -> StepResult:
@@ -96,6 +99,21 @@ def retry_on_conflict(step: Callable[P, StepResult]) -> Callable[P, StepResult]:
         return step(*args, **kwargs)
 
     return checked
+
+
+def while_writing(writes: Callable[P, Iterator[T]]) -> Callable[P, Iterator[T]]:
+    """Lets a generator that writes the lake wait while another process works alone on it, and hold that back."""
+
+    @functools.wraps(writes)
+    def held(*args: P.args, **kwargs: P.kwargs) -> Iterator[T]:
+        with _lake_of(args).writing():
+            yield from writes(*args, **kwargs)
+
+    return held
+
+
+def _lake_of(args: tuple[object, ...]) -> Lake:
+    return next(found for value in args if isinstance(found := getattr(value, "lake", value), Lake))
 
 
 def is_up_to_date(target: LakeTable, *sources: LakeTable) -> bool:

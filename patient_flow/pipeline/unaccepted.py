@@ -1,24 +1,22 @@
-"""Bronze → ignored and quarantine: the events that silver does not hold.
+"""Bronze → erased, ignored and quarantine: the events that silver does not hold.
 
-Silver decides; the other two follow. Of the parts of bronze's bodies that silver, up to the version it consumed, does
-not hold, ``silver/ignored`` holds those that are ignored, and quarantine the others. Each can be materialised alone
-and die anywhere, and still every part ends in exactly one of the three tables.
+Silver decides; the others follow. Of the parts of bronze's bodies that silver, up to the version it consumed, does not
+hold, ``silver/erased`` holds those of erased persons, ``silver/ignored`` those that are ignored, and quarantine the
+others. Each can be materialised alone and die anywhere, and still every part ends in exactly one of the four tables.
 """
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
 import polars as pl
 
 from patient_flow.contracts import rules
 from patient_flow.contracts.columns import TEXTS
-from patient_flow.contracts.events import NO_HUB
 from patient_flow.contracts.tables import (
     BRONZE_EVENTS,
     COORDINATES,
+    ERASED,
     EVENT_COORDINATES,
     IGNORED,
     QUARANTINE,
@@ -26,36 +24,64 @@ from patient_flow.contracts.tables import (
 )
 from patient_flow.pipeline import received
 from patient_flow.pipeline.checkpoints import consumed, consumption, consumption_until
+from patient_flow.pipeline.erased import has_erasures, judging_as_silver
+from patient_flow.pipeline.moves import Moves, find_moves, with_other_number
 from patient_flow.pipeline.silver import check_key, rivals
 from patient_flow.pipeline.staleness import former_rows, read_with
 from patient_flow.pipeline.steps import StepContext, StepResult, open_complete_silver, retry_on_conflict
 from patient_flow.stores.lake.catalog import Lake
 from patient_flow.stores.lake.changes import RowsWritten
-from patient_flow.stores.lake.errors import ChangeFeedExpired
 from patient_flow.stores.lake.log import Checkpoints
 from patient_flow.stores.lake.table import LakeTable
 from patient_flow.transforms import accept
 from patient_flow.transforms.read import ParserConfig, read_events
 
-_FOLLOWED = (*EVENT_COORDINATES, "parts", "event_key")
 _UNKNOWN = ("part_body", "hospital_id", "ignored_as", "event_key", "visit_id", "visit_hash")
 """Columns of outcomes that are null where a part of a body can no longer be found in it."""
 c = pl.col
 
 
 @retry_on_conflict
+def record_erased(context: StepContext) -> StepResult:
+    """Parts of bodies about erased persons enter ``silver/erased``. Before the first erasure it does nothing."""
+    lake = context.lake
+    erased, silver, bronze = lake.open(ERASED), open_complete_silver(lake), lake.open(BRONZE_EVENTS)
+    parser, until = judging_as_silver(lake, silver, context.parser), consumed(silver, bronze)
+    if until is None or not has_erasures(silver) or _has_followed(erased, bronze, until, silver):
+        return StepResult(ERASED, erased.version)
+    moves = find_moves(erased, (silver,), bronze, until)
+    found = [
+        accept.erased(read_events(rows.select(received.BODY_COLUMNS), parser))
+        for entering in moves.entering
+        for rows in entering.iter_slices(received.ROWS_AT_ONCE)
+    ]
+    after = pl.concat([ERASED.empty(), *found]).join(moves.taken, on=EVENT_COORDINATES, how="anti")
+    checkpoints = {**consumption_until(bronze, until), **consumption(silver)}
+    written = erased.replace(moves.before, after, checkpoints, run_id=context.run_id)
+    return StepResult(
+        ERASED,
+        erased.version,
+        written,
+        consumed={BRONZE_EVENTS.path: until, SILVER_EVENTS.path: silver.version},
+        figures={"erased": written.inserted},
+    )
+
+
+@retry_on_conflict
 def ignore_events(context: StepContext) -> StepResult:
     """Events that are ignored enter ``silver/ignored``; those that silver holds, or that are rejected now, leave it."""
-    lake, parser = context.lake, context.parser
-    ignored, silver, bronze = lake.open(IGNORED), open_complete_silver(lake), lake.open(BRONZE_EVENTS)
+    above = _open_erased(context)
+    lake, silver = context.lake, above[0]
+    parser = judging_as_silver(lake, silver, context.parser)
+    ignored, bronze = lake.open(IGNORED), lake.open(BRONZE_EVENTS)
     check_key(silver, parser.secret)
     until = consumed(silver, bronze)
-    if until is None or _has_followed(ignored, bronze, until, silver):
+    if until is None or _has_followed(ignored, bronze, until, *above):
         return StepResult(IGNORED, ignored.version)
     # A rejected event may have to be ignored, when another one takes the identity that it lost.
-    moves = _moves(ignored, (silver,), bronze, until, beside=lake.open(QUARANTINE))
-    after = _each(moves, (silver,), parser, accept.ignored, IGNORED.empty())
-    checkpoints = {**consumption_until(bronze, until), **consumption(silver)}
+    moves = find_moves(ignored, above, bronze, until, beside=lake.open(QUARANTINE))
+    after = _each(moves, above, parser, accept.ignored, IGNORED.empty())
+    checkpoints = {**consumption_until(bronze, until), **consumption(*above)}
     written = ignored.replace(moves.before, after, checkpoints, run_id=context.run_id)
     names = after["name"].value_counts(sort=True)
     return StepResult(
@@ -70,27 +96,28 @@ def ignore_events(context: StepContext) -> StepResult:
 
 @retry_on_conflict
 def quarantine_events(context: StepContext) -> StepResult:
-    """Events that are neither accepted nor ignored enter quarantine; those that are now leave it."""
-    lake, parser = context.lake, context.parser
-    ignored, silver = _open_followed(context)
+    """Events that are neither accepted, erased nor ignored enter quarantine; those that are now leave it."""
+    ignored, *above = _open_followed(context)
+    lake, silver = context.lake, above[0]
+    parser = judging_as_silver(lake, silver, context.parser)
     quarantine, bronze = lake.open(QUARANTINE), lake.open(BRONZE_EVENTS)
     check_key(silver, parser.secret)
     until = consumed(silver, bronze)
-    if until is None or _has_followed(quarantine, bronze, until, silver, ignored):
+    if until is None or _has_followed(quarantine, bronze, until, *above, ignored):
         return StepResult(QUARANTINE, quarantine.version)
     versions = {BRONZE_EVENTS.path: until, SILVER_EVENTS.path: silver.version, IGNORED.path: ignored.version}
     checkpoints = {
         **consumption_until(bronze, until),
-        **consumption(silver, ignored),
+        **consumption(*above, ignored),
         **read_with(quarantine, parser),
     }
-    moves = _moves(quarantine, (silver, ignored), bronze, until)
+    moves = find_moves(quarantine, (*above, ignored), bronze, until)
 
     def rejected(outcome: pl.DataFrame, rows: pl.DataFrame) -> pl.DataFrame:
         new = rows.with_columns(rejected_at=pl.lit(context.now, QUARANTINE.schema["rejected_at"]))
         return accept.quarantined(_unless_ignored(outcome, ignored), new)
 
-    after = _keep_times(_each(moves, (silver, ignored), parser, rejected, QUARANTINE.empty()), moves.before)
+    after = _keep_times(_each(moves, (*above, ignored), parser, rejected, QUARANTINE.empty()), moves.before)
     written = quarantine.replace(moves.before, after, checkpoints, run_id=context.run_id)
     entered = after.join(moves.before, on=EVENT_COORDINATES, how="anti")
     reasons = entered.select(c("reasons").explode()).to_series().value_counts()
@@ -125,7 +152,7 @@ def restate(
     for part in bodies.iter_slices(received.ROWS_AT_ONCE):
         same, other = _by_number(_outcomes(part, silver, parser), numbers)
         accepted = received.at_coordinates(silver, other, (*COORDINATES, "parts"))
-        again = other.join(_with_other_number(accepted, other), on=COORDINATES, how="anti")
+        again = other.join(with_other_number(accepted, other), on=COORDINATES, how="anti")
         renumbered.append(again.select(COORDINATES))
         outcome = pl.concat(
             [
@@ -149,15 +176,25 @@ def restate(
     return quarantine.replace(before, _keep_times(entering, before), checkpoints or {}, run_id=run_id)
 
 
-def _open_followed(context: StepContext) -> tuple[LakeTable, LakeTable]:
-    """Ignored and silver at versions that belong together: ignored follows first where it has not yet."""
+def _open_erased(context: StepContext) -> tuple[LakeTable, ...]:
+    """Silver, and erased (once a person was) at a version that belongs to it: it follows first where it has not yet."""
+    silver = open_complete_silver(context.lake)
+    if not has_erasures(silver):
+        return (silver,)
+    record_erased(context)
+    return open_complete_silver(context.lake), context.lake.open(ERASED)
+
+
+def _open_followed(context: StepContext) -> tuple[LakeTable, ...]:
+    """Ignored, and the tables above it, at versions that belong together: they follow first where they have not yet."""
     lake = context.lake
-    ignored, silver, bronze = lake.open(IGNORED), open_complete_silver(lake), lake.open(BRONZE_EVENTS)
-    until = consumed(silver, bronze)
-    if until is None or _has_followed(ignored, bronze, until, silver):
-        return ignored, silver
+    above = _open_erased(context)
+    ignored, bronze = lake.open(IGNORED), lake.open(BRONZE_EVENTS)
+    until = consumed(above[0], bronze)
+    if until is None or _has_followed(ignored, bronze, until, *above):
+        return ignored, *above
     ignore_events(context)
-    return lake.open(IGNORED), open_complete_silver(lake)
+    return lake.open(IGNORED), *_open_erased(context)
 
 
 def _has_followed(table: LakeTable, bronze: LakeTable, until: int, *above: LakeTable) -> bool:
@@ -165,125 +202,8 @@ def _has_followed(table: LakeTable, bronze: LakeTable, until: int, *above: LakeT
     return consumed(table, bronze) == until and all(consumed(table, source) == source.version for source in above)
 
 
-@dataclass(frozen=True)
-class _Moves:
-    """Bronze rows whose outcome may be another one than the table holds, some at once, and the table's rows of them.
-
-    ``taken`` are coordinates of parts that tables above hold: they cannot be in this one. ``received`` counts the
-    bronze rows that arrived; bodies of those that are taken are not kept in memory.
-    """
-
-    entering: list[pl.DataFrame]
-    before: pl.DataFrame
-    taken: pl.DataFrame
-    received: int
-    given_up: pl.DataFrame = field(default_factory=lambda: BRONZE_EVENTS.empty().select(COORDINATES))
-
-    @property
-    def known_parts(self) -> pl.DataFrame:
-        """Coordinates of bodies that were read before, and ``known``: how many parts they held then.
-
-        What the tables above hold goes before what this table holds, or a table above gave up.
-        """
-        sides = [
-            side.select(*COORDINATES, known=c("parts").fill_null(1))
-            for side in (self.taken, self.before, self.given_up)
-            if "parts" in side.columns
-        ]
-        return pl.concat(sides).unique(COORDINATES, keep="first", maintain_order=True)
-
-
-def _moves(
-    table: LakeTable,
-    above: tuple[LakeTable, ...],
-    bronze: LakeTable,
-    until: int,
-    beside: LakeTable | None = None,
-) -> _Moves:
-    """What follows from the changes of the tables ``above`` and of bronze; where they are gone, from all rows."""
-    since = [consumed(table, source) for source in (bronze, *above)]
-    known = [version for version in since if version is not None]
-    if len(known) == len(since):
-        with contextlib.suppress(ChangeFeedExpired):
-            return _moves_since(table, above, bronze, known, until, beside)
-    return _moves_of_all(table, above, bronze, until)
-
-
-def _moves_since(
-    table: LakeTable,
-    above: tuple[LakeTable, ...],
-    bronze: LakeTable,
-    since: list[int],
-    until: int,
-    beside: LakeTable | None,
-) -> _Moves:
-    """``since`` are the versions that ``table`` has consumed, of bronze and of the tables ``above``."""
-    moved = [source.changes(version, _FOLLOWED) for source, version in zip(above, since[1:], strict=True)]
-    taken = pl.concat([changes.after for changes in moved])
-    given_up = pl.concat([changes.before for changes in moved]).join(taken, on=EVENT_COORDINATES, how="anti")
-    # A part that lost its identity to an event that silver no longer holds has now lost it to another event.
-    displaced = moved[0].before.join(moved[0].after, on=EVENT_COORDINATES, how="anti")["event_key"].implode()
-    losers = [
-        either.scan().filter(c("event_key").is_in(displaced)).select(COORDINATES).collect()
-        for either in (table, beside)
-        if either is not None
-    ]
-    # What a file states may be known by another name, once an event takes the identity that it shares.
-    entered = moved[0].after.join(moved[0].before, on=EVENT_COORDINATES, how="anti")["event_key"].implode()
-    of_files = table.scan().filter(c("hub_created_at") == NO_HUB, c("event_key").is_in(entered))
-    again = pl.concat([given_up.select(COORDINATES), *losers, of_files.select(COORDINATES).collect()]).unique()
-    entering, arrivals = [received.fetch(bronze, again)], 0
-    whole, returned, gone = _whole(taken), taken, [again]
-    for arrival in received.arrived(bronze, since[0], until):
-        rows = arrival.rows
-        arrivals += rows.height
-        entering.append(rows.join(whole, on=COORDINATES, how="anti").join(again, on=COORDINATES, how="anti"))
-        returned = returned.join(rows, on=COORDINATES, how="anti")
-        gone.append(arrival.gone)
-    leaving = pl.concat(gone)
-    held = received.at_coordinates(table, pl.concat([leaving, returned.select(COORDINATES)]))
-    # A replay that died may have left rows from when these bodies held another number of parts.
-    other_number = _with_other_number(held, returned).join(again, on=COORDINATES, how="anti")
-    entering.append(received.fetch(bronze, other_number))
-    is_concerned = pl.concat(
-        [
-            held.join(pl.concat([leaving, other_number]), on=COORDINATES, how="semi"),
-            held.join(returned, on=EVENT_COORDINATES, how="semi"),
-        ]
-    ).unique(EVENT_COORDINATES)
-    return _Moves(entering, is_concerned, taken, arrivals, given_up)
-
-
-def _with_other_number(rows: pl.DataFrame, others: pl.DataFrame) -> pl.DataFrame:
-    """Coordinates of bodies that hold another number of parts in ``rows`` than in ``others``."""
-    numbers = others.select(*COORDINATES, other=c("parts").fill_null(1)).unique()
-    return (
-        rows.join(numbers, on=COORDINATES, how="inner")
-        .filter(c("parts").fill_null(1) != c("other"))
-        .select(COORDINATES)
-        .unique()
-    )
-
-
-def _moves_of_all(table: LakeTable, above: tuple[LakeTable, ...], bronze: LakeTable, until: int) -> _Moves:
-    taken = pl.concat([source.scan().select(_FOLLOWED).collect() for source in above])
-    whole, entering, arrivals = _whole(taken), [], 0
-    for rows in received.all_rows(bronze, until):
-        arrivals += rows.height
-        entering.append(rows.join(whole, on=COORDINATES, how="anti"))
-    return _Moves(entering, table.scan().collect(), taken, arrivals)
-
-
-def _whole(taken: pl.DataFrame) -> pl.DataFrame:
-    """Coordinates of the bronze rows of which all parts are ``taken``."""
-    if not taken.select((c("parts") > 1).any()).item():
-        return taken.select(COORDINATES)
-    parts = c("parts").fill_null(1).max()
-    return taken.group_by(COORDINATES).agg(is_whole=pl.len() >= parts).filter("is_whole").select(COORDINATES)
-
-
 def _each(
-    moves: _Moves,
+    moves: Moves,
     above: tuple[LakeTable, ...],
     parser: ParserConfig,
     rows_of: Callable[..., pl.DataFrame],

@@ -1,7 +1,8 @@
-"""Rows that left bronze: an import that was undone. What they kept out of silver is judged again.
+"""Rows that left bronze (an import that was undone) or changed in it (a person who was erased).
 
-Silver rows of a file only ever give way to other rows of files or to the hub, so what a withdrawn row kept out is an
-imported row too: it is in ``silver/ignored``, or, while that has not followed silver, only in bronze.
+What they kept out of silver is judged again. Silver rows of a file only ever give way to other rows of files or to the
+hub, so what such a row kept out is an imported row too: it is in ``silver/ignored``, or, while that has not followed
+silver, only in bronze. What an event of the hub kept out is in quarantine or in ``silver/ignored``.
 """
 
 from __future__ import annotations
@@ -65,12 +66,18 @@ def vanished(lake: Lake, bronze: LakeTable) -> pl.DataFrame:
 
 
 def withdraw(
-    silver: LakeTable, bronze: LakeTable, ignored: LakeTable | None, gone: pl.DataFrame, parser: ParserConfig
+    silver: LakeTable,
+    bronze: LakeTable,
+    losers: tuple[LakeTable | None, LakeTable],
+    gone: pl.DataFrame,
+    parser: ParserConfig,
 ) -> Withdrawal:
     """What the rows ``gone`` (coordinates, event_key, visit_hash) leave behind.
 
-    ``ignored`` is None where it has not followed silver: all rows of files are then read again.
+    ``losers`` are ignored and quarantine. The first is None where it has not followed silver: all rows of files are
+    then read again.
     """
+    ignored, quarantine = losers
     keys, visits = gone["event_key"].drop_nulls(), gone["visit_hash"].drop_nulls()
     concerned = is_one_of("event_key", keys) | is_one_of("visit_hash", visits)
     competes = is_one_of("event_key", keys) | (imported_snapshots() & is_one_of("visit_hash", visits))
@@ -83,7 +90,18 @@ def withdraw(
         candidates(validate(read_events(rows, parser)), parser.secret).filter(concerned)
         for rows in _of_files(bronze, ignored, concerned)
     ]
+    of_hub = _of_hub(bronze, [table for table in (ignored, quarantine) if table is not None], keys, gone)
+    again.append(candidates(validate(read_events(of_hub, parser)), parser.secret).filter(is_one_of("event_key", keys)))
     return Withdrawal(touched, pl.concat([left, *again]))
+
+
+def _of_hub(bronze: LakeTable, tables: list[LakeTable], keys: pl.Series, gone: pl.DataFrame) -> pl.DataFrame:
+    """Bronze rows of the hub that lost their identity to one of ``gone``."""
+    lost = [
+        table.scan().filter(c("hub_created_at") > NO_HUB, is_one_of("event_key", keys)).select(COORDINATES).collect()
+        for table in tables
+    ]
+    return received.fetch(bronze, pl.concat(lost).unique().join(gone, on=COORDINATES, how="anti"))
 
 
 def _of_files(bronze: LakeTable, ignored: LakeTable | None, concerned: pl.Expr) -> Iterable[pl.DataFrame]:

@@ -6,19 +6,20 @@ other formats. Pseudonyms are not made here, and the key of the pseudonyms never
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import polars as pl
 
-from patient_flow.contracts.columns import TEXTS
+from patient_flow.contracts.columns import INSTANT, TEXTS
 from patient_flow.contracts.tables import COORDINATES, EVENT_COORDINATES, FACT_ED_ATTENDANCE, SILVER_EVENTS, Table
 from patient_flow.transforms import accept, dimensions, facts
 from patient_flow.transforms.bodies import Interpreter, Unwrapper
 from patient_flow.transforms.details import describe
+from patient_flow.transforms.erasure import Erasures
 from patient_flow.transforms.read import ParserConfig, read_events
 from patient_flow.transforms.visits.fold import fold
 
-ACCEPTED, REJECTED, IGNORED = "accepted", "rejected", "ignored"
+ACCEPTED, REJECTED, IGNORED, ERASED = "accepted", "rejected", "ignored", "erased"
 DAY = "day"
 """UTC day (days since 1970). Events with the same identity have the same day; a day is one part of silver."""
 OUTCOME = "outcome"
@@ -30,13 +31,14 @@ VALIDATED = pl.Schema(
         "ignored_as": pl.String(),
         "reasons": TEXTS,
         "details": TEXTS,
+        "erased_at": INSTANT,
         OUTCOME: pl.String(),
         DAY: pl.Int32(),
     }
 )
 """Every part of a bronze row: as silver would hold it, but under its own identifiers, or with its body and why it is
-rejected, or with the name of what ignores it."""
-_OF_OTHERS = (*EVENT_COORDINATES, "parts", "enqueued_at", "hospital_id", "ignored_as", "reasons")
+rejected, with the name of what ignores it, or with when its person was erased."""
+_OF_OTHERS = (*EVENT_COORDINATES, "parts", "enqueued_at", "hospital_id", "ignored_as", "reasons", "erased_at")
 
 c = pl.col
 
@@ -49,13 +51,21 @@ class Validator:
     mappings: tuple[Interpreter, ...] = ()
     formats: tuple[Interpreter, ...] = ()
     unwrap: Unwrapper | None = None
+    erasures: Erasures = field(default_factory=Erasures)
+    """Without numbers and key: bodies of erased persons have been replaced by markers."""
 
     def __call__(self, bronze: pl.DataFrame) -> pl.DataFrame:
         """The validated rows, before :func:`deduplicate`."""
-        parser = ParserConfig(self.departments, "", self.mappings, self.formats, self.unwrap)
+        parser = ParserConfig(self.departments, "", self.mappings, self.formats, self.unwrap, erasures=self.erasures)
         validated = accept.validate(read_events(bronze, parser))
         others = validated.with_columns(details=describe(validated)).filter(~accept.is_candidate())
-        outcome = pl.when(c("ignored_as").is_null()).then(pl.lit(REJECTED)).otherwise(pl.lit(IGNORED))
+        outcome = (
+            pl.when(c("erased_at").is_not_null())
+            .then(pl.lit(ERASED))
+            .when(c("ignored_as").is_null())
+            .then(pl.lit(REJECTED))
+            .otherwise(pl.lit(IGNORED))
+        )
         rows = pl.concat(
             [
                 accept.with_raw_ids(validated).with_columns(

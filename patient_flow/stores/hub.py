@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -40,6 +40,7 @@ _NUMBER, _OFFSET, _ENQUEUED, _KEY = (
     f"x-opt-{name}".encode() for name in ("sequence-number", "offset", "enqueued-time", "partition-key")
 )
 """Annotations of a message."""
+_NUMBERS_AT_ONCE = 1_000
 _OWNER_LEVEL = 1
 """Each drain takes over its partitions, so that a stuck older run stops reading."""
 
@@ -177,6 +178,26 @@ class Hub:
                 max_bytes -= reading.size
         events = pl.concat([EVENT_SCHEMA.to_frame(), *(reading.frame() for reading in received)])
         return DrainResult(events, _one_error(errors), limit_reached)
+
+    @property
+    def is_local(self) -> bool:
+        """True for the local hub, or Microsoft's emulator, which both have the same connection string."""
+        return "usedevelopmentemulator=true" in self._connection.casefold()
+
+    def erase(self, partition_id: str, numbers: Sequence[int], body: str) -> int:
+        """Replaces the bodies of retained events of the local hub by ``body``; returns how many there were.
+
+        Raises :class:`HubUnavailable`, also for a hub that is not ours.
+        """
+        properties = {"name": self.name, "partition": partition_id, "body": body}
+        erased = 0
+        with self._client() as client, self._wrap_errors():
+            for start in range(0, len(numbers), _NUMBERS_AT_ONCE):
+                some = ",".join(map(str, numbers[start : start + _NUMBERS_AT_ONCE]))
+                transport: Any = client._amqp_transport
+                message = transport.build_message(application_properties={**properties, "numbers": some})
+                erased += int(client._management_request(message, op_type=b"com.patient-flow:erase").value[b"erased"])
+        return erased
 
     @contextmanager
     def _client(self) -> Iterator[EventHubConsumerClient]:

@@ -1,4 +1,4 @@
-"""The read frame → accepted events, and reasons for the others. Every row ends accepted, rejected or ignored.
+"""The read frame → accepted events, and reasons for the others. Every row ends accepted, rejected, ignored or erased.
 
 An event's identity is (``event_id``, ``event_time``). Of all events with one identity the first to reach the hub is
 the one accepted, whichever batch brought it: an earlier one that arrives here late displaces the accepted one. A
@@ -13,7 +13,14 @@ import polars as pl
 
 from patient_flow.contracts import events, rules
 from patient_flow.contracts.columns import TEXTS
-from patient_flow.contracts.tables import COORDINATES, EVENT_COORDINATES, IGNORED, QUARANTINE, SILVER_EVENTS
+from patient_flow.contracts.tables import (
+    COORDINATES,
+    ERASED,
+    EVENT_COORDINATES,
+    IGNORED,
+    QUARANTINE,
+    SILVER_EVENTS,
+)
 from patient_flow.transforms import scopes
 from patient_flow.transforms.details import describe
 from patient_flow.transforms.read import pseudonymise
@@ -46,8 +53,8 @@ def validate(read: pl.DataFrame) -> pl.DataFrame:
 
 
 def is_candidate() -> pl.Expr:
-    """True for validated rows that break no quarantine rule and are not ignored by themselves."""
-    return (c("reasons").list.len() == 0) & c("ignored_as").is_null()
+    """True for validated rows that break no quarantine rule, are not ignored by themselves and not erased."""
+    return (c("reasons").list.len() == 0) & c("ignored_as").is_null() & c("erased_at").is_null()
 
 
 def candidates(validated: pl.DataFrame, secret: str) -> pl.DataFrame:
@@ -165,8 +172,9 @@ def outcomes(validated: pl.DataFrame, losers: pl.DataFrame, winners: pl.DataFram
 
     ``losers`` are those of them that are candidates (silver rows), ``winners`` silver's rows of their identities. A
     candidate whose identity nobody has was rejected under rules that have changed. One row per part, with what the
-    tables of rejected and ignored events keep of it.
+    tables of rejected and ignored events keep of it; none of the parts that are erased.
     """
+    validated = validated.filter(c("erased_at").is_null())
     taken = identity_outcomes(losers, winners)
     own = validated.with_columns(is_candidate=is_candidate()).select(
         *EVENT_COORDINATES,
@@ -209,6 +217,11 @@ def quarantined(outcome: pl.DataFrame, bodies: pl.DataFrame) -> pl.DataFrame:
         .with_columns(body=pl.coalesce("part_body", "body"))
         .select(QUARANTINE.schema.names())
     )
+
+
+def erased(read: pl.DataFrame) -> pl.DataFrame:
+    """Erased rows of those of a read frame that are erased."""
+    return read.filter(c("erased_at").is_not_null()).select(ERASED.schema.names())
 
 
 def ignored(outcome: pl.DataFrame) -> pl.DataFrame:

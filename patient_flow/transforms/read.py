@@ -16,6 +16,7 @@ from patient_flow.contracts.columns import INSTANT
 from patient_flow.contracts.tables import COORDINATES
 from patient_flow.transforms import bodies, moments, scopes, stay_lists
 from patient_flow.transforms.columns import UNUSABLE, VOCABULARIES, Parsed, columns, marks, one_row_per_part, parse_each
+from patient_flow.transforms.erasure import Erasures, mark_erased
 from patient_flow.transforms.keys import derived_visit, pseudonym, short_hash, surrogate_key
 from patient_flow.transforms.names import clean_names, fold_names
 
@@ -42,6 +43,7 @@ class ParserConfig:
     ``mappings`` are asked about every body before it is read as the contract's own form; ``formats`` recognise whole
     other formats (HL7, FHIR) among the bodies that do not follow the contract to the letter. ``unwrap`` comes before
     both: they see each event that a body wraps. ``mapping_digest`` identifies the mapping file; "" is none.
+    ``erasures`` are those that events are judged by, and ``erasure_key`` is what their numbers are hashed with.
     """
 
     departments: pl.DataFrame
@@ -50,6 +52,8 @@ class ParserConfig:
     formats: tuple[bodies.Interpreter, ...] = ()
     unwrap: bodies.Unwrapper | None = None
     mapping_digest: str = ""
+    erasures: Erasures = field(default_factory=Erasures)
+    erasure_key: str = field(default="", repr=False)
 
 
 def read_events(bronze: pl.DataFrame, parser: ParserConfig) -> pl.DataFrame:
@@ -61,8 +65,8 @@ def read_events(bronze: pl.DataFrame, parser: ParserConfig) -> pl.DataFrame:
     events were wrapped), ``enqueued_at``, ``imported_at``, every contract field typed,
     ``<field>_unusable`` and ``<time>_too_old`` marks, ``kinds``, ``ignored_as``, ``is_unreadable``,
     ``is_unsupported``, ``has_no_mapping``, ``states_event_time``, ``department_is_listed``, the flags that an
-    interpreter raised, ``extra``, ``body_hash``, and the raw numbers of visit and patients with the scopes that they
-    are unique in (see :func:`pseudonymise`). ``visit_id`` is null where a snapshot states none.
+    interpreter raised, ``extra``, ``body_hash``, ``erased_at``, and the raw numbers of visit and patients with the
+    scopes that they are unique in (see :func:`pseudonymise`). ``visit_id`` is null where a snapshot states none.
     """
     parsed = parse_each(bronze["body"], parser.mappings, parser.formats, parser.unwrap)
     received = bronze.select(*COORDINATES, "enqueued_at", imported_at=_imported_at(bronze))
@@ -81,6 +85,7 @@ def read_events(bronze: pl.DataFrame, parser: ParserConfig) -> pl.DataFrame:
             **scopes.resolved(),
         )
         .drop("digest")
+        .pipe(mark_erased, bronze, parser.erasures)
     )
 
 

@@ -47,6 +47,30 @@ def as_of_hospital(number: str) -> pl.Expr:
     return pl.concat_str([_named(_HOSPITAL, c("hospital_id")), plain], separator=SEPARATOR)
 
 
+def plain(text: str) -> str:
+    """The number in ``text``, as :func:`scoped` wrote it, without its scope."""
+    return text.rpartition(SEPARATOR)[2]
+
+
+def describe(text: str) -> str:
+    """The scope in ``text`` as operators write it: ``network``, ``hospital=3``, ``assigner=HIS`` or ``shared=…``."""
+    kind, _, name = text.rpartition(SEPARATOR)[0].partition(SEPARATOR)
+    return f"{kind}={name}" if kind else "network"
+
+
+def is_named(text: str, name: str) -> bool:
+    """True when ``name`` (as in :func:`describe`, or without the kind) is the scope in ``text``."""
+    return name in (full := describe(text), full.partition("=")[2])
+
+
+def of_name(name: str, number: str) -> str:
+    """``number`` under the scope that operators write as ``name``; one without a kind is an assigner's."""
+    kind, is_kind, value = name.partition("=")
+    if name == "network":
+        return number
+    return SEPARATOR.join((kind, value, number) if is_kind else ("assigner", name, number))
+
+
 def _scope(policy: str, assigner: pl.Expr, default: pl.Expr) -> pl.Expr:
     return (
         pl.when(c(policy).is_null() | (c(policy) == "assigner"))

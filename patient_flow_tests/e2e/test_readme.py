@@ -34,6 +34,7 @@ RUN_BY = {
     "uv run patient-flow status": "patient_flow_tests/test_cli.py",
     "uv run patient-flow rebuild": "patient_flow_tests/e2e/test_foreign_producer.py",
     "uv run patient-flow replay-quarantine": "patient_flow_tests/e2e/test_foreign_producer.py",
+    "uv run patient-flow erase --patient 4711 --dry-run": "patient_flow_tests/test_cli.py",
     "uv run patient-flow warehouse verify": "patient_flow_tests/e2e/test_foreign_producer.py",
     "uv run patient-flow warehouse reload": "patient_flow_tests/e2e/test_foreign_producer.py",
     "uv run patient-flow access-log verify": "patient_flow_tests/test_cli.py",

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from patient_flow.local_hub import segments
 from patient_flow.local_hub.errors import CorruptLogError
 from patient_flow.local_hub.log import Cursor, Draft, PartitionLog
 from patient_flow.local_hub.segments import Coordinate, LastEvent
@@ -384,3 +385,42 @@ def test_any_history_reads_like_a_plain_list(
         assert bodies(log) == model[log.begin_sequence :]
         assert [int(event[0]) for event in read(log)] == list(range(log.begin_sequence, len(model)))
     log.close()
+
+
+# --- replacing events
+
+
+def test_a_replaced_event_keeps_its_coordinates_and_those_beside_it_stay(tmp_path: Path) -> None:
+    with opened(tmp_path, segment_bytes=SEGMENT) as log:
+        for number in range(9):
+            append(log, f"one {number}", f"two {number}")
+        before = read(log)
+        assert log.replace([3, 16, 99], lambda event: b"#" * len(event)) == 2
+    with opened(tmp_path, segment_bytes=SEGMENT) as log:
+        after = read(log)
+        assert [event for number, event in enumerate(after) if number not in (3, 16)] == [
+            event for number, event in enumerate(before) if number not in (3, 16)
+        ]
+        assert {*after[3][0], *after[16][0]} == {"#"}
+        append(log, "later")
+        assert bodies(log)[-1] == "later"
+
+
+def test_a_replacement_that_a_crash_cut_short_is_finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with opened(tmp_path, segment_bytes=SEGMENT) as log:
+        append(log, "one", "two")
+        append(log, "three")
+        with monkeypatch.context() as patched:
+
+            def torn(path: Path, position: int, record: bytes) -> None:
+                with path.open("r+b") as file:
+                    file.seek(position)
+                    file.write(record[: len(record) // 2])
+                raise KeyboardInterrupt
+
+            patched.setattr(segments, "_write_at", torn)
+            with pytest.raises(KeyboardInterrupt):
+                log.replace([0], lambda event: b"#" * len(event))
+    with opened(tmp_path, segment_bytes=SEGMENT) as log:
+        assert set(read(log)[0][0]) == {"#"}
+        assert bodies(log)[1:] == ["two", "three"]

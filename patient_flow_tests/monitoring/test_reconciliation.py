@@ -112,17 +112,25 @@ def accounted_for(
     quarantined: pl.DataFrame,
     totals: tuple[int, int, int],
     ignored: pl.DataFrame | None = None,
+    erased: pl.DataFrame | None = None,
 ) -> Finding:
-    """``totals`` of received, accepted and quarantined events; the ignored ones are those of the partitions."""
-    left_out = counts() if ignored is None else ignored
-    total = (*totals[:2], int(left_out["events"].sum()), totals[2])
-    return reconciliation.counts_reconcile(ReconciliationCounts(received, accepted, left_out, quarantined, total))
+    """``totals`` of received, accepted and quarantined events; the others are those of the partitions."""
+    gone, left_out = (counts() if side is None else side for side in (erased, ignored))
+    total = (*totals[:2], *(int(side["events"].sum()) for side in (gone, left_out)), totals[2])
+    sides = ReconciliationCounts(received, accepted, gone, left_out, quarantined, total)
+    return reconciliation.counts_reconcile(sides)
 
 
 def test_received_is_accepted_plus_quarantined() -> None:
     finding = accounted_for(counts(p0=3, p1=2), counts(p0=2, p1=2), counts(p0=1), (105, 100, 5))
     assert finding.is_ok
-    assert finding.rows[0] == {"partition_id": "0", "received": 3, "accepted": 2, "ignored": 0, "quarantined": 1}
+    row = {"partition_id": "0", "received": 3, "accepted": 2, "erased": 0, "ignored": 0, "quarantined": 1}
+    assert finding.rows[0] == row
+
+
+def test_erased_events_are_accounted_for() -> None:
+    assert accounted_for(counts(p0=3), counts(p0=2), counts(), (3, 2, 0), erased=counts(p0=1)).is_ok
+    assert not accounted_for(counts(p0=2), counts(p0=2), counts(), (2, 2, 0), erased=counts(p0=1)).is_ok
 
 
 def test_an_ignored_event_is_accounted_for() -> None:

@@ -17,29 +17,30 @@ MAX_ROWS = 20
 
 
 def counts_reconcile(counts: ReconciliationCounts | None) -> Finding:
-    """Bronze → silver, ignored, quarantine: received = accepted + ignored + quarantined, per partition and in total."""
+    """Bronze → silver, erased, ignored, quarantine: each part in one of them, per partition and in total."""
     if counts is None:
         return ok("No events were received yet.")
+    sides = {
+        "accepted": counts.accepted,
+        "erased": counts.erased,
+        "ignored": counts.ignored,
+        "quarantined": counts.quarantined,
+    }
     partitions = counts.received.rename({"events": "received"})
-    sides = (("accepted", counts.accepted), ("ignored", counts.ignored), ("quarantined", counts.quarantined))
-    for name, side in sides:
+    for name, side in sides.items():
         partitions = partitions.join(side.rename({"events": name}), on="partition_id", how="full", coalesce=True)
     partitions = partitions.fill_null(0).sort("partition_id")
-    wrong = partitions.filter(c("received") != c("accepted") + c("ignored") + c("quarantined"))
-    received, accepted, ignored, quarantined = counts.totals
-    unaccounted = received - accepted - ignored - quarantined
-    figures = {
-        "received": received,
-        "accepted": accepted,
-        "ignored": ignored,
-        "quarantined": quarantined,
-        "unaccounted": unaccounted,
-    }
+    wrong = partitions.filter(c("received") != pl.sum_horizontal(*sides))
+    received, *outcomes = counts.totals
+    unaccounted = received - sum(outcomes)
+    figures = {"received": received, **dict(zip(sides, outcomes, strict=True)), "unaccounted": unaccounted}
     rows = partitions.to_dicts()
     if wrong.is_empty() and not unaccounted:
-        return ok("Every received event was accepted, ignored or quarantined.", figures, rows)
+        return ok("Every received event was accepted, ignored, quarantined or erased.", figures, rows)
     where = f" (partitions {', '.join(wrong['partition_id'])})" if wrong.height else ""
-    return error(f"Some events are in none of silver, ignored and quarantine, or in several{where}.", figures, rows)
+    return error(
+        f"Some events are in none of silver, erased, ignored and quarantine, or in several{where}.", figures, rows
+    )
 
 
 def event_identities_unique(accepted: pl.DataFrame) -> Finding:

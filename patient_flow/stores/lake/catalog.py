@@ -5,18 +5,21 @@ from __future__ import annotations
 import contextlib
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from datetime import datetime
+from pathlib import Path
 
 import polars as pl
 from deltalake import DeltaTable, Field, Schema, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 
 from patient_flow.contracts.tables import LAKE_TABLES, Table
-from patient_flow.stores.lake import durability, leftovers
+from patient_flow.stores.lake import durability, exclusion, leftovers
 from patient_flow.stores.lake.errors import LakeMisconfigured, SchemaDrift, wrap_errors
 from patient_flow.stores.lake.folders import folder_of, open_table, readable_path
 from patient_flow.stores.lake.log import CHECKPOINT_EVERY, commit_properties, table_properties
+from patient_flow.stores.lake.purge import Files
 from patient_flow.stores.lake.table import LakeTable
 from patient_flow.stores.staging import Staging
 
@@ -134,6 +137,23 @@ class Lake:
         for layer in dict.fromkeys(table.layer for table in LAKE_TABLES):
             if (folder := folder_of(self._layer(layer))) is not None:
                 yield from leftovers.remove(folder, now)
+
+    @property
+    def folder(self) -> Path | None:
+        """Folder of the locks of a local lake; None on remote storage."""
+        return folder_of(self._layer("bronze"))
+
+    def writing(self) -> AbstractContextManager[None]:
+        """For as long as a step writes: waits while another process works alone on the lake."""
+        return exclusion.shared(self.folder)
+
+    def alone(self, on_wait: Callable[[], None]) -> AbstractContextManager[None]:
+        """For work that no other writer may see half done; ``on_wait`` is called once where it has to wait."""
+        return exclusion.alone(self.folder, on_wait)
+
+    def files(self, layer: str) -> Files:
+        """All files of a layer, those beside its tables too."""
+        return Files(self._layer(layer), self._storage_options)
 
     def staging(self, layer: str, run_id: str) -> Staging:
         """URI of a run's staged results beside the tables of ``layer``."""

@@ -16,6 +16,7 @@ from patient_flow.stores.lake.changes import ArrowStream, RowsWritten, differing
 from patient_flow.stores.lake.durability import settle, table_folder
 from patient_flow.stores.lake.log import WRITER, Checkpoints, commit_properties
 from patient_flow.stores.lake.maintenance import TableMaintenance
+from patient_flow.stores.lake.purge import purge
 from patient_flow.stores.lake.snapshot import Snapshot
 from patient_flow.stores.lake.spans import merge_predicate
 
@@ -33,6 +34,13 @@ class LakeTable(Snapshot):
     def maintenance(self) -> TableMaintenance:
         """Maintenance of this table; its commits move the pinned version."""
         return TableMaintenance(self.table, self._handle)
+
+    def purge(self) -> int:
+        """Deletes every file of the table but those of the pinned version, which must be the newest; returns how many.
+
+        The changes up to it can no longer be read: every consumer must have read this version.
+        """
+        return purge(self._handle, self.table.path, self._storage_options)
 
     def append(self, rows: pl.DataFrame, checkpoints: Checkpoints, **metadata: str) -> int:
         """Adds ``rows`` and records ``checkpoints`` in one commit; returns the new version.

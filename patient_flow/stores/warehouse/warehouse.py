@@ -192,6 +192,13 @@ class Warehouse:
             )
         )
 
+    def purge(self) -> None:
+        """Overwrites what deleted rows leave in the files of the database, as far as the database can."""
+        autocommit = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+        with self._wrap_errors(), autocommit as connection:
+            for statement in self.target.purge_statements([table.name for table in TABLES.values()]):
+                connection.exec_driver_sql(statement)
+
     # --- read ---------------------------------------------------------------------------------------------------
 
     def loaded_versions(self) -> dict[str, int | None]:

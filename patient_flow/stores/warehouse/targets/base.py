@@ -184,6 +184,10 @@ class Target(ABC):
     def after_load(self, engine: sa.Engine, changes: Iterable[Change]) -> None:
         """Maintenance after a committed load that keeps queries fast, such as statistics."""
 
+    def purge_statements(self, tables: Sequence[str]) -> Sequence[str]:  # noqa: ARG002
+        """Statements that overwrite what deleted rows leave in the files of the database; none by default."""
+        return ()
+
     def staged_rows(self, table: sa.Table, stage: sa.Table) -> sa.ColumnElement[bool]:
         """Condition on ``table``: its key is in ``stage``."""
         keys = [column.name for column in table.primary_key.columns]

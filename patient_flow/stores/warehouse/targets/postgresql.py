@@ -137,3 +137,7 @@ class PostgreSQL(StagingInside):
         with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             for name in tables:
                 connection.exec_driver_sql(f"ANALYZE {self.quoted(name)}")
+
+    def purge_statements(self, tables: Sequence[str]) -> Sequence[str]:
+        """Writes the tables again: until then deleted rows stay in their files. Readers of a table wait meanwhile."""
+        return [f"VACUUM (FULL, ANALYZE) {self.quoted(name)}" for name in tables]

@@ -41,3 +41,8 @@ class SQLServer(TransactSQL):
         """``executemany`` in arrays; a real table, because the driver cannot describe parameters of a ``#temp`` one."""
         for chunk in rows.iter_slices(ROWS_PER_ARRAY):
             connection.execute(sa.insert(stage), chunk.to_dicts())
+
+    def purge_statements(self, tables: Sequence[str]) -> Sequence[str]:
+        """Writes the tables again, and overwrites the pages that they leave."""
+        rebuilt = [f"ALTER INDEX ALL ON {self.quoted(name)} REBUILD" for name in tables]
+        return [*rebuilt, "DECLARE @name sysname = DB_NAME(); EXEC sys.sp_clean_db_free_space @name"]

@@ -116,6 +116,10 @@ class Synapse(CopyInto):
                 if not change.staged.is_empty():
                     connection.exec_driver_sql(self.refresh_statement(change))
 
+    def purge_statements(self, tables: Sequence[str]) -> Sequence[str]:
+        """Writes the tables again: a columnstore keeps deleted rows until then."""
+        return [f"ALTER INDEX ALL ON {self.quoted(name)} REBUILD" for name in tables]
+
     def refresh_statement(self, change: Change) -> str:
         """UPDATE STATISTICS for the table of ``change``."""
         table = change.table

@@ -1,0 +1,157 @@
+"""Bronze rows whose outcome may be another one than a table of unaccepted events holds, and the table's rows of them.
+
+They follow from the changes of bronze and of the tables that decide before this one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass, field
+
+import polars as pl
+
+from patient_flow.contracts.events import NO_HUB
+from patient_flow.contracts.tables import BRONZE_EVENTS, COORDINATES, ERASED, EVENT_COORDINATES
+from patient_flow.pipeline import received
+from patient_flow.pipeline.checkpoints import consumed, is_replaced
+from patient_flow.stores.lake.changes import Changes
+from patient_flow.stores.lake.errors import ChangeFeedExpired
+from patient_flow.stores.lake.table import LakeTable
+
+FOLLOWED = (*EVENT_COORDINATES, "parts")
+c = pl.col
+
+
+@dataclass(frozen=True)
+class Moves:
+    """Bronze rows whose outcome may be another one than the table holds, some at once, and the table's rows of them.
+
+    ``taken`` are coordinates of parts that tables above hold: they cannot be in this one. ``received`` counts the
+    bronze rows that arrived; bodies of those that are taken are not kept in memory. ``changed`` are coordinates of
+    rows that bronze had before, in another form: the number of their parts is not known.
+    """
+
+    entering: list[pl.DataFrame]
+    before: pl.DataFrame
+    taken: pl.DataFrame
+    received: int
+    given_up: pl.DataFrame = field(default_factory=lambda: BRONZE_EVENTS.empty().select(COORDINATES))
+    changed: pl.DataFrame = field(default_factory=lambda: BRONZE_EVENTS.empty().select(COORDINATES))
+
+    @property
+    def known_parts(self) -> pl.DataFrame:
+        """Coordinates of bodies that were read before, and ``known``: how many parts they held then.
+
+        What the tables above hold goes before what this table holds, or a table above gave up.
+        """
+        sides = [
+            side.select(*COORDINATES, known=c("parts").fill_null(1))
+            for side in (self.taken, self.before, self.given_up)
+            if "parts" in side.columns
+        ]
+        known = pl.concat(sides).unique(COORDINATES, keep="first", maintain_order=True)
+        return known.join(self.changed, on=COORDINATES, how="anti", maintain_order="left")
+
+
+def find_moves(
+    table: LakeTable,
+    above: tuple[LakeTable, ...],
+    bronze: LakeTable,
+    until: int,
+    beside: LakeTable | None = None,
+) -> Moves:
+    """What follows from the changes of the tables ``above`` and of bronze; where they are gone, from all rows."""
+    since = [_since(table, source) for source in (bronze, *above)]
+    known = [version for version in since if version is not None]
+    if len(known) == len(since):
+        with contextlib.suppress(ChangeFeedExpired):
+            return _since_consumed(table, above, bronze, known, until, beside)
+    return _of_all(table, above, bronze, until)
+
+
+def _since(table: LakeTable, source: LakeTable) -> int | None:
+    """Version of ``source`` that ``table`` has consumed. Erased is empty until the first erasure, and then followed."""
+    since = consumed(table, source)
+    return 0 if since is None and source.table is ERASED and not is_replaced(table, source) else since
+
+
+def _since_consumed(
+    table: LakeTable,
+    above: tuple[LakeTable, ...],
+    bronze: LakeTable,
+    since: list[int],
+    until: int,
+    beside: LakeTable | None,
+) -> Moves:
+    """``since`` are the versions that ``table`` has consumed, of bronze and of the tables ``above``."""
+    in_silver = above[0].changes(since[1], (*FOLLOWED, "event_key"))
+    others = [source.changes(version, FOLLOWED) for source, version in zip(above[1:], since[2:], strict=True)]
+    taken = pl.concat([changes.after.select(FOLLOWED) for changes in (in_silver, *others)])
+    before = pl.concat([changes.before.select(FOLLOWED) for changes in (in_silver, *others)])
+    given_up = before.join(taken, on=EVENT_COORDINATES, how="anti")
+    whole, returned = _whole(taken), taken
+    arriving, gone, changed, arrivals = [], [], [], 0
+    for arrival in received.arrived(bronze, since[0], until):
+        rows = arrival.rows
+        arrivals += rows.height
+        arriving.append(rows.join(whole, on=COORDINATES, how="anti"))
+        returned = returned.join(rows, on=COORDINATES, how="anti")
+        gone.append(arrival.gone)
+        changed.append(arrival.changed)
+    named = _named_otherwise(table, beside, in_silver)
+    again = pl.concat([given_up.select(COORDINATES), *named, *changed]).unique()
+    entering = [received.fetch(bronze, again), *(rows.join(again, on=COORDINATES, how="anti") for rows in arriving)]
+    leaving = pl.concat([again, *gone])
+    held = received.at_coordinates(table, pl.concat([leaving, returned.select(COORDINATES)]))
+    # A replay that died may have left rows from when these bodies held another number of parts.
+    other_number = with_other_number(held, returned).join(again, on=COORDINATES, how="anti")
+    entering.append(received.fetch(bronze, other_number))
+    is_concerned = pl.concat(
+        [
+            held.join(pl.concat([leaving, other_number]), on=COORDINATES, how="semi"),
+            held.join(returned, on=EVENT_COORDINATES, how="semi"),
+        ]
+    ).unique(EVENT_COORDINATES)
+    return Moves(entering, is_concerned, taken, arrivals, given_up, pl.concat([again.clear(), *changed]))
+
+
+def _named_otherwise(table: LakeTable, beside: LakeTable | None, in_silver: Changes) -> list[pl.DataFrame]:
+    """Coordinates of parts that are known by another name once silver has changed."""
+    tables = [either for either in (table, beside) if either is not None and "event_key" in either.table.schema]
+    # A part that lost its identity to an event that silver no longer holds has now lost it to another event.
+    displaced = in_silver.before.join(in_silver.after, on=EVENT_COORDINATES, how="anti")["event_key"].implode()
+    losers = [either.scan().filter(c("event_key").is_in(displaced)) for either in tables]
+    # What a file states may be known by another name, once an event takes the identity that it shares.
+    entered = in_silver.after.join(in_silver.before, on=EVENT_COORDINATES, how="anti")["event_key"].implode()
+    of_files = [
+        either.scan().filter(c("hub_created_at") == NO_HUB, c("event_key").is_in(entered)) for either in tables[:1]
+    ]
+    return [rows.select(COORDINATES).collect() for rows in (*losers, *of_files)]
+
+
+def with_other_number(rows: pl.DataFrame, others: pl.DataFrame) -> pl.DataFrame:
+    """Coordinates of bodies that hold another number of parts in ``rows`` than in ``others``."""
+    numbers = others.select(*COORDINATES, other=c("parts").fill_null(1)).unique()
+    return (
+        rows.join(numbers, on=COORDINATES, how="inner")
+        .filter(c("parts").fill_null(1) != c("other"))
+        .select(COORDINATES)
+        .unique()
+    )
+
+
+def _of_all(table: LakeTable, above: tuple[LakeTable, ...], bronze: LakeTable, until: int) -> Moves:
+    taken = pl.concat([source.scan().select(FOLLOWED).collect() for source in above])
+    whole, entering, arrivals = _whole(taken), [], 0
+    for rows in received.all_rows(bronze, until):
+        arrivals += rows.height
+        entering.append(rows.join(whole, on=COORDINATES, how="anti"))
+    return Moves(entering, table.scan().collect(), taken, arrivals)
+
+
+def _whole(taken: pl.DataFrame) -> pl.DataFrame:
+    """Coordinates of the bronze rows of which all parts are ``taken``."""
+    if not taken.select((c("parts") > 1).any()).item():
+        return taken.select(COORDINATES)
+    parts = c("parts").fill_null(1).max()
+    return taken.group_by(COORDINATES).agg(is_whole=pl.len() >= parts).filter("is_whole").select(COORDINATES)

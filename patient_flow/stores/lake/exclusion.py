@@ -1,0 +1,88 @@
+"""Who may write a folder lake: many writers beside one another, or one alone.
+
+Two lock files beside bronze's tables, which the operating system releases when a process dies. A writer passes the gate
+and then shares the room; whoever wants to be alone closes the gate, so that no new writer enters, and waits until the
+room is empty. On remote storage and outside POSIX there is no such lock.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+try:
+    import fcntl
+except ImportError:  # pragma: no cover  (Windows)
+    fcntl = None  # type: ignore[assignment]
+
+GATE, ROOM = "_writers.gate", "_writers.lock"
+_entered = threading.local()
+"""Of this thread: folders whose room it is in. A step that runs another one is already inside."""
+
+
+@contextlib.contextmanager
+def shared(folder: Path | None) -> Iterator[None]:
+    """Waits while another process works alone on the lake in ``folder``; until the end none can begin to.
+
+    Who may not write there, or has no room left to, enters without a lock: nothing can be committed either.
+    """
+    with contextlib.ExitStack() as held:
+        if folder is not None and fcntl is not None and folder not in _rooms():
+            with contextlib.suppress(OSError):
+                gate, room = held.enter_context(_opened(folder))
+                fcntl.flock(gate, fcntl.LOCK_SH)
+                fcntl.flock(room, fcntl.LOCK_SH)
+                fcntl.flock(gate, fcntl.LOCK_UN)
+                held.enter_context(_inside(folder))
+        yield
+
+
+@contextlib.contextmanager
+def alone(folder: Path | None, on_wait: Callable[[], None]) -> Iterator[None]:
+    """Waits until no other process writes the lake in ``folder``, and holds back new ones until the end.
+
+    ``on_wait`` is called once where it has to wait.
+    """
+    if folder is None or fcntl is None:
+        yield
+        return
+    with _opened(folder) as (gate, room):
+        for lock in (gate, room):
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                on_wait()
+                fcntl.flock(lock, fcntl.LOCK_EX)
+        with _inside(folder):
+            yield
+
+
+def _rooms() -> set[Path]:
+    if not hasattr(_entered, "rooms"):
+        _entered.rooms = set()
+    rooms: set[Path] = _entered.rooms
+    return rooms
+
+
+@contextlib.contextmanager
+def _inside(folder: Path) -> Iterator[None]:
+    _rooms().add(folder)
+    try:
+        yield
+    finally:
+        _rooms().discard(folder)
+
+
+@contextlib.contextmanager
+def _opened(folder: Path) -> Iterator[tuple[int, int]]:
+    folder.mkdir(parents=True, exist_ok=True)
+    with contextlib.ExitStack() as files:
+        numbers = []
+        for name in (GATE, ROOM):
+            number = os.open(folder / name, os.O_RDWR | os.O_CREAT, 0o666)
+            files.callback(os.close, number)
+            numbers.append(number)
+        yield numbers[0], numbers[1]
