@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 from patient_flow.dialects import paths
@@ -86,7 +86,7 @@ class Lookup:
 
     by: str
     columns: tuple[str, ...]
-    rows: Mapping[str, Mapping[str, object]]
+    rows: Mapping[str, Mapping[str, object]] = field(repr=False)
 
     def row(self, stated: Mapping[str, object]) -> Mapping[str, object]:
         """The row of this event; empty where the file has none."""

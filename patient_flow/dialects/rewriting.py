@@ -26,6 +26,7 @@ UNKNOWN_SHIFT, UNREADABLE_LENGTH = "a time whose shift is unknown", "a time afte
 """Stand for times that cannot be known, so that the rules name them as unusable."""
 MAX_SHIFT_DAYS = 1_000_000
 MAX_LENGTH_MINUTES = 1e8
+_NO_SHIFT = timedelta()
 _HASH_LENGTH = 32
 
 
@@ -87,6 +88,11 @@ class SourceMapping:
     drop: tuple[str, ...] = ()
     patient_scope: str | None = None
     visit_scope: str | None = None
+    consumed: tuple[str, ...] = field(init=False, default=())
+    """Paths whose values go into fields, or nowhere: no event keeps them among its extras."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "consumed", tuple(dict.fromkeys(self._consumed())))
 
     def seen(self, stated: Mapping[str, object]) -> Mapping[str, object]:
         """``stated`` with the rows of other files that belong to it, for :meth:`takes` and :meth:`rewritten`."""
@@ -128,7 +134,7 @@ class SourceMapping:
     def _kept(self, seen: Mapping[str, object]) -> dict[str, object]:
         """Without what a field takes over: an identifier must not stay among the extras, in clear, beside it."""
         stated = {name: value for name, value in seen.items() if name != LOOKUP} if self.lookup else seen
-        return paths.without(stated, self._consumed())
+        return paths.without(stated, self.consumed)
 
     def _consumed(self) -> Iterator[str]:
         for candidates in self.rename.values():
@@ -154,10 +160,11 @@ class SourceMapping:
             name: next((value for path in candidates if (value := paths.value_at(seen, path)) is not None), None)
             for name, candidates in self.rename.items()
         }
-        for name, source in (*self.extract.items(), *self.time.items()):
-            value = None if isinstance(source, TimeAfter) else source.value(seen)
-            if value is not None:
-                found[name] = value
+        for name, extract in self.extract.items():
+            found[name] = extract.value(seen) or found.get(name)
+        for name, time in self.time.items():
+            if isinstance(time, TimeParts):
+                found[name] = time.value(seen)
         return {name: value for name, value in found.items() if value is not None}
 
     def _read_times(self, seen: Mapping[str, object], result: dict[str, object]) -> frozenset[str]:
@@ -165,11 +172,12 @@ class SourceMapping:
         estimated = False
         for name in self.timestamp.keys() & result.keys():
             source = self.timestamp[name]
-            shift = _shift(seen, source)
+            shift = _NO_SHIFT if source.shift_from is None else _shift(seen, source)
             if shift is None:
                 result[name] = UNKNOWN_SHIFT
                 continue
-            estimated = estimated or source.is_date(result[name])
+            if source.date_only is not None:
+                estimated = estimated or source.is_date(result[name])
             result[name] = source.normalised(result[name], shift)
         for name, time in self.time.items():
             if isinstance(time, TimeAfter):
@@ -224,7 +232,7 @@ class SourceMapping:
 def _shift(seen: Mapping[str, object], source: times.Timestamps) -> timedelta | None:
     """By how much the timestamps of an event are moved besides; None where the event does not say so."""
     if source.shift_from is None:
-        return timedelta()
+        return _NO_SHIFT
     days = number_in(paths.text_of(paths.value_at(seen, source.shift_from)) or "")
     return None if days is None or abs(days) > MAX_SHIFT_DAYS else timedelta(days=days)
 
