@@ -17,7 +17,8 @@ HEAD = """# Benchmarks
 
 `uv run python -m patient_flow_tests.benchmarks` measures and writes this page. Every run is a process of its own, and
 the sides of a comparison run in turn. Their results are compared before a time is written. Figures are medians; CPU
-seconds and memory are those of the whole process tree. On shared machines trust the ratios.
+seconds and memory are those of the whole process tree. On shared machines trust the ratios. What the figures mean for
+larger networks: [scale.md](scale.md).
 """
 
 
