@@ -32,6 +32,8 @@ _STATED = {
     for name in (*bodies.COMMON_FIELDS, *bodies.RARE_FIELDS)
 }
 """Types of the fields as they are stated. Identifiers that are numbers become texts."""
+_LINES_AT_ONCE = 50_000
+"""Statements that are encoded at once: bounds the memory of their JSON."""
 
 
 @dataclass(frozen=True)
@@ -148,8 +150,7 @@ def one_row_per_part(received: pl.DataFrame, parsed: Parsed) -> pl.DataFrame:
 def columns(parsed: Parsed) -> pl.DataFrame:
     """The contract fields of each part, lightly typed: texts and timestamps as text, numbers in range or null."""
     careful, height = parsed.careful, len(parsed.fields)
-    lines = bodies.lines_of(parsed.fields)
-    digests = bodies.digests_of(lines)
+    stated, digests = _stated(parsed.fields)
     for place, part in careful.items():
         digests[place] = part.digest
     unusable: dict[str, list[int]] = {}
@@ -158,7 +159,7 @@ def columns(parsed: Parsed) -> pl.DataFrame:
             unusable.setdefault(name, []).append(place)
     return pl.DataFrame(
         [
-            *_stated(lines),
+            *stated,
             *(marks(f"{name}_unusable", height, unusable.get(name, [])) for name in (*UNUSABLE, events.STAYS)),
             _texts("kinds", height, {place: _kinds(part) for place, part in careful.items() if part.kinds}),
             _texts("extra", height, {place: part.extra for place, part in careful.items() if part.extra}),
@@ -184,16 +185,20 @@ def _kinds(part: bodies.ParsedBody) -> str:
     return ";".join(f"{name}={kind}" for name, kind in part.kinds.items())
 
 
-def _stated(lines: bytes) -> list[pl.Series]:
-    """The contract fields of :func:`bodies.lines_of`.
+def _stated(fields: list[bodies.Fields]) -> tuple[list[pl.Series], list[str]]:
+    """The contract fields as columns, and the digests of the statements.
 
     Polars reads JSON lines as columns, several times as fast as a loop over fields. It trusts its lines: it would join
-    or split rows of foreign ones. These were encoded here, from values that were validated one by one.
+    or split rows of foreign ones. These are encoded here, from values that were validated one by one.
     """
-    if not lines:
-        return [pl.Series(name, [], dtype=dtype) for name, dtype in _STATED.items()]
     readable = {name: pl.Int64() if dtype == pl.Int16() else dtype for name, dtype in _STATED.items()}  # no Int16
-    return [column.cast(_STATED[column.name]).rechunk() for column in pl.read_ndjson(lines, schema=readable)]
+    frames, digests = [pl.DataFrame(schema=readable)], list[str]()
+    for start in range(0, len(fields), _LINES_AT_ONCE):
+        lines = bodies.lines_of(fields[start : start + _LINES_AT_ONCE])
+        digests += bodies.digests_of(lines)
+        frames.append(pl.read_ndjson(lines, schema=readable))
+    read = pl.concat(frames, rechunk=True)
+    return [read[name].cast(dtype) for name, dtype in _STATED.items()], digests
 
 
 def _texts(name: str, height: int, found: dict[int, str]) -> pl.Series:
