@@ -12,8 +12,8 @@ from patient_flow_tests.e2e.quota import quota
 from patient_flow_tests.e2e.webserver import Webserver, wait_for
 
 SECONDS = 1200.0
-PROCESSORS = 0.25
-"""Of the two or more that the demo usually has. With less it also comes up, only later."""
+PROCESSORS = 0.5
+"""Of the two that the demo usually has. With a tenth it also comes up, but later than a test may take."""
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(SECONDS)]
 
