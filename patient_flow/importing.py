@@ -29,8 +29,8 @@ from patient_flow.services import Services
 from patient_flow.stores import blobs
 from patient_flow.stores.hub import HubUnavailable
 
-ROWS_BETWEEN_GOLD = 200_000
-"""Rows after which gold follows: what one step of gold reads for them has to fit into memory."""
+ROWS_BETWEEN_GOLD = 100_000
+"""Rows after which gold and warehouse follow: what one step reads for them has to fit into memory."""
 _DEMO_LIST = (
     "note: the department list is the demo's, and its hospitals will be in the tables: set "
     "PATIENT_FLOW_DEPARTMENTS to a list of yours"
@@ -127,7 +127,7 @@ def _import(services: Services, paths: Sequence[Path], options: Options, watch: 
                 progress=progress,
             )
             for added in written:
-                rows = _follow(context, rows + added)
+                rows = _follow(services, context, rows + added)
         yield from _report(services, source)
     yield from _finish(services, context)
 
@@ -168,17 +168,20 @@ def undo(services: Services, what: str, watch: Watch) -> Iterator[str]:
     with watch(f"withdraw {sha256[:12]}", imports.count(services.lake, sha256)) as progress:
         rows, gone = 0, 0
         for done in imports.withdraw(services.lake, sha256, run_id=context.run_id, progress=progress):
-            rows, gone = _follow(context, rows + done - gone), done
+            rows, gone = _follow(services, context, rows + done - gone), done
     yield f"{gone:,} rows withdrawn"
     yield from _finish(services, context)
 
 
-def _follow(context: StepContext, rows: int) -> int:
-    """The tables that judge events follow bronze, and from time to time gold; the rows that gold has yet to follow."""
-    _judge(context)
+def _follow(services: Services, context: StepContext, rows: int) -> int:
+    """The tables that judge events follow bronze, and from time to time gold and warehouse.
+
+    Returns the rows that these have yet to follow.
+    """
     if rows < ROWS_BETWEEN_GOLD:
+        _judge(context)
         return rows
-    for _ in run_gold(context):
+    for _ in _finish(services, context):
         pass
     return 0
 

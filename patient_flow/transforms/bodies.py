@@ -268,8 +268,8 @@ def _parsed(value: Mapping[str, object], digest: str, **context: Any) -> ParsedB
     kinds = {}
     for name, clean in _CLEAN.items():
         item = value.get(name)
-        if item is None:
-            continue
+        if item is None or (name in events.NUMBER_FIELDS and isinstance(item, str) and not item.strip()):
+            continue  # a blank is an empty cell of a table
         usable = clean(item)
         if usable is None:
             kinds[name] = kind_of(item)

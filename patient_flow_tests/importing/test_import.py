@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import dagster as dg
 import polars as pl
@@ -26,7 +26,7 @@ from patient_flow.monitoring.rules.reconciliation import counts_reconcile
 from patient_flow.operations import verify_warehouse
 from patient_flow.orchestration import import_job
 from patient_flow.orchestration.resources import PatientFlow
-from patient_flow.pipeline import import_checks, imports
+from patient_flow.pipeline import distributed, import_checks, imports
 from patient_flow.pipeline.inspection import all_bronze_events, last_sent, reconciliation_counts
 from patient_flow.pipeline.received import newest_hub_event
 from patient_flow.services import Services
@@ -47,6 +47,7 @@ from patient_flow_tests.builders import (
     forget_log,
     run_step,
     snapshot,
+    step_context,
 )
 from patient_flow_tests.dialects.builders import adt
 from patient_flow_tests.scenarios.agreement import assert_same, everything
@@ -264,6 +265,18 @@ def test_a_withdrawn_file_leaves_the_tables_as_if_it_had_never_been_there(
 def without_clock(lake: Lake) -> dict[str, pl.DataFrame]:
     """Every table of silver and gold, without when files were imported."""
     return {path: frame.drop("imported_at", strict=False) for path, frame in everything(lake).items()}
+
+
+def test_a_rebuild_on_a_cluster_judges_rows_of_files_in_this_process(lake: Lake, tmp_path: Path) -> None:
+    from_hub(lake, HISTORY[:3])
+    bring(lake, lines_of(tmp_path / "history.jsonl", [*HISTORY, {**HISTORY[0], "age": 7}]))
+    judging = EVENT_STEPS[:3]
+    follow(lake, judging)
+    before = {table: contents(lake, table) for table in (SILVER_EVENTS, IGNORED)}
+    no_cluster = cast(Any, None)
+    done = list(distributed._silver(step_context(lake, PARSER), no_cluster, no_cluster))
+    assert [result.table.name for result in done] == ["patient_events", "ignored", "quarantine"]
+    assert all(contents(lake, table).equals(rows) for table, rows in before.items())
 
 
 def test_a_withdrawal_that_was_interrupted_has_to_end_before_the_file_comes_again(

@@ -264,3 +264,9 @@ def test_the_nesting_limit_does_not_depend_on_the_callers_stack_depth() -> None:
     assert from_deep_down(500)
     with pytest.raises(bodies.Unreadable):
         bodies.read_carefully(depth(100))
+
+
+@pytest.mark.parametrize("text", ["", " "])
+def test_an_empty_cell_of_a_table_states_no_number(text: str) -> None:
+    read = bodies.read_carefully(json.dumps({"patient_id": "p1", "age": text, "wait_minutes": text}).encode())
+    assert (read.fields.age, read.fields.wait_minutes, read.unusable) == (None, None, frozenset())
