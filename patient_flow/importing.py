@@ -181,7 +181,7 @@ def _follow(services: Services, context: StepContext, rows: int) -> int:
     if rows < ROWS_BETWEEN_GOLD:
         _judge(context)
         return rows
-    for _ in _finish(services, context):
+    for _ in _load(services, context):
         pass
     return 0
 
@@ -191,11 +191,16 @@ def _judge(context: StepContext) -> None:
         step_of(table).run(context)
 
 
-def _finish(services: Services, context: StepContext) -> Iterator[str]:
+def _load(services: Services, context: StepContext) -> Iterator[str]:
     _judge(context)
     for _ in run_gold(context):
         pass
     yield from load_all(services, context.run_id)
+
+
+def _finish(services: Services, context: StepContext) -> Iterator[str]:
+    """What is published is never written again: only when all rows are there."""
+    yield from _load(services, context)
     published = publish_aggregates(services, context.now, with_history=True)
     if published:
         yield f"{published:,} days of hospitals published for aggregate readers"
