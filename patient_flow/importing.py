@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Protocol
 from zoneinfo import ZoneInfo
 
-from patient_flow.contracts.tables import BRONZE_EVENTS, IGNORED, QUARANTINE, SILVER_EVENTS
+from patient_flow.contracts.tables import BRONZE_EVENTS, ERASED, IGNORED, QUARANTINE, SILVER_EVENTS
 from patient_flow.errors import OperatorError
 from patient_flow.files import Source, examine, identify, locate
 from patient_flow.operations import load_all, publish_aggregates, step_context
@@ -187,7 +187,7 @@ def _follow(services: Services, context: StepContext, rows: int) -> int:
 
 
 def _judge(context: StepContext) -> None:
-    for table in (SILVER_EVENTS, IGNORED, QUARANTINE):
+    for table in (SILVER_EVENTS, ERASED, IGNORED, QUARANTINE):
         step_of(table).run(context)
 
 
@@ -213,6 +213,8 @@ def _report(services: Services, source: Source) -> Iterator[str]:
         f"{source.path.name}: {outcome.rows:,} rows imported: {outcome.accepted:,} accepted, {ignored:,} ignored, "
         f"{outcome.rejected_rows:,} quarantined"
     )
+    if outcome.erased:
+        yield f"  erased: {outcome.erased:,} of persons who were erased"
     yield from (f"  ignored: {name} {number:,}" for name, number in outcome.ignored.items())
     yield from (f"  quarantined: {reason} {number:,}" for reason, number in outcome.quarantined.items())
     yield f"  to undo: patient-flow import --undo {source.sha256}"

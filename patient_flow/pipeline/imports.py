@@ -15,7 +15,7 @@ from itertools import islice
 import polars as pl
 
 from patient_flow.contracts.events import IMPORTED, NO_HUB
-from patient_flow.contracts.tables import BRONZE_EVENTS, IGNORED, QUARANTINE, SILVER_EVENTS
+from patient_flow.contracts.tables import BRONZE_EVENTS, ERASED, IGNORED, QUARANTINE, SILVER_EVENTS
 from patient_flow.errors import OperatorError
 from patient_flow.files import Source, bodies
 from patient_flow.pipeline.checkpoints import LAST_IMPORT, imported_at, imported_rows, rows_of_import
@@ -46,6 +46,7 @@ class Outcome:
     ignored: dict[str, int]
     quarantined: dict[str, int]
     rejected_rows: int
+    erased: int
 
 
 def partition_of(sha256: str) -> str:
@@ -151,7 +152,8 @@ def outcome_of(lake: Lake, sha256: str) -> Outcome:
     names = _of_file(ignored, sha256).group_by("name").len().sort("len", descending=True).collect()
     rejected = _of_file(quarantine, sha256).select("reasons").collect()
     reasons = rejected.explode("reasons")["reasons"].drop_nulls().value_counts(sort=True)
-    return Outcome(rows, accepted, dict(names.iter_rows()), dict(reasons.iter_rows()), rejected.height)
+    erased = int(_of_file(lake.open(ERASED), sha256).select(pl.len()).collect().item())
+    return Outcome(rows, accepted, dict(names.iter_rows()), dict(reasons.iter_rows()), rejected.height, erased)
 
 
 def _of_file(table: LakeTable, sha256: str) -> pl.LazyFrame:

@@ -270,12 +270,11 @@ def without_clock(lake: Lake) -> dict[str, pl.DataFrame]:
 def test_a_rebuild_on_a_cluster_judges_rows_of_files_in_this_process(lake: Lake, tmp_path: Path) -> None:
     from_hub(lake, HISTORY[:3])
     bring(lake, lines_of(tmp_path / "history.jsonl", [*HISTORY, {**HISTORY[0], "age": 7}]))
-    judging = EVENT_STEPS[:3]
-    follow(lake, judging)
+    follow(lake, EVENT_STEPS[:4])
     before = {table: contents(lake, table) for table in (SILVER_EVENTS, IGNORED)}
     no_cluster = cast(Any, None)
     done = list(distributed._silver(step_context(lake, PARSER), no_cluster, no_cluster))
-    assert [result.table.name for result in done] == ["patient_events", "ignored", "quarantine"]
+    assert [result.table.name for result in done] == ["patient_events", "erased", "ignored", "quarantine"]
     assert all(contents(lake, table).equals(rows) for table, rows in before.items())
 
 
