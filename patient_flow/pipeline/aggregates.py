@@ -12,6 +12,7 @@ from patient_flow.contracts.tables import (
     BRONZE_EVENTS,
     DATA_QUALITY_DAY,
     DIM_DEPARTMENT,
+    ERASED,
     FACT_BED_CENSUS,
     FACT_ED_ATTENDANCE,
     FACT_PATIENT_FLOW,
@@ -163,7 +164,8 @@ def data_quality_day(context: StepContext) -> StepResult:
     belong_together = all(consumed(rejected, source) == source.version for source in counted[:-1])
     received = {
         name: number
-        for key in (version_of(BRONZE_EVENTS), identity_of(BRONZE_EVENTS))
+        for source in (BRONZE_EVENTS, *((ERASED,) if consumed(rejected, lake.open(ERASED)) is not None else ()))
+        for key in (version_of(source), identity_of(source))
         for name, number in key.of(key.read(rejected.checkpoint) if belong_together else None).items()
     }
     of_another_zone = zone_changed(target, zone)

@@ -65,7 +65,7 @@ def test_accounts_of_a_micro_batch_are_of_what_came_since_and_totals_of_everythi
         {"0": 3},
         {"0": 1, "1": 1},
     )
-    assert recent.totals == whole.totals == (5, 3, 0, 2)
+    assert recent.totals == whole.totals == (5, 3, 0, 0, 2)
 
 
 def test_accounts_are_of_the_versions_that_belong_together_while_another_run_drains(
@@ -78,7 +78,7 @@ def test_accounts_are_of_the_versions_that_belong_together_while_another_run_dra
     for everything in (False, True):
         found = inspection.reconciliation_counts(lake, everything=everything)
         assert found is not None
-        assert found.totals == (2, 1, 0, 1)
+        assert found.totals == (2, 1, 0, 0, 1)
 
 
 def test_before_anything_was_judged_there_are_no_accounts(lake: Lake) -> None:
