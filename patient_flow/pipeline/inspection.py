@@ -184,7 +184,7 @@ def _further_parts(table: LakeTable, version: int | None) -> int:
 
 def received_events(lake: Lake) -> int:
     """All parts of all bodies in bronze, from the log's statistics where no body holds several."""
-    judged = (lake.open(table) for table in (SILVER_EVENTS, IGNORED, QUARANTINE))
+    judged = (lake.open(table) for table in (SILVER_EVENTS, ERASED, IGNORED, QUARANTINE))
     return lake.open(BRONZE_EVENTS).row_count() + sum(_further_parts(table, None) for table in judged)
 
 
