@@ -79,8 +79,9 @@ def fold_touched(
     With ``keep``, their attendances are kept for whoever folds the same next.
     """
     keys = Keys.of(touched)
-    shared = _take(key := _key(context, sources, _digest(keys)))
-    if shared:
+    key = _key(context, sources, _digest(keys))
+    shared = _take(key)
+    if shared and not keep:  # what is kept has no stays: whoever keeps it folds again after a lost race
         return shared[0]
     grown, instants = clusters.grown(sources.silver, keys)
     history = clusters.history(sources.silver, grown, instants)
@@ -93,8 +94,9 @@ def fold_touched(
 
 def fold_all(context: StepContext, sources: Sources, *, keep: bool = False) -> Iterator[FoldedClusters]:
     """All clusters, part by part; ``keep`` as in :func:`fold_touched`."""
-    shared = _take(key := _key(context, sources, "everything"))
-    if shared:
+    key = _key(context, sources, "everything")
+    shared = _take(key)
+    if shared and not keep:
         yield from shared
         return
     made: list[FoldedClusters] = []

@@ -23,6 +23,8 @@ from patient_flow.pipeline import flow, folding
 from patient_flow.pipeline.checkpoints import FOLDED_WITH
 from patient_flow.pipeline.recomputation import Basis, waiting_visits
 from patient_flow.stores.lake.catalog import Lake
+from patient_flow.stores.lake.errors import CommitConflict
+from patient_flow.stores.lake.table import LakeTable
 from patient_flow.transforms.visits.fold import fold
 from patient_flow_tests.builders import (
     EVENT_STEPS,
@@ -234,7 +236,7 @@ def test_both_facts_share_one_fold_and_each_folds_by_itself_too(lakes: Lakes, mo
     monkeypatch.setattr(folding, "fold", counted)
     with lakes(2) as (lake, alone):
         for target in (lake, alone):
-            run_micro_batches(target, [deliveries(bodies)], LISTED, steps=EVENT_STEPS[:-4])
+            run_micro_batches(target, [deliveries(bodies)], LISTED, steps=EVENT_STEPS[:-5])
         folds.clear()
         for step in ("fact_patient_flow", "fact_ed_attendance"):
             run_step(step, lake, LISTED)
@@ -242,6 +244,27 @@ def test_both_facts_share_one_fold_and_each_folds_by_itself_too(lakes: Lakes, mo
         run_step("fact_ed_attendance", alone, LISTED)
         assert len(folds) == 2
         assert contents(lake, FACT_ED_ATTENDANCE).equals(contents(alone, FACT_ED_ATTENDANCE))
+
+
+def test_a_fold_whose_commit_was_lost_is_made_again_whole(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The attendances that were kept of it are no fold for the stays."""
+    later = Delivery(event(visit_id="v2", patient_id="p2"), at("11:00"), "0", 99)
+    run_micro_batches(lake, [deliveries([event()])], LISTED, steps=EVENT_STEPS)
+    run_micro_batches(lake, [[later]], LISTED, steps=EVENT_STEPS[:-5])
+    lost: list[str] = []
+    replace_rows = LakeTable.replace
+
+    def losing(self: LakeTable, *arguments: Any, **named: Any) -> Any:
+        if self.table is FACT_PATIENT_FLOW and not lost:
+            lost.append("the race")
+            raise CommitConflict("another writer committed first")
+        return replace_rows(self, *arguments, **named)
+
+    monkeypatch.setattr(LakeTable, "replace", losing)
+    for step in ("fact_patient_flow", "fact_ed_attendance"):
+        run_step(step, lake, LISTED)
+    assert lost
+    assert contents(lake, FACT_PATIENT_FLOW)["stay_kind"].to_list() == ["ward"] * 2
 
 
 def test_facts_of_older_rules_are_made_again_once(lake: Lake) -> None:
