@@ -10,9 +10,9 @@ from pathlib import Path
 import click
 from click.core import ParameterSource
 
-from patient_flow import import_command
+from patient_flow import access_log_command, forecast_command, import_command, warehouse_command
 from patient_flow.errors import OperatorError, PatientFlowError
-from patient_flow.settings import WAREHOUSE_KINDS, Settings, load
+from patient_flow.settings import Settings, load
 from patient_flow.trial.commands import mapping
 
 _EXAMPLE = "\b\nExample:\n  "
@@ -132,77 +132,6 @@ def dashboard(host: str, port: int) -> None:
 
 
 @cli.group()
-def warehouse() -> None:
-    """Manage the tables of the warehouse."""
-
-
-@warehouse.command(epilog=f"{_EXAMPLE}patient-flow warehouse ddl --dialect synapse > star.sql")
-@click.option(
-    "--dialect",
-    type=click.Choice(WAREHOUSE_KINDS),
-    required=True,
-    help="Which database the DDL is for.",
-)
-def ddl(dialect: str) -> None:
-    """Print the DDL of tables and views."""
-    from patient_flow.stores.warehouse import scripts
-
-    click.echo(scripts.ddl(dialect), nl=False)
-
-
-@warehouse.command(epilog=f"{_EXAMPLE}patient-flow warehouse init")
-def init() -> None:
-    """Create the missing tables and views of the configured warehouse."""
-    from patient_flow.services import Services
-
-    services = Services(load())
-    services.warehouse.init()
-    click.echo(f"the {services.settings.warehouse_kind} warehouse is ready")
-
-
-@warehouse.command("migrate", epilog=f"{_EXAMPLE}patient-flow warehouse migrate --dry-run")
-@click.option("--dry-run", is_flag=True, help="Show the statements and change nothing.")
-def migrate_warehouse(dry_run: bool) -> None:
-    """Add missing columns to the warehouse and update changed views."""
-    from patient_flow.services import Services
-
-    statements = Services(load()).warehouse.migrate(dry_run=dry_run)
-    for statement in statements:
-        click.echo(f"{statement};")
-    click.echo("nothing to do" if not statements else "not applied" if dry_run else "applied", err=True)
-
-
-@warehouse.command(epilog=f"{_EXAMPLE}patient-flow warehouse verify")
-def verify() -> None:
-    """Compare every table of the warehouse with gold: rows, sums, checksums. Exit code 1 when they differ.
-
-    Safe while micro-batches run: a table that is loaded during the comparison is compared again.
-    """
-    from patient_flow import operations
-    from patient_flow.services import Services
-
-    differences = operations.verify_warehouse(Services(load()))
-    for difference in differences:
-        click.echo(str(difference))
-    if differences:
-        raise OperatorError("lake and warehouse differ: run `patient-flow warehouse reload`")
-    click.echo(operations.AGREEMENT)
-
-
-@warehouse.command(epilog=f"{_EXAMPLE}patient-flow warehouse reload")
-def reload() -> None:
-    """Reload tables that differ from gold, for example after rows were changed by hand.
-
-    Safe while micro-batches run. Where the sensor runs, the job "backfill" in the UI does this between micro-batches.
-    """
-    from patient_flow import operations
-    from patient_flow.services import Services
-
-    for line in operations.reload_warehouse(Services(load())):
-        click.echo(line)
-
-
-@cli.group()
 def aggregates() -> None:
     """Days and months without small numbers, for aggregate readers."""
 
@@ -224,48 +153,6 @@ def publish_aggregates(history: bool) -> None:
         )
     days = operations.publish_aggregates(Services(settings), datetime.now(UTC), with_history=history)
     click.echo(f"{days:,} days of hospitals published")
-
-
-@cli.group("access-log")
-def access_log() -> None:
-    """Read and verify the log of who looked at the dashboard."""
-
-
-@access_log.command("verify", epilog=f"{_EXAMPLE}patient-flow access-log verify")
-def verify_access_log() -> None:
-    """Verify every line and chain of the access log. Exit code 1 when one was changed, inserted or deleted.
-
-    Two runs with the same fingerprint have read the same log: note it where an administrator of the warehouse cannot
-    change it, to notice later that the whole table was replaced by an older state.
-    """
-    from patient_flow.services import Services
-
-    services = Services(load())
-    review = services.access_log.review(services.settings.access_log_key, datetime.now(UTC))
-    for finding in review.findings:
-        click.echo(finding)
-    for chain in review.unfinished:
-        click.echo(f"Chain {chain} has no end: its process was killed, or the newest lines were cut off.")
-    if review.findings:
-        raise OperatorError(
-            "the access log is not intact: keep the table as it is, see access_log_intact in the runbook"
-        )
-    click.echo(f"{review.lines:,} lines in {len(review.heads)} chains are intact; fingerprint {review.fingerprint}")
-
-
-@access_log.command("show", epilog=f"{_EXAMPLE}patient-flow access-log show --days 30 --viewer a.martin > views.csv")
-@click.option("--days", default=7, show_default=True, type=click.IntRange(1), help="How far back.")
-@click.option("--viewer", help="Only this viewer  [default: all]")
-def show_access_log(days: int, viewer: str | None) -> None:
-    """Print who looked at what, as CSV, the oldest first."""
-    from patient_flow.dashboard.spreadsheet import to_csv
-    from patient_flow.services import Services
-
-    rows = [
-        (entry.at.isoformat(), entry.viewer, entry.kind, entry.what, entry.scope, entry.request_id)
-        for entry in Services(load()).access_log.views(datetime.now(UTC) - timedelta(days=days), viewer)
-    ]
-    click.echo(to_csv([("at", "viewer", "kind", "what", "scope", "request_id"), *rows]), nl=False)
 
 
 @cli.command(epilog=f"{_EXAMPLE}patient-flow status")
@@ -440,6 +327,11 @@ def _warn_of_demo_key(settings: Settings) -> None:
             "PATIENT_FLOW_PSEUDONYM_KEY to a secret of your own",
             err=True,
         )
+
+
+cli.add_command(access_log_command.access_log)
+cli.add_command(forecast_command.forecast)
+cli.add_command(warehouse_command.warehouse)
 
 
 def main() -> None:

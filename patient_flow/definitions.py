@@ -22,6 +22,7 @@ from patient_flow.orchestration.automation import (
 from patient_flow.orchestration.backfill import backfill
 from patient_flow.orchestration.check_jobs import CHECK_SCHEDULES, audit, hourly_checks, idle_heartbeat
 from patient_flow.orchestration.checks import CHECKS, HISTORY, HISTORY_CHECKS
+from patient_flow.orchestration.forecasts import forecast, hourly_forecast
 from patient_flow.orchestration.housekeeping import hourly_housekeeping, housekeeping
 from patient_flow.orchestration.import_job import import_files
 from patient_flow.orchestration.resources import PatientFlow
@@ -33,8 +34,8 @@ def build_defs(patient_flow: PatientFlow | None = None, *, cadence: int = CADENC
     return dg.Definitions(
         assets=[*ASSETS, HISTORY],
         asset_checks=[*CHECKS, *HISTORY_CHECKS],
-        jobs=[micro_batch, lake_maintenance, hourly_checks, audit, housekeeping, backfill, import_files],
-        schedules=[hourly_maintenance, *CHECK_SCHEDULES, hourly_housekeeping, idle_heartbeat],
+        jobs=[micro_batch, lake_maintenance, hourly_checks, audit, housekeeping, backfill, import_files, forecast],
+        schedules=[hourly_maintenance, *CHECK_SCHEDULES, hourly_housekeeping, idle_heartbeat, hourly_forecast],
         sensors=[backlog_sensor(cadence), catch_up, alerts],
         resources={"patient_flow": patient_flow or PatientFlow()},
         # One process per run: a process per step would outlast the minute.

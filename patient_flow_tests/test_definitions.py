@@ -26,6 +26,11 @@ gold/dim_time                    <- silver/patient_events
 gold/fact_bed_census             <- gold/dim_department, gold/fact_patient_flow, silver/patient_events
 gold/fact_ed_attendance          <- gold/dim_department, gold/dim_patient, silver/ignored, silver/patient_events
 gold/fact_patient_flow           <- gold/dim_department, gold/dim_patient, silver/ignored, silver/patient_events
+gold/forecast_arrivals           <- gold/dim_department, gold/fact_bed_census, gold/fact_ed_attendance, \
+silver/patient_events
+gold/forecast_beds               <- gold/dim_department, gold/fact_bed_census, gold/fact_patient_flow, \
+silver/patient_events
+gold/forecast_score              <- gold/data_quality_day, gold/dim_department, gold/fact_bed_census, gold/forecast_beds
 gold/kpi_department_day          <- gold/dim_department, gold/fact_bed_census, gold/fact_ed_attendance, \
 gold/fact_patient_flow
 silver/erased                    <- bronze/patient_events, silver/patient_events
@@ -41,6 +46,9 @@ warehouse/DimTime                <- gold/dim_time
 warehouse/FactBedCensus          <- gold/fact_bed_census
 warehouse/FactEdAttendance       <- gold/fact_ed_attendance
 warehouse/FactPatientFlow        <- gold/fact_patient_flow
+warehouse/ForecastArrivals       <- gold/forecast_arrivals
+warehouse/ForecastBeds           <- gold/forecast_beds
+warehouse/ForecastScore          <- gold/forecast_score
 warehouse/KpiDepartmentDay       <- gold/kpi_department_day
 """
 
@@ -115,6 +123,12 @@ gold/fact_ed_attendance   stops  foreign_keys_exist
 gold/fact_ed_attendance   stops  keys_unique
 gold/fact_patient_flow    stops  foreign_keys_exist
 gold/fact_patient_flow    stops  keys_unique
+gold/forecast_arrivals    stops  foreign_keys_exist
+gold/forecast_arrivals    stops  keys_unique
+gold/forecast_beds        stops  foreign_keys_exist
+gold/forecast_beds        stops  keys_unique
+gold/forecast_score       stops  foreign_keys_exist
+gold/forecast_score       stops  keys_unique
 gold/kpi_department_day   stops  foreign_keys_exist
 gold/kpi_department_day   stops  keys_unique
 silver/patient_events     stops  event_identities_unique

@@ -6,7 +6,7 @@ import pytest
 
 from patient_flow.contracts.columns import DEPARTMENT_LIST, EVENT_HUB, ExternalSource
 from patient_flow.contracts.tables import LAKE_TABLES, Table
-from patient_flow.pipeline.graph import STEPS, step_of
+from patient_flow.pipeline.graph import ALL_STEPS, step_of
 from patient_flow.stores.reference import COLUMNS
 
 OUTSIDE = {source.path: set(source.columns) for source in (EVENT_HUB, DEPARTMENT_LIST)}
@@ -32,9 +32,9 @@ def test_every_source_is_a_column_of_an_earlier_table_that_the_step_reads(table:
 
 
 def test_every_table_has_one_step_and_is_made_after_what_the_step_reads() -> None:
-    assert [step.table for step in STEPS] == list(LAKE_TABLES)
-    for number, step in enumerate(STEPS):
-        made = {earlier.table for earlier in STEPS[:number]}
+    assert [step.table for step in ALL_STEPS] == list(LAKE_TABLES)
+    for number, step in enumerate(ALL_STEPS):
+        made = {earlier.table for earlier in ALL_STEPS[:number]}
         assert {read for read in step.reads if isinstance(read, Table)} <= made, step.table.path
 
 

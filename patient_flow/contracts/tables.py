@@ -50,7 +50,8 @@ class Table:
 
     ``key`` identifies a row. ``partition_by`` are columns whose value may change only together with a delete of the
     old row (``stores.lake`` emits both). Within a partition, rows are sorted by ``sort_by`` into files of about
-    ``file_bytes`` (0 for the default of delta-rs), so that a change touches few files.
+    ``file_bytes`` (0 for the default of delta-rs), so that a change touches few files. ``is_forecast`` tables are made
+    hourly, outside micro-batches, and kept by a rebuild.
     """
 
     layer: str
@@ -62,6 +63,7 @@ class Table:
     sort_by: str = ""
     file_bytes: int = 0
     warehouse: bool = False
+    is_forecast: bool = False
     configuration: dict[str, str] = field(default_factory=dict, hash=False)
 
     @property
@@ -699,6 +701,116 @@ DATA_QUALITY_DAY = Table(
     sort_by="date",
     file_bytes=256 * 1024,
     warehouse=True,
+)
+
+_QUANTILES = ("p025", "p05", "p10", "p25", "p50", "p75", "p90", "p95", "p975")
+_FORECAST_OF_BEDS = (
+    _flow("department_key", "gender", "admission_at", "discharge_at", "planned_discharge_at", "confirmed_until")
+    + _department("staffed_beds", "class")
+    + _silver("enqueued_at")
+)
+_FORECAST_OF_ARRIVALS = _attendance("department_key", "arrival_at") + _silver("enqueued_at")
+
+
+def _forecast(sources: Sources, department: str) -> tuple[Column, ...]:
+    """Columns that say which forecast a row belongs to, and of what."""
+    return made_of(
+        sources,
+        surrogate("forecast_key", "Hash of made_at, target_at, hospital, department and gender"),
+        at("made_at", "Instant up to which the forecast knows what the hub had accepted", nullable=False),
+        at("target_at", "Hour that is forecast", nullable=False),
+        count("horizon_hours", "Hours from made_at to target_at"),
+        Column("hospital_id", pl.String(), "Hospital", nullable=False),
+        surrogate("department_key", department),
+    )
+
+
+def _quantiles(sources: Sources, noun: str) -> tuple[Column, ...]:
+    names = (f"0.{name[1:]}" for name in _QUANTILES)
+    return made_of(
+        sources,
+        *(number(name, f"{noun}: the {level} quantile") for name, level in zip(_QUANTILES, names, strict=True)),
+    )
+
+
+def _of_forecasts(sources: Sources) -> tuple[Column, ...]:
+    return made_of(
+        sources,
+        flag("is_morning", "True for the forecast of 06:00 local, which is kept and scored"),
+        flag("is_backcast", "True where the forecast was made later than made_at, from what was known then"),
+    )
+
+
+FORECAST_BEDS = Table(
+    "gold",
+    "forecast_beds",
+    "Occupied beds ahead: the newest forecast, and those of 06:00 local for 400 days.",
+    (
+        *_forecast(_FORECAST_OF_BEDS, "Department version valid at target_at; 0 = the whole hospital"),
+        Column("gender", pl.String(), "Gender, or All", _FORECAST_OF_BEDS, nullable=False, length=16),
+        number("expected_beds", "Expected occupied beds", _FORECAST_OF_BEDS),
+        *_quantiles(_FORECAST_OF_BEDS, "Occupied beds"),
+        *made_of(
+            _FORECAST_OF_BEDS,
+            number("expected_admissions", "Expected admissions and transfers in, from made_at to target_at"),
+            number("expected_discharges", "Expected discharges and transfers out, from made_at to target_at"),
+            number("probability_full", "Probability that staffed beds are reached at some hour up to target_at"),
+        ),
+        *_of_forecasts(_FORECAST_OF_BEDS),
+    ),
+    key=("forecast_key",),
+    sort_by="made_at",
+    warehouse=True,
+    is_forecast=True,
+)
+
+FORECAST_ARRIVALS = Table(
+    "gold",
+    "forecast_arrivals",
+    "Arrivals at emergency departments in the hour from target_at on, of the same forecasts.",
+    (
+        *_forecast(_FORECAST_OF_ARRIVALS, "Department version valid at target_at"),
+        number("expected", "Expected arrivals", _FORECAST_OF_ARRIVALS),
+        *_quantiles(_FORECAST_OF_ARRIVALS, "Arrivals"),
+        *_of_forecasts(_FORECAST_OF_ARRIVALS),
+    ),
+    key=("forecast_key",),
+    sort_by="made_at",
+    warehouse=True,
+    is_forecast=True,
+)
+
+_SCORED = (
+    FORECAST_BEDS.of("made_at", "target_at", "hospital_id", "department_key", "gender", "expected_beds", *_QUANTILES)
+    + _census("time_key", "department_key", "gender", "occupied_beds")
+    + DATA_QUALITY_DAY.of("date", "hospital_id", "accepted")
+)
+
+FORECAST_SCORE = Table(
+    "gold",
+    "forecast_score",
+    "The 06:00 forecasts of occupied beds against the census, beside persistence and the same hour a week before.",
+    made_of(
+        _SCORED,
+        Column("date", pl.Date(), "Local date of made_at", nullable=False),
+        Column(
+            "horizon", pl.String(), "Hours ahead (1h to 72h), or local midnight ahead (midnight 1 to 7)", nullable=False
+        ),
+        Column("hospital_id", pl.String(), "Hospital", nullable=False),
+        surrogate("department_key", "Department version valid at target_at; 0 = the whole hospital"),
+        at("target_at", "Hour that was forecast", nullable=False),
+        number("occupied_beds", "Occupied beds at target_at"),
+        number("absolute_error", "Distance of the median from occupied_beds"),
+        number("pinball_loss", "Mean pinball loss of the nine quantiles"),
+        number("covered_80", "Share of the count, spread evenly over half a bed either side, within p10 to p90"),
+        number("covered_95", "The same within p025 to p975"),
+        number("persistence_absolute_error", "Distance of the beds occupied at made_at from occupied_beds"),
+        number("week_ago_absolute_error", "Distance of the beds occupied a week before target_at from occupied_beds"),
+    ),
+    key=("date", "horizon", "hospital_id", "department_key"),
+    sort_by="date",
+    warehouse=True,
+    is_forecast=True,
 )
 
 LAKE_TABLES = tuple(table for table in list(globals().values()) if isinstance(table, Table))

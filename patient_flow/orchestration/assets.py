@@ -28,7 +28,7 @@ from patient_flow.orchestration.reports import (
 )
 from patient_flow.orchestration.resources import PatientFlow
 from patient_flow.pipeline import load
-from patient_flow.pipeline.graph import STEPS, Step, step_of
+from patient_flow.pipeline.graph import ALL_STEPS, Step, step_of
 from patient_flow.pipeline.steps import ATTEMPTS, StepContext
 from patient_flow.stores.warehouse.warehouse import Warehouse
 
@@ -173,7 +173,7 @@ def _loaded_state(warehouse: Warehouse) -> tuple[Mapping[str, int | None], Mappi
 ASSETS = [
     *SOURCES,
     bronze_patient_events,
-    *(_asset_of(step) for step in STEPS if step.table is not tables.BRONZE_EVENTS),
+    *(_asset_of(step) for step in ALL_STEPS if step.table is not tables.BRONZE_EVENTS),
     warehouse_tables,
     *CONSUMERS,
 ]

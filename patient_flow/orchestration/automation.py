@@ -20,6 +20,7 @@ from patient_flow import operations
 from patient_flow.contracts.tables import BRONZE_EVENTS, LAKE_TABLES, WAREHOUSE_TABLES
 from patient_flow.monitoring.notices import encode
 from patient_flow.orchestration import run_workers
+from patient_flow.orchestration.forecasts import FORECAST_KEYS
 from patient_flow.orchestration.launching import fail_lost_starts
 from patient_flow.orchestration.reports import POOL, lake_key
 from patient_flow.orchestration.resources import PatientFlow
@@ -61,7 +62,7 @@ ASSET_JOB = "__ASSET_JOB"
 
 micro_batch = dg.define_asset_job(
     "micro_batch",
-    selection=dg.AssetSelection.all(),
+    selection=dg.AssetSelection.all() - dg.AssetSelection.assets(*FORECAST_KEYS),
     description="One micro-batch: brings all events that the hub has now into lake and warehouse.",
     executor_def=dg.in_process_executor,
     run_tags=RUN_TAGS,

@@ -21,8 +21,11 @@ OWNERS = ["team:data-platform"]
 POOL = "patient_flow"
 """Everything that writes to lake or warehouse is in this pool, which ``dagster.yaml`` limits to one run at a time. Runs
 that the UI starts for selected assets have no tag that could limit them."""
+FORECAST_POOL = "forecast"
+"""The hourly forecast writes to tables of its own, and does not wait for micro-batches."""
 FRESHNESS = dg.FreshnessPolicy.time_window(fail_window=timedelta(minutes=20), warn_window=timedelta(minutes=10))
 """Wider than the pause between two runs of an idle hospital (``orchestration.check_jobs.idle_heartbeat``)."""
+FORECAST_FRESHNESS = dg.FreshnessPolicy.time_window(fail_window=timedelta(hours=6), warn_window=timedelta(hours=2))
 
 LATE_HELP = (
     "If it is late, check whether the newest run failed; if there was no run, the ticks of the sensor "
@@ -61,9 +64,9 @@ def lake_asset(step: Step) -> dict[str, Any]:
         "description": f"{table.description} One row per {', '.join(table.key)}.\n\n{LATE_HELP}",
         "kinds": {"deltalake", "polars", table.layer},
         "owners": OWNERS,
-        "pool": POOL,
+        "pool": FORECAST_POOL if table.is_forecast else POOL,
         "code_version": versions.code_version(step),
-        "freshness_policy": FRESHNESS,
+        "freshness_policy": FORECAST_FRESHNESS if table.is_forecast else FRESHNESS,
         "metadata": {
             "dagster/column_schema": column_schema(table, table.columns),
             "dagster/column_lineage": column_lineage(table.columns),

@@ -72,12 +72,14 @@ def grown(silver: LakeTable, touched: Keys) -> tuple[Keys, pl.Series]:
         keys = found
 
 
-def history(silver: LakeTable, keys: Keys, instants: pl.Series) -> pl.DataFrame:
+def history(
+    silver: LakeTable, keys: Keys, instants: pl.Series, columns: tuple[str, ...] = VISIT_COLUMNS
+) -> pl.DataFrame:
     """All events of whole clusters, from the spans of time in which they happened."""
     return (
         silver.scan()
         .filter(within_spans("event_time", spans_of(instants)), keys.match())
-        .select(VISIT_COLUMNS)
+        .select(columns)
         .collect(engine="streaming")
     )
 

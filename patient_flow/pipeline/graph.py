@@ -20,6 +20,9 @@ from patient_flow.contracts.tables import (
     FACT_BED_CENSUS,
     FACT_ED_ATTENDANCE,
     FACT_PATIENT_FLOW,
+    FORECAST_ARRIVALS,
+    FORECAST_BEDS,
+    FORECAST_SCORE,
     IGNORED,
     KPI_DEPARTMENT_DAY,
     LAKE_TABLES,
@@ -27,7 +30,7 @@ from patient_flow.contracts.tables import (
     SILVER_EVENTS,
     Table,
 )
-from patient_flow.pipeline import aggregates, bronze, dimensions, flow, silver, unaccepted
+from patient_flow.pipeline import aggregates, bronze, dimensions, flow, forecast, silver, unaccepted
 from patient_flow.pipeline.steps import StepContext, StepResult
 
 
@@ -85,7 +88,13 @@ _PARSING = (
 )
 _UNACCEPTED = ("pipeline.moves", *_PARSING)
 
-STEPS = tuple(
+_MODEL = (
+    "pipeline.known",
+    "transforms.keys",
+    *(f"forecasting.{module}" for module in ("arrivals", "beds", "calendar", "distributions", "forecast", "places")),
+)
+
+ALL_STEPS = tuple(
     sorted(
         (
             Step(
@@ -166,18 +175,42 @@ STEPS = tuple(
                 reads=(SILVER_EVENTS, IGNORED, QUARANTINE),
                 depends_on=("transforms.quality",),
             ),
+            Step(
+                FORECAST_BEDS,
+                forecast.forecast_beds,
+                reads=(SILVER_EVENTS, FACT_PATIENT_FLOW, FACT_BED_CENSUS, DIM_DEPARTMENT),
+                depends_on=_MODEL,
+            ),
+            Step(
+                FORECAST_ARRIVALS,
+                forecast.forecast_arrivals,
+                reads=(SILVER_EVENTS, FACT_ED_ATTENDANCE, FACT_BED_CENSUS, DIM_DEPARTMENT),
+                depends_on=_MODEL,
+            ),
+            Step(
+                FORECAST_SCORE,
+                forecast.forecast_score,
+                reads=(FORECAST_BEDS, FACT_BED_CENSUS, DIM_DEPARTMENT, DATA_QUALITY_DAY),
+                depends_on=("forecasting.scores",),
+            ),
         ),
         key=lambda step: LAKE_TABLES.index(step.table),
     )
 )
-"""In the order of a micro-batch: every table is made after those that it is made from."""
+"""In the order of the declaration of tables: every table is made after those that it is made from."""
+
+STEPS = tuple(step for step in ALL_STEPS if not step.table.is_forecast)
+"""The steps of a micro-batch, and of a rebuild."""
+
+FORECASTS = tuple(step for step in ALL_STEPS if step.table.is_forecast)
+"""The steps of the hourly job."""
 
 GOLD = tuple(step for step in STEPS if step.table.layer == "gold")
 
 
 def step_of(table: Table) -> Step:
     """The step that makes ``table``. Raises ``StopIteration`` for a table that no step makes."""
-    return next(step for step in STEPS if step.table is table)
+    return next(step for step in ALL_STEPS if step.table is table)
 
 
 def run_gold(context: StepContext) -> Iterator[StepResult]:

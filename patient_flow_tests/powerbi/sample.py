@@ -17,6 +17,7 @@ from patient_flow.contracts.tables import (
     DIM_PATIENT,
     FACT_ED_ATTENDANCE,
     FACT_PATIENT_FLOW,
+    LAKE_TABLES,
 )
 from patient_flow.transforms.calendar import dim_time, time_key
 from patient_flow.transforms.dimensions import age_band
@@ -395,6 +396,7 @@ def model_rows() -> dict[str, pl.DataFrame]:
         "FactBedCensus": CENSUS.drop("hour_at"),
         "KpiDepartmentDay": DAILY,
         "DataQualityDay": QUALITY,
+        **{table.warehouse_name: table.empty() for table in LAKE_TABLES if table.is_forecast},
         "DataFreshness": FRESHNESS,
         "ReaderScope": SCOPES,
     }

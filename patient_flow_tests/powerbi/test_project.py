@@ -62,6 +62,9 @@ def test_direct_query_asks_for_facts_and_keeps_dimensions(departments: pl.DataFr
         "FactBedCensus",
         "KpiDepartmentDay",
         "DataQualityDay",
+        "ForecastBeds",
+        "ForecastArrivals",
+        "ForecastScore",
         "DataFreshness",
     }
     assert set(modes.values()) == {"directQuery", "dual"}

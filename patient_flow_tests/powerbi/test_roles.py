@@ -53,6 +53,9 @@ def test_filters_of_roles_reach_every_fact_with_a_place(star: Star) -> None:
         "FactEdAttendance",
         "KpiDepartmentDay",
         "DataQualityDay",
+        "ForecastBeds",
+        "ForecastArrivals",
+        "ForecastScore",
     }
 
 

@@ -216,6 +216,8 @@ def test_defect_12_every_table_has_exactly_the_columns_and_types_that_are_declar
     """As the files have them, not as a reader casts them."""
     commit_accepted(lake, in_batches(visit(1, "10:00", "12:00")), steps=STEPS)
     for table in LAKE_TABLES:
+        if table.is_forecast:
+            continue  # made hourly, not by a micro-batch
         assert pl.scan_delta(DeltaTable(lake.uri(table))).collect_schema() == table.schema, table.path
 
 

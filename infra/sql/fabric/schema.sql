@@ -202,6 +202,79 @@ GO
 ALTER TABLE [DataQualityDay] ADD CONSTRAINT [pk_DataQualityDay] PRIMARY KEY NONCLUSTERED (date, hospital_id, [rule]) NOT ENFORCED
 GO
 
+CREATE TABLE [ForecastBeds] (
+    forecast_key BIGINT NOT NULL,
+    made_at DATETIME2(6) NOT NULL,
+    target_at DATETIME2(6) NOT NULL,
+    horizon_hours BIGINT NOT NULL,
+    hospital_id VARCHAR(256) NOT NULL,
+    department_key BIGINT NOT NULL,
+    gender VARCHAR(64) NOT NULL,
+    expected_beds FLOAT(53) NULL,
+    p025 FLOAT(53) NULL,
+    p05 FLOAT(53) NULL,
+    p10 FLOAT(53) NULL,
+    p25 FLOAT(53) NULL,
+    p50 FLOAT(53) NULL,
+    p75 FLOAT(53) NULL,
+    p90 FLOAT(53) NULL,
+    p95 FLOAT(53) NULL,
+    p975 FLOAT(53) NULL,
+    expected_admissions FLOAT(53) NULL,
+    expected_discharges FLOAT(53) NULL,
+    probability_full FLOAT(53) NULL,
+    is_morning BIT NOT NULL,
+    is_backcast BIT NOT NULL
+)
+GO
+
+ALTER TABLE [ForecastBeds] ADD CONSTRAINT [pk_ForecastBeds] PRIMARY KEY NONCLUSTERED (forecast_key) NOT ENFORCED
+GO
+
+CREATE TABLE [ForecastArrivals] (
+    forecast_key BIGINT NOT NULL,
+    made_at DATETIME2(6) NOT NULL,
+    target_at DATETIME2(6) NOT NULL,
+    horizon_hours BIGINT NOT NULL,
+    hospital_id VARCHAR(256) NOT NULL,
+    department_key BIGINT NOT NULL,
+    expected FLOAT(53) NULL,
+    p025 FLOAT(53) NULL,
+    p05 FLOAT(53) NULL,
+    p10 FLOAT(53) NULL,
+    p25 FLOAT(53) NULL,
+    p50 FLOAT(53) NULL,
+    p75 FLOAT(53) NULL,
+    p90 FLOAT(53) NULL,
+    p95 FLOAT(53) NULL,
+    p975 FLOAT(53) NULL,
+    is_morning BIT NOT NULL,
+    is_backcast BIT NOT NULL
+)
+GO
+
+ALTER TABLE [ForecastArrivals] ADD CONSTRAINT [pk_ForecastArrivals] PRIMARY KEY NONCLUSTERED (forecast_key) NOT ENFORCED
+GO
+
+CREATE TABLE [ForecastScore] (
+    date DATE NOT NULL,
+    horizon VARCHAR(256) NOT NULL,
+    hospital_id VARCHAR(256) NOT NULL,
+    department_key BIGINT NOT NULL,
+    target_at DATETIME2(6) NOT NULL,
+    occupied_beds FLOAT(53) NULL,
+    absolute_error FLOAT(53) NULL,
+    pinball_loss FLOAT(53) NULL,
+    covered_80 FLOAT(53) NULL,
+    covered_95 FLOAT(53) NULL,
+    persistence_absolute_error FLOAT(53) NULL,
+    week_ago_absolute_error FLOAT(53) NULL
+)
+GO
+
+ALTER TABLE [ForecastScore] ADD CONSTRAINT [pk_ForecastScore] PRIMARY KEY NONCLUSTERED (date, horizon, hospital_id, department_key) NOT ENFORCED
+GO
+
 CREATE TABLE [AccessLog] (
     at DATETIME2(6) NOT NULL,
     viewer VARCHAR(1024) NOT NULL,
@@ -306,6 +379,24 @@ INSERT INTO [LoadLog] (table_name) SELECT N'DataQualityDay' AS table_name
 WHERE NOT (EXISTS (SELECT *
 FROM [LoadLog]
 WHERE [LoadLog].table_name = N'DataQualityDay'))
+GO
+
+INSERT INTO [LoadLog] (table_name) SELECT N'ForecastBeds' AS table_name
+WHERE NOT (EXISTS (SELECT *
+FROM [LoadLog]
+WHERE [LoadLog].table_name = N'ForecastBeds'))
+GO
+
+INSERT INTO [LoadLog] (table_name) SELECT N'ForecastArrivals' AS table_name
+WHERE NOT (EXISTS (SELECT *
+FROM [LoadLog]
+WHERE [LoadLog].table_name = N'ForecastArrivals'))
+GO
+
+INSERT INTO [LoadLog] (table_name) SELECT N'ForecastScore' AS table_name
+WHERE NOT (EXISTS (SELECT *
+FROM [LoadLog]
+WHERE [LoadLog].table_name = N'ForecastScore'))
 GO
 
 CREATE VIEW [BedOccupancyHourly] AS

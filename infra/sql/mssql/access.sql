@@ -34,6 +34,15 @@ GO
 GRANT SELECT, INSERT, DELETE ON OBJECT::dbo.DataQualityDay TO patient_flow_loader
 GO
 
+GRANT SELECT, INSERT, DELETE ON OBJECT::dbo.ForecastBeds TO patient_flow_loader
+GO
+
+GRANT SELECT, INSERT, DELETE ON OBJECT::dbo.ForecastArrivals TO patient_flow_loader
+GO
+
+GRANT SELECT, INSERT, DELETE ON OBJECT::dbo.ForecastScore TO patient_flow_loader
+GO
+
 GRANT SELECT, UPDATE ON OBJECT::dbo.LoadLog TO patient_flow_loader
 GO
 
@@ -184,6 +193,15 @@ GO
 GRANT SELECT ON OBJECT::dbo.DataQualityDay TO patient_flow_dashboard
 GO
 
+GRANT SELECT ON OBJECT::dbo.ForecastBeds TO patient_flow_dashboard
+GO
+
+GRANT SELECT ON OBJECT::dbo.ForecastArrivals TO patient_flow_dashboard
+GO
+
+GRANT SELECT ON OBJECT::dbo.ForecastScore TO patient_flow_dashboard
+GO
+
 GRANT SELECT ON OBJECT::dbo.LoadLog TO patient_flow_dashboard
 GO
 
@@ -262,6 +280,9 @@ CREATE SECURITY POLICY security.reader_scope
     ADD FILTER PREDICATE security.sees_department(department_key) ON dbo.FactEdAttendance,
     ADD FILTER PREDICATE security.sees_department(department_key) ON dbo.FactBedCensus,
     ADD FILTER PREDICATE security.sees_department(department_key) ON dbo.KpiDepartmentDay,
+    ADD FILTER PREDICATE security.sees_department(department_key) ON dbo.ForecastBeds,
+    ADD FILTER PREDICATE security.sees_department(department_key) ON dbo.ForecastArrivals,
+    ADD FILTER PREDICATE security.sees_department(department_key) ON dbo.ForecastScore,
     ADD FILTER PREDICATE security.sees_place(hospital_id, department) ON dbo.DimDepartment,
     ADD FILTER PREDICATE security.sees_place(hospital_id, NULL) ON dbo.DataQualityDay
 WITH (STATE = ON)

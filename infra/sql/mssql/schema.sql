@@ -225,6 +225,73 @@ CREATE TABLE [DataQualityDay] (
 )
 GO
 
+CREATE TABLE [ForecastBeds] (
+    forecast_key BIGINT NOT NULL,
+    made_at DATETIME2(6) NOT NULL,
+    target_at DATETIME2(6) NOT NULL,
+    horizon_hours BIGINT NOT NULL,
+    hospital_id NVARCHAR(128) COLLATE Latin1_General_100_BIN2 NOT NULL,
+    department_key BIGINT NOT NULL,
+    gender NVARCHAR(32) NOT NULL,
+    expected_beds FLOAT(53) NULL,
+    p025 FLOAT(53) NULL,
+    p05 FLOAT(53) NULL,
+    p10 FLOAT(53) NULL,
+    p25 FLOAT(53) NULL,
+    p50 FLOAT(53) NULL,
+    p75 FLOAT(53) NULL,
+    p90 FLOAT(53) NULL,
+    p95 FLOAT(53) NULL,
+    p975 FLOAT(53) NULL,
+    expected_admissions FLOAT(53) NULL,
+    expected_discharges FLOAT(53) NULL,
+    probability_full FLOAT(53) NULL,
+    is_morning BIT NOT NULL,
+    is_backcast BIT NOT NULL,
+    PRIMARY KEY (forecast_key)
+)
+GO
+
+CREATE TABLE [ForecastArrivals] (
+    forecast_key BIGINT NOT NULL,
+    made_at DATETIME2(6) NOT NULL,
+    target_at DATETIME2(6) NOT NULL,
+    horizon_hours BIGINT NOT NULL,
+    hospital_id NVARCHAR(128) COLLATE Latin1_General_100_BIN2 NOT NULL,
+    department_key BIGINT NOT NULL,
+    expected FLOAT(53) NULL,
+    p025 FLOAT(53) NULL,
+    p05 FLOAT(53) NULL,
+    p10 FLOAT(53) NULL,
+    p25 FLOAT(53) NULL,
+    p50 FLOAT(53) NULL,
+    p75 FLOAT(53) NULL,
+    p90 FLOAT(53) NULL,
+    p95 FLOAT(53) NULL,
+    p975 FLOAT(53) NULL,
+    is_morning BIT NOT NULL,
+    is_backcast BIT NOT NULL,
+    PRIMARY KEY (forecast_key)
+)
+GO
+
+CREATE TABLE [ForecastScore] (
+    date DATE NOT NULL,
+    horizon NVARCHAR(128) NOT NULL,
+    hospital_id NVARCHAR(128) COLLATE Latin1_General_100_BIN2 NOT NULL,
+    department_key BIGINT NOT NULL,
+    target_at DATETIME2(6) NOT NULL,
+    occupied_beds FLOAT(53) NULL,
+    absolute_error FLOAT(53) NULL,
+    pinball_loss FLOAT(53) NULL,
+    covered_80 FLOAT(53) NULL,
+    covered_95 FLOAT(53) NULL,
+    persistence_absolute_error FLOAT(53) NULL,
+    week_ago_absolute_error FLOAT(53) NULL,
+    PRIMARY KEY (date, horizon, hospital_id, department_key)
+)
+GO
+
 CREATE TABLE [AccessLog] (
     at DATETIME2(6) NOT NULL,
     viewer NVARCHAR(512) NOT NULL,
@@ -323,6 +390,24 @@ INSERT INTO [LoadLog] (table_name) SELECT N'DataQualityDay' AS table_name
 WHERE NOT (EXISTS (SELECT *
 FROM [LoadLog]
 WHERE [LoadLog].table_name = N'DataQualityDay'))
+GO
+
+INSERT INTO [LoadLog] (table_name) SELECT N'ForecastBeds' AS table_name
+WHERE NOT (EXISTS (SELECT *
+FROM [LoadLog]
+WHERE [LoadLog].table_name = N'ForecastBeds'))
+GO
+
+INSERT INTO [LoadLog] (table_name) SELECT N'ForecastArrivals' AS table_name
+WHERE NOT (EXISTS (SELECT *
+FROM [LoadLog]
+WHERE [LoadLog].table_name = N'ForecastArrivals'))
+GO
+
+INSERT INTO [LoadLog] (table_name) SELECT N'ForecastScore' AS table_name
+WHERE NOT (EXISTS (SELECT *
+FROM [LoadLog]
+WHERE [LoadLog].table_name = N'ForecastScore'))
 GO
 
 CREATE VIEW [BedOccupancyHourly] AS

@@ -6,13 +6,13 @@ DO $$ BEGIN CREATE ROLE patient_flow_dashboard NOLOGIN; EXCEPTION WHEN duplicate
 
 DO $$ BEGIN CREATE ROLE patient_flow_aggregates NOLOGIN; EXCEPTION WHEN duplicate_object THEN NULL; END $$;
 
-GRANT SELECT, INSERT, DELETE ON "DimTime", "DimDepartment", "DimPatient", "FactPatientFlow", "FactEdAttendance", "FactBedCensus", "KpiDepartmentDay", "DataQualityDay" TO patient_flow_loader;
+GRANT SELECT, INSERT, DELETE ON "DimTime", "DimDepartment", "DimPatient", "FactPatientFlow", "FactEdAttendance", "FactBedCensus", "KpiDepartmentDay", "DataQualityDay", "ForecastBeds", "ForecastArrivals", "ForecastScore" TO patient_flow_loader;
 
 GRANT SELECT, UPDATE ON "LoadLog" TO patient_flow_loader;
 
-GRANT SELECT ON "DimTime", "DimDepartment", "DimPatient", "FactPatientFlow", "FactEdAttendance", "FactBedCensus", "KpiDepartmentDay", "DataQualityDay", "BedOccupancyHourly", "BedOccupancyByGender", "AdmissionsDaily", "WaitingTimes", "LengthOfStay", "CurrentPatients", "DepartmentInflow", "Overstays", "BedTurnover", "Readmissions", "BedsNow", "EmergencyNow", "EmergencyDaily", "ExpectedDischarges", "DelayedDischarges", "LongStays", "UnconfirmedStays", "DataFreshness", "LoadLog" TO patient_flow_reader, patient_flow_loader;
+GRANT SELECT ON "DimTime", "DimDepartment", "DimPatient", "FactPatientFlow", "FactEdAttendance", "FactBedCensus", "KpiDepartmentDay", "DataQualityDay", "ForecastBeds", "ForecastArrivals", "ForecastScore", "BedOccupancyHourly", "BedOccupancyByGender", "AdmissionsDaily", "WaitingTimes", "LengthOfStay", "CurrentPatients", "DepartmentInflow", "Overstays", "BedTurnover", "Readmissions", "BedsNow", "EmergencyNow", "EmergencyDaily", "ExpectedDischarges", "DelayedDischarges", "LongStays", "UnconfirmedStays", "DataFreshness", "LoadLog" TO patient_flow_reader, patient_flow_loader;
 
-GRANT SELECT ON "DimTime", "DimDepartment", "DimPatient", "FactPatientFlow", "FactEdAttendance", "FactBedCensus", "KpiDepartmentDay", "DataQualityDay", "LoadLog" TO patient_flow_dashboard;
+GRANT SELECT ON "DimTime", "DimDepartment", "DimPatient", "FactPatientFlow", "FactEdAttendance", "FactBedCensus", "KpiDepartmentDay", "DataQualityDay", "ForecastBeds", "ForecastArrivals", "ForecastScore", "LoadLog" TO patient_flow_dashboard;
 
 GRANT INSERT ON "AccessLog" TO patient_flow_dashboard;
 
@@ -85,6 +85,24 @@ ALTER TABLE "KpiDepartmentDay" ENABLE ROW LEVEL SECURITY;
 CREATE POLICY loads ON "KpiDepartmentDay" TO patient_flow_loader USING (TRUE) WITH CHECK (TRUE);
 
 CREATE POLICY reads ON "KpiDepartmentDay" FOR SELECT TO patient_flow_reader, patient_flow_dashboard USING (department_key IN (SELECT visible_departments()));
+
+ALTER TABLE "ForecastBeds" ENABLE ROW LEVEL SECURITY;
+
+CREATE POLICY loads ON "ForecastBeds" TO patient_flow_loader USING (TRUE) WITH CHECK (TRUE);
+
+CREATE POLICY reads ON "ForecastBeds" FOR SELECT TO patient_flow_reader, patient_flow_dashboard USING (department_key IN (SELECT visible_departments()));
+
+ALTER TABLE "ForecastArrivals" ENABLE ROW LEVEL SECURITY;
+
+CREATE POLICY loads ON "ForecastArrivals" TO patient_flow_loader USING (TRUE) WITH CHECK (TRUE);
+
+CREATE POLICY reads ON "ForecastArrivals" FOR SELECT TO patient_flow_reader, patient_flow_dashboard USING (department_key IN (SELECT visible_departments()));
+
+ALTER TABLE "ForecastScore" ENABLE ROW LEVEL SECURITY;
+
+CREATE POLICY loads ON "ForecastScore" TO patient_flow_loader USING (TRUE) WITH CHECK (TRUE);
+
+CREATE POLICY reads ON "ForecastScore" FOR SELECT TO patient_flow_reader, patient_flow_dashboard USING (department_key IN (SELECT visible_departments()));
 
 ALTER TABLE "DimDepartment" ENABLE ROW LEVEL SECURITY;
 

@@ -201,6 +201,70 @@ CREATE TABLE "DataQualityDay" (
     PRIMARY KEY (date, hospital_id, rule)
 );
 
+CREATE TABLE "ForecastBeds" (
+    forecast_key BIGINT NOT NULL,
+    made_at TIMESTAMP(6) WITHOUT TIME ZONE NOT NULL,
+    target_at TIMESTAMP(6) WITHOUT TIME ZONE NOT NULL,
+    horizon_hours BIGINT NOT NULL,
+    hospital_id VARCHAR(64) NOT NULL,
+    department_key BIGINT NOT NULL,
+    gender VARCHAR(16) NOT NULL,
+    expected_beds FLOAT(53),
+    p025 FLOAT(53),
+    p05 FLOAT(53),
+    p10 FLOAT(53),
+    p25 FLOAT(53),
+    p50 FLOAT(53),
+    p75 FLOAT(53),
+    p90 FLOAT(53),
+    p95 FLOAT(53),
+    p975 FLOAT(53),
+    expected_admissions FLOAT(53),
+    expected_discharges FLOAT(53),
+    probability_full FLOAT(53),
+    is_morning BOOLEAN NOT NULL,
+    is_backcast BOOLEAN NOT NULL,
+    PRIMARY KEY (forecast_key)
+);
+
+CREATE TABLE "ForecastArrivals" (
+    forecast_key BIGINT NOT NULL,
+    made_at TIMESTAMP(6) WITHOUT TIME ZONE NOT NULL,
+    target_at TIMESTAMP(6) WITHOUT TIME ZONE NOT NULL,
+    horizon_hours BIGINT NOT NULL,
+    hospital_id VARCHAR(64) NOT NULL,
+    department_key BIGINT NOT NULL,
+    expected FLOAT(53),
+    p025 FLOAT(53),
+    p05 FLOAT(53),
+    p10 FLOAT(53),
+    p25 FLOAT(53),
+    p50 FLOAT(53),
+    p75 FLOAT(53),
+    p90 FLOAT(53),
+    p95 FLOAT(53),
+    p975 FLOAT(53),
+    is_morning BOOLEAN NOT NULL,
+    is_backcast BOOLEAN NOT NULL,
+    PRIMARY KEY (forecast_key)
+);
+
+CREATE TABLE "ForecastScore" (
+    date DATE NOT NULL,
+    horizon VARCHAR(64) NOT NULL,
+    hospital_id VARCHAR(64) NOT NULL,
+    department_key BIGINT NOT NULL,
+    target_at TIMESTAMP(6) WITHOUT TIME ZONE NOT NULL,
+    occupied_beds FLOAT(53),
+    absolute_error FLOAT(53),
+    pinball_loss FLOAT(53),
+    covered_80 FLOAT(53),
+    covered_95 FLOAT(53),
+    persistence_absolute_error FLOAT(53),
+    week_ago_absolute_error FLOAT(53),
+    PRIMARY KEY (date, horizon, hospital_id, department_key)
+);
+
 CREATE TABLE "AccessLog" (
     at TIMESTAMP(6) WITHOUT TIME ZONE NOT NULL,
     viewer VARCHAR(256) NOT NULL,
@@ -289,6 +353,21 @@ INSERT INTO "LoadLog" (table_name) SELECT 'DataQualityDay' AS table_name
 WHERE NOT (EXISTS (SELECT *
 FROM "LoadLog"
 WHERE "LoadLog".table_name = 'DataQualityDay'));
+
+INSERT INTO "LoadLog" (table_name) SELECT 'ForecastBeds' AS table_name
+WHERE NOT (EXISTS (SELECT *
+FROM "LoadLog"
+WHERE "LoadLog".table_name = 'ForecastBeds'));
+
+INSERT INTO "LoadLog" (table_name) SELECT 'ForecastArrivals' AS table_name
+WHERE NOT (EXISTS (SELECT *
+FROM "LoadLog"
+WHERE "LoadLog".table_name = 'ForecastArrivals'));
+
+INSERT INTO "LoadLog" (table_name) SELECT 'ForecastScore' AS table_name
+WHERE NOT (EXISTS (SELECT *
+FROM "LoadLog"
+WHERE "LoadLog".table_name = 'ForecastScore'));
 
 CREATE VIEW "BedOccupancyHourly" WITH (security_invoker = true) AS
 SELECT

@@ -204,6 +204,71 @@ CREATE TABLE "DataQualityDay" (
 )
  WITHOUT ROWID;
 
+CREATE TABLE "ForecastBeds" (
+    forecast_key INTEGER NOT NULL,
+    made_at DATETIME NOT NULL,
+    target_at DATETIME NOT NULL,
+    horizon_hours INTEGER NOT NULL,
+    hospital_id VARCHAR(64) NOT NULL,
+    department_key INTEGER NOT NULL,
+    gender VARCHAR(16) NOT NULL,
+    expected_beds FLOAT,
+    p025 FLOAT,
+    p05 FLOAT,
+    p10 FLOAT,
+    p25 FLOAT,
+    p50 FLOAT,
+    p75 FLOAT,
+    p90 FLOAT,
+    p95 FLOAT,
+    p975 FLOAT,
+    expected_admissions FLOAT,
+    expected_discharges FLOAT,
+    probability_full FLOAT,
+    is_morning BOOLEAN NOT NULL,
+    is_backcast BOOLEAN NOT NULL,
+    PRIMARY KEY (forecast_key)
+);
+
+CREATE TABLE "ForecastArrivals" (
+    forecast_key INTEGER NOT NULL,
+    made_at DATETIME NOT NULL,
+    target_at DATETIME NOT NULL,
+    horizon_hours INTEGER NOT NULL,
+    hospital_id VARCHAR(64) NOT NULL,
+    department_key INTEGER NOT NULL,
+    expected FLOAT,
+    p025 FLOAT,
+    p05 FLOAT,
+    p10 FLOAT,
+    p25 FLOAT,
+    p50 FLOAT,
+    p75 FLOAT,
+    p90 FLOAT,
+    p95 FLOAT,
+    p975 FLOAT,
+    is_morning BOOLEAN NOT NULL,
+    is_backcast BOOLEAN NOT NULL,
+    PRIMARY KEY (forecast_key)
+);
+
+CREATE TABLE "ForecastScore" (
+    date DATE NOT NULL,
+    horizon VARCHAR(64) NOT NULL,
+    hospital_id VARCHAR(64) NOT NULL,
+    department_key INTEGER NOT NULL,
+    target_at DATETIME NOT NULL,
+    occupied_beds FLOAT,
+    absolute_error FLOAT,
+    pinball_loss FLOAT,
+    covered_80 FLOAT,
+    covered_95 FLOAT,
+    persistence_absolute_error FLOAT,
+    week_ago_absolute_error FLOAT,
+    PRIMARY KEY (date, horizon, hospital_id, department_key)
+)
+ WITHOUT ROWID;
+
 CREATE TABLE "AccessLog" (
     at DATETIME NOT NULL,
     viewer VARCHAR(256) NOT NULL,
@@ -292,6 +357,21 @@ INSERT INTO "LoadLog" (table_name) SELECT 'DataQualityDay' AS table_name
 WHERE NOT (EXISTS (SELECT *
 FROM "LoadLog"
 WHERE "LoadLog".table_name = 'DataQualityDay'));
+
+INSERT INTO "LoadLog" (table_name) SELECT 'ForecastBeds' AS table_name
+WHERE NOT (EXISTS (SELECT *
+FROM "LoadLog"
+WHERE "LoadLog".table_name = 'ForecastBeds'));
+
+INSERT INTO "LoadLog" (table_name) SELECT 'ForecastArrivals' AS table_name
+WHERE NOT (EXISTS (SELECT *
+FROM "LoadLog"
+WHERE "LoadLog".table_name = 'ForecastArrivals'));
+
+INSERT INTO "LoadLog" (table_name) SELECT 'ForecastScore' AS table_name
+WHERE NOT (EXISTS (SELECT *
+FROM "LoadLog"
+WHERE "LoadLog".table_name = 'ForecastScore'));
 
 CREATE VIEW "BedOccupancyHourly" AS
 SELECT

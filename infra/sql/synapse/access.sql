@@ -34,6 +34,15 @@ GO
 GRANT SELECT, INSERT, DELETE ON OBJECT::dbo.DataQualityDay TO patient_flow_loader
 GO
 
+GRANT SELECT, INSERT, DELETE ON OBJECT::dbo.ForecastBeds TO patient_flow_loader
+GO
+
+GRANT SELECT, INSERT, DELETE ON OBJECT::dbo.ForecastArrivals TO patient_flow_loader
+GO
+
+GRANT SELECT, INSERT, DELETE ON OBJECT::dbo.ForecastScore TO patient_flow_loader
+GO
+
 GRANT SELECT, UPDATE ON OBJECT::dbo.LoadLog TO patient_flow_loader
 GO
 
@@ -133,6 +142,15 @@ GO
 GRANT ALTER ON OBJECT::dbo.DataQualityDay TO patient_flow_loader
 GO
 
+GRANT ALTER ON OBJECT::dbo.ForecastBeds TO patient_flow_loader
+GO
+
+GRANT ALTER ON OBJECT::dbo.ForecastArrivals TO patient_flow_loader
+GO
+
+GRANT ALTER ON OBJECT::dbo.ForecastScore TO patient_flow_loader
+GO
+
 GRANT SELECT ON OBJECT::dbo.BedOccupancyHourly TO patient_flow_reader
 GO
 
@@ -214,6 +232,15 @@ GO
 GRANT SELECT ON OBJECT::dbo.DataQualityDay TO patient_flow_dashboard
 GO
 
+GRANT SELECT ON OBJECT::dbo.ForecastBeds TO patient_flow_dashboard
+GO
+
+GRANT SELECT ON OBJECT::dbo.ForecastArrivals TO patient_flow_dashboard
+GO
+
+GRANT SELECT ON OBJECT::dbo.ForecastScore TO patient_flow_dashboard
+GO
+
 GRANT SELECT ON OBJECT::dbo.LoadLog TO patient_flow_dashboard
 GO
 
@@ -292,6 +319,9 @@ CREATE SECURITY POLICY security.reader_scope
     ADD FILTER PREDICATE security.sees_department(department_key) ON dbo.FactEdAttendance,
     ADD FILTER PREDICATE security.sees_department(department_key) ON dbo.FactBedCensus,
     ADD FILTER PREDICATE security.sees_department(department_key) ON dbo.KpiDepartmentDay,
+    ADD FILTER PREDICATE security.sees_department(department_key) ON dbo.ForecastBeds,
+    ADD FILTER PREDICATE security.sees_department(department_key) ON dbo.ForecastArrivals,
+    ADD FILTER PREDICATE security.sees_department(department_key) ON dbo.ForecastScore,
     ADD FILTER PREDICATE security.sees_place(hospital_id, department) ON dbo.DimDepartment,
     ADD FILTER PREDICATE security.sees_place(hospital_id, NULL) ON dbo.DataQualityDay
 WITH (STATE = ON)

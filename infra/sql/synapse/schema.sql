@@ -305,6 +305,109 @@ GO
 CREATE STATISTICS [st_DataQualityDay_rule] ON [DataQualityDay] ([rule])
 GO
 
+CREATE TABLE [ForecastBeds] (
+    forecast_key BIGINT NOT NULL,
+    made_at DATETIME2(6) NOT NULL,
+    target_at DATETIME2(6) NOT NULL,
+    horizon_hours BIGINT NOT NULL,
+    hospital_id NVARCHAR(128) COLLATE Latin1_General_100_BIN2 NOT NULL,
+    department_key BIGINT NOT NULL,
+    gender NVARCHAR(32) NOT NULL,
+    expected_beds FLOAT(53) NULL,
+    p025 FLOAT(53) NULL,
+    p05 FLOAT(53) NULL,
+    p10 FLOAT(53) NULL,
+    p25 FLOAT(53) NULL,
+    p50 FLOAT(53) NULL,
+    p75 FLOAT(53) NULL,
+    p90 FLOAT(53) NULL,
+    p95 FLOAT(53) NULL,
+    p975 FLOAT(53) NULL,
+    expected_admissions FLOAT(53) NULL,
+    expected_discharges FLOAT(53) NULL,
+    probability_full FLOAT(53) NULL,
+    is_morning BIT NOT NULL,
+    is_backcast BIT NOT NULL,
+    PRIMARY KEY NONCLUSTERED (forecast_key) NOT ENFORCED
+)
+WITH (DISTRIBUTION = ROUND_ROBIN, HEAP)
+GO
+
+CREATE STATISTICS [st_ForecastBeds_forecast_key] ON [ForecastBeds] (forecast_key)
+GO
+
+CREATE STATISTICS [st_ForecastBeds_hospital_id] ON [ForecastBeds] (hospital_id)
+GO
+
+CREATE STATISTICS [st_ForecastBeds_department_key] ON [ForecastBeds] (department_key)
+GO
+
+CREATE STATISTICS [st_ForecastBeds_gender] ON [ForecastBeds] (gender)
+GO
+
+CREATE TABLE [ForecastArrivals] (
+    forecast_key BIGINT NOT NULL,
+    made_at DATETIME2(6) NOT NULL,
+    target_at DATETIME2(6) NOT NULL,
+    horizon_hours BIGINT NOT NULL,
+    hospital_id NVARCHAR(128) COLLATE Latin1_General_100_BIN2 NOT NULL,
+    department_key BIGINT NOT NULL,
+    expected FLOAT(53) NULL,
+    p025 FLOAT(53) NULL,
+    p05 FLOAT(53) NULL,
+    p10 FLOAT(53) NULL,
+    p25 FLOAT(53) NULL,
+    p50 FLOAT(53) NULL,
+    p75 FLOAT(53) NULL,
+    p90 FLOAT(53) NULL,
+    p95 FLOAT(53) NULL,
+    p975 FLOAT(53) NULL,
+    is_morning BIT NOT NULL,
+    is_backcast BIT NOT NULL,
+    PRIMARY KEY NONCLUSTERED (forecast_key) NOT ENFORCED
+)
+WITH (DISTRIBUTION = ROUND_ROBIN, HEAP)
+GO
+
+CREATE STATISTICS [st_ForecastArrivals_forecast_key] ON [ForecastArrivals] (forecast_key)
+GO
+
+CREATE STATISTICS [st_ForecastArrivals_hospital_id] ON [ForecastArrivals] (hospital_id)
+GO
+
+CREATE STATISTICS [st_ForecastArrivals_department_key] ON [ForecastArrivals] (department_key)
+GO
+
+CREATE TABLE [ForecastScore] (
+    date DATE NOT NULL,
+    horizon NVARCHAR(128) NOT NULL,
+    hospital_id NVARCHAR(128) COLLATE Latin1_General_100_BIN2 NOT NULL,
+    department_key BIGINT NOT NULL,
+    target_at DATETIME2(6) NOT NULL,
+    occupied_beds FLOAT(53) NULL,
+    absolute_error FLOAT(53) NULL,
+    pinball_loss FLOAT(53) NULL,
+    covered_80 FLOAT(53) NULL,
+    covered_95 FLOAT(53) NULL,
+    persistence_absolute_error FLOAT(53) NULL,
+    week_ago_absolute_error FLOAT(53) NULL,
+    PRIMARY KEY NONCLUSTERED (date, horizon, hospital_id, department_key) NOT ENFORCED
+)
+WITH (DISTRIBUTION = ROUND_ROBIN, HEAP)
+GO
+
+CREATE STATISTICS [st_ForecastScore_date] ON [ForecastScore] (date)
+GO
+
+CREATE STATISTICS [st_ForecastScore_horizon] ON [ForecastScore] (horizon)
+GO
+
+CREATE STATISTICS [st_ForecastScore_hospital_id] ON [ForecastScore] (hospital_id)
+GO
+
+CREATE STATISTICS [st_ForecastScore_department_key] ON [ForecastScore] (department_key)
+GO
+
 CREATE TABLE [AccessLog] (
     at DATETIME2(6) NOT NULL,
     viewer NVARCHAR(512) NOT NULL,
@@ -427,6 +530,24 @@ INSERT INTO [LoadLog] (table_name) SELECT N'DataQualityDay' AS table_name
 WHERE NOT (EXISTS (SELECT *
 FROM [LoadLog]
 WHERE [LoadLog].table_name = N'DataQualityDay'))
+GO
+
+INSERT INTO [LoadLog] (table_name) SELECT N'ForecastBeds' AS table_name
+WHERE NOT (EXISTS (SELECT *
+FROM [LoadLog]
+WHERE [LoadLog].table_name = N'ForecastBeds'))
+GO
+
+INSERT INTO [LoadLog] (table_name) SELECT N'ForecastArrivals' AS table_name
+WHERE NOT (EXISTS (SELECT *
+FROM [LoadLog]
+WHERE [LoadLog].table_name = N'ForecastArrivals'))
+GO
+
+INSERT INTO [LoadLog] (table_name) SELECT N'ForecastScore' AS table_name
+WHERE NOT (EXISTS (SELECT *
+FROM [LoadLog]
+WHERE [LoadLog].table_name = N'ForecastScore'))
 GO
 
 CREATE VIEW [BedOccupancyHourly] AS

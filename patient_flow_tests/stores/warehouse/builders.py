@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import polars as pl
@@ -24,12 +25,14 @@ from patient_flow.contracts.tables import (
     FACT_ED_ATTENDANCE,
     FACT_PATIENT_FLOW,
     KPI_DEPARTMENT_DAY,
+    LAKE_TABLES,
     Table,
 )
 from patient_flow.stores.warehouse.warehouse import Batch
 from patient_flow.transforms.calendar import dim_time, hour_start
 
 ZONE = "Europe/Paris"
+FORECASTS = tuple(table for table in LAKE_TABLES if table.is_forecast)
 BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 
@@ -129,6 +132,7 @@ class Hospital:
     def frames(self) -> dict[str, pl.DataFrame]:
         """Gold tables by path."""
         return {
+            **{table.path: self._forecasts(table) for table in FORECASTS},
             DIM_TIME.path: self._hours(),
             DIM_DEPARTMENT.path: self._departments(),
             DIM_PATIENT.path: self._patients(),
@@ -144,6 +148,22 @@ class Hospital:
                 orient="row",
             ),
         }
+
+    def _forecasts(self, table: Table) -> pl.DataFrame:
+        """One row of a forecast per department version."""
+        key = table.key[0]
+        values = {"hospital_id": [v.hospital for v in self.versions], "department_key": [v.key for v in self.versions]}
+        values |= (
+            {"date": [self.first.date()] * len(self.versions)} if key == "date" else {key: values["department_key"]}
+        )
+        fill: dict[Any, Any] = {pl.Float64: 1.5, pl.Int64: 1, pl.String: "1h", pl.Boolean: True}
+        rows = pl.DataFrame(values)
+        made = rows.with_columns(
+            pl.lit(fill.get(type(dtype) if not isinstance(dtype, type) else dtype, self.first)).alias(name)
+            for name, dtype in table.schema.items()
+            if name not in values
+        )
+        return made.select(pl.col(name).cast(dtype) for name, dtype in table.schema.items())
 
     def census(self) -> Counter[tuple[datetime, Version, str]]:
         """Patients in beds at each full hour, counted one by one."""
@@ -441,6 +461,7 @@ def everything(frames: Mapping[str, pl.DataFrame]) -> list[Batch]:
         FACT_BED_CENSUS,
         KPI_DEPARTMENT_DAY,
         DATA_QUALITY_DAY,
+        *FORECASTS,
     )
     return [whole(table, frames[table.path]) for table in tables]
 

@@ -1,0 +1,360 @@
+"""Known stays and attendances → the rows of ForecastBeds and ForecastArrivals.
+
+Means add up: a department's is the sum of its genders', a hospital's the sum of its departments'. Variances are those
+of the joint distribution, widened by how far the model was off at past instants, for departments and hospitals
+separately.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from patient_flow.forecasting import arrivals, beds, calendar, distributions
+from patient_flow.forecasting.beds import OPEN, Departments, Model, Projection, Stays
+from patient_flow.forecasting.distributions import Array
+from patient_flow.forecasting.places import Places
+
+c = pl.col
+
+GENDERS = ("Female", "Male", "Other", "Unknown")
+ALL = "All"
+HOURS_AHEAD = 72
+MIDNIGHTS = 7
+QUANTILES = ("p025", "p05", "p10", "p25", "p50", "p75", "p90", "p95", "p975")
+
+_ORIGINS = 42
+_ORIGINS_PRIOR = 6.0
+_FIRST_DAYS = 14
+_BUCKETS = np.array([1, 3, 6, 12, 24, 48, 72, 120, 168])
+_JUMP = 16
+"""Largest rise within an hour that the probability of a full department considers."""
+_GENDER_PRIOR = 20.0
+
+STAY_COLUMNS = ("department_key", "gender", "admission_at", "discharge_at", "planned_discharge_at", "confirmed_until")
+ATTENDANCE_COLUMNS = ("department_key", "arrival_at")
+
+
+def known_stays(rows: pl.DataFrame, places: Places, made_at: datetime) -> Stays:
+    """``rows`` (:data:`STAY_COLUMNS`) as known at ``made_at``, in hours; stays that nothing confirms are left out."""
+    is_over = c("discharge_at") <= made_at
+    chosen = rows.filter(is_over | c("confirmed_until").is_null() | (c("confirmed_until") >= made_at))
+    joined = chosen.join(places.place_of_key(), on="department_key").with_columns(
+        start=_hour_after("admission_at"),
+        end=_hour_after("discharge_at").fill_null(OPEN),
+        planned=_hour_after("planned_discharge_at").fill_null(OPEN),
+        group=c("gender").replace_strict(
+            {name: at for at, name in enumerate(GENDERS)}, default=3, return_dtype=pl.Int64
+        ),
+    )
+    # In one order, whatever the order of the rows: sums of floats depend on it.
+    names = ("place", "group", "start", "end", "planned")
+    joined = joined.select(names).sort(names)
+    return Stays(*(joined[name].to_numpy() for name in names))
+
+
+def _hour_after(column: str) -> pl.Expr:
+    """The first whole hour, since 1970, not before the instant."""
+    return -((-c(column).dt.epoch("us")) // 3_600_000_000)
+
+
+def targets_of(made_at: datetime, zone: str) -> pl.Series:
+    """The hours that a forecast states: the next 72, then each local midnight to 7 days."""
+    ahead = pl.DataFrame({"hours": range(1, beds.HORIZON_HOURS + 1)}).select(
+        "hours", target_at=pl.lit(made_at) + pl.duration(hours=c("hours"))
+    )
+    local = c("target_at").dt.convert_time_zone(zone)
+    is_midnight = local.dt.date() != (local - pl.duration(hours=1)).dt.date()
+    chosen = ahead.filter((c("hours") <= HOURS_AHEAD) | (is_midnight & (is_midnight.cum_sum() <= MIDNIGHTS)))
+    return chosen["target_at"].cast(pl.Datetime("us", "UTC"))
+
+
+def forecast_beds(rows: pl.DataFrame, versions: pl.DataFrame, made_at: datetime, zone: str) -> pl.DataFrame:
+    """Rows of ForecastBeds for the whole hour ``made_at``, from ``rows`` (:data:`STAY_COLUMNS`) as known then.
+
+    ``versions`` is DimDepartment. Empty without departments.
+    """
+    places = Places.of(_known_departments(versions, rows, made_at))
+    if places.names.is_empty():
+        return pl.DataFrame()
+    now = calendar.hour_of(made_at)
+    stays = known_stays(rows, places, made_at)
+    model = beds.fit(stays, places.departments, now, zone)
+    projection = beds.project(model, stays, now, len(GENDERS))
+    targets = targets_of(made_at, zone)
+    at = np.array([calendar.hour_of(target) - now - 1 for target in targets])
+    widening = _widening(model, stays, now)
+    shares = _gender_shares(stays, places.departments.count)
+    frames = [
+        _of_entities(places, projection, model, shares, widening, at, targets, by_hospital=by_hospital)
+        for by_hospital in (False, True)
+    ]
+    horizon = (c("target_at") - c("made_at")).dt.total_hours().cast(pl.Int64)
+    return pl.concat(frames).with_columns(made_at=pl.lit(made_at)).with_columns(horizon_hours=horizon)
+
+
+def _known_departments(versions: pl.DataFrame, rows: pl.DataFrame, made_at: datetime) -> pl.DataFrame:
+    """DimDepartment without departments that are in no list and had no patient before ``made_at``."""
+    seen = rows.filter(c("admission_at") <= made_at).select("department_key").unique()
+    used = versions.join(seen, on="department_key").select("hospital_id", "department").unique()
+    inferred = versions.filter("is_inferred").join(used, on=["hospital_id", "department"], how="semi")
+    return pl.concat([versions.filter(~c("is_inferred")), inferred])
+
+
+def _of_entities(
+    places: Places,
+    projection: Projection,
+    model: Model,
+    shares: Array,
+    widening: tuple[Array, Array],
+    at: NDArray[np.int64],
+    targets: pl.Series,
+    *,
+    by_hospital: bool,
+) -> pl.DataFrame:
+    """Rows of departments, or of hospitals (department_key 0)."""
+    coming = projection.coming[:, None, :] * shares[:, :, None]
+    mean_of_gender = projection.present_by_group + coming
+    spread = model.arriving.spread[:, None, None]
+    variance_of_gender = projection.doubt_by_group + coming + spread * coming**2
+    variance = projection.doubt + projection.coming + spread[:, 0] * projection.coming**2
+    mean = np.concatenate([projection.mean[:, None], mean_of_gender], axis=1)
+    variance = np.concatenate([variance[:, None], variance_of_gender], axis=1)
+    everyone = np.concatenate([np.ones((len(shares), 1)), shares], axis=1)[:, :, None]
+    come, gone = projection.arrivals[:, None] * everyone, projection.departures[:, None] * everyone
+    staffed, is_headline = _staffed(places, targets)
+    full = _probability_full(projection, variance[:, 0], widening[0], staffed, at)
+    if by_hospital:
+        mean, variance, come, gone = (_summed(each, places) for each in (mean, variance, come, gone))
+        chosen = is_headline & (staffed[:, 0] > 0)
+        part = Projection(
+            *(
+                each * (chosen[:, None] if each.ndim == 2 else chosen[:, None, None])
+                for each in (
+                    projection.present,
+                    projection.doubt,
+                    projection.coming,
+                    projection.arrivals,
+                    projection.departures,
+                    projection.present_by_group,
+                    projection.doubt_by_group,
+                )
+            )
+        )
+        own = part.doubt + part.coming + spread[:, 0] * part.coming**2
+        together = Projection(
+            *(
+                _summed(each, places)
+                for each in (
+                    part.present,
+                    part.doubt,
+                    part.coming,
+                    part.arrivals,
+                    part.departures,
+                    part.present_by_group,
+                    part.doubt_by_group,
+                )
+            )
+        )
+        full = _probability_full(
+            together, _summed(own, places), widening[1], _summed(np.where(chosen[:, None], staffed, 0.0), places), at
+        )
+    bucket = np.searchsorted(_BUCKETS, np.minimum(at + 1, _BUCKETS[-1]))
+    wide = variance[:, :, at] * widening[int(by_hospital)][bucket]
+    stated = mean[:, :, at]
+    quantiles = distributions.quantiles(stated, wide)
+    count, genders, hours = stated.shape
+    frame = pl.DataFrame(
+        {
+            "place": np.repeat(np.arange(count), genders * hours),
+            "gender": np.tile(np.repeat(np.array([ALL, *GENDERS]), hours), count),
+            "target_at": pl.concat([targets] * (count * genders)),
+            "expected_beds": stated.ravel(),
+            **{name: quantiles[..., number].ravel() for number, name in enumerate(QUANTILES)},
+            "expected_admissions": come[:, :, at].ravel(),
+            "expected_discharges": np.maximum(gone[:, :, at], 0.0).ravel(),
+            "probability_full": np.concatenate(
+                [full[:, None], np.full((count, genders - 1, hours), np.nan)], axis=1
+            ).ravel(),
+        }
+    ).with_columns(c("probability_full").fill_nan(None), c("place").cast(pl.UInt32))
+    if by_hospital:
+        hospitals = pl.DataFrame({"place": range(len(places.hospitals)), "hospital_id": places.hospitals}).cast(
+            {"place": pl.UInt32}
+        )
+        return frame.join(hospitals, on="place").with_columns(department_key=pl.lit(0, pl.Int64)).select(_COLUMNS)
+    known = places.version_at(targets).select("place", "target_at", "department_key")
+    named = frame.join(places.names.select("place", "hospital_id"), on="place")
+    return named.join(known, on=["place", "target_at"]).select(_COLUMNS)
+
+
+_COLUMNS = (
+    *("target_at", "hospital_id", "department_key", "gender", "expected_beds"),
+    *QUANTILES,
+    *("expected_admissions", "expected_discharges", "probability_full"),
+)
+
+
+def _summed(values: Array, places: Places) -> Array:
+    """The sums of departments by hospital; the first axis is the department."""
+    found = np.zeros((len(places.hospitals), *values.shape[1:]))
+    np.add.at(found, places.departments.hospital, values)
+    return found
+
+
+def _staffed(places: Places, targets: pl.Series) -> tuple[Array, NDArray[np.bool_]]:
+    """Staffed beds by (place, target), 0 where unstated, and whether a place counts in the headline."""
+    known = places.version_at(targets).sort("place", "target_at")
+    headline = known["class"].fill_null("inpatient").is_in(["inpatient", "critical_care", "maternity"])
+    shape = (places.departments.count, len(targets))
+    return (
+        known["staffed_beds"].fill_null(0).cast(pl.Float64).to_numpy().reshape(shape),
+        headline.to_numpy().reshape(shape)[:, 0],
+    )
+
+
+def _probability_full(
+    projection: Projection, variance: Array, widening: Array, staffed: Array, at: NDArray[np.int64]
+) -> Array:
+    """Probability that occupied beds reach staffed beds at some hour up to the target; NaN where none are staffed.
+
+    Hour by hour: the chance to be full that far, and the chance to become full in the next hour from below.
+    """
+    hours = np.arange(projection.mean.shape[1])
+    bucket = np.searchsorted(_BUCKETS, np.minimum(hours + 1, _BUCKETS[-1]))
+    odds = distributions.probabilities(projection.mean, variance * widening[bucket])
+    beds_of_hour = staffed[:, np.searchsorted(at, hours).clip(0, len(at) - 1)]
+    counts = np.arange(odds.shape[-1])
+    is_below = counts < beds_of_hour[..., None]
+    below = (odds * is_below).sum(axis=-1)
+    flow = [np.diff(each, axis=1, prepend=0.0).clip(1e-9) for each in (projection.arrivals, projection.departures)]
+    rise = _rise(*flow)
+    crossing = np.zeros_like(below)
+    for step in range(1, _JUMP):
+        edge = (beds_of_hour - step).astype(int)
+        chance = np.take_along_axis(odds, edge.clip(0, odds.shape[-1] - 1)[..., None], -1)[..., 0]
+        chance = np.where((edge >= 0) & (edge < odds.shape[-1]), chance, 0.0)
+        crossing[:, 1:] += chance[:, :-1] * rise[:, 1:, step]
+    stays_below = 1 - np.clip(crossing / np.maximum(np.roll(below, 1, axis=1), 1e-9), 0.0, 1.0)
+    stays_below[:, 0] = below[:, 0]
+    reached = 1 - np.minimum(np.cumprod(stays_below, axis=1), np.minimum.accumulate(below, axis=1))
+    return np.where(staffed > 0, reached[:, at], np.nan)
+
+
+def _rise(coming: Array, leaving: Array) -> Array:
+    """P(arrivals - departures >= k) within an hour, for k below :data:`_JUMP` (last axis)."""
+    come = _poisson(coming)
+    leave = _poisson(leaving)
+    found = np.zeros((*coming.shape, _JUMP))
+    at_least = np.concatenate(
+        [np.cumsum(come[..., ::-1], axis=-1)[..., ::-1], np.zeros((*coming.shape, _JUMP))], axis=-1
+    )
+    for step in range(_JUMP):
+        found[..., step] = (leave * at_least[..., step : step + _JUMP]).sum(axis=-1)
+    return found
+
+
+def _poisson(mean: Array) -> Array:
+    counts = np.arange(1, _JUMP)
+    logs = np.cumsum(np.log(mean[..., None] / counts), axis=-1)
+    return np.exp(np.concatenate([np.zeros((*mean.shape, 1)), logs], axis=-1) - mean[..., None])
+
+
+def _gender_shares(stays: Stays, places: int) -> Array:
+    """Share of each gender in the arrivals of a department; few arrivals borrow from all departments."""
+    counted = np.zeros((places, len(GENDERS)))
+    np.add.at(counted, (stays.place, stays.group), 1.0)
+    together = (counted.sum(axis=0) + 0.25) / (counted.sum() + 1.0)
+    shares = counted + _GENDER_PRIOR * together
+    return np.asarray(shares / shares.sum(axis=1, keepdims=True))
+
+
+def _widening(model: Model, stays: Stays, now: int) -> tuple[Array, Array]:
+    """Factors of the variance by bucket of horizon, for departments and for hospitals.
+
+    The model is applied to past instants, a day apart, and its squared errors are compared with its variances. Little
+    history gives wider intervals.
+    """
+    departments = model.departments
+    begun = int(stays.start.min(initial=now))
+    origins = [now - 24 * back for back in range(1, _ORIGINS + 1) if now - 24 * back >= begun + _FIRST_DAYS * 24]
+    occupied = _occupied(stays, departments.count, now)
+    squares, variances = np.zeros((2, len(_BUCKETS))), np.zeros((2, len(_BUCKETS)))
+    past = Stays(stays.place, stays.group, stays.start, stays.end, np.full_like(stays.planned, OPEN))
+    unit: dict[int, Array] = {}
+    for back, origin in enumerate(origins, start=1):
+        there = past.only((past.start <= origin) & (past.end > origin))
+        there = Stays(there.place, there.group, there.start, np.full_like(there.end, OPEN), there.planned)
+        projection = beds.project(model, there, origin, len(GENDERS), back, unit)
+        own = projection.doubt + projection.coming + model.arriving.spread[:, None] * projection.coming**2
+        for number, ahead in enumerate(_BUCKETS):
+            if origin + ahead > now:
+                break
+            actual = occupied[:, occupied.shape[1] - 1 - (now - origin - ahead)]
+            gap = actual - projection.mean[:, ahead - 1]
+            for level, (error, expected) in enumerate(
+                ((gap, own[:, ahead - 1]), tuple(_by_hospital(each, departments) for each in (gap, own[:, ahead - 1])))
+            ):
+                squares[level, number] += (error**2).sum()
+                variances[level, number] += expected.sum()
+    prior = _ORIGINS_PRIOR * variances / max(len(origins), 1) + 1e-6
+    factors = (squares + prior) / (variances + prior) * (1 + 2 / (len(origins) + 2))
+    # Few past instants reach the longest horizons: a longer one is at least as uncertain as the one before.
+    factors = np.maximum(factors, 0.5)
+    return factors[0], factors[1]
+
+
+def _by_hospital(values: Array, departments: Departments) -> Array:
+    return np.asarray(np.bincount(departments.hospital, values), dtype=np.float64)
+
+
+def _occupied(stays: Stays, places: int, now: int) -> Array:
+    """Occupied beds by (place, hour) for the hours up to ``now`` that past instants are compared with."""
+    first = now - (_ORIGINS + 1) * 24
+    change = np.zeros((places, now - first + 2))
+    for instant, sign in ((stays.start, 1.0), (stays.end, -1.0)):
+        np.add.at(change, (stays.place, np.clip(instant, first, now + 1) - first), sign)
+    return np.cumsum(change, axis=1)[:, : now - first + 1]
+
+
+def forecast_arrivals(rows: pl.DataFrame, versions: pl.DataFrame, made_at: datetime, zone: str) -> pl.DataFrame:
+    """Rows of ForecastArrivals: attendances that arrive within the hour from the target on.
+
+    ``rows`` has :data:`ATTENDANCE_COLUMNS` as known at ``made_at``.
+    """
+    places = Places.of(versions)
+    known = rows.filter(c("arrival_at") <= made_at).join(places.place_of_key(), on="department_key")
+    seen = known["place"].unique().sort()
+    if seen.is_empty():
+        return pl.DataFrame()
+    now = calendar.hour_of(made_at)
+    first = now - beds.WINDOW_DAYS * 24
+    zone_hours = calendar.hours_of_week(first, now + beds.HORIZON_HOURS + 1, zone)
+    order = {place: at for at, place in enumerate(seen)}
+    place = known["place"].replace_strict(order, return_dtype=pl.Int64).to_numpy()
+    hour = (known["arrival_at"].dt.epoch("us") // 3_600_000_000).to_numpy() + 1
+    model = arrivals.fit(place, hour, np.zeros(len(seen), dtype=np.int64), now, first, zone_hours)
+    targets = targets_of(made_at, zone)
+    slots = zone_hours[np.array([calendar.hour_of(target) - first for target in targets])]
+    mean = model.shape[:, slots] * model.level()[:, None]
+    quantiles = distributions.quantiles(mean, mean + model.spread[:, None] * mean**2)
+    frame = pl.DataFrame(
+        {
+            "place": np.repeat(seen.to_numpy(), len(targets)).astype(np.uint32),
+            "target_at": pl.concat([targets] * len(seen)),
+            "expected": mean.ravel(),
+            **{name: quantiles[..., number].ravel() for number, name in enumerate(QUANTILES)},
+        }
+    )
+    named = frame.join(places.names.select("place", "hospital_id"), on="place")
+    version = places.version_at(targets).select("place", "target_at", "department_key")
+    return named.join(version, on=["place", "target_at"]).select(
+        pl.lit(made_at).alias("made_at"),
+        "target_at",
+        (c("target_at") - made_at).dt.total_hours().cast(pl.Int64).alias("horizon_hours"),
+        *("hospital_id", "department_key", "expected"),
+        *QUANTILES,
+    )

@@ -1,0 +1,95 @@
+"""Scores of forecasts against the census."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import polars as pl
+
+from patient_flow.forecasting.distributions import LEVELS
+
+c = pl.col
+
+HOURS = (1, 3, 6, 12, 24, 48, 72)
+_QUANTILES = ("p025", "p05", "p10", "p25", "p50", "p75", "p90", "p95", "p975")
+
+
+def covered(low: pl.Expr, high: pl.Expr, actual: pl.Expr) -> pl.Expr:
+    """Share of the outcome within the interval: a count covers ±½ around it, 0 covers 0…½."""
+    start = pl.when(actual == 0).then(0.0).otherwise(actual - 0.5)
+    end = actual + 0.5
+    inside = pl.min_horizontal(high, end) - pl.max_horizontal(low, start)
+    return (inside / (end - start)).clip(0.0, 1.0)
+
+
+def pinball(actual: pl.Expr) -> pl.Expr:
+    """Mean pinball loss of the nine quantiles."""
+    losses = []
+    for name, level in zip(_QUANTILES, LEVELS, strict=True):
+        gap = actual - c(name)
+        losses.append(pl.max_horizontal(level * gap, (level - 1) * gap))
+    return pl.mean_horizontal(losses)
+
+
+def score(
+    forecasts: pl.DataFrame,
+    census: pl.DataFrame,
+    departments: pl.DataFrame,
+    days_with_events: pl.DataFrame,
+    newest: datetime | None,
+    zone: str,
+) -> pl.DataFrame:
+    """Rows of ForecastScore for ``forecasts`` (morning rows of ForecastBeds) whose target is not after ``newest``.
+
+    ``census`` has FactBedCensus from 8 days before the first forecast on, ``departments`` is DimDepartment,
+    ``days_with_events`` date and hospital_id of days on which the hub took an event of the hospital: a target on
+    another day is not scored.
+    """
+    if newest is None:
+        newest = datetime(1, 1, 1, tzinfo=UTC)
+    local = c("target_at").dt.convert_time_zone(zone)
+    made_on = c("made_at").dt.convert_time_zone(zone).dt.date()
+    is_midnight = local.dt.date() != (local - pl.duration(hours=1)).dt.date()
+    of_all = forecasts.filter(c("gender") == "All", c("target_at") <= newest)
+    by_hour = of_all.filter(c("horizon_hours").is_in(HOURS)).with_columns(horizon=pl.format("{}h", "horizon_hours"))
+    at_midnight = of_all.filter(is_midnight).with_columns(
+        horizon=pl.format("midnight {}", (local.dt.date() - made_on).dt.total_days())
+    )
+    named = pl.concat([by_hour, at_midnight]).with_columns(date=made_on, day=local.dt.date())
+    scored = named.join(days_with_events.rename({"date": "day"}), on=["day", "hospital_id"], how="semi")
+    occupied = _occupied(census, departments)
+    places = departments.select("department_key", place="department")
+    scored = scored.join(places, on="department_key", how="left").with_columns(
+        place=pl.when(c("department_key") == 0).then(pl.lit("")).otherwise(c("place"))
+    )
+    for name, instant in (
+        ("occupied_beds", c("target_at")),
+        ("then", c("made_at")),
+        ("week_ago", c("target_at") - pl.duration(days=7)),
+    ):
+        scored = (
+            scored.with_columns(hour=instant)
+            .join(occupied.rename({"beds": name}), on=["hospital_id", "place", "hour"], how="left")
+            .with_columns(c(name).fill_null(0).cast(pl.Float64))
+            .drop("hour")
+        )
+    actual = c("occupied_beds")
+    return scored.with_columns(
+        absolute_error=(c("p50") - actual).abs(),
+        pinball_loss=pinball(actual),
+        covered_80=covered(c("p10"), c("p90"), actual),
+        covered_95=covered(c("p025"), c("p975"), actual),
+        persistence_absolute_error=(c("then") - actual).abs(),
+        week_ago_absolute_error=(c("week_ago") - actual).abs(),
+    )
+
+
+def _occupied(census: pl.DataFrame, departments: pl.DataFrame) -> pl.DataFrame:
+    """Occupied beds by hospital_id, place (department; "" = the hospital) and hour."""
+    named = census.join(departments.select("department_key", "hospital_id", place="department"), on="department_key")
+    key = c("time_key")
+    hour = pl.datetime(key // 1_000_000, key // 10_000 % 100, key // 100 % 100, key % 100, time_zone="UTC")
+    named = named.with_columns(hour=hour.dt.cast_time_unit("us"))
+    by_place = named.group_by("hospital_id", "place", "hour").agg(beds=c("occupied_beds").sum())
+    whole = by_place.group_by("hospital_id", "hour").agg(c("beds").sum()).with_columns(place=pl.lit(""))
+    return pl.concat([by_place, whole.select(by_place.columns)])

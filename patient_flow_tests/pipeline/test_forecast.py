@@ -1,0 +1,152 @@
+"""The hourly forecast on real lakes: what was known, what is kept, and what is scored (flow F21)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+from patient_flow.contracts.tables import BRONZE_EVENTS, FORECAST_ARRIVALS, FORECAST_BEDS, FORECAST_SCORE
+from patient_flow.pipeline import forecast
+from patient_flow.pipeline.checkpoints import READ_UNTIL
+from patient_flow.stores.lake.catalog import Lake
+from patient_flow_tests.builders import (
+    Delivery,
+    department,
+    department_list,
+    event,
+    run_micro_batches,
+    snapshot,
+    step_context,
+)
+
+Lakes = Callable[[int], AbstractContextManager[list[Lake]]]
+c = pl.col
+START = datetime(2026, 1, 5, tzinfo=UTC)
+MADE_AT = START + timedelta(days=24)
+END = MADE_AT + timedelta(days=5)
+DEPARTMENTS = department_list(
+    department(hospital_id="1", department="Emergency", staffed_beds=20, **{"class": "emergency"}),
+    department(hospital_id="1", department="ICU", staffed_beds=8, **{"class": "critical_care"}),
+)
+ORDER = ["hospital_id", "department_key", "gender", "target_at"]
+
+
+def _feed(until: datetime) -> list[Delivery]:
+    """Arrivals at the emergency department, some admitted to the ICU, each event at the hub when it happens."""
+    random = np.random.default_rng(7)
+    timed: list[tuple[datetime, dict[str, Any]]] = []
+    for number in range(220):
+        begun = START + timedelta(hours=float(random.uniform(0, 29 * 24)))
+        visit: dict[str, Any] = {
+            "visit_id": f"v{number}",
+            "patient_id": f"p{number}",
+            "gender": ("Female", "Male")[number % 2],
+        }
+        timed.append((begun, event(event_type="arrival", event_time=begun, department="Emergency", **visit)))
+        left = begun + timedelta(hours=3)
+        if number % 2:
+            timed.append((left, event(event_type="admission", event_time=left, department="ICU", **visit)))
+            left += timedelta(hours=float(random.exponential(40)))
+        visit.pop("gender")
+        timed.append((left, event(event_type="discharge", event_time=left, department=None, **visit)))
+    timed.sort(key=lambda pair: pair[0])
+    return [Delivery(body, at, "0", number) for number, (at, body) in enumerate(timed) if at <= until]
+
+
+def _imported(until: datetime) -> list[Delivery]:
+    """The same length of history as rows of a file: one per visit, of which each fact is known when it happens."""
+    random = np.random.default_rng(9)
+    rows = []
+    for number in range(60):
+        begun = START + timedelta(hours=float(random.uniform(0, 29 * 24)))
+        left = begun + timedelta(hours=float(random.exponential(50)))
+        if begun > until:
+            continue
+        has_left = left <= until
+        body = snapshot(
+            patient_id=f"i{number}",
+            visit_id=f"i{number}",
+            department="ICU",
+            admission_time=begun,
+            discharge_time=left if has_left else None,
+        )
+        rows.append(Delivery(body, left if has_left else begun, "import-" + "a" * 64, number))
+    return rows
+
+
+def _made(lake: Lake) -> tuple[pl.DataFrame, pl.DataFrame]:
+    context = step_context(lake, DEPARTMENTS, now=END)
+    beds = forecast.make(context, FORECAST_BEDS, MADE_AT).sort(ORDER)
+    return beds, forecast.make(context, FORECAST_ARRIVALS, MADE_AT).sort("target_at")
+
+
+def test_a_forecast_as_of_an_instant_is_the_one_that_was_made_then(lakes: Lakes) -> None:
+    with lakes(2) as (then, later):
+        known = [*_feed(MADE_AT), *_imported(MADE_AT)]
+        run_micro_batches(then, [known], DEPARTMENTS)
+        run_micro_batches(later, [[*_feed(END), *_imported(END)]], DEPARTMENTS)
+        of_then, of_later = _made(then), _made(later)
+        assert of_then[0].height > 300
+        for early, late in zip(of_then, of_later, strict=True):
+            assert late.equals(early)
+
+
+def test_late_corrections_do_not_reach_an_earlier_forecast(lakes: Lakes) -> None:
+    with lakes(2) as (then, later):
+        run_micro_batches(then, [_feed(MADE_AT)], DEPARTMENTS)
+        changed = [
+            event(
+                visit_id=f"v{number}",
+                patient_id=f"p{number}",
+                event_type=kind,
+                department=None,
+                event_time=MADE_AT - timedelta(hours=30),
+                gender="Other",
+                event_id=f"late {kind} {number}",
+            )
+            for number in range(0, 200, 3)
+            for kind in ("cancel_discharge", "void_visit", "update")
+        ]
+        corrections = [Delivery(body, END, "1", number) for number, body in enumerate(changed)]
+        run_micro_batches(later, [_feed(MADE_AT), corrections], DEPARTMENTS)
+        for early, late in zip(_made(then), _made(later), strict=True):
+            assert late.equals(early)
+
+
+@pytest.fixture
+def filled(lake: Lake) -> Lake:
+    run_micro_batches(lake, [_feed(END)], DEPARTMENTS)
+    lake.open(BRONZE_EVENTS).record(READ_UNTIL.of(END))
+    return lake
+
+
+def test_morning_forecasts_are_kept_and_scored_and_others_give_way(filled: Lake) -> None:
+    tables = {table: filled.open(table) for table in (FORECAST_BEDS, FORECAST_ARRIVALS, FORECAST_SCORE)}
+    for hours in (0, 1, 2):
+        context = step_context(filled, DEPARTMENTS, now=END + timedelta(hours=hours, minutes=6))
+        filled.open(BRONZE_EVENTS).record(READ_UNTIL.of(END + timedelta(hours=hours)))
+        for step in (forecast.forecast_beds, forecast.forecast_arrivals, forecast.forecast_score):
+            step(context)
+    made = filled.open(FORECAST_BEDS).scan().select("made_at", "is_morning", "is_backcast").unique().collect()
+    newest = made.filter(~c("is_morning"))["made_at"].to_list()
+    assert newest == [END + timedelta(hours=2)]
+    mornings = made.filter("is_morning")
+    assert mornings.height >= 3 * forecast.BACKCAST_LIMIT - 1
+    assert mornings["is_backcast"].all()
+    scored = filled.open(FORECAST_SCORE).scan().collect()
+    assert {"1h", "24h", "midnight 1"} <= set(scored["horizon"])
+    assert scored.filter(c("department_key") == 0).height > 0
+    assert scored.select(((c("covered_80") >= 0) & (c("covered_80") <= 1)).all()).item()
+    assert tables
+
+
+def test_nothing_is_forecast_before_silver_has_what_the_hub_accepted(filled: Lake) -> None:
+    filled.open(BRONZE_EVENTS).record(READ_UNTIL.of(END - timedelta(minutes=30)))
+    made = forecast._due(step_context(filled, DEPARTMENTS, now=END + timedelta(hours=4)), filled.open(FORECAST_BEDS))
+    assert made[-1][0] == END - timedelta(hours=1)
