@@ -319,7 +319,8 @@ def _as_known_to(target: LakeTable, source: LakeTable) -> pl.LazyFrame:
 
 def volume(lake: Lake, zone: str, now: datetime, weeks: int) -> Volume:
     """Events of the hub in the last full hour and in the same hour of the ``weeks`` before, from its first one on."""
-    of_hub = lake.open(BRONZE_EVENTS).scan().filter(c("hub_created_at") > NO_HUB)
+    bronze = lake.open(BRONZE_EVENTS)
+    of_hub = bronze.scan().filter(c("hub_created_at") > NO_HUB)
     # Earlier weeks are subtracted in local time; the result is in UTC, where every hour exists exactly once.
     hour = (now.astimezone(UTC) - timedelta(hours=1)).astimezone(ZoneInfo(zone))
     hour = hour.replace(minute=0, second=0, microsecond=0)
@@ -327,8 +328,10 @@ def volume(lake: Lake, zone: str, now: datetime, weeks: int) -> Volume:
     hours = [(start, start + timedelta(hours=1)) for start in starts]
     found = of_hub.filter(within_spans("enqueued_at", hours)).select("enqueued_at").collect().to_series()
     this, *earlier = (int(found.is_between(start, end, closed="left").sum()) for start, end in hours)
-    known = [not of_hub.filter(c("enqueued_at") <= pl.lit(start)).head(1).collect().is_empty() for start in starts[1:]]
-    return Volume(hour, this, [count for count, is_known in zip(earlier, known, strict=True) if is_known])
+    first = bronze.oldest_above("enqueued_at", "hub_created_at", NO_HUB)
+    return Volume(
+        hour, this, [count for count, start in zip(earlier, starts[1:], strict=True) if first and first <= start]
+    )
 
 
 def last_sent(lake: Lake, now: datetime, days: int) -> pl.DataFrame:

@@ -131,6 +131,24 @@ class Snapshot:
         """The earliest instant in ``column``, read like :meth:`newest`."""
         return self._outermost(column, "min")
 
+    def oldest_above(self, column: str, other: str, limit: datetime) -> datetime | None:
+        """The earliest instant in ``column`` of rows in which ``other`` is later than ``limit``, read like it.
+
+        Reads every file with such a row where a file also holds others that are earlier.
+        """
+        files, rows = self._files(), self.scan().filter(pl.col(other) > limit).select(column)
+        known, statistic = f"max.{other}", f"min.{column}"
+        if known in files.columns and statistic in files.columns:
+            first = files.filter(pl.col(known) > limit)[statistic].min()
+            if first is None:
+                return None
+            bound = pl.lit(first).cast(self.table.schema[column]) + STATISTICS_TOLERANCE
+            near = rows.filter(pl.col(column) <= bound).select(pl.col(column).min()).collect().item()
+            if isinstance(near, datetime):
+                return near
+        found = rows.select(pl.col(column).min()).collect(engine="streaming").item()
+        return found if isinstance(found, datetime) else None
+
     def largest(self, column: str) -> int | None:
         """The largest number in ``column``, from the log's statistics; None where they do not hold it."""
         files, known = self._files(), f"max.{column}"
