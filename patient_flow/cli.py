@@ -12,6 +12,7 @@ from click.core import ParameterSource
 
 from patient_flow import access_log_command, forecast_command, import_command, warehouse_command
 from patient_flow.errors import OperatorError, PatientFlowError
+from patient_flow.mllp.command import command as mllp
 from patient_flow.settings import Settings, load
 from patient_flow.trial.commands import mapping
 
@@ -331,6 +332,7 @@ def _warn_of_demo_key(settings: Settings) -> None:
 
 cli.add_command(access_log_command.access_log)
 cli.add_command(forecast_command.forecast)
+cli.add_command(mllp)
 cli.add_command(warehouse_command.warehouse)
 
 

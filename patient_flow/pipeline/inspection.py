@@ -328,7 +328,7 @@ def volume(lake: Lake, zone: str, now: datetime, weeks: int) -> Volume:
     hours = [(start, start + timedelta(hours=1)) for start in starts]
     found = of_hub.filter(within_spans("enqueued_at", hours)).select("enqueued_at").collect().to_series()
     this, *earlier = (int(found.is_between(start, end, closed="left").sum()) for start, end in hours)
-    first = bronze.oldest_above("enqueued_at", "hub_created_at", NO_HUB)
+    first = bronze.oldest("enqueued_at", above=("hub_created_at", NO_HUB))
     return Volume(
         hour, this, [count for count, start in zip(earlier, starts[1:], strict=True) if first and first <= start]
     )

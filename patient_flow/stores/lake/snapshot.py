@@ -127,25 +127,23 @@ class Snapshot:
         """The latest instant in ``column``, read only from files whose statistics allow it."""
         return self._outermost(column, "max")
 
-    def oldest(self, column: str) -> datetime | None:
-        """The earliest instant in ``column``, read like :meth:`newest`."""
-        return self._outermost(column, "min")
+    def oldest(self, column: str, *, above: tuple[str, datetime] | None = None) -> datetime | None:
+        """The earliest instant in ``column``, read like :meth:`newest`.
 
-    def oldest_above(self, column: str, other: str, limit: datetime) -> datetime | None:
-        """The earliest instant in ``column`` of rows in which ``other`` is later than ``limit``, read like it.
-
-        Reads every file with such a row where a file also holds others that are earlier.
+        ``above`` = (other column, instant): of rows in which the other column is later. Every file with such a row is
+        read where the earliest of these files begins with other rows.
         """
-        files, rows = self._files(), self.scan().filter(pl.col(other) > limit).select(column)
+        if above is None:
+            return self._outermost(column, "min")
+        other, limit = above
+        files, rows = self._files(), self.scan().filter(pl.col(other) > limit).select(pl.col(column))
         known, statistic = f"max.{other}", f"min.{column}"
         if known in files.columns and statistic in files.columns:
             first = files.filter(pl.col(known) > limit)[statistic].min()
-            if first is None:
-                return None
             bound = pl.lit(first).cast(self.table.schema[column]) + STATISTICS_TOLERANCE
             near = rows.filter(pl.col(column) <= bound).select(pl.col(column).min()).collect().item()
-            if isinstance(near, datetime):
-                return near
+            if first is None or isinstance(near, datetime):
+                return near if isinstance(near, datetime) else None
         found = rows.select(pl.col(column).min()).collect(engine="streaming").item()
         return found if isinstance(found, datetime) else None
 
