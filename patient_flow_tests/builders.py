@@ -28,7 +28,7 @@ from patient_flow.transforms.read import ParserConfig, read_events
 Body = dict[str, Any]
 
 ZONE = "Europe/Paris"
-SECRET = "a test's secret"
+SECRET = "a test's secret: 9f86d081884c7d659a2feaa0c55ad015"
 MIDNIGHT = datetime(2026, 3, 20, tzinfo=UTC)
 NOW = datetime(2026, 3, 23, 12, tzinfo=UTC)
 """When steps run, where they ask for it; later than everything that the hub stamps by default."""

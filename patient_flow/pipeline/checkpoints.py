@@ -104,6 +104,11 @@ def lost_events(created_at_ms: int, partition_id: str) -> NumberKey:
     return NumberKey(f"lost@{created_at_ms}/{partition_id}")
 
 
+# --- forecasts ----------------------------------------------------------------------------------------------------
+
+MADE_UNTIL = InstantKey("made_until")
+"""Forecasts: the newest instant of which one was made or scored. Two runs that make the same one conflict by it."""
+
 # --- bronze: files -----------------------------------------------------------------------------------------------
 
 LAST_IMPORT = InstantKey("last_import")

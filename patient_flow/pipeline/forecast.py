@@ -22,6 +22,7 @@ from patient_flow.contracts.tables import (
     Table,
 )
 from patient_flow.forecasting import beds, forecast, scores
+from patient_flow.pipeline.checkpoints import MADE_UNTIL
 from patient_flow.pipeline.known import Known, known_at
 from patient_flow.pipeline.read_progress import recorded_progress
 from patient_flow.pipeline.steps import StepContext, StepResult, retry_on_conflict
@@ -70,7 +71,7 @@ def _run(context: StepContext, table: Table) -> StepResult:
             | (c("made_at") < context.now - KEPT)
         )
         before = superseded.collect() if not is_backcast else table.empty()
-        written += target.replace(before, after, {}, run_id=context.run_id)
+        written += target.replace(before, after, MADE_UNTIL.of(made_at), run_id=context.run_id)
         made += 1
     return StepResult(table, target.version, written, figures={"forecasts": made})
 
@@ -149,7 +150,9 @@ def forecast_score(context: StepContext) -> StepResult:
     after = after.select(c(name).cast(dtype) for name, dtype in FORECAST_SCORE.schema.items())
     before = target.scan().filter(c("date") > since.astimezone(ZoneInfo(context.timezone)).date()).collect()
     days = after["date"].unique()
-    written = target.replace(before.filter(c("date").is_in(days.implode())), after, {}, run_id=context.run_id)
+    written = target.replace(
+        before.filter(c("date").is_in(days.implode())), after, MADE_UNTIL.of(context.now), run_id=context.run_id
+    )
     return StepResult(FORECAST_SCORE, target.version, written, figures={"days": len(days)})
 
 

@@ -154,7 +154,8 @@ def test_where_nothing_differs_gold_and_warehouse_are_left_alone(
     assert_same(held(lake), expected)
     *later, last = [line for line in outcome.out.splitlines() if not line.startswith("silver/")]
     assert last == "lake and warehouse agree"
-    assert len(later) == 2 * len(tables.WAREHOUSE_TABLES)
+    made = [table for table in tables.WAREHOUSE_TABLES if not table.is_forecast]
+    assert len(later) == len(made) + len(tables.WAREHOUSE_TABLES), later
     assert all(line.endswith(": 0 rows inserted, 0 updated, 0 deleted") for line in later), outcome.out
 
 

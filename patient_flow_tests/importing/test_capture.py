@@ -102,6 +102,7 @@ def in_seconds(frames: dict[str, pl.DataFrame]) -> dict[str, pl.DataFrame]:
     }
 
 
+@pytest.mark.embedded_only("deletes the folder of bronze")
 def test_the_drill_a_deleted_bronze_comes_back_and_a_rebuild_needs_nothing_else(lake: Lake, tmp_path: Path) -> None:
     thread = HubThread(tmp_path / "hub", partitions=2)
     with thread:

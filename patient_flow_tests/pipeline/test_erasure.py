@@ -270,6 +270,7 @@ def assert_sound(hospital: Hospital) -> None:
 # --- what comes back, and what comes later
 
 
+@pytest.mark.embedded_only("one stack suffices for what the lake does")
 def test_events_that_come_back_stay_erased_and_later_ones_are_a_new_beginning(
     hospitals: tuple[Hospital, Hospital],
 ) -> None:
@@ -404,6 +405,7 @@ def test_the_local_hub_keeps_the_numbers_of_erased_events_and_nothing_else(
 # --- interruptions
 
 
+@pytest.mark.embedded_only("one stack suffices for what the lake does")
 def test_an_erasure_that_dies_anywhere_goes_on(
     hospitals: tuple[Hospital, Hospital], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -180,6 +180,7 @@ def test_maintenance_removes_what_a_killed_process_left_once_it_is_old(lake: Lak
         writer.send_signal(signal.SIGCONT)
         time.sleep(0.01)
         writer.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, writer.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)  # a signal takes effect later
     writer.kill()
     writer.wait()
     (table / "_checksums" / f".{0:032x}").write_text("{")
