@@ -150,9 +150,10 @@ def forecast_score(context: StepContext) -> StepResult:
     after = after.select(c(name).cast(dtype) for name, dtype in FORECAST_SCORE.schema.items())
     before = target.scan().filter(c("date") > since.astimezone(ZoneInfo(context.timezone)).date()).collect()
     days = after["date"].unique()
-    written = target.replace(
-        before.filter(c("date").is_in(days.implode())), after, MADE_UNTIL.of(context.now), run_id=context.run_id
-    )
+    before, key = before.filter(c("date").is_in(days.implode())), list(FORECAST_SCORE.key)
+    if before.sort(key).equals(after.sort(key)):
+        return StepResult(FORECAST_SCORE, target.version)
+    written = target.replace(before, after, MADE_UNTIL.of(context.now), run_id=context.run_id)
     return StepResult(FORECAST_SCORE, target.version, written, figures={"days": len(days)})
 
 

@@ -58,5 +58,6 @@ def test_a_tick_that_finds_events_starts_a_run_that_fills_every_table(machine: M
     assert in_lake["bronze/patient_events"] == 500
     audited = {name: checks.pop(name) for name in list(checks) if name.startswith("audit/")}
     assert set(audited.values()) == {None}  # a micro-batch does not pay for the audit
+    checks = {name: passed for name, passed in checks.items() if name.rpartition("/")[0] not in forecasts}
     assert len(checks) >= 1 + len(WAREHOUSE_TABLES)
     assert set(checks.values()) == {True}, checks
