@@ -23,7 +23,7 @@ MAX_RUNS = 100
 MAX_MIB = 1024
 """Peak memory of a worker that may execute another run. Above it, the process ends and returns its memory."""
 
-LOADED_LATE = ("azure.eventhub", "dagster._core.storage.event_log", "numpy", "pyarrow", "sqlalchemy.dialects.sqlite")
+LOADED_LATE = ("azure.eventhub", "dagster._core.storage.event_log", "numpy", "sqlalchemy.dialects.sqlite")
 """Libraries that code of a run imports where it uses them."""
 
 
