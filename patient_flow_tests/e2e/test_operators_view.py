@@ -39,7 +39,7 @@ Node = dict[str, Any]
 
 @pytest.fixture(scope="module")
 def seen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Node]]:
-    """Asset key → what its page shows after a micro-batch and an audit."""
+    """Asset key → what its page shows after a micro-batch, a forecast and an audit."""
     with Machine(tmp_path_factory.mktemp("operator") / "machine") as machine:
         hub = machine.start_hub()
         bodies = [visit.body for visit in visits(300, datetime.now(UTC))]
@@ -50,8 +50,9 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Node]]:
         server = Webserver(port)
         wait_for(lambda: [run for run in server.runs() if run["status"] == "SUCCESS"])
         hub.kill()
-        launch(server, "audit")
-        wait_for(lambda: [run for run in server.runs() if run["jobName"] == "audit" and run["status"] == "SUCCESS"])
+        for job in ("forecast", "audit"):
+            launch(server, job)
+            wait_for(lambda job=job: succeeded(server, job))  # type: ignore[misc]
         nodes = wait_for(lambda: _judged(server))
         yield nodes
         program.interrupt()
@@ -73,6 +74,10 @@ def launch(server: Webserver, job: str) -> None:
         }} }}) {{ __typename }} }}"""
     )
     assert answer["launchRun"]["__typename"] == "LaunchRunSuccess"
+
+
+def succeeded(server: Webserver, job: str) -> bool:
+    return any(run["jobName"] == job and run["status"] == "SUCCESS" for run in server.runs())
 
 
 def check(node: Node, name: str) -> dict[str, Any]:

@@ -171,18 +171,23 @@ lake.append(rows.with_columns(patient_id=pl.col("patient_key").cast(pl.String)).
 """
 
 
+def kill_during_upload(table: Path, lake: Lake) -> None:
+    """Leaves an unfinished Parquet file in ``table``: a writer whose upload ended before it was seen starts again."""
+    while not list(table.glob("*#*")):
+        writer = subprocess.Popen([sys.executable, "-c", UPLOAD, str(lake._uri)])
+        while writer.poll() is None and not list(table.glob("*#*")):  # stopped, so that it cannot rename the file
+            writer.send_signal(signal.SIGCONT)
+            time.sleep(0.01)
+            writer.send_signal(signal.SIGSTOP)
+            os.waitid(os.P_PID, writer.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)  # a signal takes effect later
+        writer.kill()
+        writer.wait()
+
+
 @pytest.mark.embedded_only("a folder lake")
 def test_maintenance_removes_what_a_killed_process_left_once_it_is_old(lake: Lake, many_commits: LakeTable) -> None:
     table = Path(many_commits.uri.removeprefix("file://"))
-    writer = subprocess.Popen([sys.executable, "-c", UPLOAD, str(lake._uri)])
-    while not list(table.glob("*#*")):  # seen while it is stopped, so that it cannot be renamed before the kill
-        assert writer.poll() is None
-        writer.send_signal(signal.SIGCONT)
-        time.sleep(0.01)
-        writer.send_signal(signal.SIGSTOP)
-        os.waitid(os.P_PID, writer.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)  # a signal takes effect later
-    writer.kill()
-    writer.wait()
+    kill_during_upload(table, lake)
     (table / "_checksums" / f".{0:032x}").write_text("{")
     for name in ("_rebuild/run/validated", "_damaged/run/dim_patient"):
         (table.parent / name).mkdir(parents=True)
