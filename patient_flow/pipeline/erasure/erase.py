@@ -64,8 +64,6 @@ class Erasure:
 
         Raises ``ScopeRequired`` for a number of several persons, and ``ErasureKeyRefused`` for another key.
         """
-        if self.lake.folder is None:
-            self.log("on remote storage no lock holds other writers back: keep sensors and maintenance off meanwhile")
         with self.lake.alone(lambda: self.log("waiting until no other writer is active")):
             earlier = self._unfinished()
             follow(self.context, self.warehouse)

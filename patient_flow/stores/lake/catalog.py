@@ -20,6 +20,7 @@ from patient_flow.stores.lake.errors import LakeMisconfigured, SchemaDrift, wrap
 from patient_flow.stores.lake.folders import folder_of, open_table, readable_path
 from patient_flow.stores.lake.log import CHECKPOINT_EVERY, commit_properties, table_properties
 from patient_flow.stores.lake.purge import Files
+from patient_flow.stores.lake.remote_exclusion import room_at
 from patient_flow.stores.lake.table import LakeTable
 from patient_flow.stores.staging import Staging
 
@@ -145,11 +146,13 @@ class Lake:
 
     def writing(self) -> AbstractContextManager[None]:
         """For as long as a step writes: waits while another process works alone on the lake."""
-        return exclusion.shared(self.folder)
+        folder = self.folder
+        return room_at(self._layer("bronze")).shared() if folder is None else exclusion.shared(folder)
 
     def alone(self, on_wait: Callable[[], None]) -> AbstractContextManager[None]:
         """For work that no other writer may see half done; ``on_wait`` is called once where it has to wait."""
-        return exclusion.alone(self.folder, on_wait)
+        folder = self.folder
+        return room_at(self._layer("bronze")).alone(on_wait) if folder is None else exclusion.alone(folder, on_wait)
 
     def files(self, layer: str) -> Files:
         """All files of a layer, those beside its tables too."""

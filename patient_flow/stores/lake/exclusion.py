@@ -2,7 +2,7 @@
 
 Two lock files beside bronze's tables, which the operating system releases when a process dies. A writer passes the gate
 and then shares the room; whoever wants to be alone closes the gate, so that no new writer enters, and waits until the
-room is empty. On remote storage and outside POSIX there is no such lock.
+room is empty. Outside POSIX there is no such lock; remote storage has another form (``remote_exclusion``).
 """
 
 from __future__ import annotations
@@ -18,19 +18,20 @@ try:
 except ImportError:  # pragma: no cover  (Windows)
     fcntl = None  # type: ignore[assignment]
 
+_HAS_LOCKS = fcntl is not None
 GATE, ROOM = "_writers.gate", "_writers.lock"
 _entered = threading.local()
 """Of this thread: folders whose room it is in. A step that runs another one is already inside."""
 
 
 @contextlib.contextmanager
-def shared(folder: Path | None) -> Iterator[None]:
+def shared(folder: Path) -> Iterator[None]:
     """Waits while another process works alone on the lake in ``folder``; until the end none can begin to.
 
     Who may not write there, or has no room left to, enters without a lock: nothing can be committed either.
     """
     with contextlib.ExitStack() as held:
-        if folder is not None and fcntl is not None and folder not in _rooms():
+        if _HAS_LOCKS and folder not in _rooms():
             with contextlib.suppress(OSError):
                 gate, room = held.enter_context(_opened(folder))
                 fcntl.flock(gate, fcntl.LOCK_SH)
@@ -41,12 +42,12 @@ def shared(folder: Path | None) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def alone(folder: Path | None, on_wait: Callable[[], None]) -> Iterator[None]:
+def alone(folder: Path, on_wait: Callable[[], None]) -> Iterator[None]:
     """Waits until no other process writes the lake in ``folder``, and holds back new ones until the end.
 
     ``on_wait`` is called once where it has to wait.
     """
-    if folder is None or fcntl is None:
+    if not _HAS_LOCKS:
         yield
         return
     with _opened(folder) as (gate, room):
