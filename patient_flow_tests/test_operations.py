@@ -74,6 +74,7 @@ def test_what_a_micro_batch_loads_while_the_warehouse_is_compared_is_no_differen
             assert happened() == times
 
 
+@pytest.mark.embedded_only("how often an operation is tried, on any storage")
 def test_a_table_that_is_loaded_faster_than_it_is_compared_is_named_instead_of_called_wrong(
     services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -102,6 +103,7 @@ def test_a_load_that_another_overtook_is_run_again(services: Services, monkeypat
     assert said[-1] == operations.AGREEMENT
 
 
+@pytest.mark.embedded_only("how often an operation is tried, on any storage")
 def test_a_load_that_is_overtaken_again_and_again_gives_up(services: Services, monkeypatch: pytest.MonkeyPatch) -> None:
     def overtaken(*_args: object, **_kwargs: object) -> None:
         raise WarehouseConflict("somebody loaded first")
@@ -114,6 +116,7 @@ def test_a_load_that_is_overtaken_again_and_again_gives_up(services: Services, m
         list(operations.replay_quarantine(services))
 
 
+@pytest.mark.embedded_only("how often an operation is tried, on any storage")
 def test_a_migration_names_the_figures_that_follow_other_rules(services: Services) -> None:
     assert list(operations.migrate_lake(services)) == ["every lake table matches this version"]
     for table in (FACT_PATIENT_FLOW, FACT_ED_ATTENDANCE):

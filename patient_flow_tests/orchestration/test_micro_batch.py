@@ -134,6 +134,7 @@ def test_every_asset_can_be_made_alone_on_an_empty_lake(asset: str, stack: Stack
     assert materialize(PatientFlow(overrides=stack.settings()), asset).success
 
 
+@pytest.mark.embedded_only("what Dagster is told, on any storage")
 def test_a_run_may_be_limited_by_config(
     patient_flow: PatientFlow, hub_thread: HubThread, materialize: Materialize
 ) -> None:
@@ -145,6 +146,7 @@ def test_a_run_may_be_limited_by_config(
     assert "6 events remain" in str(metadata["notices"].value)
 
 
+@pytest.mark.embedded_only("what Dagster is told, on any storage")
 @pytest.mark.parametrize("is_loaded", [False, True], ids=["gold alone", "gold and warehouse"])
 def test_what_others_bring_between_load_and_check_is_no_difference(
     patient_flow: PatientFlow,
@@ -176,6 +178,7 @@ def test_what_others_bring_between_load_and_check_is_no_difference(
     assert [check.check_name for check in result.get_asset_check_evaluations() if not check.passed] == []
 
 
+@pytest.mark.embedded_only("what Dagster is told, on any storage")
 def test_settings_that_make_no_sense_fail_the_run_with_what_to_do_and_no_retry(materialize: Materialize) -> None:
     wrong = PatientFlow(overrides={"PATIENT_FLOW_LAKE_URI": "nowhere"})
     result = materialize(wrong, "bronze/patient_events")

@@ -30,6 +30,8 @@ from patient_flow_tests.builders import (
     step_context,
 )
 
+pytestmark = pytest.mark.embedded_only("what the steps decide; the scenarios of invariance run them on both stacks")
+
 WITH_DATES = (DIM_TIME, KPI_DEPARTMENT_DAY, DATA_QUALITY_DAY)
 
 

@@ -43,6 +43,8 @@ from patient_flow_tests.builders import (
     step_context,
 )
 
+pytestmark = pytest.mark.embedded_only("what the steps decide; the scenarios of invariance run them on both stacks")
+
 Lakes = Callable[[int], AbstractContextManager[list[Lake]]]
 
 LISTED = department_list(

@@ -35,6 +35,8 @@ from patient_flow_tests.examples import scaled
 from patient_flow_tests.scenarios import hospital_days
 from patient_flow_tests.stacks import Stack
 
+pytestmark = pytest.mark.embedded_only("what the steps decide; the scenarios of invariance run them on both stacks")
+
 MAPPING = """
 [[mapping]]
 name = "wards without a name"

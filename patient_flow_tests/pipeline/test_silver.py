@@ -72,6 +72,7 @@ def most_read(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return sizes
 
 
+@pytest.mark.embedded_only("how many rows a step reads, on any storage")
 @pytest.mark.usefixtures("two_at_once")
 @pytest.mark.parametrize("before", [0, 3])
 def test_a_long_backlog_is_read_some_rows_at_a_time(
@@ -86,6 +87,7 @@ def test_a_long_backlog_is_read_some_rows_at_a_time(
     assert_as_in_one_batch(lake, alone, departments)
 
 
+@pytest.mark.embedded_only("how many rows a step reads, on any storage")
 @pytest.mark.parametrize("is_log_gone", [False, True])
 def test_a_long_backlog_of_large_bodies_is_read_fewer_rows_at_a_time(
     lake: Lake,
@@ -131,6 +133,7 @@ class Killed(Exception):
     """The process died here."""
 
 
+@pytest.mark.embedded_only("how many rows a step reads, on any storage")
 @pytest.mark.usefixtures("two_at_once")
 @pytest.mark.parametrize("is_log_gone", [False, True])
 def test_a_backlog_whose_taking_in_dies_at_every_commit_ends_the_same(

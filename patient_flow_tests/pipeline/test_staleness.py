@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import polars as pl
+import pytest
 
 from patient_flow.dialects.mapping import parse_mappings
 from patient_flow.monitoring.rules.mapping import describe, events_follow_mapping
@@ -15,6 +16,8 @@ from patient_flow.pipeline.staleness import staleness
 from patient_flow.stores.lake.catalog import Lake
 from patient_flow.transforms.read import ParserConfig
 from patient_flow_tests.builders import SECRET, Delivery, deliveries, event, receive, step_context
+
+pytestmark = pytest.mark.embedded_only("what the steps decide; the scenarios of invariance run them on both stacks")
 
 WARDS = '[[mapping]]\nname = "wards"\nmatch.ward = { exists = true }\nrename.department = "ward"\n'
 SENT = deliveries([event(), event(visit_id="v2", department=None), event(visit_id="v3"), event(visit_id="v4")])

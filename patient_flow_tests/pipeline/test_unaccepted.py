@@ -30,6 +30,8 @@ from patient_flow_tests.dialects.builders import adt
 from patient_flow_tests.scenarios import hospital_days
 from patient_flow_tests.stacks import Stack
 
+pytestmark = pytest.mark.embedded_only("what the steps decide; the scenarios of invariance run them on both stacks")
+
 LABORATORY = adt("A01", msh={9: "ORU^R01"})
 OUTCOMES = (SILVER_EVENTS, IGNORED, QUARANTINE)
 

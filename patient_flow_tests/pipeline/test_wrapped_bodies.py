@@ -21,6 +21,8 @@ from patient_flow_tests.builders import SECRET, contents, deliveries, event, rec
 from patient_flow_tests.dialects.builders import adt
 from patient_flow_tests.pipeline.test_unaccepted import assert_equal
 
+pytestmark = pytest.mark.embedded_only("what the steps decide; the scenarios of invariance run them on both stacks")
+
 FIRST, SECOND = event(visit_id="v1"), event(visit_id="v2")
 INCOMPLETE = event(visit_id="v3", department=None)
 

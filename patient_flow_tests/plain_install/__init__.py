@@ -18,7 +18,7 @@ def canonical(name: str) -> str:
 
 
 def plain_distributions() -> set[str]:
-    """The package and all that ``pip install patient-flow`` brings with it, by the metadata of the installed versions."""
+    """The package and all that ``pip install patient-flow`` brings with it, by the metadata of installed versions."""
     found: set[str] = set()
     wanted = [("patient-flow", "")]
     seen = set(wanted)

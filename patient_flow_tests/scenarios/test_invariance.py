@@ -166,6 +166,7 @@ def test_steps_may_run_in_any_order_twice_or_not_at_all(lakes: Lakes, seed: int)
         assert_as_in_one_batch(lake, received, alone)
 
 
+@pytest.mark.embedded_only("what the steps decide, on any storage")
 def test_steps_in_the_opposite_order_catch_up_batch_after_batch(lakes: Lakes) -> None:
     received = shuffled(1)
     with lakes(2) as (lake, alone):
@@ -189,6 +190,7 @@ def test_a_step_that_has_nothing_new_to_do_writes_nothing(lakes: Lakes) -> None:
         assert all((result.written.inserted, result.written.updated) == (0, 0) for result in again)
 
 
+@pytest.mark.embedded_only("what the steps decide, on any storage")
 def test_tables_made_part_by_part_are_the_tables_made_at_once(lakes: Lakes, monkeypatch: pytest.MonkeyPatch) -> None:
     """A rebuild folds a bounded number of events at a time."""
     received = shuffled(3)
@@ -243,6 +245,7 @@ def test_a_run_killed_at_any_write_and_started_again_ends_the_same(
         assert_as_in_one_batch(lake, received, alone)
 
 
+@pytest.mark.embedded_only("what the steps decide, on any storage")
 def test_visits_without_a_placement_are_counted_until_they_have_one(lake: Lake) -> None:
     arrived = [event(visit_id=visit, event_type="update", department=None) for visit in ("v1", "v2")]
     received = deliveries([*arrived, event(visit_id="v2", event_time=at("10:30"))])
@@ -252,6 +255,7 @@ def test_visits_without_a_placement_are_counted_until_they_have_one(lake: Lake) 
     assert visits_without_stay(lake) == 1
 
 
+@pytest.mark.embedded_only("what the steps decide, on any storage")
 def test_a_correction_of_the_wait_alone_reaches_the_measures(lakes: Lakes) -> None:
     """Neither admission nor discharge moves, yet the day's measures are no longer what they were."""
     first = [event(event_type="arrival", event_time=at("08:00")), event(event_time=at("08:40"))]
@@ -264,6 +268,7 @@ def test_a_correction_of_the_wait_alone_reaches_the_measures(lakes: Lakes) -> No
         assert_as_in_one_batch(lake, received, alone)
 
 
+@pytest.mark.embedded_only("what the steps decide, on any storage")
 def test_a_second_patient_in_the_middle_of_a_long_stay_counts_on_every_day_of_it(lakes: Lakes) -> None:
     """The census rows of the days in between are there already; they change in nothing but their count."""
     bodies = [
@@ -282,6 +287,7 @@ def test_a_second_patient_in_the_middle_of_a_long_stay_counts_on_every_day_of_it
         assert_as_in_one_batch(lake, received, alone)
 
 
+@pytest.mark.embedded_only("what the steps decide, on any storage")
 def test_a_gender_stated_by_another_visit_at_the_same_instant_reaches_the_fact(lakes: Lakes) -> None:
     """The patient's version keeps its key and its beginning; only what it says of the patient changes."""
     received = deliveries(
@@ -293,6 +299,7 @@ def test_a_gender_stated_by_another_visit_at_the_same_instant_reaches_the_fact(l
         assert_as_in_one_batch(lake, received, alone)
 
 
+@pytest.mark.embedded_only("what the steps decide, on any storage")
 def test_a_fact_computed_before_its_department_was_inferred_finds_it_later(lakes: Lakes) -> None:
     received = deliveries([event(), event(visit_id="v2", department="Helipad")])
     with lakes(2) as (lake, alone):
@@ -305,6 +312,7 @@ def test_a_fact_computed_before_its_department_was_inferred_finds_it_later(lakes
         assert_as_in_one_batch(lake, received, alone)
 
 
+@pytest.mark.embedded_only("what the steps decide, on any storage")
 def test_a_fact_computed_before_its_patient_was_known_finds_the_version_later(lakes: Lakes) -> None:
     received = deliveries([event(), event(visit_id="v2", patient_id="p2")])
     with lakes(2) as (lake, alone):
@@ -318,6 +326,7 @@ def test_a_fact_computed_before_its_patient_was_known_finds_the_version_later(la
         assert_as_in_one_batch(lake, received, alone)
 
 
+@pytest.mark.embedded_only("what the steps decide, on any storage")
 def test_reasons_follow_the_event_that_holds_the_identity_in_the_end(lakes: Lakes) -> None:
     """Three events share an identity; the first at the hub comes last, and differs: no copy is its duplicate."""
     body = event()
@@ -331,6 +340,7 @@ def test_reasons_follow_the_event_that_holds_the_identity_in_the_end(lakes: Lake
         assert_as_in_one_batch(lake, received, alone)
 
 
+@pytest.mark.embedded_only("what the steps decide, on any storage")
 def test_an_event_that_reached_the_hub_first_displaces_the_one_that_reached_us_first(lakes: Lakes) -> None:
     received = [
         Delivery(event(age=50), at("12:00 +2"), "slow", 0),
@@ -343,6 +353,7 @@ def test_an_event_that_reached_the_hub_first_displaces_the_one_that_reached_us_f
         assert_as_in_one_batch(lake, received, alone)
 
 
+@pytest.mark.embedded_only("what the steps decide, on any storage")
 def test_corrected_capacity_of_a_department_reaches_the_measures_of_the_past(lakes: Lakes) -> None:
     """The list is edited in place: same department, same valid_from, other beds and expected stay."""
     is_corrected = pl.col("department") == "Surgery"
@@ -359,6 +370,7 @@ def test_corrected_capacity_of_a_department_reaches_the_measures_of_the_past(lak
         assert_same(everything(lake), everything(alone))
 
 
+@pytest.mark.embedded_only("what the steps decide, on any storage")
 def test_a_department_taken_off_the_list_keeps_its_patients(lake: Lake) -> None:
     """It is a department that only events name from then on, as a rebuild says; what events were flagged for stays."""
     received = deliveries([event(department="Surgery"), event(visit_id="v2", patient_id="p2", event_time=at("12:00"))])
@@ -376,6 +388,7 @@ def test_a_department_taken_off_the_list_keeps_its_patients(lake: Lake) -> None:
         assert measured[table.path].drop(flags).to_dicts() == contents(lake, table).drop(flags).to_dicts(), table.path
 
 
+@pytest.mark.embedded_only("what the steps decide, on any storage")
 def test_an_admission_stated_in_advance_joins_the_version_that_another_visit_creates(lakes: Lakes) -> None:
     """All events of the visit are earlier than the version, its admission is not."""
     received = deliveries(

@@ -25,6 +25,8 @@ from patient_flow_tests.builders import contents, deliveries, event, run_micro_b
 from patient_flow_tests.scenarios.hospital_days import DEPARTMENTS
 from patient_flow_tests.stacks import Stack
 
+pytestmark = pytest.mark.embedded_only("what the steps decide; the scenarios of invariance run them on both stacks")
+
 REFERENCES = (
     (FACT_PATIENT_FLOW, "patient_key", DIM_PATIENT, "patient_key"),
     (FACT_PATIENT_FLOW, "department_key", DIM_DEPARTMENT, "department_key"),

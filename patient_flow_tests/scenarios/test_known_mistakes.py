@@ -46,6 +46,8 @@ from patient_flow_tests.builders import (
 )
 from patient_flow_tests.scenarios.agreement import computed
 
+pytestmark = pytest.mark.embedded_only("what the steps decide; the scenarios of invariance run them on both stacks")
+
 ICU = department(staffed_beds=10, expected_los_hours=48.0)
 EMERGENCY = department(department="Emergency", staffed_beds=20, expected_los_hours=6.0)
 LIST = department_list(ICU, EMERGENCY)

@@ -28,6 +28,8 @@ from patient_flow_tests.scenarios.agreement import assert_agreement, everything
 from patient_flow_tests.scenarios.hospital_days import DEPARTMENTS
 from patient_flow_tests.stacks import Stack
 
+pytestmark = pytest.mark.embedded_only("what the steps decide; the scenarios of invariance run them on both stacks")
+
 OPEN_ENDS = (
     "9999-12-31T23:59:59Z",
     "9999-12-31T00:00:00",
