@@ -25,6 +25,7 @@ from patient_flow.orchestration.checks import CHECKS, HISTORY, HISTORY_CHECKS
 from patient_flow.orchestration.forecasts import forecast, hourly_forecast
 from patient_flow.orchestration.housekeeping import hourly_housekeeping, housekeeping
 from patient_flow.orchestration.import_job import import_files
+from patient_flow.orchestration.open_alerts import OPEN_ALERTS
 from patient_flow.orchestration.resources import PatientFlow
 from patient_flow.settings import CADENCE_SECONDS, SettingsError, load
 
@@ -32,7 +33,7 @@ from patient_flow.settings import CADENCE_SECONDS, SettingsError, load
 def build_defs(patient_flow: PatientFlow | None = None, *, cadence: int = CADENCE_SECONDS) -> dg.Definitions:
     """All definitions; tests pass a resource with settings of their own."""
     return dg.Definitions(
-        assets=[*ASSETS, HISTORY],
+        assets=[*ASSETS, HISTORY, OPEN_ALERTS],
         asset_checks=[*CHECKS, *HISTORY_CHECKS],
         jobs=[micro_batch, lake_maintenance, hourly_checks, audit, housekeeping, backfill, import_files, forecast],
         schedules=[hourly_maintenance, *CHECK_SCHEDULES, hourly_housekeeping, idle_heartbeat, hourly_forecast],

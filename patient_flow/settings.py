@@ -167,14 +167,6 @@ class AlertSettings(_Section):
             raise SettingsError(
                 "PATIENT_FLOW_ALERT_TEAMS_WEBHOOK must be the https address that Teams gave the workflow"
             )
-        given = {
-            "PATIENT_FLOW_ALERT_EMAIL_TO": bool(self.email_to),
-            "PATIENT_FLOW_ALERT_EMAIL_FROM": bool(self.email_from),
-            "PATIENT_FLOW_ALERT_SMTP_HOST": bool(self.smtp_host),
-        }
-        if any(given.values()) and not all(given.values()):
-            missing = ", ".join(name for name, is_given in given.items() if not is_given)
-            raise SettingsError(f"alerts by e-mail need {missing} as well")
         if not all("@" in address for address in (*self.email_to, *filter(None, [self.email_from]))):
             raise SettingsError(
                 "PATIENT_FLOW_ALERT_EMAIL_TO and _FROM must be addresses, as in oncall@hospital.example"
@@ -231,6 +223,8 @@ class Settings(_Section):
     dashboard_hosts: Texts = LOOPBACK_HOSTS
     dashboard_amber_minutes: WholeNumber = 15
     dashboard_red_minutes: WholeNumber = 60
+    bed_alert_teams_webhook: str = Field(default="", repr=False)
+    bed_alert_email_to: Texts = ()
     keep_runs_days: WholeNumber = 3
     keep_failed_runs_days: WholeNumber = 30
     alerts: Annotated[AlertSettings, NoDecode] = Field(default_factory=lambda: AlertSettings())
@@ -337,6 +331,7 @@ class Settings(_Section):
                 "PATIENT_FLOW_DASHBOARD_AGGREGATES_HEADER needs PATIENT_FLOW_SUPPRESS_BELOW: set it to the smallest "
                 "count that aggregate readers may see, for example 5"
             )
+        self._check_bed_alerts()
         try:
             zoneinfo.ZoneInfo(self.timezone)
         except (zoneinfo.ZoneInfoNotFoundError, ValueError):
@@ -353,6 +348,25 @@ class Settings(_Section):
                     "three different secrets: whoever gets one must not have the others"
                 )
         return self
+
+    def _check_bed_alerts(self) -> None:
+        """Both audiences' mails leave through one mail server."""
+        if self.bed_alert_teams_webhook and not _is_url(self.bed_alert_teams_webhook):
+            raise SettingsError(
+                "PATIENT_FLOW_BED_ALERT_TEAMS_WEBHOOK must be the https address that Teams gave the workflow"
+            )
+        if not all("@" in address for address in self.bed_alert_email_to):
+            raise SettingsError("PATIENT_FLOW_BED_ALERT_EMAIL_TO must be addresses, as in beds@hospital.example")
+        given = {
+            "PATIENT_FLOW_ALERT_EMAIL_TO or PATIENT_FLOW_BED_ALERT_EMAIL_TO": bool(
+                self.alerts.email_to or self.bed_alert_email_to
+            ),
+            "PATIENT_FLOW_ALERT_EMAIL_FROM": bool(self.alerts.email_from),
+            "PATIENT_FLOW_ALERT_SMTP_HOST": bool(self.alerts.smtp_host),
+        }
+        if any(given.values()) and not all(given.values()):
+            missing = ", ".join(name for name, is_given in given.items() if not is_given)
+            raise SettingsError(f"alerts by e-mail need {missing} as well")
 
     def require_access_log_key(self) -> None:
         """Raises :class:`SettingsError` when the warehouse is on another machine and the access log has no own key."""

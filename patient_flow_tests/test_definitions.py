@@ -15,6 +15,7 @@ from patient_flow.contracts.tables import LAKE_TABLES, WAREHOUSE_TABLES
 from patient_flow.definitions import build_defs
 
 GRAPH = """
+audit/open_alerts                <-
 audit/whole_history              <- WAREHOUSE
 bronze/patient_events            <- source/event_hub
 consumers/dashboard              <- WAREHOUSE

@@ -238,11 +238,17 @@ param unconfirmedDays int = 90
 @description('True once the secret alert-teams-webhook is set: alerts go to that Teams channel.')
 param teamsWebhookExists bool = false
 
+@description('True once the secret bed-alert-teams-webhook is set: alerts of beds go to that Teams channel.')
+param bedTeamsWebhookExists bool = false
+
 @description('True once the secret alert-smtp-password is set: alerts go by mail, with a password.')
 param smtpPasswordExists bool = false
 
 @description('Addresses that alerts go to, commas between; empty: no e-mail (PATIENT_FLOW_ALERT_EMAIL_TO).')
 param alertEmailTo string = ''
+
+@description('Addresses that alerts of beds go to, commas between (PATIENT_FLOW_BED_ALERT_EMAIL_TO).')
+param bedAlertEmailTo string = ''
 
 @description('Sender of alerts (PATIENT_FLOW_ALERT_EMAIL_FROM).')
 param alertEmailFrom string = ''
@@ -492,6 +498,7 @@ module vault 'modules/keyvault.bicep' = {
     secretsExist: secretsExist
     alertChannels: {
       teams: teamsWebhookExists
+      bedTeams: bedTeamsWebhookExists
       smtp: smtpPasswordExists
     }
     isPurgeProtected: isVaultPurgeProtected
@@ -812,6 +819,10 @@ var pipelineSettings settingType[] = concat(warehouseSettings, [
     value: alertEmailTo
   }
   {
+    name: 'PATIENT_FLOW_BED_ALERT_EMAIL_TO'
+    value: bedAlertEmailTo
+  }
+  {
     name: 'PATIENT_FLOW_ALERT_EMAIL_FROM'
     value: alertEmailFrom
   }
@@ -910,9 +921,11 @@ module apps 'modules/apps.bicep' = if (appsReady) {
     keyUris: vault.outputs.keyUris
     alertChannels: {
       teams: teamsWebhookExists
+      bedTeams: bedTeamsWebhookExists
       smtp: smtpPasswordExists
     }
     teamsWebhookUri: vault.outputs.teamsWebhookUri
+    bedTeamsWebhookUri: vault.outputs.bedTeamsWebhookUri
     smtpSecretUri: vault.outputs.smtpSecretUri
     signInSecretUri: vault.outputs.signInSecretUri
     signInClientId: signInClientId

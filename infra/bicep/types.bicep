@@ -54,5 +54,6 @@ type groupIdType = string
 @description('Which alert channels have their secret in the vault.')
 type alertChannelsType = {
   teams: bool
+  bedTeams: bool
   smtp: bool
 }

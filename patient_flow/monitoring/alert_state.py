@@ -14,13 +14,16 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from patient_flow.monitoring.catalogue import BY_NAME
 from patient_flow.monitoring.finding import Finding, Severity
-from patient_flow.monitoring.rule import Rule
+from patient_flow.monitoring.rule import Audience, Rule
 from patient_flow.monitoring.rules.freshness import Staleness
 
 OPENED, ESCALATED, RESOLVED = "opened", "escalated", "resolved"
 MAX_OUTBOX = 500
 """Notifications kept for a channel that is down; beyond that the oldest go."""
+MAX_RESOLVED = 30
+"""Resolved alerts that the state remembers."""
 
 
 class Firing(NamedTuple):
@@ -51,6 +54,19 @@ class Alert(msgspec.Struct, frozen=True):
         """Identity of the alert."""
         return alert_key(self.rule, self.subject)
 
+    @property
+    def audience(self) -> Audience:
+        """The people who act on it; operators where the rule is of another version."""
+        rule = BY_NAME.get(self.rule)
+        return Audience.OPERATOR if rule is None else rule.audience
+
+
+class ResolvedAlert(msgspec.Struct, frozen=True):
+    """An alert that is over since ``resolved_at`` (epoch seconds)."""
+
+    alert: Alert
+    resolved_at: float
+
 
 class Notification(msgspec.Struct, frozen=True):
     """A message that a channel has to deliver: an alert opened, escalated or resolved at an instant (epoch seconds)."""
@@ -61,11 +77,17 @@ class Notification(msgspec.Struct, frozen=True):
 
 
 class AlertState(msgspec.Struct, frozen=True):
-    """Open alerts by key, notifications by channel that are not delivered yet, and events the warehouse awaits."""
+    """Open alerts by key, notifications by channel that are not delivered yet, and events the warehouse awaits.
+
+    ``resolved`` are the last alerts that ended, the newest first; ``reported`` is a fingerprint of what the asset of
+    open alerts shows.
+    """
 
     open: Mapping[str, Alert] = msgspec.field(default_factory=dict)
     outbox: Mapping[str, tuple[Notification, ...]] = msgspec.field(default_factory=dict)
     staleness: Staleness = Staleness()
+    resolved: tuple[ResolvedAlert, ...] = ()
+    reported: str = ""
 
     def to_json(self) -> str:
         """For a cursor."""
@@ -128,11 +150,16 @@ def changes(
 
 
 def update(
-    state: AlertState, changed: Changes, channels: Collection[str], now: datetime, staleness: Staleness | None = None
+    state: AlertState,
+    changed: Changes,
+    channels: Mapping[str, Audience],
+    now: datetime,
+    staleness: Staleness | None = None,
 ) -> AlertState:
     """The next state: what is open now, and for every channel the notifications to deliver, old ones first.
 
-    A channel that is no longer configured is dropped. A new one receives what opens from now on.
+    A channel receives the alerts of its audience. One that is no longer configured is dropped; a new one receives what
+    opens from now on.
     """
     at = now.timestamp()
     notifications = (
@@ -140,10 +167,19 @@ def update(
         *(Notification(ESCALATED, at, alert) for alert in changed.escalated),
         *(Notification(RESOLVED, at, alert) for alert in changed.resolved),
     )
+    outbox = {
+        channel: (
+            *state.outbox.get(channel, ()),
+            *(notification for notification in notifications if notification.alert.audience is audience),
+        )[-MAX_OUTBOX:]
+        for channel, audience in channels.items()
+    }
     return AlertState(
         {alert.key: alert for alert in (*changed.unchanged, *changed.escalated, *changed.opened)},
-        {channel: (*state.outbox.get(channel, ()), *notifications)[-MAX_OUTBOX:] for channel in channels},
+        outbox,
         state.staleness if staleness is None else staleness,
+        (*(ResolvedAlert(alert, at) for alert in changed.resolved), *state.resolved)[:MAX_RESOLVED],
+        state.reported,
     )
 
 
@@ -155,12 +191,13 @@ def mark_delivered(state: AlertState, channel: str) -> AlertState:
 def _alert(found: Firing, at: float, before: Alert | None) -> Alert:
     rule, finding = found
     resolve_after = rule.resolve_after if finding.resolve_after is None else finding.resolve_after
+    began = at if finding.since is None else finding.since.timestamp()
     return Alert(
         rule.name,
         finding.subject,
         finding.severity.of_alert,
         finding.message,
-        at if before is None else before.opened_at,
+        began if before is None else before.opened_at,
         at,
         resolve_after.total_seconds(),
     )

@@ -25,6 +25,7 @@ from patient_flow.monitoring.rules import (
 from patient_flow.monitoring.thresholds import (
     DATA_AGE,
     DATA_STALE_MINUTES,
+    DELAYED,
     DEPARTMENT_LIST_AGE,
     FIELD_KNOWN_DAYS,
     NEW_FIELD_HOURS,
@@ -385,16 +386,26 @@ CHECKS = (
 )
 """Rules that run as asset checks."""
 
-_RUNBOOK = "Follow the page of the runbook."
-
-RUN_FAILED = Rule("run_failed", "The newest run of a job failed.", _RUNBOOK, ERROR, (WATCH,), resolve_after=FLAP_WINDOW)
+RUN_FAILED = Rule(
+    "run_failed",
+    "The newest run of a job failed.",
+    "Open the run: its error says what to do; the next run tries again.",
+    ERROR,
+    (WATCH,),
+    resolve_after=FLAP_WINDOW,
+)
 CHECK_FAILED = Rule(
-    "check_failed", "The newest evaluation of a check failed.", _RUNBOOK, ERROR, (WATCH,), resolve_after=FLAP_WINDOW
+    "check_failed",
+    "The newest evaluation of a check failed.",
+    "Do what the check says; `Runs` shows whether a later run passes it.",
+    ERROR,
+    (WATCH,),
+    resolve_after=FLAP_WINDOW,
 )
 DATA_STALE = Rule(
     "data_stale",
     "Events that the hub accepted are in the warehouse within minutes (PATIENT_FLOW_ALERT_STALE_MINUTES).",
-    _RUNBOOK,
+    "See in *Runs* whether micro-batches fail or wait in the queue; terminate a run that does not move.",
     ERROR,
     (WATCH,),
     Threshold("minutes", DATA_STALE_MINUTES),
@@ -402,7 +413,7 @@ DATA_STALE = Rule(
 NO_EVENTS = Rule(
     "no_events",
     "Some hospital sent an event within hours (PATIENT_FLOW_ALERT_SILENCE_HOURS).",
-    _RUNBOOK,
+    "Ask the interface team whether the senders still reach the Event Hub.",
     WARNING,
     (WATCH,),
     Threshold("hours", NO_EVENTS_HOURS),
@@ -410,7 +421,7 @@ NO_EVENTS = Rule(
 QUARANTINE_SPIKE = Rule(
     "quarantine_spike",
     "The share of the last 15 minutes' events that was quarantined (PATIENT_FLOW_ALERT_QUARANTINE_PCT).",
-    _RUNBOOK,
+    "Read the reasons on the asset silver/quarantine, and ask the sender that they name.",
     WARNING,
     (WATCH,),
     Threshold("% of the events", QUARANTINE_SPIKE_PCT),
@@ -419,34 +430,85 @@ QUARANTINE_SPIKE = Rule(
 OCCUPANCY_HIGH = Rule(
     "occupancy_high",
     "Occupied beds against staffed beds of a department (PATIENT_FLOW_ALERT_OCCUPANCY_…).",
-    _RUNBOOK,
+    "Bring discharges forward, open closed beds or divert admissions; the dashboard lists free beds.",
     ERROR,
     (WATCH,),
     OCCUPANCY,
     audience=Audience.BED_MANAGEMENT,
 )
-HUB_DOWN = Rule("hub_down", "The Event Hub answers.", _RUNBOOK, ERROR, (WATCH,))
-HUB_SLOW = Rule(
-    "hub_slow", "The Event Hub answers within seconds.", _RUNBOOK, ERROR, (WATCH,), resolve_after=FLAP_WINDOW
+DISCHARGES_DELAYED = Rule(
+    "discharges_delayed",
+    "Patients in beds whose ready time, else planned discharge, has passed, per patient in bed of a hospital.",
+    "Ask the wards that the dashboard lists under Discharges what the patients wait for: transport, care, a letter.",
+    ERROR,
+    (WATCH,),
+    DELAYED,
+    audience=Audience.BED_MANAGEMENT,
 )
-HUB_REFUSED = Rule("hub_refused", "The Event Hub is the one that bronze follows.", _RUNBOOK, ERROR, (WATCH,))
+HUB_DOWN = Rule(
+    "hub_down",
+    "The Event Hub answers.",
+    "Start the hub (locally `patient-flow hub`), or ask the network team about its address and port.",
+    ERROR,
+    (WATCH,),
+)
+HUB_SLOW = Rule(
+    "hub_slow",
+    "The Event Hub answers within seconds.",
+    "Wait five minutes; if it stays slow, look at the hub's throttling and the network.",
+    ERROR,
+    (WATCH,),
+    resolve_after=FLAP_WINDOW,
+)
+HUB_REFUSED = Rule(
+    "hub_refused",
+    "The Event Hub is the one that bronze follows.",
+    "Correct PATIENT_FLOW_EVENTHUB_…, or materialize bronze once with `adopt_hub: true`.",
+    ERROR,
+    (WATCH,),
+)
 HUB_RECREATED = Rule(
-    "hub_recreated", "The Event Hub was deleted and recreated.", _RUNBOOK, ERROR, (WATCH,), resolve_after=EVENT_TTL
+    "hub_recreated",
+    "The Event Hub was deleted and recreated.",
+    "Ask who recreated it; the pipeline follows the new hub by itself.",
+    ERROR,
+    (WATCH,),
+    resolve_after=EVENT_TTL,
 )
 PARTITION_ADDED = Rule(
-    "partition_added", "The Event Hub has a new partition.", _RUNBOOK, WARNING, (WATCH,), resolve_after=EVENT_TTL
+    "partition_added",
+    "The Event Hub has a new partition.",
+    "Nothing: the pipeline reads it by itself.",
+    WARNING,
+    (WATCH,),
+    resolve_after=EVENT_TTL,
 )
 EVENTS_EXPIRED = Rule(
-    "events_expired", "The hub's retention deleted unread events.", _RUNBOOK, ERROR, (WATCH,), resolve_after=EVENT_TTL
+    "events_expired",
+    "The hub's retention deleted unread events.",
+    "Ask the senders to send these events again, or restore them with `patient-flow import --capture`.",
+    ERROR,
+    (WATCH,),
+    resolve_after=EVENT_TTL,
 )
-STORE_DOWN = Rule("store_down", "Lake, warehouse and department list answer.", _RUNBOOK, ERROR, (WATCH,))
+STORE_DOWN = Rule(
+    "store_down",
+    "Lake, warehouse and department list answer.",
+    "Start this store, end the program that locks it, or free room on its disk.",
+    ERROR,
+    (WATCH,),
+)
 SETTINGS_INVALID = Rule(
-    "settings_invalid", "The department list and the source mapping are valid.", _RUNBOOK, ERROR, (WATCH,)
+    "settings_invalid",
+    "The department list and the source mapping are valid.",
+    "Correct the line that the alert names; the next run reads it again.",
+    ERROR,
+    (WATCH,),
 )
 PSEUDONYM_KEY_WEAK = Rule(
     "pseudonym_key_weak",
     "Where the lake is not on this machine, nobody can guess the key of the pseudonyms (PATIENT_FLOW_PSEUDONYM_KEY).",
-    _RUNBOOK,
+    "Set a new key and run `patient-flow rebuild`.",
     WARNING,
     (WATCH,),
 )
@@ -458,6 +520,7 @@ ALERTS = (
     NO_EVENTS,
     QUARANTINE_SPIKE,
     OCCUPANCY_HIGH,
+    DISCHARGES_DELAYED,
     HUB_DOWN,
     HUB_SLOW,
     HUB_REFUSED,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 Row = Mapping[str, int | float | str | None]
@@ -30,7 +30,8 @@ class Finding:
     """``message`` says what was found. ``figures`` are for plots, ``rows`` for reading.
 
     ``subject`` says where, if a rule has several findings (a department, a job, a store). ``resolve_after`` replaces
-    the rule's. No field may contain a patient, a visit or the body of an event.
+    the rule's. ``since`` is when it began, where that is known; else an alert begins when it is first seen. No field
+    may contain a patient, a visit or the body of an event.
     """
 
     severity: Severity
@@ -39,6 +40,7 @@ class Finding:
     rows: Sequence[Row] = ()
     subject: str = ""
     resolve_after: timedelta | None = None
+    since: datetime | None = None
 
     @property
     def is_ok(self) -> bool:

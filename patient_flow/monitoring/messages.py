@@ -1,23 +1,28 @@
-"""The text of alerts: one message per tick and channel, the worst first, each alert with its page of the runbook."""
+"""The text of alerts: one line each, faults of the pipeline first, then the worst.
+
+A line says what is wrong, since when (local time), what to do, and the page of the runbook.
+"""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 
-from patient_flow.monitoring.alert_state import ESCALATED, RESOLVED, Alert, Notification
+from patient_flow.monitoring.alert_state import ESCALATED, RESOLVED, Alert, Notification, ResolvedAlert
 from patient_flow.monitoring.catalogue import BY_NAME
 from patient_flow.monitoring.finding import Severity
-from patient_flow.monitoring.rule import RUNBOOK
+from patient_flow.monitoring.rule import RUNBOOK, Audience
 
-MAX_NAMED = 8
-"""Open alerts that a tick names: more would hide the worst."""
+MAX_NAMED = 3
+"""Open alerts that a tick names; the table of open alerts has them all."""
 
 MAX_NOTIFICATIONS, MAX_CHARACTERS, MAX_BYTES = 20, 400, 20_000
 """Notifications that a message writes out, characters of each, and bytes of all as JSON: Teams refuses a card above
 28 KB, and would do so on every retry."""
+MAX_LISTED = 100
+"""Rows of a table of alerts."""
 
 
 @dataclass(frozen=True)
@@ -30,16 +35,21 @@ class Message:
 
 @dataclass(frozen=True)
 class Links:
-    """Addresses of the runbook and of the Dagster UI."""
+    """Addresses of the runbook and of the Dagster UI, and the zone of all times."""
 
     runbook: str = RUNBOOK
     ui: str = ""
+    zone: tzinfo = UTC
 
     def page(self, alert: Alert) -> str:
         """Address of the alert's page: of the failed check itself where the alert is about one."""
         check = alert.subject.rpartition("/")[2]
         name = check if check in BY_NAME else alert.rule
         return f"{self.runbook.rstrip('/')}/{name}.md"
+
+    def time(self, at: float) -> str:
+        """An instant (epoch seconds) in local time."""
+        return f"{datetime.fromtimestamp(at, self.zone):%Y-%m-%d %H:%M}"
 
 
 def compose(notifications: Sequence[Notification], links: Links) -> Message:
@@ -52,50 +62,93 @@ def compose(notifications: Sequence[Notification], links: Links) -> Message:
     )
     first = ordered[0]
     more = f" (and {len(ordered) - 1} more)" if len(ordered) > 1 else ""
-    parts: list[str] = []
+    lines: list[str] = []
     for notification in ordered[:MAX_NOTIFICATIONS]:
-        part = _paragraph(notification, links)
-        if parts and sum(len(json.dumps(written)) for written in [*parts, part]) > MAX_BYTES:
+        line = _line(notification, links)
+        if lines and sum(len(json.dumps(written)) for written in [*lines, line]) > MAX_BYTES:
             break
-        parts.append(part)
-    if remaining := len(ordered) - len(parts):
-        parts.append(f"And {remaining} more: the newest tick of the sensor `alerts` lists the open alerts.")
+        lines.append(line)
+    if remaining := len(ordered) - len(lines):
+        lines.append(f"And {remaining} more: the asset audit/open_alerts lists the open alerts.")
     if links.ui:
-        parts.append(f"Dagster: {links.ui}")
-    return Message(f"[patient_flow] {_state(first)}: {_title(first.alert)}{more}", "\n\n".join(parts))
+        lines.append(f"Dagster: {links.ui}")
+    return Message(f"[patient_flow] {_state(first)}: {_title(first.alert)}{more}", "\n\n".join(lines))
 
 
-def summarize(alerts: Mapping[str, Alert]) -> str:
-    """One line for the tick, which the UI shows: how many alerts are open, and the worst of them."""
-    if not alerts:
-        return "no open alerts"
-    worst = _worst(alerts.values())
-    named = [f"{_title(alert)} since {_utc(alert.opened_at)}: {alert.message}" for alert in worst[:MAX_NAMED]]
-    if len(worst) > MAX_NAMED:
-        named.append(f"and {len(worst) - MAX_NAMED} more")
-    return f"{len(alerts)} open: {'; '.join(named)}"
+def summarize(alerts: Mapping[str, Alert], links: Links) -> str:
+    """One line for the tick, which the UI shows: the worst faults of the pipeline, and how many alerts are of beds."""
+    faults = [alert for alert in by_urgency(alerts.values()) if alert.audience is Audience.OPERATOR]
+    beds = len(alerts) - len(faults)
+    of_beds = [f"{beds} for bed management (asset audit/open_alerts)"] if beds else []
+    if not faults:
+        return "; ".join(["no open alerts" if not beds else "no faults", *of_beds])
+    named = [f"{_title(alert)} since {links.time(alert.opened_at)}: {alert.message}" for alert in faults[:MAX_NAMED]]
+    if len(faults) > MAX_NAMED:
+        named.append(f"and {len(faults) - MAX_NAMED} more (asset audit/open_alerts)")
+    return "; ".join([f"{len(faults)} open: {named[0]}", *named[1:], *of_beds])
 
 
-def _worst(alerts: Iterable[Alert]) -> list[Alert]:
-    return sorted(alerts, key=lambda alert: (alert.severity != Severity.CRITICAL, alert.opened_at))
+def by_urgency(alerts: Iterable[Alert]) -> list[Alert]:
+    """Faults of the pipeline first, then the worst, then the oldest."""
+    return sorted(
+        alerts,
+        key=lambda alert: (
+            alert.audience is not Audience.OPERATOR,
+            alert.severity != Severity.CRITICAL,
+            alert.opened_at,
+        ),
+    )
 
 
-def _paragraph(notification: Notification, links: Links) -> str:
+def open_table(alerts: Iterable[Alert], links: Links) -> str:
+    """Open alerts as Markdown: severity, what, since when, what to do, page."""
+    listed = by_urgency(alerts)
+    rows = [
+        (alert.severity.value, _what(alert), links.time(alert.opened_at), action(alert), links.page(alert))
+        for alert in listed[:MAX_LISTED]
+    ]
+    return _table(("", "What", "Since", "What to do", "Runbook"), rows, len(listed)) if rows else "None."
+
+
+def resolved_table(resolved: Sequence[ResolvedAlert], links: Links) -> str:
+    """Alerts that ended as Markdown, the newest first: what, from, to."""
+    rows = [
+        (_what(ended.alert), links.time(ended.alert.opened_at), links.time(ended.resolved_at))
+        for ended in resolved[:MAX_LISTED]
+    ]
+    return _table(("What", "From", "To"), rows, len(resolved)) if rows else "None yet."
+
+
+def action(alert: Alert) -> str:
+    """The sentence about what to do; a failed check's own message ends with it."""
+    rule = BY_NAME.get(alert.rule)
+    return "" if rule is None else rule.action
+
+
+def _table(heads: Sequence[str], rows: Sequence[Sequence[str]], total: int) -> str:
+    def line(cells: Sequence[str]) -> str:
+        return f"| {' | '.join(' '.join(cell.replace('|', '/').split()) for cell in cells)} |"
+
+    lines = [line(heads), "|" + "---|" * len(heads), *map(line, rows)]
+    return "\n".join([*lines, *([f"\nAnd {total - len(rows)} more."] if total > len(rows) else [])])
+
+
+def _what(alert: Alert) -> str:
+    return f"{_title(alert)}: {_shorten(alert.message)}"
+
+
+def _line(notification: Notification, links: Links) -> str:
     alert = notification.alert
     if notification.event == RESOLVED:
         minutes = max(0, round((notification.at - alert.opened_at) / 60))
-        lines = [
-            f"RESOLVED: {_title(alert)}",
-            f"It was: {_shorten(alert.message)}",
-            f"Open from {_utc(alert.opened_at)} to {_utc(notification.at)} ({minutes} min).",
-        ]
-    else:
-        lines = [
-            f"{_state(notification).upper()}: {_title(alert)}",
-            _shorten(alert.message),
-            f"Since {_utc(alert.opened_at)}.",
-        ]
-    return "\n".join([*lines, f"Runbook: {links.page(alert)}"])
+        return (
+            f"RESOLVED: {_title(alert)}, open from {links.time(alert.opened_at)} to {links.time(notification.at)} "
+            f"({minutes} min). It was: {_shorten(alert.message)}"
+        )
+    return (
+        f"{_state(notification).upper()}: {_what(alert)} Since {links.time(alert.opened_at)}. {action(alert)} "
+        f"Runbook: {links.page(alert)}"
+    )
 
 
 def _shorten(message: str) -> str:
@@ -112,7 +165,3 @@ def _state(notification: Notification) -> str:
 def _title(alert: Alert) -> str:
     name = alert.rule.replace("_", " ")
     return f"{name}: {alert.subject}" if alert.subject else name
-
-
-def _utc(at: float) -> str:
-    return f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M} UTC"

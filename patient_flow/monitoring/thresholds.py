@@ -23,6 +23,9 @@ OCCUPANCY_HOURS = 2
 OCCUPANCY_PLAUSIBLE = Threshold("% of staffed beds", 150)
 OCCUPANCY_AUDITED_HOURS = 48
 """Hours of the audit that are compared with the staffed beds: nobody can act on older ones."""
+DELAYED = Threshold("% of the patients in beds", 15, 20)
+DELAYED_RESOLVES_PCT = 12
+"""Delayed patients of a hospital, as the escalation levels 3 and 4 count them."""
 DATA_AGE = Threshold("minutes", 5, 15)
 DATA_STALE_MINUTES = 15
 QUARANTINE = Threshold("% of a day's events", 10)

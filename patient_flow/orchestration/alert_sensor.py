@@ -7,7 +7,7 @@ every minute. The cursor holds the open alerts and what each channel has yet to 
 * a tick that dies after sending and before the cursor is kept sends again next time: twice rather than never;
 * a channel that is down has its own outbox, which it delivers later in one message; the other channel waits no longer
   than one timeout for it;
-* without a channel, alerts still open and resolve, and stand in the tick.
+* without a channel, alerts still open and resolve; the asset ``audit/open_alerts`` shows them and those that ended.
 
 Two ticks never run at once: Dagster waits for one to end.
 """
@@ -15,13 +15,16 @@ Two ticks never run at once: Dagster waits for one to end.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import dagster as dg
+from msgspec.structs import replace
 
 from patient_flow.monitoring import catalogue, messages
 from patient_flow.monitoring.alert_state import AlertState, Firing, changes, mark_delivered, update
+from patient_flow.monitoring.rule import Rule
 from patient_flow.monitoring.rules.freshness import Staleness
-from patient_flow.orchestration import probes
+from patient_flow.orchestration import open_alerts, probes
 from patient_flow.orchestration.channels import Channel, ChannelError, channels_of
 from patient_flow.orchestration.probes import ProbeResult, WarehouseStatus
 from patient_flow.orchestration.resources import PatientFlow
@@ -43,8 +46,8 @@ class Observation:
     minimum_interval_seconds=60,
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Watches runs, checks, hub, lake and warehouse once a minute. Sends each alert once when it opens and "
-    "once when it resolves, by e-mail and Teams where PATIENT_FLOW_ALERT_… is set. Click the result of the newest tick "
-    "for the open alerts.",
+    "once when it resolves, by e-mail and Teams: faults of the pipeline to PATIENT_FLOW_ALERT_…, full departments to "
+    "PATIENT_FLOW_BED_ALERT_…. The asset `audit/open_alerts` lists the open alerts.",
 )
 def alerts(context: dg.SensorEvaluationContext, patient_flow: PatientFlow) -> dg.SensorResult:
     """Probes → alert state → messages → cursor."""
@@ -58,17 +61,22 @@ def alerts(context: dg.SensorEvaluationContext, patient_flow: PatientFlow) -> dg
         )
     observed = observe(context.instance, context.repository_def, services, state, now)
     services.warehouse.dispose()
-    channels = channels_of(services.settings.alerts)
+    settings = services.settings
+    channels = channels_of(settings)
     changed = changes(state.open, observed.firings, now, observed.unknown)
-    state = update(state, changed, channels, now, observed.staleness)
-    links = messages.Links(services.settings.alerts.runbook_url, services.settings.alerts.ui_url)
+    audiences = {name: channel.audience for name, channel in channels.items()}
+    state = update(state, changed, audiences, now, observed.staleness)
+    links = messages.Links(settings.alerts.runbook_url, settings.alerts.ui_url, ZoneInfo(settings.timezone))
     state, failures = deliver(state, channels, links)
     for failure in failures:
         context.log.warning(failure)
-    summary = [messages.summarize(state.open), *failures]
+    summary = [messages.summarize(state.open, links), *failures]
     if not channels:
         summary.append("no channel is set (PATIENT_FLOW_ALERT_EMAIL_TO, PATIENT_FLOW_ALERT_TEAMS_WEBHOOK)")
-    return dg.SensorResult(skip_reason="; ".join(summary), cursor=state.to_json())
+    report = open_alerts.Report.of(state, links)
+    events = [] if report.fingerprint == state.reported else [report.materialization()]
+    state = replace(state, reported=report.fingerprint)
+    return dg.SensorResult(skip_reason="; ".join(summary), cursor=state.to_json(), asset_events=events)
 
 
 def deliver(state: AlertState, channels: Mapping[str, Channel], links: messages.Links) -> tuple[AlertState, list[str]]:
@@ -117,8 +125,8 @@ def observe(
     if isinstance(warehouse, ProbeResult):
         results.append(warehouse)
     else:
-        already_open = [alert.subject for alert in state.open.values() if alert.rule == catalogue.OCCUPANCY_HIGH.name]
-        results.append(probes.judge_occupancy(warehouse.hours, already_open, settings))
+        results.append(probes.judge_occupancy(warehouse.hours, _subjects(state, catalogue.OCCUPANCY_HIGH), settings))
+        results.append(probes.judge_delays(warehouse.delays, _subjects(state, catalogue.DISCHARGES_DELAYED)))
         staleness, stale = _judge_staleness(hub, warehouse, staleness, now, timedelta(minutes=settings.stale_minutes))
         results.append(stale)
     return Observation(
@@ -126,6 +134,11 @@ def observe(
         frozenset(name for result in results for name in result.unknown),
         staleness,
     )
+
+
+def _subjects(state: AlertState, rule: Rule) -> list[str]:
+    """Subjects of the open alerts of a rule."""
+    return [alert.subject for alert in state.open.values() if alert.rule == rule.name]
 
 
 def _judge_staleness(

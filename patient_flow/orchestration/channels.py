@@ -11,8 +11,10 @@ from typing import Any, Protocol
 
 from patient_flow.errors import TransientError
 from patient_flow.monitoring.messages import Message
-from patient_flow.settings import AlertSettings
+from patient_flow.monitoring.rule import Audience
+from patient_flow.settings import AlertSettings, Settings
 
+EMAIL_TO = "PATIENT_FLOW_ALERT_EMAIL_TO"
 SECONDS = 10.0
 """Timeout of a channel: two of them that are down must leave the tick its time."""
 
@@ -22,27 +24,36 @@ class ChannelError(TransientError):
 
 
 class Channel(Protocol):
-    """Sends one message or raises :class:`ChannelError`."""
+    """Sends one message to its ``audience`` or raises :class:`ChannelError`."""
+
+    audience: Audience
 
     def send(self, message: Message) -> str:
         """Returns when the server has accepted the message: the recipients it refused, as a sentence, or nothing."""
 
 
-def channels_of(settings: AlertSettings) -> Mapping[str, Channel]:
-    """The channels that are configured, by name."""
+def channels_of(settings: Settings) -> Mapping[str, Channel]:
+    """The channels that are configured, by name: of operators, and of bed management."""
     found: dict[str, Channel] = {}
-    if settings.email_to:
-        found["e-mail"] = Email(settings)
-    if settings.teams_webhook:
-        found["Teams"] = Teams(settings.teams_webhook)
+    if settings.alerts.email_to:
+        found["e-mail"] = Email(settings.alerts)
+    if settings.alerts.teams_webhook:
+        found["Teams"] = Teams(settings.alerts.teams_webhook)
+    if settings.bed_alert_email_to:
+        to_beds = settings.alerts.model_copy(update={"email_to": settings.bed_alert_email_to})
+        found["e-mail to bed management"] = Email(to_beds, Audience.BED_MANAGEMENT)
+    if settings.bed_alert_teams_webhook:
+        found["Teams of bed management"] = Teams(settings.bed_alert_teams_webhook, Audience.BED_MANAGEMENT)
     return found
 
 
 class Email:
     """One message to all addresses, through an SMTP server whose certificate is checked."""
 
-    def __init__(self, settings: AlertSettings) -> None:
+    def __init__(self, settings: AlertSettings, audience: Audience = Audience.OPERATOR) -> None:
+        """Sends to ``settings.email_to``."""
         self._settings = settings
+        self.audience = audience
 
     def send(self, message: Message) -> str:
         """Hands the message to the server; names the addresses that it refused.
@@ -61,7 +72,8 @@ class Email:
             raise ChannelError(f"e-mail through {settings.smtp_host}:{settings.smtp_port}: {reason}") from error
         if not refused:
             return ""
-        return f"{settings.smtp_host} refused {', '.join(refused)}: correct PATIENT_FLOW_ALERT_EMAIL_TO"
+        variable = "PATIENT_FLOW_BED_ALERT_EMAIL_TO" if self.audience is Audience.BED_MANAGEMENT else EMAIL_TO
+        return f"{settings.smtp_host} refused {', '.join(refused)}: correct {variable}"
 
     def _connected(self) -> smtplib.SMTP:
         settings, context = self._settings, ssl.create_default_context()
@@ -90,8 +102,9 @@ class Email:
 class Teams:
     """A card in a Teams channel, through the address of a workflow or of an older incoming webhook."""
 
-    def __init__(self, webhook: str) -> None:
+    def __init__(self, webhook: str, audience: Audience = Audience.OPERATOR) -> None:
         self._webhook = webhook
+        self.audience = audience
 
     def send(self, message: Message) -> str:
         """Posts the card."""

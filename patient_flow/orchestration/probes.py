@@ -6,8 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import dagster as dg
+import sqlalchemy as sa
 
 from patient_flow.contracts.tables import BRONZE_EVENTS, QUARANTINE, SILVER_EVENTS
 from patient_flow.errors import OperatorError
@@ -18,7 +20,7 @@ from patient_flow.monitoring.finding import Finding, Severity
 from patient_flow.monitoring.notices import EventsExpired, HubRecreated, Notice, PartitionAdded, decode
 from patient_flow.monitoring.rule import FLAP_WINDOW, Rule
 from patient_flow.monitoring.rules import freshness, occupancy, senders, system
-from patient_flow.monitoring.thresholds import QUARANTINE_MIN_EVENTS
+from patient_flow.monitoring.thresholds import DELAYED, DELAYED_RESOLVES_PCT, QUARANTINE_MIN_EVENTS
 from patient_flow.orchestration.automation import ASSET_JOB
 from patient_flow.orchestration.backfill import backfill
 from patient_flow.orchestration.checks import HISTORY
@@ -271,22 +273,25 @@ def judge_keys(settings: Settings) -> ProbeResult:
 
 @dataclass(frozen=True)
 class WarehouseStatus:
-    """The time of the last warehouse load, and the hourly occupancy of departments."""
+    """The time of the last warehouse load, the hourly occupancy of departments, and the delays of hospitals now."""
 
     loaded_at: datetime | None
     hours: Sequence[occupancy.DepartmentHour]
+    delays: Sequence[occupancy.Delays] = ()
 
 
 def probe_warehouse(services: Services, now: datetime) -> WarehouseStatus | ProbeResult:
     """The status of the warehouse, or what fires instead."""
     warehouse = services.warehouse
     since = now - timedelta(hours=services.settings.alerts.occupancy_hours + 24)
-    unknown = frozenset({catalogue.DATA_STALE.name, catalogue.OCCUPANCY_HIGH.name})
+    unknown = frozenset(
+        rule.name for rule in (catalogue.DATA_STALE, catalogue.OCCUPANCY_HIGH, catalogue.DISCHARGES_DELAYED)
+    )
     try:
         return call_with_timeout(
             WAREHOUSE_SECONDS,
             (WAREHOUSE, warehouse.address),
-            lambda: WarehouseStatus(last_load(services), department_hours(services, since)),
+            lambda: WarehouseStatus(last_load(services), department_hours(services, since), delays_now(services)),
         )
     except WarehouseNotInitialised:  # before the first load there is nothing to read
         return ProbeResult(unknown=unknown)
@@ -311,6 +316,15 @@ def judge_occupancy(
     )
 
 
+def judge_delays(delays: Sequence[occupancy.Delays], already_open: Sequence[str]) -> ProbeResult:
+    """Hospitals with many delayed patients; no figures are no empty beds."""
+    findings = occupancy.discharges_delayed(delays, already_open, DELAYED, resolves=DELAYED_RESOLVES_PCT)
+    return ProbeResult(
+        firings(catalogue.DISCHARGES_DELAYED, findings),
+        frozenset() if delays else frozenset({catalogue.DISCHARGES_DELAYED.name}),
+    )
+
+
 def last_load(services: Services) -> datetime | None:
     """The time of the last warehouse load."""
     log = services.warehouse.query(LOAD_LOG.select())
@@ -323,7 +337,28 @@ def department_hours(services: Services, since: datetime) -> list[occupancy.Depa
     view = VIEWS["BedOccupancyHourly"]
     query = view.select().where(view.c.date >= since.date(), view.c.occupancy_pct.is_not(None))
     frame = services.warehouse.query(query).select("hospital_name", "department", "hour_start_at", "occupancy_pct")
+    zone = ZoneInfo(services.settings.timezone)
     return [
-        occupancy.DepartmentHour(str(hospital), department, at.replace(tzinfo=UTC), pct)
+        occupancy.DepartmentHour(str(hospital), department, at.replace(tzinfo=UTC).astimezone(zone), pct)
         for hospital, department, at, pct in frame.iter_rows()
+    ]
+
+
+def delays_now(services: Services) -> list[occupancy.Delays]:
+    """Patients in beds and delayed patients of each hospital, from the warehouse's views."""
+    present, delayed = VIEWS["CurrentPatients"], VIEWS["DelayedDischarges"]
+    in_beds = services.warehouse.query(
+        sa.select(present.c.hospital_name, sa.func.count().label("patients")).group_by(present.c.hospital_name)
+    )
+    late = services.warehouse.query(
+        sa.select(
+            delayed.c.hospital_name,
+            sa.func.count().label("patients"),
+            sa.func.sum(delayed.c.delay_hours).label("hours"),
+        ).group_by(delayed.c.hospital_name)
+    )
+    of_hospital = {name: (patients, hours) for name, patients, hours in late.iter_rows()}
+    return [
+        occupancy.Delays(str(name), patients, *of_hospital.get(name, (0, 0.0)))
+        for name, patients in in_beds.iter_rows()
     ]

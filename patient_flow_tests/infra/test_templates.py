@@ -84,6 +84,7 @@ param alertEmails = ['a@example.org', 'b@example.org']
 param dnsZonesResourceGroup = 'rg-dns'
 param dnsServers = ['10.0.0.4']
 param teamsWebhookExists = true
+param bedTeamsWebhookExists = true
 param smtpPasswordExists = true
 param hospitalsSend = true
 param dashboardHosts = ['flow.hospital.example']

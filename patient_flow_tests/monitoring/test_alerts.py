@@ -6,6 +6,8 @@ import json
 from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -13,7 +15,7 @@ from patient_flow.monitoring import catalogue, messages, thresholds
 from patient_flow.monitoring.alert_state import AlertState, Firing, changes, mark_delivered, update
 from patient_flow.monitoring.finding import Finding, Severity
 from patient_flow.monitoring.notices import EventsExpired, EventsRemaining, HubRecreated, PartitionAdded
-from patient_flow.monitoring.rule import Rule
+from patient_flow.monitoring.rule import Audience, Rule
 from patient_flow.monitoring.rules import freshness, occupancy, senders, system
 from patient_flow.monitoring.rules.freshness import Staleness
 from patient_flow.orchestration.probes import judge_notices
@@ -44,7 +46,9 @@ def tick(
     channels: tuple[str, ...] = ("e-mail",),
     unknown: Collection[str] = (),
 ) -> AlertState:
-    return update(state, changes(state.open, firings, at, unknown), channels, at)
+    """One tick; channels whose name begins with ``beds`` are of bed management, all others of operators."""
+    audiences = {name: Audience.BED_MANAGEMENT if name.startswith("beds") else Audience.OPERATOR for name in channels}
+    return update(state, changes(state.open, firings, at, unknown), audiences, at)
 
 
 def events(state: AlertState, channel: str = "e-mail") -> list[tuple[str, str]]:
@@ -66,10 +70,40 @@ def test_an_alert_is_delivered_once_and_once_more_when_it_resolves() -> None:
 
 def test_an_escalation_is_delivered_again() -> None:
     warning = fires(catalogue.OCCUPANCY_HIGH, "St Anna/ICU", WARNING, "86 %")
-    state = mark_delivered(tick(AlertState(), minute(0), warning), "e-mail")
-    state = tick(state, minute(1), fires(catalogue.OCCUPANCY_HIGH, "St Anna/ICU", ERROR, "96 %"))
-    assert events(state) == [("escalated", "occupancy_high/St Anna/ICU")]
-    assert events(tick(mark_delivered(state, "e-mail"), minute(2), warning)) == []
+    beds: dict[str, Any] = {"channels": ("beds",)}
+    state = mark_delivered(tick(AlertState(), minute(0), warning, **beds), "beds")
+    state = tick(state, minute(1), fires(catalogue.OCCUPANCY_HIGH, "St Anna/ICU", ERROR, "96 %"), **beds)
+    assert events(state, "beds") == [("escalated", "occupancy_high/St Anna/ICU")]
+    assert events(tick(mark_delivered(state, "beds"), minute(2), warning, **beds), "beds") == []
+
+
+def test_full_wards_go_to_bed_management_and_faults_to_operators() -> None:
+    full = fires(catalogue.OCCUPANCY_HIGH, "St Anna/ICU", ERROR, "96 %")
+    state = tick(AlertState(), minute(0), full, DOWN, channels=("e-mail", "beds"))
+    assert events(state) == [("opened", "hub_down")]
+    assert events(state, "beds") == [("opened", "occupancy_high/St Anna/ICU")]
+    assert list(tick(AlertState(), minute(0), full).open) == ["occupancy_high/St Anna/ICU"]  # shown all the same
+
+
+def test_an_alert_began_when_its_finding_says() -> None:
+    (full,) = occupancy.occupancy_high(hours(50, 90, 96, 97), set(), LIMITS)
+    assert full.since == NOON - timedelta(hours=2)
+    state = tick(AlertState(), minute(7), Firing(catalogue.OCCUPANCY_HIGH, full))
+    assert state.open["occupancy_high/St Anna/ICU"].opened_at == full.since.timestamp()
+
+
+def test_what_ended_is_remembered_the_newest_first() -> None:
+    state = tick(AlertState(), minute(0), DOWN)
+    late = fires(catalogue.DATA_STALE, "", ERROR, "late")
+    for at, firing in ((1, late), (2, None), (3, None)):
+        state = tick(state, minute(at), *([firing] if firing else []))
+    assert [(ended.alert.rule, ended.resolved_at) for ended in state.resolved] == [
+        ("data_stale", minute(2).timestamp()),
+        ("hub_down", minute(1).timestamp()),
+    ]
+    assert AlertState.from_json(state.to_json()) == state
+    table = messages.resolved_table(state.resolved, messages.Links(zone=ZoneInfo("Europe/Paris")))
+    assert "| data stale: late | 2026-11-20 13:01 | 2026-11-20 13:02 |" in table
 
 
 def test_a_restart_goes_on_with_the_same_state() -> None:
@@ -270,6 +304,19 @@ def test_occupancy_opens_when_it_lasts_and_closes_below_another_limit(
     assert [finding.severity for finding in findings] == ([severity] if severity else [])
 
 
+@pytest.mark.parametrize(
+    ("delayed", "is_open", "severity"),
+    [(14, False, None), (15, False, WARNING), (20, False, ERROR), (12, True, WARNING), (11, True, None)],
+)
+def test_delays_are_a_share_of_the_patients_in_beds(delayed: int, is_open: bool, severity: str | None) -> None:
+    hospitals = [occupancy.Delays("St Anna", 100, delayed, 48.0), occupancy.Delays("Empty", 0, 0, 0.0)]
+    already = {"St Anna"} if is_open else set()
+    findings = occupancy.discharges_delayed(
+        hospitals, already, thresholds.DELAYED, resolves=thresholds.DELAYED_RESOLVES_PCT
+    )
+    assert [finding.severity for finding in findings] == ([severity] if severity else [])
+
+
 def test_a_department_whose_hours_ended_long_ago_is_no_alert() -> None:
     old = [occupancy.DepartmentHour("St Anna", "Closed ward", NOON - timedelta(hours=30), 120)]
     assert occupancy.occupancy_high([*old, *hours(50)], set(), LIMITS) == []
@@ -286,7 +333,7 @@ def test_a_spike_is_a_share_of_enough_events(accepted: int, quarantined: int, is
 # --- texts and runbook ----------------------------------------------------------------------------------------------
 
 
-def test_one_message_holds_all_news_the_worst_first_each_with_its_page() -> None:
+def test_one_message_holds_all_news_one_per_line_the_worst_first_each_with_its_page() -> None:
     late = fires(catalogue.NO_EVENTS, "", WARNING, "No hospital has sent an event for 7 hours.")
     state = tick(AlertState(), minute(0), late, DOWN)
     message = messages.compose(state.outbox["e-mail"], messages.Links("https://wiki/runbook", "https://dagster"))
@@ -294,35 +341,56 @@ def test_one_message_holds_all_news_the_worst_first_each_with_its_page() -> None
     assert message.body.index("The hub is down.") < message.body.index("No hospital")
     assert "https://wiki/runbook/hub_down.md" in message.body
     assert "https://wiki/runbook/no_events.md" in message.body
+    lines = message.body.split("\n\n")
+    assert lines[0] == (
+        "CRITICAL: hub down: The hub is down. Since 2026-11-20 12:00. "
+        f"{catalogue.HUB_DOWN.action} Runbook: https://wiki/runbook/hub_down.md"
+    )
+    assert len(lines) == 3
+    assert "\n" not in message.body.replace("\n\n", "")
 
 
 def test_of_many_notes_the_worst_and_newest_are_written_out_and_the_others_counted() -> None:
     state = tick(AlertState(), minute(0), DOWN)
     for at in range(1, 40):
-        state = tick(state, minute(at), DOWN, fires(catalogue.OCCUPANCY_HIGH, f"ward {at}", WARNING, "x" * 5_000))
+        state = tick(state, minute(at), DOWN, fires(catalogue.STORE_DOWN, f"ward {at}", WARNING, "x" * 5_000))
     body = messages.compose(state.outbox["e-mail"], messages.Links()).body
     assert body.startswith("CRITICAL: hub down")
     assert "ward 39" in body
-    assert "ward 20\n" not in body
+    assert "ward 20:" not in body
     assert "And 58 more" in body
     assert len(body) < 20_000
 
 
-def test_a_tick_names_the_worst_and_counts_the_others() -> None:
-    full = [
-        fires(catalogue.OCCUPANCY_HIGH, f"ward {number}", WARNING, f"Ward {number} is full.") for number in range(50)
+def test_a_tick_names_the_worst_faults_and_counts_the_others() -> None:
+    full = [fires(catalogue.OCCUPANCY_HIGH, f"ward {number}", ERROR, f"Ward {number} is full.") for number in range(50)]
+    stores = [fires(catalogue.STORE_DOWN, f"store {number}", WARNING, "It is away.") for number in range(9)]
+    zone = messages.Links(zone=ZoneInfo("Europe/Paris"))
+    said = messages.summarize(tick(AlertState(), minute(0), *full, *stores, DOWN).open, zone)
+    assert said.startswith("10 open: hub down since 2026-11-20 13:00: The hub is down.")
+    assert "and 7 more (asset audit/open_alerts)" in said
+    assert said.endswith("50 for bed management (asset audit/open_alerts)")
+    assert len(said) < 500
+    only_beds = messages.summarize(tick(AlertState(), minute(0), *full).open, zone)
+    assert only_beds == "no faults; 50 for bed management (asset audit/open_alerts)"
+
+
+def test_the_table_of_open_alerts_has_faults_first_and_a_line_each() -> None:
+    full = fires(catalogue.OCCUPANCY_HIGH, "St Anna/ICU", ERROR, "96 % | full")
+    late = fires(catalogue.NO_EVENTS, "", WARNING, "No event\nfor hours.")
+    table = messages.open_table(tick(AlertState(), minute(0), full, late, DOWN).open.values(), messages.Links())
+    assert [line.split(" | ")[1].partition(":")[0] for line in table.splitlines()[2:]] == [
+        *("hub down", "no events", "occupancy high")
     ]
-    said = messages.summarize(tick(AlertState(), minute(0), *full, DOWN).open)
-    assert said.startswith("51 open: hub down since")
-    assert said.endswith("and 43 more")
-    assert len(said) < 1_000
+    assert all(line.count("|") == 6 for line in table.splitlines())
+    assert messages.open_table([], messages.Links()) == "None."
 
 
 def test_a_resolved_alert_states_its_duration() -> None:
     state = tick(mark_delivered(tick(AlertState(), minute(0), DOWN), "e-mail"), minute(90))
     message = messages.compose(state.outbox["e-mail"], messages.Links())
     assert message.subject == "[patient_flow] resolved: hub down"
-    assert "from 2026-11-20 12:00 UTC to 2026-11-20 13:30 UTC (90 min)" in message.body
+    assert "open from 2026-11-20 12:00 to 2026-11-20 13:30 (90 min)" in message.body
 
 
 def test_a_failing_check_speaks_for_itself_and_links_its_own_page() -> None:

@@ -10,6 +10,12 @@ from patient_flow.monitoring.finding import Severity, combine, error, ok, warnin
 from patient_flow.monitoring.rule import Audience, Cadence, Rule
 
 
+@pytest.mark.parametrize("rule", ALERTS, ids=lambda rule: rule.name)
+def test_an_alert_says_what_to_do_and_not_only_where_to_read(rule: Rule) -> None:
+    assert rule.action.endswith(".")
+    assert "runbook" not in rule.action
+
+
 @pytest.mark.parametrize("rule", CHECKS, ids=lambda rule: rule.name)
 def test_a_finding_names_the_remedy_and_its_runbook_page(rule: Rule) -> None:
     described = rule.describe(warning("Something is odd."))
@@ -37,8 +43,10 @@ def test_a_rule_says_when_it_runs_and_a_blocking_one_can_find_an_error(rule: Rul
     assert rule.severity in {Severity.WARNING, Severity.ERROR}
 
 
-def test_only_full_departments_are_for_bed_management() -> None:
-    assert [rule.name for rule in RULES if rule.audience is Audience.BED_MANAGEMENT] == ["occupancy_high"]
+def test_full_departments_and_delays_are_for_bed_management() -> None:
+    assert [rule.name for rule in RULES if rule.audience is Audience.BED_MANAGEMENT] == [
+        *("occupancy_high", "discharges_delayed")
+    ]
 
 
 def test_an_error_is_a_critical_alert() -> None:

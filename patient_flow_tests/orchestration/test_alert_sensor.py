@@ -29,6 +29,7 @@ from patient_flow.monitoring.alert_state import AlertState, Firing, changes, upd
 from patient_flow.monitoring.finding import Finding, Severity
 from patient_flow.monitoring.messages import Links, Message
 from patient_flow.monitoring.notices import EventsExpired, PartitionAdded, encode
+from patient_flow.monitoring.rule import Audience
 from patient_flow.monitoring.rules.occupancy import DepartmentHour
 from patient_flow.orchestration import probes
 from patient_flow.orchestration.alert_sensor import alerts, deliver
@@ -203,17 +204,17 @@ def test_a_refusal_by_teams_is_reported_without_the_secret_address() -> None:
     assert refused.value.__cause__ is None
 
 
-@pytest.mark.parametrize(("words", "left"), [("It is. ", 480), ("Ééé.", 490)])
+@pytest.mark.parametrize(("words", "left"), [("It is. ", 480), ("Ééé.", 491)])
 def test_a_queue_of_any_length_fits_into_a_card_that_teams_takes(words: str, left: int) -> None:
     wards = [
         Firing(
-            catalogue.OCCUPANCY_HIGH,
+            catalogue.STORE_DOWN,
             Finding(Severity.WARNING, f"Ward {number} is full. {words * 500}", subject=f"Hôpital {number}/Ward"),
         )
         for number in range(500)
     ]
     now = datetime.now(UTC)
-    state = update(AlertState(), changes({}, wards, now), ("Teams",), now)
+    state = update(AlertState(), changes({}, wards, now), {"Teams": Audience.OPERATOR}, now)
     with teams() as (cards, address):
         state, failures = deliver(state, {"Teams": Teams(address)}, Links())
     assert failures == []
@@ -239,6 +240,7 @@ class Watch:
         )
         self.instance = instance
         self.cursor: str | None = None
+        self.reports: list[dg.AssetMaterialization] = []
 
     def tick(self) -> str:
         context = dg.build_sensor_context(
@@ -249,6 +251,7 @@ class Watch:
         result = alerts(context, patient_flow=self.resource)
         assert isinstance(result, dg.SensorResult)
         self.cursor = result.cursor
+        self.reports += [event for event in result.asset_events if isinstance(event, dg.AssetMaterialization)]
         return str(result.skip_reason.skip_message) if result.skip_reason else ""
 
     def wait(self, minutes: float) -> None:
@@ -304,6 +307,43 @@ def test_an_unreachable_hub_is_delivered_once_to_both_channels_and_once_on_recov
         assert watch.tick() == "no open alerts"
     assert inbox.subjects == ["[patient_flow] critical: hub down", "[patient_flow] resolved: hub down"]
     assert len(cards) == 2
+
+
+def test_the_asset_of_open_alerts_shows_them_as_a_table_with_what_ended(
+    watching: Watching, hub_thread: HubThread
+) -> None:
+    watch = watching()
+    hub_thread.stop()
+    watch.tick()
+    watch.tick()  # nothing new: no second report
+    hub_thread.start()
+    watch.tick()
+    opened, ended = watch.reports
+    assert "| critical | hub down: " in str(opened.metadata["for operators"].value)
+    assert opened.description == "1 open for operators (1 critical), 0 for bed management"
+    assert opened.metadata["open_for_operators"].value == 1
+    assert ended.metadata["for operators"].value == "None."
+    assert "| hub down: " in str(ended.metadata["ended"].value)
+
+
+def test_bed_management_has_its_own_channel(watching: Watching, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = datetime.now(UTC)
+    monkeypatch.setattr(probes, "last_load", lambda _: now)
+    monkeypatch.setattr(probes, "department_hours", lambda *_: [DepartmentHour("St Anna", "ICU", now, 99.0)])
+    monkeypatch.setattr(probes, "delays_now", lambda _: [])
+    with smtp() as (inbox, port), teams() as (cards, address):
+        watch = watching(
+            PATIENT_FLOW_BED_ALERT_EMAIL_TO="beds@hospital.example",
+            PATIENT_FLOW_BED_ALERT_TEAMS_WEBHOOK=address,
+            PATIENT_FLOW_ALERT_EMAIL_TO="oncall@hospital.example",
+            PATIENT_FLOW_ALERT_EMAIL_FROM="flow@hospital.example",
+            PATIENT_FLOW_ALERT_SMTP_HOST="127.0.0.1",
+            PATIENT_FLOW_ALERT_SMTP_PORT=str(port),
+            PATIENT_FLOW_ALERT_SMTP_SECURITY="none",
+        )
+        watch.tick()
+    assert [recipients for recipients, _ in inbox.mails] == [["beds@hospital.example"]]
+    assert len(cards) == 1
 
 
 def test_a_channel_that_is_down_blocks_neither_the_other_nor_its_own_later_message(
@@ -641,9 +681,10 @@ def test_a_full_department_is_not_over_because_there_are_no_figures(
 ) -> None:
     watch, now = watching(), datetime.now(UTC)
     monkeypatch.setattr(probes, "last_load", lambda _: now)
+    monkeypatch.setattr(probes, "delays_now", lambda _: [])
     for percents in ([99.0], []):
         hours = [DepartmentHour("St Anna", "ICU", now, pct) for pct in percents]
         monkeypatch.setattr(probes, "department_hours", lambda *_, hours=hours: hours)
-        assert "1 open: occupancy high: St Anna/ICU" in watch.tick()
+        assert watch.tick().startswith("no faults; 1 for bed management")
     monkeypatch.setattr(probes, "department_hours", lambda *_: [DepartmentHour("St Anna", "ICU", now, 50)])
     assert watch.tick().startswith("no open alerts")

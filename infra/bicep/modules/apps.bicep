@@ -74,6 +74,7 @@ param alertChannels alertChannelsType
 
 @description('Key Vault secret with the Teams webhook of alerts; empty where that channel is off.')
 param teamsWebhookUri string
+param bedTeamsWebhookUri string
 
 @description('Key Vault secret with the mail server\'s password; empty where that channel is off or needs none.')
 param smtpSecretUri string
@@ -242,6 +243,14 @@ var channels = concat(
         }
       ]
     : [],
+  alertChannels.bedTeams
+    ? [
+        {
+          name: 'bed-alert-teams-webhook'
+          uri: bedTeamsWebhookUri
+        }
+      ]
+    : [],
   alertChannels.smtp
     ? [
         {
@@ -258,6 +267,7 @@ var alertSecrets secretType[] = map(channels, channel => {
 })
 var alertEnvironment settingType[] = concat(
   alertChannels.teams ? [{ name: 'PATIENT_FLOW_ALERT_TEAMS_WEBHOOK', secretRef: 'alert-teams-webhook' }] : [],
+  alertChannels.bedTeams ? [{ name: 'PATIENT_FLOW_BED_ALERT_TEAMS_WEBHOOK', secretRef: 'bed-alert-teams-webhook' }] : [],
   alertChannels.smtp ? [{ name: 'PATIENT_FLOW_ALERT_SMTP_PASSWORD', secretRef: 'alert-smtp-password' }] : []
 )
 

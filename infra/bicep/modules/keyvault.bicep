@@ -73,7 +73,12 @@ var keyReaders = [
 ]
 var teamsSecretName = 'alert-teams-webhook'
 var smtpSecretName = 'alert-smtp-password'
-var alertSecretNames = concat(alertChannels.teams ? [teamsSecretName] : [], alertChannels.smtp ? [smtpSecretName] : [])
+var bedTeamsSecretName = 'bed-alert-teams-webhook'
+var alertSecretNames = concat(
+  alertChannels.teams ? [teamsSecretName] : [],
+  alertChannels.bedTeams ? [bedTeamsSecretName] : [],
+  alertChannels.smtp ? [smtpSecretName] : []
+)
 var signInSecretName = 'sign-in-client-secret'
 
 resource vault 'Microsoft.KeyVault/vaults@2026-02-01' = {
@@ -199,4 +204,7 @@ output keyUris {
 }
 output signInSecretUri string = '${vault.properties.vaultUri}secrets/${signInSecretName}'
 output teamsWebhookUri string = alertChannels.teams ? '${vault.properties.vaultUri}secrets/${teamsSecretName}' : ''
+output bedTeamsWebhookUri string = alertChannels.bedTeams
+  ? '${vault.properties.vaultUri}secrets/${bedTeamsSecretName}'
+  : ''
 output smtpSecretUri string = alertChannels.smtp ? '${vault.properties.vaultUri}secrets/${smtpSecretName}' : ''

@@ -56,7 +56,7 @@ def occupancy_plausible(
 
 @dataclass(frozen=True)
 class DepartmentHour:
-    """Occupancy of a department in the hour that begins ``at``."""
+    """Occupancy of a department in the hour that begins ``at``, in local time."""
 
     hospital: str
     department: str
@@ -77,7 +77,7 @@ class OccupancyLimits:
 def occupancy_high(
     hours: Sequence[DepartmentHour], already_open: Collection[str], limits: OccupancyLimits
 ) -> list[Finding]:
-    """Departments that are too full. ``already_open`` are the subjects of open alerts."""
+    """Departments that are too full, each since the hour from which on it was. ``already_open``: subjects of alerts."""
     by_department: dict[str, list[DepartmentHour]] = {}
     for hour in sorted(hours, key=lambda hour: hour.at):
         by_department.setdefault(f"{hour.hospital}/{hour.department}", []).append(hour)
@@ -91,9 +91,48 @@ def occupancy_high(
         is_lasting = len(recent) > limits.hours and all(hour.occupancy_pct >= limits.high for hour in recent)
         is_critical = last.occupancy_pct >= limits.critical
         if is_critical or is_lasting or (subject in already_open and last.occupancy_pct >= limits.resolves):
-            duration = f", and has been above {limits.high:g} % for at least {limits.hours} hours" if is_lasting else ""
-            where = f"{last.department} of {last.hospital}"
-            message = f"{where} is {last.occupancy_pct:.0f} % full at {last.at:%H:%M} UTC{duration}."
+            over = " (over-full)" if last.occupancy_pct > 100 else ""
+            message = (
+                f"{last.department} of {last.hospital} is {last.occupancy_pct:.0f} % full at {last.at:%H:%M}{over}."
+            )
             severity = Severity.ERROR if is_critical else Severity.WARNING
-            findings.append(Finding(severity, message, subject=subject))
+            findings.append(Finding(severity, message, subject=subject, since=_since(series, limits)))
+    return findings
+
+
+def _since(series: Sequence[DepartmentHour], limits: OccupancyLimits) -> datetime:
+    """The first of the last hours that were all at or above the limit; the last hour, where it is below."""
+    since = series[-1].at
+    for hour in reversed(series):
+        if hour.occupancy_pct < limits.high:
+            break
+        since = hour.at
+    return since
+
+
+@dataclass(frozen=True)
+class Delays:
+    """Patients in beds of a hospital now, and of these the delayed ones with their hours of delay."""
+
+    hospital: str
+    in_beds: int
+    delayed: int
+    delay_hours: float
+
+
+def discharges_delayed(
+    hospitals: Sequence[Delays], already_open: Collection[str], limit: Threshold, *, resolves: float
+) -> list[Finding]:
+    """Hospitals where the share of delayed patients reaches the limits; an open alert ends below ``resolves``."""
+    findings = []
+    for found in hospitals:
+        share = 100 * found.delayed / found.in_beds if found.in_beds else 0.0
+        if share < (resolves if found.hospital in already_open else limit.warning):
+            continue
+        message = (
+            f"{found.hospital}: {found.delayed} of {found.in_beds} patients in beds ({share:.0f} %) could have left, "
+            f"{found.delay_hours:,.0f} hours of delay in all."
+        )
+        severity = Severity.ERROR if limit.error is not None and share >= limit.error else Severity.WARNING
+        findings.append(Finding(severity, message, subject=found.hospital))
     return findings
