@@ -123,12 +123,20 @@ def dashboard(host: str, port: int) -> None:
     freshness = Freshness(
         timedelta(minutes=settings.dashboard_amber_minutes), timedelta(minutes=settings.dashboard_red_minutes)
     )
+    services = Services(settings)
     serve(
-        Services(settings),
+        services,
         host,
         port,
         on_ready=lambda address: click.echo(f"ready: {address}"),
-        options=Options(sign_in, freshness, settings.dashboard_hosts, settings.access_log_key, settings.suppress_below),
+        options=Options(
+            sign_in,
+            freshness,
+            settings.dashboard_hosts,
+            settings.access_log_key,
+            settings.suppress_below,
+            services.chart_notes,
+        ),
     )
 
 

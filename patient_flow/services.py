@@ -12,10 +12,12 @@ from pathlib import Path
 import polars as pl
 
 from patient_flow import files
+from patient_flow.contracts.chart_notes import ChartNotes, ChartNotesError, parse_notes
 from patient_flow.contracts.tables import SILVER_EVENTS
 from patient_flow.dialects import fhir, hl7
 from patient_flow.dialects.mapping import SourceMappings, parse_mappings
 from patient_flow.dialects.mapping_checks import MappingError
+from patient_flow.errors import OperatorError
 from patient_flow.key_strength import NEW_KEY
 from patient_flow.settings import LOOPBACK_HOSTS, Settings, SettingsError
 from patient_flow.stores.hub import Hub
@@ -68,6 +70,14 @@ class Services:
         return read_departments(self.settings.departments)
 
     @cached_property
+    def chart_notes(self) -> ChartNotes:
+        """Notes and targets of control charts. Raises ``ChartNotesError`` for a file that cannot be used."""
+        place = self.settings.chart_notes
+        if not place:
+            return ChartNotes()
+        return parse_notes(_text_of(place, ChartNotesError, "PATIENT_FLOW_CHART_NOTES"), place)
+
+    @cached_property
     def parser(self) -> ParserConfig:
         """The configuration of the body parser. Raises ``MappingError`` for an invalid source mapping.
 
@@ -116,6 +126,13 @@ def read_mappings(place: str) -> SourceMappings:
     """
     path = Path(place)
     return parse_mappings(path.read_text(encoding="utf-8"), place, lambda file: _rows_of(path.parent / file))
+
+
+def _text_of(place: str, error: type[OperatorError], setting: str) -> str:
+    try:
+        return Path(place).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as reason:
+        raise error(f"{setting}: {place} cannot be read: {reason}") from reason
 
 
 def _rows_of(path: Path) -> Iterator[Mapping[str, object]]:

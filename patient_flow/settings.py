@@ -212,6 +212,7 @@ class Settings(_Section):
     suppress_below: Annotated[int, BeforeValidator(_suppression_threshold)] = 0
     departments: str = ""
     source_mapping: str = ""
+    chart_notes: str = ""
     max_events_per_run: WholeNumber = 500_000
     cadence_seconds: Annotated[WholeNumber, AfterValidator(_cadence)] = CADENCE_SECONDS
     unconfirmed_days: WholeNumber = 90

@@ -216,6 +216,9 @@ param departments string
 @description('Source mapping (PATIENT_FLOW_SOURCE_MAPPING): a TOML file in the image. Empty for none.')
 param sourceMapping string = ''
 
+@description('Notes and targets of control charts (PATIENT_FLOW_CHART_NOTES): a TOML file in the image. Empty for none.')
+param chartNotes string = ''
+
 @description('amqp, or websockets where only port 443 is open (PATIENT_FLOW_EVENTHUB_TRANSPORT).')
 param eventHubTransport string = 'amqp'
 
@@ -793,6 +796,10 @@ var pipelineSettings settingType[] = concat(warehouseSettings, [
   {
     name: 'PATIENT_FLOW_SOURCE_MAPPING'
     value: sourceMapping
+  }
+  {
+    name: 'PATIENT_FLOW_CHART_NOTES'
+    value: chartNotes
   }
   {
     name: 'PATIENT_FLOW_EVENTHUB_TRANSPORT'

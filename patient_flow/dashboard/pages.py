@@ -20,7 +20,7 @@ from patient_flow.dashboard.panels import panels
 from patient_flow.dashboard.panels.cards import cards, key_figures
 from patient_flow.dashboard.panels.context import PanelContext
 from patient_flow.dashboard.parts import Panel, Value
-from patient_flow.dashboard.selection import AGE_BANDS, Selection
+from patient_flow.dashboard.selection import AGE_BANDS, DEFAULT_DAYS, Selection
 from patient_flow.dashboard.snapshot import PERIODS, Answer, Load, Readmissions
 from patient_flow.dashboard.spreadsheet import to_csv, visible
 from patient_flow.dashboard.texts import Words
@@ -142,6 +142,7 @@ class Page:
             **self._content(),
             filters=self._filters(self._figures) if self._figures else [],
             viewer=self._request.viewer,
+            trends="trends" + self._request.address(self._request.selection.but(days=DEFAULT_DAYS)),
             explicit_language=self._request.explicit_language,
             other_language={"code": other, "address": self._request.address(self._request.selection, lang=other)},
         )

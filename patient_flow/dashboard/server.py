@@ -34,6 +34,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from patient_flow.contracts.access_log import Kind
+from patient_flow.contracts.chart_notes import ChartNotes
 from patient_flow.dashboard.access import Refused, SignIn, Viewer
 from patient_flow.dashboard.access_log import LogFull, Recorder, Ticket, what_of
 from patient_flow.dashboard.aggregates import DAYS, MONTHS, AggregatePage
@@ -41,6 +42,7 @@ from patient_flow.dashboard.figures import Figures
 from patient_flow.dashboard.pages import Freshness, Page, Request, refusal
 from patient_flow.dashboard.replies import PRIVATE, exported, iso, log_full, recorded, refused
 from patient_flow.dashboard.snapshot import Answer, Readmissions, Returns, Snapshots
+from patient_flow.dashboard.trends.routes import Trends
 from patient_flow.errors import OperatorError
 from patient_flow.services import Services
 from patient_flow.settings import LOCAL_ACCESS_LOG_KEY, LOOPBACK_HOSTS
@@ -90,6 +92,7 @@ class Options:
     access_log_key: str = field(default=LOCAL_ACCESS_LOG_KEY, repr=False)
     suppress_below: int = 0
     """The smallest count that aggregate readers see: stated on their page."""
+    chart_notes: ChartNotes = field(default_factory=ChartNotes)
 
 
 class Dashboard:
@@ -109,6 +112,8 @@ class Dashboard:
         self._snapshots = Snapshots(warehouse, zone, clock)
         self._returns = Returns(warehouse, zone)
         self._recorder = Recorder(AccessLog(warehouse), self._options.access_log_key, clock)
+        notes, readers = self._options.chart_notes, (self._viewer, self._aggregates)
+        self._trends = Trends(warehouse, zone, clock, self._snapshots, self._recorder, notes, *readers)
 
     def application(self) -> Starlette:
         """The ASGI application."""
@@ -118,6 +123,7 @@ class Dashboard:
                 Route("/figures", self._fragment),
                 Route("/export.csv", self._export),
                 Route("/health", self._health),
+                *self._trends.routes(),
                 Mount("/static", StaticFiles(directory=STATIC)),
             ],
             middleware=[
@@ -136,7 +142,7 @@ class Dashboard:
         threading.Thread(target=self._snapshots.warm, name="warm", daemon=True).start()
         current_default_thread_limiter().total_tokens = PAGES_AT_ONCE
         yield
-        for part in (self._snapshots, self._returns, self._recorder):
+        for part in (self._snapshots, self._returns, self._trends, self._recorder):
             part.close(PARTING_SECONDS)
 
     # --- routes: plain functions, each in a worker thread -------------------------------------------------------

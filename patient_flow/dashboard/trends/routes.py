@@ -1,0 +1,176 @@
+"""The page "Over time" over HTTP: /trends and /trends.csv."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+import polars as pl
+from starlette.requests import Request as HTTPRequest
+from starlette.responses import HTMLResponse, PlainTextResponse, Response
+from starlette.routing import Route
+
+from patient_flow.contracts import events
+from patient_flow.contracts.access_log import Kind
+from patient_flow.contracts.chart_notes import ChartNotes
+from patient_flow.dashboard import queries
+from patient_flow.dashboard.access import Viewer
+from patient_flow.dashboard.access_log import Recorder, what_of
+from patient_flow.dashboard.formats import LANGUAGES, preferred_language
+from patient_flow.dashboard.pages import refusal
+from patient_flow.dashboard.replies import PRIVATE, exported, recorded
+from patient_flow.dashboard.selection import Selection
+from patient_flow.dashboard.snapshot import Load, Snapshots
+from patient_flow.dashboard.trends import figures
+from patient_flow.dashboard.trends.daily import DailyTable, scope_of
+from patient_flow.dashboard.trends.months import Months, months_of
+from patient_flow.dashboard.trends.page import CHARTS, CSVS, Asked, Found, TrendsPage
+from patient_flow.dashboard.trends.period import Period, PeriodError, default_period, period_of
+from patient_flow.stores.warehouse.errors import WarehouseError
+from patient_flow.stores.warehouse.warehouse import Warehouse
+
+c = pl.col
+
+_LOG = logging.getLogger("uvicorn.error")
+
+
+class Trends:
+    """The answers to requests for ranges of dates, on one warehouse."""
+
+    def __init__(
+        self,
+        warehouse: Warehouse,
+        zone: ZoneInfo,
+        clock: Callable[[], datetime],
+        snapshots: Snapshots,
+        recorder: Recorder,
+        notes: ChartNotes,
+        viewer_of: Callable[[HTTPRequest], Viewer],
+        for_aggregate_readers: Callable[[HTTPRequest], Response],
+    ) -> None:
+        self._warehouse = warehouse
+        self._zone = zone
+        self._clock = clock
+        self._snapshots = snapshots
+        self._recorder = recorder
+        self._notes = notes
+        self._viewer_of = viewer_of
+        self._for_aggregate_readers = for_aggregate_readers
+        self._daily = DailyTable(warehouse)
+        self._months = Months(warehouse, zone, clock)
+        self._departments: tuple[object, pl.DataFrame] = (None, pl.DataFrame())
+
+    def routes(self) -> list[Route]:
+        """The routes of the page."""
+        return [Route("/trends", self._page), Route("/trends.csv", self._export)]
+
+    def close(self, timeout: float) -> None:
+        """Starts no more reads, and waits ``timeout`` seconds for the running one."""
+        self._months.close(timeout)
+
+    def _page(self, http: HTTPRequest) -> Response:
+        viewer = self._viewer_of(http)
+        if viewer.is_aggregate_reader:
+            return self._for_aggregate_readers(http)
+        today = self._clock().astimezone(self._zone).date()
+        try:
+            period, problem = period_of(http.query_params, today), None
+        except PeriodError as error:
+            period, problem = default_period(today), error.text
+        asked = _asked(http, viewer, period)
+        try:
+            departments, found = self._answer(asked, with_figures=problem is None)
+        except WarehouseError as error:
+            _LOG.warning("the daily table cannot be read: %s", error)
+            return HTMLResponse(refusal(502, asked.language), 502, headers=PRIVATE)
+        page = TrendsPage(asked, found, *_choices(departments, viewer), self._zone, problem)
+        if problem is not None:
+            return HTMLResponse(page.html(), 400, headers=PRIVATE)
+        ticket = self._recorder.record(Kind.PAGE, viewer, _what("trends", asked, departments))
+        return recorded(HTMLResponse(page.html(), headers=PRIVATE), ticket)
+
+    def _export(self, http: HTTPRequest) -> Response:
+        viewer = self._viewer_of(http)
+        if viewer.is_aggregate_reader:
+            return self._for_aggregate_readers(http)
+        today = self._clock().astimezone(self._zone).date()
+        language = _language(http)
+        try:
+            asked = _asked(http, viewer, period_of(http.query_params, today))
+            departments, found = self._answer(asked, with_figures=True)
+        except PeriodError as error:
+            return PlainTextResponse(error.text[language] + "\n", 400, headers=PRIVATE)
+        except WarehouseError as error:
+            _LOG.warning("the daily table cannot be read: %s", error)
+            return HTMLResponse(refusal(502, language), 502, headers=PRIVATE)
+        wanted = http.query_params.get("of", CHARTS)
+        name = wanted if wanted in CSVS else CHARTS
+        page = TrendsPage(asked, found, *_choices(departments, viewer), self._zone)
+        ticket = self._recorder.record(Kind.EXPORT, viewer, _what(f"export-trends-{name}", asked, departments))
+        return exported(page.csv(name), f"patient-flow-{name}", ticket)
+
+    def _answer(self, asked: Asked, *, with_figures: bool) -> tuple[pl.DataFrame, Found]:
+        """Departments, and the figures. Raises ``WarehouseError``."""
+        load = self._snapshots.load()
+        if load.is_empty:
+            return pl.DataFrame(schema={"hospital_id": pl.String, "department": pl.String}), Found()
+        departments = self._known_departments(load)
+        if not with_figures:
+            return departments, Found()
+        scope, period, version = scope_of(asked.selection, asked.viewer), asked.period, load.versions
+        rows = self._daily.by_date(version, scope, *figures.covering(period))
+        within = rows.filter(c("date").is_between(period.first, period.last))
+        if within.is_empty():
+            return departments, Found()
+        column = "hospital_id" if not asked.selection.hospital else "department"
+        places = figures.places(self._daily.by_place(version, scope, period.first, period.last), column)
+        changed_at = load.figures_changed_at
+        notes = self._notes.with_change(changed_at.astimezone(self._zone).date() if changed_at else None)
+        today = self._clock().astimezone(self._zone).date()
+        return departments, Found(
+            figures.compared(rows, period),
+            figures.charts(rows, period, today, notes, asked.selection.hospital),
+            places,
+            column,
+            self._months.of(scope, months_of(period.first, period.last, rows)),
+            figures.first_date(rows),
+        )
+
+    def _known_departments(self, load: Load) -> pl.DataFrame:
+        version, known = self._departments
+        if version != load.versions:
+            known = queries.departments(self._warehouse)
+            self._departments = (load.versions, known)
+        return known
+
+
+def _asked(http: HTTPRequest, viewer: Viewer, period: Period) -> Asked:
+    selection = Selection.of(http.query_params).but(days=Selection().days)
+    return Asked(selection, period, viewer, _language(http), http.query_params.get("lang", "") in LANGUAGES)
+
+
+def _language(http: HTTPRequest) -> str:
+    asked = http.query_params.get("lang", "")
+    return asked if asked in LANGUAGES else preferred_language(http.headers.get("Accept-Language", ""))
+
+
+def _choices(departments: pl.DataFrame, viewer: Viewer) -> tuple[Mapping[str, str], list[str]]:
+    """Hospitals (id → name) and names of departments that the viewer may choose."""
+    for column, allowed in (("hospital_id", viewer.hospitals), ("department", viewer.departments)):
+        if allowed is not None:
+            departments = departments.filter(c(column).is_in(sorted(allowed)))
+    if departments.is_empty():
+        return {}, []
+    named = departments.sort("valid_from").group_by("hospital_id").agg(c("hospital_name").last())
+    named = named.with_columns(c("hospital_name").fill_null(c("hospital_id"))).sort("hospital_name", "hospital_id")
+    hospitals = {number: name for number, name in named.iter_rows() if number != events.UNKNOWN}
+    names = [name for name in departments["department"].unique().sort().to_list() if name != events.UNKNOWN]
+    return hospitals, names
+
+
+def _what(page: str, asked: Asked, departments: pl.DataFrame) -> str:
+    known = {*departments["hospital_id"], *departments["department"]}
+    span = f"from={asked.period.first} to={asked.period.last}"
+    return what_of(f"{page} {span}", asked.selection, known)
