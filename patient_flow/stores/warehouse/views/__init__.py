@@ -15,6 +15,7 @@ are partitioned by the date and into one aggregate, never through an aggregate i
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable, Mapping
 
@@ -186,9 +187,15 @@ def definition(view: View, target: Target) -> Definition:
         "readmission_deadline": _function(dialect.days_later, str(measures.READMISSION_DAYS)),
         **{name: getattr(sql, name) for name in ("rows", "counts", "total", "percentile", "ratio")},
     }
-    fragments = {name: _TEMPLATES.from_string(text).render(names) for name, text in _FRAGMENTS.items()}
+    fragments = {name: fragment.render(names) for name, fragment in _fragments().items()}
     template = _TEMPLATES.get_template(re.sub(r"(?<!^)(?=[A-Z])", "_", view.name).lower() + ".sql.j2")
     return Definition(view.name, view.description, template.render({**names, **fragments}).strip())
+
+
+@functools.cache
+def _fragments() -> dict[str, jinja2.Template]:
+    """Compiled once per process: compiling them for each view took a fifth of a second per database."""
+    return {name: _TEMPLATES.from_string(text) for name, text in _FRAGMENTS.items()}
 
 
 def _function(template: str, *more: str) -> Callable[[str], str]:
