@@ -26,8 +26,8 @@ from patient_flow.transforms.visits.fold import VISIT_COLUMNS, Folded, fold
 
 c = pl.col
 
-SHARED_VISITS = 500_000
-"""Visits whose fold is kept for the second fact: limits memory."""
+SHARED_ATTENDANCES = 2_000_000
+"""Attendances that are kept for the second fact: limits memory."""
 
 
 @dataclass(frozen=True)
@@ -140,7 +140,7 @@ def _digest(keys: Keys) -> str:
 
 
 def _keep(key: tuple[object, ...], made: list[FoldedClusters]) -> None:
-    is_small = sum(found.folded.visits for found in made) <= SHARED_VISITS
+    is_small = sum(found.folded.attendances.height for found in made) <= SHARED_ATTENDANCES
     _SHARED.key, _SHARED.clusters = (key, list(map(_without_stays, made))) if is_small else ((), [])
 
 

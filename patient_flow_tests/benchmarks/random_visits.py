@@ -13,6 +13,7 @@ import sys
 import time
 from collections import Counter
 
+from patient_flow.transforms.visits import plain
 from patient_flow_tests.visits_by_rule import comparison, generator
 
 
@@ -20,13 +21,15 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Compare the fold with the rules on random visits.")
     parser.add_argument("--visits", type=int, default=100_000, help="visits to compare (default: 100000)")
     parser.add_argument("--first", type=int, default=0, help="first seed (default: 0)")
+    parser.add_argument("--plain", action="store_true", help="visits that are mostly folded as columns")
     parser.add_argument("--shown", type=int, default=3, help="differing feeds to print (default: 3)")
     arguments = parser.parse_args()
 
+    plain.MIN_EVENTS = 0
     seed, visits, differing, begun = arguments.first, 0, 0, time.monotonic()
     columns: Counter[str] = Counter()
     while visits < arguments.visits:
-        feed = generator.feed(seed)
+        feed = generator.plain_feed(seed) if arguments.plain else generator.feed(seed)
         visits += len({row["visit_id"] for row in feed.rows if row["visit_id"]})
         found = comparison.differences(feed)
         if found:

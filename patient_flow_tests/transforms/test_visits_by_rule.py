@@ -343,6 +343,14 @@ def test_the_fold_follows_the_rules_on_random_feeds(block: int) -> None:
         assert not found, f"seed {seed}: {found[0]}\n{comparison.lines(comparison.shrink(feed))}"
 
 
+@pytest.mark.parametrize("block", range(4))
+def test_plain_visits_follow_the_rules_on_random_feeds(block: int) -> None:
+    for seed in range(block * 60, block * 60 + 60):
+        feed = generator.plain_feed(seed)
+        found = comparison.differences(feed)
+        assert not found, f"seed {seed}: {found[0]}\n{comparison.lines(comparison.shrink(feed))}"
+
+
 def test_a_seed_gives_the_same_feed() -> None:
     assert generator.feed(7) == generator.feed(7)
 

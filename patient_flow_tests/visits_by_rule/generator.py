@@ -59,6 +59,11 @@ def feed(seed: int, most_visits: int = 3) -> Feed:
     return _Generator(random.Random(seed), most_visits).feed()
 
 
+def plain_feed(seed: int, most_visits: int = 5) -> Feed:
+    """A feed of visits whose events hardly contradict each other: most of them are folded as columns."""
+    return _Plain(random.Random(seed), most_visits).feed()
+
+
 class _Generator:
     def __init__(self, chance: random.Random, most_visits: int) -> None:
         self.chance = chance
@@ -335,6 +340,71 @@ class _Generator:
         for key, row in enumerate(rows, start=1):
             row |= {"department_key": key, "hospital_name": row["hospital_id"], "is_current": row["valid_to"] is None}
         return rows
+
+
+class _Plain(_Generator):
+    """Ordinary visits; now and then one that is not."""
+
+    def _visit(self, visit: str) -> None:
+        chance = self.chance
+        if chance.random() < 0.05:
+            super()._visit(visit)
+            return
+        style = chance.choice([self._plain_way, self._plain_way, self._plain_row])
+        style(visit, chance.choice(self.patients), chance.choice(["1", "1", "1", "2"]), chance.randint(0, 60))
+
+    def _plain_way(self, visit: str, patient: str, hospital: str, begins: int) -> None:
+        chance, at, arrived = self.chance, begins, begins
+        way = ["arrival"] * (chance.random() < 0.6)
+        way += ["triage"] * (bool(way) and chance.random() < 0.3)
+        way += ["admission"] * (chance.random() < 0.8) + ["transfer"] * chance.choice([0, 0, 1, 2])
+        way += ["discharge"] * (chance.random() < 0.7)
+        for kind in way:
+            at += chance.choice([0, 1, 1, 2, 5, 30])
+            stated = self._plainly_stated(at, begins)
+            if kind in ("arrival", "admission", "transfer"):
+                stated["department"] = chance.choice([*NAMES, "ED", "W", "W"])
+            if kind in ("admission", "transfer") and chance.random() < 0.7:
+                stated["bed_id"] = chance.choice(["b1", "b2"])
+            if kind == "admission" and chance.random() < 0.5:
+                stated["admission_time"] = self._time(at + chance.choice([0, 0, 0, -1, 1, arrived - at]))
+            if kind == "discharge" and chance.random() < 0.8:
+                stated["discharge_status"] = chance.choice(STATUSES)
+            if kind == "discharge" and chance.random() < 0.4:
+                stated["discharge_time"] = self._time(at - chance.choice([0, 0, 0, 1, -1]))
+            self._add(visit, patient, hospital, kind, self._time(at), stated)
+
+    def _plain_row(self, visit: str, patient: str, hospital: str, begins: int) -> None:
+        chance = self.chance
+        stated = self._plainly_stated(begins, begins)
+        stated |= {"admission_time": self._time(begins), "department": chance.choice(NAMES)}
+        stated["states_event_time"] = chance.random() < 0.3
+        at = begins + (chance.choice([0, 1, 10]) if stated["states_event_time"] else 0)
+        if chance.random() < 0.7:
+            stated["discharge_time"] = self._time(begins + chance.choice([0, 1, 4, 10, 100, 1000, 20_000]))
+        if chance.random() < 0.5:
+            stated["discharge_status"] = chance.choice(STATUSES)
+        if chance.random() < 0.4:
+            stated["visit_is_derived"] = True
+        self._add(visit, patient, hospital, "visit_snapshot", self._time(at), stated)
+        self._maybe_again(visit, begins)
+
+    def _plainly_stated(self, at: int, begins: int) -> dict[str, Any]:
+        """Statements on the visit as a whole."""
+        chance, near = self.chance, (0, 1, 2, 4)
+        values: dict[str, Any] = {
+            "visit_class": chance.choice(("inpatient", "inpatient", "emergency", "day_case", "observation")),
+            "admission_type": chance.choice(["emergency", "elective"]),
+            "wait_minutes": float(chance.choice([0, 25, 240])),
+            "arrival_time": self._time(begins + chance.choice([-4, 0, 1, 2, -700])),
+            "triage_time": self._time(begins + chance.choice(near)),
+            "seen_time": self._time(begins + chance.choice(near)),
+            "decision_time": self._time(begins + chance.choice(near)),
+            "planned_discharge_time": self._time(at + chance.choice([2, 10, 100])),
+            "ready_time": self._time(begins + chance.choice(near)),
+        }
+        share = {"visit_class": 0.4}
+        return {name: value for name, value in values.items() if chance.random() < share.get(name, 0.1)}
 
 
 def _microseconds(instant: datetime) -> int:

@@ -13,6 +13,6 @@ patient. Whoever folds gives whole clusters (:mod:`.clusters` finds them), so ea
 
 An event touches the facts of its visit's cluster, and these the hours that changed stays cover.
 
-Order, flags and lengths are computed on frames; the timeline of a visit is a loop in Python, because most rules depend
-on the state that earlier events left.
+Order, flags and lengths are computed on frames. The timeline of a visit is a loop in Python, because most rules depend
+on the state that earlier events left; plain visits, which are most, are folded as columns beside it (:mod:`.plain`).
 """

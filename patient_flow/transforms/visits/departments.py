@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from datetime import UTC, datetime
 
 import polars as pl
 
@@ -12,6 +13,7 @@ from patient_flow.transforms.visits.model import EMERGENCY, SIDE, WARD
 Version = tuple[str | None, int | None]
 """Class and unconfirmed days."""
 _UNLISTED: Version = (None, None)
+_EVER = datetime(1, 1, 1, tzinfo=UTC)
 _WITHOUT_BED = frozenset(events.CLASSES_WITHOUT_BED)
 
 
@@ -57,3 +59,33 @@ class DepartmentList:
         if listed is None:
             return EMERGENCY if visit_class == EMERGENCY else WARD
         return {"emergency": EMERGENCY, "other": SIDE}.get(listed, WARD)
+
+
+def with_versions(rows: pl.DataFrame, departments: pl.DataFrame, department: str, at: str) -> pl.DataFrame:
+    """``rows`` with ``listed_class`` and ``listed_days``: :meth:`DepartmentList.at` of every row.
+
+    ``rows`` have hospital_id, and the columns that ``department`` and ``at`` (an instant) name.
+    """
+    place = ["hospital_id", "department"]
+    stated = departments.filter(pl.col("class").is_not_null() | pl.col("unconfirmed_days").is_not_null())
+    is_first = pl.int_range(pl.len()).over(place) == 0
+    versions = (
+        departments.join(stated.select(place).unique(), on=place, how="semi")
+        .sort("valid_from")
+        .select(
+            *place,
+            since=pl.when(is_first).then(pl.lit(_EVER)).otherwise("valid_from").cast(departments.schema["valid_from"]),
+            listed_class="class",
+            listed_days=pl.col("unconfirmed_days").cast(pl.Int64),
+        )
+        .sort("since", maintain_order=True)
+    )
+    numbered = rows.with_row_index("_row")
+    found = (
+        numbered.select("_row", "hospital_id", department=department, since=at)
+        .drop_nulls()
+        .sort("since")
+        .join_asof(versions, on="since", by=place, strategy="backward", check_sortedness=False)
+        .select("_row", "listed_class", "listed_days")
+    )
+    return numbered.join(found, on="_row", how="left", maintain_order="left").drop("_row")

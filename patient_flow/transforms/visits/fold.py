@@ -18,6 +18,7 @@ from patient_flow.transforms.visits.admissions import is_day_case
 from patient_flow.transforms.visits.confirmations import ELSEWHERE, Spans, covered, cut, days_of, instants
 from patient_flow.transforms.visits.departments import DepartmentList
 from patient_flow.transforms.visits.model import EMERGENCY, PLAN, WARD, Attendance, Event, Stay, Visit
+from patient_flow.transforms.visits.plain import CORRECTION, fold_plain
 from patient_flow.transforms.visits.stays import date
 
 c = pl.col
@@ -60,7 +61,6 @@ STATED = (
     *("ready_time", "wait_minutes", "admission_type"),
 )
 """Columns that state something about a visit as a whole, or its end."""
-CORRECTION = "reconciliation"
 IMPORTED = events.IMPORTED
 
 
@@ -93,21 +93,29 @@ def fold(
     ordered = in_order(of_visits.select(VISIT_COLUMNS), "visit_id")
     listed = DepartmentList(departments)
     again = _arrivals_again(ordered, silver, received_again)
+    flags = numbers.ambiguous(ordered)
+    plain = fold_plain(ordered, departments, again, unconfirmed_days, flagged=flags, circles=circles)
     with _without_garbage_collection():
         visits = [
             visit
-            for _, group in groupby(_events(ordered), key=itemgetter(0))
+            for _, group in groupby(_events(plain.others), key=itemgetter(0))
             if (visit := timeline.fold(list(group), listed)) is not None
         ]
         for visit in visits:
             visit.arrival = visit.stated_arrival
             date(visit, listed)
             attendances.attend(visit, listed)
-        _Cluster(visits, listed, again, unconfirmed_days).apply()
-        _flag(visits, numbers.ambiguous(ordered), circles)
-        stays, attended = rows.frames(visits, listed, _statements(ordered, again), zone)
+        _Cluster(visits, listed, _by_visit(again), unconfirmed_days).apply()
+        _flag(visits, flags, circles)
+        stays, attended = rows.frames(visits, listed)
     waiting = sum(not visit.stays and visit.attendance is None for visit in visits)
-    return Folded(stays, attended, len(visits), waiting)
+    stays, attended = rows.measured(
+        pl.concat([plain.stays, stays]),
+        pl.concat([plain.attendances, attended]),
+        _statements(ordered, again),
+        zone,
+    )
+    return Folded(stays, attended, plain.visits + len(visits), plain.waiting + waiting)
 
 
 @contextlib.contextmanager
@@ -167,23 +175,25 @@ def _event_columns(ordered: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _arrivals_again(
-    ordered: pl.DataFrame, silver: pl.DataFrame, received_again: pl.DataFrame | None
-) -> dict[str, list[int]]:
-    """visit_id → arrivals of its repeated snapshots. These name the visit as the snapshot did, before merges (F3)."""
+def _arrivals_again(ordered: pl.DataFrame, silver: pl.DataFrame, received_again: pl.DataFrame | None) -> pl.DataFrame:
+    """visit_id and enqueued_at of repeated snapshots. These name the visit as the snapshot did, before merges (F3)."""
     if received_again is None or received_again.is_empty():
-        return {}
+        return ordered.select("visit_id", "enqueued_at").clear()
     key = ["enqueued_at", "partition_id", "sequence_number", "part"]
     stated = silver.filter(c("visit_id").is_not_null()).select(*key, stated_hash="visit_hash")
     known = ordered.select(*key, "visit_id").join(stated, on=key, nulls_equal=True).unique(["stated_hash", "visit_id"])
     found = received_again.join(known, left_on="visit_hash", right_on="stated_hash")
-    again: dict[str, list[int]] = {}
-    for visit_id, at in found.select("visit_id", c("enqueued_at").dt.epoch("us")).iter_rows():
-        again.setdefault(visit_id, []).append(at)
-    return again
+    return found.select("visit_id", c("enqueued_at").cast(ordered.schema["enqueued_at"]))
 
 
-def _statements(ordered: pl.DataFrame, again: dict[str, list[int]]) -> pl.DataFrame:
+def _by_visit(again: pl.DataFrame) -> dict[str, list[int]]:
+    found: dict[str, list[int]] = {}
+    for visit_id, at in again.select("visit_id", c("enqueued_at").dt.epoch("us")).iter_rows():
+        found.setdefault(visit_id, []).append(at)
+    return found
+
+
+def _statements(ordered: pl.DataFrame, again: pl.DataFrame) -> pl.DataFrame:
     """Columns that all facts of a visit share: visit_hash, quality_flags, last_enqueued_at, last_confirmed_at (F18)."""
     confirms_on_arrival = (c("event_type") == events.SNAPSHOT) | c("partition_id").str.starts_with(IMPORTED)
     stated = ordered.group_by("visit_id", maintain_order=True).agg(
@@ -194,12 +204,7 @@ def _statements(ordered: pl.DataFrame, again: dict[str, list[int]]) -> pl.DataFr
             c("event_time").max(), pl.when(confirms_on_arrival).then("enqueued_at").max()
         ),
     )
-    if not again:
-        return stated
-    last = pl.DataFrame(
-        {"visit_id": list(again), "_again": [max(instants) for instants in again.values()]},
-        schema={"visit_id": pl.String(), "_again": pl.Int64()},
-    ).with_columns(c("_again").cast(pl.Datetime("us", "UTC")))
+    last = again.group_by("visit_id").agg(_again=c("enqueued_at").max())
     return (
         stated.join(last, on="visit_id", how="left", maintain_order="left")
         .with_columns(last_confirmed_at=pl.max_horizontal("last_confirmed_at", "_again"))

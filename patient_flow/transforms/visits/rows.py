@@ -54,7 +54,8 @@ STAYS = pl.Schema(
         "confirmed_spans": pl.List(INSTANT),
     }
 )
-_SEPARATOR = ","
+SEPARATOR = ","
+"""Between the names in ``own_flags``."""
 _DERIVED = ("own_flags", "reported_wait", "waited", "visit_length", "has_visit_lengths")
 
 ATTENDANCES = pl.Schema(
@@ -75,15 +76,20 @@ ATTENDANCES = pl.Schema(
 )
 
 
-def frames(
-    visits: list[Visit], departments: DepartmentList, statements: pl.DataFrame, zone: str
-) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Stays and attendances of ``visits``; ``statements`` has the columns that all facts of a visit share."""
+def frames(visits: list[Visit], departments: DepartmentList) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Stays (:data:`STAYS`) and attendances (:data:`ATTENDANCES`) of ``visits``."""
     stays = [row for visit in visits for row in _stay_rows(visit, departments)]
     attended = [_attendance_row(visit, visit.attendance) for visit in visits if visit.attendance is not None]
+    return _frame(stays, STAYS), _frame(attended, ATTENDANCES)
+
+
+def measured(
+    stays: pl.DataFrame, attended: pl.DataFrame, statements: pl.DataFrame, zone: str
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The same by visit, with lengths, waits and ``statements``: the columns that all facts of a visit share."""
     return (
-        _with_flags(_frame(stays, STAYS), statements).pipe(_measured, zone).drop(_DERIVED),
-        _with_flags(_frame(attended, ATTENDANCES), statements).pipe(_timed).drop("own_flags"),
+        _with_flags(stays.sort("visit_id", "stay_number"), statements).pipe(_measured, zone).drop(_DERIVED),
+        _with_flags(attended.sort("visit_id"), statements).pipe(_timed).drop("own_flags"),
     )
 
 
@@ -144,7 +150,7 @@ def _stay_row(visit: Visit, number: int, stay: Stay, admitted: Admission | None)
         has_lengths,
         stay.bed,
         admitted.status if is_end and admitted is not None else None,
-        _SEPARATOR.join(sorted(flags)) or None,
+        SEPARATOR.join(sorted(flags)) or None,
         stay.confirmed_until,
         None if stay.spans is None else [instant for span in stay.spans for instant in span],
     )
@@ -162,7 +168,7 @@ def _attendance_row(visit: Visit, attendance: Attendance) -> tuple[Any, ...]:
         visit.stated.decision,
         attendance.departure,
         attendance.outcome,
-        _SEPARATOR.join(sorted(visit.flags | attendance.flags)) or None,
+        SEPARATOR.join(sorted(visit.flags | attendance.flags)) or None,
         attendance.confirmed_until,
     )
 
@@ -171,7 +177,7 @@ def _with_flags(own: pl.DataFrame, statements: pl.DataFrame) -> pl.DataFrame:
     return own.join(statements, on="visit_id", how="left", maintain_order="left").with_columns(
         quality_flags=pl.when(c("own_flags").is_null())
         .then("quality_flags")
-        .otherwise(c("quality_flags").list.set_union(c("own_flags").str.split(_SEPARATOR)).list.sort())
+        .otherwise(c("quality_flags").list.set_union(c("own_flags").str.split(SEPARATOR)).list.sort())
     )
 
 
