@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 from click.core import ParameterSource
 
-from patient_flow import access_log_command, forecast_command, import_command, warehouse_command
+from patient_flow import access_log_command, forecast_command, import_command, reconcile_command, warehouse_command
 from patient_flow.errors import OperatorError, PatientFlowError
 from patient_flow.mllp.command import command as mllp
 from patient_flow.settings import Settings, load
@@ -327,6 +327,7 @@ def replay_quarantine(reason: str | None) -> None:
 
 cli.add_command(mapping)
 cli.add_command(import_command.command)
+cli.add_command(reconcile_command.command, "reconcile")
 
 
 def _warn_of_demo_key(settings: Settings) -> None:

@@ -26,6 +26,7 @@ from patient_flow.orchestration.forecasts import forecast, hourly_forecast
 from patient_flow.orchestration.housekeeping import hourly_housekeeping, housekeeping
 from patient_flow.orchestration.import_job import import_files
 from patient_flow.orchestration.open_alerts import OPEN_ALERTS
+from patient_flow.orchestration.reconcile_job import reconcile, reconciliation_differences
 from patient_flow.orchestration.resources import PatientFlow
 from patient_flow.settings import CADENCE_SECONDS, SettingsError, load
 
@@ -33,9 +34,19 @@ from patient_flow.settings import CADENCE_SECONDS, SettingsError, load
 def build_defs(patient_flow: PatientFlow | None = None, *, cadence: int = CADENCE_SECONDS) -> dg.Definitions:
     """All definitions; tests pass a resource with settings of their own."""
     return dg.Definitions(
-        assets=[*ASSETS, HISTORY, OPEN_ALERTS],
+        assets=[*ASSETS, HISTORY, OPEN_ALERTS, reconciliation_differences],
         asset_checks=[*CHECKS, *HISTORY_CHECKS],
-        jobs=[micro_batch, lake_maintenance, hourly_checks, audit, housekeeping, backfill, import_files, forecast],
+        jobs=[
+            micro_batch,
+            lake_maintenance,
+            hourly_checks,
+            audit,
+            housekeeping,
+            backfill,
+            import_files,
+            reconcile,
+            forecast,
+        ],
         schedules=[hourly_maintenance, *CHECK_SCHEDULES, hourly_housekeeping, idle_heartbeat, hourly_forecast],
         sensors=[backlog_sensor(cadence), catch_up, alerts],
         resources={"patient_flow": patient_flow or PatientFlow()},

@@ -77,10 +77,10 @@ def import_files(services: Services, places: Sequence[str], options: Options, wa
     ``ImportRefused`` and :class:`OperatorError`.
     """
     with tempfile.TemporaryDirectory(prefix="patient-flow-import-") as folder:
-        yield from _import(services, _files(places, Path(folder)), options, watch)
+        yield from _import(services, files_of(places, Path(folder)), options, watch)
 
 
-def _files(places: Sequence[str], folder: Path, suffixes: tuple[str, ...] = ()) -> list[Path]:
+def files_of(places: Sequence[str], folder: Path, suffixes: tuple[str, ...] = ()) -> list[Path]:
     """The files that ``places`` name, each once; those on blob storage are copied to ``folder``."""
     found = [
         path
@@ -141,7 +141,7 @@ def restore_capture(
     """
     context = step_context(services, run_id=f"capture-{uuid.uuid4()}", now=datetime.now(UTC))
     with tempfile.TemporaryDirectory(prefix="patient-flow-capture-") as folder:
-        found = capture.survey(_files(places, Path(folder), (".avro",)), partition)
+        found = capture.survey(files_of(places, Path(folder), (".avro",)), partition)
         yield f"{len(found.files):,} files with {found.rows.height:,} events"
         yield from found.notes()
         if found.rows.is_empty():
@@ -164,7 +164,7 @@ def undo(services: Services, what: str, watch: Watch) -> Iterator[str]:
     """
     context = step_context(services, run_id=f"undo-{uuid.uuid4()}", now=datetime.now(UTC))
     sha256 = what.lower() if _SHA256.fullmatch(what) else identify(Path(what))
-    _judge(context)  # what the rows kept out is looked for in the tables that follow bronze
+    judge(context)  # what the rows kept out is looked for in the tables that follow bronze
     with watch(f"withdraw {sha256[:12]}", imports.count(services.lake, sha256)) as progress:
         rows, gone = 0, 0
         for done in imports.withdraw(services.lake, sha256, run_id=context.run_id, progress=progress):
@@ -179,28 +179,35 @@ def _follow(services: Services, context: StepContext, rows: int) -> int:
     Returns the rows that these have yet to follow.
     """
     if rows < ROWS_BETWEEN_GOLD:
-        _judge(context)
+        judge(context)
         return rows
-    for _ in _load(services, context):
+    for _ in load(services, context):
         pass
     return 0
 
 
-def _judge(context: StepContext) -> None:
+def judge(context: StepContext) -> None:
+    """The tables that judge events follow bronze."""
     for table in (SILVER_EVENTS, ERASED, IGNORED, QUARANTINE):
         step_of(table).run(context)
 
 
-def _load(services: Services, context: StepContext) -> Iterator[str]:
-    _judge(context)
+def follow(context: StepContext) -> None:
+    """All tables of the lake follow bronze."""
+    judge(context)
     for _ in run_gold(context):
         pass
+
+
+def load(services: Services, context: StepContext) -> Iterator[str]:
+    """All tables of the lake follow bronze, and the warehouse follows them; a line per table."""
+    follow(context)
     yield from load_all(services, context.run_id)
 
 
 def _finish(services: Services, context: StepContext) -> Iterator[str]:
     """What is published is never written again: only when all rows are there."""
-    yield from _load(services, context)
+    yield from load(services, context)
     published = publish_aggregates(services, context.now, with_history=True)
     if published:
         yield f"{published:,} days of hospitals published for aggregate readers"

@@ -15,6 +15,7 @@ from patient_flow import files
 from patient_flow.contracts.chart_notes import ChartNotes, ChartNotesError, parse_notes
 from patient_flow.contracts.tables import SILVER_EVENTS
 from patient_flow.dialects import fhir, hl7
+from patient_flow.dialects.extract_rules import parse_rules
 from patient_flow.dialects.mapping import SourceMappings, parse_mappings
 from patient_flow.dialects.mapping_checks import MappingError
 from patient_flow.errors import OperatorError
@@ -26,8 +27,10 @@ from patient_flow.stores.reference import COLUMNS as DEPARTMENT_COLUMNS
 from patient_flow.stores.reference import read_departments
 from patient_flow.stores.warehouse.access_log import AccessLog
 from patient_flow.stores.warehouse.warehouse import Warehouse
+from patient_flow.transforms import corrections
 from patient_flow.transforms.json_objects import json_object
 from patient_flow.transforms.read import ParserConfig
+from patient_flow.transforms.reconciliation import ExtractRule
 
 
 class Services:
@@ -88,8 +91,9 @@ class Services:
         return ParserConfig(
             self.departments,
             self.settings.pseudonym_key,
-            mappings.interpreters,
-            formats=(hl7.interpret, fhir.interpret),
+            # A correction is read as what it is, whatever a mapping makes of other events.
+            (corrections.interpret, *mappings.interpreters) if mappings.interpreters else (),
+            formats=(corrections.interpret, hl7.interpret, fhir.interpret),
             unwrap=mappings.unwrap,
             mapping_digest=mappings.digest,
             erasure_key=self.settings.erasure_key,
@@ -108,6 +112,17 @@ class Services:
                 f"PATIENT_FLOW_PSEUDONYM_KEY {why}, and the lake {place}: set a long random secret and keep it "
                 f"({NEW_KEY} makes one)"
             )
+
+    @cached_property
+    def extract_rules(self) -> tuple[ExtractRule, ...]:
+        """Which extract wins over the stream for which facts; none without a file. Raises ``MappingError``."""
+        place = self.settings.extract_rules
+        if not place:
+            return ()
+        try:
+            return parse_rules(Path(place).read_text(encoding="utf-8"), place)
+        except (OSError, UnicodeDecodeError) as error:
+            raise MappingError(f"PATIENT_FLOW_EXTRACT_RULES: {place} cannot be read: {error}") from error
 
     def _mappings(self) -> SourceMappings:
         place = self.settings.source_mapping

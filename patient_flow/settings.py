@@ -213,6 +213,7 @@ class Settings(_Section):
     departments: str = ""
     source_mapping: str = ""
     chart_notes: str = ""
+    extract_rules: str = ""
     max_events_per_run: WholeNumber = 500_000
     cadence_seconds: Annotated[WholeNumber, AfterValidator(_cadence)] = CADENCE_SECONDS
     unconfirmed_days: WholeNumber = 90

@@ -34,6 +34,7 @@ silver/patient_events
 gold/forecast_score              <- gold/data_quality_day, gold/dim_department, gold/fact_bed_census, gold/forecast_beds
 gold/kpi_department_day          <- gold/dim_department, gold/fact_bed_census, gold/fact_ed_attendance, \
 gold/fact_patient_flow
+reconciliation/differences       <- silver/patient_events
 silver/erased                    <- bronze/patient_events, silver/patient_events
 silver/ignored                   <- bronze/patient_events, silver/erased, silver/patient_events
 silver/patient_events            <- bronze/patient_events, source/department_list
@@ -132,6 +133,7 @@ gold/forecast_score       stops  foreign_keys_exist
 gold/forecast_score       stops  keys_unique
 gold/kpi_department_day   stops  foreign_keys_exist
 gold/kpi_department_day   stops  keys_unique
+reconciliation/differences warns  stream_matches_extract
 silver/patient_events     stops  event_identities_unique
 silver/quarantine         stops  counts_reconcile
 warehouse/FactPatientFlow warns  data_fresh

@@ -219,6 +219,9 @@ param sourceMapping string = ''
 @description('Notes and targets of control charts (PATIENT_FLOW_CHART_NOTES): a TOML file in the image. Empty for none.')
 param chartNotes string = ''
 
+@description('Rules for nightly extracts (PATIENT_FLOW_EXTRACT_RULES): a TOML file in the image. Empty for none.')
+param extractRules string = ''
+
 @description('amqp, or websockets where only port 443 is open (PATIENT_FLOW_EVENTHUB_TRANSPORT).')
 param eventHubTransport string = 'amqp'
 
@@ -800,6 +803,10 @@ var pipelineSettings settingType[] = concat(warehouseSettings, [
   {
     name: 'PATIENT_FLOW_CHART_NOTES'
     value: chartNotes
+  }
+  {
+    name: 'PATIENT_FLOW_EXTRACT_RULES'
+    value: extractRules
   }
   {
     name: 'PATIENT_FLOW_EVENTHUB_TRANSPORT'

@@ -116,6 +116,8 @@ NO_HUB = datetime(1970, 1, 1, tzinfo=UTC)
 """``hub_created_at`` of rows that came to bronze past the hub: from files, or as corrections."""
 IMPORTED = "import-"
 """Beginning of the ``partition_id`` of imported rows; the SHA-256 of their file follows."""
+RECONCILIATION = "reconciliation"
+"""``source`` of corrections from a second source, and the ``partition_id`` of those that this product makes."""
 
 ALREADY_RECEIVED = "already_received"
 IMPORT_CONTRADICTS = "import_contradicts"

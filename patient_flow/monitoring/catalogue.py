@@ -152,6 +152,13 @@ QUALITY_COUNTS_RECONCILE = Rule(
         inputs.scan(tables.DATA_QUALITY_DAY).collect(), inputs.quality_counts()
     ),
 )
+STREAM_MATCHES_EXTRACT = Rule(
+    "stream_matches_extract",
+    "The newest extract and the stream have the same patients in bed.",
+    "Ask the hospital's interface team for the missing messages, or let the extract win in PATIENT_FLOW_EXTRACT_RULES.",
+    WARNING,
+    (Cadence.EXTRACT,),
+)
 ROW_COUNTS_MATCH = Rule(
     "row_counts_match",
     "The table has as many rows in the warehouse as in the lake.",
@@ -366,6 +373,7 @@ CHECKS = (
     SCD2_INTERVALS_VALID,
     QUALITY_COUNTS_RECONCILE,
     ROW_COUNTS_MATCH,
+    STREAM_MATCHES_EXTRACT,
     OCCUPANCY_PLAUSIBLE_RULE,
     QUARANTINE_RATE_ACCEPTABLE,
     DEPARTMENT_LIST_CURRENT,

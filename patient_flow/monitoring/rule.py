@@ -20,11 +20,12 @@ EVENT_TTL = timedelta(hours=1)
 
 
 class Cadence(StrEnum):
-    """How often a rule is evaluated: in each micro-batch, hourly, nightly, or every minute by the alert sensor."""
+    """When a rule is evaluated: with each micro-batch or extract, hourly, nightly, every minute by the alert sensor."""
 
     BATCH = "each batch"
     HOURLY = "hourly"
     NIGHTLY = "nightly"
+    EXTRACT = "each extract"
     WATCH = "watch"
 
 

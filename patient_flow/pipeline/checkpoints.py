@@ -130,6 +130,9 @@ def imported_rows(sha256: str) -> NumberKey:
     return NumberKey(f"import/{sha256}")
 
 
+LAST_CORRECTION = NumberKey("reconciliation")
+"""Bronze: number of the newest correction from a second source. None is used again, also after a withdrawal."""
+
 # --- the other tables --------------------------------------------------------------------------------------------
 
 PSEUDONYM_KEY = NumberKey("pseudonym_key")

@@ -70,8 +70,13 @@ class Comparison:
             )
 
 
-def compare(lake: Lake, batches: Iterable[pl.DataFrame], parser: ParserConfig) -> Comparison:
-    """Holds bronze rows of a file, in batches, against silver and the stays."""
+def compare(
+    lake: Lake, batches: Iterable[pl.DataFrame], parser: ParserConfig, *, only_numbered: bool = False
+) -> Comparison:
+    """Holds bronze rows of a file, in batches, against silver and the stays.
+
+    With ``only_numbered`` rows without a visit number overlap no stay of another one.
+    """
     found = Comparison()
     for rows in batches:
         validated = validate(read_events(rows, parser))
@@ -79,7 +84,8 @@ def compare(lake: Lake, batches: Iterable[pl.DataFrame], parser: ParserConfig) -
         found.rows += candidate.height
         _visits(found, lake, candidate)
         _patients(found, lake, validated, candidate, parser.secret)
-        found.overlapping += _overlapping(lake, candidate)
+        numbered = candidate.filter(c("visit_number_hash").is_not_null()) if only_numbered else candidate
+        found.overlapping += _overlapping(lake, numbered)
     return found
 
 

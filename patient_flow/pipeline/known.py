@@ -52,7 +52,7 @@ def known_at(context: StepContext, at: datetime, since: datetime) -> Known:
     recent = (c("discharge_at").is_null()) | (c("discharge_at") > since)
     stays = flow.scan().filter(recent, c("admission_at") <= at)
     arrivals = attended.scan().filter(c("arrival_at") > since, c("arrival_at") <= at)
-    touched = _touched_after(context, silver, at)
+    touched = touched_after(context, silver, at)
     if touched.is_empty():
         return Known(stays.select(STAY_COLUMNS).collect(), arrivals.select(ATTENDANCE_COLUMNS).collect(), departments)
     keys, instants = clusters.grown(silver, Keys.of(touched))
@@ -110,7 +110,7 @@ def _listed_until(at: datetime) -> pl.Expr:
     return pl.when(c("stays").is_not_null()).then(pl.lit("[") + texts.list.join(",") + pl.lit("]"))
 
 
-def _touched_after(context: StepContext, silver: LakeTable, at: datetime) -> pl.DataFrame:
+def touched_after(context: StepContext, silver: LakeTable, at: datetime) -> pl.DataFrame:
     """The links (:data:`clusters.LINKS`) of visits with an event, or a repeated snapshot, later than ``at``."""
     later = silver.scan().filter(c("enqueued_at") > at).select(LINKS).collect(engine="streaming")
     repeats = (

@@ -11,7 +11,7 @@ from typing import Any
 from patient_flow_tests.visits_by_rule import admissions, counting
 from patient_flow_tests.visits_by_rule.attendances import SOON, Attendance, attendance_of, status_of
 from patient_flow_tests.visits_by_rule.departments import Departments
-from patient_flow_tests.visits_by_rule.events import Event, merged, survivors
+from patient_flow_tests.visits_by_rule.events import Event, merged, survivors, without_void_corrections
 from patient_flow_tests.visits_by_rule.model import Visit
 from patient_flow_tests.visits_by_rule.timeline import Fold
 
@@ -75,8 +75,12 @@ class Hospital:
             if number in self.names:
                 self.again[self.names[number]] += arrivals
         self.by_visit: dict[Any, list[Event]] = defaultdict(list)
+        together: dict[Any, list[Event]] = defaultdict(list)
         for event in after:
-            self.by_visit[event.visit_id].append(event)
+            together[event.visit_id].append(event)
+        for visit_id, of_visit in together.items():
+            if left := without_void_corrections(of_visit):
+                self.by_visit[visit_id] = left
 
     def facts(self) -> Facts:
         self.cases = [self._case(events, None) for events in self.by_visit.values()]

@@ -166,6 +166,26 @@ def merged(events: Iterable[Event], final: Mapping[str, str]) -> list[Event]:
     return result
 
 
+def without_void_corrections(of_visit: Sequence[Event]) -> list[Event]:
+    """Contract 3.6: the events of one visit without the corrections that an event of the sender makes void."""
+    return [event for event in of_visit if event.source != CORRECTION or not _is_void_correction(event, of_visit)]
+
+
+def _is_void_correction(correction: Event, of_visit: Sequence[Event]) -> bool:
+    taken = correction.enqueued_at
+    for event in of_visit:
+        if event.source == CORRECTION or event.is_imported:
+            continue
+        places = event.event_type in ("admission", "transfer", SNAPSHOT)
+        cancels = event.event_type in ("cancel_admission", "cancel_transfer", "cancel_discharge", "void_visit")
+        if (places or cancels or event.event_type == "discharge") and event.event_time <= taken < event.enqueued_at:
+            return True
+        goes_on = places or event.event_type == "cancel_discharge"
+        if correction.event_type == "discharge" and goes_on and event.event_time > taken:
+            return True
+    return False
+
+
 def unvoided(ordered: Sequence[Event]) -> list[Event]:
     """F12: a void voids all events of the visit up to it; of those at its time, what the hub took before it (F1)."""
     voids = [event for event in ordered if event.event_type == "void_visit"]

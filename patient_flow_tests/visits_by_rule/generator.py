@@ -184,7 +184,7 @@ class _Generator:
             stated["department"] = self.chance.choice(NAMES)
         if kind == "visit_snapshot":
             self._snapshot(stated, at, begins)
-        elif self.chance.random() < 0.08:
+        elif self.chance.random() < 0.15:
             stated["source"] = "reconciliation"
         time = self._time(at) if stated.get("states_event_time", True) else stated["admission_time"]
         self._add(visit, patient, hospital, kind, time, stated)

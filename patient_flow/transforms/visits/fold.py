@@ -12,6 +12,7 @@ from operator import itemgetter
 import polars as pl
 
 from patient_flow.contracts import events
+from patient_flow.transforms.corrections import without_void
 from patient_flow.transforms.order import ORDER_COLUMNS, RANK, in_order
 from patient_flow.transforms.visits import attendances, merges, numbers, rows, timeline
 from patient_flow.transforms.visits.admissions import is_day_case
@@ -89,7 +90,7 @@ def fold(
     ``departments`` is DimDepartment; ``received_again`` (:data:`RECEIVED_AGAIN`) the repeated snapshots of the visits.
     """
     final, circles = merges.survivors(silver)
-    of_visits = merges.merged(silver.filter(c("visit_id").is_not_null()), final)
+    of_visits = without_void(merges.merged(silver.filter(c("visit_id").is_not_null()), final))
     ordered = in_order(of_visits.select(VISIT_COLUMNS), "visit_id")
     listed = DepartmentList(departments)
     again = _arrivals_again(ordered, silver, received_again)
@@ -167,7 +168,7 @@ def _event_columns(ordered: pl.DataFrame) -> pl.DataFrame:
         "wait_minutes",
         "discharge_status",
         "stays",
-        is_correction=(c("source") == CORRECTION).fill_null(value=False),
+        is_correction=(c("source") == events.RECONCILIATION).fill_null(value=False),
         states_time=pl.coalesce("states_event_time", c("event_time").ne_missing(c("admission_time")))
         | (c("event_type") != events.SNAPSHOT),
         is_imported=c("partition_id").str.starts_with(IMPORTED),

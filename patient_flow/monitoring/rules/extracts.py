@@ -1,0 +1,23 @@
+"""A nightly extract held against the stream: do both have the same patients in bed?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from patient_flow.monitoring.finding import Finding, Row, ok, warning
+
+MAX_ROWS = 500
+"""Differences that the check names; of more it states the number."""
+
+
+def stream_matches_extract(extracts: int, counts: Mapping[str, int], rows: Sequence[Row], corrections: int) -> Finding:
+    """``counts`` has the differences by kind, ``rows`` one each: kind, hospital, where each side has the patient."""
+    total = sum(counts.values())
+    figures = {"extracts": extracts, "differences": total, "corrections": corrections, **counts}
+    if not extracts:
+        return ok("No extract was compared.", figures)
+    if not total:
+        return ok("The stream has the same patients in bed as the extract.", figures)
+    kinds = ", ".join(f"{kind} {number:,}" for kind, number in counts.items())
+    message = f"The stream and the extract differ in {total:,} visits ({kinds}); {corrections:,} corrections were made."
+    return warning(message, figures, rows[:MAX_ROWS])
