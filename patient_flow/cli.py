@@ -10,7 +10,14 @@ from pathlib import Path
 import click
 from click.core import ParameterSource
 
-from patient_flow import access_log_command, forecast_command, import_command, reconcile_command, warehouse_command
+from patient_flow import (
+    access_log_command,
+    departments_command,
+    forecast_command,
+    import_command,
+    reconcile_command,
+    warehouse_command,
+)
 from patient_flow.errors import OperatorError, PatientFlowError
 from patient_flow.mllp.command import command as mllp
 from patient_flow.settings import Settings, load
@@ -340,6 +347,7 @@ def _warn_of_demo_key(settings: Settings) -> None:
 
 
 cli.add_command(access_log_command.access_log)
+cli.add_command(departments_command.departments)
 cli.add_command(forecast_command.forecast)
 cli.add_command(mllp)
 cli.add_command(warehouse_command.warehouse)

@@ -8,6 +8,7 @@ import socket
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from importlib import resources
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,6 +19,7 @@ from deltalake import DeltaTable
 
 from patient_flow.cli import cli, main
 from patient_flow.contracts.access_log import Entry, Kind
+from patient_flow.contracts.departments import DepartmentListError
 from patient_flow.contracts.tables import ERASED, QUARANTINE, WAREHOUSE_TABLES
 from patient_flow.contracts.views import VIEWS
 from patient_flow.errors import OperatorError
@@ -26,6 +28,7 @@ from patient_flow.services import Services
 from patient_flow.settings import load
 from patient_flow.status import report
 from patient_flow.stores.lake.catalog import Lake
+from patient_flow.stores.reference import read_departments
 from patient_flow.stores.warehouse.access_log import ChainWriter
 from patient_flow_tests.builders import event, receive
 from patient_flow_tests.e2e.processes import Machine, Outcome, free_port, micro_batch
@@ -291,6 +294,24 @@ def test_an_erasure_reads_the_number_from_standard_input_and_leaves_a_receipt(tm
     assert "4711" not in place.read_text()
     assert lake.open(ERASED).row_count() == 1
     assert isinstance(run(" ").exception, OperatorError)
+
+
+def test_a_department_list_is_checked_and_written_to_where_the_settings_say(tmp_path: Path) -> None:
+    place, file = tmp_path / "reference", tmp_path / "list.csv"
+    file.write_bytes((resources.files("patient_flow.contracts") / "departments.csv").read_bytes())
+
+    def run(place: Path | str, word: str) -> Result:
+        environment = {"PATIENT_FLOW_DEPARTMENTS": str(place)}
+        return CliRunner(env=environment).invoke(cli, ["departments", word, str(file)])
+
+    assert run("", "check").output == "52 rows, no fault\n"
+    assert run(place, "write").output == f"52 rows written to {place}\n"
+    assert read_departments(str(place)).equals(read_departments())
+    assert isinstance(run("", "write").exception, OperatorError)
+    file.write_text(file.read_text().replace("2020-", "20-"))
+    refused = run(place, "write")
+    assert isinstance(refused.exception, DepartmentListError)
+    assert read_departments(str(place)).equals(read_departments()), "a list with faults replaces nothing"
 
 
 def test_one_asset_can_be_materialised_in_an_empty_folder_without_settings_and_hub(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Reads the department list: the shipped CSV file, or the CSV file or Delta table that the settings name."""
+"""The department list: the shipped CSV file, or the CSV file or Delta table that the settings name."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from importlib import resources
 from pathlib import Path
 
 import polars as pl
-from deltalake import DeltaTable
+from deltalake import DeltaTable, write_deltalake
 from deltalake.exceptions import DeltaError
 
 from patient_flow.contracts import departments
@@ -47,6 +47,16 @@ def read_departments(place: str = "") -> pl.DataFrame:
     if faults := [*table.faults, *faults]:
         raise DepartmentListError(f"PATIENT_FLOW_DEPARTMENTS: {name}, {departments.describe(faults)}")
     return pl.DataFrame(rows, schema=COLUMNS, orient="row")
+
+
+def write_departments(listed: pl.DataFrame, place: str) -> None:
+    """Replace the Delta table at ``place`` with a list (:data:`COLUMNS`). Raises :class:`DepartmentListError`."""
+    try:
+        if "://" not in place:
+            Path(place).mkdir(parents=True, exist_ok=True)
+        write_deltalake(place, listed.select(COLUMNS.names()), mode="overwrite", schema_mode="overwrite")
+    except (OSError, DeltaError) as error:
+        raise DepartmentListError(f"PATIENT_FLOW_DEPARTMENTS: {place} cannot be written ({error})") from error
 
 
 def _fetch(place: str) -> departments.Table:

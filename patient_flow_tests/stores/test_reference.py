@@ -11,7 +11,7 @@ from deltalake import write_deltalake
 
 from patient_flow.contracts import departments
 from patient_flow.contracts.departments import DepartmentListError
-from patient_flow.stores.reference import COLUMNS, read_departments
+from patient_flow.stores.reference import COLUMNS, read_departments, write_departments
 from patient_flow_tests.stacks import Stack
 
 HEADER = ",".join(name for name in COLUMNS if name not in departments.OPTIONAL)
@@ -52,6 +52,8 @@ def test_a_delta_table_is_read_with_the_lakes_credentials(stack: Stack) -> None:
     shipped = read_departments()
     write_deltalake(place, shipped)
     assert read_departments(place).equals(shipped)
+    write_departments(shipped.head(3), place)
+    assert read_departments(place).equals(shipped.head(3))
 
 
 @pytest.mark.parametrize(

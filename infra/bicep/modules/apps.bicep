@@ -265,6 +265,37 @@ var alertSecrets secretType[] = map(channels, channel => {
   keyVaultUrl: channel.uri
   identity: identities.pipeline.id
 })
+var keySecrets secretType[] = [
+  {
+    name: 'pseudonym-key'
+    keyVaultUrl: keyUris.pseudonym
+    identity: identities.pipeline.id
+  }
+  {
+    name: 'erasure-key'
+    keyVaultUrl: keyUris.erasure
+    identity: identities.pipeline.id
+  }
+  {
+    name: 'access-log-key'
+    keyVaultUrl: keyUris.accessLog
+    identity: identities.pipeline.id
+  }
+]
+var keyEnvironment settingType[] = [
+  {
+    name: 'PATIENT_FLOW_PSEUDONYM_KEY'
+    secretRef: 'pseudonym-key'
+  }
+  {
+    name: 'PATIENT_FLOW_ERASURE_KEY'
+    secretRef: 'erasure-key'
+  }
+  {
+    name: 'PATIENT_FLOW_ACCESS_LOG_KEY'
+    secretRef: 'access-log-key'
+  }
+]
 var alertEnvironment settingType[] = concat(
   alertChannels.teams ? [{ name: 'PATIENT_FLOW_ALERT_TEAMS_WEBHOOK', secretRef: 'alert-teams-webhook' }] : [],
   alertChannels.bedTeams ? [{ name: 'PATIENT_FLOW_BED_ALERT_TEAMS_WEBHOOK', secretRef: 'bed-alert-teams-webhook' }] : [],
@@ -286,42 +317,11 @@ module code 'app.bicep' = {
     arguments: [
       'code'
     ]
-    secrets: concat(
-      [
-        {
-          name: 'pseudonym-key'
-          keyVaultUrl: keyUris.pseudonym
-          identity: identities.pipeline.id
-        }
-        {
-          name: 'erasure-key'
-          keyVaultUrl: keyUris.erasure
-          identity: identities.pipeline.id
-        }
-        {
-          name: 'access-log-key'
-          keyVaultUrl: keyUris.accessLog
-          identity: identities.pipeline.id
-        }
-      ],
-      alertSecrets
-    )
-    environment: concat(dagsterSettings, pipelineSettings, alertEnvironment, [
+    secrets: concat(keySecrets, alertSecrets)
+    environment: concat(dagsterSettings, pipelineSettings, alertEnvironment, keyEnvironment, [
       {
         name: 'DAGSTER_PG_USER'
         value: identities.pipeline.name
-      }
-      {
-        name: 'PATIENT_FLOW_PSEUDONYM_KEY'
-        secretRef: 'pseudonym-key'
-      }
-      {
-        name: 'PATIENT_FLOW_ERASURE_KEY'
-        secretRef: 'erasure-key'
-      }
-      {
-        name: 'PATIENT_FLOW_ACCESS_LOG_KEY'
-        secretRef: 'access-log-key'
       }
     ])
     workloadProfileName: pipelineProfile
@@ -613,6 +613,62 @@ resource warehouseJob 'Microsoft.App/jobs@2025-07-01' = [
     }
   }
 ]
+
+// One command of an operator inside the network, as the pipeline: the department list, a rebuild, an erasure. The
+// execution is given the command with everything declared here (`infra/deploy ENVIRONMENT --run COMMAND`).
+resource pipelineCommand 'Microsoft.App/jobs@2025-07-01' = {
+  name: 'pipeline-command'
+  location: location
+  tags: tags
+  identity: {
+    type: 'UserAssigned'
+    userAssignedIdentities: {
+      '${identities.pipeline.id}': {}
+    }
+  }
+  properties: {
+    environmentId: environment.id
+    workloadProfileName: pipelineProfile
+    configuration: {
+      triggerType: 'Manual'
+      replicaTimeout: 21600
+      replicaRetryLimit: 0
+      manualTriggerConfig: {
+        parallelism: 1
+        replicaCompletionCount: 1
+      }
+      registries: [
+        {
+          server: registryServer
+          identity: identities.pipeline.id
+        }
+      ]
+      secrets: keySecrets
+    }
+    template: {
+      containers: [
+        {
+          name: 'pipeline-command'
+          image: image
+          args: [
+            'patient-flow'
+            'status'
+          ]
+          env: concat(pipelineSettings, keyEnvironment, [
+            {
+              name: 'AZURE_CLIENT_ID'
+              value: identities.pipeline.clientId
+            }
+          ])
+          resources: {
+            cpu: json(pipelineCpu)
+            memory: pipelineMemory
+          }
+        }
+      ]
+    }
+  }
+}
 
 output environmentId string = environment.id
 output codeId string = resourceId('Microsoft.App/containerApps', 'code')

@@ -150,7 +150,7 @@ resource endpointsSubnet 'Microsoft.Network/virtualNetworks/subnets@2025-09-01' 
   ]
 }
 
-// For a machine inside the network (deploy.md, step 6): operators and build agents work from it.
+// For a machine inside the network (deploy.md, step 8): operators and build agents work from it.
 resource operationsRules 'Microsoft.Network/networkSecurityGroups@2025-09-01' = {
   name: 'nsg-${stem}-operations'
   location: location
