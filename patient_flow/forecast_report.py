@@ -9,7 +9,7 @@ import polars as pl
 
 from patient_flow.contracts.tables import DATA_QUALITY_DAY, DIM_DEPARTMENT, FACT_BED_CENSUS, FORECAST_BEDS
 from patient_flow.errors import OperatorError
-from patient_flow.forecasting import scores
+from patient_flow.forecasting import baselines, scores
 from patient_flow.pipeline import forecast
 from patient_flow.pipeline.steps import StepContext
 
@@ -37,8 +37,8 @@ def backtest(context: StepContext, first: date, last: date) -> Iterator[tuple[da
         if made_at > newest:
             return
         rows = forecast.make(context, FORECAST_BEDS, made_at)
-        months = [(made_at + timedelta(days=ahead)).strftime("%Y-%m") for ahead in (-8, 0, 8)]
-        around = census.filter(c("census_month").is_in(months)).collect()
+        months = [(made_at + timedelta(days=ahead)).strftime("%Y-%m") for ahead in range(-baselines.HISTORY.days, 9)]
+        around = census.filter(c("census_month").is_in(sorted(set(months)))).collect()
         yield day, scores.score(rows, around, departments, days, newest, context.timezone)
 
 

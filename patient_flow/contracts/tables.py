@@ -786,6 +786,17 @@ _SCORED = (
     + DATA_QUALITY_DAY.of("date", "hospital_id", "accepted")
 )
 
+
+def _baseline(name: str, value: str) -> tuple[Column, ...]:
+    """Scores of the simple forecast that occupied beds will be ``value``, with the spread of its latest errors."""
+    return (
+        number(f"{name}_absolute_error", f"Distance of {value} from occupied_beds"),
+        number(f"{name}_pinball_loss", f"pinball_loss of {value} with the errors of the 28 days before"),
+        number(f"{name}_covered_80", f"covered_80 of {value} with the errors of the 28 days before"),
+        number(f"{name}_covered_95", f"covered_95 of {value} with the errors of the 28 days before"),
+    )
+
+
 FORECAST_SCORE = Table(
     "gold",
     "forecast_score",
@@ -804,8 +815,8 @@ FORECAST_SCORE = Table(
         number("pinball_loss", "Mean pinball loss of the nine quantiles"),
         number("covered_80", "Share of the count, spread evenly over half a bed either side, within p10 to p90"),
         number("covered_95", "The same within p025 to p975"),
-        number("persistence_absolute_error", "Distance of the beds occupied at made_at from occupied_beds"),
-        number("week_ago_absolute_error", "Distance of the beds occupied a week before target_at from occupied_beds"),
+        *_baseline("persistence", "the beds occupied at made_at"),
+        *_baseline("week_ago", "the beds occupied a week before target_at"),
     ),
     key=("date", "horizon", "hospital_id", "department_key"),
     sort_by="date",

@@ -277,6 +277,34 @@ BEDS_NOW = View(
     ),
 )
 
+BEDS_EXPECTED = View(
+    "BedsExpected",
+    "The newest forecast of departments and of hospitals, all genders: occupied and free beds at each hour ahead. Only "
+    "hospitals whose forecasts have been compared with what happened for long enough have rows.",
+    (
+        _at("made_at", "Instant up to which the forecast knows what happened"),
+        _at("target_at", "Hour that is forecast"),
+        _count("horizon_hours", "Hours from made_at to target_at"),
+        _id("hospital_id", "Hospital"),
+        Column("hospital_name", pl.String(), "Hospital", length=128),
+        _id("department", "Department; null = the whole hospital"),
+        _count("staffed_beds", "Staffed beds at target_at; of a hospital null unless all departments state them"),
+        _number("expected_beds", "Expected occupied beds"),
+        _number("p025", "Occupied beds: 1 in 40 is lower"),
+        _number("p10", "Occupied beds: 1 in 10 is lower"),
+        _number("p50", "Occupied beds: as likely more as fewer"),
+        _number("p90", "Occupied beds: 1 in 10 is higher"),
+        _number("p975", "Occupied beds: 1 in 40 is higher"),
+        _number("free_beds", "staffed_beds less expected_beds; negative where over-full"),
+        _number("free_low", "staffed_beds less p90"),
+        _number("free_high", "staffed_beds less p10"),
+        _number("expected_admissions", "Expected admissions (of a department, with transfers in) until target_at"),
+        _number("expected_discharges", "Expected discharges (of a department, with transfers out) until target_at"),
+        _number("probability_full", "Probability that staffed beds are reached at some hour up to target_at"),
+        _count("judged_days", "Days of the last weeks whose forecast was compared with what happened"),
+    ),
+)
+
 EMERGENCY_NOW = View(
     "EmergencyNow",
     "Emergency departments with patients now: who is there, and who of them waits for a bed.",
@@ -399,6 +427,7 @@ VIEWS: tuple[View, ...] = (
     BED_TURNOVER,
     READMISSIONS,
     BEDS_NOW,
+    BEDS_EXPECTED,
     EMERGENCY_NOW,
     EMERGENCY_DAILY,
     EXPECTED_DISCHARGES,

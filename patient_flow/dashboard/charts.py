@@ -8,6 +8,7 @@ from screen readers; the labels and values of bars are ordinary text and are not
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -166,9 +167,15 @@ def lines(
         for place, value in enumerate(one.values)
         if value is not None and len(steps) <= 28 and "dashed" not in one.css
     ]
-    stretched = svg.tag(
+    labels = _step_labels(steps, step, label_every)
+    return _plot([*_grid(scale), *labels, _stretched(curves), *dots, *_hovers(hints, step)])
+
+
+def _stretched(shapes: Sequence[Markup]) -> Markup:
+    """Shapes in percent of the plot."""
+    return svg.tag(
         "svg",
-        *curves,
+        *shapes,
         x=svg.percent(LEFT),
         y=TOP,
         width=svg.percent(WIDTH),
@@ -176,7 +183,51 @@ def lines(
         viewBox="0 0 100 100",
         preserveAspectRatio="none",
     )
-    return _plot([*_grid(scale), *_step_labels(steps, step, label_every), stretched, *dots, *_hovers(hints, step)])
+
+
+def fan(
+    positions: Sequence[float],
+    bands: Sequence[tuple[str, Sequence[float], Sequence[float]]],
+    curves: Sequence[Series],
+    hints: Sequence[str],
+    labels: Sequence[tuple[float, str]],
+    scale: Scale,
+) -> Markup:
+    """Bands (class, low, high) and curves over ``positions`` (0 to 1, ascending); ``labels`` stand below theirs."""
+    drawn = [*_grid(scale)]
+    for position, name in labels:
+        drawn.append(
+            svg.tag("text", name, css="axis", x=_across(position), y=TOP + PLOT_HEIGHT + 16, text_anchor="middle")
+        )
+    shapes = [
+        svg.tag(
+            "path",
+            css=f"band {css}",
+            d="M" + "L".join([*_spots(positions, low, scale), *reversed(_spots(positions, high, scale))]) + "Z",
+        )
+        for css, low, high in bands
+    ]
+    for curve in curves:
+        known = [(at, value) for at, value in zip(positions, curve.values, strict=True) if value is not None]
+        if known:
+            spots = _spots([at for at, _ in known], [value for _, value in known], scale)
+            shapes.append(svg.tag("path", css=f"curve {curve.css}", d="M" + "L".join(spots)))
+    drawn.append(_stretched(shapes))
+    edges = [0.0, *((low + high) / 2 for low, high in itertools.pairwise(positions)), 1.0]
+    for hint, (left, right) in zip(hints, itertools.pairwise(edges), strict=True):
+        width = svg.percent(WIDTH * (right - left))
+        drawn.append(
+            svg.tag("rect", svg.title(hint), css="hover", x=_across(left), y=TOP, width=width, height=PLOT_HEIGHT)
+        )
+    return _plot(drawn)
+
+
+def _across(position: float) -> str:
+    return svg.percent(LEFT + WIDTH * position)
+
+
+def _spots(positions: Sequence[float], values: Sequence[float], scale: Scale) -> list[str]:
+    return [f"{100 * x:.2f} {100 - 100 * y / scale.top:.2f}" for x, y in zip(positions, values, strict=True)]
 
 
 @dataclass(frozen=True)

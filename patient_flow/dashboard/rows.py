@@ -8,6 +8,7 @@ from functools import cached_property
 import polars as pl
 
 from patient_flow.dashboard.access import Viewer
+from patient_flow.dashboard.ahead import Ahead
 from patient_flow.dashboard.selection import Selection
 from patient_flow.dashboard.snapshot import COMPARED_DAYS, DAY, Snapshot
 from patient_flow.transforms.calendar import hour_start
@@ -86,6 +87,11 @@ class PageRows:
         """The chosen departments whose beds are known at that time."""
         is_valid = (c("valid_from") <= at) & (c("valid_to").is_null() | (c("valid_to") > at))
         return self.chosen.filter(is_valid, c("staffed_beds").is_not_null())
+
+    @cached_property
+    def ahead(self) -> Ahead:
+        """The forecast of the places on the page."""
+        return Ahead(self)
 
     # --- the rows of this page ----------------------------------------------------------------------------------
 

@@ -23,6 +23,7 @@ import polars as pl
 from patient_flow.contracts.tables import FACT_PATIENT_FLOW
 from patient_flow.dashboard import queries
 from patient_flow.dashboard.background import Background
+from patient_flow.dashboard.forecasts import ForecastReader, Forecasts
 from patient_flow.monitoring.thresholds import SENDER_KNOWN_DAYS
 from patient_flow.stores.warehouse.errors import WarehouseError, WarehouseNotInitialised
 from patient_flow.stores.warehouse.schema import TABLES
@@ -86,6 +87,7 @@ class Snapshot:
     quality: pl.DataFrame
     last_sent: Mapping[str, datetime]
     """When the hub accepted the newest event of each hospital that had a patient in the last days."""
+    forecasts: Forecasts
 
     def is_of(self, load: Load, today: date) -> bool:
         """True when it shows this load on this day."""
@@ -115,6 +117,7 @@ class Snapshots:
         self._lock = threading.Lock()
         self._looked: tuple[float, Load | WarehouseError] = (float("-inf"), Load())
         self._history = _History(self._days)
+        self._forecasts = ForecastReader(warehouse)
         self._newest: Snapshot | None = None
         self._problem = ""
         self._reader = Background[None]("warehouse reader")
@@ -151,8 +154,7 @@ class Snapshots:
             with contextlib.suppress(Exception):
                 self._reading(first, today, load).result(PAGE_TIMEOUT_SECONDS)
         is_missing = not self._suffices(first, today, load)
-        problem = self._problem if is_missing else ""
-        known = self._known_since(first)
+        known, problem = self._known_since(first), self._problem if is_missing else ""
         return Answer(known.load if known else load, known, problem, is_reading=is_missing and not problem)
 
     def warm(self) -> None:
@@ -223,6 +225,7 @@ class Snapshots:
             first_hours=queries.first_hours(warehouse).with_columns(first_hour=hour_start(c("time_key"))),
             quality=queries.quality(warehouse, first, today),
             last_sent=dict(queries.last_sent(warehouse, known_since).iter_rows()),
+            forecasts=self._forecasts.read(today),
         )
 
     def _days(self, first: date, last: date) -> _Days:
@@ -380,8 +383,7 @@ def _hourly(census: pl.DataFrame, zone: ZoneInfo) -> pl.DataFrame:
 
 def _fingerprints(daily: pl.DataFrame) -> dict[date, int]:
     """One number per date that changes with any of its rows."""
-    hashed = daily.select("date", row=daily.hash_rows()).group_by("date").agg(c("row").bitwise_xor())
-    return dict(hashed.iter_rows())
+    return dict(daily.select("date", row=daily.hash_rows()).group_by("date").agg(c("row").bitwise_xor()).iter_rows())
 
 
 def _runs(days: Iterable[date]) -> Iterator[tuple[date, date]]:

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 import polars as pl
 
+from patient_flow.forecasting import baselines
 from patient_flow.forecasting.distributions import LEVELS
 
 c = pl.col
@@ -22,11 +23,11 @@ def covered(low: pl.Expr, high: pl.Expr, actual: pl.Expr) -> pl.Expr:
     return (inside / (end - start)).clip(0.0, 1.0)
 
 
-def pinball(actual: pl.Expr) -> pl.Expr:
-    """Mean pinball loss of the nine quantiles."""
+def pinball(actual: pl.Expr, prefix: str = "") -> pl.Expr:
+    """Mean pinball loss of the nine quantiles, columns of these names after ``prefix``."""
     losses = []
     for name, level in zip(_QUANTILES, LEVELS, strict=True):
-        gap = actual - c(name)
+        gap = actual - c(prefix + name)
         losses.append(pl.max_horizontal(level * gap, (level - 1) * gap))
     return pl.mean_horizontal(losses)
 
@@ -41,9 +42,9 @@ def score(
 ) -> pl.DataFrame:
     """Rows of ForecastScore for ``forecasts`` (morning rows of ForecastBeds) whose target is not after ``newest``.
 
-    ``census`` has FactBedCensus from 8 days before the first forecast on, ``departments`` is DimDepartment,
-    ``days_with_events`` date and hospital_id of days on which the hub took an event of the hospital: a target on
-    another day is not scored.
+    ``census`` has FactBedCensus from :data:`baselines.HISTORY` before the first forecast on, ``departments`` is
+    DimDepartment, ``days_with_events`` date and hospital_id of days on which the hub took an event of the hospital: a
+    target on another day is not scored.
     """
     if newest is None:
         newest = datetime(1, 1, 1, tzinfo=UTC)
@@ -62,25 +63,32 @@ def score(
     scored = scored.join(places, on="department_key", how="left").with_columns(
         place=pl.when(c("department_key") == 0).then(pl.lit("")).otherwise(c("place"))
     )
-    for name, instant in (
-        ("occupied_beds", c("target_at")),
-        ("then", c("made_at")),
-        ("week_ago", c("target_at") - pl.duration(days=7)),
-    ):
-        scored = (
-            scored.with_columns(hour=instant)
-            .join(occupied.rename({"beds": name}), on=["hospital_id", "place", "hour"], how="left")
-            .with_columns(c(name).fill_null(0).cast(pl.Float64))
-            .drop("hour")
+    scored = (
+        scored.join(
+            occupied.rename({"beds": "occupied_beds"}),
+            left_on=["hospital_id", "place", "target_at"],
+            right_on=["hospital_id", "place", "hour"],
+            how="left",
         )
+        .with_columns(c("occupied_beds").fill_null(0).cast(pl.Float64))
+        .hstack(baselines.forecasts(scored, occupied, _QUANTILES))
+    )
     actual = c("occupied_beds")
     return scored.with_columns(
         absolute_error=(c("p50") - actual).abs(),
         pinball_loss=pinball(actual),
         covered_80=covered(c("p10"), c("p90"), actual),
         covered_95=covered(c("p025"), c("p975"), actual),
-        persistence_absolute_error=(c("then") - actual).abs(),
-        week_ago_absolute_error=(c("week_ago") - actual).abs(),
+        **{
+            f"{name}_{figure}": value
+            for name in baselines.NAMES
+            for figure, value in (
+                ("absolute_error", (c(name) - actual).abs()),
+                ("pinball_loss", pinball(actual, f"{name}_")),
+                ("covered_80", covered(c(f"{name}_p10"), c(f"{name}_p90"), actual)),
+                ("covered_95", covered(c(f"{name}_p025"), c(f"{name}_p975"), actual)),
+            )
+        },
     )
 
 

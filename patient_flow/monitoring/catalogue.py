@@ -6,13 +6,19 @@ page.
 
 from __future__ import annotations
 
+from datetime import timedelta
+
+import polars as pl
+
 from patient_flow.contracts import tables
+from patient_flow.contracts.forecasts import JUDGED_DAYS, SCORED_DAYS
 from patient_flow.contracts.tables import WAREHOUSE_TABLES, references
 from patient_flow.monitoring.finding import Finding, Severity
 from patient_flow.monitoring.inputs import CheckInputs
 from patient_flow.monitoring.rule import EVENT_TTL, FLAP_WINDOW, Audience, Cadence, Rule
 from patient_flow.monitoring.rules import (
     arrival,
+    forecasts,
     freshness,
     keys,
     mapping,
@@ -28,6 +34,7 @@ from patient_flow.monitoring.thresholds import (
     DELAYED,
     DEPARTMENT_LIST_AGE,
     FIELD_KNOWN_DAYS,
+    FORECAST_FULL,
     NEW_FIELD_HOURS,
     NO_EVENTS_HOURS,
     OCCUPANCY,
@@ -337,6 +344,20 @@ EVENTS_FOLLOW_MAPPING = Rule(
     (HOURLY,),
     evaluate=lambda inputs: mapping.events_follow_mapping(inputs.former_rows()),
 )
+FORECAST_HOLDS = Rule(
+    "forecast_holds",
+    "In the last week, the intervals of the forecast cover what they promise, and no baseline was better; before "
+    f"{JUDGED_DAYS} days are judged nothing is shown.",
+    "Ask what changed in these hospitals (a closed ward, an outbreak, a feed that lags). The dashboard shows the "
+    "baseline until the forecast is better again.",
+    WARNING,
+    (HOURLY,),
+    evaluate=lambda inputs: forecasts.forecast_holds(
+        inputs.scan(tables.FORECAST_SCORE)
+        .filter(pl.col("date") > (inputs.checked_at - timedelta(days=SCORED_DAYS)).date())
+        .collect()
+    ),
+)
 CENSUS_MATCHES_FACTS = Rule(
     "census_matches_facts",
     "The bed census that micro-batches maintain equals the census recomputed from all stays.",
@@ -388,6 +409,7 @@ CHECKS = (
     VISIT_NUMBERS_UNAMBIGUOUS,
     VISITS_RECOMPUTED,
     EVENTS_FOLLOW_MAPPING,
+    FORECAST_HOLDS,
     CENSUS_MATCHES_FACTS,
     WAREHOUSE_MATCHES_GOLD,
     ACCESS_LOG_INTACT,
@@ -451,6 +473,15 @@ DISCHARGES_DELAYED = Rule(
     ERROR,
     (WATCH,),
     DELAYED,
+    audience=Audience.BED_MANAGEMENT,
+)
+BEDS_FULL_AHEAD = Rule(
+    "beds_full_ahead",
+    "Departments and hospitals do not reach their staffed beds within 24 hours, by the newest forecast.",
+    "See the panel “The days ahead” of the dashboard: open beds, bring discharges forward or postpone admissions.",
+    WARNING,
+    (WATCH,),
+    FORECAST_FULL,
     audience=Audience.BED_MANAGEMENT,
 )
 HUB_DOWN = Rule(
@@ -529,6 +560,7 @@ ALERTS = (
     QUARANTINE_SPIKE,
     OCCUPANCY_HIGH,
     DISCHARGES_DELAYED,
+    BEDS_FULL_AHEAD,
     HUB_DOWN,
     HUB_SLOW,
     HUB_REFUSED,

@@ -44,3 +44,9 @@ NEW_FIELD_HOURS = 24
 FIELD_KNOWN_DAYS = 30
 """An unknown field is new for the first, unless it was sent in the second."""
 DEPARTMENT_LIST_AGE = Threshold("days", 550)
+FORECAST_WEEK_DAYS = 7
+FORECAST_LOST_DAYS = 6
+"""Of the last week's days, those on which a baseline must have been better before it is shown instead."""
+FORECAST_FULL_PCT = 80
+FORECAST_FULL_HOURS = 24
+FORECAST_FULL = Threshold("% probability within 24 hours", FORECAST_FULL_PCT)

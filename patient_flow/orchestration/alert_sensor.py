@@ -127,6 +127,7 @@ def observe(
     else:
         results.append(probes.judge_occupancy(warehouse.hours, _subjects(state, catalogue.OCCUPANCY_HIGH), settings))
         results.append(probes.judge_delays(warehouse.delays, _subjects(state, catalogue.DISCHARGES_DELAYED)))
+        results.append(probes.judge_chances(warehouse.chances))
         staleness, stale = _judge_staleness(hub, warehouse, staleness, now, timedelta(minutes=settings.stale_minutes))
         results.append(stale)
     return Observation(

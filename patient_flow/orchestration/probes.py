@@ -9,6 +9,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import dagster as dg
+import polars as pl
 import sqlalchemy as sa
 
 from patient_flow.contracts.tables import BRONZE_EVENTS, QUARANTINE, SILVER_EVENTS
@@ -19,8 +20,8 @@ from patient_flow.monitoring.alert_state import Firing, alert_key
 from patient_flow.monitoring.finding import Finding, Severity
 from patient_flow.monitoring.notices import EventsExpired, HubRecreated, Notice, PartitionAdded, decode
 from patient_flow.monitoring.rule import FLAP_WINDOW, Rule
-from patient_flow.monitoring.rules import freshness, occupancy, senders, system
-from patient_flow.monitoring.thresholds import DELAYED, DELAYED_RESOLVES_PCT, QUARANTINE_MIN_EVENTS
+from patient_flow.monitoring.rules import forecasts, freshness, occupancy, senders, system
+from patient_flow.monitoring.thresholds import DELAYED, DELAYED_RESOLVES_PCT, FORECAST_FULL_HOURS, QUARANTINE_MIN_EVENTS
 from patient_flow.orchestration.automation import ASSET_JOB
 from patient_flow.orchestration.backfill import backfill
 from patient_flow.orchestration.checks import HISTORY
@@ -273,11 +274,13 @@ def judge_keys(settings: Settings) -> ProbeResult:
 
 @dataclass(frozen=True)
 class WarehouseStatus:
-    """The time of the last warehouse load, the hourly occupancy of departments, and the delays of hospitals now."""
+    """The time of the last warehouse load, the hourly occupancy of departments, the delays of hospitals now, and the
+    places that will probably be full."""
 
     loaded_at: datetime | None
     hours: Sequence[occupancy.DepartmentHour]
     delays: Sequence[occupancy.Delays] = ()
+    chances: Sequence[forecasts.Chance] = ()
 
 
 def probe_warehouse(services: Services, now: datetime) -> WarehouseStatus | ProbeResult:
@@ -285,13 +288,24 @@ def probe_warehouse(services: Services, now: datetime) -> WarehouseStatus | Prob
     warehouse = services.warehouse
     since = now - timedelta(hours=services.settings.alerts.occupancy_hours + 24)
     unknown = frozenset(
-        rule.name for rule in (catalogue.DATA_STALE, catalogue.OCCUPANCY_HIGH, catalogue.DISCHARGES_DELAYED)
+        rule.name
+        for rule in (
+            catalogue.DATA_STALE,
+            catalogue.OCCUPANCY_HIGH,
+            catalogue.DISCHARGES_DELAYED,
+            catalogue.BEDS_FULL_AHEAD,
+        )
     )
     try:
         return call_with_timeout(
             WAREHOUSE_SECONDS,
             (WAREHOUSE, warehouse.address),
-            lambda: WarehouseStatus(last_load(services), department_hours(services, since), delays_now(services)),
+            lambda: WarehouseStatus(
+                last_load(services),
+                department_hours(services, since),
+                delays_now(services),
+                chances_to_be_full(services, now),
+            ),
         )
     except WarehouseNotInitialised:  # before the first load there is nothing to read
         return ProbeResult(unknown=unknown)
@@ -323,6 +337,11 @@ def judge_delays(delays: Sequence[occupancy.Delays], already_open: Sequence[str]
         firings(catalogue.DISCHARGES_DELAYED, findings),
         frozenset() if delays else frozenset({catalogue.DISCHARGES_DELAYED.name}),
     )
+
+
+def judge_chances(chances: Sequence[forecasts.Chance]) -> ProbeResult:
+    """Departments and hospitals that will probably be full."""
+    return ProbeResult(firings(catalogue.BEDS_FULL_AHEAD, forecasts.beds_full_ahead(chances)))
 
 
 def last_load(services: Services) -> datetime | None:
@@ -361,4 +380,19 @@ def delays_now(services: Services) -> list[occupancy.Delays]:
     return [
         occupancy.Delays(str(name), patients, *of_hospital.get(name, (0, 0.0)))
         for name, patients in in_beds.iter_rows()
+    ]
+
+
+def chances_to_be_full(services: Services, now: datetime) -> list[forecasts.Chance]:
+    """Of the newest forecast, unless it is older than what it looks ahead."""
+    view = VIEWS["BedsExpected"]
+    wanted = (view.c.horizon_hours == FORECAST_FULL_HOURS, view.c.probability_full.is_not(None))
+    try:
+        rows = services.warehouse.query(view.select().where(*wanted)).filter(pl.col("target_at") > now)
+    except WarehouseNotInitialised:  # a warehouse that `migrate` has not given the view must not lose its other alerts
+        return []
+    columns = ("hospital_name", "department", "probability_full")
+    return [
+        forecasts.Chance(str(hospital), department or "", probability, FORECAST_FULL_HOURS)
+        for hospital, department, probability in rows.select(columns).iter_rows()
     ]

@@ -1,17 +1,22 @@
 """Gold → ForecastBeds, ForecastArrivals and ForecastScore: hourly, outside micro-batches.
 
 A forecast made at T uses what the hub had accepted by T. The forecasts of 06:00 local are kept and scored; one that is
-missing is made afterwards as of its time, a few per run, so that a new site has a judged history after some hours.
+missing is made afterwards as of its time, as many per run as fit into :data:`BACKCAST_SECONDS`, so that a site with
+imported history soon has a judged one.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
-from datetime import date, datetime, time, timedelta
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from datetime import time as clock_time
 from zoneinfo import ZoneInfo
 
 import polars as pl
 
+from patient_flow.contracts.forecasts import JUDGED_DAYS, SCORED_DAYS
 from patient_flow.contracts.tables import (
     DATA_QUALITY_DAY,
     DIM_DEPARTMENT,
@@ -19,12 +24,14 @@ from patient_flow.contracts.tables import (
     FORECAST_ARRIVALS,
     FORECAST_BEDS,
     FORECAST_SCORE,
+    SILVER_EVENTS,
     Table,
 )
-from patient_flow.forecasting import beds, forecast, scores
+from patient_flow.forecasting import baselines, beds, forecast, scores
 from patient_flow.pipeline.checkpoints import MADE_UNTIL
-from patient_flow.pipeline.known import Known, known_at
+from patient_flow.pipeline.known import Known, is_complete, known_at
 from patient_flow.pipeline.read_progress import recorded_progress
+from patient_flow.pipeline.received import newest_event
 from patient_flow.pipeline.steps import StepContext, StepResult, retry_on_conflict
 from patient_flow.stores.lake.changes import RowsWritten
 from patient_flow.stores.lake.table import LakeTable
@@ -34,14 +41,14 @@ c = pl.col
 
 _NATURAL_KEY = ("made_at", "target_at", "hospital_id", "department_key", "gender")
 
-MORNING = time(6)
+MORNING = clock_time(6)
 KEPT = timedelta(days=400)
-JUDGED_DAYS = 28
-"""Days that a backtest covers before a forecast is shown."""
-BACKCAST_LIMIT = 4
-"""Missing morning forecasts that one run makes."""
-SCORED_DAYS = 60
-"""Days whose scores follow later changes of the census."""
+FIRST_HISTORY = timedelta(days=7)
+"""History that a forecast made afterwards needs."""
+BACKCAST_SECONDS = 120.0
+"""A run begins no further missing forecast of a morning after this time; the newest forecast always comes first."""
+MAX_MORNINGS = JUDGED_DAYS + 14
+"""Newest mornings that are made afterwards: the last ones have no outcome yet."""
 
 
 @retry_on_conflict
@@ -60,20 +67,25 @@ def _run(context: StepContext, table: Table) -> StepResult:
     target = context.lake.open(table)
     due = _due(context, target)
     written = RowsWritten()
+    began = time.monotonic()
     made = 0
-    for made_at, is_morning, is_backcast in due:
-        rows = make(context, table, made_at)
-        rows = rows.with_columns(is_morning=pl.lit(is_morning), is_backcast=pl.lit(is_backcast))
+    for each in due:
+        if each.is_backcast and time.monotonic() - began > BACKCAST_SECONDS:
+            break
+        rows = make(context, table, each.made_at)
+        rows = rows.with_columns(is_morning=pl.lit(each.is_morning), is_backcast=pl.lit(each.is_backcast))
         after = rows.select(c(name).cast(dtype) for name, dtype in table.schema.items())
-        superseded = target.scan().filter(
-            (c("made_at") == made_at)
-            | (~c("is_morning") & (c("made_at") < context.now))
-            | (c("made_at") < context.now - KEPT)
-        )
-        before = superseded.collect() if not is_backcast else table.empty()
-        written += target.replace(before, after, MADE_UNTIL.of(made_at), run_id=context.run_id)
+        before = table.empty() if each.is_backcast else _superseded(target, each.made_at)
+        written += target.replace(before, after, MADE_UNTIL.of(each.made_at), run_id=context.run_id)
         made += 1
-    return StepResult(table, target.version, written, figures={"forecasts": made})
+    figures: dict[str, int | float | str] = {"forecasts": made, "mornings_missing": len(due) - made}
+    return StepResult(table, target.version, written, figures=figures)
+
+
+def _superseded(target: LakeTable, made_at: datetime) -> pl.DataFrame:
+    """Rows that the newest forecast replaces: the one before, unless it was of a morning, and those too old."""
+    is_former = ~c("is_morning") | (c("made_at") == made_at) | (c("made_at") < made_at - KEPT)
+    return target.scan().filter(is_former).collect()
 
 
 def make(context: StepContext, table: Table, made_at: datetime) -> pl.DataFrame:
@@ -94,25 +106,36 @@ def of_known(known: Known, table: Table, made_at: datetime, zone: str) -> pl.Dat
     return rows.with_columns(forecast_key=surrogate_key([c(name).cast(pl.String) for name in named]))
 
 
-def _due(context: StepContext, target: LakeTable) -> list[tuple[datetime, bool, bool]]:
-    """The forecasts to make (instant, is it of 06:00, is it made afterwards): missing past ones, then the newest.
+@dataclass(frozen=True)
+class _Due:
+    """A forecast to make: of a morning (06:00 local), and afterwards (``is_backcast``)?"""
 
-    Nothing is due before bronze has read everything that the hub accepted by then, and silver has taken it.
+    made_at: datetime
+    is_morning: bool
+    is_backcast: bool = False
+
+
+def _due(context: StepContext, target: LakeTable) -> list[_Due]:
+    """The forecasts to make: the newest, then missing ones of past mornings, the latest first.
+
+    The newest is due once silver and the facts have everything that the hub accepted by then. Where there are only
+    imported rows, the newest of them says what the time is.
     """
-    reached = recorded_progress(context.lake).read_until
-    census = context.lake.open(FACT_BED_CENSUS)
+    lake = context.lake
+    census = lake.open(FACT_BED_CENSUS)
+    reached = recorded_progress(lake).read_until or newest_event(lake.open(SILVER_EVENTS))
     if reached is None or census.row_count() == 0:
         return []
     newest = min(reached, context.now).replace(minute=0, second=0, microsecond=0)
     made = target.scan().select("made_at", "is_morning").unique().collect()
     have = set(made.filter("is_morning")["made_at"])
     first = _first_hour(census)
-    mornings = [each for each in _mornings(newest, context.timezone) if each >= first + timedelta(days=7)]
-    missing = [each for each in mornings if each not in have and each != newest]
-    found = [(each, True, True) for each in sorted(missing, reverse=True)[:BACKCAST_LIMIT]]
-    if newest not in set(made["made_at"]):
-        found.append((newest, newest in mornings, False))
-    return found
+    mornings = [each for each in _mornings(newest, context.timezone) if each >= first + FIRST_HISTORY]
+    found = []
+    if newest not in set(made["made_at"]) and is_complete(lake, newest):
+        found.append(_Due(newest, newest in mornings))
+    missing = sorted((each for each in mornings if each not in have and each != newest), reverse=True)
+    return [*found, *(_Due(each, is_morning=True, is_backcast=True) for each in missing)]
 
 
 def _first_hour(census: LakeTable) -> datetime:
@@ -123,7 +146,7 @@ def _first_hour(census: LakeTable) -> datetime:
 def _mornings(newest: datetime, zone: str) -> Iterator[datetime]:
     """06:00 local of the last days, up to ``newest``, as whole hours."""
     today = newest.astimezone(ZoneInfo(zone)).date()
-    for back in range(JUDGED_DAYS + 14):
+    for back in range(MAX_MORNINGS):
         at = morning_of(today - timedelta(days=back), zone)
         if at <= newest:
             yield at
@@ -139,14 +162,15 @@ def forecast_score(context: StepContext) -> StepResult:
     """ForecastScore: the morning forecasts whose targets have passed, against the census."""
     lake = context.lake
     target, census = lake.open(FORECAST_SCORE), lake.open(FACT_BED_CENSUS)
-    since = context.now - timedelta(days=SCORED_DAYS)
-    forecasts = lake.open(FORECAST_BEDS).scan().filter("is_morning", c("made_at") > since).collect()
+    made = lake.open(FORECAST_BEDS).scan().select(c("made_at").max()).collect().item()
+    since = min(made or context.now, context.now) - timedelta(days=SCORED_DAYS)
+    mornings = lake.open(FORECAST_BEDS).scan().filter("is_morning", c("made_at") > since, c("gender") == forecast.ALL)
     departments = lake.open(DIM_DEPARTMENT).scan().collect()
     events = (
         lake.open(DATA_QUALITY_DAY).scan().filter(c("rule") == "all").select("date", "hospital_id").unique().collect()
     )
     newest = _newest_hour(census)
-    after = scores.score(forecasts, _recent(census, since), departments, events, newest, context.timezone)
+    after = scores.score(mornings.collect(), _recent(census, since), departments, events, newest, context.timezone)
     after = after.select(c(name).cast(dtype) for name, dtype in FORECAST_SCORE.schema.items())
     before = target.scan().filter(c("date") > since.astimezone(ZoneInfo(context.timezone)).date()).collect()
     days = after["date"].unique()
@@ -163,5 +187,5 @@ def _newest_hour(census: LakeTable) -> datetime | None:
 
 
 def _recent(census: LakeTable, since: datetime) -> pl.DataFrame:
-    months = c("census_month") >= (since - timedelta(days=14)).strftime("%Y-%m")
+    months = c("census_month") >= (since - baselines.HISTORY).strftime("%Y-%m")
     return census.scan().filter(months).select("time_key", "department_key", "gender", "occupied_beds").collect()

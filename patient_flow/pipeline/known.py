@@ -13,16 +13,20 @@ import polars as pl
 
 from patient_flow.contracts import events
 from patient_flow.contracts.tables import (
+    BRONZE_EVENTS,
     DIM_DEPARTMENT,
     FACT_ED_ATTENDANCE,
     FACT_PATIENT_FLOW,
     IGNORED,
+    SILVER_EVENTS,
 )
 from patient_flow.forecasting.forecast import ATTENDANCE_COLUMNS, STAY_COLUMNS
 from patient_flow.pipeline import clusters
+from patient_flow.pipeline.checkpoints import consumed
 from patient_flow.pipeline.clusters import LINKS, Keys
 from patient_flow.pipeline.incremental import is_one_of
 from patient_flow.pipeline.steps import StepContext, open_complete_silver
+from patient_flow.stores.lake.catalog import Lake
 from patient_flow.stores.lake.table import LakeTable
 from patient_flow.transforms import facts
 from patient_flow.transforms.dimensions import OBSERVATION_COLUMNS, patient_versions
@@ -122,7 +126,21 @@ def touched_after(context: StepContext, silver: LakeTable, at: datetime) -> pl.D
     return pl.concat([later, hashes], how="diagonal").unique()
 
 
-def has_silver_until(context: StepContext, at: datetime) -> bool:
-    """True when silver has everything that the hub accepted by ``at``."""
-    newest = open_complete_silver(context.lake).newest("enqueued_at")
-    return newest is not None and newest >= at
+def is_complete(lake: Lake, at: datetime) -> bool:
+    """True when silver, and the facts made of it, have everything that bronze took from the hub by ``at``."""
+    silver = lake.open(SILVER_EVENTS)
+    pairs = (
+        (lake.open(BRONZE_EVENTS), silver),
+        (silver, lake.open(FACT_PATIENT_FLOW)),
+        (silver, lake.open(FACT_ED_ATTENDANCE)),
+    )
+    return all(_has_consumed(source, target, at) for source, target in pairs)
+
+
+def _has_consumed(source: LakeTable, target: LakeTable, at: datetime) -> bool:
+    version = consumed(target, source)
+    if version == source.version:
+        return True
+    changes = source.changes_or_all(version, ["enqueued_at"])
+    waiting = pl.concat([changes.before, changes.after])["enqueued_at"].min()
+    return waiting is None or (isinstance(waiting, datetime) and waiting > at)

@@ -12,12 +12,25 @@ from datetime import UTC, datetime, timedelta
 
 import polars as pl
 
-from patient_flow.contracts.tables import WAREHOUSE_TABLES
+from patient_flow.contracts.tables import (
+    DATA_QUALITY_DAY,
+    DIM_DEPARTMENT,
+    FACT_BED_CENSUS,
+    FACT_PATIENT_FLOW,
+    FORECAST_BEDS,
+    FORECAST_SCORE,
+    WAREHOUSE_TABLES,
+    Table,
+)
+from patient_flow.forecasting.forecast import STAY_COLUMNS, forecast_beds
+from patient_flow.forecasting.scores import score
+from patient_flow.pipeline.forecast import morning_of
 from patient_flow.pipeline.load import load_warehouse
 from patient_flow.stores.lake.catalog import Lake
 from patient_flow.stores.warehouse.warehouse import Warehouse
 from patient_flow.transforms.dimensions import age_band
-from patient_flow_tests.builders import Body, Delivery, department, department_list, event, run_micro_batches
+from patient_flow.transforms.keys import surrogate_key
+from patient_flow_tests.builders import ZONE, Body, Delivery, department, department_list, event, run_micro_batches
 from patient_flow_tests.stacks import Stack
 
 DAYS = 42
@@ -34,6 +47,7 @@ DEPARTMENTS = department_list(
     ),
     department(hospital_id="2", hospital_name="La Rivière", department="ICU", staffed_beds=9, expected_los_hours=60.0),
 )
+PLACED = ("hospital_id", "department_key", "gender")
 WARDS = {"1": ("ICU", "Surgery"), "2": ("ICU",)}
 
 
@@ -129,9 +143,35 @@ def hospital(stack: Stack, now: datetime, seed: int = 11) -> Hospital:
     lake = Lake(stack.lake_uri())
     deliveries = [Delivery(body, at, "0", number) for number, (at, body) in enumerate(told)]
     run_micro_batches(lake, [deliveries], DEPARTMENTS)
+    _forecast(lake, now)
     warehouse = Warehouse(stack.warehouse_url(), stack.warehouse_kind)
     load_warehouse(lake, warehouse, WAREHOUSE_TABLES, now=now, run_id="test")
     return Hospital(lake, warehouse, stays, attended, now)
+
+
+def _forecast(lake: Lake, now: datetime) -> None:
+    """The forecast of this hour, and its scores as if it had been made on each morning of five weeks.
+
+    The hospital is steady, so that this is no bad forecast. Backtests of real ones: ``pipeline.test_forecast``.
+    """
+    stays, departments = (lake.open(table).scan().collect() for table in (FACT_PATIENT_FLOW, DIM_DEPARTMENT))
+    made_at = now.replace(minute=0)
+    rows = forecast_beds(stays.select(STAY_COLUMNS), departments, made_at, ZONE)
+    key = surrogate_key([pl.col(name).cast(pl.String) for name in ("made_at", "target_at", *PLACED)])
+    rows = rows.with_columns(forecast_key=key, is_morning=pl.lit(False), is_backcast=pl.lit(False))
+    _fill(lake, FORECAST_BEDS, rows)
+    mornings = []
+    for back in range(1, 36):
+        earlier = morning_of((now - timedelta(days=back)).date(), ZONE) - made_at
+        mornings.append(rows.with_columns(pl.col("made_at", "target_at") + earlier))
+    census, quality = (lake.open(table).scan().collect() for table in (FACT_BED_CENSUS, DATA_QUALITY_DAY))
+    days = quality.select("date", "hospital_id").unique()
+    _fill(lake, FORECAST_SCORE, score(pl.concat(mornings), census, departments, days, now, ZONE))
+
+
+def _fill(lake: Lake, table: Table, rows: pl.DataFrame) -> None:
+    typed = rows.select(pl.col(name).cast(dtype) for name, dtype in table.schema.items())
+    lake.open(table).replace(table.empty(), typed, {}, run_id="test")
 
 
 def _attendance(chance: random.Random, number: int, now: datetime) -> tuple[Attendance, list[tuple[datetime, Body]]]:

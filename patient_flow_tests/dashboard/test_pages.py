@@ -32,6 +32,7 @@ from patient_flow_tests.dashboard.conftest import client_of
 from patient_flow_tests.dashboard.hospital import Hospital
 
 PANELS = (
+    "ahead",
     "emergency",
     "discharges",
     "occupancy",

@@ -45,7 +45,7 @@ def test_a_rule_says_when_it_runs_and_a_blocking_one_can_find_an_error(rule: Rul
 
 def test_full_departments_and_delays_are_for_bed_management() -> None:
     assert [rule.name for rule in RULES if rule.audience is Audience.BED_MANAGEMENT] == [
-        *("occupancy_high", "discharges_delayed")
+        *("occupancy_high", "discharges_delayed", "beds_full_ahead")
     ]
 
 

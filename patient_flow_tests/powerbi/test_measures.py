@@ -34,6 +34,7 @@ MEASURES_OF_VIEWS = {
     "BedTurnover": {"Average staffed beds", "Bed turnover"},
     "Readmissions": {"Readmission within 30 days %", "Discharges still followed"},
     "BedsNow": {"Patients in beds now", "Staffed beds now"},
+    "BedsExpected": set(),
     "EmergencyNow": {
         "In the emergency department now",
         "Waiting for a bed now",

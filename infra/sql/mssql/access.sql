@@ -79,6 +79,9 @@ GO
 GRANT SELECT, VIEW DEFINITION ON OBJECT::dbo.BedsNow TO patient_flow_loader
 GO
 
+GRANT SELECT, VIEW DEFINITION ON OBJECT::dbo.BedsExpected TO patient_flow_loader
+GO
+
 GRANT SELECT, VIEW DEFINITION ON OBJECT::dbo.EmergencyNow TO patient_flow_loader
 GO
 
@@ -143,6 +146,9 @@ GRANT SELECT ON OBJECT::dbo.Readmissions TO patient_flow_reader
 GO
 
 GRANT SELECT ON OBJECT::dbo.BedsNow TO patient_flow_reader
+GO
+
+GRANT SELECT ON OBJECT::dbo.BedsExpected TO patient_flow_reader
 GO
 
 GRANT SELECT ON OBJECT::dbo.EmergencyNow TO patient_flow_reader
@@ -275,14 +281,36 @@ AS RETURN
     WHERE IS_ROLEMEMBER('patient_flow_loader') = 1 OR IS_ROLEMEMBER('db_owner') = 1
 GO
 
+CREATE FUNCTION security.sees_forecast(@hospital_id NVARCHAR(128), @department_key BIGINT)
+RETURNS TABLE
+WITH SCHEMABINDING
+AS RETURN
+    SELECT 1 AS is_visible
+    FROM dbo.DimDepartment AS d
+    JOIN security.ReaderScope AS s
+        ON (s.hospital_id IS NULL OR s.hospital_id = d.hospital_id)
+        AND (s.department IS NULL OR s.department = d.department)
+    WHERE d.department_key = @department_key AND d.department_key <> 0
+        AND (s.principal_name = USER_NAME() OR IS_MEMBER(s.principal_name) = 1)
+    UNION ALL
+    SELECT 1 AS is_visible
+    FROM security.ReaderScope AS s
+    WHERE @department_key = 0 AND s.department IS NULL
+        AND (s.hospital_id IS NULL OR s.hospital_id = @hospital_id)
+        AND (s.principal_name = USER_NAME() OR IS_MEMBER(s.principal_name) = 1)
+    UNION ALL
+    SELECT 1 AS is_visible
+    WHERE IS_ROLEMEMBER('patient_flow_loader') = 1 OR IS_ROLEMEMBER('db_owner') = 1
+GO
+
 CREATE SECURITY POLICY security.reader_scope
     ADD FILTER PREDICATE security.sees_department(department_key) ON dbo.FactPatientFlow,
     ADD FILTER PREDICATE security.sees_department(department_key) ON dbo.FactEdAttendance,
     ADD FILTER PREDICATE security.sees_department(department_key) ON dbo.FactBedCensus,
     ADD FILTER PREDICATE security.sees_department(department_key) ON dbo.KpiDepartmentDay,
-    ADD FILTER PREDICATE security.sees_department(department_key) ON dbo.ForecastBeds,
-    ADD FILTER PREDICATE security.sees_department(department_key) ON dbo.ForecastArrivals,
-    ADD FILTER PREDICATE security.sees_department(department_key) ON dbo.ForecastScore,
+    ADD FILTER PREDICATE security.sees_forecast(hospital_id, department_key) ON dbo.ForecastBeds,
+    ADD FILTER PREDICATE security.sees_forecast(hospital_id, department_key) ON dbo.ForecastArrivals,
+    ADD FILTER PREDICATE security.sees_forecast(hospital_id, department_key) ON dbo.ForecastScore,
     ADD FILTER PREDICATE security.sees_place(hospital_id, department) ON dbo.DimDepartment,
     ADD FILTER PREDICATE security.sees_place(hospital_id, NULL) ON dbo.DataQualityDay
 WITH (STATE = ON)

@@ -10,7 +10,7 @@ GRANT SELECT, INSERT, DELETE ON "DimTime", "DimDepartment", "DimPatient", "FactP
 
 GRANT SELECT, UPDATE ON "LoadLog" TO patient_flow_loader;
 
-GRANT SELECT ON "DimTime", "DimDepartment", "DimPatient", "FactPatientFlow", "FactEdAttendance", "FactBedCensus", "KpiDepartmentDay", "DataQualityDay", "ForecastBeds", "ForecastArrivals", "ForecastScore", "BedOccupancyHourly", "BedOccupancyByGender", "AdmissionsDaily", "WaitingTimes", "LengthOfStay", "CurrentPatients", "DepartmentInflow", "Overstays", "BedTurnover", "Readmissions", "BedsNow", "EmergencyNow", "EmergencyDaily", "ExpectedDischarges", "DelayedDischarges", "LongStays", "UnconfirmedStays", "DataFreshness", "LoadLog" TO patient_flow_reader, patient_flow_loader;
+GRANT SELECT ON "DimTime", "DimDepartment", "DimPatient", "FactPatientFlow", "FactEdAttendance", "FactBedCensus", "KpiDepartmentDay", "DataQualityDay", "ForecastBeds", "ForecastArrivals", "ForecastScore", "BedOccupancyHourly", "BedOccupancyByGender", "AdmissionsDaily", "WaitingTimes", "LengthOfStay", "CurrentPatients", "DepartmentInflow", "Overstays", "BedTurnover", "Readmissions", "BedsNow", "BedsExpected", "EmergencyNow", "EmergencyDaily", "ExpectedDischarges", "DelayedDischarges", "LongStays", "UnconfirmedStays", "DataFreshness", "LoadLog" TO patient_flow_reader, patient_flow_loader;
 
 GRANT SELECT ON "DimTime", "DimDepartment", "DimPatient", "FactPatientFlow", "FactEdAttendance", "FactBedCensus", "KpiDepartmentDay", "DataQualityDay", "ForecastBeds", "ForecastArrivals", "ForecastScore", "LoadLog" TO patient_flow_dashboard;
 
@@ -56,9 +56,21 @@ BEGIN ATOMIC
     );
 END;
 
-REVOKE ALL ON FUNCTION visible_departments(), sees_everything() FROM PUBLIC;
+CREATE OR REPLACE FUNCTION visible_hospitals() RETURNS SETOF VARCHAR
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    SELECT d.hospital_id
+    FROM "DimDepartment" d
+    JOIN "ReaderScope" s
+        ON s.department IS NULL
+        AND (s.hospital_id IS NULL OR s.hospital_id = d.hospital_id)
+    JOIN pg_catalog.pg_roles r ON r.rolname = s.principal_name
+    WHERE pg_catalog.pg_has_role(session_user, r.oid, 'member');
+END;
 
-GRANT EXECUTE ON FUNCTION visible_departments(), sees_everything() TO patient_flow_reader, patient_flow_dashboard;
+REVOKE ALL ON FUNCTION visible_departments(), sees_everything(), visible_hospitals() FROM PUBLIC;
+
+GRANT EXECUTE ON FUNCTION visible_departments(), sees_everything(), visible_hospitals() TO patient_flow_reader, patient_flow_dashboard;
 
 DO $$ BEGIN EXECUTE 'REVOKE CREATE ON SCHEMA ' || quote_ident(current_schema()) || ' FROM PUBLIC'; END $$;
 
@@ -86,29 +98,32 @@ CREATE POLICY loads ON "KpiDepartmentDay" TO patient_flow_loader USING (TRUE) WI
 
 CREATE POLICY reads ON "KpiDepartmentDay" FOR SELECT TO patient_flow_reader, patient_flow_dashboard USING (department_key IN (SELECT visible_departments()));
 
-ALTER TABLE "ForecastBeds" ENABLE ROW LEVEL SECURITY;
-
-CREATE POLICY loads ON "ForecastBeds" TO patient_flow_loader USING (TRUE) WITH CHECK (TRUE);
-
-CREATE POLICY reads ON "ForecastBeds" FOR SELECT TO patient_flow_reader, patient_flow_dashboard USING (department_key IN (SELECT visible_departments()));
-
-ALTER TABLE "ForecastArrivals" ENABLE ROW LEVEL SECURITY;
-
-CREATE POLICY loads ON "ForecastArrivals" TO patient_flow_loader USING (TRUE) WITH CHECK (TRUE);
-
-CREATE POLICY reads ON "ForecastArrivals" FOR SELECT TO patient_flow_reader, patient_flow_dashboard USING (department_key IN (SELECT visible_departments()));
-
-ALTER TABLE "ForecastScore" ENABLE ROW LEVEL SECURITY;
-
-CREATE POLICY loads ON "ForecastScore" TO patient_flow_loader USING (TRUE) WITH CHECK (TRUE);
-
-CREATE POLICY reads ON "ForecastScore" FOR SELECT TO patient_flow_reader, patient_flow_dashboard USING (department_key IN (SELECT visible_departments()));
-
 ALTER TABLE "DimDepartment" ENABLE ROW LEVEL SECURITY;
 
 CREATE POLICY loads ON "DimDepartment" TO patient_flow_loader USING (TRUE) WITH CHECK (TRUE);
 
 CREATE POLICY reads ON "DimDepartment" FOR SELECT TO patient_flow_reader, patient_flow_dashboard USING (department_key IN (SELECT visible_departments()));
+
+ALTER TABLE "ForecastBeds" ENABLE ROW LEVEL SECURITY;
+
+CREATE POLICY loads ON "ForecastBeds" TO patient_flow_loader USING (TRUE) WITH CHECK (TRUE);
+
+CREATE POLICY reads ON "ForecastBeds" FOR SELECT TO patient_flow_reader, patient_flow_dashboard USING (CASE department_key WHEN 0 THEN hospital_id IN (SELECT visible_hospitals())
+    ELSE department_key IN (SELECT visible_departments()) END);
+
+ALTER TABLE "ForecastArrivals" ENABLE ROW LEVEL SECURITY;
+
+CREATE POLICY loads ON "ForecastArrivals" TO patient_flow_loader USING (TRUE) WITH CHECK (TRUE);
+
+CREATE POLICY reads ON "ForecastArrivals" FOR SELECT TO patient_flow_reader, patient_flow_dashboard USING (CASE department_key WHEN 0 THEN hospital_id IN (SELECT visible_hospitals())
+    ELSE department_key IN (SELECT visible_departments()) END);
+
+ALTER TABLE "ForecastScore" ENABLE ROW LEVEL SECURITY;
+
+CREATE POLICY loads ON "ForecastScore" TO patient_flow_loader USING (TRUE) WITH CHECK (TRUE);
+
+CREATE POLICY reads ON "ForecastScore" FOR SELECT TO patient_flow_reader, patient_flow_dashboard USING (CASE department_key WHEN 0 THEN hospital_id IN (SELECT visible_hospitals())
+    ELSE department_key IN (SELECT visible_departments()) END);
 
 ALTER TABLE "DataQualityDay" ENABLE ROW LEVEL SECURITY;
 

@@ -227,6 +227,8 @@ CREATE TABLE "ForecastBeds" (
     PRIMARY KEY (forecast_key)
 );
 
+CREATE INDEX "ix_ForecastBeds_made_at" ON "ForecastBeds" (made_at);
+
 CREATE TABLE "ForecastArrivals" (
     forecast_key BIGINT NOT NULL,
     made_at TIMESTAMP(6) WITHOUT TIME ZONE NOT NULL,
@@ -249,6 +251,8 @@ CREATE TABLE "ForecastArrivals" (
     PRIMARY KEY (forecast_key)
 );
 
+CREATE INDEX "ix_ForecastArrivals_made_at" ON "ForecastArrivals" (made_at);
+
 CREATE TABLE "ForecastScore" (
     date DATE NOT NULL,
     horizon VARCHAR(64) NOT NULL,
@@ -261,7 +265,13 @@ CREATE TABLE "ForecastScore" (
     covered_80 FLOAT(53),
     covered_95 FLOAT(53),
     persistence_absolute_error FLOAT(53),
+    persistence_pinball_loss FLOAT(53),
+    persistence_covered_80 FLOAT(53),
+    persistence_covered_95 FLOAT(53),
     week_ago_absolute_error FLOAT(53),
+    week_ago_pinball_loss FLOAT(53),
+    week_ago_covered_80 FLOAT(53),
+    week_ago_covered_95 FLOAT(53),
     PRIMARY KEY (date, horizon, hospital_id, department_key)
 );
 
@@ -1024,6 +1034,60 @@ WHERE d.valid_from <= (now() AT TIME ZONE 'UTC')
     AND (d.staffed_beds IS NOT NULL OR n.everybody > 0);
 
 COMMENT ON VIEW "BedsNow" IS 'Beds of each department now: staffed, closed, occupied, free. Free beds are negative where more patients than staffed beds are there. /* definition a7e842b75854 */';
+
+CREATE VIEW "BedsExpected" WITH (security_invoker = true) AS
+SELECT
+    f.made_at,
+    f.target_at,
+    f.horizon_hours,
+    f.hospital_id,
+    n.hospital_name,
+    d.department,
+    CAST(b.staffed_beds AS BIGINT) AS staffed_beds,
+    f.expected_beds,
+    f.p025,
+    f.p10,
+    f.p50,
+    f.p90,
+    f.p975,
+    b.staffed_beds - f.expected_beds AS free_beds,
+    b.staffed_beds - f.p90 AS free_low,
+    b.staffed_beds - f.p10 AS free_high,
+    f.expected_admissions,
+    f.expected_discharges,
+    f.probability_full,
+    judged.judged_days
+FROM (SELECT MAX(m.made_at) AS made_at FROM "ForecastBeds" m) newest
+JOIN "ForecastBeds" f ON f.made_at = newest.made_at AND f.gender = 'All'
+JOIN (
+    SELECT s.hospital_id, CAST(COUNT(DISTINCT s.date) AS BIGINT) AS judged_days
+    FROM "ForecastScore" s
+    WHERE s.horizon = '24h' AND (s.target_at + INTERVAL '60 days') > (now() AT TIME ZONE 'UTC')
+    GROUP BY s.hospital_id
+    HAVING COUNT(DISTINCT s.date) >= 28
+) judged ON judged.hospital_id = f.hospital_id
+JOIN (
+    SELECT p.hospital_id, MAX(p.hospital_name) AS hospital_name FROM "DimDepartment" p GROUP BY p.hospital_id
+) n ON n.hospital_id = f.hospital_id
+LEFT JOIN "DimDepartment" d ON d.department_key = f.department_key AND f.department_key <> 0
+JOIN (
+    SELECT g.target_at, g.hospital_id, g.department_key, e.staffed_beds
+    FROM (SELECT MAX(m.made_at) AS made_at FROM "ForecastBeds" m) last_made
+    JOIN "ForecastBeds" g ON g.made_at = last_made.made_at AND g.gender = 'All' AND g.department_key <> 0
+    JOIN "DimDepartment" e ON e.department_key = g.department_key
+    UNION ALL
+    SELECT
+        g.target_at,
+        g.hospital_id,
+        0 AS department_key,
+        CASE WHEN COUNT(*) = COUNT(e.staffed_beds) THEN SUM(e.staffed_beds) END AS staffed_beds
+    FROM (SELECT MAX(m.made_at) AS made_at FROM "ForecastBeds" m) last_made
+    JOIN "ForecastBeds" g ON g.made_at = last_made.made_at AND g.gender = 'All' AND g.department_key <> 0
+    JOIN "DimDepartment" e ON e.department_key = g.department_key
+    GROUP BY g.target_at, g.hospital_id
+) b ON b.target_at = f.target_at AND b.hospital_id = f.hospital_id AND b.department_key = f.department_key;
+
+COMMENT ON VIEW "BedsExpected" IS 'The newest forecast of departments and of hospitals, all genders: occupied and free beds at each hour ahead. Only hospitals whose forecasts have been compared with what happened for long enough have rows. /* definition 934c6fe908b2 */';
 
 CREATE VIEW "EmergencyNow" WITH (security_invoker = true) AS
 SELECT

@@ -230,6 +230,8 @@ CREATE TABLE "ForecastBeds" (
     PRIMARY KEY (forecast_key)
 );
 
+CREATE INDEX "ix_ForecastBeds_made_at" ON "ForecastBeds" (made_at);
+
 CREATE TABLE "ForecastArrivals" (
     forecast_key INTEGER NOT NULL,
     made_at DATETIME NOT NULL,
@@ -252,6 +254,8 @@ CREATE TABLE "ForecastArrivals" (
     PRIMARY KEY (forecast_key)
 );
 
+CREATE INDEX "ix_ForecastArrivals_made_at" ON "ForecastArrivals" (made_at);
+
 CREATE TABLE "ForecastScore" (
     date DATE NOT NULL,
     horizon VARCHAR(64) NOT NULL,
@@ -264,7 +268,13 @@ CREATE TABLE "ForecastScore" (
     covered_80 FLOAT,
     covered_95 FLOAT,
     persistence_absolute_error FLOAT,
+    persistence_pinball_loss FLOAT,
+    persistence_covered_80 FLOAT,
+    persistence_covered_95 FLOAT,
     week_ago_absolute_error FLOAT,
+    week_ago_pinball_loss FLOAT,
+    week_ago_covered_80 FLOAT,
+    week_ago_covered_95 FLOAT,
     PRIMARY KEY (date, horizon, hospital_id, department_key)
 )
  WITHOUT ROWID;
@@ -1017,6 +1027,59 @@ WHERE d.valid_from <= strftime('%Y-%m-%d %H:%M:%f000', 'now')
     AND (d.valid_to IS NULL OR d.valid_to > strftime('%Y-%m-%d %H:%M:%f000', 'now'))
     AND (d.staffed_beds IS NOT NULL OR n.everybody > 0)
 /* definition af68e29e4e79 */;
+
+CREATE VIEW "BedsExpected" AS
+SELECT
+    f.made_at,
+    f.target_at,
+    f.horizon_hours,
+    f.hospital_id,
+    n.hospital_name,
+    d.department,
+    CAST(b.staffed_beds AS BIGINT) AS staffed_beds,
+    f.expected_beds,
+    f.p025,
+    f.p10,
+    f.p50,
+    f.p90,
+    f.p975,
+    b.staffed_beds - f.expected_beds AS free_beds,
+    b.staffed_beds - f.p90 AS free_low,
+    b.staffed_beds - f.p10 AS free_high,
+    f.expected_admissions,
+    f.expected_discharges,
+    f.probability_full,
+    judged.judged_days
+FROM (SELECT MAX(m.made_at) AS made_at FROM "ForecastBeds" m) newest
+JOIN "ForecastBeds" f ON f.made_at = newest.made_at AND f.gender = 'All'
+JOIN (
+    SELECT s.hospital_id, CAST(COUNT(DISTINCT s.date) AS BIGINT) AS judged_days
+    FROM "ForecastScore" s
+    WHERE s.horizon = '24h' AND (strftime('%Y-%m-%d %H:%M:%S', substr(s.target_at, 1, 19), '+60 days') || substr(s.target_at, 20)) > strftime('%Y-%m-%d %H:%M:%f000', 'now')
+    GROUP BY s.hospital_id
+    HAVING COUNT(DISTINCT s.date) >= 28
+) judged ON judged.hospital_id = f.hospital_id
+JOIN (
+    SELECT p.hospital_id, MAX(p.hospital_name) AS hospital_name FROM "DimDepartment" p GROUP BY p.hospital_id
+) n ON n.hospital_id = f.hospital_id
+LEFT JOIN "DimDepartment" d ON d.department_key = f.department_key AND f.department_key <> 0
+JOIN (
+    SELECT g.target_at, g.hospital_id, g.department_key, e.staffed_beds
+    FROM (SELECT MAX(m.made_at) AS made_at FROM "ForecastBeds" m) last_made
+    JOIN "ForecastBeds" g ON g.made_at = last_made.made_at AND g.gender = 'All' AND g.department_key <> 0
+    JOIN "DimDepartment" e ON e.department_key = g.department_key
+    UNION ALL
+    SELECT
+        g.target_at,
+        g.hospital_id,
+        0 AS department_key,
+        CASE WHEN COUNT(*) = COUNT(e.staffed_beds) THEN SUM(e.staffed_beds) END AS staffed_beds
+    FROM (SELECT MAX(m.made_at) AS made_at FROM "ForecastBeds" m) last_made
+    JOIN "ForecastBeds" g ON g.made_at = last_made.made_at AND g.gender = 'All' AND g.department_key <> 0
+    JOIN "DimDepartment" e ON e.department_key = g.department_key
+    GROUP BY g.target_at, g.hospital_id
+) b ON b.target_at = f.target_at AND b.hospital_id = f.hospital_id AND b.department_key = f.department_key
+/* definition 808f85bf8a46 */;
 
 CREATE VIEW "EmergencyNow" AS
 SELECT

@@ -336,6 +336,9 @@ GO
 CREATE STATISTICS [st_ForecastBeds_forecast_key] ON [ForecastBeds] (forecast_key)
 GO
 
+CREATE STATISTICS [st_ForecastBeds_made_at] ON [ForecastBeds] (made_at)
+GO
+
 CREATE STATISTICS [st_ForecastBeds_hospital_id] ON [ForecastBeds] (hospital_id)
 GO
 
@@ -372,6 +375,9 @@ GO
 CREATE STATISTICS [st_ForecastArrivals_forecast_key] ON [ForecastArrivals] (forecast_key)
 GO
 
+CREATE STATISTICS [st_ForecastArrivals_made_at] ON [ForecastArrivals] (made_at)
+GO
+
 CREATE STATISTICS [st_ForecastArrivals_hospital_id] ON [ForecastArrivals] (hospital_id)
 GO
 
@@ -390,7 +396,13 @@ CREATE TABLE [ForecastScore] (
     covered_80 FLOAT(53) NULL,
     covered_95 FLOAT(53) NULL,
     persistence_absolute_error FLOAT(53) NULL,
+    persistence_pinball_loss FLOAT(53) NULL,
+    persistence_covered_80 FLOAT(53) NULL,
+    persistence_covered_95 FLOAT(53) NULL,
     week_ago_absolute_error FLOAT(53) NULL,
+    week_ago_pinball_loss FLOAT(53) NULL,
+    week_ago_covered_80 FLOAT(53) NULL,
+    week_ago_covered_95 FLOAT(53) NULL,
     PRIMARY KEY NONCLUSTERED (date, horizon, hospital_id, department_key) NOT ENFORCED
 )
 WITH (DISTRIBUTION = ROUND_ROBIN, HEAP)
@@ -1204,6 +1216,60 @@ WHERE d.valid_from <= SYSUTCDATETIME()
     AND (d.valid_to IS NULL OR d.valid_to > SYSUTCDATETIME())
     AND (d.staffed_beds IS NOT NULL OR n.everybody > 0)
 /* definition 8417e3659de2 */
+GO
+
+CREATE VIEW [BedsExpected] AS
+SELECT
+    f.made_at,
+    f.target_at,
+    f.horizon_hours,
+    f.hospital_id,
+    n.hospital_name,
+    d.department,
+    CAST(b.staffed_beds AS BIGINT) AS staffed_beds,
+    f.expected_beds,
+    f.p025,
+    f.p10,
+    f.p50,
+    f.p90,
+    f.p975,
+    b.staffed_beds - f.expected_beds AS free_beds,
+    b.staffed_beds - f.p90 AS free_low,
+    b.staffed_beds - f.p10 AS free_high,
+    f.expected_admissions,
+    f.expected_discharges,
+    f.probability_full,
+    judged.judged_days
+FROM (SELECT MAX(m.made_at) AS made_at FROM [ForecastBeds] m) newest
+JOIN [ForecastBeds] f ON f.made_at = newest.made_at AND f.gender = 'All'
+JOIN (
+    SELECT s.hospital_id, CAST(COUNT(DISTINCT s.date) AS BIGINT) AS judged_days
+    FROM [ForecastScore] s
+    WHERE s.horizon = '24h' AND DATEADD(DAY, 60, s.target_at) > SYSUTCDATETIME()
+    GROUP BY s.hospital_id
+    HAVING COUNT(DISTINCT s.date) >= 28
+) judged ON judged.hospital_id = f.hospital_id
+JOIN (
+    SELECT p.hospital_id, MAX(p.hospital_name) AS hospital_name FROM [DimDepartment] p GROUP BY p.hospital_id
+) n ON n.hospital_id = f.hospital_id
+LEFT JOIN [DimDepartment] d ON d.department_key = f.department_key AND f.department_key <> 0
+JOIN (
+    SELECT g.target_at, g.hospital_id, g.department_key, e.staffed_beds
+    FROM (SELECT MAX(m.made_at) AS made_at FROM [ForecastBeds] m) last_made
+    JOIN [ForecastBeds] g ON g.made_at = last_made.made_at AND g.gender = 'All' AND g.department_key <> 0
+    JOIN [DimDepartment] e ON e.department_key = g.department_key
+    UNION ALL
+    SELECT
+        g.target_at,
+        g.hospital_id,
+        0 AS department_key,
+        CASE WHEN COUNT(*) = COUNT(e.staffed_beds) THEN SUM(e.staffed_beds) END AS staffed_beds
+    FROM (SELECT MAX(m.made_at) AS made_at FROM [ForecastBeds] m) last_made
+    JOIN [ForecastBeds] g ON g.made_at = last_made.made_at AND g.gender = 'All' AND g.department_key <> 0
+    JOIN [DimDepartment] e ON e.department_key = g.department_key
+    GROUP BY g.target_at, g.hospital_id
+) b ON b.target_at = f.target_at AND b.hospital_id = f.hospital_id AND b.department_key = f.department_key
+/* definition 494f97f04400 */
 GO
 
 CREATE VIEW [EmergencyNow] AS

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from patient_flow.dashboard.panels import (
+    ahead,
     discharges,
     emergency,
     flows,
@@ -26,6 +27,7 @@ from patient_flow.dashboard.panels.context import PanelContext
 from patient_flow.dashboard.parts import Panel
 
 BUILDERS: tuple[Callable[[PanelContext], Panel | None], ...] = (
+    ahead.build,
     hours.build,
     emergency.build,
     discharges.build,

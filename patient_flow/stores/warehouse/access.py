@@ -27,7 +27,12 @@ _VIEW_NAMES = tuple(view.name for view in VIEWS)
 
 
 def _has_department_key(table: Table) -> bool:
-    return "department_key" in table.schema and table is not DIM_DEPARTMENT
+    return "department_key" in table.schema and table is not DIM_DEPARTMENT and not _has_totals(table)
+
+
+def _has_totals(table: Table) -> bool:
+    """True where department_key 0 stands for a whole hospital, which the row names."""
+    return {"hospital_id", "department_key"} <= table.schema.keys() and table is not DIM_DEPARTMENT
 
 
 def _has_hospital_only(table: Table) -> bool:
@@ -35,6 +40,7 @@ def _has_hospital_only(table: Table) -> bool:
 
 
 _BY_DEPARTMENT = tuple(table.warehouse_name for table in WAREHOUSE_TABLES if _has_department_key(table))
+_WITH_TOTALS = tuple(table.warehouse_name for table in WAREHOUSE_TABLES if _has_totals(table))
 _BY_HOSPITAL = tuple(table.warehouse_name for table in WAREHOUSE_TABLES if _has_hospital_only(table))
 
 
@@ -42,6 +48,7 @@ def postgresql() -> list[str]:
     """Roles and policies; views run with the reader's rights (``security_invoker``), so that policies apply."""
     tables = [f'"{name}"' for name in _TABLE_NAMES]
     views = [f'"{name}"' for name in _VIEW_NAMES]
+    functions = "visible_departments(), sees_everything(), visible_hospitals()"
     return [
         # Roles belong to the whole server: another database may have created them already.
         *(
@@ -80,14 +87,33 @@ def postgresql() -> list[str]:
             "        WHERE s.hospital_id IS NULL AND s.department IS NULL\n"
             "            AND pg_catalog.pg_has_role(session_user, r.oid, 'member')\n    )",
         ),
-        "REVOKE ALL ON FUNCTION visible_departments(), sees_everything() FROM PUBLIC",
-        f"GRANT EXECUTE ON FUNCTION visible_departments(), sees_everything() TO {READER}, {DASHBOARD}",
+        # Totals of hospitals are for readers of all their departments.
+        _owner_function(
+            "visible_hospitals",
+            "SETOF VARCHAR",
+            'SELECT d.hospital_id\n    FROM "DimDepartment" d\n    JOIN "ReaderScope" s\n'
+            "        ON s.department IS NULL\n"
+            "        AND (s.hospital_id IS NULL OR s.hospital_id = d.hospital_id)\n"
+            "    JOIN pg_catalog.pg_roles r ON r.rolname = s.principal_name\n"
+            "    WHERE pg_catalog.pg_has_role(session_user, r.oid, 'member')",
+        ),
+        f"REVOKE ALL ON FUNCTION {functions} FROM PUBLIC",
+        f"GRANT EXECUTE ON FUNCTION {functions} TO {READER}, {DASHBOARD}",
         # Before PostgreSQL 15 every role may create objects in the schema of the tables.
         "DO $$ BEGIN EXECUTE 'REVOKE CREATE ON SCHEMA ' || quote_ident(current_schema()) || ' FROM PUBLIC'; END $$",
         *(
             statement
             for name in [*_BY_DEPARTMENT, DIM_DEPARTMENT.warehouse_name]
             for statement in _policies(name, "department_key IN (SELECT visible_departments())")
+        ),
+        *(
+            statement
+            for name in _WITH_TOTALS
+            for statement in _policies(
+                name,
+                "CASE department_key WHEN 0 THEN hospital_id IN (SELECT visible_hospitals())\n"
+                "    ELSE department_key IN (SELECT visible_departments()) END",
+            )
         ),
         # A hospital without accepted events has no department yet: only readers of everything see its rows.
         *(
@@ -156,6 +182,27 @@ AS RETURN
     UNION ALL
     SELECT 1 AS is_visible
     WHERE IS_ROLEMEMBER('patient_flow_loader') = 1 OR IS_ROLEMEMBER('db_owner') = 1""",
+    """\
+CREATE FUNCTION security.sees_forecast(@hospital_id TEXT, @department_key BIGINT)
+RETURNS TABLE
+WITH SCHEMABINDING
+AS RETURN
+    SELECT 1 AS is_visible
+    FROM dbo.DimDepartment AS d
+    JOIN security.ReaderScope AS s
+        ON (s.hospital_id IS NULL OR s.hospital_id = d.hospital_id)
+        AND (s.department IS NULL OR s.department = d.department)
+    WHERE d.department_key = @department_key AND d.department_key <> 0
+        AND (s.principal_name = USER_NAME() OR IS_ONE_OF(s.principal_name) = 1)
+    UNION ALL
+    SELECT 1 AS is_visible
+    FROM security.ReaderScope AS s
+    WHERE @department_key = 0 AND s.department IS NULL
+        AND (s.hospital_id IS NULL OR s.hospital_id = @hospital_id)
+        AND (s.principal_name = USER_NAME() OR IS_ONE_OF(s.principal_name) = 1)
+    UNION ALL
+    SELECT 1 AS is_visible
+    WHERE IS_ROLEMEMBER('patient_flow_loader') = 1 OR IS_ROLEMEMBER('db_owner') = 1""",
 )
 """Inline functions of the security policy: filter predicates, the only kind that dedicated pools have."""
 
@@ -174,6 +221,7 @@ def transact_sql(
     place_type = f"{text_type} COLLATE {collation}" if collation else text_type
     filters = [
         *(f"security.sees_department(department_key) ON dbo.{name}" for name in _BY_DEPARTMENT),
+        *(f"security.sees_forecast(hospital_id, department_key) ON dbo.{name}" for name in _WITH_TOTALS),
         f"security.sees_place(hospital_id, department) ON dbo.{DIM_DEPARTMENT.warehouse_name}",
         *(f"security.sees_place(hospital_id, NULL) ON dbo.{name}" for name in _BY_HOSPITAL),
     ]

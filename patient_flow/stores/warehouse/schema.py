@@ -97,6 +97,9 @@ INDEXES: Mapping[str, tuple[tuple[str, ...], ...]] = {
         ),
         ("departure_at",),
     ),
+    # The newest forecast among those of 400 mornings.
+    "ForecastBeds": (("made_at",),),
+    "ForecastArrivals": (("made_at",),),
 }
 """Indexed columns, for targets that have indexes.
 

@@ -67,6 +67,26 @@ def test_a_reader_sees_the_rows_of_their_scope_only(guarded: str, view: str) -> 
     assert places(of("nobody_yet", guarded), view) == set()
 
 
+def test_totals_of_a_hospital_are_for_readers_of_all_its_departments(guarded: str) -> None:
+    owner = of("postgres", guarded)
+    with owner._engine.begin() as connection:
+        for table in ("ForecastBeds", "ForecastScore"):
+            known = f"SELECT * FROM \"{table}\" WHERE hospital_id <> 'Unknown'"
+            connection.exec_driver_sql(f"CREATE TEMP TABLE total AS {known}")
+            key = "forecast_key = -forecast_key, " if table == "ForecastBeds" else ""
+            connection.exec_driver_sql(f"UPDATE total SET {key}department_key = 0")
+            connection.exec_driver_sql(f'INSERT INTO "{table}" SELECT DISTINCT ON (hospital_id) * FROM total')
+            connection.exec_driver_sql("DROP TABLE total")
+    owner.dispose()
+    seen = {"nina": {"H1"}, "carl": set(), "dora": {"H1", "H2"}, "nobody_yet": set(), "screen_of_h1": {"H1"}}
+    for user, hospitals in seen.items():
+        warehouse = of(user, guarded)
+        for table in ("ForecastBeds", "ForecastScore"):
+            rows = warehouse.query(f'SELECT hospital_id FROM "{table}" WHERE department_key = 0')
+            assert set(rows["hospital_id"]) == hospitals, (user, table)
+        warehouse.dispose()
+
+
 def test_a_reader_sees_only_the_patients_of_their_departments(guarded: str) -> None:
     everyone, nina = of("postgres", guarded), of("nina", guarded)
     count = 'SELECT COUNT(*) AS n FROM "DimPatient"'
