@@ -143,6 +143,7 @@ def dashboard(host: str, port: int) -> None:
             settings.access_log_key,
             settings.suppress_below,
             services.chart_notes,
+            services.escalation,
         ),
     )
 

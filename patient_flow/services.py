@@ -13,6 +13,7 @@ import polars as pl
 
 from patient_flow import files
 from patient_flow.contracts.chart_notes import ChartNotes, ChartNotesError, parse_notes
+from patient_flow.contracts.escalation import DEFAULT, EscalationError, Thresholds, parse_thresholds
 from patient_flow.contracts.tables import SILVER_EVENTS
 from patient_flow.dialects import fhir, hl7
 from patient_flow.dialects.extract_rules import parse_rules
@@ -71,6 +72,14 @@ class Services:
         if not self.settings.departments and self.settings.hub_host not in LOOPBACK_HOSTS:
             return pl.DataFrame(schema=DEPARTMENT_COLUMNS)
         return read_departments(self.settings.departments)
+
+    @cached_property
+    def escalation(self) -> Thresholds:
+        """The thresholds of escalation levels. Raises ``EscalationError`` for a file that cannot be used."""
+        place = self.settings.escalation
+        if not place:
+            return DEFAULT
+        return parse_thresholds(_text_of(place, EscalationError, "PATIENT_FLOW_ESCALATION"), place)
 
     @cached_property
     def chart_notes(self) -> ChartNotes:

@@ -212,6 +212,7 @@ class Settings(_Section):
     suppress_below: Annotated[int, BeforeValidator(_suppression_threshold)] = 0
     departments: str = ""
     source_mapping: str = ""
+    escalation: str = ""
     chart_notes: str = ""
     extract_rules: str = ""
     max_events_per_run: WholeNumber = 500_000

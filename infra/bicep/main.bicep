@@ -216,6 +216,9 @@ param departments string
 @description('Source mapping (PATIENT_FLOW_SOURCE_MAPPING): a TOML file in the image. Empty for none.')
 param sourceMapping string = ''
 
+@description('Thresholds of escalation levels (PATIENT_FLOW_ESCALATION): a TOML file in the image. Empty: built in.')
+param escalation string = ''
+
 @description('Notes and targets of control charts (PATIENT_FLOW_CHART_NOTES): a TOML file in the image. Empty for none.')
 param chartNotes string = ''
 
@@ -799,6 +802,10 @@ var pipelineSettings settingType[] = concat(warehouseSettings, [
   {
     name: 'PATIENT_FLOW_SOURCE_MAPPING'
     value: sourceMapping
+  }
+  {
+    name: 'PATIENT_FLOW_ESCALATION'
+    value: escalation
   }
   {
     name: 'PATIENT_FLOW_CHART_NOTES'

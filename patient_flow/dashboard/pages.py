@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 import jinja2
 
 from patient_flow.contracts import events
+from patient_flow.contracts.escalation import DEFAULT, Thresholds
 from patient_flow.contracts.figure_changes import CURRENT
 from patient_flow.dashboard.access import Viewer
 from patient_flow.dashboard.figures import Figures
@@ -121,7 +122,13 @@ class Page:
     """One answer for one viewer."""
 
     def __init__(
-        self, request: Request, answer: Answer, returns: Readmissions, zone: ZoneInfo, freshness: Freshness
+        self,
+        request: Request,
+        answer: Answer,
+        returns: Readmissions,
+        zone: ZoneInfo,
+        freshness: Freshness,
+        thresholds: Thresholds = DEFAULT,
     ) -> None:
         self._request = request
         self._answer = answer
@@ -133,7 +140,7 @@ class Page:
         if answer.snapshot is not None:
             self._figures = Figures(answer.snapshot, request.selection, request.viewer, request.now)
             if not self._figures.is_empty:
-                self._panels = PanelContext(self._figures, returns, self._words, self._locale, self._link)
+                self._panels = PanelContext(self._figures, returns, self._words, self._locale, self._link, thresholds)
 
     def html(self) -> str:
         """The whole page."""

@@ -35,6 +35,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from patient_flow.contracts.access_log import Kind
 from patient_flow.contracts.chart_notes import ChartNotes
+from patient_flow.contracts.escalation import DEFAULT, Thresholds
 from patient_flow.dashboard.access import Refused, SignIn, Viewer
 from patient_flow.dashboard.access_log import LogFull, Recorder, Ticket, what_of
 from patient_flow.dashboard.aggregates import DAYS, MONTHS, AggregatePage
@@ -93,6 +94,7 @@ class Options:
     suppress_below: int = 0
     """The smallest count that aggregate readers see: stated on their page."""
     chart_notes: ChartNotes = field(default_factory=ChartNotes)
+    escalation: Thresholds = DEFAULT
 
 
 class Dashboard:
@@ -230,7 +232,7 @@ class Dashboard:
     def _made(self, request: Request, answer: Answer) -> tuple[Page, bool]:
         """The page, and whether something on it is still missing."""
         returns = self._returns_for(answer, request)
-        page = Page(request, answer, returns, self._zone, self._options.freshness)
+        page = Page(request, answer, returns, self._zone, self._options.freshness, self._options.escalation)
         return page, answer.is_reading or returns.is_pending
 
     def _returns_for(self, answer: Answer, request: Request) -> Readmissions:

@@ -32,6 +32,8 @@ from patient_flow_tests.dashboard.conftest import client_of
 from patient_flow_tests.dashboard.hospital import Hospital
 
 PANELS = (
+    "escalation",
+    "escalation_history",
     "ahead",
     "emergency",
     "discharges",

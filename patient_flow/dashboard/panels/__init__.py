@@ -12,6 +12,7 @@ from patient_flow.dashboard.panels import (
     ahead,
     discharges,
     emergency,
+    escalation,
     flows,
     heat,
     hours,
@@ -27,6 +28,8 @@ from patient_flow.dashboard.panels.context import PanelContext
 from patient_flow.dashboard.parts import Panel
 
 BUILDERS: tuple[Callable[[PanelContext], Panel | None], ...] = (
+    escalation.build,
+    escalation.history,
     ahead.build,
     hours.build,
     emergency.build,

@@ -9,6 +9,7 @@ from datetime import date, datetime
 import polars as pl
 
 from patient_flow.contracts import measures
+from patient_flow.contracts.escalation import DEFAULT, Thresholds
 from patient_flow.contracts.measure_types import Text, Unit
 from patient_flow.dashboard import charts
 from patient_flow.dashboard.figures import Figures
@@ -33,6 +34,8 @@ class PanelContext:
     words: Words
     locale: Locale
     link: Callable[..., str]
+    thresholds: Thresholds = DEFAULT
+    """Of escalation levels."""
 
     # --- texts ------------------------------------------------------------------------------------------------------
 
