@@ -36,12 +36,13 @@ class Kind(StrEnum):
     PAGE = "page"
     REFRESH = "refresh"
     EXPORT = "export"
+    PATIENTS = "patients"
     HEADS = "heads"
     ANCHORS = "anchors"
     END = "end"
 
 
-VIEWS = (Kind.PAGE, Kind.REFRESH, Kind.EXPORT)
+VIEWS = (Kind.PAGE, Kind.REFRESH, Kind.EXPORT, Kind.PATIENTS)
 """Kinds of lines about a viewer."""
 
 

@@ -58,9 +58,9 @@ def _names(names: Collection[str] | None) -> str:
 
 
 def what_of(page: str, selection: Selection, known: Collection[str]) -> str:
-    """A page and its filters. Of hospital and department only ``known`` names: others could be anything."""
+    """A page and its filters. Of typed and given names only ``known`` ones: others could be anything."""
     filters = selection.parameters
-    for name in ("hospital", "department"):
+    for name in ("hospital", "department", "search"):
         if name in filters and filters[name] not in known:
             filters[name] = UNKNOWN
     return " ".join([page, *(f"{name}={visible(value)}" for name, value in filters.items())])[:MAX_WHAT]

@@ -70,7 +70,9 @@ class Escalation:
         departments = departments.filter(c("hospital_id").is_in(known.to_list()))
         # Those that had not departed at the beginning of the day are read with every load, earlier ones by their day.
         day_began = first_hour(snapshot.today, snapshot.zone)
-        attendances = pl.concat([snapshot.attended.filter(c("departure_at") < day_began), snapshot.attending])
+        attendances = pl.concat(
+            [snapshot.attended.filter(c("departure_at") < day_began), snapshot.attending], how="diagonal"
+        )
         hours = pl.datetime_range(self.since, rows.now, "1h", time_unit="us", time_zone="UTC", eager=True)
         instants = pl.concat([hours, pl.Series([rows.now], dtype=INSTANT)]).unique().sort()
         found = pressures(

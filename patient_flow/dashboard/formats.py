@@ -64,6 +64,22 @@ class Locale:
         """An hour of the day."""
         return f"{hour:02}{_SPACE}h" if self.language == "fr" else f"{hour:02}:00"
 
+    def value(self, value: str | float | date | None, unit: str) -> str:
+        """A value of a table with this unit."""
+        if value is None:
+            return "–"
+        if isinstance(value, datetime):
+            return self.moment(value)
+        if isinstance(value, date):
+            return self.day(value)
+        if isinstance(value, str):
+            return value
+        if unit == "clock":
+            return self.hour(int(value))
+        if unit == "mean":
+            return self.number(value, 1)
+        return self.number(value) if unit == "whole_percent" else self.quantity(value, unit)
+
     def duration(self, span: timedelta) -> str:
         """A length of time in its largest sensible unit."""
         seconds = max(int(span.total_seconds()), 0)

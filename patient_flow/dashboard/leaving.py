@@ -23,7 +23,7 @@ class Leaving:
     def by_place(self) -> pl.DataFrame:
         """place, in_beds, expected_discharges, of them not_yet_due, delayed_discharges, delay_hours_sum, long stays."""
         return (
-            self._stays.group_by("place")
+            self.stays.group_by("place")
             .agg(
                 in_beds=pl.len(),
                 expected_discharges=c("is_expected").sum(),
@@ -39,10 +39,10 @@ class Leaving:
     def delayed(self) -> pl.DataFrame:
         """Delayed discharges, longest first: hospital_name, department, bed_id, due_at, delay_hours, nights_so_far."""
         columns = ("hospital_name", "department", "bed_id", "due_at", "delay_hours", "nights_so_far")
-        return self._stays.filter(c("delay_hours") > 0).sort("delay_hours", descending=True).select(columns)
+        return self.stays.filter(c("delay_hours") > 0).sort("delay_hours", descending=True).select(columns)
 
     @cached_property
-    def _stays(self) -> pl.DataFrame:
+    def stays(self) -> pl.DataFrame:
         """Each with its delay and the nights that its visit has spent in ward beds."""
         now, zone = self._rows.now, self._rows.snapshot.zone.key
         until = pl.when(c("discharge_at") <= now).then("discharge_at").otherwise(now)

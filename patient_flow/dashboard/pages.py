@@ -10,27 +10,31 @@ from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
 
 import jinja2
+import polars as pl
 
 from patient_flow.contracts import events
 from patient_flow.contracts.escalation import DEFAULT, Thresholds
 from patient_flow.contracts.figure_changes import CURRENT
+from patient_flow.contracts.fullness import Limits
 from patient_flow.dashboard.access import Viewer
+from patient_flow.dashboard.board import Board
 from patient_flow.dashboard.figures import Figures
 from patient_flow.dashboard.formats import LANGUAGES, Locale, preferred_language
 from patient_flow.dashboard.panels import panels
 from patient_flow.dashboard.panels.cards import cards, key_figures
 from patient_flow.dashboard.panels.context import PanelContext
 from patient_flow.dashboard.parts import Panel, Value
+from patient_flow.dashboard.rows import PageRows
 from patient_flow.dashboard.selection import AGE_BANDS, DEFAULT_DAYS, Selection
 from patient_flow.dashboard.snapshot import PERIODS, Answer, Load, Readmissions
 from patient_flow.dashboard.spreadsheet import to_csv, visible
 from patient_flow.dashboard.texts import Words
 from patient_flow.monitoring.thresholds import SENDER_KNOWN_DAYS
 
-CSV_COLUMNS = ("panel", "row", "measure", "value")
+CSV_COLUMNS = ("panel", "row", "measure", "value", "period")
 MAX_SILENT_HOSPITALS = 6
 
-_TEMPLATES = jinja2.Environment(
+TEMPLATES = jinja2.Environment(
     loader=jinja2.PackageLoader("patient_flow.dashboard"),
     autoescape=True,
     trim_blocks=True,
@@ -118,6 +122,15 @@ class Filter:
     options: Sequence[Option]
 
 
+@dataclass(frozen=True)
+class Past:
+    """What takes long to read and holds for long."""
+
+    returns: Readmissions
+    usual: pl.DataFrame | None = None
+    """The same weekday of the last weeks; None while it is being read."""
+
+
 class Page:
     """One answer for one viewer."""
 
@@ -125,9 +138,10 @@ class Page:
         self,
         request: Request,
         answer: Answer,
-        returns: Readmissions,
+        past: Past,
         zone: ZoneInfo,
         freshness: Freshness,
+        limits: Limits,
         thresholds: Thresholds = DEFAULT,
     ) -> None:
         self._request = request
@@ -140,33 +154,65 @@ class Page:
         if answer.snapshot is not None:
             self._figures = Figures(answer.snapshot, request.selection, request.viewer, request.now)
             if not self._figures.is_empty:
-                self._panels = PanelContext(self._figures, returns, self._words, self._locale, self._link, thresholds)
+                everybody = request.selection.but(gender="", age="")
+                rows = PageRows(answer.snapshot, everybody, request.viewer, request.now)
+                self._panels = PanelContext(
+                    self._figures,
+                    past.returns,
+                    self._words,
+                    self._locale,
+                    self._link,
+                    Board(rows, past.usual, limits=limits),
+                    self._lists,
+                    thresholds,
+                )
 
     def html(self) -> str:
         """The whole page."""
         other = next(language for language in LANGUAGES if language != self._request.language)
-        return _TEMPLATES.get_template("page.html").render(
+        return TEMPLATES.get_template("page.html").render(
             **self._content(),
             filters=self._filters(self._figures) if self._figures else [],
             viewer=self._request.viewer,
-            trends="trends" + self._request.address(self._request.selection.but(days=DEFAULT_DAYS)),
+            trends="trends" + self._request.address(self._request.selection.but(days=DEFAULT_DAYS, search="")),
+            search=self._request.selection.search,
             explicit_language=self._request.explicit_language,
             other_language={"code": other, "address": self._request.address(self._request.selection, lang=other)},
         )
 
     def fragment(self) -> str:
         """The part of the page that a refresh replaces."""
-        return _TEMPLATES.get_template("figures.html").render(**self._content())
+        return TEMPLATES.get_template("figures.html").render(**self._content())
 
     def csv(self, panel_id: str) -> str:
         """One panel's table as CSV, or all tables with one row per value."""
         made = self._made
         chosen = next((panel for panel in made if panel.id == panel_id), None)
         if chosen:
-            rows: list[Sequence[Value]] = [[column.key for column in chosen.table.columns], *chosen.table.rows]
+            period = self._period_code(chosen)
+            names = [column.key for column in chosen.table.columns]
+            rows: list[Sequence[Value]] = [[*names, "period"], *([*row, period] for row in chosen.table.rows)]
         else:
-            rows = [CSV_COLUMNS, *(row for panel in made for row in _long(panel))]
+            rows = [CSV_COLUMNS, *([*row, self._period_code(panel)] for panel in made for row in _long(panel))]
         return to_csv(rows)
+
+    def _period_code(self, panel: Panel) -> str:
+        """The time that a panel's figures cover, the same in every language; a column that differs says so itself."""
+        days = self._request.selection.days
+        codes = {"now": "now", "today": "today", "mean": f"mean_{days}_days", "period": f"{days}_days"}
+        return codes.get(panel.period, "")
+
+    @property
+    def _periods(self) -> Mapping[str, str]:
+        """The same in words."""
+        days = self._request.selection.days
+        mean = self._words("mean_today") if days == 1 else self._words("mean_days", days=str(days))
+        return {
+            "now": self._words("now"),
+            "today": self._words("days_1"),
+            "mean": mean,
+            "period": self._panels.covered if self._panels else "",
+        }
 
     @cached_property
     def _made(self) -> list[Panel]:
@@ -189,6 +235,7 @@ class Page:
             "figures_changed": self._figures_changed(),
             "cards": cards(self._panels) if self._panels else [],
             "panels": panels(self._panels) if self._panels else [],
+            "periods": self._periods,
             "text": self._panels.text if self._panels else str,
             "reset": self._request.address(Selection()) if selection != Selection() else "",
             "export": "export.csv" + self._request.address(selection, format="csv"),
@@ -196,6 +243,12 @@ class Page:
 
     def _link(self, **changes: str) -> str:
         return self._request.address(self._request.selection.but(**changes))
+
+    def _lists(self, of: str, *, classes: str = "", **place: str) -> str:
+        """Address of the patients behind a number; its filters are those of the number, not those of the page."""
+        selection = Selection().but(**place)
+        more = {"classes": classes} if classes else {}
+        return "patients" + self._request.address(selection, of=of, **more)
 
     # --- state of the data --------------------------------------------------------------------------------------
 
@@ -310,7 +363,7 @@ class Page:
 def refusal(status: int, language: str) -> str:
     """The page for someone who may not see the figures."""
     words = Words(language)
-    return _TEMPLATES.get_template("refused.html").render(
+    return TEMPLATES.get_template("refused.html").render(
         words=words,
         language=language,
         title=words(f"refused_{status}"),

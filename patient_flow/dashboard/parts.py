@@ -33,6 +33,35 @@ class Table:
 
 
 @dataclass(frozen=True)
+class Cell:
+    """A cell of a grid: its text, where it leads, and its class."""
+
+    text: str
+    href: str = ""
+    css: str = ""
+    hint: str = ""
+
+
+@dataclass(frozen=True)
+class Group:
+    """Rows of a grid under a head, which folds them; without a head they stand alone."""
+
+    id: str
+    head: Sequence[Cell]
+    rows: Sequence[Sequence[Cell]]
+    more: Cell | None = None
+    """Rows that are left out, and where they are."""
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A table on the face of a panel, whose numbers lead somewhere."""
+
+    columns: Sequence[Column]
+    groups: Sequence[Group]
+
+
+@dataclass(frozen=True)
 class Legend:
     """A class of the chart and what it stands for."""
 
@@ -53,6 +82,12 @@ class Panel:
     width: str = "half"
     more: Table | None = None
     """Rows that stand open below the chart."""
+    period: str = "period"
+    """The time that the figures cover (``now``, ``today``, ``mean`` or ``period``); empty where the title says it."""
+    grid: Grid | None = None
+    """Shown in place of a chart; then ``table`` is for the CSV only."""
+    sheet_note: str = ""
+    """Said on paper only."""
     pending: bool = False
     """True where there are no numbers and the note says why."""
 

@@ -24,10 +24,13 @@ from patient_flow.contracts.tables import (
     FACT_PATIENT_FLOW,
     KPI_DEPARTMENT_DAY,
 )
-from patient_flow.stores.warehouse import senders
+from patient_flow.stores.warehouse import hourly, senders
 from patient_flow.stores.warehouse.schema import LOAD_LOG, TABLES
 from patient_flow.stores.warehouse.warehouse import Warehouse
 from patient_flow.transforms import calendar
+from patient_flow.transforms.measures import counts as holding
+
+c = pl.col
 
 _DEPARTMENTS = TABLES[DIM_DEPARTMENT.path]
 _PATIENTS = TABLES[DIM_PATIENT.path]
@@ -99,7 +102,8 @@ def discharges(warehouse: Warehouse, hours: Hours) -> pl.DataFrame:
 def present(warehouse: Warehouse, since: int) -> pl.DataFrame:
     """Stays that are open, or end in the hour ``since`` or later."""
     is_open = _STAYS.c.discharge_time_key == events.UNKNOWN_KEY
-    return warehouse.query(_ENDINGS.where(is_open | (_STAYS.c.discharge_time_key >= since)))
+    of_visit = _ENDINGS.add_columns(_STAYS.c.visit_id)
+    return warehouse.query(of_visit.where(is_open | (_STAYS.c.discharge_time_key >= since)))
 
 
 def wards_of_present(warehouse: Warehouse, since: int) -> pl.DataFrame:
@@ -137,7 +141,8 @@ def attended(warehouse: Warehouse, hours: Hours) -> pl.DataFrame:
 def attending(warehouse: Warehouse, since: int) -> pl.DataFrame:
     """Attendances that have no departure, or one in the hour ``since`` or later."""
     is_there = _ATTENDANCES.c.departure_time_key == events.UNKNOWN_KEY
-    return warehouse.query(_ATTENDED.where(is_there | (_ATTENDANCES.c.departure_time_key >= since)))
+    of_visit = _ATTENDED.add_columns(_ATTENDANCES.c.visit_id)
+    return warehouse.query(of_visit.where(is_there | (_ATTENDANCES.c.departure_time_key >= since)))
 
 
 _ATTENDED = (
@@ -176,6 +181,17 @@ def first_hours(warehouse: Warehouse) -> pl.DataFrame:
 def daily(warehouse: Warehouse, first: date, last: date) -> pl.DataFrame:
     """Daily measures from ``first`` to ``last``: whatever changes a day's facts changes one of these rows."""
     return warehouse.query(_DAILY.select().where(_DAILY.c.date.between(first, last)))
+
+
+def arrivals_by_hour(warehouse: Warehouse, hours: Hours) -> pl.DataFrame:
+    """Attendances that arrived in ``hours``, counted: department_key, time_key, patients."""
+    return warehouse.query(hourly.arrivals(hours.first, hours.last))
+
+
+def admissions_by_hour(warehouse: Warehouse, hours: Hours) -> pl.DataFrame:
+    """Admissions of ``hours``, counted: department_key, time_key, patients."""
+    found = warehouse.query(hourly.stays(hours.first, hours.last))
+    return found.filter(holding(measures.ADMISSIONS)).group_by("department_key", "time_key").agg(c("patients").sum())
 
 
 def quality(warehouse: Warehouse, first: date, last: date) -> pl.DataFrame:

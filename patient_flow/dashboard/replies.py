@@ -33,11 +33,16 @@ def refused(http: HTTPRequest, error: Exception) -> Response:
 
 def exported(body: str, name: str, ticket: Ticket | None) -> Response:
     """``body`` as a file. Raises :class:`LogFull` when its line cannot be written: nothing leaves without one."""
-    if ticket is not None and not ticket.wait():
-        ticket.withdraw()
-        raise LogFull("the line of an export could not be written in time")
+    require_line(ticket)
     headers = {**PRIVATE, "Content-Disposition": f'attachment; filename="{name}.csv"'}
     return recorded(Response("\ufeff" + body, media_type="text/csv; charset=utf-8", headers=headers), ticket)
+
+
+def require_line(ticket: Ticket | None) -> None:
+    """Returns once the line is in the access log. Raises :class:`LogFull` when it cannot be written in time."""
+    if ticket is not None and not ticket.wait():
+        ticket.withdraw()
+        raise LogFull("the line of an export or a list of patients could not be written in time")
 
 
 def recorded(response: Response, ticket: Ticket | None) -> Response:

@@ -22,6 +22,8 @@ class Selection:
     gender: str = ""
     age: str = ""
     days: int = DEFAULT_DAYS
+    search: str = ""
+    """A part of the names of hospitals or departments: for the board only."""
 
     @classmethod
     def of(cls, query: Mapping[str, str]) -> Selection:
@@ -33,6 +35,7 @@ class Selection:
             gender=gender if gender in events.GENDERS else "",
             age=age if age in AGE_BANDS else "",
             days=int(days) if days in map(str, PERIODS) else DEFAULT_DAYS,
+            search=query.get("search", "").strip()[:MAX_LENGTH],
         )
 
     def but(self, **changes: str | int) -> Selection:
@@ -44,4 +47,5 @@ class Selection:
         """The filters that differ from the default, as in an address."""
         chosen = {"hospital": self.hospital, "department": self.department, "gender": self.gender, "age": self.age}
         days = {"days": str(self.days)} if self.days != DEFAULT_DAYS else {}
-        return {name: value for name, value in (chosen | days).items() if value}
+        search = {"search": self.search}
+        return {name: value for name, value in (chosen | days | search).items() if value}

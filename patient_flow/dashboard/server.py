@@ -22,28 +22,32 @@ from zoneinfo import ZoneInfo
 import uvicorn
 from anyio.to_thread import current_default_thread_limiter
 from starlette.applications import Starlette
-from starlette.datastructures import MutableHeaders
 from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
-from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request as HTTPRequest
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from patient_flow.contracts.access_log import Kind
 from patient_flow.contracts.chart_notes import ChartNotes
 from patient_flow.contracts.escalation import DEFAULT, Thresholds
+from patient_flow.contracts.fullness import Limits
 from patient_flow.dashboard.access import Refused, SignIn, Viewer
 from patient_flow.dashboard.access_log import LogFull, Recorder, Ticket, what_of
 from patient_flow.dashboard.aggregates import DAYS, MONTHS, AggregatePage
 from patient_flow.dashboard.figures import Figures
-from patient_flow.dashboard.pages import Freshness, Page, Request, refusal
-from patient_flow.dashboard.replies import PRIVATE, exported, iso, log_full, recorded, refused
+from patient_flow.dashboard.levels import style_sheet
+from patient_flow.dashboard.middleware import BoundedQueue, Headers, KnownHosts
+from patient_flow.dashboard.pages import Freshness, Page, Past, Request, refusal
+from patient_flow.dashboard.patient_page import PatientPage
+from patient_flow.dashboard.patients import HEADLINE, IN_BEDS, TITLES, PatientList
+from patient_flow.dashboard.replies import PRIVATE, exported, iso, log_full, recorded, refused, require_line
+from patient_flow.dashboard.rows import PageRows
 from patient_flow.dashboard.snapshot import Answer, Readmissions, Returns, Snapshots
 from patient_flow.dashboard.trends.routes import Trends
+from patient_flow.dashboard.usual import UsualDays
 from patient_flow.errors import OperatorError
 from patient_flow.services import Services
 from patient_flow.settings import LOCAL_ACCESS_LOG_KEY, LOOPBACK_HOSTS
@@ -53,12 +57,6 @@ from patient_flow.stores.warehouse.errors import WarehouseError
 from patient_flow.stores.warehouse.warehouse import Warehouse
 
 STATIC = Path(__file__).parent / "static"
-HEADERS = {
-    "Content-Security-Policy": "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'self'",
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Opener-Policy": "same-origin",
-}
 REFRESH_SECONDS = 15
 """How often an open page asks for new figures."""
 PENDING_SECONDS = 2
@@ -67,8 +65,6 @@ PARTING_SECONDS = 2.0
 """For what is being read when the server ends: a connection in use cannot be closed."""
 PAGES_AT_ONCE = 8
 """Pages are made by processors, not by waiting: more at once would only take more memory."""
-MAX_WAITING_PAGES = 32
-"""Requests for figures beyond these are answered with 503 and a time to try again, instead of queueing for minutes."""
 REQUEST_HEAD_SECONDS = 10.0
 """A connection that has not sent a whole request head after this time is closed."""
 REFRESH_HEADER = "X-Refresh-Seconds"
@@ -95,6 +91,8 @@ class Options:
     """The smallest count that aggregate readers see: stated on their page."""
     chart_notes: ChartNotes = field(default_factory=ChartNotes)
     escalation: Thresholds = DEFAULT
+    limits: Limits = field(default_factory=Limits)
+    """From which occupancy a department is highly or critically full: those of the bed alerts."""
 
 
 class Dashboard:
@@ -113,6 +111,7 @@ class Dashboard:
         self._clock = clock
         self._snapshots = Snapshots(warehouse, zone, clock)
         self._returns = Returns(warehouse, zone)
+        self._usual = UsualDays(warehouse, zone)
         self._recorder = Recorder(AccessLog(warehouse), self._options.access_log_key, clock)
         notes, readers = self._options.chart_notes, (self._viewer, self._aggregates)
         self._trends = Trends(warehouse, zone, clock, self._snapshots, self._recorder, notes, *readers)
@@ -124,14 +123,17 @@ class Dashboard:
                 Route("/", self._page),
                 Route("/figures", self._fragment),
                 Route("/export.csv", self._export),
+                Route("/patients", self._patients),
+                Route("/patients.csv", self._patients_csv),
+                Route("/levels.css", _levels),
                 Route("/health", self._health),
                 *self._trends.routes(),
                 Mount("/static", StaticFiles(directory=STATIC)),
             ],
             middleware=[
-                Middleware(_Headers),
-                Middleware(_KnownHosts, allowed_hosts=[*self._options.hosts], www_redirect=False),
-                Middleware(_BoundedQueue),
+                Middleware(Headers),
+                Middleware(KnownHosts, allowed_hosts=[*self._options.hosts], www_redirect=False),
+                Middleware(BoundedQueue),
                 Middleware(GZipMiddleware, minimum_size=1000),
             ],
             exception_handlers={Refused: refused, LogFull: log_full},
@@ -144,7 +146,7 @@ class Dashboard:
         threading.Thread(target=self._snapshots.warm, name="warm", daemon=True).start()
         current_default_thread_limiter().total_tokens = PAGES_AT_ONCE
         yield
-        for part in (self._snapshots, self._returns, self._trends, self._recorder):
+        for part in (self._snapshots, self._returns, self._usual, self._trends, self._recorder):
             part.close(PARTING_SECONDS)
 
     # --- routes: plain functions, each in a worker thread -------------------------------------------------------
@@ -179,6 +181,35 @@ class Dashboard:
         name = "-".join(filter(None, ("export", panel if panel in page.panel_ids else "")))
         ticket = self._record(Kind.EXPORT, name, request, answer)
         return exported(page.csv(panel), name.replace("export", "patient-flow"), ticket)
+
+    def _patients(self, http: HTTPRequest) -> Response:
+        """The patients behind a number, as a page: as with an export, nothing is shown without its line."""
+        request, answer, listed = self._listed(http)
+        if listed is None:
+            return HTMLResponse(refusal(502, request.language), 502, headers=PRIVATE)
+        ticket = self._record(Kind.PATIENTS, f"patients of={listed.of}", request, answer)
+        require_line(ticket)
+        return recorded(HTMLResponse(PatientPage(request, listed, self._zone).html(), headers=PRIVATE), ticket)
+
+    def _patients_csv(self, http: HTTPRequest) -> Response:
+        """The same as CSV, with all rows."""
+        request, answer, listed = self._listed(http)
+        if listed is None:
+            return HTMLResponse(refusal(502, request.language), 502, headers=PRIVATE)
+        ticket = self._record(Kind.PATIENTS, f"export-patients of={listed.of}", request, answer)
+        return exported(PatientPage(request, listed, self._zone).csv(), f"patient-flow-patients-{listed.of}", ticket)
+
+    def _listed(self, http: HTTPRequest) -> tuple[Request, Answer, PatientList | None]:
+        """The list that an address names; None where the warehouse cannot be read. Raises :class:`Refused`."""
+        if self._viewer(http).is_aggregate_reader:
+            raise Refused(403, "an aggregate reader asked for a list of patients")
+        request, answer = self._asked(http)
+        if answer.snapshot is None:
+            return request, answer, None
+        rows = PageRows(answer.snapshot, request.selection, request.viewer, request.now)
+        of = http.query_params.get("of", "")
+        is_headline = http.query_params.get("classes") == HEADLINE
+        return request, answer, PatientList(rows, of if of in TITLES else IN_BEDS, is_headline)
 
     def _aggregates(self, http: HTTPRequest, *, is_export: bool = False) -> Response:
         """Published days and months: all that an aggregate reader gets."""
@@ -231,18 +262,27 @@ class Dashboard:
 
     def _made(self, request: Request, answer: Answer) -> tuple[Page, bool]:
         """The page, and whether something on it is still missing."""
-        returns = self._returns_for(answer, request)
-        page = Page(request, answer, returns, self._zone, self._options.freshness, self._options.escalation)
-        return page, answer.is_reading or returns.is_pending
+        past = self._past(answer, request)
+        page = Page(
+            request, answer, past, self._zone, self._options.freshness, self._options.limits, self._options.escalation
+        )
+        is_missing = (
+            past.usual is None and answer.snapshot is not None and self._usual.is_pending(answer.snapshot.today)
+        )
+        return page, answer.is_reading or past.returns.is_pending or is_missing
 
-    def _returns_for(self, answer: Answer, request: Request) -> Readmissions:
+    def _past(self, answer: Answer, request: Request) -> Past:
         if answer.snapshot is None:
-            return Readmissions(problem=answer.problem)
+            return Past(Readmissions(problem=answer.problem))
         figures = Figures(answer.snapshot, request.selection, request.viewer, request.now)
-        return self._returns.between(*figures.returns_between)
+        return Past(self._returns.between(*figures.returns_between), self._usual.of(answer.snapshot.today))
 
     def _viewer(self, http: HTTPRequest) -> Viewer:
         return self._options.sign_in.viewer(http.headers, http.client.host if http.client else "")
+
+
+def _levels(_: HTTPRequest) -> Response:
+    return Response(style_sheet(), media_type="text/css")
 
 
 def serve(
@@ -337,59 +377,3 @@ class _TimedProtocol(H11Protocol):
     def _stop_clock(self) -> None:
         if self._head_timer is not None:
             self._head_timer.cancel()
-
-
-class _KnownHosts(TrustedHostMiddleware):
-    """Answers requests for known host names only: a foreign name that points here (DNS rebinding) gets nothing.
-
-    The health probe of a container platform asks by address, and learns nothing but the age of the data.
-    """
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Passes the request on, or refuses it with 400."""
-        if scope.get("path") == "/health":
-            await self.app(scope, receive, send)
-        else:
-            await super().__call__(scope, receive, send)
-
-
-class _BoundedQueue:
-    """Limits the requests for figures that wait for a thread."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-        self._waiting = 0
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Passes the request on, or answers 503 with ``Retry-After`` when too many wait."""
-        if scope["type"] != "http" or scope["path"] not in _FIGURES:
-            await self._app(scope, receive, send)
-        elif self._waiting >= MAX_WAITING_PAGES:
-            busy = Response("busy: try again in a moment", 503, headers={"Retry-After": str(PENDING_SECONDS)})
-            await busy(scope, receive, send)
-        else:
-            self._waiting += 1
-            try:
-                await self._app(scope, receive, send)
-            finally:
-                self._waiting -= 1
-
-
-_FIGURES = ("/", "/figures", "/export.csv")
-
-
-class _Headers:
-    """Adds the headers that every answer has."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Passes the request on."""
-
-        async def with_headers(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                MutableHeaders(scope=message).update(HEADERS)
-            await send(message)
-
-        await self._app(scope, receive, with_headers if scope["type"] == "http" else send)

@@ -74,7 +74,7 @@ class Snapshot:
     departments: pl.DataFrame
     admissions: pl.DataFrame
     discharges: pl.DataFrame
-    """Stays that ended on these dates, and those that are open or will end."""
+    """Stays that ended on these dates, and those that are open or will end; these have their ``visit_id``."""
     wards: pl.DataFrame
     """Of ward stays that are open or will end: all ward stays of their visits, by the ``stay_key`` of the open one."""
     attended: pl.DataFrame
@@ -216,7 +216,7 @@ class Snapshots:
                 [past.admissions, _dated(queries.admissions(warehouse, hours), c("admission_at"), zone)]
             ),
             discharges=pl.concat(
-                [past.ended, _dated(queries.present(warehouse, hours.first), c("discharge_at"), zone)]
+                [past.ended, _dated(queries.present(warehouse, hours.first), c("discharge_at"), zone)], how="diagonal"
             ),
             wards=queries.wards_of_present(warehouse, hours.first),
             attended=pl.concat([past.attended, _dated(queries.attended(warehouse, hours), c("arrival_at"), zone)]),
@@ -296,14 +296,14 @@ class Returns:
         self._zone = zone
         self._reader = Background[pl.DataFrame]("readmissions reader")
         self._lock = threading.Lock()
-        self._known: dict[tuple[date, date], _Reading] = {}
+        self._known: dict[tuple[date, date], Reading] = {}
 
     def between(self, first: date, last: date) -> Readmissions:
         """Readmissions after discharges on these dates: the last rows read, older ones if new ones are unavailable."""
         with self._lock:
             # Windows end 31 days before today: those of yesterday are no longer asked for.
             self._known = {dates: reading for dates, reading in self._known.items() if dates[1] >= last}
-            reading = self._known.setdefault((first, last), _Reading())
+            reading = self._known.setdefault((first, last), Reading())
             reading.settle()
             if reading.is_due:
                 hours = queries.hours_of(first, last, self._zone)
@@ -316,8 +316,8 @@ class Returns:
 
 
 @dataclass
-class _Reading:
-    """Readmissions of one range of dates: the last rows read, and maybe newer ones under way."""
+class Reading:
+    """Rows that take long to read: the last ones read, and maybe newer ones under way."""
 
     found: Readmissions = field(default_factory=Readmissions)
     _under_way: Future[pl.DataFrame] | None = None
@@ -335,7 +335,7 @@ class _Reading:
             self.found = Readmissions(reading.result())
         else:
             self.found = Readmissions(self.found.rows, str(error) or type(error).__name__)
-            _LOG.warning("readmissions cannot be read: %s", self.found.problem)
+            _LOG.warning("rows of the past cannot be read: %s", self.found.problem)
 
     @property
     def is_due(self) -> bool:

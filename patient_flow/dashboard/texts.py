@@ -33,6 +33,22 @@ _ENGLISH: Mapping[str, str] = {
     "signed_in": "Signed in: {name}",
     "years": "{band} years",
     "table": "Table",
+    "search": "Find department or hospital",
+    "print_sheet": "Print the meeting’s sheet",
+    "fold": "Show or hide the departments of {name}",
+    "scroll_hint": "Scroll sideways for more columns →",
+    "now": "now",
+    "mean_days": "mean of {days} days",
+    "mean_today": "mean of today",
+    "back": "Back to the board",
+    "patients_count": "{count} patients: {where}",
+    "patients_note": (
+        "Pseudonyms, no names. This view is in the access log; reads in the database or in Power BI are in the logs of "
+        "those services."
+    ),
+    "patients_more": "{count} more are in the CSV.",
+    "patients_none": "Nobody.",
+    "headline_classes": "inpatient, critical care and maternity",
     "columns_export": "CSV",
     # freshness
     "fresh": "Up to date",
@@ -105,6 +121,22 @@ _FRENCH: Mapping[str, str] = {
     "signed_in": "Connexion : {name}",
     "years": "{band} ans",
     "table": "Tableau",
+    "search": "Chercher un service ou un hôpital",
+    "print_sheet": "Imprimer la feuille de réunion",
+    "fold": "Afficher ou masquer les services de {name}",
+    "scroll_hint": "Faire défiler pour voir d’autres colonnes →",
+    "now": "maintenant",
+    "mean_days": "moyenne sur {days} jours",
+    "mean_today": "moyenne du jour",
+    "back": "Retour au tableau",
+    "patients_count": "{count} patients : {where}",
+    "patients_note": (
+        "Pseudonymes, sans noms. Cette consultation figure au journal des accès ; les lectures dans la base ou dans "
+        "Power BI figurent aux journaux de ces services."
+    ),
+    "patients_more": "{count} autres figurent dans le CSV.",
+    "patients_none": "Personne.",
+    "headline_classes": "hospitalisation, soins critiques et maternité",
     "columns_export": "CSV",
     "fresh": "À jour",
     "behind": "En retard",

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from patient_flow.contracts import fullness
+
 
 @dataclass(frozen=True)
 class Threshold:
@@ -14,8 +16,8 @@ class Threshold:
     error: int | None = None
 
 
-OCCUPANCY_PCT = 85
-OCCUPANCY_CRITICAL_PCT = 95
+OCCUPANCY_PCT = fullness.HIGH_PCT
+OCCUPANCY_CRITICAL_PCT = fullness.CRITICAL_PCT
 OCCUPANCY = Threshold("% of staffed beds", OCCUPANCY_PCT, OCCUPANCY_CRITICAL_PCT)
 OCCUPANCY_RESOLVES_PCT = 80
 OCCUPANCY_HOURS = 2

@@ -28,6 +28,7 @@ c = pl.col
 
 ZONE = "Europe/Paris"
 STAYS_PER_PATIENT = 3
+STAYS_PER_ATTENDANCE = 4
 MEASURED_DAYS = 60
 OCCUPANCY = 0.86
 HOUR = 3600e6
@@ -39,13 +40,14 @@ def build(path: Path, stays: int, copies: int) -> None:
     departments = _departments(copies)
     patients = _patients(max(stays // STAYS_PER_PATIENT, 1), now)
     facts = _facts(stays, departments, patients, now)
+    attendances = _attendances(stays // STAYS_PER_ATTENDANCE, departments, patients, now)
     recent = (now - timedelta(days=MEASURED_DAYS)).replace(minute=0, second=0)
     live = facts.filter(c("discharge_at").is_null() | (c("discharge_at") > recent))
     census = bed_hours(spans(live, until=now, after=recent), departments)
     dates = pl.date_range(recent.date(), now.date(), eager=True)
     kpis = kpi_department_day(
         live,
-        tables.FACT_ED_ATTENDANCE.empty(),
+        attendances.filter(c("arrival_at") > recent),
         census,
         departments,
         wanted=every_department(dates, departments),
@@ -62,6 +64,7 @@ def build(path: Path, stays: int, copies: int) -> None:
         _insert(connection, tables.DIM_DEPARTMENT, departments)
         _insert(connection, tables.DIM_PATIENT, patients)
         _insert(connection, tables.FACT_PATIENT_FLOW, facts)
+        _insert(connection, tables.FACT_ED_ATTENDANCE, attendances)
         _insert(connection, tables.FACT_BED_CENSUS, census)
         _insert(connection, tables.KPI_DEPARTMENT_DAY, kpis)
         _insert(connection, tables.DATA_QUALITY_DAY, _quality(dates, departments))
@@ -107,11 +110,12 @@ def _facts(count: int, departments: pl.DataFrame, patients: pl.DataFrame, now: d
     """Stays spread evenly over the history, as many a day as fill the beds; one in four is a move."""
     usual = departments.filter(c("is_current") & c("staffed_beds").is_not_null()).select(
         "department_key",
+        "class",
         hours=c("expected_los_hours") * 0.75,
         hourly=OCCUPANCY * c("staffed_beds") / (c("expected_los_hours") * 0.75),
     )
     hourly = float(usual["hourly"].sum())
-    places = usual.select("department_key", "hours", share=(c("hourly").cum_sum() - c("hourly")) / hourly)
+    places = usual.select("department_key", "hours", "class", share=(c("hourly").cum_sum() - c("hourly")) / hourly)
     origins = places.select(origin="department_key", origin_row=pl.int_range(pl.len(), dtype=pl.Int64))
     people = patients.select("patient_key", "gender", patient_row=pl.int_range(pl.len(), dtype=pl.Int64))
     stays = (
@@ -149,6 +153,13 @@ def _facts(count: int, departments: pl.DataFrame, patients: pl.DataFrame, now: d
             length_of_stay_hours=c("length").dt.total_seconds(fractional=True) / 3600,
             visit_length_of_stay_hours=pl.when(end <= now).then(c("length").dt.total_seconds(fractional=True) / 3600),
             is_visit_end=end <= now,
+            is_transfer=~c("is_visit_start"),
+            is_day_case=False,
+            is_observation=False,
+            stay_kind=pl.when(c("class") == "emergency").then(pl.lit("emergency")).otherwise(pl.lit("ward")),
+            planned_discharge_at=pl.when(_share(11) < 0.7).then(
+                end + (_share(12) * 24 * HOUR).cast(pl.Duration("us")) - pl.duration(hours=12)
+            ),
             bed_id=(_share(10) * 500).cast(pl.Int64).cast(pl.String),
             discharge_status=pl.when(end <= now).then(pl.lit("home")),
             quality_flags=pl.lit([], dtype=pl.List(pl.String)),
@@ -158,11 +169,48 @@ def _facts(count: int, departments: pl.DataFrame, patients: pl.DataFrame, now: d
     )
 
 
+def _attendances(count: int, departments: pl.DataFrame, patients: pl.DataFrame, now: datetime) -> pl.DataFrame:
+    """Attendances spread evenly over the history as the stays are; one in four gets a decision to admit."""
+    usual = departments.filter(c("is_current") & (c("class") == "emergency")).select("department_key")
+    beds = departments.filter(c("is_current") & c("staffed_beds").is_not_null())
+    hourly = (
+        float((OCCUPANCY * beds["staffed_beds"] / (beds["expected_los_hours"] * 0.75)).sum()) / STAYS_PER_ATTENDANCE
+    )
+    places = usual.with_row_index("place").with_columns(c("place").cast(pl.Int64))
+    people = patients.select("patient_key", "gender", patient_row=pl.int_range(pl.len(), dtype=pl.Int64))
+    arrival = pl.lit(now) - ((count - c("number")) / hourly * HOUR).cast(pl.Duration("us"))
+    minutes = 30 - 180 * (_share(23) + 1e-9).log()
+    departure = c("arrival_at") + (minutes * HOUR / 60).cast(pl.Duration("us"))
+    return _declared(
+        tables.FACT_ED_ATTENDANCE,
+        _numbers(count)
+        .with_columns(
+            place=(_share(21) * places.height).cast(pl.Int64), patient_row=(_share(22) * people.height).cast(pl.Int64)
+        )
+        .join(places, on="place")
+        .join(people, on="patient_row")
+        .with_columns(arrival_at=arrival, is_admitted=_share(24) < 0.25)
+        .with_columns(departure_at=pl.when(departure <= now).then(departure))
+        .with_columns(
+            attendance_key=_scattered_key(),
+            visit_id=_text_id(),
+            arrival_time_key=time_key(c("arrival_at")),
+            departure_time_key=time_key(c("departure_at")),
+            decision_at=pl.when("is_admitted").then(c("arrival_at") + pl.duration(minutes=60)),
+            outcome=pl.when(c("departure_at").is_not_null()).then(pl.lit("discharged")),
+            minutes_in_department=(c("departure_at") - c("arrival_at")).dt.total_seconds() / 60,
+            quality_flags=pl.lit([], dtype=pl.List(pl.String)),
+            last_enqueued_at="arrival_at",
+            visit_hash=0,
+        ),
+    )
+
+
 def _quality(dates: pl.Series, departments: pl.DataFrame) -> pl.DataFrame:
     hospitals = departments.select("hospital_id").unique()
     rules = pl.DataFrame({"rule": ["all", "event_is_a_duplicate", "age_is_out_of_range"], "accepted": [4000, 0, 0]})
     days = dates.alias("date").to_frame().join(hospitals, how="cross").join(rules, how="cross")
-    return _declared(tables.DATA_QUALITY_DAY, days.with_columns(flagged=20, quarantined=40))
+    return _declared(tables.DATA_QUALITY_DAY, days.with_columns(flagged=20, quarantined=40, ignored=0))
 
 
 def _numbers(count: int) -> pl.DataFrame:

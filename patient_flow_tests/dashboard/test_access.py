@@ -16,7 +16,7 @@ from markupsafe import Markup
 from starlette.datastructures import Headers
 from starlette.testclient import TestClient
 
-from patient_flow.dashboard import server
+from patient_flow.dashboard import middleware, server
 from patient_flow.dashboard.access import Refused, SignIn
 from patient_flow.dashboard.spreadsheet import to_csv, visible
 from patient_flow_tests.dashboard.test_server import served
@@ -157,7 +157,7 @@ def test_a_kept_connection_is_served_again_and_again(tmp_path: Path) -> None:
 
 
 def test_requests_beyond_the_queue_limit_get_503_with_retry_after(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server, "MAX_WAITING_PAGES", 2)
+    monkeypatch.setattr(middleware, "MAX_WAITING_PAGES", 2)
     statuses: list[int] = []
 
     async def scenario() -> None:
@@ -166,7 +166,7 @@ def test_requests_beyond_the_queue_limit_get_503_with_retry_after(monkeypatch: p
         async def slow(scope: object, receive: object, send: object) -> None:
             await release.wait()
 
-        queue = server._BoundedQueue(slow)  # type: ignore[arg-type]
+        queue = middleware.BoundedQueue(slow)  # type: ignore[arg-type]
 
         async def send(message: dict[str, object]) -> None:
             if message["type"] == "http.response.start":

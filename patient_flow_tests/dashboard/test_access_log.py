@@ -120,6 +120,7 @@ def test_while_the_log_is_locked_a_page_is_shown_and_an_export_is_not(
             assert (refused.status_code, "Content-Disposition" in refused.headers) == (503, False)
             assert "The access log cannot be written" in refused.text
             assert refused.headers["Retry-After"]
+            assert client.get("/patients?of=in_beds", headers=HEADERS).status_code == 503
             assert entries(filled) == before
         found = new_entries(filled, before, at_least=1)
         assert [entry.what for entry in found.values()] == ["page gender=Male"]

@@ -46,14 +46,15 @@ def test_the_panel_counts_expected_and_delayed_discharges_and_long_stays(lake: L
     assert len(names) == 2  # the view asks the clock; nights of weeks ago are the same all day
     assert dict(zip(rows[0], rows[1], strict=True)) == {
         "place": "ICU",
-        "in_beds": "2",
+        "in_beds_now": "2",
         "expected_discharges": "1",
         "delayed_discharges": "1",
         "delay_hours_sum": "3.0",
         "long_stays_7": "1",
         "long_stays_14": "0",
         "long_stays_21": "0",
+        "period": "now",
     }
-    assert rows[2] == ["Surgery", "2", "1", "1", "2.0", "1", "1", "1"]
-    assert "Now: 2 expected today, 2 delayed by 5.0\N{NO-BREAK SPACE}h in all." in page
+    assert rows[2] == ["Surgery", "2", "1", "1", "2.0", "1", "1", "1", "now"]
+    assert "2 expected today, 2 delayed by 5.0\N{NO-BREAK SPACE}h in all." in page
     assert "2 with 7+, 1 with 14+, 1 with 21+" in page

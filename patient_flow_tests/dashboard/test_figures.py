@@ -17,11 +17,11 @@ from polars.testing import assert_frame_equal
 
 from patient_flow.contracts.measures import READMISSION_DAYS
 from patient_flow.dashboard.access import Viewer
+from patient_flow.dashboard.board import Board
 from patient_flow.dashboard.figures import Figures
 from patient_flow.dashboard.panels import movements
 from patient_flow.dashboard.panels import stays as stays_panel
 from patient_flow.dashboard.panels import waits as waits_panel
-from patient_flow.dashboard.panels.emergency import present_now
 from patient_flow.dashboard.selection import Selection
 from patient_flow.dashboard.snapshot import Returns, Snapshots
 from patient_flow_tests.builders import ZONE
@@ -204,7 +204,8 @@ def test_attendances_count_on_their_arrival_and_shares_are_of_those_who_left(
         if gone:
             assert row["left_without_being_seen_pct"] == pytest.approx(100 * unseen / len(gone))
             assert row["four_hour_pct"] == pytest.approx(100 * soon / len(gone))
-    assert present_now(made)[:2] == (sum(each.departed is None for each in attended), 0)
+    now = Board(made).emergency
+    assert (now["in_department"].sum(), now["waiting"].sum()) == (sum(each.departed is None for each in attended), 0)
 
 
 def test_attendances_are_those_of_the_views(group: Hospital, figures: Make) -> None:
@@ -215,7 +216,7 @@ def test_attendances_are_those_of_the_views(group: Hospital, figures: Make) -> N
     shown = made.by_step(*counts).filter(c("attendances") > 0)
     assert set(shown.iter_rows()) == set(expected.select("date", *counts).iter_rows())
     now = group.warehouse.query('SELECT SUM(in_department) AS n FROM "EmergencyNow"')["n"].item()
-    assert present_now(made)[0] == now > 0
+    assert Board(made).emergency["in_department"].sum() == now > 0
 
 
 def test_percentiles_are_those_of_the_views_where_those_have_them(group: Hospital, figures: Make) -> None:

@@ -31,7 +31,13 @@ from patient_flow_tests.builders import ZONE
 from patient_flow_tests.dashboard.conftest import client_of
 from patient_flow_tests.dashboard.hospital import Hospital
 
+FACES = ("board", "emergency_now", "hospitals")
+"""Panels that are a table themselves."""
 PANELS = (
+    "board",
+    "emergency_now",
+    "arrivals",
+    "hospitals",
     "escalation",
     "escalation_history",
     "ahead",
@@ -85,7 +91,8 @@ def test_the_page_has_every_panel_with_a_table_behind_it(client: TestClient) -> 
     settled(client)
     page = text(client)
     assert re.findall(r'class="panel \w+" id="(\w+)"', page) == list(PANELS)
-    assert page.count("<details") == len(PANELS)
+    assert page.count("<details") == len(PANELS) - len(FACES)
+    assert page.count('<table class="face"') == len(FACES)
     assert page.count('class="card"') == 5
 
 
@@ -345,7 +352,7 @@ def test_an_empty_warehouse_is_called_empty(tmp_path: Path, group: Hospital) -> 
             assert "L’entrepôt de données est vide" in text(client, "/figures?lang=fr")
             health = client.get("/health")
             assert (health.status_code, health.json()["status"]) == (200, "empty")
-            assert text(client, "/export.csv").strip("\ufeff\r\n") == "panel,row,measure,value"
+            assert text(client, "/export.csv").strip("\ufeff\r\n") == "panel,row,measure,value,period"
     warehouse.dispose()
 
 
@@ -379,7 +386,7 @@ def test_limits_in_headers_hold_for_every_answer(signed_client: TestClient, grou
     assert "Saint-Aubin" not in page
     rows = records(signed_client, "/export.csv?panel=overstays", **headers)
     truth = [stay for stay in group.stays if (stay.hospital, stay.department) == ("2", "ICU")]
-    assert [(row["place"], row["in_beds"]) for row in rows] == [
+    assert [(row["place"], row["in_beds_now"]) for row in rows] == [
         ("ICU", str(sum(stay.is_in_bed(group.now) for stay in truth)))
     ]
 

@@ -10,11 +10,15 @@ from collections.abc import Callable
 
 from patient_flow.dashboard.panels import (
     ahead,
+    arrivals,
+    board,
     discharges,
     emergency,
+    emergency_now,
     escalation,
     flows,
     heat,
+    hospitals,
     hours,
     movements,
     occupancy,
@@ -28,6 +32,10 @@ from patient_flow.dashboard.panels.context import PanelContext
 from patient_flow.dashboard.parts import Panel
 
 BUILDERS: tuple[Callable[[PanelContext], Panel | None], ...] = (
+    board.build,
+    emergency_now.build,
+    arrivals.build,
+    hospitals.build,
     escalation.build,
     escalation.history,
     ahead.build,

@@ -42,9 +42,11 @@ def cards(page: PanelContext) -> list[ShownCard]:
 
 def key_figures(page: PanelContext) -> Panel:
     """The cards as a table, for the CSV."""
-    rows = [(card.name, card.measure.unit, card.value, card.before) for card in page.figures.cards]
-    columns = (Column("figure", ""), Column("unit", ""), Column("value", ""), Column("a_week_ago", ""))
-    return Panel("key_figures", "", "", Table(columns, rows))
+    rows = [
+        (card.name, card.measure.unit, card.window or "now", card.value, card.before) for card in page.figures.cards
+    ]
+    columns = [Column(name, "") for name in ("figure", "unit", "covers", "value", "a_week_ago")]
+    return Panel("key_figures", "", "", Table(columns, rows), period="")
 
 
 def _left_out(page: PanelContext) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date
 
 import polars as pl
 
@@ -12,9 +12,10 @@ from patient_flow.contracts import measures
 from patient_flow.contracts.escalation import DEFAULT, Thresholds
 from patient_flow.contracts.measure_types import Text, Unit
 from patient_flow.dashboard import charts
+from patient_flow.dashboard.board import Board
 from patient_flow.dashboard.figures import Figures
 from patient_flow.dashboard.formats import Locale
-from patient_flow.dashboard.parts import Column, Value
+from patient_flow.dashboard.parts import Cell, Column, Value
 from patient_flow.dashboard.snapshot import Readmissions
 from patient_flow.dashboard.texts import Words
 
@@ -34,6 +35,9 @@ class PanelContext:
     words: Words
     locale: Locale
     link: Callable[..., str]
+    board: Board
+    lists: Callable[..., str]
+    """Address of the list of patients behind a number."""
     thresholds: Thresholds = DEFAULT
     """Of escalation levels."""
 
@@ -57,17 +61,22 @@ class PanelContext:
 
     def text(self, value: Value, unit: str) -> str:
         """A value of a table as the page shows it."""
-        if value is None:
-            return "–"
-        if isinstance(value, datetime):
-            return self.locale.moment(value)
-        if isinstance(value, date):
-            return self.locale.day(value)
-        if isinstance(value, str):
-            return value
-        if unit == "clock":
-            return self.locale.hour(int(value))
-        return self.locale.number(value) if unit == "whole_percent" else self.locale.quantity(value, unit)
+        return self.locale.value(value, unit)
+
+    # --- cells ------------------------------------------------------------------------------------------------------
+
+    def number_cell(self, value: float | None, digits: int = 0) -> Cell:
+        """A number that leads nowhere."""
+        return Cell(self.locale.number(value, digits))
+
+    def patients_cell(self, value: int | None, of: str, **place: str) -> Cell:
+        """A number of patients, as a link to their list."""
+        return Cell(self.locale.number(value), self.lists(of, **place) if value else "")
+
+    def level_cell(self, occupancy_pct: float | None) -> Cell:
+        """An occupancy in the colour of its level."""
+        level = self.board.limits.level(occupancy_pct)
+        return Cell(self.locale.quantity(occupancy_pct, "percent"), css=f"level-{level.name}" if level else "")
 
     # --- columns ----------------------------------------------------------------------------------------------------
 
@@ -78,6 +87,12 @@ class PanelContext:
     def column(self, key: str, heading: Text, unit: str = "text") -> Column:
         """A column that is no measure."""
         return Column(key, self.say(heading), unit)
+
+    @property
+    def covered(self) -> str:
+        """The period in a sentence."""
+        covered = self.words(f"days_{self.figures.selection.days}")
+        return covered[:1].lower() + covered[1:]
 
     @property
     def place_column(self) -> Column:

@@ -13,12 +13,11 @@ from patient_flow.dashboard.parts import Legend, Panel, Table
 
 TITLE = Text("Discharges", "Sorties")
 NOTE = Text(
-    "Now: {expected} expected today, {delayed} delayed by {hours} in all. Nights in ward beds so far: {long}.",
-    "Actuellement : {expected} prévues aujourd’hui, {delayed} retardées, de {hours} au total. "
-    "Nuits en unité à ce jour : {long}.",
+    "{expected} expected today, {delayed} delayed by {hours} in all. Nights in ward beds so far: {long}.",
+    "{expected} prévues aujourd’hui, {delayed} retardées, de {hours} au total. Nuits en unité à ce jour : {long}.",
 )
 _LONG = Text("{count} with {nights}+", "{count} avec {nights} ou plus")
-_IN_BEDS = Text("In beds", "Présents")
+_IN_BEDS = Text("In beds now", "Présents maintenant")
 _DELAYED, _NOT_YET_DUE = Text("Delayed", "Retardées"), Text("Expected later today", "Prévues plus tard aujourd’hui")
 _HOSPITAL, _DEPARTMENT = Text("Hospital", "Hôpital"), Text("Department", "Service")
 _BED, _DUE = Text("Bed", "Lit"), Text("Due since", "Prévue le")
@@ -52,7 +51,7 @@ def build(page: PanelContext) -> Panel:
         .sort("delayed_discharges", "place", descending=[True, False])
         .iter_rows(named=True)
     ]
-    columns = [page.place_column, page.column("in_beds", _IN_BEDS, "count"), *page.measured(*MEASURES)]
+    columns = [page.place_column, page.column("in_beds_now", _IN_BEDS, "count"), *page.measured(*MEASURES)]
     return Panel(
         "discharges",
         title,
@@ -67,6 +66,7 @@ def build(page: PanelContext) -> Panel:
         charts.bars(drawn, title) if drawn else Markup(),
         [Legend("strong", page.say(_DELAYED)), Legend("faint", page.say(_NOT_YET_DUE))],
         more=_delayed(page, leaving),
+        period="now",
     )
 
 

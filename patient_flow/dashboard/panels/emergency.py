@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import polars as pl
-
 from patient_flow.contracts.measure_types import Text
 from patient_flow.dashboard import charts
-from patient_flow.dashboard.figures import Figures
 from patient_flow.dashboard.panels.context import PanelContext
 from patient_flow.dashboard.parts import Legend, Panel, Table
 
 TITLE = Text("Emergency", "Urgences")
 NOTE = Text(
-    "Now: {present} in the department, {waiting} waiting for a bed{longest}. "
-    "Chart: time in department by {step} of arrival, in minutes.",
-    "Actuellement : {present} présents, {waiting} en attente d’un lit{longest}. "
-    "Graphique : durée de passage par {step} d’arrivée, en minutes.",
+    "Time in department by {step} of arrival, in minutes.",
+    "Durée de passage par {step} d’arrivée, en minutes.",
 )
-_LONGEST = Text(", longest wait {wait}", ", plus longue attente {wait}")
 _MEDIAN, _NINETY_FIVE = Text("Median", "Médiane"), Text("95th percentile", "95ᵉ centile")
 MEASURES = (
     "attendances",
@@ -34,20 +28,9 @@ MEASURES = (
 )
 
 
-def present_now(figures: Figures) -> tuple[int, int, float | None]:
-    """Attendances in the department now, those of them that wait for a bed, and the longest wait in minutes."""
-    decision = pl.col("decision_at")
-    waits = figures.attending.filter(decision <= figures.now).select(
-        (figures.now - decision).dt.total_microseconds() / 60e6
-    )
-    longest = waits.to_series().max()
-    return figures.attending.height, waits.height, longest if isinstance(longest, float) else None
-
-
 def build(page: PanelContext) -> Panel:
     """The panel."""
     frame, locale = page.figures.by_step(*MEASURES), page.locale
-    present, waiting, longest = present_now(page.figures)
     columns = ("step", "minutes_in_department_p50", "minutes_in_department_p95")
     steps, medians, high = (frame[name].to_list() for name in columns)
     hints = [
@@ -56,11 +39,10 @@ def build(page: PanelContext) -> Panel:
         f"{page.say(_MEDIAN)} {locale.quantity(row['minutes_in_department_p50'], 'minutes')}"
         for row in frame.iter_rows(named=True)
     ]
-    wait = "" if longest is None else page.say(_LONGEST, wait=locale.quantity(longest, "minutes"))
     return Panel(
         "emergency",
         page.say(TITLE),
-        page.say(NOTE, present=locale.number(present), waiting=locale.number(waiting), longest=wait, step=page.by_step),
+        page.say(NOTE, step=page.by_step),
         Table([page.step_column, *page.measured(*MEASURES)], frame.select("step", *MEASURES).rows()),
         charts.lines(
             [page.short_step(step) for step in steps],

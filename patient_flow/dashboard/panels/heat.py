@@ -50,4 +50,5 @@ def build(page: PanelContext) -> Panel:
         charts.heat(drawn, [f"{hour:02}" for hour in _HOURS], title) if drawn else Markup(),
         [Legend(f"h{level}", text) for level, text in enumerate(bounds)],
         width="wide",
+        period="period" if one else "mean",
     )

@@ -54,4 +54,5 @@ def build(page: PanelContext) -> Panel:
         charts.bars([bar for _, bar in drawn], title, mark=100.0, least=110.0) if drawn else Markup(),
         [Legend(_CSS[gender], page.name(gender)) for gender in genders],
         width="narrow",
+        period="mean",
     )

@@ -7,14 +7,14 @@ from markupsafe import Markup
 from patient_flow.contracts.measure_types import Text
 from patient_flow.dashboard import charts
 from patient_flow.dashboard.panels.context import PanelContext
-from patient_flow.dashboard.parts import Panel, Table
+from patient_flow.dashboard.parts import Column, Panel, Table
 
 TITLE = Text("Overstays", "Séjours prolongés")
 NOTE = Text(
-    "Patients in a bed longer than their department expects, now.",
-    "Patients présents plus longtemps que prévu dans leur service, maintenant.",
+    "Patients in a bed longer than their department expects; in the table also those that ended in the period.",
+    "Patients présents plus longtemps que prévu dans leur service ; dans le tableau aussi ceux de la période.",
 )
-_IN_BEDS = Text("In beds", "Présents")
+_IN_BEDS = Text("In beds now", "Présents maintenant")
 _HOSPITAL, _DEPARTMENT = Text("Hospital", "Hôpital"), Text("Department", "Service")
 _BED, _STAY, _OVER = Text("Bed", "Lit"), Text("Stay", "Séjour"), Text("Over by", "Dépassement")
 _MAX_LONGEST = 6
@@ -35,8 +35,9 @@ def build(page: PanelContext) -> Panel:
     ]
     columns = [
         page.place_column,
-        page.column("in_beds", _IN_BEDS, "count"),
-        *page.measured("open_overstays", "ended_overstays"),
+        page.column("in_beds_now", _IN_BEDS, "count"),
+        *page.measured("open_overstays"),
+        Column("ended_overstays_in_period", f"{page.label('ended_overstays')}, {page.covered}", "count"),
     ]
     title = page.say(TITLE)
     return Panel(
@@ -46,6 +47,7 @@ def build(page: PanelContext) -> Panel:
         Table(columns, page.named_rows(frame.select("place", "in_beds", "open_overstays", "ended_overstays"))),
         charts.bars(drawn, title) if drawn else Markup(),
         width="narrow",
+        period="now",
         more=_longest(page),
     )
 

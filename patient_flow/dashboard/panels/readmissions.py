@@ -21,6 +21,7 @@ def build(page: PanelContext) -> Panel:
     """The panel; pending while the readmissions are read, or where they cannot be."""
     locale, title = page.locale, page.label("readmissions")
     first, last = page.figures.returns_between
+    title = f"{title} · {locale.short_day(first)} – {locale.short_day(last)}"
     note = page.say(NOTE, first=locale.short_day(first), last=locale.short_day(last))
     columns = [
         page.place_column,
@@ -29,7 +30,8 @@ def build(page: PanelContext) -> Panel:
     ]
     if page.returns.rows is None:
         missing = page.say(_PENDING if page.returns.is_pending else _UNAVAILABLE)
-        return Panel("readmissions", title, f"{note} {missing}", Table(columns, []), width="third", pending=True)
+        said = f"{note} {missing}"
+        return Panel("readmissions", title, said, Table(columns, []), width="third", period="", pending=True)
     frame = page.figures.readmissions(page.returns.rows)
     drawn = [
         charts.Bar(
@@ -43,4 +45,4 @@ def build(page: PanelContext) -> Panel:
     ]
     rows = page.named_rows(frame.select("place", "discharges", "readmissions", "readmission_pct"))
     chart = charts.bars(drawn, title, least=5.0) if drawn else Markup()
-    return Panel("readmissions", title, note, Table(columns, rows), chart, width="third")
+    return Panel("readmissions", title, note, Table(columns, rows), chart, width="third", period="")

@@ -31,6 +31,7 @@ function show(html) {
   const same = arrived.length === sources.size && arrived.every((part) => sources.has(part.id));
   if (!same) {
     main.replaceChildren(fresh.content);
+    refold();
   } else {
     for (const part of arrived) {
       if (html_of.get(part.id) !== sources.get(part.id)) replace(document.getElementById(part.id), part);
@@ -43,10 +44,34 @@ function show(html) {
 function replace(old, part) {
   const open = new Set([...old.querySelectorAll("details[open]")].map((details) => details.id));
   for (const details of part.querySelectorAll("details")) details.open = open.has(details.id);
-  const reachable = "a, summary, [tabindex]";
+  const reachable = "a, summary, button, [tabindex]";
   const focused = [...old.querySelectorAll(reachable)].indexOf(document.activeElement);
+  const scrolled = [...old.querySelectorAll(".scroll")].map((box) => [box.scrollTop, box.scrollLeft]);
   old.replaceWith(part);
+  refold();
+  for (const [place, box] of part.querySelectorAll(".scroll").entries()) {
+    [box.scrollTop, box.scrollLeft] = scrolled[place] ?? [0, 0];
+  }
   if (focused >= 0) part.querySelectorAll(reachable)[focused]?.focus({ preventScroll: true });
+}
+
+// Hospitals whose departments the reader has folded away stay folded when new figures come.
+const folded = new Set();
+
+function refold() {
+  for (const group of document.querySelectorAll(".group")) {
+    const is_folded = folded.has(group.id);
+    group.classList.toggle("folded", is_folded);
+    group.querySelector(".fold")?.setAttribute("aria-expanded", String(!is_folded));
+  }
+}
+
+function fold(event) {
+  const button = event.target.closest?.(".fold");
+  if (!button) return;
+  const id = button.closest(".group").id;
+  if (!folded.delete(id)) folded.add(id);
+  refold();
 }
 
 // The page cannot vouch for its figures any more: it says so, and since when, in words that came with them.
@@ -135,10 +160,17 @@ addEventListener("beforeprint", () => {
 addEventListener("afterprint", () => {
   for (const details of opened) details.open = false;
 });
-const print_button = document.getElementById("print");
-if (print_button) {
-  print_button.hidden = false;
-  print_button.addEventListener("click", () => print());
+for (const [id, sheet] of [["print", false], ["print-sheet", true]]) {
+  const button = document.getElementById(id);
+  if (!button) continue;
+  button.hidden = false;
+  button.addEventListener("click", () => {
+    document.body.classList.toggle("sheet", sheet);
+    print();
+  });
 }
+addEventListener("afterprint", () => document.body.classList.remove("sheet"));
+document.documentElement.classList.add("live");
+main.addEventListener("click", fold);
 remember(parts(main));
 timer = setTimeout(refresh, 2000);

@@ -1,0 +1,72 @@
+"""Hospitals side by side, now and at the same time a week ago."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from patient_flow.contracts.measure_types import Text
+from patient_flow.dashboard import patients
+from patient_flow.dashboard.panels.context import PanelContext
+from patient_flow.dashboard.parts import Cell, Column, Grid, Group, Panel, Table
+
+TITLE = Text("Hospitals side by side, now and a week ago", "Hôpitaux côte à côte, maintenant et il y a une semaine")
+NOTE = Text(
+    "In brackets: {moment}. Occupancy of inpatient, critical care and maternity departments; patients in beds of all.",
+    "Entre parenthèses : {moment}. Occupation de l’hospitalisation, des soins critiques et de la maternité ; patients "
+    "présents dans tous les services.",
+)
+_NO_WEEK = Text("No figures of a week ago yet.", "Pas encore de chiffres d’il y a une semaine.")
+_HEADINGS = {
+    "occupancy_pct": Text("Occupancy now", "Occupation maintenant"),
+    "occupied_beds": Text("In beds now", "Présents maintenant"),
+    "in_department": Text("In emergency now", "Aux urgences maintenant"),
+    "admissions": Text("Admissions since midnight", "Admissions depuis minuit"),
+    "attendances": Text("Emergency arrivals since midnight", "Arrivées aux urgences depuis minuit"),
+}
+_HOSPITAL = Text("Hospital", "Hôpital")
+MAX_ROWS = 100
+
+
+def build(page: PanelContext) -> Panel:
+    """The panel."""
+    frame = page.board.compared
+    knows = frame["occupied_beds_before"].is_not_null().any()
+    moment = page.locale.moment(page.figures.week_ago)
+    columns = [
+        page.column("hospital", _HOSPITAL),
+        *(page.column(key, heading, "count") for key, heading in _HEADINGS.items()),
+    ]
+    names = [name for key in _HEADINGS for name in (key, f"{key}_before")]
+    return Panel(
+        "hospitals",
+        page.say(TITLE),
+        page.say(NOTE, moment=moment) if knows else page.say(_NO_WEEK),
+        Table(
+            [Column("hospital_id", ""), Column("hospital", ""), *(Column(name, "") for name in names)],
+            frame.select("hospital_id", "hospital_name", *names).rows(),
+        ),
+        period="",
+        grid=Grid(columns, [Group("", [], [_cells(page, row) for row in frame.head(MAX_ROWS).iter_rows(named=True)])]),
+    )
+
+
+def _cells(page: PanelContext, row: dict[str, Any]) -> list[Cell]:
+    place = {"hospital": row["hospital_id"]}
+    share = page.level_cell(row["occupancy_pct"])
+    before = row["occupancy_pct_before"]
+    compared = "" if before is None else f" ({page.locale.quantity(before, 'percent')})"
+    return [
+        Cell(row["hospital_name"], page.link(**place)),
+        Cell(share.text + compared, css=share.css),
+        _beside(page, row, "occupied_beds", page.lists(patients.IN_BEDS, **place)),
+        _beside(page, row, "in_department", page.lists(patients.IN_DEPARTMENT, **place)),
+        _beside(page, row, "admissions"),
+        _beside(page, row, "attendances"),
+    ]
+
+
+def _beside(page: PanelContext, row: dict[str, Any], name: str, href: str = "") -> Cell:
+    """A figure, and that of a week ago in brackets."""
+    before = row[f"{name}_before"]
+    compared = "" if before is None else f" ({page.locale.number(before)})"
+    return Cell(page.locale.number(row[name]) + compared, href if row[name] else "")
