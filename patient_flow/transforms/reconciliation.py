@@ -41,10 +41,10 @@ class Kind(StrEnum):
 
 
 MEANINGS = {
-    Kind.MISSING_ADMISSION: "in bed in the extract; the stream does not know the visit",
+    Kind.MISSING_ADMISSION: "in bed in the extract; the stream has not admitted the patient",
     Kind.MISSING_DISCHARGE: "in bed in the stream; the extract states a discharge, or does not list the patient",
     Kind.OTHER_DEPARTMENT: "in bed in both, in different departments",
-    Kind.IN_EXTRACT_ONLY: "in bed in the extract; the stream knows the visit and has nobody in bed",
+    Kind.IN_EXTRACT_ONLY: "in bed in the extract; the stream admitted the patient and has nobody in bed any more",
     Kind.IN_STREAM_ONLY: "in bed in the stream; the extract knows the visit and has nobody in bed",
 }
 
@@ -239,27 +239,21 @@ class Comparison:
 
     def _of_extract(self, visit: str, stay: Stay) -> Difference | None:
         stream_visit = self._pairs[visit]
-        if stream_visit is None:
-            corrections = tuple(
-                self._placing(
-                    "admission" if number == 0 else "transfer", "admission", each, each.since, each.is_estimated
-                )
-                for number, each in enumerate(self._extract.stays[visit])
-            )
-            return self._difference(Kind.MISSING_ADMISSION, None, visit, corrections)
-        known = self._stream.last(stream_visit)
-        if known is not None and known.is_in_bed:
+        known = None if stream_visit is None else self._stream.last(stream_visit)
+        if stream_visit is None or known is None:
+            stays = self._extract.stays[visit]
+            admit = self._placing("admission", "admission", stays[0], states_class=stream_visit is not None)
+            moves = (self._placing("transfer", "admission", each) for each in stays[1:])
+            return self._difference(Kind.MISSING_ADMISSION, stream_visit, visit, (admit, *moves))
+        if known.is_in_bed:
             return self._in_both(stream_visit, visit, known, stay)
-        if known is not None and (known.until is None or known.until > self._at):  # open, but nothing confirms it
+        if known.until is None or known.until > self._at:  # open, but nothing confirms it
             if known.place == stay.place:
                 update = Correction("confirmation", "update", self._at)
                 return self._difference(Kind.IN_EXTRACT_ONLY, stream_visit, visit, (update,), confirms=False)
             return self._moving(Kind.IN_EXTRACT_ONLY, stream_visit, visit, known, stay)
-        is_later = known is None or (known.until is not None and stay.since > known.until)
-        begins = stay.since if is_later else self._at
-        back = self._placing(
-            "admission", "admission", stay, begins, stay.is_estimated or not is_later, states_class=True
-        )
+        begins = None if stay.since > known.until else self._at
+        back = self._placing("admission", "admission", stay, begins, states_class=True)
         return self._difference(Kind.IN_EXTRACT_ONLY, stream_visit, visit, (back,))
 
     def _in_both(self, stream_visit: str, visit: str, known: Stay, stay: Stay) -> Difference | None:
@@ -271,9 +265,8 @@ class Comparison:
         return self._difference(None, stream_visit, visit, (update,), confirms=False)
 
     def _moving(self, kind: Kind, stream_visit: str, visit: str, known: Stay, stay: Stay) -> Difference:
-        is_stated = stay.since > known.since and not stay.is_estimated
-        begins = stay.since if is_stated else self._at
-        move = self._placing("transfer", "transfer", stay, begins, not is_stated)
+        begins = None if stay.since > known.since and not stay.is_estimated else self._at
+        move = self._placing("transfer", "transfer", stay, begins, states_class=known.kind != stay.kind)
         return self._difference(kind, stream_visit, visit, (move,))
 
     def _of_both(self, visit: str, other: str, stay: Stay) -> Difference | None:
@@ -293,11 +286,14 @@ class Comparison:
         return self._difference(kind, visit, other, (leave,), confirms=False)
 
     def _placing(
-        self, event_type: str, fact: str, stay: Stay, at: datetime, is_estimated: bool, *, states_class: bool = False
+        self, event_type: str, fact: str, stay: Stay, estimate: datetime | None = None, *, states_class: bool = False
     ) -> Correction:
+        """Into the department of ``stay``, when it begins unless only an ``estimate`` is known."""
         default = {EMERGENCY: "emergency", WARD: "inpatient"}.get(stay.kind) if states_class else None
         stated = {"department": stay.department, "bed_id": stay.bed, "visit_class": stay.visit_class or default}
-        return Correction(fact, event_type, at, {"hospital_id": stay.hospital, **stated}, is_estimated)
+        is_estimated = stay.is_estimated or estimate is not None
+        begins = stay.since if estimate is None else estimate
+        return Correction(fact, event_type, begins, {"hospital_id": stay.hospital, **stated}, is_estimated)
 
     def _difference(
         self,

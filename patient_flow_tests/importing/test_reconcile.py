@@ -238,18 +238,18 @@ def test_without_a_rule_nothing_is_corrected_and_what_cannot_be_compared_is_refu
 @pytest.mark.embedded_only("the lake is the same")
 def test_an_incomplete_extract_discharges_nobody(services: Services, tmp_path: Path) -> None:
     receive(services, [admitted(number, "10:00") for number in range(20)] + [later("update", 1, "06:00 +3")])
-    outcome, said = run(services, table_of(tmp_path / "cut.csv", [listed(1, "ICU", "10:00")]))
-    assert len(outcome.differences) == 19
-    assert outcome.corrections == 0
+    outcome, said = run(services, table_of(tmp_path / "cut.csv", [listed(1, "ICU", "10:00")]), dry_run=True)
+    assert (len(outcome.differences), outcome.reports[0].to_correct) == (19, [])
     assert "19 of 20 patients in bed are not in the extract, which may be incomplete" in said
     rows = [listed(number, "ICU", "10:00") for number in range(15)]
-    outcome, said = run(services, table_of(tmp_path / "broken.csv", [*rows, {**rows[0], "patient_id": ""}]))
-    assert (len(outcome.differences), outcome.corrections) == (5, 0)
+    outcome, said = run(services, table_of(tmp_path / "broken.csv", [*rows, {**rows[0], "patient_id": ""}]), dry_run=True)
+    assert (len(outcome.differences), outcome.reports[0].to_correct) == (5, [])
     assert "rows cannot be read (patient_is_missing 1): nobody is discharged" in said
     outcome, _ = run(services, table_of(tmp_path / "whole.csv", rows))
     assert outcome.corrections == 5
 
 
+@pytest.mark.long
 @pytest.mark.embedded_only("the lake is the same")
 def test_a_stay_that_only_the_extract_still_shows_is_confirmed_each_night(services: Services, tmp_path: Path) -> None:
     long_ago = admitted(1, "10:00 -100")
@@ -310,6 +310,7 @@ def test_an_extract_of_fhir_encounters_states_moves_and_is_of_one_instant(servic
     assert in_bed(services, TAKEN) == {"ICU": 1, "Surgery": 2}
 
 
+@pytest.mark.long
 @pytest.mark.embedded_only("the stores are those of the command")
 def test_the_job_names_differences_without_a_patient_and_is_dry_by_default(stack: Stack, tmp_path: Path) -> None:
     (tmp_path / "rules.toml").write_text(RULES)

@@ -19,7 +19,7 @@ from patient_flow.transforms.visits.admissions import is_day_case
 from patient_flow.transforms.visits.confirmations import ELSEWHERE, Spans, covered, cut, days_of, instants
 from patient_flow.transforms.visits.departments import DepartmentList
 from patient_flow.transforms.visits.model import EMERGENCY, PLAN, WARD, Attendance, Event, Stay, Visit
-from patient_flow.transforms.visits.plain import CORRECTION, fold_plain
+from patient_flow.transforms.visits.plain import fold_plain
 from patient_flow.transforms.visits.stays import date
 
 c = pl.col
