@@ -242,7 +242,8 @@ def test_an_incomplete_extract_discharges_nobody(services: Services, tmp_path: P
     assert (len(outcome.differences), outcome.reports[0].to_correct) == (19, [])
     assert "19 of 20 patients in bed are not in the extract, which may be incomplete" in said
     rows = [listed(number, "ICU", "10:00") for number in range(15)]
-    outcome, said = run(services, table_of(tmp_path / "broken.csv", [*rows, {**rows[0], "patient_id": ""}]), dry_run=True)
+    broken = table_of(tmp_path / "broken.csv", [*rows, {**rows[0], "patient_id": ""}])
+    outcome, said = run(services, broken, dry_run=True)
     assert (len(outcome.differences), outcome.reports[0].to_correct) == (5, [])
     assert "rows cannot be read (patient_is_missing 1): nobody is discharged" in said
     outcome, _ = run(services, table_of(tmp_path / "whole.csv", rows))

@@ -23,7 +23,6 @@ c = pl.col
 
 MIN_EVENTS = 500
 """Of fewer events the timeline in Python takes less time than columns do."""
-CORRECTION = "reconciliation"
 ARRIVAL, TRIAGE, ADMISSION, TRANSFER, DISCHARGE = "arrival", "triage", "admission", "transfer", "discharge"
 _TYPES = (ARRIVAL, TRIAGE, ADMISSION, TRANSFER, DISCHARGE, events.SNAPSHOT)
 _LAST_STATED = ("seen_time", "decision_time", "admission_type", "planned_discharge_time", "ready_time", "wait_minutes")
@@ -113,7 +112,7 @@ def _may_be_plain() -> pl.Expr:
         kind.is_in(_TYPES)
         & c("is_same")
         & c("stays").is_null()
-        & c("source").ne_missing(pl.lit(CORRECTION))
+        & c("source").ne_missing(pl.lit(events.RECONCILIATION))
         & ~c("partition_id").str.starts_with(events.IMPORTED)
         & ~c("visit_class").is_in(events.CLASSES_WITHOUT_BED).fill_null(value=False)
         & pl.when("is_placing").then(c("department").is_not_null()).otherwise(c("bed_id").is_null())
