@@ -117,8 +117,8 @@ class Synapse(CopyInto):
                     connection.exec_driver_sql(self.refresh_statement(change))
 
     def purge_statements(self, tables: Sequence[str]) -> Sequence[str]:
-        """Writes the tables again: a columnstore keeps deleted rows until then."""
-        return [f"ALTER INDEX ALL ON {self.quoted(name)} REBUILD" for name in tables]
+        """Writes the tables again: heaps and columnstores keep deleted rows until then."""
+        return [f"ALTER TABLE {self.quoted(name)} REBUILD" for name in tables]
 
     def refresh_statement(self, change: Change) -> str:
         """UPDATE STATISTICS for the table of ``change``."""
