@@ -1,4 +1,4 @@
-"""``patient-flow forecast``: backtests of the forecast."""
+"""``patient-flow forecast``: backtests of the forecast, and what measures would change."""
 
 from __future__ import annotations
 
@@ -48,6 +48,30 @@ def backtest(first: datetime, last: datetime, file: TextIO | None) -> None:
     if file is not None:
         file.write(found.drop("day", "place").write_csv())
     click.echo(_table(forecast_report.summary(found)))
+
+
+@forecast.command(
+    "what-if",
+    epilog="\b\nExample:\n  patient-flow forecast what-if --hospital 1 --department ICU --earlier 2",
+)
+@click.option("--hospital", required=True, help="Id of the hospital.")
+@click.option("--department", default="", help="Name of the department; without it, --earlier is for all of them.")
+@click.option("--beds", default=0, help="Staffed beds opened; closed ones are negative.")
+@click.option("--postpone", default=0.0, help="Planned admissions of the next 72 hours that are postponed.")
+@click.option("--earlier", default=0, help="By how many hours patients leave earlier, 0 to 12.")
+@click.option("--unjudged", is_flag=True, help="Also where 28 days have not been judged, or the last week was bad.")
+def what_if(hospital: str, department: str, beds: int, postpone: float, earlier: int, *, unjudged: bool) -> None:
+    """What opened or closed beds, postponed admissions or earlier discharges would change in the newest forecast."""
+    from patient_flow import forecast_report
+    from patient_flow.operations import step_context
+    from patient_flow.services import Services
+    from patient_flow.settings import load
+
+    context = step_context(Services(load()), run_id="what-if", now=datetime.now(UTC))
+    found = forecast_report.what_if(
+        context, hospital, department, beds, postpone, earlier, is_unjudged_allowed=unjudged
+    )
+    click.echo("\n".join(forecast_report.what_if_lines(found, department, context.timezone)))
 
 
 def _table(summary: pl.DataFrame) -> str:

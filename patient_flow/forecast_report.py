@@ -1,16 +1,30 @@
-"""The backtest of forecasts: forecasts as of past mornings, and how far they were off."""
+"""Forecasts as of past mornings and how far they were off; and what measures would change in the newest one."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
 
 import polars as pl
 
-from patient_flow.contracts.tables import DATA_QUALITY_DAY, DIM_DEPARTMENT, FACT_BED_CENSUS, FORECAST_BEDS
+from patient_flow.contracts.forecasts import JUDGED_DAYS, SCORED_DAYS
+from patient_flow.contracts.tables import (
+    DATA_QUALITY_DAY,
+    DIM_DEPARTMENT,
+    FACT_BED_CENSUS,
+    FORECAST_BEDS,
+    FORECAST_SCORE,
+)
 from patient_flow.errors import OperatorError
 from patient_flow.forecasting import baselines, scores
+from patient_flow.forecasting import what_if as comparing
+from patient_flow.forecasting.beds import WINDOW_DAYS
+from patient_flow.forecasting.what_if import WhatIf
+from patient_flow.monitoring.rules.forecasts import Judgement, judge
 from patient_flow.pipeline import forecast
+from patient_flow.pipeline.known import known_at
 from patient_flow.pipeline.steps import StepContext
 
 c = pl.col
@@ -40,6 +54,87 @@ def backtest(context: StepContext, first: date, last: date) -> Iterator[tuple[da
         months = [(made_at + timedelta(days=ahead)).strftime("%Y-%m") for ahead in range(-baselines.HISTORY.days, 9)]
         around = census.filter(c("census_month").is_in(sorted(set(months)))).collect()
         yield day, scores.score(rows, around, departments, days, newest, context.timezone)
+
+
+def what_if(
+    context: StepContext,
+    hospital: str,
+    department: str,
+    beds: int,
+    postponed: float,
+    earlier_hours: int,
+    *,
+    is_unjudged_allowed: bool = False,
+) -> WhatIf:
+    """What measures would change in the newest forecast; nothing is written.
+
+    Raises :class:`OperatorError` where there is no forecast, where it is not judged yet or did badly in the last week
+    (unless that is allowed), and for a measure that cannot be taken.
+    """
+    if not is_unjudged_allowed:
+        _require_judged(context, hospital)
+    made_at = context.lake.open(FORECAST_BEDS).scan().select(c("made_at").max()).collect().item()
+    if made_at is None:
+        raise OperatorError("there is no forecast yet: run the Dagster job `forecast` first")
+    known = known_at(context, made_at, made_at - timedelta(days=WINDOW_DAYS))
+    try:
+        changes = comparing.changes_of(known.departments, hospital, department, beds, postponed, earlier_hours)
+        return comparing.compare(known.stays, known.departments, made_at, context.timezone, changes)
+    except ValueError as error:
+        raise OperatorError(str(error)) from error
+
+
+def _require_judged(context: StepContext, hospital: str) -> None:
+    since = (context.now - timedelta(days=SCORED_DAYS)).date()
+    scored = context.lake.open(FORECAST_SCORE).scan().filter(c("hospital_id") == hospital, c("date") > since).collect()
+    found = judge(scored).get(hospital, Judgement(0))
+    if not found.is_shown:
+        raise OperatorError(
+            f"{found.days} of {JUDGED_DAYS} days of hospital {hospital} have been compared with what happened: its "
+            "forecast has not proved itself yet; --unjudged shows it all the same"
+        )
+    if not found.holds:
+        raise OperatorError(
+            f"the forecast of hospital {hospital} has done badly in the last week, see the check forecast_holds; "
+            "--unjudged shows it all the same"
+        )
+
+
+def what_if_lines(found: WhatIf, department: str, zone: str) -> list[str]:
+    """``found`` as text: of the department, or of all, and of the whole hospital."""
+    local = ZoneInfo(zone)
+    lines = [
+        f"forecast of {found.made_at.astimezone(local):%Y-%m-%d %H:%M}, occupied beds; likely: 8 days out of 10 "
+        "lie in this range, 1 above, 1 below",
+        "",
+        f"{'':<18} {'':<16} {'as it is':^34} {'with the change':^34}",
+        f"{'department':<18} {'at':<16} " + f"{'expected':>9} {'likely':>10} {'free':>6} {'full':>6} " * 2,
+    ]
+    wanted = {department, ""} if department else set(found.rows["department"])
+    for row in found.rows.filter(c("department").is_in(list(wanted))).iter_rows(named=True):
+        sides = " ".join(_side(row, prefix) for prefix in ("", "changed_"))
+        name = row["department"] or "whole hospital"
+        lines.append(f"{name[:18]:<18} {row['target_at'].astimezone(local):%a %d %b %H:%M}  {sides}".rstrip())
+    return lines
+
+
+def _side(row: dict[str, Any], prefix: str) -> str:
+    expected = f"{row[f'{prefix}expected']:>9.1f}"
+    return f"{expected} {_range(row, prefix):>10} {_free(row, prefix):>6} {_full(row, prefix):>6}"
+
+
+def _range(row: dict[str, Any], prefix: str) -> str:
+    return f"{row[f'{prefix}low']:.0f}-{row[f'{prefix}high']:.0f}"
+
+
+def _free(row: dict[str, Any], prefix: str) -> str:
+    staffed = row[f"{prefix}staffed_beds"]
+    return "" if staffed is None else f"{staffed - row[f'{prefix}expected']:.0f}"
+
+
+def _full(row: dict[str, Any], prefix: str) -> str:
+    chance = row[f"{prefix}full"]
+    return "" if chance is None else f"{100 * chance:.0f} %"
 
 
 def summary(scored: pl.DataFrame) -> pl.DataFrame:

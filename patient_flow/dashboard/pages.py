@@ -175,6 +175,7 @@ class Page:
             filters=self._filters(self._figures) if self._figures else [],
             viewer=self._request.viewer,
             trends="trends" + self._request.address(self._request.selection.but(days=DEFAULT_DAYS, search="")),
+            what_if="what-if" + self._request.address(self._request.selection.but(days=DEFAULT_DAYS, search="")),
             search=self._request.selection.search,
             explicit_language=self._request.explicit_language,
             other_language={"code": other, "address": self._request.address(self._request.selection, lang=other)},

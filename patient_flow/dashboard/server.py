@@ -48,6 +48,7 @@ from patient_flow.dashboard.rows import PageRows
 from patient_flow.dashboard.snapshot import Answer, Readmissions, Returns, Snapshots
 from patient_flow.dashboard.trends.routes import Trends
 from patient_flow.dashboard.usual import UsualDays
+from patient_flow.dashboard.what_if.routes import WhatIfPages
 from patient_flow.errors import OperatorError
 from patient_flow.services import Services
 from patient_flow.settings import LOCAL_ACCESS_LOG_KEY, LOOPBACK_HOSTS
@@ -115,6 +116,7 @@ class Dashboard:
         self._recorder = Recorder(AccessLog(warehouse), self._options.access_log_key, clock)
         notes, readers = self._options.chart_notes, (self._viewer, self._aggregates)
         self._trends = Trends(warehouse, zone, clock, self._snapshots, self._recorder, notes, *readers)
+        self._what_if = WhatIfPages(warehouse, zone, clock, self._snapshots, self._recorder, *readers)
 
     def application(self) -> Starlette:
         """The ASGI application."""
@@ -128,6 +130,7 @@ class Dashboard:
                 Route("/levels.css", _levels),
                 Route("/health", self._health),
                 *self._trends.routes(),
+                *self._what_if.routes(),
                 Mount("/static", StaticFiles(directory=STATIC)),
             ],
             middleware=[

@@ -133,17 +133,44 @@ def fit(stays: Stays, departments: Departments, now: int, zone: str) -> Model:
     return Model(departments, by_age, by_slot, arriving, errors, first, zone_hours)
 
 
+@dataclass(frozen=True)
+class Measures:
+    """What may be done about full beds, one element per department.
+
+    ``postponed`` admissions do not come within the next :data:`POSTPONED_HOURS`; patients leave ``earlier`` hours
+    sooner; ``beds`` are added to the staffed ones.
+    """
+
+    beds: Ints
+    postponed: Array
+    earlier: Ints
+
+
+POSTPONED_HOURS = 72
+MAX_EARLIER_HOURS = 12
+"""So far may departures move: the hours after the last forecast one must suffice."""
+
+
 def project(
-    model: Model, stays: Stays, now: int, genders: int, days_ago: int = 0, unit: dict[int, Array] | None = None
+    model: Model,
+    stays: Stays,
+    now: int,
+    genders: int,
+    days_ago: int = 0,
+    unit: dict[int, Array] | None = None,
+    measures: Measures | None = None,
 ) -> Projection:
     """Expectations from the hour ``now`` on for the patients of ``stays`` who are in bed then.
 
     The model may be fitted ``days_ago`` days later than ``now``: the level of arrivals is then that of ``now``.
-    ``unit`` keeps what calls at the same hour of the week have in common.
+    ``unit`` keeps what calls at the same hour of the week have in common. With ``measures``, departures and arrivals
+    change; departments without a measure keep their expectations to the bit.
     """
     places = model.departments.count
     inside = stays.only((stays.start <= now) & (stays.end > now))
     staying = _staying(model, inside, now)
+    if measures is not None:
+        staying = _earlier(staying, measures.earlier[inside.place])
     shape = (places, genders, HORIZON_HOURS)
     present, doubt = np.zeros(shape), np.zeros(shape)
     np.add.at(present, (inside.place, inside.group), staying)
@@ -155,6 +182,10 @@ def project(
     if week not in unit:
         unit[week] = _coming(model, shape_ahead, now)
     coming, rates = unit[week] * level, shape_ahead * level
+    if measures is not None:
+        for place in np.flatnonzero((measures.postponed > 0) | (measures.earlier > 0)):
+            rates[place] *= _kept(rates[place], float(measures.postponed[place]))
+            coming[place] = _coming(model, rates, now, int(place), int(measures.earlier[place]))
     expected = np.cumsum(rates, axis=1)
     total = present.sum(axis=1)
     here = np.bincount(inside.place, minlength=places)[:, None]
@@ -254,18 +285,41 @@ def _later(errors: Ints, than: Ints) -> Array:
     return (len(errors) - np.searchsorted(errors, than, side="right")).astype(float)
 
 
-def _coming(model: Model, rates: Array, now: int) -> Array:
-    """Expected patients in bed 1, 2, … hours ahead who come after now."""
-    found = np.zeros_like(rates)
+def _earlier(staying: Array, hours: Ints) -> Array:
+    """Probabilities to be in bed 1, 2, … hours ahead of patients who leave ``hours`` sooner; none comes back."""
+    shifted = np.minimum(np.arange(staying.shape[1]) + hours[:, None], staying.shape[1] - 1)
+    return np.asarray(np.take_along_axis(staying, shifted, axis=1))
+
+
+def _kept(rates: Array, postponed: float) -> Array:
+    """Share of the arrivals of each hour that still come."""
+    expected = float(rates[:POSTPONED_HOURS].sum())
+    kept = np.ones_like(rates)
+    kept[:POSTPONED_HOURS] = 1 - min(postponed / expected, 1.0) if expected > 0 else 1.0
+    return kept
+
+
+def _coming(model: Model, rates: Array, now: int, place: int | None = None, earlier: int = 0) -> Array:
+    """Expected patients in bed 1, 2, … hours ahead who come after now; with ``place`` those of this department.
+
+    They leave ``earlier`` hours sooner than patients usually do.
+    """
     slots = model.slots(now, HORIZON_HOURS)
     ages = np.arange(HORIZON_HOURS)
     factors = model.by_age[:, np.searchsorted(_EDGES, ages, side="right") - 1]
     by_slot = model.by_slot[model.departments.kind][:, slots]
+    if place is not None:
+        factors, by_slot, rates = factors[[place]], by_slot[[place]], rates[[place]]
+    found = np.zeros_like(rates)
     for arrival in range(HORIZON_HOURS):
         # Counted from the end of the hour of arrival on; the first hour at risk is the next one.
         remaining = HORIZON_HOURS - arrival - 1
         leaving = factors[:, :remaining] * by_slot[:, arrival + 1 :]
         staying = np.cumprod(1 - np.clip(leaving, 0.0, 0.98), axis=1)
-        found[:, arrival] += rates[:, arrival]
-        found[:, arrival + 1 :] += rates[:, [arrival]] * staying
-    return found
+        if earlier:
+            there = np.concatenate([np.ones((len(rates), 1)), staying], axis=1)
+            found[:, arrival:] += rates[:, [arrival]] * _earlier(there, np.full(len(rates), earlier))
+        else:
+            found[:, arrival] += rates[:, arrival]
+            found[:, arrival + 1 :] += rates[:, [arrival]] * staying
+    return found if place is None else np.asarray(found[0])

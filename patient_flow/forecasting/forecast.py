@@ -7,6 +7,8 @@ separately.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 import numpy as np
@@ -14,7 +16,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from patient_flow.forecasting import arrivals, beds, calendar, distributions
-from patient_flow.forecasting.beds import OPEN, Departments, Model, Projection, Stays
+from patient_flow.forecasting.beds import OPEN, Departments, Measures, Model, Projection, Stays
 from patient_flow.forecasting.distributions import Array
 from patient_flow.forecasting.places import Places
 
@@ -72,10 +74,25 @@ def targets_of(made_at: datetime, zone: str) -> pl.Series:
     return chosen["target_at"].cast(pl.Datetime("us", "UTC"))
 
 
-def forecast_beds(rows: pl.DataFrame, versions: pl.DataFrame, made_at: datetime, zone: str) -> pl.DataFrame:
+@dataclass(frozen=True)
+class Change:
+    """A measure in a department: beds opened (negative: closed), admissions of the next 72 hours that do not come
+    before the forecast ends, and by how many hours patients leave sooner."""
+
+    hospital_id: str
+    department: str
+    beds: int = 0
+    postponed: float = 0.0
+    earlier_hours: int = 0
+
+
+def forecast_beds(
+    rows: pl.DataFrame, versions: pl.DataFrame, made_at: datetime, zone: str, changes: Sequence[Change] = ()
+) -> pl.DataFrame:
     """Rows of ForecastBeds for the whole hour ``made_at``, from ``rows`` (:data:`STAY_COLUMNS`) as known then.
 
-    ``versions`` is DimDepartment. Empty without departments.
+    ``versions`` is DimDepartment. Empty without departments. With ``changes``, what is expected if they were made; the
+    intervals are those of the same model, without any doubt about the changes. Raises ``ValueError`` for a bad change.
     """
     places = Places.of(_known_departments(versions, rows, made_at))
     if places.names.is_empty():
@@ -83,17 +100,36 @@ def forecast_beds(rows: pl.DataFrame, versions: pl.DataFrame, made_at: datetime,
     now = calendar.hour_of(made_at)
     stays = known_stays(rows, places, made_at)
     model = beds.fit(stays, places.departments, now, zone)
-    projection = beds.project(model, stays, now, len(GENDERS))
+    measures = _measures(places, changes)
+    projection = beds.project(model, stays, now, len(GENDERS), measures=measures if changes else None)
     targets = targets_of(made_at, zone)
     at = np.array([calendar.hour_of(target) - now - 1 for target in targets])
     widening = _widening(model, stays, now)
     shares = _gender_shares(stays, places.departments.count)
     frames = [
-        _of_entities(places, projection, model, shares, widening, at, targets, by_hospital=by_hospital)
+        _of_entities(places, projection, model, shares, widening, at, targets, measures.beds, by_hospital=by_hospital)
         for by_hospital in (False, True)
     ]
     horizon = (c("target_at") - c("made_at")).dt.total_hours().cast(pl.Int64)
     return pl.concat(frames).with_columns(made_at=pl.lit(made_at)).with_columns(horizon_hours=horizon)
+
+
+def _measures(places: Places, changes: Sequence[Change]) -> Measures:
+    count = places.departments.count
+    found = Measures(np.zeros(count, np.int64), np.zeros(count), np.zeros(count, np.int64))
+    place_of = {(hospital, name): place for place, hospital, name in places.names.iter_rows()}
+    for change in changes:
+        place = place_of.get((change.hospital_id, change.department))
+        if place is None:
+            raise ValueError(f"hospital {change.hospital_id} has no department {change.department}")
+        if not 0 <= change.earlier_hours <= beds.MAX_EARLIER_HOURS or change.postponed < 0:
+            raise ValueError(
+                f"patients leave 0 to {beds.MAX_EARLIER_HOURS} hours earlier, and 0 or more admissions are postponed"
+            )
+        found.beds[place] += change.beds
+        found.postponed[place] += change.postponed
+        found.earlier[place] = change.earlier_hours
+    return found
 
 
 def _known_departments(versions: pl.DataFrame, rows: pl.DataFrame, made_at: datetime) -> pl.DataFrame:
@@ -112,6 +148,7 @@ def _of_entities(
     widening: tuple[Array, Array],
     at: NDArray[np.int64],
     targets: pl.Series,
+    more_beds: NDArray[np.int64],
     *,
     by_hospital: bool,
 ) -> pl.DataFrame:
@@ -126,6 +163,7 @@ def _of_entities(
     everyone = np.concatenate([np.ones((len(shares), 1)), shares], axis=1)[:, :, None]
     come, gone = projection.arrivals[:, None] * everyone, projection.departures[:, None] * everyone
     staffed, is_headline = _staffed(places, targets)
+    staffed = np.where(staffed > 0, np.maximum(staffed + more_beds[:, None], 0.0), staffed)
     full = _probability_full(projection, variance[:, 0], widening[0], staffed, at)
     if by_hospital:
         mean, variance, come, gone = (_summed(each, places) for each in (mean, variance, come, gone))

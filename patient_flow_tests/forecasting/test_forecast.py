@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -9,7 +10,7 @@ import polars as pl
 import pytest
 
 from patient_flow.forecasting import series
-from patient_flow.forecasting.forecast import GENDERS, QUANTILES, forecast_arrivals, forecast_beds
+from patient_flow.forecasting.forecast import GENDERS, QUANTILES, Change, forecast_arrivals, forecast_beds
 
 c = pl.col
 NOW = datetime(2026, 3, 10, 5, tzinfo=UTC)
@@ -177,3 +178,69 @@ def test_a_series_without_patients_is_forecast_from_its_own_changes() -> None:
 
 def test_every_gender_has_a_row(made: pl.DataFrame) -> None:
     assert set(made["gender"]) == {"All", *GENDERS}
+
+
+# --- what if --------------------------------------------------------------------------------------------------------
+
+ORDER = ["hospital_id", "department_key", "gender", "target_at"]
+SURGERY = ("H1", "Surgery")
+
+
+def _changed(*changes: Change) -> pl.DataFrame:
+    return forecast_beds(_stays(), DEPARTMENTS, NOW, ZONE, changes).sort(ORDER)
+
+
+def _of_surgery(rows: pl.DataFrame) -> pl.DataFrame:
+    return rows.filter(c("department_key") == 2, c("gender") == "All")
+
+
+def test_no_change_is_the_plain_forecast_to_the_bit() -> None:
+    plain = forecast_beds(_stays(), DEPARTMENTS, NOW, ZONE).sort(ORDER)
+    assert _changed().equals(plain)
+    assert _changed(Change(*SURGERY)).equals(plain)
+
+
+@pytest.mark.parametrize(
+    ("small", "large"),
+    [
+        (Change(*SURGERY, postponed=3), Change(*SURGERY, postponed=9)),
+        (Change(*SURGERY, postponed=9), Change(*SURGERY, postponed=1000)),
+        (Change(*SURGERY, earlier_hours=2), Change(*SURGERY, earlier_hours=6)),
+    ],
+)
+def test_more_of_a_measure_means_fewer_patients_and_other_departments_stay(small: Change, large: Change) -> None:
+    plain, little, much = _changed(), _changed(small), _changed(large)
+    for rows in (little, much):
+        others = [frame.filter(c("hospital_id") == "H2") for frame in (rows, plain)]
+        assert others[0].equals(others[1])
+        everyone = rows.filter(c("hospital_id") == "H1", c("gender") == "All")
+        sums = everyone.group_by("target_at", c("department_key") == 0).agg(c("expected_beds").sum())
+        assert sums.group_by("target_at").agg(c("expected_beds").std())["expected_beds"].to_numpy().max() < 1e-6
+    beds = [_of_surgery(rows).select("expected_beds", *QUANTILES).to_numpy() for rows in (plain, little, much)]
+    for more, fewer in itertools.pairwise(beds):
+        assert (more[:, 0] >= fewer[:, 0] - 1e-9).all()
+        # The binomial distribution has a whole number of trials, which moves quantiles by less than half a bed.
+        assert (more >= fewer - 0.5).all()
+    assert beds[0][-1, 0] > beds[1][-1, 0] > beds[2][-1, 0]
+
+
+def test_postponed_admissions_are_missing_from_the_expected_ones() -> None:
+    at_72 = [
+        _of_surgery(rows).filter(c("horizon_hours") == 72)
+        for rows in (_changed(), _changed(Change(*SURGERY, postponed=9)))
+    ]
+    assert at_72[0]["expected_admissions"][0] - at_72[1]["expected_admissions"][0] == pytest.approx(9)
+
+
+def test_more_beds_make_a_full_department_less_likely_and_change_no_patient() -> None:
+    plain, closed, opened = (_of_surgery(_changed(Change(*SURGERY, beds=beds))) for beds in (0, -8, 8))
+    for rows in (closed, opened):
+        assert rows["expected_beds"].equals(plain["expected_beds"])
+    assert (closed["probability_full"] >= plain["probability_full"]).all()
+    assert (plain["probability_full"] >= opened["probability_full"]).all()
+    assert closed["probability_full"][-1] > opened["probability_full"][-1]
+
+
+def test_a_change_in_an_unknown_department_is_refused() -> None:
+    with pytest.raises(ValueError, match="H1 has no department Dermatology"):
+        _changed(Change("H1", "Dermatology", beds=1))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
@@ -11,11 +12,14 @@ import numpy as np
 import polars as pl
 import pytest
 
+from patient_flow import forecast_report
 from patient_flow.contracts.tables import BRONZE_EVENTS, FORECAST_ARRIVALS, FORECAST_BEDS, FORECAST_SCORE
+from patient_flow.errors import OperatorError
 from patient_flow.pipeline import forecast
 from patient_flow.pipeline.checkpoints import READ_UNTIL
 from patient_flow.stores.lake.catalog import Lake
 from patient_flow_tests.builders import (
+    ZONE,
     Delivery,
     department,
     department_list,
@@ -144,6 +148,35 @@ def test_morning_forecasts_are_kept_and_scored_and_others_give_way(filled: Lake)
     assert scored.filter(c("department_key") == 0).height > 0
     assert scored.select(((c("covered_80") >= 0) & (c("covered_80") <= 1)).all()).item()
     assert tables
+
+
+def test_what_if_starts_from_the_newest_forecast_and_writes_nothing(filled: Lake) -> None:
+    context = step_context(filled, DEPARTMENTS, now=END + timedelta(minutes=6))
+    with pytest.raises(OperatorError, match="0 of 28 days of hospital 1 have been compared"):
+        forecast_report.what_if(context, "1", "ICU", 0, 0, 0)
+    ask = functools.partial(forecast_report.what_if, context, "1", is_unjudged_allowed=True)
+    with pytest.raises(OperatorError, match="there is no forecast yet"):
+        ask("ICU", 0, 0, 0)
+    rows = forecast.make(context, FORECAST_BEDS, END).with_columns(is_morning=False, is_backcast=False)
+    table = filled.open(FORECAST_BEDS)
+    table.replace(FORECAST_BEDS.empty(), rows.select(FORECAST_BEDS.schema.names()), {}, run_id="test")
+    version = filled.open(FORECAST_BEDS).version
+    found = ask("ICU", -2, 0, 2)
+    assert found.made_at == END
+    assert filled.open(FORECAST_BEDS).version == version
+    made = rows.filter(c("gender") == "All", c("horizon_hours") == 24)
+    at_24 = found.rows.filter(c("target_at") == END + timedelta(hours=24))
+    assert set(at_24["expected"]) == set(made["expected_beds"])
+    icu = at_24.filter(c("department") == "ICU").row(0, named=True)
+    assert (icu["staffed_beds"], icu["changed_staffed_beds"]) == (8, 6)
+    assert icu["changed_expected"] < icu["expected"]
+    lines = forecast_report.what_if_lines(found, "ICU", ZONE)
+    assert any(line.startswith("ICU") for line in lines)
+    assert any(line.startswith("whole hospital") for line in lines)
+    with pytest.raises(OperatorError, match="name it"):
+        ask("", 2, 0, 0)
+    with pytest.raises(OperatorError, match="0 to 12 hours"):
+        ask("", 0, 0, 13)
 
 
 def test_nothing_is_forecast_before_silver_has_what_the_hub_accepted(filled: Lake) -> None:

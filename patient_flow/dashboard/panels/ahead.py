@@ -110,7 +110,7 @@ def build(page: PanelContext) -> Panel:
     title = page.say(TITLE)
     silence = state_words(page)
     if silence:
-        return Panel("ahead", title, silence, Table(_fan_columns(page), []), width="full", pending=True)
+        return Panel("ahead", title, silence, Table(_fan_columns(page), []), width="full", pending=True, period="")
     if ahead.place is not None and not ahead.fan.is_empty():
         return _of_place(page, ahead.place)
     rows = ahead.tonight if ahead.place is None else ahead.tonight.clear()
@@ -125,6 +125,7 @@ def build(page: PanelContext) -> Panel:
         charts.bars([_bar(page, row) for row in drawn.iter_rows(named=True)], title) if drawn.height else Markup(),
         [Legend("strong", page.say(_AT_LEAST)), Legend("weak", page.say(_RANGE))],
         width="full",
+        period="",
     )
 
 
@@ -197,6 +198,7 @@ def _of_place(page: PanelContext, place: tuple[str, str]) -> Panel:
             *([Legend("g3", page.say(_STAFFED))] if is_of_all else []),
         ],
         width="full",
+        period="",
     )
 
 
