@@ -11,12 +11,12 @@ from pydantic import Field
 
 from patient_flow.contracts import tables
 from patient_flow.contracts.columns import DEPARTMENT_LIST, EVENT_HUB
-from patient_flow.errors import PatientFlowError, TransientError
 from patient_flow.monitoring.catalogue import ROW_COUNTS_MATCH
 from patient_flow.monitoring.notices import describe
 from patient_flow.monitoring.rules.reconciliation import row_counts_match
 from patient_flow.operations import step_context
 from patient_flow.orchestration.checks import result_of, spec_of
+from patient_flow.orchestration.failures import described
 from patient_flow.orchestration.reports import (
     OWNERS,
     POOL,
@@ -30,6 +30,7 @@ from patient_flow.orchestration.resources import PatientFlow
 from patient_flow.pipeline import load
 from patient_flow.pipeline.graph import ALL_STEPS, Step, step_of
 from patient_flow.pipeline.steps import ATTEMPTS, StepContext
+from patient_flow.services import Services
 from patient_flow.stores.warehouse.warehouse import Warehouse
 
 SOURCES = [
@@ -115,7 +116,13 @@ def warehouse_tables(
 
     They are compared with the loaded gold version: a rebuild or a run of selected assets may have committed newer ones.
     """
-    services = patient_flow.services()
+    with described(context.op_execution_context):
+        yield from _load(context, patient_flow.services())
+
+
+def _load(
+    context: dg.AssetExecutionContext, services: Services
+) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
     selected = [table for table in tables.WAREHOUSE_TABLES if warehouse_key(table) in context.selected_asset_keys]
     began = time.monotonic()
     results = load.load_warehouse(
@@ -140,14 +147,11 @@ def _materialize(
 ) -> dg.MaterializeResult[Any]:
     """Runs ``step`` and logs one line for operators. Permanent failures are not retried."""
     began = time.monotonic()
-    try:
+    with described(context.op_execution_context):
         result = step.run(inputs)
-    except PatientFlowError as error:
-        if isinstance(error, TransientError):
-            raise
-        raise dg.Failure(str(error), allow_retries=False) from error
-    seconds = time.monotonic() - began
-    table = inputs.lake.open(result.table)
+        seconds = time.monotonic() - began
+        table = inputs.lake.open(result.table)
+        stored = {"dagster/row_count": table.row_count(), "dagster/uri": table.uri, "bytes": table.size_bytes()}
     written = result.written
     context.log.info(
         f"{result.table.path} at version {result.version}: "
@@ -155,7 +159,6 @@ def _materialize(
     )
     for notice in result.notices:
         context.log.warning(describe(notice))
-    stored = {"dagster/row_count": table.row_count(), "dagster/uri": table.uri, "bytes": table.size_bytes()}
     return dg.MaterializeResult(metadata=metadata_of(result, seconds=seconds, **stored, **metadata))
 
 

@@ -20,6 +20,7 @@ from patient_flow import operations
 from patient_flow.contracts.tables import BRONZE_EVENTS, LAKE_TABLES, WAREHOUSE_TABLES
 from patient_flow.monitoring.notices import encode
 from patient_flow.orchestration import run_workers
+from patient_flow.orchestration.failures import MAX_RETRIES
 from patient_flow.orchestration.forecasts import FORECAST_KEYS
 from patient_flow.orchestration.launching import fail_lost_starts
 from patient_flow.orchestration.reports import POOL, lake_key
@@ -67,7 +68,7 @@ micro_batch = dg.define_asset_job(
     executor_def=dg.in_process_executor,
     run_tags=RUN_TAGS,
     # For a store that is unavailable for seconds; permanent failures set allow_retries=False.
-    op_retry_policy=dg.RetryPolicy(max_retries=2, delay=3, backoff=dg.Backoff.EXPONENTIAL),
+    op_retry_policy=dg.RetryPolicy(max_retries=MAX_RETRIES, delay=3, backoff=dg.Backoff.EXPONENTIAL),
 )
 
 

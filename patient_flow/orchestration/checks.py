@@ -20,11 +20,13 @@ from patient_flow.monitoring.finding import Finding, Row, combine, warning
 from patient_flow.monitoring.inputs import ReadProgress
 from patient_flow.monitoring.rule import Cadence, Rule
 from patient_flow.orchestration.check_context import HISTORY_TABLE, CheckContext, ask_hub, utc_now
+from patient_flow.orchestration.failures import described
 from patient_flow.orchestration.reports import OWNERS, lake_key, warehouse_key
 from patient_flow.orchestration.resources import PatientFlow
 from patient_flow.services import Services
 from patient_flow.stores.lake.errors import STORE_ERRORS, LakeError
 from patient_flow.stores.warehouse.errors import WarehouseError
+from patient_flow.stores.warehouse.warehouse import Warehouse
 
 HISTORY = dg.AssetSpec(
     dg.AssetKey(["audit", "whole_history"]),
@@ -100,11 +102,12 @@ def _batch_checks(table: Table) -> dg.AssetChecksDefinition:
     )
     def check(context: dg.AssetCheckExecutionContext, patient_flow: PatientFlow) -> Iterator[dg.AssetCheckResult]:
         services = patient_flow.services()
-        loaded = _loaded_versions(context.run.run_id, services) if table.warehouse else {}
-        inputs = CheckContext(services, table, loaded)
-        for rule in rules:
-            if dg.AssetCheckKey(key, rule.name) in context.selected_asset_check_keys:
-                yield result_of(rule, key, _evaluate(rule, inputs))
+        with described(context.op_execution_context):
+            loaded = _loaded_versions(context.run.run_id, services) if table.warehouse else {}
+            inputs = CheckContext(services, table, loaded)
+            for rule in rules:
+                if dg.AssetCheckKey(key, rule.name) in context.selected_asset_check_keys:
+                    yield result_of(rule, key, _evaluate(rule, inputs))
 
     return check
 
@@ -113,15 +116,27 @@ _loaded_of_run: dict[str, Mapping[str, int | None]] = {}
 
 
 def _loaded_versions(run_id: str, services: Services) -> Mapping[str, int | None]:
-    """Gold versions that the warehouse has loaded, asked once per run: before the load they do not change."""
+    """Gold versions that the warehouse has loaded, asked once per run: before the load they do not change.
+
+    While it is away, the versions before the newest commits: it loads nothing then, and the step that loads it says so.
+    The first run that finds it again checks all that it lacks.
+    """
     if run_id not in _loaded_of_run:
         _loaded_of_run.clear()
         try:
-            _loaded_of_run[run_id] = services.warehouse.loaded_versions()
-        except WarehouseError:  # its tables may not exist yet; if it is down, init raises
-            services.warehouse.init()
-            _loaded_of_run[run_id] = services.warehouse.loaded_versions()
+            _loaded_of_run[run_id] = _ask_loaded_versions(services.warehouse)
+        except WarehouseError:
+            newest = {table.path: services.lake.open(table).version for table in WAREHOUSE_TABLES}
+            _loaded_of_run[run_id] = {path: max(version - 1, 0) for path, version in newest.items()}
     return _loaded_of_run[run_id]
+
+
+def _ask_loaded_versions(warehouse: Warehouse) -> Mapping[str, int | None]:
+    try:
+        return warehouse.loaded_versions()
+    except WarehouseError:  # its tables may not exist yet; if it is down, init raises
+        warehouse.init()
+        return warehouse.loaded_versions()
 
 
 FRESHNESS_KEY = warehouse_key(DATA_FRESH.tables[0])
@@ -129,10 +144,11 @@ FRESHNESS_KEY = warehouse_key(DATA_FRESH.tables[0])
 
 
 @dg.multi_asset_check(name="check_data_age", specs=[spec_of(DATA_FRESH, FRESHNESS_KEY)])
-def check_data_age(patient_flow: PatientFlow) -> Iterator[dg.AssetCheckResult]:
+def check_data_age(context: dg.AssetCheckExecutionContext, patient_flow: PatientFlow) -> Iterator[dg.AssetCheckResult]:
     """Lag of the warehouse behind the hub at the end of a micro-batch."""
     inputs = CheckContext(patient_flow.services(), DATA_FRESH.tables[0])
-    yield result_of(DATA_FRESH, FRESHNESS_KEY, _evaluate(DATA_FRESH, inputs))
+    with described(context.op_execution_context):
+        yield result_of(DATA_FRESH, FRESHNESS_KEY, _evaluate(DATA_FRESH, inputs))
 
 
 CHECKS = [*(_batch_checks(table) for table in LAKE_TABLES if rules_of(table)), check_data_age]

@@ -74,7 +74,7 @@ def peek(hub: Hub, *, seconds: float = SECONDS) -> HubState:
         return call_with_timeout(seconds, ("hub", hub.address), hub.peek)
     except CallTimedOut:
         raise HubTimeout(
-            f"Event Hub {hub.name} at {hub.host} does not answer within {seconds:.0f} s; the next attempt may succeed"
+            f"Event Hub {hub.name} at {hub.place} does not answer within {seconds:.0f} s; the next attempt may succeed"
         ) from None
 
 

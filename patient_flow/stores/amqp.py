@@ -16,6 +16,8 @@ from contextlib import contextmanager
 from typing import Any
 
 HANDSHAKE_SECONDS = 20.0
+AMQPS_PORT, HTTPS_PORT = 5671, 443
+"""Ports of Azure Event Hubs: of AMQP, and of AMQP over WebSockets."""
 _ANNOTATIONS, _PROPERTIES, _DATA, _SEQUENCE, _VALUE = 0x72, 0x74, 0x75, 0x76, 0x77
 _WIDTHS = {4: 0, 5: 1, 6: 2, 7: 4, 8: 8, 9: 16}
 """Bytes of the fixed types, by the first half of their constructor."""
@@ -128,3 +130,9 @@ def _length(value: memoryview) -> int:
         return start + 1 + _WIDTHS[width]
     size_of_size = 1 if width in (0xA, 0xC, 0xE) else 4
     return start + 1 + size_of_size + int.from_bytes(rest[:size_of_size], "big")
+
+
+def place_of(address: str, *, is_websocket: bool) -> str:
+    """Host and port of an Event Hub for messages, from its host with or without a port."""
+    has_port = ":" in address.rpartition("]")[2]
+    return address if has_port else f"{address}:{HTTPS_PORT if is_websocket else AMQPS_PORT}"

@@ -134,6 +134,7 @@ class Hub:
         self.consumer_group = consumer_group
         self._timeout = timeout_seconds
         self._client_options = dict(client_options or {})
+        self.place = amqp.place_of(self.address[0], is_websocket=bool(client_options))
 
     @property
     def address(self) -> tuple[str, str]:
@@ -235,7 +236,7 @@ class Hub:
             yield
         except (EventHubError, AzureError, OSError, ValueError) as error:
             raise HubUnavailable(
-                f"{what}Event Hub {self.name} at {self.host} cannot be read: {_one_line(error)}. "
+                f"{what}Event Hub {self.name} at {self.place} cannot be read: {_one_line(error)}. "
                 "Is it running (locally: patient-flow hub), and do name and connection fit?"
             ) from error
 
