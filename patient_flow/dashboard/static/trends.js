@@ -1,7 +1,8 @@
-// Asks again for months that are still being read, and replaces their table only.
+// Asks again for what is still being read, and replaces only the parts that changed.
 "use strict";
 
-const PAUSE = 3000;
+const PAUSE = 2000;
+const PARTS = ["totals", "places", "months"];
 
 async function fill() {
   const main = document.getElementById("figures");
@@ -10,10 +11,17 @@ async function fill() {
     const reply = await fetch(location.href, { cache: "no-store" });
     if (!reply.ok) return;
     const page = new DOMParser().parseFromString(await reply.text(), "text/html");
-    const fresh = page.getElementById("months");
-    const shown = document.getElementById("months");
-    if (fresh && shown) shown.replaceWith(document.adoptNode(fresh));
-    main.dataset.pending = page.getElementById("figures").dataset.pending;
+    const fresh = page.getElementById("figures");
+    if (PARTS.some((id) => !document.getElementById(id))) {
+      main.replaceChildren(...fresh.childNodes);
+    } else {
+      for (const id of PARTS) {
+        const part = page.getElementById(id);
+        const shown = document.getElementById(id);
+        if (part && part.outerHTML !== shown.outerHTML) shown.replaceWith(document.adoptNode(part));
+      }
+    }
+    main.dataset.pending = fresh.dataset.pending;
   } finally {
     setTimeout(fill, PAUSE);
   }

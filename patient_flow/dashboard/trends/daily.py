@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Collection
+from concurrent.futures import Future
+from dataclasses import dataclass, field
 from datetime import date
 
 import polars as pl
@@ -12,6 +14,7 @@ import polars as pl
 from patient_flow.contracts import measures
 from patient_flow.contracts.measure_types import HandWritten, Measure, Part, Ratio
 from patient_flow.dashboard.access import Viewer
+from patient_flow.dashboard.background import Background
 from patient_flow.dashboard.selection import Selection
 from patient_flow.stores.warehouse import daily
 from patient_flow.stores.warehouse.daily import OCCUPIED, STAFFED, Scope
@@ -51,36 +54,67 @@ def _both(chosen: str, allowed: Collection[str] | None) -> frozenset[str] | None
 
 
 class DailyTable:
-    """Sums of the daily table, kept until the next load."""
+    """Sums of the daily table, read behind the page and kept until the next load."""
 
     def __init__(self, warehouse: Warehouse) -> None:
         self._warehouse = warehouse
         self._lock = threading.Lock()
-        self._kept: OrderedDict[tuple[object, ...], pl.DataFrame] = OrderedDict()
+        self._reader = Background[pl.DataFrame]("daily reader")
+        self._kept: OrderedDict[tuple[object, ...], _Sums] = OrderedDict()
 
-    def by_date(self, version: object, scope: Scope, first: date, last: date) -> pl.DataFrame:
-        """:func:`daily.by_date` of the load ``version``. Raises ``WarehouseError``."""
-        return self._read(
-            ("date", version, scope, first, last), lambda: daily.by_date(self._warehouse, scope, first, last)
-        )
+    def by_date(
+        self, version: object, scope: Scope, first: date, last: date, seconds: float | None = None
+    ) -> pl.DataFrame | None:
+        """:func:`daily.by_date` of the load ``version``; after ``seconds`` that of an earlier load, or None.
 
-    def by_place(self, version: object, scope: Scope, first: date, last: date) -> pl.DataFrame:
-        """:func:`daily.by_place` of the load ``version``. Raises ``WarehouseError``."""
-        return self._read(
-            ("place", version, scope, first, last), lambda: daily.by_place(self._warehouse, scope, first, last)
-        )
+        Raises ``WarehouseError``.
+        """
+        read = lambda: daily.by_date(self._warehouse, scope, first, last)  # noqa: E731
+        return self._read(("date", scope, first, last), version, read, seconds)
 
-    def _read(self, key: tuple[object, ...], read: Callable[[], pl.DataFrame]) -> pl.DataFrame:
+    def by_place(
+        self, version: object, scope: Scope, first: date, last: date, seconds: float | None = None
+    ) -> pl.DataFrame | None:
+        """:func:`daily.by_place` in the same way."""
+        read = lambda: daily.by_place(self._warehouse, scope, first, last)  # noqa: E731
+        return self._read(("place", scope, first, last), version, read, seconds)
+
+    def close(self, timeout: float) -> None:
+        """Starts no more reads, and waits ``timeout`` seconds for the running one."""
+        self._reader.close(timeout)
+
+    def _read(
+        self, key: tuple[object, ...], version: object, read: Callable[[], pl.DataFrame], seconds: float | None
+    ) -> pl.DataFrame | None:
         with self._lock:
-            found = self._kept.get(key)
-        if found is None:
-            found = read()
-        with self._lock:
-            self._kept[key] = found
+            kept = self._kept.setdefault(key, _Sums())
             self._kept.move_to_end(key)
             while len(self._kept) > MAX_CACHED:
                 self._kept.popitem(last=False)
-        return found
+            if kept.is_due(version):
+                kept.version, kept.reading = version, self._reader.submit(read)
+            reading = kept.reading
+        try:
+            kept.found = reading.result(seconds)
+        except TimeoutError:
+            return kept.found
+        return kept.found
+
+
+@dataclass
+class _Sums:
+    """The rows of one question: the newest that have been read, and the read of the newest load."""
+
+    version: object = None
+    reading: Future[pl.DataFrame] = field(default_factory=Future)
+    found: pl.DataFrame | None = None
+
+    def is_due(self, version: object) -> bool:
+        """True for a new load, unless the read of the one before still runs; true after a failure."""
+        if self.version is None:
+            return True
+        failed = self.reading.done() and (self.reading.cancelled() or self.reading.exception() is not None)
+        return failed or (self.reading.done() and self.version != version)
 
 
 def measured(rows: pl.DataFrame, key: str | None, names: Collection[str] = MEASURES) -> pl.DataFrame:

@@ -40,9 +40,9 @@ class Compared:
     year_before: float | None
 
 
-def covering(period: Period) -> tuple[date, date]:
-    """The dates that the page reads: the range and those that it is compared with."""
-    return min(period.before.first, period.year_before.first), period.last
+def earlier(period: Period) -> tuple[date, date]:
+    """The dates before the range that the page compares it with."""
+    return min(period.before.first, period.year_before.first), period.first - DAY
 
 
 def first_date(rows: pl.DataFrame) -> date | None:

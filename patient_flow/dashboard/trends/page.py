@@ -35,6 +35,8 @@ _CHART_COLUMNS = (
     *("measure", "step", "from", "value", "mean", "lower_limit", "upper_limit", "special_cause", "variation"),
     *("phase", "is_provisional", "target", "assurance", "note"),
 )
+MAX_TABLE_ROWS = 40
+"""Rows of the table below a chart: the newest; the CSV has all."""
 _LEGEND = {
     **{kind: texts.VARIATIONS[kind] for kind in (Variation.COMMON, Variation.IMPROVEMENT, Variation.CONCERN)},
     Variation.HIGH: texts.NEUTRAL,
@@ -77,6 +79,8 @@ class Found:
     place_column: str = "hospital_id"
     months: Mapping[Month, Mapping[str, float | None] | None] = field(default_factory=dict)
     known_since: date | None = None
+    is_reading: bool = False
+    """True while a part of the figures is still being read."""
 
 
 class TrendsPage:
@@ -115,13 +119,13 @@ class TrendsPage:
             back="./" + ("?" + urlencode({"lang": self._asked.language}) if self._asked.is_explicit_language else ""),
             filters=self._filters(),
             steps=[(step, self._say(texts.STEPS[step])) for step in STEPS],
-            problem=self._say(self._problem) if self._problem else "" if has_data else self._say(texts.NO_DATA),
+            problem=self._in_place_of_figures(),
             notices=self._notices() if has_data else [],
             tables=self._tables() if has_data else [],
             charts=[self._chart(chart) for chart in self._found.charts],
             charts_note=self._say(texts.CHARTS_NOTE, steps=self._say(texts.STEPS_OF[self._asked.period.step])),
             legend=[(drawing.shape(kind), self._say(text)) for kind, text in _LEGEND.items()],
-            pending=self._pending,
+            pending=self._pending + self._found.is_reading,
             export={name: self._asked.address("trends.csv", of=name) for name in CSVS},
             text=self._text,
         )
@@ -136,14 +140,23 @@ class TrendsPage:
             notices.append(self._say(texts.DATA_SINCE, first=self._day(since)))
         return notices
 
+    def _in_place_of_figures(self) -> str:
+        if self._problem:
+            return self._say(self._problem)
+        if self._found.compared:
+            return ""
+        return self._say(texts.READING if self._found.is_reading else texts.NO_DATA)
+
     @property
     def _pending(self) -> int:
+        """Months that are still being read."""
         return sum(figures is None for figures in self._found.months.values())
 
     def _tables(self) -> list[dict[str, object]]:
+        reading = " " + self._say(texts.READING_NOTE) if self._found.is_reading else ""
         made = [
-            (TOTALS, texts.COMPARED, self._say(texts.COMPARED_NOTE), self._totals()),
-            (PLACES, texts.PLACES, self._say(texts.PLACES_NOTE), self._places()),
+            (TOTALS, texts.COMPARED, self._say(texts.COMPARED_NOTE) + reading, self._totals()),
+            (PLACES, texts.PLACES, self._say(texts.PLACES_NOTE) + reading, self._places()),
         ]
         if self._found.months:
             waiting = " " + self._say(texts.MONTHS_PENDING, count=str(self._pending)) if self._pending else ""
@@ -223,7 +236,10 @@ class TrendsPage:
             "meaning": self._say(measure.meaning),
             "sentence": self._sentence(chart, rows[-1]),
             "drawing": self._drawn(chart, hints),
-            "table": Table(columns, shown),
+            "table": Table(columns, shown[-MAX_TABLE_ROWS:]),
+            "summary": self._say(texts.TABLE)
+            if len(shown) <= MAX_TABLE_ROWS
+            else self._say(texts.NEWEST, count=str(MAX_TABLE_ROWS), points=str(len(shown))),
         }
 
     def _drawn(self, chart: Chart, hints: Sequence[str]) -> Markup:

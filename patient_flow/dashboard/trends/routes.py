@@ -33,6 +33,9 @@ from patient_flow.stores.warehouse.warehouse import Warehouse
 
 c = pl.col
 
+PAGE_SECONDS, MORE_SECONDS = 0.4, 0.05
+"""How long a page waits for the sums of its range, and for what stands beside them; the rest follows later."""
+
 _LOG = logging.getLogger("uvicorn.error")
 
 
@@ -68,6 +71,7 @@ class Trends:
 
     def close(self, timeout: float) -> None:
         """Starts no more reads, and waits ``timeout`` seconds for the running one."""
+        self._daily.close(timeout)
         self._months.close(timeout)
 
     def _page(self, http: HTTPRequest) -> Response:
@@ -99,7 +103,7 @@ class Trends:
         language = _language(http)
         try:
             asked = _asked(http, viewer, period_of(http.query_params, today))
-            departments, found = self._answer(asked, with_figures=True)
+            departments, found = self._answer(asked, with_figures=True, is_complete=True)
         except PeriodError as error:
             return PlainTextResponse(error.text[language] + "\n", 400, headers=PRIVATE)
         except WarehouseError as error:
@@ -111,8 +115,8 @@ class Trends:
         ticket = self._recorder.record(Kind.EXPORT, viewer, _what(f"export-trends-{name}", asked, departments))
         return exported(page.csv(name), f"patient-flow-{name}", ticket)
 
-    def _answer(self, asked: Asked, *, with_figures: bool) -> tuple[pl.DataFrame, Found]:
-        """Departments, and the figures. Raises ``WarehouseError``."""
+    def _answer(self, asked: Asked, *, with_figures: bool, is_complete: bool = False) -> tuple[pl.DataFrame, Found]:
+        """Departments, and the figures: all, or those that can be had in time. Raises ``WarehouseError``."""
         load = self._snapshots.load()
         if load.is_empty:
             return pl.DataFrame(schema={"hospital_id": pl.String, "department": pl.String}), Found()
@@ -120,22 +124,27 @@ class Trends:
         if not with_figures:
             return departments, Found()
         scope, period, version = scope_of(asked.selection, asked.viewer), asked.period, load.versions
-        rows = self._daily.by_date(version, scope, *figures.covering(period))
-        within = rows.filter(c("date").is_between(period.first, period.last))
-        if within.is_empty():
+        seconds, more_seconds = (None, None) if is_complete else (PAGE_SECONDS, MORE_SECONDS)
+        rows = self._daily.by_date(version, scope, period.first, period.last, seconds)
+        if rows is None:
+            return departments, Found(is_reading=True)
+        if rows.is_empty():
             return departments, Found()
         column = "hospital_id" if not asked.selection.hospital else "department"
-        places = figures.places(self._daily.by_place(version, scope, period.first, period.last), column)
+        before = self._daily.by_date(version, scope, *figures.earlier(period), more_seconds)
+        places = self._daily.by_place(version, scope, period.first, period.last, more_seconds)
         changed_at = load.figures_changed_at
         notes = self._notes.with_change(changed_at.astimezone(self._zone).date() if changed_at else None)
         today = self._clock().astimezone(self._zone).date()
+        everything = rows if before is None else pl.concat([before, rows])
         return departments, Found(
-            figures.compared(rows, period),
+            figures.compared(everything, period),
             figures.charts(rows, period, today, notes, asked.selection.hospital),
-            places,
+            None if places is None else figures.places(places, column),
             column,
             self._months.of(scope, months_of(period.first, period.last, rows)),
             figures.first_date(rows),
+            is_reading=before is None or places is None,
         )
 
     def _known_departments(self, load: Load) -> pl.DataFrame:

@@ -55,6 +55,8 @@ NO_AGES = Text(
     "Les classes d’âge ne sont connues que pour les 28 derniers jours, sur la page « Maintenant ».",
 )
 NO_DATA = Text("There is no data in this range.", "Aucune donnée dans cette période.")
+READING = Text("This range is being read for the first time.", "Cette période est lue pour la première fois.")
+READING_NOTE = Text("Still being read.", "Lecture en cours.")
 DATA_SINCE = Text("Data begins on {first}.", "Les données commencent le {first}.")
 DAY, STEP, VALUE, MEAN = (
     Text("Day", "Jour"),
@@ -64,6 +66,7 @@ DAY, STEP, VALUE, MEAN = (
 )
 LOWER, UPPER = Text("Lower limit", "Limite basse"), Text("Upper limit", "Limite haute")
 CAUSE, MEANING = Text("Special cause", "Cause spéciale"), Text("Meaning", "Signification")
+NEWEST = Text("Table: newest {count} of {points} points", "Tableau : {count} derniers points sur {points}")
 TABLE, CSV = Text("Table", "Tableau"), Text("CSV", "CSV")
 
 VARIATIONS = {

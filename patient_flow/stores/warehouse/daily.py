@@ -10,7 +10,9 @@ import polars as pl
 import sqlalchemy as sa
 
 from patient_flow.contracts import measures
+from patient_flow.contracts.events import GENDERS
 from patient_flow.contracts.measure_types import Part, Percentile
+from patient_flow.contracts.measures import HEADLINE_CLASSES
 from patient_flow.contracts.tables import DIM_DEPARTMENT, KPI_DEPARTMENT_DAY
 from patient_flow.stores.warehouse.schema import TABLES
 from patient_flow.stores.warehouse.warehouse import Warehouse
@@ -48,51 +50,44 @@ def by_date(warehouse: Warehouse, scope: Scope, first: date, last: date) -> pl.D
     Occupied and staffed bed hours: of departments with known beds (``has_beds_…``), and of the headline classes
     among them (``is_headline_…``). Raises ``WarehouseError``.
     """
-    of_day = _of_departments(scope, first, last, ("date",))
-    rows = warehouse.query(sa.select(of_day.c.date, *_totals(of_day)).group_by(of_day.c.date).order_by(of_day.c.date))
-    return _as_numbers(rows)
+    changing = sum((sa.func.coalesce(_DAILY.c[name], 0) for name in _PERCENTILES), start=sa.literal(0))
+    sums = (*_totals(scope), sa.func.sum(changing).label(FINGERPRINT))
+    asked = sa.select(_DAILY.c.date, *sums).select_from(_JOINED).where(*_within(scope, first, last))
+    return _as_numbers(warehouse.query(asked.group_by(_DAILY.c.date).order_by(_DAILY.c.date)))
 
 
 def by_place(warehouse: Warehouse, scope: Scope, first: date, last: date) -> pl.DataFrame:
     """hospital_id, department and the same sums over the whole range. Raises ``WarehouseError``."""
-    of_day = _of_departments(scope, first, last, ("date", "hospital_id", "department"))
-    place = (of_day.c.hospital_id, of_day.c.department)
-    return _as_numbers(warehouse.query(sa.select(*place, *_totals(of_day)).group_by(*place).order_by(*place)))
+    place = (_DEPARTMENTS.c.hospital_id, _DEPARTMENTS.c.department)
+    asked = sa.select(*place, *_totals(scope)).select_from(_JOINED).where(*_within(scope, first, last))
+    return _as_numbers(warehouse.query(asked.group_by(*place).order_by(*place)))
 
 
-def _of_departments(scope: Scope, first: date, last: date, keys: tuple[str, ...]) -> sa.Subquery:
-    """A row per date and department: its genders added up, its staffed hours once."""
-
-    def counted(name: str) -> sa.ColumnElement[Any]:
-        column = _DAILY.c[name]
-        return sa.func.sum(sa.case((_DAILY.c.gender == scope.gender, column)) if scope.gender else column).label(name)
-
-    of = {"date": _DAILY.c.date, "hospital_id": _DEPARTMENTS.c.hospital_id, "department": _DEPARTMENTS.c.department}
-    beds, kind = _DEPARTMENTS.c.staffed_beds, _DEPARTMENTS.c["class"]
-    is_headline = sa.case((beds.is_(None), 0), (kind.is_(None), 1), (kind.in_(measures.HEADLINE_CLASSES), 1), else_=0)
-    changing = sum((sa.func.coalesce(_DAILY.c[name], 0) for name in _PERCENTILES), start=sa.literal(0))
-    return (
-        sa.select(
-            *(of[key] for key in keys),
-            *map(counted, _SUMS),
-            sa.func.max(_DAILY.c[STAFFED]).label(STAFFED),
-            sa.func.max(is_headline).label("is_headline"),
-            sa.func.max(sa.case((beds.is_(None), 0), else_=1)).label("has_beds"),
-            sa.func.sum(changing).label(FINGERPRINT),
-        )
-        .select_from(_DAILY.join(_DEPARTMENTS, _DEPARTMENTS.c.department_key == _DAILY.c.department_key))
-        .where(_DAILY.c.date.between(first, last), *scope.conditions())
-        .group_by(*(of[key] for key in keys), _DAILY.c.department_key)
-        .subquery()
-    )
+_JOINED = _DAILY.join(_DEPARTMENTS, _DEPARTMENTS.c.department_key == _DAILY.c.department_key)
+_HAS_BEDS = _DEPARTMENTS.c.staffed_beds.is_not(None)
+_IS_HEADLINE = _HAS_BEDS & sa.func.coalesce(_DEPARTMENTS.c["class"], HEADLINE_CLASSES[0]).in_(HEADLINE_CLASSES)
 
 
-def _totals(rows: sa.Subquery) -> list[sa.ColumnElement[Any]]:
-    def where(flag: str, name: str) -> sa.ColumnElement[Any]:
-        return sa.func.sum(sa.case((rows.c[flag] == 1, rows.c[name]), else_=0)).label(f"{flag}_{name}")
+def _within(scope: Scope, first: date, last: date) -> list[sa.ColumnElement[bool]]:
+    return [_DAILY.c.date.between(first, last), *scope.conditions()]
 
-    sums = [sa.func.sum(rows.c[name]).label(name) for name in (*_SUMS, FINGERPRINT)]
-    return [*sums, *(where(flag, name) for flag in ("is_headline", "has_beds") for name in (OCCUPIED, STAFFED))]
+
+def _totals(scope: Scope) -> list[sa.ColumnElement[Any]]:
+    """Sums of the chosen gender. Staffed hours stand once per gender: those of one gender are all of them."""
+
+    def total(column: sa.ColumnElement[Any], *where: sa.ColumnElement[bool]) -> sa.ColumnElement[Any]:
+        return sa.func.sum(sa.case((sa.and_(*where), column), else_=0) if where else column)
+
+    is_chosen = [_DAILY.c.gender == scope.gender] if scope.gender else []
+    flags = {"is_headline": _IS_HEADLINE, "has_beds": _HAS_BEDS}
+    return [
+        *(total(_DAILY.c[name], *is_chosen).label(name) for name in _SUMS),
+        *(total(_DAILY.c[OCCUPIED], flag, *is_chosen).label(f"{name}_{OCCUPIED}") for name, flag in flags.items()),
+        *(
+            total(_DAILY.c[STAFFED], flag, _DAILY.c.gender == GENDERS[0]).label(f"{name}_{STAFFED}")
+            for name, flag in flags.items()
+        ),
+    ]
 
 
 def _as_numbers(rows: pl.DataFrame) -> pl.DataFrame:
