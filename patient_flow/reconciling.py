@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
+from itertools import groupby
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -19,7 +20,7 @@ from patient_flow.errors import OperatorError
 from patient_flow.files import examine
 from patient_flow.operations import step_context
 from patient_flow.pipeline import corrections, import_checks, imports, reconciliation
-from patient_flow.pipeline.reconciliation import Report
+from patient_flow.pipeline.reconciliation import Extract, Report
 from patient_flow.pipeline.steps import StepContext
 from patient_flow.services import Services
 from patient_flow.transforms.reconciliation import MEANINGS, Difference, Kind
@@ -60,17 +61,17 @@ def reconcile(
     outcome = Outcome() if outcome is None else outcome
     context = step_context(services, run_id=f"reconcile-{uuid.uuid4()}", now=datetime.now(UTC))
     with tempfile.TemporaryDirectory(prefix="patient-flow-reconcile-") as folder:
-        for path in importing.files_of(places, Path(folder)):
-            importing.judge(context)
-            report = _compare(services, context, path, options)
-            outcome.reports.append(report)
-            yield from _lines(report, names=names)
-            if options.dry_run:
-                continue
-            written = corrections.write(context, report)
-            outcome.corrections += written
-            yield f"  {written:,} corrections written" + _undo_hint(context, report, written)
-            importing.follow(context)
+        importing.judge(context)
+        extracts = [_read(services, context, path, options) for path in importing.files_of(places, Path(folder))]
+        for _, group in groupby(sorted(extracts, key=_taken_at), key=_taken_at):
+            reports = _compare(services, context, list(group))
+            outcome.reports += reports
+            for report in reports:
+                yield from _lines(report, names=names)
+                if not options.dry_run:
+                    written = corrections.write(context, report)
+                    outcome.corrections += written
+                    yield f"  {written:,} corrections written" + _undo_hint(context, report, written)
     if outcome.corrections:
         yield from importing.load(services, context)
 
@@ -90,7 +91,8 @@ def undo(services: Services, text: str) -> Iterator[str]:
     yield from importing.load(services, context)
 
 
-def _compare(services: Services, context: StepContext, path: Path, options: Options) -> Report:
+def _read(services: Services, context: StepContext, path: Path, options: Options) -> Extract:
+    """An extract whose numbers fit those of the lake, once that has what the hub accepted until it was taken."""
     source = examine(path, encoding=options.encoding, separator=options.separator)
     extract = reconciliation.read_extract(source, services.parser, services.lake, context.now, options.as_of)
     if extract.rows.is_empty():
@@ -104,8 +106,23 @@ def _compare(services: Services, context: StepContext, path: Path, options: Opti
         batches = imports.batches(source, services.parser, context.now, extract.taken_at)
         fits = import_checks.compare(services.lake, batches, services.parser, only_numbered=True)
         fits.require_fit(path.name)
-    importing.follow(context)  # what was in bed when it was taken is looked for in gold
-    return reconciliation.compare(context, extract, services.extract_rules)
+    return extract
+
+
+def _compare(services: Services, context: StepContext, extracts: Sequence[Extract]) -> list[Report]:
+    """Reports on extracts of one instant: nobody is absent whom one of them lists."""
+    importing.follow(context)  # what was in bed when they were taken is looked for in gold
+    rules = services.extract_rules
+    listed = [frozenset(extract.rows["visit_id"].drop_nulls()) for extract in extracts]
+    elsewhere = [frozenset().union(*listed[:number], *listed[number + 1 :]) for number in range(len(listed))]
+    return [
+        reconciliation.compare(context, extract, rules, listed_elsewhere=others)
+        for extract, others in zip(extracts, elsewhere, strict=True)
+    ]
+
+
+def _taken_at(extract: Extract) -> datetime:
+    return extract.taken_at
 
 
 def _undo_hint(context: StepContext, report: Report, written: int) -> str:

@@ -22,6 +22,7 @@ from patient_flow.pipeline.steps import ATTEMPTS, StepContext
 from patient_flow.stores.lake.errors import CommitConflict
 from patient_flow.stores.lake.table import LakeTable
 from patient_flow.transforms import corrections
+from patient_flow.transforms.json_objects import json_object
 from patient_flow.transforms.reconciliation import Correction, Difference
 
 _ROWS_OF_A_DELETE = 1000
@@ -79,7 +80,8 @@ def _body(
 
 def _event_ids(bronze: LakeTable, report: Report) -> set[str]:
     rows = _corrections(bronze).filter(c("enqueued_at") == report.extract.taken_at).select("body").collect()
-    return {json.loads(body)["event_id"] for body in rows["body"] if body}
+    stated = (json_object(body) for body in rows["body"] if body)
+    return {str(body["event_id"]) for body in stated if body and "event_id" in body}  # not of an erased person
 
 
 def _corrections(bronze: LakeTable) -> pl.LazyFrame:

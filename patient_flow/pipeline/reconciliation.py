@@ -6,7 +6,7 @@ Not here: what counts as a difference (``transforms.reconciliation``), and writi
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
@@ -158,8 +158,17 @@ def require_silver_until(context: StepContext, at: datetime) -> None:
     )
 
 
-def compare(context: StepContext, extract: Extract, rules: Sequence[ExtractRule]) -> Report:
-    """Differences of ``extract`` from what the lake knew when it was taken; corrections as ``rules`` allow them."""
+def compare(
+    context: StepContext,
+    extract: Extract,
+    rules: Sequence[ExtractRule],
+    *,
+    listed_elsewhere: Collection[str] = (),
+) -> Report:
+    """Differences of ``extract`` from what the lake knew when it was taken; corrections as ``rules`` allow them.
+
+    Visits (pseudonyms) that another extract of the same instant lists are not absent from this one.
+    """
     departments = context.lake.open(DIM_DEPARTMENT).scan().collect()
     at = extract.taken_at
     history = _history(context, extract)
@@ -183,7 +192,9 @@ def compare(context: StepContext, extract: Extract, rules: Sequence[ExtractRule]
         hospital: None if rule.departments is None else frozenset(map(fold_name, rule.departments))
         for hospital, rule in by_hospital.items()
     }
-    found = _not_void(comparison.differences(covered), history, at)
+    differing = comparison.differences(covered)
+    present = [each for each in differing if not (each.is_absence and each.stream_visit in listed_elsewhere)]
+    found = _not_void(present, history, at)
     numbers = _numbers(context, extract, history, found)
     allowed = [_allowed(each, by_hospital.get(each.hospital, ExtractRule()), numbers.get(each.visit)) for each in found]
     checked, notes = _within_limits(extract, allowed, by_hospital, stream)

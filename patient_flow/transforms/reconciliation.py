@@ -23,7 +23,7 @@ from patient_flow.transforms.visits.model import EMERGENCY, WARD
 FACTS = ("admission", "transfer", "discharge", "confirmation")
 """What an extract can win over the stream."""
 MAX_DISCHARGES_PCT = 20
-MIN_DISCHARGES = 10
+MIN_DISCHARGES = 5
 """Absent patients that are discharged whatever their share."""
 CONFIRMATION_ENDS_WITHIN = timedelta(days=2)
 

@@ -107,9 +107,10 @@ def mornings(services: Services, folder: Path, *, days: int, seed: int, rates: d
         arriving = [each for each, is_lost in zip(deliveries[sent:until], lost[sent:until], strict=True) if not is_lost]
         sent = until
         services.lake.open(BRONZE_EVENTS).append(bronze(arriving), READ_UNTIL.of(taken_at + AFTER))
-        right = _beds(truth, places, taken_at)
+        listed = _beds(truth, places, taken_at, known_at=taken_at)
+        right, alone = (_beds(silver, places, taken_at, known_at=taken_at + AFTER) for silver in (truth, stream))
         path = folder / f"wards-{day:03}.csv"
-        _write(path, right, numbers, events)
+        _write(path, listed, numbers, events)
         outcome = Outcome()
         for _ in reconcile(services, [str(path)], Options(taken_at), outcome):
             pass
@@ -119,13 +120,18 @@ def mornings(services: Services, folder: Path, *, days: int, seed: int, rates: d
             outcome.reports[0],
             _count(right, numbers, genders),
             _census(services, taken_at),
-            _count(_beds(stream, places, taken_at), numbers, genders),
-            _visible(events, lost, right, taken_at),
+            _count(alone, numbers, genders),
+            _visible(events, lost, {events[numbers[visit]]["visit_id"] for visit in alone.in_bed()}, taken_at),
         )
 
 
-def _visible(events: list[dict[str, Any]], lost: list[bool], right: Side, taken_at: datetime) -> dict[str, set[Kind]]:
-    """Lost messages of the last day after which the stream stated nothing else of the visit until the morning."""
+def _visible(
+    events: list[dict[str, Any]], lost: list[bool], in_bed: set[str], taken_at: datetime
+) -> dict[str, set[Kind]]:
+    """Lost messages of the last day after which the stream stated nothing else of the visit until the morning.
+
+    ``in_bed`` are the visits of the stream: a patient without a discharge who is in a ward elsewhere is in none (F17).
+    """
     since, found = taken_at - timedelta(days=1), dict[str, set[Kind]]()
     kinds = {
         "discharge": Kind.MISSING_DISCHARGE,
@@ -155,8 +161,8 @@ def _visible(events: list[dict[str, Any]], lost: list[bool], right: Side, taken_
         }:
             continue
         is_placed = bool(received.get(visit, set()) & {"admission", "transfer"})
-        if kind == "discharge" and not is_placed:
-            continue  # neither the patient nor the end is known to the stream
+        if kind == "discharge" and visit not in in_bed:
+            continue
         found.setdefault(visit, set()).add(kinds[kind] if is_placed else Kind.MISSING_ADMISSION)
     return found
 
@@ -165,8 +171,8 @@ def _time(event: dict[str, Any]) -> datetime:
     return datetime.fromisoformat(event["event_time"])
 
 
-def _beds(silver: pl.DataFrame, places: pl.DataFrame, at: datetime) -> Side:
-    known = silver.filter(pl.col("enqueued_at") <= at)
+def _beds(silver: pl.DataFrame, places: pl.DataFrame, at: datetime, *, known_at: datetime) -> Side:
+    known = silver.filter(pl.col("enqueued_at") <= known_at)
     folded = fold(known, places, unconfirmed_days=90, zone=ZONE)
     return Side.of(folded.stays, known["visit_id"].drop_nulls(), at)
 

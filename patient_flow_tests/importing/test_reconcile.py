@@ -24,6 +24,7 @@ from patient_flow.operations import step_context, verify_warehouse
 from patient_flow.orchestration.resources import PatientFlow
 from patient_flow.pipeline.inspection import all_bronze_events, reconciliation_counts
 from patient_flow.pipeline.known import known_at
+from patient_flow.pipeline.rebuild import rebuild
 from patient_flow.reconciling import Options, Outcome, reconcile, undo
 from patient_flow.services import Services
 from patient_flow.settings import load
@@ -246,7 +247,10 @@ def test_an_incomplete_extract_discharges_nobody(services: Services, tmp_path: P
     outcome, said = run(services, broken, dry_run=True)
     assert (len(outcome.differences), outcome.reports[0].to_correct) == (5, [])
     assert "rows cannot be read (patient_is_missing 1): nobody is discharged" in said
-    outcome, _ = run(services, table_of(tmp_path / "whole.csv", rows))
+    (tmp_path / "rules.toml").write_text('[[rule]]\nmax_discharges_pct = 30\nwins = ["discharge"]')
+    del services.extract_rules
+    halves = table_of(tmp_path / "1.csv", rows[:7]), table_of(tmp_path / "2.csv", rows[7:])
+    outcome, _ = run(services, *halves)
     assert outcome.corrections == 5
 
 
@@ -265,6 +269,9 @@ def test_a_stay_that_only_the_extract_still_shows_is_confirmed_each_night(servic
     until = services.lake.open(FACT_PATIENT_FLOW).scan().select("admission_at", "confirmed_until").collect()
     assert dict(until.iter_rows())[at("10:00 -86")] == TAKEN + timedelta(days=90)
     assert dict(until.iter_rows())[at("10:00 -100")] == TAKEN + timedelta(days=90)
+    before = everything(services.lake)
+    list(rebuild(step_context(services, run_id="test", now=TAKEN)))
+    assert_same(everything(services.lake), before)
 
 
 @pytest.mark.embedded_only("the lake is the same")
