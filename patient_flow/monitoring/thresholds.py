@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from patient_flow.contracts import fullness
+from patient_flow.contracts import escalation, fullness
 
 
 @dataclass(frozen=True)
@@ -12,8 +12,8 @@ class Threshold:
     """Limits above which a rule warns or fails; ``error`` is None where the rule has no such limit."""
 
     unit: str
-    warning: int
-    error: int | None = None
+    warning: float
+    error: float | None = None
 
 
 OCCUPANCY_PCT = fullness.HIGH_PCT
@@ -25,8 +25,10 @@ OCCUPANCY_HOURS = 2
 OCCUPANCY_PLAUSIBLE = Threshold("% of staffed beds", 150)
 OCCUPANCY_AUDITED_HOURS = 48
 """Hours of the audit that are compared with the staffed beds: nobody can act on older ones."""
-DELAYED = Threshold("% of the patients in beds", 15, 20)
-DELAYED_RESOLVES_PCT = 12
+DELAYED = Threshold("% of the patients in beds", *escalation.DEFAULT.delayed_pct[1:])
+"""The shares of escalation levels 3 and 4."""
+DELAYED_RESOLVES_SHARE = 0.8
+"""An open alert of delayed discharges ends below this share of its limit."""
 """Delayed patients of a hospital, as the escalation levels 3 and 4 count them."""
 DATA_AGE = Threshold("minutes", 5, 15)
 DATA_STALE_MINUTES = 15

@@ -126,7 +126,7 @@ def observe(
         results.append(warehouse)
     else:
         results.append(probes.judge_occupancy(warehouse.hours, _subjects(state, catalogue.OCCUPANCY_HIGH), settings))
-        results.append(probes.judge_delays(warehouse.delays, _subjects(state, catalogue.DISCHARGES_DELAYED)))
+        results.append(probes.judge_delays(services, warehouse.delays, _subjects(state, catalogue.DISCHARGES_DELAYED)))
         results.append(probes.judge_chances(warehouse.chances))
         staleness, stale = _judge_staleness(hub, warehouse, staleness, now, timedelta(minutes=settings.stale_minutes))
         results.append(stale)

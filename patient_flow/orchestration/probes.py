@@ -15,13 +15,12 @@ import sqlalchemy as sa
 from patient_flow.contracts.tables import BRONZE_EVENTS, QUARANTINE, SILVER_EVENTS
 from patient_flow.errors import OperatorError
 from patient_flow.key_strength import NEW_KEY
-from patient_flow.monitoring import catalogue
+from patient_flow.monitoring import catalogue, thresholds
 from patient_flow.monitoring.alert_state import Firing, alert_key
 from patient_flow.monitoring.finding import Finding, Severity
 from patient_flow.monitoring.notices import EventsExpired, HubRecreated, Notice, PartitionAdded, decode
-from patient_flow.monitoring.rule import FLAP_WINDOW, Rule
+from patient_flow.monitoring.rule import FLAP_WINDOW, Audience, Rule
 from patient_flow.monitoring.rules import forecasts, freshness, occupancy, senders, system
-from patient_flow.monitoring.thresholds import DELAYED, DELAYED_RESOLVES_PCT, FORECAST_FULL_HOURS, QUARANTINE_MIN_EVENTS
 from patient_flow.orchestration.automation import ASSET_JOB
 from patient_flow.orchestration.backfill import backfill
 from patient_flow.orchestration.checks import HISTORY
@@ -89,7 +88,7 @@ def probe_dagster(
                 rows_added(instance, SILVER_EVENTS.path, now),
                 rows_added(instance, QUARANTINE.path, now),
                 settings.quarantine_pct,
-                min_events=QUARANTINE_MIN_EVENTS,
+                min_events=thresholds.QUARANTINE_MIN_EVENTS,
             ),
         ),
     ]
@@ -249,12 +248,13 @@ def judge_hub(hub: HubStatus | HubFailure, now: datetime, settings: AlertSetting
 
 
 def probe_lists(services: Services, *, lake_answers: bool) -> ProbeResult:
-    """The department list and the source mapping."""
+    """The department list, the source mapping, and the files of escalation and charts."""
     of_list = alert_key(catalogue.STORE_DOWN.name, LIST)
     if not lake_answers and "://" in services.settings.departments:  # a list in a lake that is away is not invalid
         return ProbeResult(unknown=frozenset({catalogue.SETTINGS_INVALID.name, of_list}))
     try:
         read_lists(services, LIST_SECONDS)
+        _ = services.escalation, services.chart_notes
     except OperatorError as error:
         return ProbeResult(firings(catalogue.SETTINGS_INVALID, [system.unavailable(str(error))]))
     except CallTimedOut as error:
@@ -287,15 +287,8 @@ def probe_warehouse(services: Services, now: datetime) -> WarehouseStatus | Prob
     """The status of the warehouse, or what fires instead."""
     warehouse = services.warehouse
     since = now - timedelta(hours=services.settings.alerts.occupancy_hours + 24)
-    unknown = frozenset(
-        rule.name
-        for rule in (
-            catalogue.DATA_STALE,
-            catalogue.OCCUPANCY_HIGH,
-            catalogue.DISCHARGES_DELAYED,
-            catalogue.BEDS_FULL_AHEAD,
-        )
-    )
+    beds = {rule.name for rule in catalogue.ALERTS if rule.audience is Audience.BED_MANAGEMENT}
+    unknown = frozenset({catalogue.DATA_STALE.name, *beds})
     try:
         return call_with_timeout(
             WAREHOUSE_SECONDS,
@@ -330,9 +323,14 @@ def judge_occupancy(
     )
 
 
-def judge_delays(delays: Sequence[occupancy.Delays], already_open: Sequence[str]) -> ProbeResult:
-    """Hospitals with many delayed patients; no figures are no empty beds."""
-    findings = occupancy.discharges_delayed(delays, already_open, DELAYED, resolves=DELAYED_RESOLVES_PCT)
+def judge_delays(services: Services, delays: Sequence[occupancy.Delays], already_open: Sequence[str]) -> ProbeResult:
+    """Hospitals whose delayed patients reach the share of escalation level 3 or 4; no figures are no empty beds."""
+    try:
+        limit = thresholds.Threshold(thresholds.DELAYED.unit, *services.escalation.delayed_pct[1:])
+    except OperatorError:  # an alert of its own (probe_lists)
+        limit = thresholds.DELAYED
+    resolves = thresholds.DELAYED_RESOLVES_SHARE * limit.warning
+    findings = occupancy.discharges_delayed(delays, already_open, limit, resolves=resolves)
     return ProbeResult(
         firings(catalogue.DISCHARGES_DELAYED, findings),
         frozenset() if delays else frozenset({catalogue.DISCHARGES_DELAYED.name}),
@@ -386,13 +384,13 @@ def delays_now(services: Services) -> list[occupancy.Delays]:
 def chances_to_be_full(services: Services, now: datetime) -> list[forecasts.Chance]:
     """Of the newest forecast, unless it is older than what it looks ahead."""
     view = VIEWS["BedsExpected"]
-    wanted = (view.c.horizon_hours == FORECAST_FULL_HOURS, view.c.probability_full.is_not(None))
+    wanted = (view.c.horizon_hours == thresholds.FORECAST_FULL_HOURS, view.c.probability_full.is_not(None))
     try:
         rows = services.warehouse.query(view.select().where(*wanted)).filter(pl.col("target_at") > now)
     except WarehouseNotInitialised:  # a warehouse that `migrate` has not given the view must not lose its other alerts
         return []
     columns = ("hospital_name", "department", "probability_full")
     return [
-        forecasts.Chance(str(hospital), department or "", probability, FORECAST_FULL_HOURS)
+        forecasts.Chance(str(hospital), department or "", probability, thresholds.FORECAST_FULL_HOURS)
         for hospital, department, probability in rows.select(columns).iter_rows()
     ]

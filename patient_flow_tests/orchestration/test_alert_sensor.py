@@ -30,7 +30,7 @@ from patient_flow.monitoring.finding import Finding, Severity
 from patient_flow.monitoring.messages import Links, Message
 from patient_flow.monitoring.notices import EventsExpired, PartitionAdded, encode
 from patient_flow.monitoring.rule import Audience
-from patient_flow.monitoring.rules.occupancy import DepartmentHour
+from patient_flow.monitoring.rules.occupancy import Delays, DepartmentHour
 from patient_flow.orchestration import probes
 from patient_flow.orchestration.alert_sensor import alerts, deliver
 from patient_flow.orchestration.automation import ASSET_JOB, micro_batch
@@ -41,7 +41,8 @@ from patient_flow.orchestration.resources import PatientFlow
 from patient_flow.pipeline import hub_probe
 from patient_flow.pipeline.backlog import Backlog
 from patient_flow.pipeline.hub_probe import Failure, HubFailure, HubStatus
-from patient_flow.settings import AlertSettings
+from patient_flow.services import Services
+from patient_flow.settings import AlertSettings, load
 from patient_flow.stores.hub import _Received
 from patient_flow.stores.warehouse.warehouse import Warehouse
 from patient_flow_tests.e2e.processes import free_port
@@ -688,3 +689,26 @@ def test_a_full_department_is_not_over_because_there_are_no_figures(
         assert watch.tick().startswith("no faults; 1 for bed management")
     monkeypatch.setattr(probes, "department_hours", lambda *_: [DepartmentHour("St Anna", "ICU", now, 50)])
     assert watch.tick().startswith("no open alerts")
+
+
+def test_delays_are_judged_by_the_thresholds_of_escalation(tmp_path: Path) -> None:
+    file = tmp_path / "escalation.toml"
+    file.write_text("delayed_pct = [5, 6, 50]\n")
+    services = Services(load(environ={"PATIENT_FLOW_ESCALATION": str(file)}))
+    delays = [Delays("St Anna", 100, 10, 48.0)]
+    assert [firing.finding.severity for firing in probes.judge_delays(services, delays, []).firings] == [
+        Severity.WARNING
+    ]
+    assert not probes.judge_delays(Services(load(environ={})), delays, []).firings
+
+
+def test_a_file_of_escalation_that_is_wrong_is_an_alert_and_the_built_in_thresholds_hold(tmp_path: Path) -> None:
+    file = tmp_path / "escalation.toml"
+    file.write_text("delayed_pct = 15\n")
+    services = Services(load(environ={"PATIENT_FLOW_ESCALATION": str(file)}))
+    (firing,) = probes.probe_lists(services, lake_answers=True).firings
+    assert "line 1: delayed_pct must be a list of three numbers" in firing.finding.message
+    assert [
+        firing.finding.severity
+        for firing in probes.judge_delays(services, [Delays("St Anna", 100, 20, 48.0)], []).firings
+    ] == [Severity.ERROR]
