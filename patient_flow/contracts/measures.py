@@ -433,7 +433,7 @@ _NOW = _topic(
     Measure(
         "in_beds",
         IN_BEDS_NOW,
-        Text("Patients in beds now", "Patients hospitalisés"),
+        Text("Patients in beds now", "Patients hospitalisés maintenant"),
         Text(
             "Stays that have begun and not ended, at this moment.",
             "Séjours commencés et non terminés, à cet instant.",
@@ -787,7 +787,7 @@ _EMERGENCY = _topic(
     Measure(
         "ed_in_department",
         IN_DEPARTMENT,
-        Text("In the emergency department now", "Présents aux urgences"),
+        Text("In the emergency department now", "Présents aux urgences maintenant"),
         Text(
             "Attendances that have not departed, at this moment.",
             "Passages non terminés, à cet instant.",
@@ -796,7 +796,7 @@ _EMERGENCY = _topic(
     Measure(
         "ed_waiting_for_bed",
         WAITING_FOR_BED,
-        Text("Waiting for a bed now", "En attente d’un lit"),
+        Text("Waiting for a bed now", "En attente d’un lit maintenant"),
         Text(
             "Attendances that have not departed, with a decision to admit.",
             "Passages non terminés, avec une décision d’hospitaliser.",
@@ -806,7 +806,7 @@ _EMERGENCY = _topic(
     Measure(
         "ed_longest_wait_minutes",
         LONGEST_WAIT_FOR_BED,
-        Text("Longest wait for a bed now", "Plus longue attente d’un lit"),
+        Text("Longest wait for a bed now", "Plus longue attente d’un lit maintenant"),
         Text(
             "Longest time since the decision to admit of those who wait for a bed.",
             "Plus long délai depuis la décision d’hospitaliser des patients en attente d’un lit.",

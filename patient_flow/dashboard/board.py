@@ -32,7 +32,7 @@ FORECAST, PLANS, MEAN = "forecast", "plans", "mean of the same weekday"
 _PLACE = ("hospital_id", "department")
 _SUMS = (
     *("beds", "staffed_beds", "closed_beds", "occupied_beds", "women", "men", "free_beds", "free_women_beds"),
-    *("free_men_beds", "expected_discharges", "expected_admissions", "expected_tonight", "delayed", "delay_hours"),
+    *("free_men_beds", "expected_discharges", "delayed", "delay_hours"),
 )
 IS_HEADLINE = c("class").fill_null("inpatient").is_in(measures.HEADLINE_CLASSES)
 NO_FORECAST = pl.DataFrame(
@@ -58,7 +58,7 @@ class Board:
     usual: pl.DataFrame | None = None
     """Hours of the same weekday (``dashboard.usual``); None while they are being read."""
     forecast: pl.DataFrame = field(default_factory=NO_FORECAST.clone)
-    """hospital_id, department (empty = the whole hospital), expected_beds, expected_admissions until local midnight."""
+    """hospital_id, department, expected_beds, expected_admissions until local midnight; empty without a forecast."""
     limits: Limits = field(default_factory=Limits)
 
     # --- departments --------------------------------------------------------------------------------------------
@@ -83,7 +83,7 @@ class Board:
             .with_columns(c("delay_hours").fill_null(0.0))
             .filter(c("staffed_beds").is_not_null() | (c("occupied_beds") > 0))
             .join(self._expected_admissions, on=_PLACE, how="left")
-            .join(self.forecast.filter(c("department") != ""), on=_PLACE, how="left", suffix="_forecast")
+            .join(self.forecast, on=_PLACE, how="left", suffix="_forecast")
             .join(self._over_since, on=_PLACE, how="left")
         )
         has_plan = c("class").fill_null("inpatient") != "emergency"
@@ -97,6 +97,7 @@ class Board:
                 free_men_beds=c("men_beds") - c("men"),
                 occupancy_pct=_share(),
                 expected_tonight=pl.coalesce("expected_beds", pl.when(has_plan).then(planned)),
+                usual_admissions="expected_admissions",
                 tonight_source=_source(is_forecast, has_plan & planned.is_not_null(), PLANS),
                 admissions_source=_source(is_forecast, c("expected_admissions").is_not_null(), MEAN),
             )
@@ -112,8 +113,7 @@ class Board:
             c("is_headline") | ~c("is_headline").any().over("hospital_id")
         )
         known = [pl.when(c(name).is_not_null().any()).then(c(name).sum()).alias(name) for name in _SUMS]
-        of_whole = self.forecast.filter(c("department") == "").drop("department")
-        is_forecast = c("expected_beds").is_not_null()
+        is_planned, is_forecast = c("tonight_source").is_not_null().all(), (c("tonight_source") == FORECAST).all()
         in_known = c("occupied_beds").filter(c("staffed_beds").is_not_null()).sum()
         return (
             rows.group_by("hospital_id", maintain_order=True)
@@ -123,13 +123,16 @@ class Board:
                 in_known_beds=in_known,
                 over=(c("occupancy_pct") >= self.limits.high).sum(),
                 departments=pl.len(),
-                is_all_planned=c("tonight_source").is_not_null().all(),
+                # Transfers between its own departments, which their forecasts include, are no admissions of a hospital.
+                expected_admissions=pl.when(c("usual_admissions").is_not_null().any()).then(
+                    c("usual_admissions").sum()
+                ),
+                expected_tonight=pl.when(is_planned).then(c("expected_tonight").sum()),
+                tonight_source=pl.when(is_planned).then(_source(is_forecast, ~is_forecast, PLANS)),
             )
-            .join(of_whole, on="hospital_id", how="left", suffix="_forecast")
             .with_columns(
                 occupancy_pct=100 * c("in_known_beds") / pl.when(c("staffed_beds") > 0).then("staffed_beds"),
-                expected_admissions=pl.coalesce("expected_admissions_forecast", "expected_admissions"),
-                admissions_source=_source(is_forecast, c("expected_admissions").is_not_null(), MEAN),
+                admissions_source=_source(pl.lit(value=False), c("expected_admissions").is_not_null(), MEAN),
             )
             .sort("occupancy_pct", "hospital_name", descending=[True, False], nulls_last=True)
         )

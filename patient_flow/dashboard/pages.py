@@ -17,6 +17,7 @@ from patient_flow.contracts.escalation import DEFAULT, Thresholds
 from patient_flow.contracts.figure_changes import CURRENT
 from patient_flow.contracts.fullness import Limits
 from patient_flow.dashboard.access import Viewer
+from patient_flow.dashboard.ahead import WHOLE, Ahead
 from patient_flow.dashboard.board import Board
 from patient_flow.dashboard.figures import Figures
 from patient_flow.dashboard.formats import LANGUAGES, Locale, preferred_language
@@ -162,7 +163,7 @@ class Page:
                     self._words,
                     self._locale,
                     self._link,
-                    Board(rows, past.usual, limits=limits),
+                    Board(rows, past.usual, _tonight(rows), limits),
                     self._lists,
                     thresholds,
                 )
@@ -359,6 +360,12 @@ class Page:
                 [Option(str(days), words(f"days_{days}")) for days in PERIODS],
             ),
         ]
+
+
+def _tonight(rows: PageRows) -> pl.DataFrame:
+    """The forecast of departments at local midnight, for the board."""
+    of_departments = Ahead(rows).tonight.filter(pl.col("department") != WHOLE)
+    return of_departments.select("hospital_id", "department", "expected_beds", "expected_admissions")
 
 
 def refusal(status: int, language: str) -> str:

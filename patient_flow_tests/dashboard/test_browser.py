@@ -178,6 +178,7 @@ def test_a_page_without_its_server_shows_a_warning_until_the_server_is_back(brow
     assert page.locator("#lost").count() == 1
     with served(group, int(address.rstrip("/").rpartition(":")[2])):
         wait_until(page, "refresh().then(() => !document.getElementById('lost'))")
+        page.wait_for_selector(FILLED)  # the new server may still be reading when it is first asked
         assert page.locator("#status").inner_text() == before
         assert page.locator("#status.unreachable").count() == 0
     page.context.close()
@@ -283,6 +284,44 @@ def test_printing_loses_neither_chart_nor_table(opened: Open, tmp_path: Path) ->
         assert panel in printed
     assert "Occupied bed hours" in printed  # stands in a table only
     assert "Export CSV" not in printed
+
+
+def test_the_meetings_sheet_is_one_page_for_seven_times_seven_departments_and_goes_on_for_more(
+    opened: Open, tmp_path: Path
+) -> None:
+    """The page's own rows, repeated. A screen of 1024 px shows every column of the board."""
+    page = opened("?lang=fr", width=1024)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 1024
+    assert page.evaluate("(box => box.scrollWidth <= box.clientWidth)(document.querySelector('#board .scroll'))")
+    page.evaluate("document.body.classList.add('sheet')")
+    for hospitals, is_one in ((7, True), (30, False)):
+        page.evaluate(
+            """hospitals => {
+                const table = document.querySelector('#board table'), group = table.querySelector('.group');
+                while (group.rows.length < 8) group.append(group.rows[1].cloneNode(true));
+                for (const other of [...table.querySelectorAll('.group')].slice(1)) other.remove();
+                for (let number = 1; number < hospitals; number++) table.append(group.cloneNode(true));
+            }""",
+            hospitals,
+        )
+        path = tmp_path / "sheet.pdf"
+        page.pdf(path=str(path), prefer_css_page_size=True)
+        pages = len(re.findall(rb"/Type\s*/Page[^s]", path.read_bytes()))
+        assert (pages == 1) == is_one, pages
+
+
+def test_a_folded_hospital_stays_folded_when_new_figures_come(opened: Open) -> None:
+    page = opened()
+    group = page.locator("#board .group").first
+    rows = group.locator("tr:not(.head)")
+    assert rows.first.is_visible()
+    group.locator(".fold").click()
+    assert not rows.first.is_visible()
+    with page.expect_response("**/figures*"):
+        page.evaluate("sources.set('board', 'old'); tag = ''; refresh()")
+    wait_until(page, "sources.get('board') !== 'old'")
+    assert not rows.first.is_visible()
+    assert group.locator(".fold").get_attribute("aria-expanded") == "false"
 
 
 def test_without_scripts_the_page_still_answers_to_its_filters(browser: Browser, address: str) -> None:

@@ -7,7 +7,7 @@ import html
 import io
 import re
 import statistics
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -19,6 +19,7 @@ from patient_flow.contracts.access_log import Kind
 from patient_flow.contracts.fullness import LEVELS, Limits
 from patient_flow.contracts.tables import WAREHOUSE_TABLES
 from patient_flow.dashboard.access import SignIn
+from patient_flow.dashboard.figures import Figures
 from patient_flow.dashboard.server import Options
 from patient_flow.monitoring import thresholds
 from patient_flow.pipeline.load import load_warehouse
@@ -299,3 +300,19 @@ def test_bed_alerts_and_colours_share_their_limits() -> None:
     assert (limits.high, limits.critical) == (thresholds.OCCUPANCY_PCT, thresholds.OCCUPANCY_CRITICAL_PCT)
     names = [level.name if (level := limits.level(share)) else None for share in (None, 84.9, 85, 95, 100, 130)]
     assert names == [None, "ample", "high", "critical", "full", "full"]
+
+
+@pytest.mark.embedded_only("rows of a page are made by the same code on both")
+def test_a_forecast_takes_the_place_of_plans_and_is_marked(figures: Callable[..., Figures], client: TestClient) -> None:
+    made = figures()
+    tonight = {(row["hospital_id"], row["department"]): row for row in made.ahead.tonight.iter_rows(named=True)}
+    settled(client)
+    board = records(client, "/export.csv?panel=board")
+    assert len(board) == len(tonight) - 2  # without the two totals of hospitals
+    for row in board:
+        forecast = tonight[row["hospital_id"], row["department"]]
+        assert (row["tonight_source"], row["admissions_source"]) == ("forecast", "forecast")
+        assert float(row["expected_tonight"]) == pytest.approx(forecast["expected_beds"])
+        assert float(row["expected_admissions"]) == pytest.approx(forecast["expected_admissions"])
+    shown = face(client.get("/?lang=en").text, "board")
+    assert all(row["Expected at midnight"].endswith("◆") for row in shown)

@@ -69,7 +69,7 @@ _OPTIONAL = ("free_women_beds", "free_men_beds", "closed_beds")
 """Columns that appear where the department list states the beds."""
 MAX_ROWS = 150
 """Departments on the page; the fullest of each hospital where there are more."""
-ROWS_ON_SHEET = 58
+ROWS_ON_SHEET = 60
 """Lines of hospitals and departments on one sheet of paper."""
 
 c = pl.col

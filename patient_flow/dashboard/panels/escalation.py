@@ -73,6 +73,7 @@ def build(page: PanelContext) -> Panel | None:
         page.say(NOTE, rules=rules),
         Table(columns, table),
         svg.tag("div", *lines, css="escalation", role="group", aria_label=page.say(TITLE)),
+        period="now",
     )
 
 
@@ -107,6 +108,7 @@ def history(page: PanelContext) -> Panel | None:
         Table(columns, table),
         svg.tag("div", *lines, css="heat", role="group", aria_label=title),
         [Legend(f"e{level}", page.say(_LEVEL, level=str(level))) for level in LEVELS],
+        period="",
     )
 
 
