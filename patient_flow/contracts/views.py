@@ -412,6 +412,7 @@ DATA_FRESHNESS = View(
         _number("age_seconds", "newest_event_at to now"),
         _count("rows_written", "Rows deleted and inserted by the last load"),
         _id("run_id", "Run that loaded it"),
+        _at("figures_changed_at", "When its figures became those of other rules (changelog); null = never"),
     ),
 )
 

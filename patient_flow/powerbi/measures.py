@@ -13,6 +13,7 @@ from patient_flow.contracts.measure_types import Measure as DeclaredMeasure
 from patient_flow.contracts.rules import ALL
 from patient_flow.powerbi import dax
 from patient_flow.powerbi.declarations import Measure
+from patient_flow.powerbi.forecast import FORECAST
 from patient_flow.powerbi.hand_written import HAND_WRITTEN, KNOWN_BEDS
 
 COUNT, SHARE, NUMBER, MOMENT = "#,0", "0.0%", "#,0.0", "yyyy-mm-dd hh:nn"
@@ -70,6 +71,23 @@ SUMX(
     ),
 )
 
+_FREE = _home(
+    "FactPatientFlow",
+    "Now",
+    (
+        "Free beds now",
+        COUNT,
+        "Staffed beds less patients of all genders, in departments with known beds; negative where over-full.",
+        f"""
+VAR Staffed = [Staffed beds now]
+RETURN
+    IF(
+        NOT ISBLANK(Staffed),
+        Staffed - CALCULATE([Patients in beds now], {KNOWN_BEDS}, REMOVEFILTERS(DimGender))
+    )""",
+    ),
+)
+
 _EVENTS_ONLY = f'DataQualityDay[rule] = "{ALL}"'
 _RULES_ONLY = f'KEEPFILTERS(DataQualityDay[rule] <> "{ALL}")'
 
@@ -124,6 +142,12 @@ _FRESHNESS = _home(
         "MAX(DataFreshness[newest_event_at])",
     ),
     (
+        "Figures changed at",
+        MOMENT,
+        "When figures were first loaded by other rules (UTC): do not compare across it. The changelog says which.",
+        "MAX(DataFreshness[figures_changed_at])",
+    ),
+    (
         "Data age minutes",
         NUMBER,
         "From the newest event to the moment when the visual asks; an imported copy ages until its next refresh.",
@@ -146,7 +170,14 @@ RETURN
     ),
 )
 
-MEASURES: tuple[Measure, ...] = (*map(_declared, measures.MEASURES), *_DAILY, *_QUALITY, *_FRESHNESS)
+MEASURES: tuple[Measure, ...] = (
+    *map(_declared, measures.MEASURES),
+    *_DAILY,
+    *_QUALITY,
+    *_FRESHNESS,
+    *_FREE,
+    *FORECAST,
+)
 """Every measure of the contract, then what only the model has."""
 
 BY_NAME = {measure.name: measure for measure in MEASURES}

@@ -1,115 +1,72 @@
 """The report's pages: what stands where. How it is written: ``visuals`` and ``report``.
 
-Overview is what a hospital's reference dashboard shows; Operations is for bed management; Emergency is for the
-emergency department; Quality shows
-how far the numbers may be trusted. Hospital, gender and period are chosen once for all pages.
+Now is the board of the bed meeting; Forecast shows the beds ahead and how good it has been; Overview is what a
+hospital's reference dashboard shows; Operations is for bed management; Emergency is for the emergency department;
+Quality shows how far the numbers may be trusted. Hospital, gender and period are chosen once for all pages.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-from patient_flow.powerbi.measures import BY_NAME
-from patient_flow.powerbi.visuals import Field, Place, Visual, card, heading, shaded, slicer
-
-WIDTH, HEIGHT = 1280, 720
-_MARGIN, _GAP = 16, 12
-_FULL = WIDTH - 2 * _MARGIN
-
-
-@dataclass(frozen=True)
-class Page:
-    """One page; ``name`` is its folder, ``title`` what readers see."""
-
-    name: str
-    title: str
-    visuals: tuple[Visual, ...]
-
-
-def _measure(name: str, caption: str = "") -> Field:
-    return Field(BY_NAME[name].table, name, caption, is_measure=True)
-
-
-_DATE = Field("DimDate", "date", "Date")
-_HOUR = Field("DimTime", "hour", "Hour")
-_SHIFT = Field("DimTime", "shift", "Shift")
-_HOSPITAL = Field("DimHospital", "hospital_name", "Hospital")
-_DEPARTMENT = Field("DimDepartment", "department", "Department")
-_ORIGIN = Field("DimOrigin", "department", "From")
-_GENDER = Field("DimGender", "gender", "Gender")
-_RULE = Field("DataQualityDay", "rule", "Rule")
-
-
-def _column(of: int, first: int, span: int = 1) -> tuple[int, int]:
-    """Left edge and width of ``span`` of ``of`` equal columns, the ``first`` of which is 0."""
-    width = (_FULL - (of - 1) * _GAP) // of
-    return _MARGIN + first * (width + _GAP), span * width + (span - 1) * _GAP
-
-
-def _place(of: int, first: int, y: int, height: int, span: int = 1) -> Place:
-    x, width = _column(of, first, span)
-    return Place(x, y, width, height)
-
-
-def _head(title: str) -> tuple[Visual, ...]:
-    """Headline and the filters that all pages share."""
-    return (
-        heading("heading", _place(4, 0, 12, 64), title),
-        slicer("hospital", _place(4, 1, 12, 64), _HOSPITAL, "Dropdown"),
-        slicer("gender", _place(4, 2, 12, 64), _GENDER, "Dropdown"),
-        slicer("period", _place(4, 3, 12, 64), _DATE, "Between"),
-    )
-
-
-def _cards(*measures: Field) -> tuple[Visual, ...]:
-    return tuple(
-        card(f"card_{number}", _place(len(measures), number, 88, 92), measure)
-        for number, measure in enumerate(measures)
-    )
-
-
-_UPPER, _LOWER, _ROW = 192, 454, 250
-"""Top of the two rows of charts, and their height."""
+from patient_flow.powerbi.bed_pages import FORECAST, NOW
+from patient_flow.powerbi.layout import (
+    DATE,
+    DEPARTMENT,
+    GENDER,
+    HOSPITAL,
+    HOUR,
+    LOWER,
+    ORIGIN,
+    ROW,
+    RULE,
+    SHIFT,
+    UPPER,
+    Page,
+    cards,
+    head,
+    measure,
+    place,
+)
+from patient_flow.powerbi.visuals import Field, Visual, shaded
 
 OVERVIEW = Page(
     "overview",
     "Overview",
     (
-        *_head("Patient flow"),
-        *_cards(
-            _measure("Patients in beds now"),
-            _measure("Headline bed occupancy %"),
-            _measure("Patients"),
-            _measure("Admissions"),
-            _measure("Median wait minutes"),
-            _measure("Mean length of stay hours"),
+        *head("Patient flow"),
+        *cards(
+            measure("Patients in beds now"),
+            measure("Headline bed occupancy %"),
+            measure("Patients"),
+            measure("Admissions"),
+            measure("Median wait minutes"),
+            measure("Mean length of stay hours"),
         ),
         Visual(
             "occupancy_by_department_and_gender",
             "barChart",
-            _place(2, 0, _UPPER, _ROW),
+            place(2, 0, UPPER, ROW),
             "Stacked bars: bed occupancy of each department, split by gender",
-            {"Category": [_DEPARTMENT], "Series": [_GENDER], "Y": [_measure("Bed occupancy %")]},
+            {"Category": [DEPARTMENT], "Series": [GENDER], "Y": [measure("Bed occupancy %")]},
             "Bed occupancy by department and gender",
         ),
         Visual(
             "movements_by_day",
             "lineChart",
-            _place(2, 1, _UPPER, _ROW),
+            place(2, 1, UPPER, ROW),
             "Lines: admissions and discharges of each day",
-            {"Category": [_DATE], "Y": [_measure("Admissions"), _measure("Discharges")]},
+            {"Category": [DATE], "Y": [measure("Admissions"), measure("Discharges")]},
             "Admissions and discharges by day",
         ),
         Visual(
             "waits_by_day",
             "lineChart",
-            _place(2, 0, _LOWER, _ROW),
+            place(2, 0, LOWER, ROW),
             "Lines: median and 90th percentile of the waits of each day",
             {
-                "Category": [_DATE],
+                "Category": [DATE],
                 "Y": [
-                    _measure("Median wait minutes", "Median"),
-                    _measure("90th percentile wait minutes", "90th percentile"),
+                    measure("Median wait minutes", "Median"),
+                    measure("90th percentile wait minutes", "90th percentile"),
                 ],
             },
             "Waiting time by day, minutes",
@@ -117,13 +74,13 @@ OVERVIEW = Page(
         Visual(
             "length_of_stay_by_department",
             "clusteredBarChart",
-            _place(4, 2, _LOWER, _ROW),
+            place(4, 2, LOWER, ROW),
             "Bars: mean and median length of stay of each department",
             {
-                "Category": [_DEPARTMENT],
+                "Category": [DEPARTMENT],
                 "Y": [
-                    _measure("Mean length of stay hours", "Mean"),
-                    _measure("Median length of stay hours", "Median"),
+                    measure("Mean length of stay hours", "Mean"),
+                    measure("Median length of stay hours", "Median"),
                 ],
             },
             "Length of stay, hours",
@@ -131,9 +88,9 @@ OVERVIEW = Page(
         Visual(
             "patients_by_gender",
             "clusteredColumnChart",
-            _place(4, 3, _LOWER, _ROW),
+            place(4, 3, LOWER, ROW),
             "Columns: number of patients of each gender",
-            {"Category": [_GENDER], "Y": [_measure("Patients")]},
+            {"Category": [GENDER], "Y": [measure("Patients")]},
             "Patients by gender",
         ),
     ),
@@ -146,38 +103,38 @@ OPERATIONS = Page(
     "operations",
     "Operations",
     (
-        *_head("Operations"),
-        *_cards(
-            _measure("Patients in beds now"),
-            _measure("Bed occupancy now %"),
-            _measure("Overstays open"),
-            _measure("Waits within 240 minutes %"),
-            _measure("Readmission within 30 days %"),
-            _measure("Data age minutes"),
+        *head("Operations"),
+        *cards(
+            measure("Patients in beds now"),
+            measure("Bed occupancy now %"),
+            measure("Overstays open"),
+            measure("Waits within 240 minutes %"),
+            measure("Readmission within 30 days %"),
+            measure("Data age minutes"),
         ),
         Visual(
             "occupancy_by_hour",
             "pivotTable",
-            _place(1, 0, _UPPER, _ROW),
+            place(1, 0, UPPER, ROW),
             "Matrix: bed occupancy of each department at each hour of the day, shaded by value",
-            {"Rows": [_DEPARTMENT], "Columns": [_HOUR], "Values": [_measure("Bed occupancy %")]},
+            {"Rows": [DEPARTMENT], "Columns": [HOUR], "Values": [measure("Bed occupancy %")]},
             "Bed occupancy by department and hour of the day",
-            shaded(_measure("Bed occupancy %"), _OCCUPANCY_COLORS),
+            shaded(measure("Bed occupancy %"), _OCCUPANCY_COLORS),
         ),
         Visual(
             "departments",
             "tableEx",
-            _place(4, 0, _LOWER, _ROW, span=2),
+            place(4, 0, LOWER, ROW, span=2),
             "Table: movements, overstays and bed turnover of each department",
             {
                 "Values": [
-                    _DEPARTMENT,
-                    _measure("Patients in beds now", "In beds now"),
-                    _measure("Admissions"),
-                    _measure("Transfers", "Transfers in"),
-                    _measure("Discharges"),
-                    _measure("Overstays"),
-                    _measure("Bed turnover"),
+                    DEPARTMENT,
+                    measure("Patients in beds now", "In beds now"),
+                    measure("Admissions"),
+                    measure("Transfers", "Transfers in"),
+                    measure("Discharges"),
+                    measure("Overstays"),
+                    measure("Bed turnover"),
                 ]
             },
             "Departments",
@@ -185,17 +142,17 @@ OPERATIONS = Page(
         Visual(
             "transfers",
             "pivotTable",
-            _place(4, 2, _LOWER, _ROW),
+            place(4, 2, LOWER, ROW),
             "Matrix: transfers from each department, in rows, to each department, in columns",
-            {"Rows": [_ORIGIN], "Columns": [_DEPARTMENT], "Values": [_measure("Transfers")]},
+            {"Rows": [ORIGIN], "Columns": [DEPARTMENT], "Values": [measure("Transfers")]},
             "Transfers from and to",
         ),
         Visual(
             "arrivals_by_shift",
             "clusteredColumnChart",
-            _place(4, 3, _LOWER, _ROW),
+            place(4, 3, LOWER, ROW),
             "Columns: arrivals in each shift",
-            {"Category": [_SHIFT], "Y": [_measure("Arrivals")]},
+            {"Category": [SHIFT], "Y": [measure("Arrivals")]},
             "Arrivals by shift",
         ),
     ),
@@ -205,27 +162,27 @@ EMERGENCY = Page(
     "emergency",
     "Emergency",
     (
-        *_head("Emergency department"),
-        *_cards(
-            _measure("In the emergency department now"),
-            _measure("Waiting for a bed now"),
-            _measure("Longest wait for a bed now minutes"),
-            _measure("Attendances"),
-            _measure("Departed within four hours %"),
-            _measure("Left without being seen %"),
-            _measure("Conversion to admission %"),
+        *head("Emergency department"),
+        *cards(
+            measure("In the emergency department now"),
+            measure("Waiting for a bed now"),
+            measure("Longest wait for a bed now minutes"),
+            measure("Attendances"),
+            measure("Departed within four hours %"),
+            measure("Left without being seen %"),
+            measure("Conversion to admission %"),
         ),
         Visual(
             "attendances_by_day",
             "lineChart",
-            _place(2, 0, _UPPER, _ROW),
+            place(2, 0, UPPER, ROW),
             "Lines: attendances of each day, and those over 8 and over 12 hours",
             {
-                "Category": [_DATE],
+                "Category": [DATE],
                 "Y": [
-                    _measure("Attendances"),
-                    _measure("Attendances over 8 hours"),
-                    _measure("Attendances over 12 hours"),
+                    measure("Attendances"),
+                    measure("Attendances over 8 hours"),
+                    measure("Attendances over 12 hours"),
                 ],
             },
             "Attendances by day of arrival",
@@ -233,14 +190,14 @@ EMERGENCY = Page(
         Visual(
             "time_in_department_by_day",
             "lineChart",
-            _place(2, 1, _UPPER, _ROW),
+            place(2, 1, UPPER, ROW),
             "Lines: median, 90th and 95th percentile of the time in department of each day",
             {
-                "Category": [_DATE],
+                "Category": [DATE],
                 "Y": [
-                    _measure("Time in department, median minutes", "Median"),
-                    _measure("Time in department, 90th percentile minutes", "90th percentile"),
-                    _measure("Time in department, 95th percentile minutes", "95th percentile"),
+                    measure("Time in department, median minutes", "Median"),
+                    measure("Time in department, 90th percentile minutes", "90th percentile"),
+                    measure("Time in department, 95th percentile minutes", "95th percentile"),
                 ],
             },
             "Time in department by day of arrival, minutes",
@@ -248,17 +205,17 @@ EMERGENCY = Page(
         Visual(
             "emergency_departments",
             "tableEx",
-            _place(2, 0, _LOWER, _ROW),
+            place(2, 0, LOWER, ROW),
             "Table: for each hospital, attendances, four-hour share, conversion and boarding",
             {
                 "Values": [
-                    _HOSPITAL,
-                    _measure("Attendances"),
-                    _measure("Departed within four hours %", "Within 4 h"),
-                    _measure("Conversion to admission %", "Admitted"),
-                    _measure("Left without being seen %", "Left unseen"),
-                    _measure("Boarding over four hours", "Boarding over 4 h"),
-                    _measure("Boarding time, median minutes", "Median boarding"),
+                    HOSPITAL,
+                    measure("Attendances"),
+                    measure("Departed within four hours %", "Within 4 h"),
+                    measure("Conversion to admission %", "Admitted"),
+                    measure("Left without being seen %", "Left unseen"),
+                    measure("Boarding over four hours", "Boarding over 4 h"),
+                    measure("Boarding time, median minutes", "Median boarding"),
                 ]
             },
             "Emergency departments",
@@ -266,13 +223,13 @@ EMERGENCY = Page(
         Visual(
             "times_by_hour",
             "clusteredColumnChart",
-            _place(2, 1, _LOWER, _ROW),
+            place(2, 1, LOWER, ROW),
             "Columns: median time to triage and to being seen by hour of arrival",
             {
-                "Category": [_HOUR],
+                "Category": [HOUR],
                 "Y": [
-                    _measure("Time to triage, median minutes", "To triage"),
-                    _measure("Time to being seen, median minutes", "To being seen"),
+                    measure("Time to triage, median minutes", "To triage"),
+                    measure("Time to being seen, median minutes", "To being seen"),
                 ],
             },
             "Time to triage and to being seen by hour of arrival, minutes",
@@ -284,43 +241,43 @@ QUALITY = Page(
     "quality",
     "Quality",
     (
-        *_head("Data quality"),
-        *_cards(
-            _measure("Events received"),
-            _measure("Events quarantined"),
-            _measure("Events quarantined %"),
-            _measure("Violations flagged"),
-            _measure("Newest event at"),
-            _measure("Data age minutes"),
+        *head("Data quality"),
+        *cards(
+            measure("Events received"),
+            measure("Events quarantined"),
+            measure("Events quarantined %"),
+            measure("Violations flagged"),
+            measure("Newest event at"),
+            measure("Figures changed at"),
         ),
         Visual(
             "events_by_day",
             "columnChart",
-            _place(2, 0, _UPPER, _ROW),
+            place(2, 0, UPPER, ROW),
             "Stacked columns: accepted and quarantined events of each day",
-            {"Category": [_DATE], "Y": [_measure("Events accepted"), _measure("Events quarantined")]},
+            {"Category": [DATE], "Y": [measure("Events accepted"), measure("Events quarantined")]},
             "Events by day",
         ),
         Visual(
             "violations_by_rule",
             "tableEx",
-            _place(2, 1, _UPPER, _ROW),
+            place(2, 1, UPPER, ROW),
             "Table: for each rule, events flagged and events quarantined",
-            {"Values": [_RULE, _measure("Violations flagged"), _measure("Violations quarantined")]},
+            {"Values": [RULE, measure("Violations flagged"), measure("Violations quarantined")]},
             "Violations by rule",
         ),
         Visual(
             "loads",
             "tableEx",
-            _place(2, 0, _LOWER, _ROW),
+            place(2, 0, LOWER, ROW),
             "Table: for each warehouse table, its version, when it was loaded and how late",
             {
                 "Values": [
                     Field("DataFreshness", "table_name", "Table"),
                     Field("DataFreshness", "gold_version", "Version"),
                     Field("DataFreshness", "loaded_at", "Loaded (UTC)"),
-                    _measure("Load lag seconds"),
-                    _measure("Rows written"),
+                    measure("Load lag seconds"),
+                    measure("Rows written"),
                 ]
             },
             "Loads",
@@ -328,15 +285,15 @@ QUALITY = Page(
         Visual(
             "daily_table_against_facts",
             "tableEx",
-            _place(2, 1, _LOWER, _ROW),
+            place(2, 1, LOWER, ROW),
             "Table: for each department, measures from the facts beside the same from the daily table",
             {
                 "Values": [
-                    _DEPARTMENT,
-                    _measure("Admissions"),
-                    _measure("Admissions (daily table)", "Admissions, daily table"),
-                    _measure("Bed occupancy %"),
-                    _measure("Bed occupancy % (daily table)", "Bed occupancy %, daily table"),
+                    DEPARTMENT,
+                    measure("Admissions"),
+                    measure("Admissions (daily table)", "Admissions, daily table"),
+                    measure("Bed occupancy %"),
+                    measure("Bed occupancy % (daily table)", "Bed occupancy %, daily table"),
                 ]
             },
             "Facts against the daily table: must be equal",
@@ -344,4 +301,4 @@ QUALITY = Page(
     ),
 )
 
-PAGES = (OVERVIEW, OPERATIONS, EMERGENCY, QUALITY)
+PAGES = (NOW, FORECAST, OVERVIEW, OPERATIONS, EMERGENCY, QUALITY)

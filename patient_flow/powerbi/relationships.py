@@ -43,5 +43,7 @@ def _of(fact: Table) -> Iterator[Relationship]:
 RELATIONSHIPS: tuple[Relationship, ...] = (
     Relationship("DimTime", "date", "DimDate", "date"),
     Relationship("DimDepartment", "hospital_id", "DimHospital", "hospital_id"),
+    # A department is a text there, empty for the whole hospital: roles filter it by a condition of their own.
+    Relationship("BedsExpected", "hospital_id", "DimHospital", "hospital_id"),
     *(relationship for table in WAREHOUSE_TABLES if not table.is_dimension for relationship in _of(table)),
 )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 
-from patient_flow.powerbi.pages import HEIGHT, PAGES, WIDTH, Page
+from patient_flow.powerbi.layout import HEIGHT, WIDTH, Page
+from patient_flow.powerbi.pages import PAGES
 from patient_flow.powerbi.visuals import Json
 
 _SCHEMAS = "https://developer.microsoft.com/json-schemas/fabric/item/report"

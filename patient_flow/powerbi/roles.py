@@ -40,6 +40,15 @@ READER_SCOPE = Role(
                 + _listed_or_all("department", "DimDepartment[department]")
             ),
         ),
+        # Rows of whole hospitals have no department: only who sees all departments sees them.
+        (
+            "BedsExpected",
+            _scope_of_reader(
+                _listed_or_all("hospital_id", "BedsExpected[hospital_id]")
+                + "\n            && "
+                + _listed_or_all("department", "BedsExpected[department]")
+            ),
+        ),
         ("ReaderScope", "ReaderScope[principal_name] = USERPRINCIPALNAME()"),
     ),
 )
@@ -63,7 +72,10 @@ def roles(departments: pl.DataFrame) -> tuple[Role, ...]:
             Role(
                 f"Department {name}",
                 f"Sees {name} of every hospital only.",
-                (("DimDepartment", f"DimDepartment[department] = {_text(name)}"),),
+                (
+                    ("DimDepartment", f"DimDepartment[department] = {_text(name)}"),
+                    ("BedsExpected", f"BedsExpected[department] = {_text(name)}"),
+                ),
             )
             for name in names
         ),

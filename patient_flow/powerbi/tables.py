@@ -175,6 +175,8 @@ DIM_ORIGIN = Table(
 
 _FRESHNESS_COLUMNS = tuple(column for column in views.DATA_FRESHNESS.columns if column.name != "age_seconds")
 
+_EXPECTED_COLUMNS = tuple(column for column in views.BEDS_EXPECTED.columns if column.name != "hospital_name")
+
 DATA_FRESHNESS = Table(
     "DataFreshness",
     # Without age_seconds: in an imported copy it would be the age at refresh; a measure computes it when a visual asks.
@@ -182,6 +184,15 @@ DATA_FRESHNESS = Table(
     views.DATA_FRESHNESS.name,
     _columns(_FRESHNESS_COLUMNS, shown=("table_name", "gold_version", "loaded_at", "newest_event_at")),
     query(views.DATA_FRESHNESS.name, _names(_FRESHNESS_COLUMNS)),
+    is_fact=True,
+)
+
+BEDS_EXPECTED = Table(
+    views.BEDS_EXPECTED.name,
+    views.BEDS_EXPECTED.description,
+    views.BEDS_EXPECTED.name,
+    _columns(_EXPECTED_COLUMNS, shown=("department", "target_at", "horizon_hours", "judged_days")),
+    query(views.BEDS_EXPECTED.name, _names(_EXPECTED_COLUMNS)),
     is_fact=True,
 )
 
@@ -266,6 +277,7 @@ TABLES: tuple[Table, ...] = (
         for table in tables.WAREHOUSE_TABLES
         if table.warehouse_name not in {adapted.name for adapted in _ADAPTED}
     ),
+    BEDS_EXPECTED,
     DATA_FRESHNESS,
     READER_SCOPE,
 )

@@ -66,6 +66,8 @@ class Visual:
     title: str = ""
     objects: Json = field(default_factory=dict)
     sync_group: str = ""
+    falling: Field | None = None
+    """The field by which rows are sorted, highest first; None for the order of the first column."""
 
     def written(self, order: int) -> Json:
         """The contents of ``visual.json``; ``order`` is the visual's turn for the Tab key."""
@@ -76,6 +78,9 @@ class Visual:
                     role: {"projections": [field.projection for field in fields]} for role, fields in self.roles.items()
                 }
             }
+        if self.falling is not None:
+            order_by = {"field": self.falling.expression, "direction": "Descending"}
+            visual["query"]["sortDefinition"] = {"sort": [order_by], "isDefaultSort": True}
         if self.objects:
             visual["objects"] = self.objects
         visual["visualContainerObjects"] = {
@@ -122,8 +127,8 @@ def heading(name: str, place: Place, words: str) -> Visual:
     return Visual(name, "textbox", place, words, objects=objects)
 
 
-def slicer(name: str, place: Place, column: Field, mode: str) -> Visual:
-    """A filter that all pages share. ``mode`` is Dropdown, Basic (a list) or Between (a range)."""
+def slicer(name: str, place: Place, column: Field, mode: str, *, is_shared: bool = True) -> Visual:
+    """A filter, of all pages that have it if shared. ``mode`` is Dropdown, Basic (a list) or Between (a range)."""
     caption = column.caption or column.name
     return Visual(
         name,
@@ -135,7 +140,7 @@ def slicer(name: str, place: Place, column: Field, mode: str) -> Visual:
             "data": properties(mode=text(mode)),
             "header": properties(show=truth(True), text=text(caption)),
         },
-        sync_group=name,
+        sync_group=name if is_shared else "",
     )
 
 
@@ -161,6 +166,32 @@ def shaded(measure: Field, colors: Sequence[tuple[str, float]]) -> Json:
             {
                 "properties": {"backColor": {"solid": {"color": fill}}},
                 "selector": {"data": [{"dataViewWildcard": {"matchingOption": 1}}], "metadata": measure.reference},
+            }
+        ]
+    }
+
+
+def levelled(shown: Field, judged: Field, levels: Sequence[tuple[float, str]]) -> Json:
+    """Formatting of a table: the background of ``shown`` is the color of the highest level that ``judged`` reaches.
+
+    ``levels`` are (lowest value, color), the highest first.
+    """
+    cases = [
+        {
+            "Condition": {
+                # 2 is "greater than or equal"
+                "Comparison": {"ComparisonKind": 2, "Left": judged.expression, "Right": _constant(f"{lowest}D")}
+            },
+            "Value": _constant(f"'{color}'"),
+        }
+        for lowest, color in levels
+    ]
+    fill = {"expr": {"Conditional": {"Cases": cases}}}
+    return {
+        "values": [
+            {
+                "properties": {"backColor": {"solid": {"color": fill}}},
+                "selector": {"data": [{"dataViewWildcard": {"matchingOption": 1}}], "metadata": shown.reference},
             }
         ]
     }

@@ -41,6 +41,7 @@ ARGUMENTS: Mapping[str, tuple[int, int]] = {
     "IF": (2, 3),
     "ISBLANK": (1, 1),
     "ISEMPTY": (1, 1),
+    "ISFILTERED": (1, 1),
     "KEEPFILTERS": (1, 1),
     "LOOKUPVALUE": (3, 99),
     "MAX": (1, 2),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import cache
 from zoneinfo import ZoneInfo
@@ -15,11 +15,13 @@ from patient_flow_tests.powerbi.sample import (
     CENSUS,
     DAILY,
     DEPARTMENTS,
+    EXPECTED,
     FRESHNESS,
     HOURS,
     NOW,
     PATIENTS,
     QUALITY,
+    SCORES,
     STAYS,
     ZONE,
 )
@@ -94,6 +96,7 @@ def measures(choice: Choice) -> Mapping[str, Number]:
         **_daily(choice),
         **_quality(choice),
         **_freshness(),
+        **_forecast(choice),
     }
 
 
@@ -189,6 +192,7 @@ def _now(choice: Choice) -> dict[str, Number]:
     return {
         "Patients in beds now": _some(lying.height),
         "Staffed beds now": _some(staffed["staffed_beds"].sum()),
+        "Free beds now": _free(choice, staffed),
         "Bed occupancy now %": _ratio(_in_known_beds(lying).height, staffed["staffed_beds"].sum()),
         "Mean current stay hours": lying.filter(is_counted).select(current.mean()).item(),
         "Expected discharges today": _some(lying.filter(_date(c("planned_discharge_at")) == _date(pl.lit(NOW))).height),
@@ -199,6 +203,38 @@ def _now(choice: Choice) -> dict[str, Number]:
             for nights in (7, 14, 21)
         },
         "Unconfirmed stays": _some(forgotten.height),
+    }
+
+
+def _free(choice: Choice, staffed: pl.DataFrame) -> Number:
+    """A bed is free for every gender."""
+    beds = staffed["staffed_beds"].sum()
+    return beds - _in_known_beds(_open(replace(choice, gender=""))).height if beds else None
+
+
+def _forecast(choice: Choice) -> dict[str, Number]:
+    """The row of the whole hospital: no choice but that of another hospital reaches the view."""
+    whole = EXPECTED.filter(c("department").is_null()).row(0, named=True)
+    scored = SCORES.filter(c("department_key") != 0)
+    scored = choice.in_place(scored.drop("hospital_id"))
+    if choice.month:
+        scored = scored.filter(c("date").dt.strftime("%B") == choice.month)
+    return {
+        "Beds expected": whole["expected_beds"],
+        "Beds expected, likely from": whole["p10"],
+        "Beds expected, likely to": whole["p90"],
+        "Beds expected, hardly below": whole["p025"],
+        "Beds expected, hardly above": whole["p975"],
+        "Staffed beds then": whole["staffed_beds"],
+        "Free beds expected": whole["free_beds"],
+        "Free beds, likely from": whole["free_low"],
+        "Free beds, likely to": whole["free_high"],
+        "Probability of being full": whole["probability_full"],
+        "Days judged": whole["judged_days"],
+        "Forecast error beds": scored["absolute_error"].mean(),
+        "Forecast error, no change beds": scored["persistence_absolute_error"].mean(),
+        "Forecast error, week before beds": scored["week_ago_absolute_error"].mean(),
+        "Forecast within likely range %": scored["covered_80"].mean(),
     }
 
 
@@ -361,6 +397,7 @@ def _freshness() -> dict[str, Number]:
     newest = FRESHNESS.select(c("newest_event_at").max()).item()
     return {
         "Newest event at": newest.timestamp(),
+        "Figures changed at": FRESHNESS["figures_changed_at"].max().timestamp(),  # type: ignore[union-attr]
         "Data age minutes": (NOW - newest).total_seconds() / 60,
         "Load lag seconds": FRESHNESS.select(c("lag_seconds").max()).item(),
         "Rows written": FRESHNESS.select(c("rows_written").sum()).item(),

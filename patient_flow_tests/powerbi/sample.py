@@ -17,6 +17,7 @@ from patient_flow.contracts.tables import (
     DIM_PATIENT,
     FACT_ED_ATTENDANCE,
     FACT_PATIENT_FLOW,
+    FORECAST_SCORE,
     LAKE_TABLES,
 )
 from patient_flow.transforms.calendar import dim_time, time_key
@@ -367,8 +368,31 @@ FRESHNESS = pl.DataFrame(
         "lag_seconds": [60.0, 360.0],
         "rows_written": [120, 7],
         "run_id": ["r", "r"],
+        "figures_changed_at": [NOW - timedelta(days=40), None],
     }
 )
+
+EXPECTED = pl.DataFrame(
+    [
+        {"department": None, "expected_beds": 30.5, "p10": 27.0, "p90": 34.0, "p025": 25.0, "p975": 36.0}
+        | {"staffed_beds": 33, "free_beds": 2.5, "free_low": -1.0, "free_high": 6.0, "probability_full": 0.2},
+        {"department": "ICU", "expected_beds": 9.5, "p10": 8.0, "p90": 11.0, "p025": 7.0, "p975": 12.0}
+        | {"staffed_beds": 12, "free_beds": 2.5, "free_low": 1.0, "free_high": 4.0, "probability_full": 0.1},
+    ]
+).with_columns(
+    made_at=pl.lit(NOW), target_at=pl.lit(NOW + timedelta(hours=12)), horizon_hours=12, hospital_id=pl.lit("1"),
+    p50=c("expected_beds"), expected_admissions=3.0, expected_discharges=2.0, judged_days=30,
+)  # fmt: skip
+"""BedsExpected: hospital 1 at one hour."""
+
+SCORES = pl.DataFrame(
+    [
+        {"department_key": key, "absolute_error": error, "persistence_absolute_error": error + 1.0}
+        | {"week_ago_absolute_error": error + 2.0, "covered_80": covered}
+        for key, error, covered in ((0, 9.0, 0.0), (12, 1.0, 0.75), (13, 2.0, 1.0))
+    ]
+).with_columns(hospital_id=pl.lit("1"), date=pl.lit(NOW.date()), target_at=pl.lit(NOW))
+"""ForecastScore, with a row of the whole hospital, which is not among its departments."""
 
 SCOPES = pl.DataFrame(
     {"principal_name": [READER, "director@hospital.example"], "hospital_id": ["1", None], "department": ["ICU", None]}
@@ -397,6 +421,8 @@ def model_rows() -> dict[str, pl.DataFrame]:
         "KpiDepartmentDay": DAILY,
         "DataQualityDay": QUALITY,
         **{table.warehouse_name: table.empty() for table in LAKE_TABLES if table.is_forecast},
+        FORECAST_SCORE.warehouse_name: pl.concat([FORECAST_SCORE.empty(), SCORES], how="diagonal_relaxed"),
+        "BedsExpected": EXPECTED,
         "DataFreshness": FRESHNESS,
         "ReaderScope": SCOPES,
     }

@@ -33,8 +33,8 @@ MEASURES_OF_VIEWS = {
     "Overstays": {"Overstays", "Overstays ended", "Overstays open"},
     "BedTurnover": {"Average staffed beds", "Bed turnover"},
     "Readmissions": {"Readmission within 30 days %", "Discharges still followed"},
-    "BedsNow": {"Patients in beds now", "Staffed beds now"},
-    "BedsExpected": set(),
+    "BedsNow": {"Patients in beds now", "Staffed beds now", "Free beds now"},
+    "BedsExpected": {"Beds expected", "Free beds expected", "Probability of being full"},
     "EmergencyNow": {
         "In the emergency department now",
         "Waiting for a bed now",

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 
+import polars as pl
 import pytest
 
 from patient_flow.stores.warehouse import access
 from patient_flow_tests.powerbi.dax_engine import Model
-from patient_flow_tests.powerbi.sample import DEPARTMENTS, READER
+from patient_flow_tests.powerbi.sample import DEPARTMENTS, EXPECTED, READER
 from patient_flow_tests.powerbi.star import Star
 
 
@@ -56,7 +57,17 @@ def test_filters_of_roles_reach_every_fact_with_a_place(star: Star) -> None:
         "ForecastBeds",
         "ForecastArrivals",
         "ForecastScore",
+        "BedsExpected",
     }
+
+
+def test_a_forecast_of_a_whole_hospital_is_for_who_sees_all_of_its_departments(star: Star) -> None:
+    assert rows(star, "Reader scope", "BedsExpected", signed_in="director@hospital.example") == EXPECTED.height
+    seen = EXPECTED.filter(pl.col("department").is_in(["ICU"])).height
+    assert rows(star, "Department ICU", "BedsExpected") == seen
+    assert rows(star, "Department Surgery", "BedsExpected") == 0
+    assert rows(star, "Reader scope", "BedsExpected", signed_in="stranger@hospital.example") == 0
+    assert rows(star, "Reader scope", "BedsExpected", signed_in=READER) == seen
 
 
 def test_no_measure_switches_to_an_inactive_relationship(star: Star) -> None:

@@ -1414,9 +1414,10 @@ SELECT
     l.lag_seconds,
     (CAST(DATEDIFF_BIG(MICROSECOND, l.newest_event_at, SYSUTCDATETIME()) AS FLOAT) / 3600000000) * 3600 AS age_seconds,
     l.rows_written,
-    l.run_id
+    l.run_id,
+    l.figures_changed_at
 FROM [LoadLog] l
-/* definition 43a453b64054 */
+/* definition cdf56c040a2c */
 GO
 
 CREATE VIEW [AccessLogHeads] AS

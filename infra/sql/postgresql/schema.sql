@@ -1388,10 +1388,11 @@ SELECT
     l.lag_seconds,
     CAST(EXTRACT(EPOCH FROM (now() AT TIME ZONE 'UTC') - l.newest_event_at) / 3600 AS FLOAT) * 3600 AS age_seconds,
     l.rows_written,
-    l.run_id
+    l.run_id,
+    l.figures_changed_at
 FROM "LoadLog" l;
 
-COMMENT ON VIEW "DataFreshness" IS 'How fresh each table is. /* definition f3143c242dab */';
+COMMENT ON VIEW "DataFreshness" IS 'How fresh each table is. /* definition a0e69894b4b0 */';
 
 CREATE VIEW "AccessLogHeads" WITH (security_barrier = true) AS
 SELECT l.chain, l.number, l.hash

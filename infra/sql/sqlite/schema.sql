@@ -1374,9 +1374,10 @@ SELECT
     l.lag_seconds,
     ((julianday('now') - julianday(l.newest_event_at)) * 24.0) * 3600 AS age_seconds,
     l.rows_written,
-    l.run_id
+    l.run_id,
+    l.figures_changed_at
 FROM "LoadLog" l
-/* definition 7d22642c7a52 */;
+/* definition 375a029d6e7b */;
 
 CREATE VIEW "AccessLogHeads" AS
 SELECT l.chain, l.number, l.hash
