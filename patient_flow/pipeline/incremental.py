@@ -20,7 +20,7 @@ from patient_flow.stores.lake.table import LakeTable
 
 c = pl.col
 
-EVENTS_AT_ONCE = 1_000_000
+EVENTS_AT_ONCE = 250_000
 """Silver events that are processed at once when a whole table is computed: limits memory."""
 
 LATE = timedelta(days=1)

@@ -142,11 +142,12 @@ def with_other_number(rows: pl.DataFrame, others: pl.DataFrame) -> pl.DataFrame:
 
 def _of_all(table: LakeTable, above: tuple[LakeTable, ...], bronze: LakeTable, until: int) -> Moves:
     taken = pl.concat([source.scan().select(FOLLOWED).collect() for source in above])
-    whole, entering, arrivals = _whole(taken), [], 0
-    for rows in received.all_rows(bronze, until):
-        arrivals += rows.height
-        entering.append(rows.join(whole, on=COORDINATES, how="anti"))
-    return Moves(entering, table.scan().collect(), taken, arrivals)
+    everything = bronze.at(until)
+    # Two passes: the bodies of the few rows that are left are read when these are known.
+    left = everything.select(COORDINATES).join(_whole(taken).lazy(), on=COORDINATES, how="anti")
+    found = left.collect(engine="streaming").lazy()
+    entering = everything.select(received.BODY_COLUMNS).join(found, on=COORDINATES, how="semi")
+    return Moves([entering.collect(engine="streaming")], table.scan().collect(), taken, bronze.row_count(until))
 
 
 def _whole(taken: pl.DataFrame) -> pl.DataFrame:

@@ -12,7 +12,7 @@ from patient_flow.contracts.events import NO_HUB
 from patient_flow.contracts.tables import BRONZE_EVENTS, COORDINATES
 from patient_flow.stores.lake.table import LakeTable
 
-ROWS_AT_ONCE = 500_000
+ROWS_AT_ONCE = 250_000
 """Bronze rows that are read and validated at once: bounds memory when a backlog is long."""
 BYTES_AT_ONCE = 256 * 1024 * 1024
 """The same for their bodies; it is what one micro-batch may add to bronze, for one commit is always read whole."""

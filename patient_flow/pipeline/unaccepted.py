@@ -227,6 +227,8 @@ def _each(
 
 def _by_number(outcome: pl.DataFrame, known: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Outcomes of bodies that hold as many parts as before; then bodies that hold another number now, once each."""
+    if (outcome["parts"] == 1).all():  # as nearly always: then nearly no known number matters
+        known = known.filter(c("known") != 1)
     numbered = outcome.join(known, on=COORDINATES, how="left", maintain_order="left")
     is_same = (c("parts") == c("known")).fill_null(True)
     other = numbered.filter(~is_same).unique(COORDINATES, maintain_order=True)

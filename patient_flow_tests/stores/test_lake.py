@@ -164,6 +164,13 @@ def test_a_long_backlog_whose_files_were_deleted_cannot_be_measured_either(lake:
         lake.open(BODIES).versions_in_steps(0, rows=1, weighed="body", max_bytes=1)
 
 
+def test_a_table_is_read_from_its_first_partition_on_whatever_was_written_first(stays: LakeTable) -> None:
+    stays.append(rows((4, "c", 40), (5, "0", 50), (6, "b", 60)), {"source": 2})
+    read = [[sorted(part["month"]) for part in stays.batches(["month"], count)] for count in (3, 2)]
+    assert read == [[["0", "a", "a"], ["b", "b", "c"]], [["0"], ["a", "a"], ["b", "b"], ["c"]]]
+    assert sorted(key for part in stays.batches(["key"], 1, version=1) for key in part["key"]) == [1, 2, 3]
+
+
 def test_a_whole_table_is_read_so_many_bytes_at_a_time(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(snapshot, "READ_ROWS", 2)
     bodies = with_bodies(lake, 1, 1, 1, 1, 1, 30, 1)

@@ -74,29 +74,31 @@ class Snapshot:
     ) -> Iterator[pl.DataFrame]:
         """All rows at the pinned version, or at an earlier one, in batches of at most ``rows``.
 
-        A batch has fewer rows when these have about ``max_bytes`` in the column ``weighed``. Raises
-        :class:`ChangeFeedExpired` when the earlier version is no longer kept.
+        Those of the first partition come first: rows that arrived in their order are read in it. A batch has fewer rows
+        when these have about ``max_bytes`` in the column ``weighed``, or where the partitions after it would not fit
+        in. Raises :class:`ChangeFeedExpired` when the earlier version is no longer kept.
         """
-        everything = self.scan() if version is None else self.at(version)
+        pinned = self if version in (None, self.version) else self.as_of(int(version or 0))
         with self._wrap_errors("read"):
-            gathered: list[pl.DataFrame] = []
-            height = weight = 0
-            missing = self.row_count(version)
-            for part in everything.select(columns).collect_batches(chunk_size=min(rows, READ_ROWS)):
-                missing -= part.height
-                added = int(part[weighed].bin.size().sum()) if weighed else 0
-                if gathered and (height + part.height > rows or weight + added > max_bytes):
+            for run, count in _in_order(pinned.scan(), pinned._files(), self.table.partition_by, rows):
+                missing = count
+                gathered: list[pl.DataFrame] = []
+                height = weight = 0
+                for part in run.select(columns).collect_batches(chunk_size=min(rows, READ_ROWS)):
+                    missing -= part.height
+                    added = int(part[weighed].bin.size().sum()) if weighed else 0
+                    if gathered and (height + part.height > rows or weight + added > max_bytes):
+                        yield pl.concat(gathered)
+                        gathered, height, weight = [], 0, 0
+                    gathered.append(part)
+                    height, weight = height + part.height, weight + added
+                if missing:  # Polars ends such a read without an error where a file cannot be decoded
+                    raise LakeDamaged(
+                        f"{missing} rows of {self._name} cannot be decoded. "
+                        "Run `patient-flow lake check`, which names the file"
+                    )
+                if gathered:
                     yield pl.concat(gathered)
-                    gathered, height, weight = [], 0, 0
-                gathered.append(part)
-                height, weight = height + part.height, weight + added
-            if missing:  # Polars ends such a read without an error where a file cannot be decoded
-                raise LakeDamaged(
-                    f"{missing} rows of {self._name} cannot be decoded. "
-                    "Run `patient-flow lake check`, which names the file"
-                )
-            if gathered:
-                yield pl.concat(gathered)
 
     def find(
         self,
@@ -275,3 +277,26 @@ class Snapshot:
 
     def _wrap_errors(self, action: str) -> AbstractContextManager[None]:
         return wrap_errors(action, self._name)
+
+
+def _in_order(
+    everything: pl.LazyFrame, files: pl.DataFrame, partition_by: Sequence[str], rows: int
+) -> Iterator[tuple[pl.LazyFrame, int]]:
+    """All rows in runs of whole partitions, the first ones first, and how many rows each run has.
+
+    A run has at most ``rows``, unless one partition alone has more.
+    """
+    if not partition_by or files.is_empty():
+        yield everything, int(files["num_records"].sum())
+        return
+    name = partition_by[0]
+    sizes = files.group_by(value=f"partition.{name}").agg(pl.col("num_records").sum()).sort("value")
+    run: list[object] = []
+    height = 0
+    for value, count in sizes.iter_rows():
+        if run and height + count > rows:
+            yield everything.filter(pl.col(name).is_in(run, nulls_equal=True)), height
+            run, height = [], 0
+        run.append(value)
+        height += count
+    yield everything.filter(pl.col(name).is_in(run, nulls_equal=True)), height

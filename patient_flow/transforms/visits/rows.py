@@ -174,10 +174,14 @@ def _attendance_row(visit: Visit, attendance: Attendance) -> tuple[Any, ...]:
 
 
 def _with_flags(own: pl.DataFrame, statements: pl.DataFrame) -> pl.DataFrame:
-    return own.join(statements, on="visit_id", how="left", maintain_order="left").with_columns(
-        quality_flags=pl.when(c("own_flags").is_null())
-        .then("quality_flags")
-        .otherwise(c("quality_flags").list.set_union(c("own_flags").str.split(SEPARATOR)).list.sort())
+    """``own`` with the columns of ``statements``; the few rows with flags of their own have these besides."""
+    found = own.join(statements, on="visit_id", how="left", maintain_order="left").with_row_index("_row")
+    both = c("quality_flags").list.set_union(c("own_flags").str.split(SEPARATOR)).list.sort()
+    flagged = found.filter(c("own_flags").is_not_null()).select("_row", both.alias("_both"))
+    return (
+        found.join(flagged, on="_row", how="left", maintain_order="left")
+        .with_columns(quality_flags=pl.coalesce("_both", "quality_flags"))
+        .drop("_row", "_both")
     )
 
 
