@@ -706,6 +706,7 @@ DATA_QUALITY_DAY = Table(
 _QUANTILES = ("p025", "p05", "p10", "p25", "p50", "p75", "p90", "p95", "p975")
 _FORECAST_OF_BEDS = (
     _flow("department_key", "gender", "admission_at", "discharge_at", "planned_discharge_at", "confirmed_until")
+    + _flow("is_visit_start", "is_visit_end")
     + _department("staffed_beds", "class")
     + _silver("enqueued_at")
 )
@@ -752,8 +753,14 @@ FORECAST_BEDS = Table(
         *_quantiles(_FORECAST_OF_BEDS, "Occupied beds"),
         *made_of(
             _FORECAST_OF_BEDS,
-            number("expected_admissions", "Expected admissions and transfers in, from made_at to target_at"),
-            number("expected_discharges", "Expected discharges and transfers out, from made_at to target_at"),
+            number(
+                "expected_admissions",
+                "Expected arrivals from made_at to target_at; of a hospital without transfers",
+            ),
+            number(
+                "expected_discharges",
+                "Expected departures from made_at to target_at; of a hospital without transfers",
+            ),
             number("probability_full", "Probability that staffed beds are reached at some hour up to target_at"),
         ),
         *_of_forecasts(_FORECAST_OF_BEDS),

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import numpy as np
 import polars as pl
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from patient_flow.forecasting import arrivals, beds, calendar, distributions
 from patient_flow.forecasting.beds import OPEN, Departments, Measures, Model, Projection, Stays
 from patient_flow.forecasting.distributions import Array
+from patient_flow.forecasting.full import BUCKETS, probability_full
 from patient_flow.forecasting.places import Places
 
 c = pl.col
@@ -31,12 +32,14 @@ QUANTILES = ("p025", "p05", "p10", "p25", "p50", "p75", "p90", "p95", "p975")
 _ORIGINS = 42
 _ORIGINS_PRIOR = 6.0
 _FIRST_DAYS = 14
-_BUCKETS = np.array([1, 3, 6, 12, 24, 48, 72, 120, 168])
-_JUMP = 16
-"""Largest rise within an hour that the probability of a full department considers."""
 _GENDER_PRIOR = 20.0
+_VISIT_DAYS = timedelta(days=120)
+_VISIT_PRIOR = 5.0
 
-STAY_COLUMNS = ("department_key", "gender", "admission_at", "discharge_at", "planned_discharge_at", "confirmed_until")
+STAY_COLUMNS = (
+    *("department_key", "gender", "admission_at", "discharge_at", "planned_discharge_at", "confirmed_until"),
+    *("is_visit_start", "is_visit_end"),
+)
 ATTENDANCE_COLUMNS = ("department_key", "arrival_at")
 
 
@@ -106,8 +109,11 @@ def forecast_beds(
     at = np.array([calendar.hour_of(target) - now - 1 for target in targets])
     widening = _widening(model, stays, now)
     shares = _gender_shares(stays, places.departments.count)
+    visits = _visit_shares(rows, places, made_at)
     frames = [
-        _of_entities(places, projection, model, shares, widening, at, targets, measures.beds, by_hospital=by_hospital)
+        _of_entities(
+            places, projection, model, shares, widening, at, targets, measures.beds, visits if by_hospital else None
+        )
         for by_hospital in (False, True)
     ]
     horizon = (c("target_at") - c("made_at")).dt.total_hours().cast(pl.Int64)
@@ -149,10 +155,9 @@ def _of_entities(
     at: NDArray[np.int64],
     targets: pl.Series,
     more_beds: NDArray[np.int64],
-    *,
-    by_hospital: bool,
+    visits: tuple[Array, Array] | None,
 ) -> pl.DataFrame:
-    """Rows of departments, or of hospitals (department_key 0)."""
+    """Rows of departments, or with ``visits`` (:func:`_visit_shares`) of hospitals (department_key 0)."""
     coming = projection.coming[:, None, :] * shares[:, :, None]
     mean_of_gender = projection.present_by_group + coming
     spread = model.arriving.spread[:, None, None]
@@ -164,8 +169,10 @@ def _of_entities(
     come, gone = projection.arrivals[:, None] * everyone, projection.departures[:, None] * everyone
     staffed, is_headline = _staffed(places, targets)
     staffed = np.where(staffed > 0, np.maximum(staffed + more_beds[:, None], 0.0), staffed)
-    full = _probability_full(projection, variance[:, 0], widening[0], staffed, at)
-    if by_hospital:
+    full = probability_full(projection, variance[:, 0], widening[0], staffed, at)
+    if visits is not None:
+        # Patients who only change their department neither come to the hospital nor leave it.
+        come, gone = (each * share[:, None, None] for each, share in zip((come, gone), visits, strict=True))
         mean, variance, come, gone = (_summed(each, places) for each in (mean, variance, come, gone))
         chosen = is_headline & (staffed[:, 0] > 0)
         part = Projection(
@@ -197,11 +204,11 @@ def _of_entities(
                 )
             )
         )
-        full = _probability_full(
+        full = probability_full(
             together, _summed(own, places), widening[1], _summed(np.where(chosen[:, None], staffed, 0.0), places), at
         )
-    bucket = np.searchsorted(_BUCKETS, np.minimum(at + 1, _BUCKETS[-1]))
-    wide = variance[:, :, at] * widening[int(by_hospital)][bucket]
+    bucket = np.searchsorted(BUCKETS, np.minimum(at + 1, BUCKETS[-1]))
+    wide = variance[:, :, at] * widening[int(visits is not None)][bucket]
     stated = mean[:, :, at]
     quantiles = distributions.quantiles(stated, wide)
     count, genders, hours = stated.shape
@@ -219,7 +226,7 @@ def _of_entities(
             ).ravel(),
         }
     ).with_columns(c("probability_full").fill_nan(None), c("place").cast(pl.UInt32))
-    if by_hospital:
+    if visits is not None:
         hospitals = pl.DataFrame({"place": range(len(places.hospitals)), "hospital_id": places.hospitals}).cast(
             {"place": pl.UInt32}
         )
@@ -254,51 +261,18 @@ def _staffed(places: Places, targets: pl.Series) -> tuple[Array, NDArray[np.bool
     )
 
 
-def _probability_full(
-    projection: Projection, variance: Array, widening: Array, staffed: Array, at: NDArray[np.int64]
-) -> Array:
-    """Probability that occupied beds reach staffed beds at some hour up to the target; NaN where none are staffed.
-
-    Hour by hour: the chance to be full that far, and the chance to become full in the next hour from below.
-    """
-    hours = np.arange(projection.mean.shape[1])
-    bucket = np.searchsorted(_BUCKETS, np.minimum(hours + 1, _BUCKETS[-1]))
-    odds = distributions.probabilities(projection.mean, variance * widening[bucket])
-    beds_of_hour = staffed[:, np.searchsorted(at, hours).clip(0, len(at) - 1)]
-    counts = np.arange(odds.shape[-1])
-    is_below = counts < beds_of_hour[..., None]
-    below = (odds * is_below).sum(axis=-1)
-    flow = [np.diff(each, axis=1, prepend=0.0).clip(1e-9) for each in (projection.arrivals, projection.departures)]
-    rise = _rise(*flow)
-    crossing = np.zeros_like(below)
-    for step in range(1, _JUMP):
-        edge = (beds_of_hour - step).astype(int)
-        chance = np.take_along_axis(odds, edge.clip(0, odds.shape[-1] - 1)[..., None], -1)[..., 0]
-        chance = np.where((edge >= 0) & (edge < odds.shape[-1]), chance, 0.0)
-        crossing[:, 1:] += chance[:, :-1] * rise[:, 1:, step]
-    stays_below = 1 - np.clip(crossing / np.maximum(np.roll(below, 1, axis=1), 1e-9), 0.0, 1.0)
-    stays_below[:, 0] = below[:, 0]
-    reached = 1 - np.minimum(np.cumprod(stays_below, axis=1), np.minimum.accumulate(below, axis=1))
-    return np.where(staffed > 0, reached[:, at], np.nan)
-
-
-def _rise(coming: Array, leaving: Array) -> Array:
-    """P(arrivals - departures >= k) within an hour, for k below :data:`_JUMP` (last axis)."""
-    come = _poisson(coming)
-    leave = _poisson(leaving)
-    found = np.zeros((*coming.shape, _JUMP))
-    at_least = np.concatenate(
-        [np.cumsum(come[..., ::-1], axis=-1)[..., ::-1], np.zeros((*coming.shape, _JUMP))], axis=-1
-    )
-    for step in range(_JUMP):
-        found[..., step] = (leave * at_least[..., step : step + _JUMP]).sum(axis=-1)
-    return found
-
-
-def _poisson(mean: Array) -> Array:
-    counts = np.arange(1, _JUMP)
-    logs = np.cumsum(np.log(mean[..., None] / counts), axis=-1)
-    return np.exp(np.concatenate([np.zeros((*mean.shape, 1)), logs], axis=-1) - mean[..., None])
+def _visit_shares(rows: pl.DataFrame, places: Places, made_at: datetime) -> tuple[Array, Array]:
+    """Shares of a department's arrivals that start a visit, and of its departures that end one."""
+    found = []
+    for instant, flag in (("admission_at", "is_visit_start"), ("discharge_at", "is_visit_end")):
+        known = rows.filter(c(instant) > made_at - _VISIT_DAYS, c(instant) <= made_at)
+        counted = known.join(places.place_of_key(), on="department_key").group_by("place").agg(pl.len(), c(flag).sum())
+        total, flagged = np.zeros((2, places.departments.count))
+        place = counted["place"].to_numpy()
+        total[place], flagged[place] = counted["len"].to_numpy(), counted[flag].to_numpy()
+        pooled = (flagged.sum() + 1.0) / (total.sum() + 1.0)
+        found.append((flagged + _VISIT_PRIOR * pooled) / (total + _VISIT_PRIOR))
+    return found[0], found[1]
 
 
 def _gender_shares(stays: Stays, places: int) -> Array:
@@ -320,7 +294,7 @@ def _widening(model: Model, stays: Stays, now: int) -> tuple[Array, Array]:
     begun = int(stays.start.min(initial=now))
     origins = [now - 24 * back for back in range(1, _ORIGINS + 1) if now - 24 * back >= begun + _FIRST_DAYS * 24]
     occupied = _occupied(stays, departments.count, now)
-    squares, variances = np.zeros((2, len(_BUCKETS))), np.zeros((2, len(_BUCKETS)))
+    squares, variances = np.zeros((2, len(BUCKETS))), np.zeros((2, len(BUCKETS)))
     past = Stays(stays.place, stays.group, stays.start, stays.end, np.full_like(stays.planned, OPEN))
     unit: dict[int, Array] = {}
     for back, origin in enumerate(origins, start=1):
@@ -328,7 +302,7 @@ def _widening(model: Model, stays: Stays, now: int) -> tuple[Array, Array]:
         there = Stays(there.place, there.group, there.start, np.full_like(there.end, OPEN), there.planned)
         projection = beds.project(model, there, origin, len(GENDERS), back, unit)
         own = projection.doubt + projection.coming + model.arriving.spread[:, None] * projection.coming**2
-        for number, ahead in enumerate(_BUCKETS):
+        for number, ahead in enumerate(BUCKETS):
             if origin + ahead > now:
                 break
             actual = occupied[:, occupied.shape[1] - 1 - (now - origin - ahead)]

@@ -94,7 +94,10 @@ _UNACCEPTED = ("pipeline.moves", *_PARSING)
 _MODEL = (
     "pipeline.known",
     "transforms.keys",
-    *(f"forecasting.{module}" for module in ("arrivals", "beds", "calendar", "distributions", "forecast", "places")),
+    *(
+        f"forecasting.{module}"
+        for module in ("arrivals", "beds", "calendar", "distributions", "forecast", "full", "places")
+    ),
 )
 
 ALL_STEPS = tuple(
@@ -194,7 +197,7 @@ ALL_STEPS = tuple(
                 FORECAST_SCORE,
                 forecast.forecast_score,
                 reads=(FORECAST_BEDS, FACT_BED_CENSUS, DIM_DEPARTMENT, DATA_QUALITY_DAY),
-                depends_on=("forecasting.scores",),
+                depends_on=("forecasting.scores", "forecasting.baselines"),
             ),
         ),
         key=lambda step: LAKE_TABLES.index(step.table),

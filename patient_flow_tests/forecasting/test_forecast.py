@@ -57,6 +57,8 @@ def _stays(seed: int = 1) -> pl.DataFrame:
         discharge_at=pl.when(c("discharge_at") <= NOW).then(c("discharge_at")),
         planned_discharge_at=nothing,
         confirmed_until=nothing,
+        is_visit_start=c("department_key") != 1,
+        is_visit_end=True,
     ).filter(c("admission_at") <= NOW)
 
 
@@ -84,7 +86,8 @@ def test_genders_and_departments_add_up_in_expectation(made: pl.DataFrame) -> No
         hospital = made.filter(c("department_key") == 0, c("gender") == "All")
         summed = totals.group_by("hospital_id", "target_at").agg(c(column).sum())
         both = hospital.join(summed, on=["hospital_id", "target_at"])
-        assert both[column].to_list() == pytest.approx(both[f"{column}_right"].to_list(), rel=1e-9)
+        if column == "expected_beds":  # admissions of a hospital are no transfers
+            assert both[column].to_list() == pytest.approx(both[f"{column}_right"].to_list(), rel=1e-9)
 
 
 def test_quantiles_never_cross_and_are_never_negative(made: pl.DataFrame) -> None:
@@ -178,6 +181,14 @@ def test_a_series_without_patients_is_forecast_from_its_own_changes() -> None:
 
 def test_every_gender_has_a_row(made: pl.DataFrame) -> None:
     assert set(made["gender"]) == {"All", *GENDERS}
+
+
+def test_a_hospital_admits_those_who_start_a_visit_and_no_transfers() -> None:
+    at_24 = _changed().filter(c("horizon_hours") == 24, c("gender") == "All", c("hospital_id") == "H1")
+    whole, icu, surgery = at_24.sort("department_key").iter_rows(named=True)
+    assert whole["expected_admissions"] == pytest.approx(surgery["expected_admissions"], abs=0.2)
+    assert icu["expected_admissions"] > 4
+    assert whole["expected_discharges"] == pytest.approx(icu["expected_discharges"] + surgery["expected_discharges"])
 
 
 # --- what if --------------------------------------------------------------------------------------------------------

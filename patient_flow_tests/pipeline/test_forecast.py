@@ -183,3 +183,23 @@ def test_nothing_is_forecast_before_silver_has_what_the_hub_accepted(filled: Lak
     filled.open(BRONZE_EVENTS).record(READ_UNTIL.of(END - timedelta(minutes=30)))
     made = forecast._due(step_context(filled, DEPARTMENTS, now=END + timedelta(hours=4)), filled.open(FORECAST_BEDS))
     assert made[0].made_at == END - timedelta(hours=1)
+
+
+def test_imports_alone_are_forecast_and_judged_in_bounded_runs(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    run_micro_batches(lake, [_imported(END)], DEPARTMENTS)
+    lake.open(BRONZE_EVENTS).record(READ_UNTIL.of(None))
+    context = step_context(lake, DEPARTMENTS, now=END + timedelta(days=900))
+    monkeypatch.setattr(forecast, "BACKCAST_SECONDS", 0.0)
+    first = forecast.forecast_beds(context)
+    assert first.figures["forecasts"] == 1
+    assert int(first.figures["mornings_missing"]) > 15
+    monkeypatch.setattr(forecast, "BACKCAST_SECONDS", 1000.0)
+    second = forecast.forecast_beds(context)
+    assert second.figures == {"forecasts": first.figures["mornings_missing"], "mornings_missing": 0}
+    newest = lake.open(FORECAST_BEDS).scan().select(c("made_at").max()).collect().item()
+    assert END - timedelta(days=2) < newest <= END
+    forecast.forecast_score(context)
+    scored = lake.open(FORECAST_SCORE).scan().filter(c("horizon") == "24h", c("department_key") == 0).collect()
+    assert scored.height > 15
+    assert scored["persistence_pinball_loss"].min() > 0  # type: ignore[operator]
+    assert forecast.forecast_beds(context).figures == {"forecasts": 0, "mornings_missing": 0}

@@ -15,7 +15,7 @@ _BEDS = TABLES[FORECAST_BEDS.path]
 _STAYS = TABLES[FACT_PATIENT_FLOW.path]
 _OF_STAYS = (
     *("department_key", "gender", "admission_at", "discharge_at", "planned_discharge_at", "confirmed_until"),
-    "last_enqueued_at",
+    *("is_visit_start", "is_visit_end", "last_enqueued_at"),
 )
 
 
