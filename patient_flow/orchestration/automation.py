@@ -23,7 +23,7 @@ from patient_flow.orchestration import run_workers
 from patient_flow.orchestration.failures import MAX_RETRIES
 from patient_flow.orchestration.forecasts import FORECAST_KEYS
 from patient_flow.orchestration.launching import fail_lost_starts
-from patient_flow.orchestration.reports import POOL, lake_key
+from patient_flow.orchestration.reports import POOL, RECONCILIATION_KEY, lake_key
 from patient_flow.orchestration.resources import PatientFlow
 from patient_flow.pipeline.backlog import Backlog
 from patient_flow.pipeline.hub_probe import HubFailure, probe_hub
@@ -63,7 +63,7 @@ ASSET_JOB = "__ASSET_JOB"
 
 micro_batch = dg.define_asset_job(
     "micro_batch",
-    selection=dg.AssetSelection.all() - dg.AssetSelection.assets(*FORECAST_KEYS),
+    selection=dg.AssetSelection.all() - dg.AssetSelection.assets(*FORECAST_KEYS, RECONCILIATION_KEY),
     description="One micro-batch: brings all events that the hub has now into lake and warehouse.",
     executor_def=dg.in_process_executor,
     run_tags=RUN_TAGS,

@@ -20,11 +20,9 @@ from patient_flow.monitoring.finding import Row
 from patient_flow.monitoring.rules.extracts import stream_matches_extract
 from patient_flow.orchestration.automation import DAY_SECONDS, PIPELINE_TAG
 from patient_flow.orchestration.checks import result_of, spec_of
-from patient_flow.orchestration.reports import OWNERS, POOL, lake_key
+from patient_flow.orchestration.reports import OWNERS, POOL, RECONCILIATION_KEY, lake_key
 from patient_flow.orchestration.resources import PatientFlow
 from patient_flow.transforms.reconciliation import Difference, Stay
-
-KEY = dg.AssetKey(["reconciliation", "differences"])
 
 
 class ReconcileConfig(dg.Config):
@@ -53,15 +51,22 @@ class ReconcileConfig(dg.Config):
     )
 
 
-@dg.asset(
-    key=KEY,
-    deps=[lake_key(SILVER_EVENTS)],
-    check_specs=[spec_of(STREAM_MATCHES_EXTRACT, KEY)],
-    group_name="audit",
-    description="Differences between a nightly extract (ward list, census, FHIR Encounters) and the stream. "
-    "Materialized by the job `reconcile` alone.",
-    kinds={"deltalake", "csv"},
-    owners=OWNERS,
+@dg.multi_asset(
+    specs=[
+        dg.AssetSpec(
+            RECONCILIATION_KEY,
+            deps=[lake_key(SILVER_EVENTS)],
+            skippable=True,
+            group_name="audit",
+            description="Differences between a nightly extract (ward list, census, FHIR Encounters) and the stream. "
+            "Materialized by the job `reconcile`; without an extract it stays as it is.",
+            kinds={"deltalake", "csv"},
+            owners=OWNERS,
+        )
+    ],
+    check_specs=[spec_of(STREAM_MATCHES_EXTRACT, RECONCILIATION_KEY)],
+    name="reconciliation__differences",
+    can_subset=True,  # so that neither result is required where nothing was compared
     pool=POOL,
 )
 def reconciliation_differences(
@@ -76,11 +81,13 @@ def reconciliation_differences(
         raise dg.Failure(str(error), allow_retries=False) from error
     if config.dry_run:
         context.log.info("nothing was changed: this was a dry run")
+    if not outcome.reports:  # the findings of the newest extract stay
+        return
     counts = dict(sorted(Counter(str(each.kind) for each in outcome.differences).items()))
     rows = [_row(each) for each in outcome.differences]
     finding = stream_matches_extract(len(outcome.reports), counts, rows, outcome.corrections)
-    yield dg.MaterializeResult(asset_key=KEY, metadata=dict(finding.figures))
-    yield result_of(STREAM_MATCHES_EXTRACT, KEY, finding)
+    yield dg.MaterializeResult(asset_key=RECONCILIATION_KEY, metadata=dict(finding.figures))
+    yield result_of(STREAM_MATCHES_EXTRACT, RECONCILIATION_KEY, finding)
 
 
 def _lines(config: ReconcileConfig, patient_flow: PatientFlow, outcome: reconciling.Outcome) -> Iterator[str]:
@@ -123,7 +130,7 @@ def _place(stay: Stay | None) -> str | None:
 
 reconcile = dg.define_asset_job(
     "reconcile",
-    selection=dg.AssetSelection.assets(KEY),
+    selection=dg.AssetSelection.assets(RECONCILIATION_KEY),
     description="Holds a nightly extract against the stream, and corrects the stream where PATIENT_FLOW_EXTRACT_RULES "
     "says so. Open the launchpad (hover over a field for its description) and enter paths; dry_run is on by default. "
     "The job waits for a running micro-batch, and the next one waits for the job.",

@@ -23,6 +23,8 @@ POOL = "patient_flow"
 that the UI starts for selected assets have no tag that could limit them."""
 FORECAST_POOL = "forecast"
 """The hourly forecast writes to tables of its own, and does not wait for micro-batches."""
+RECONCILIATION_KEY = dg.AssetKey(["reconciliation", "differences"])
+"""Differences of the newest extract: nightly, and no part of a micro-batch."""
 FRESHNESS = dg.FreshnessPolicy.time_window(fail_window=timedelta(minutes=20), warn_window=timedelta(minutes=10))
 """Wider than the pause between two runs of an idle hospital (``orchestration.check_jobs.idle_heartbeat``)."""
 FORECAST_FRESHNESS = dg.FreshnessPolicy.time_window(fail_window=timedelta(hours=6), warn_window=timedelta(hours=2))

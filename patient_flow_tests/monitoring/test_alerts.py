@@ -311,9 +311,7 @@ def test_occupancy_opens_when_it_lasts_and_closes_below_another_limit(
 def test_delays_are_a_share_of_the_patients_in_beds(delayed: int, is_open: bool, severity: str | None) -> None:
     hospitals = [occupancy.Delays("St Anna", 100, delayed, 48.0), occupancy.Delays("Empty", 0, 0, 0.0)]
     already = {"St Anna"} if is_open else set()
-    findings = occupancy.discharges_delayed(
-        hospitals, already, thresholds.DELAYED, resolves=12
-    )
+    findings = occupancy.discharges_delayed(hospitals, already, thresholds.DELAYED, resolves=12)
     assert [finding.severity for finding in findings] == ([severity] if severity else [])
 
 

@@ -14,8 +14,6 @@ def stream_matches_extract(extracts: int, counts: Mapping[str, int], rows: Seque
     """``counts`` has the differences by kind, ``rows`` one each: kind, hospital, where each side has the patient."""
     total = sum(counts.values())
     figures = {"extracts": extracts, "differences": total, "corrections": corrections, **counts}
-    if not extracts:
-        return ok("No extract was compared.", figures)
     if not total:
         return ok("The stream has the same patients in bed as the extract.", figures)
     kinds = ", ".join(f"{kind} {number:,}" for kind, number in counts.items())
