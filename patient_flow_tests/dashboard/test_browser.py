@@ -133,6 +133,20 @@ def test_no_page_is_wider_than_its_screen(opened: Open, width: int, query: str) 
         assert box["width"] > 0.2 * width
 
 
+def test_the_page_of_ranges_fits_a_phone_and_fills_itself_in(browser: Browser, address: str) -> None:
+    context = browser.new_context(viewport={"width": 390, "height": 900})
+    page, complaints = context.new_page(), []
+    page.on("console", lambda message: complaints.append(message.text))
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.goto(address + "trends?lang=en")
+    wait_until(page, "document.getElementById('figures').dataset.pending === '0'")
+    assert page.locator("#months td").count() > 0
+    assert page.locator(".chart").count() > 5
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    context.close()
+    assert complaints == []
+
+
 def test_a_filter_changes_figures_and_address_without_a_new_page(opened: Open) -> None:
     page = opened()
     page.evaluate("window.isTheSame = true")

@@ -12,15 +12,19 @@ from zoneinfo import ZoneInfo
 
 import polars as pl
 import pytest
+import sqlalchemy as sa
 from starlette.testclient import TestClient
 
 from patient_flow.contracts.chart_notes import ChartNote, ChartNotes
+from patient_flow.contracts.events import GENDERS
 from patient_flow.contracts.measure_types import Better, Text
 from patient_flow.dashboard.server import Options
 from patient_flow.dashboard.trends import figures, routes
 from patient_flow.dashboard.trends.daily import DailyTable
 from patient_flow.dashboard.trends.period import Period, PeriodError, period_of
 from patient_flow.stores.warehouse.daily import Scope
+from patient_flow.stores.warehouse.schema import ACCESS_LOG
+from patient_flow.stores.warehouse.views import TABLES as VIEWS
 from patient_flow.stores.warehouse.warehouse import Warehouse
 from patient_flow.transforms.control_charts import control_chart
 from patient_flow_tests.builders import ZONE
@@ -71,20 +75,21 @@ def test_an_old_range_has_the_sums_and_ratios_of_the_views(
     first, last = older
     found = totals(client, first, last)
 
-    def asked(columns: str, view: str) -> tuple[float, ...]:
-        query = f"SELECT {columns} FROM {view} WHERE date BETWEEN '{first}' AND '{last}'"
-        return tuple(map(float, group.warehouse.query(query).row(0)))
+    def asked(view: str, *columns: str) -> tuple[float, ...]:
+        table = VIEWS[view]
+        sums = sa.select(*(sa.func.sum(table.c[name]).label(name) for name in columns))
+        return tuple(map(float, group.warehouse.query(sums.where(table.c.date.between(first, last))).row(0)))
 
     admissions, transfers, discharges, early = asked(
-        "SUM(admissions), SUM(transfers_in), SUM(discharges), SUM(early_discharges)", "AdmissionsDaily"
+        "AdmissionsDaily", "admissions", "transfers_in", "discharges", "early_discharges"
     )
     assert admissions > 20
     assert (found["admissions"], found["transfers_in"], found["discharges"]) == (admissions, transfers, discharges)
     assert found["early_discharge_pct"] == pytest.approx(100 * early / discharges)
-    (attendances,) = asked("SUM(attendances)", "EmergencyDaily")
+    (attendances,) = asked("EmergencyDaily", "attendances")
     assert found["attendances"] == attendances
-    occupied, staffed = asked("SUM(occupied_bed_hours), SUM(staffed_bed_hours) / 4.0", "BedOccupancyByGender")
-    assert found["occupancy_pct"] == pytest.approx(100 * occupied / staffed)
+    occupied, staffed = asked("BedOccupancyByGender", "occupied_bed_hours", "staffed_bed_hours")
+    assert found["occupancy_pct"] == pytest.approx(100 * occupied / (staffed / len(GENDERS)))
 
 
 def test_mean_wait_of_a_range_is_that_of_its_visits(
@@ -284,10 +289,8 @@ def test_the_page_leads_to_its_tables_and_back_and_says_that_ages_are_not_there(
 def test_a_page_of_a_range_leaves_a_line_with_its_dates(client: TestClient, group: Hospital) -> None:
     last = today_of(group) - DAY
     request_id = client.get(f"/trends?from={last}&to={last}&hospital=x").headers["X-Request-ID"]
-    line = group.warehouse.query(
-        "SELECT what FROM AccessLog WHERE request_id = :request", {"request": request_id}
-    ).item()
-    assert line == f"trends from={last} to={last} hospital=?"
+    lines = group.warehouse.query(ACCESS_LOG.select().where(ACCESS_LOG.c.request_id == request_id))
+    assert lines["what"].item() == f"trends from={last} to={last} hospital=?"
 
 
 def test_sums_are_read_once_per_load_and_older_ones_stand_in_while_newer_are_read(
