@@ -752,7 +752,30 @@ var warehouseSettings settingType[] = [
     value: eventHub.outputs.fullyQualifiedNamespace
   }
 ]
-var dashboardSettings settingType[] = concat(warehouseSettings, [
+// The pages and the alerts judge by the same thresholds.
+var pageSettings settingType[] = [
+  {
+    name: 'PATIENT_FLOW_ESCALATION'
+    value: escalation
+  }
+  {
+    name: 'PATIENT_FLOW_CHART_NOTES'
+    value: chartNotes
+  }
+  {
+    name: 'PATIENT_FLOW_ALERT_OCCUPANCY_PCT'
+    value: string(alertOccupancyPct)
+  }
+  {
+    name: 'PATIENT_FLOW_ALERT_OCCUPANCY_CRITICAL_PCT'
+    value: string(alertOccupancyCriticalPct)
+  }
+  {
+    name: 'PATIENT_FLOW_ALERT_OCCUPANCY_CLOSES_PCT'
+    value: string(alertOccupancyClosesPct)
+  }
+]
+var dashboardSettings settingType[] = concat(warehouseSettings, pageSettings, [
   {
     name: 'PATIENT_FLOW_DASHBOARD_USER_HEADER'
     value: dashboardUserHeader
@@ -782,7 +805,7 @@ var dashboardSettings settingType[] = concat(warehouseSettings, [
     value: string(dashboardRedMinutes)
   }
 ])
-var pipelineSettings settingType[] = concat(warehouseSettings, [
+var pipelineSettings settingType[] = concat(warehouseSettings, pageSettings, [
   {
     name: 'PATIENT_FLOW_EVENTHUB_NAME'
     value: eventHub.outputs.hubName
@@ -802,14 +825,6 @@ var pipelineSettings settingType[] = concat(warehouseSettings, [
   {
     name: 'PATIENT_FLOW_SOURCE_MAPPING'
     value: sourceMapping
-  }
-  {
-    name: 'PATIENT_FLOW_ESCALATION'
-    value: escalation
-  }
-  {
-    name: 'PATIENT_FLOW_CHART_NOTES'
-    value: chartNotes
   }
   {
     name: 'PATIENT_FLOW_EXTRACT_RULES'
@@ -882,18 +897,6 @@ var pipelineSettings settingType[] = concat(warehouseSettings, [
   {
     name: 'PATIENT_FLOW_ALERT_QUARANTINE_PCT'
     value: string(alertQuarantinePct)
-  }
-  {
-    name: 'PATIENT_FLOW_ALERT_OCCUPANCY_PCT'
-    value: string(alertOccupancyPct)
-  }
-  {
-    name: 'PATIENT_FLOW_ALERT_OCCUPANCY_CRITICAL_PCT'
-    value: string(alertOccupancyCriticalPct)
-  }
-  {
-    name: 'PATIENT_FLOW_ALERT_OCCUPANCY_CLOSES_PCT'
-    value: string(alertOccupancyClosesPct)
   }
   {
     name: 'PATIENT_FLOW_ALERT_OCCUPANCY_HOURS'

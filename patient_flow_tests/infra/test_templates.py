@@ -8,6 +8,7 @@ and many tests read them. The compiler is found in PATIENT_FLOW_BICEP (``az bice
 from __future__ import annotations
 
 import functools
+import inspect
 import itertools
 import json
 import re
@@ -17,7 +18,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
+from patient_flow.cli import cli
 from patient_flow.settings import AlertSettings, Settings
 from patient_flow_tests.infra import bicep
 
@@ -475,6 +478,47 @@ def test_the_apps_set_every_setting_that_exists_and_no_other() -> None:
     }
     assert given - known == set()
     assert known - given == set_by_image
+
+
+def settings_of_the_dashboard() -> set[str]:
+    """Names of the settings that its command reads, and of the one without which these would be refused."""
+    fields = {field: name for name, field in [*Settings.variables().items(), *AlertSettings.variables().items()]}
+    source = inspect.getsource(cli.commands["dashboard"].callback or cli)
+    read = re.findall(r"\bsettings\.(?:alerts\.)?(\w+)|\bservices\.(\w+)", source)
+    names = {fields[field or other] for field, other in read if (field or other) in fields}
+    return names | {"PATIENT_FLOW_ALERT_OCCUPANCY_CLOSES_PCT", "PATIENT_FLOW_WAREHOUSE_URL", "PATIENT_FLOW_TIMEZONE"}
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_the_dashboard_is_given_every_setting_that_it_reads(environment: str) -> None:
+    """A threshold that reaches the alerts only would colour the page differently from the messages."""
+    (dashboard,) = [
+        app for app in of_type(committed(environment), "Microsoft.App/containerApps") if app["name"] == "dashboard"
+    ]
+    wanted = settings_of_the_dashboard()
+    assert {"PATIENT_FLOW_ESCALATION", "PATIENT_FLOW_ALERT_OCCUPANCY_PCT", "PATIENT_FLOW_DASHBOARD_HOSTS"} <= wanted
+    assert wanted - environment_of(dashboard).keys() == set()
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_a_command_inside_the_network_has_the_settings_keys_and_identity_of_the_pipeline(environment: str) -> None:
+    made = committed(environment)
+    (code,) = [app for app in of_type(made, "Microsoft.App/containerApps") if app["name"] == "code"]
+    (job,) = [job for job in of_type(made, "Microsoft.App/jobs") if job["name"] == "pipeline-command"]
+    wanted = {name for name in environment_of(code) if name.startswith("PATIENT_FLOW_")}
+    assert wanted - environment_of(job).keys() == set()
+    assert job["identity"] == code["identity"]
+    assert (
+        job["properties"]["template"]["containers"][0]["resources"]
+        == (code["properties"]["template"]["containers"][0]["resources"])
+    )
+
+
+def test_the_dashboard_on_kubernetes_is_given_every_setting_that_it_reads() -> None:
+    base = ROOT / "infra/kubernetes/base"
+    maps = {page["metadata"]["name"]: page["data"] for page in yaml.safe_load_all((base / "settings.yaml").read_text())}
+    given = {name for part in ("warehouse", "dashboard") for name in maps[part]}
+    assert settings_of_the_dashboard() - given - {"PATIENT_FLOW_ACCESS_LOG_KEY"} == set()
 
 
 @needs_compiler
