@@ -1,40 +1,30 @@
-"""One answer of the page "Over time": HTML, or one of its tables as CSV."""
+"""One answer of the page "Over time" as HTML."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import date, timedelta
 from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
 
 import jinja2
-import polars as pl
 from markupsafe import Markup
 
 from patient_flow.contracts import events
 from patient_flow.contracts.measure_types import Measure, Text
 from patient_flow.contracts.measures import BY_NAME
-from patient_flow.dashboard.access import Viewer
 from patient_flow.dashboard.formats import LANGUAGES, Locale
 from patient_flow.dashboard.parts import Column, Table, Value
-from patient_flow.dashboard.selection import Selection
-from patient_flow.dashboard.spreadsheet import to_csv, visible
+from patient_flow.dashboard.spreadsheet import visible
 from patient_flow.dashboard.texts import Words
 from patient_flow.dashboard.trends import drawing, texts
-from patient_flow.dashboard.trends.figures import Chart, Compared
+from patient_flow.dashboard.trends.answer import CSVS, MONTHS, PLACES, TOTALS, Asked, Found
+from patient_flow.dashboard.trends.figures import Chart
 from patient_flow.dashboard.trends.months import MEASURES as MONTHLY
 from patient_flow.dashboard.trends.months import Month
-from patient_flow.dashboard.trends.period import STEPS, Period
+from patient_flow.dashboard.trends.period import STEPS
 from patient_flow.transforms.control_charts import Assurance, SpecialCause, Variation
 
-CHARTS, TOTALS, PLACES, MONTHS = "charts", "totals", "places", "months"
-CSVS = (CHARTS, TOTALS, PLACES, MONTHS)
-"""Tables that the page gives as CSV."""
-_CHART_COLUMNS = (
-    *("measure", "step", "from", "value", "mean", "lower_limit", "upper_limit", "special_cause", "variation"),
-    *("phase", "is_provisional", "target", "assurance", "note"),
-)
 MAX_TABLE_ROWS = 40
 """Rows of the table below a chart: the newest; the CSV has all."""
 _LEGEND = {
@@ -50,37 +40,6 @@ _TEMPLATES = jinja2.Environment(
     undefined=jinja2.StrictUndefined,
     finalize=lambda value: visible(value) if isinstance(value, str) else value,
 )
-
-
-@dataclass(frozen=True)
-class Asked:
-    """The request: filters and range, by whom and in which language."""
-
-    selection: Selection
-    period: Period
-    viewer: Viewer
-    language: str
-    is_explicit_language: bool
-
-    def address(self, page: str = "", **more: str) -> str:
-        """Address of the same range and filters, with ``more``."""
-        filters = {name: value for name, value in self.selection.parameters.items() if name not in ("days", "age")}
-        language = {"lang": self.language} if self.is_explicit_language else {}
-        return f"{page}?" + urlencode({**filters, **self.period.parameters, **language, **more})
-
-
-@dataclass(frozen=True)
-class Found:
-    """The figures of the range; empty where there is no data."""
-
-    compared: Sequence[Compared] = ()
-    charts: Sequence[Chart] = ()
-    places: pl.DataFrame | None = None
-    place_column: str = "hospital_id"
-    months: Mapping[Month, Mapping[str, float | None] | None] = field(default_factory=dict)
-    known_since: date | None = None
-    is_reading: bool = False
-    """True while a part of the figures is still being read."""
 
 
 class TrendsPage:
@@ -327,48 +286,6 @@ class TrendsPage:
             ("department", words("department"), chosen.department, departments),
             ("gender", words("gender"), chosen.gender, genders),
         ]
-
-    # --- CSV ----------------------------------------------------------------------------------------------------
-
-    def csv(self, name: str) -> str:
-        """One of :data:`CSVS`, with full numbers."""
-        made = {CHARTS: self._charts_csv, TOTALS: self._totals_csv, PLACES: self._places_csv, MONTHS: self._months_csv}
-        return to_csv(made[name]())
-
-    def _charts_csv(self) -> list[Sequence[Value]]:
-        rows: list[Sequence[Value]] = [_CHART_COLUMNS]
-        for chart in self._found.charts:
-            phase = None
-            for row in chart.points.iter_rows(named=True):
-                begins = row["phase"] != phase and phase is not None
-                notes = [self._say(note.text) for note in chart.notes[: row["phase"]]] if begins else []
-                phase = row["phase"]
-                values = [row[name] for name in _CHART_COLUMNS[3:9]]
-                flags = (phase, int(row["is_provisional"]), chart.target, chart.assurance, "; ".join(notes[-1:]))
-                rows.append((chart.measure.name, self._asked.period.step, row["step"], *values, *flags))
-        return rows
-
-    def _totals_csv(self) -> list[Sequence[Value]]:
-        periods = {
-            "range": self._asked.period,
-            "range_before": self._asked.period.before,
-            "364_days_earlier": self._asked.period.year_before,
-        }
-        rows: list[Sequence[Value]] = [("measure", "compared", "from", "to", "value")]
-        for one in self._found.compared:
-            for (name, period), value in zip(periods.items(), (one.value, one.before, one.year_before), strict=True):
-                rows.append((one.measure.name, name, period.first, period.last, value))
-        return rows
-
-    def _places_csv(self) -> list[Sequence[Value]]:
-        frame = self._found.places
-        return [] if frame is None else [tuple(frame.columns), *frame.rows()]
-
-    def _months_csv(self) -> list[Sequence[Value]]:
-        rows: list[Sequence[Value]] = [("from", "to", *MONTHLY)]
-        for month, figures in self._found.months.items():
-            rows.append((month.first, month.last, *(figures[name] if figures else None for name in MONTHLY)))
-        return rows
 
 
 def _number(value: object) -> float | None:

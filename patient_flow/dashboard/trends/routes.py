@@ -24,9 +24,10 @@ from patient_flow.dashboard.replies import PRIVATE, exported, recorded
 from patient_flow.dashboard.selection import Selection
 from patient_flow.dashboard.snapshot import Load, Snapshots
 from patient_flow.dashboard.trends import figures
+from patient_flow.dashboard.trends.answer import CHARTS, CSVS, Asked, Found, csv_of
 from patient_flow.dashboard.trends.daily import DailyTable, scope_of
 from patient_flow.dashboard.trends.months import Months, months_of
-from patient_flow.dashboard.trends.page import CHARTS, CSVS, Asked, Found, TrendsPage
+from patient_flow.dashboard.trends.page import TrendsPage
 from patient_flow.dashboard.trends.period import Period, PeriodError, default_period, period_of
 from patient_flow.stores.warehouse.errors import WarehouseError
 from patient_flow.stores.warehouse.warehouse import Warehouse
@@ -111,9 +112,8 @@ class Trends:
             return HTMLResponse(refusal(502, language), 502, headers=PRIVATE)
         wanted = http.query_params.get("of", CHARTS)
         name = wanted if wanted in CSVS else CHARTS
-        page = TrendsPage(asked, found, *_choices(departments, viewer), self._zone)
         ticket = self._recorder.record(Kind.EXPORT, viewer, _what(f"export-trends-{name}", asked, departments))
-        return exported(page.csv(name), f"patient-flow-{name}", ticket)
+        return exported(csv_of(asked, found, name), f"patient-flow-{name}", ticket)
 
     def _answer(self, asked: Asked, *, with_figures: bool, is_complete: bool = False) -> tuple[pl.DataFrame, Found]:
         """Departments, and the figures: all, or those that can be had in time. Raises ``WarehouseError``."""
