@@ -41,10 +41,7 @@ def backtest(first: datetime, last: datetime, file: TextIO | None) -> None:
             bar.update(1)
     found = pl.concat(scored) if scored else pl.DataFrame()
     if found.is_empty():
-        raise OperatorError(
-            "no forecast of these days can be compared: the census must cover the day, and the hub must have taken "
-            "events of the hospital on the day that is forecast"
-        )
+        raise OperatorError(forecast_report.NOTHING_COMPARED)
     if file is not None:
         file.write(found.drop("day", "place").write_csv())
     click.echo(_table(forecast_report.summary(found)))

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 import polars as pl
 
-from patient_flow.contracts.forecasts import JUDGED_DAYS, SCORED_DAYS
+from patient_flow.contracts.forecasts import JUDGED_DAYS, JUDGED_HORIZON, SCORED_DAYS
 from patient_flow.contracts.tables import (
     DATA_QUALITY_DAY,
     DIM_DEPARTMENT,
@@ -28,6 +28,11 @@ from patient_flow.pipeline.known import known_at
 from patient_flow.pipeline.steps import StepContext
 
 c = pl.col
+
+NOTHING_COMPARED = (
+    "no forecast of these days can be compared: the census must cover the day, and the hub must have taken events of "
+    "the hospital on the day that is forecast"
+)
 
 
 def backtest(context: StepContext, first: date, last: date) -> Iterator[tuple[date, pl.DataFrame]]:
@@ -165,3 +170,60 @@ def summary(scored: pl.DataFrame) -> pl.DataFrame:
             *("gain_pct", "covered_80_pct", "covered_95_pct"),
         )
     )
+
+
+_BAR = 20
+
+
+def markdown(scored: pl.DataFrame) -> str:
+    """Scores of a backtest as Markdown: by horizon, then by day, with bars."""
+    by_horizon = summary(scored)
+    longest = max(float(by_horizon.select(pl.max_horizontal("absolute_error", "persistence").max()).item()), 1e-9)
+    lines = [
+        "Mean absolute error in beds; the model should be shorter than both baselines, and the intervals should cover "
+        "80 % and 95 %.",
+        "",
+        "| of | ahead | model | persistence | a week ago | 80 % covers | 95 % covers | forecasts |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for row in by_horizon.iter_rows(named=True):
+        model, persistence, week = (
+            f"`{_bar(row[name], longest)}` {row[name]:.2f}" for name in ("absolute_error", "persistence", "week_ago")
+        )
+        covered = f"{row['covered_80_pct']:.1f} | {row['covered_95_pct']:.1f}"
+        lines.append(
+            f"| {row['of']} | {row['horizon']} | {model} | {persistence} | {week} | {covered} | {row['forecasts']:,} |"
+        )
+    lines += [
+        "",
+        "One day ahead, by day of the forecast:",
+        "",
+        "| day | model | persistence | 80 % covers |",
+        "|---|---|---|---|",
+    ]
+    days = (
+        scored.filter(c("horizon") == JUDGED_HORIZON)
+        .group_by("date")
+        .agg(c("absolute_error", "persistence_absolute_error").mean(), covered=100 * c("covered_80").mean())
+    )
+    for day, error, persistence, covered_80 in days.sort("date").iter_rows():
+        bars = f"`{_bar(error, longest)}` {error:.2f} | `{_bar(persistence, longest)}` {persistence:.2f}"
+        lines.append(f"| {day} | {bars} | {covered_80:.0f} |")
+    return "\n".join(lines)
+
+
+def figures(scored: pl.DataFrame) -> dict[str, float]:
+    """Figures one day ahead that a UI can plot from run to run."""
+    rows = scored.filter(c("horizon") == JUDGED_HORIZON)
+    named = {
+        "beds_off_one_day_ahead": c("absolute_error").mean(),
+        "beds_off_persistence": c("persistence_absolute_error").mean(),
+        "covered_80_pct": 100 * c("covered_80").mean(),
+        "covered_95_pct": 100 * c("covered_95").mean(),
+    }
+    found = rows.select(**named).row(0, named=True)
+    return {name: round(value, 3) for name, value in found.items() if value is not None}
+
+
+def _bar(value: float, longest: float) -> str:
+    return "█" * max(round(_BAR * min(value / longest, 1.0)), 1)

@@ -1,9 +1,20 @@
-"""The hourly forecast: a job of its own, outside the micro-batches and their pool."""
+"""The hourly forecast and its backtest: jobs of their own, outside the micro-batches and their pool."""
+
+from datetime import UTC, date, datetime, timedelta
 
 import dagster as dg
+import polars as pl
+from pydantic import Field
 
+from patient_flow import forecast_report
+from patient_flow.contracts.forecasts import JUDGED_DAYS
+from patient_flow.errors import OperatorError
+from patient_flow.operations import step_context
 from patient_flow.orchestration.reports import FORECAST_POOL, lake_key
+from patient_flow.orchestration.resources import PatientFlow
 from patient_flow.pipeline.graph import FORECASTS
+
+MAX_DAYS = 400
 
 FORECAST_KEYS = [lake_key(step.table) for step in FORECASTS]
 
@@ -23,3 +34,55 @@ hourly_forecast = dg.ScheduleDefinition(
     default_status=dg.DefaultScheduleStatus.RUNNING,
     description="Hourly; a forecast made at an hour waits until the lake has what the hub accepted by then.",
 )
+
+
+class BacktestConfig(dg.Config):
+    """Config of the op, as the launchpad shows it."""
+
+    first: str = Field(default="", description=f"First local date, YYYY-MM-DD; empty: {JUDGED_DAYS} days before last.")
+    last: str = Field(default="", description="Last local date, YYYY-MM-DD; empty: the day before yesterday.")
+
+    def days(self, now: datetime) -> tuple[date, date]:
+        """First and last day. Raises :class:`OperatorError` for dates that make no sense."""
+        try:
+            last = date.fromisoformat(self.last) if self.last else now.date() - timedelta(days=2)
+            first = date.fromisoformat(self.first) if self.first else last - timedelta(days=JUDGED_DAYS - 1)
+        except ValueError as error:
+            raise OperatorError(f"first and last are dates such as 2026-10-01: {error}") from error
+        if not timedelta() <= last - first < timedelta(days=MAX_DAYS):
+            raise OperatorError(f"first must not be after last, nor {MAX_DAYS} days before it")
+        return first, last
+
+
+@dg.op(description="Forecasts as of 06:00 on past days, and compares with what happened.", pool=FORECAST_POOL)
+def backtest_forecast(context: dg.OpExecutionContext, config: BacktestConfig, patient_flow: PatientFlow) -> None:
+    """Writes nothing; logs a line per day, and reports tables with bars in the metadata of its output."""
+    now = datetime.now(UTC)
+    try:
+        first, last = config.days(now)
+        steps = step_context(patient_flow.services(), run_id=context.run_id, now=now)
+        days = (last - first).days + 1
+        scored = []
+        for number, (day, rows) in enumerate(forecast_report.backtest(steps, first, last), start=1):
+            scored.append(rows)
+            context.log.info(f"{number} of {days}: {day}, {rows.height} forecasts compared")
+    except OperatorError as error:
+        raise dg.Failure(str(error), allow_retries=False) from error
+    found = pl.concat(scored) if scored else pl.DataFrame()
+    if found.is_empty():
+        raise dg.Failure(forecast_report.NOTHING_COMPARED, allow_retries=False)
+    context.add_output_metadata(
+        {**forecast_report.figures(found), "report": dg.MetadataValue.md(forecast_report.markdown(found))}
+    )
+
+
+@dg.job(
+    description="Forecasts as of past mornings from what was known then, and compares with what happened; writes "
+    "nothing. Open the launchpad to choose the days; the report is in the metadata of the op's output. The hourly "
+    f"forecast waits for it (pool {FORECAST_POOL}).",
+    executor_def=dg.in_process_executor,
+    config={"ops": {"backtest_forecast": {"config": {"first": "", "last": ""}}}},
+)
+def forecast_backtest() -> None:
+    """The same as ``patient-flow forecast backtest``."""
+    backtest_forecast()

@@ -15,6 +15,8 @@ import pytest
 from patient_flow import forecast_report
 from patient_flow.contracts.tables import BRONZE_EVENTS, FORECAST_ARRIVALS, FORECAST_BEDS, FORECAST_SCORE
 from patient_flow.errors import OperatorError
+from patient_flow.orchestration import forecasts
+from patient_flow.orchestration.resources import PatientFlow
 from patient_flow.pipeline import forecast
 from patient_flow.pipeline.checkpoints import READ_UNTIL
 from patient_flow.stores.lake.catalog import Lake
@@ -203,3 +205,23 @@ def test_imports_alone_are_forecast_and_judged_in_bounded_runs(lake: Lake, monke
     assert scored.height > 15
     assert scored["persistence_pinball_loss"].min() > 0  # type: ignore[operator]
     assert forecast.forecast_beds(context).figures == {"forecasts": 0, "mornings_missing": 0}
+
+
+def test_the_job_reports_a_backtest_with_bars_and_writes_nothing(filled: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = {table: filled.open(table).version for table in (FORECAST_BEDS, FORECAST_SCORE)}
+    context = step_context(filled, DEPARTMENTS, now=END)
+    monkeypatch.setattr(forecasts, "step_context", lambda *_, **__: context)
+    monkeypatch.setattr(PatientFlow, "services", lambda _: None)
+    days = {"first": str(MADE_AT.date()), "last": str(MADE_AT.date() + timedelta(days=1))}
+    result = forecasts.forecast_backtest.execute_in_process(
+        run_config={"ops": {"backtest_forecast": {"config": days}}}, resources={"patient_flow": PatientFlow()}
+    )
+    (output,) = [event for event in result.all_node_events if event.is_successful_output]
+    metadata = output.step_output_data.metadata
+    report = str(metadata["report"].value)
+    assert "| departments | 24h | `█" in report
+    assert f"| {days['first']} | `█" in report
+    assert 0 <= metadata["covered_80_pct"].value <= 100  # type: ignore[operator]
+    assert {table: filled.open(table).version for table in before} == before
+    with pytest.raises(OperatorError, match="first must not be after last"):
+        forecasts.BacktestConfig(first="2026-02-01", last="2026-01-01").days(END)
