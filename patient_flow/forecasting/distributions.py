@@ -18,6 +18,10 @@ LEVELS = (0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.975)
 """Probabilities of the quantiles that a forecast states."""
 
 _TAIL = 9.0
+_DECAY = 14.0
+"""A negative binomial distribution of a small mean falls by e in as many counts as its variance is times its mean."""
+_MAX_DISPERSION = 20.0
+"""Beyond it the tail is cut, which bounds memory."""
 _MIN_MEAN = 1e-6
 _MIN_DISPERSION = 0.02
 """Smallest variance in relation to the mean: a forecast is never certain."""
@@ -32,7 +36,8 @@ def probabilities(mean: Array, variance: Array) -> Array:
     trials = np.ceil(mean**2 / np.where(is_binomial, mean - variance, 1.0) - 1e-9)
     variance = np.where(is_binomial, mean * (1 - mean / np.maximum(trials, mean + 1e-6)), variance)
     variance = np.maximum(variance, 1e-9 * mean)
-    largest = int(np.ceil(np.max(mean + _TAIL * np.sqrt(variance) + _TAIL, initial=1.0)))
+    decay = _DECAY * np.clip(variance / mean, 1.0, _MAX_DISPERSION)
+    largest = int(np.ceil(np.max(mean + np.maximum(_TAIL * np.sqrt(variance) + _TAIL, decay), initial=1.0)))
     a = 1 - mean / variance
     b = mean * (1 - a) - a
     counts = np.arange(1, largest + 1)
