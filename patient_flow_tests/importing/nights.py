@@ -36,6 +36,8 @@ AFTER = timedelta(hours=2)
 """How long after an extract was taken it is compared with the stream."""
 RULES = '[[rule]]\nwins = ["admission", "transfer", "discharge", "confirmation"]\n'
 
+_RESTATES = {"admission", "transfer", "discharge", "cancel_admission", "cancel_discharge", "cancel_transfer"}
+
 Places = Counter[tuple[str, str, str]]
 """Patients in bed by hospital, department and gender."""
 
@@ -146,19 +148,12 @@ def _visible(
         if not is_lost or not since < _time(event) <= taken_at:
             continue
         visit, kind = event["visit_id"], event["event_type"]
-        later = [
+        later = {
             other["event_type"]
             for other in events[number + 1 :]
             if other.get("visit_id") == visit and _time(other) <= taken_at
-        ]
-        if set(later) & {
-            "admission",
-            "transfer",
-            "discharge",
-            "cancel_admission",
-            "cancel_discharge",
-            "cancel_transfer",
-        }:
+        }
+        if later & _RESTATES or (kind == "transfer" and "update" in later):
             continue
         is_placed = bool(received.get(visit, set()) & {"admission", "transfer"})
         if kind == "discharge" and visit not in in_bed:
