@@ -21,6 +21,7 @@ from patient_flow.contracts.measure_types import Better, Text
 from patient_flow.dashboard.server import Options
 from patient_flow.dashboard.trends import figures, routes
 from patient_flow.dashboard.trends.daily import DailyTable
+from patient_flow.dashboard.trends.months import MAX_WAITING, Month, Months
 from patient_flow.dashboard.trends.period import Period, PeriodError, period_of
 from patient_flow.stores.warehouse.daily import Scope
 from patient_flow.stores.warehouse.schema import ACCESS_LOG
@@ -107,12 +108,8 @@ def test_mean_wait_of_a_range_is_that_of_its_visits(
 def test_percentiles_of_a_part_of_a_month_are_those_of_its_visits(
     group: Hospital, client: TestClient, older: tuple[date, date]
 ) -> None:
-    path = f"/trends.csv?of=months&from={older[0]}&to={older[1]}"
-    for _ in range(100):
-        rows = records(client, path)
-        if all(row["wait_minutes_p90"] for row in rows):
-            break
-        time.sleep(0.05)
+    rows = records(client, f"/trends.csv?of=months&from={older[0]}&to={older[1]}")
+    assert rows
     for row in rows:
         first, last = date.fromisoformat(row["from"]), date.fromisoformat(row["to"])
         waits = [
@@ -122,6 +119,31 @@ def test_percentiles_of_a_part_of_a_month_are_those_of_its_visits(
         ]
         expected = pl.Series(waits).quantile(0.9, "linear")
         assert float(row["wait_minutes_p90"]) == pytest.approx(expected)
+
+
+def test_an_export_of_months_that_take_long_is_no_table_with_gaps(
+    client: TestClient, older: tuple[date, date], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Months, "of", lambda *asked: dict.fromkeys(asked[2]))
+    monkeypatch.setattr(routes, "EXPORT_SECONDS", 0)
+    reply = client.get(f"/trends.csv?of=months&lang=fr&from={older[0]}&to={older[1]}")
+    assert reply.status_code == 503
+    assert "en cours de lecture" in reply.text
+
+
+def test_few_months_wait_at_a_time_the_newest_first(group: Hospital) -> None:
+    months = Months(group.warehouse, LOCAL, lambda: group.now)
+    asked = [Month(date(2020, number, 1), date(2020, number, 28), 0.0) for number in range(1, 13)]
+    first = months.of(Scope(), asked)
+    for _ in range(400):
+        found = months.of(Scope(), asked)
+        if all(figures is not None for figures in found.values()):
+            break
+        time.sleep(0.05)
+    months.close(10)
+    assert sum(figures is None for figures in first.values()) >= len(asked) - MAX_WAITING
+    assert list(found) == asked
+    assert None not in found.values()
 
 
 def test_filters_and_limits_of_a_viewer_hold_for_every_range(

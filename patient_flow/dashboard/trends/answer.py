@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from urllib.parse import urlencode
@@ -52,7 +52,7 @@ class Found:
     charts: Sequence[Chart] = ()
     places: pl.DataFrame | None = None
     place_column: str = "hospital_id"
-    months: Mapping[Month, Mapping[str, float | None] | None] = field(default_factory=dict)
+    months: dict[Month, dict[str, float | None] | None] = field(default_factory=dict)
     known_since: date | None = None
     is_reading: bool = False
     """True while a part of the figures is still being read."""

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import date, datetime
+from functools import partial
 from zoneinfo import ZoneInfo
 
 import polars as pl
@@ -44,6 +45,8 @@ _BY_INSTANT = {
 MEASURES = tuple(name for names in _BY_INSTANT.values() for name in names)
 """Measures of a month, in the order of the page."""
 MAX_KEPT = 2000
+MAX_WAITING = 4
+"""Months of one page that wait to be read: the next ones follow when it asks again, and not when it is left."""
 _TABLES = {STAYS: TABLES[FACT_PATIENT_FLOW.path], ATTENDANCES: TABLES[FACT_ED_ATTENDANCE.path]}
 _TIME_KEYS = {
     "admission_at": "admission_time_key",
@@ -77,12 +80,15 @@ class Months:
     def of(self, scope: Scope, months: Sequence[Month]) -> dict[Month, dict[str, float | None] | None]:
         """Month → measures; None for one that is still being read or could not be."""
         with self._lock:
+            waiting = 0
             for month in sorted(months, key=lambda month: month.first, reverse=True):
                 key = (scope, month)
                 known = self._kept.get(key)
-                if known is None or (known.done() and known.exception() is not None):
-                    self._kept[key] = self._reader.submit(lambda month=month: self._read(scope, month))  # type: ignore[misc]
-                self._kept.move_to_end(key)
+                if (known is None or (known.done() and known.exception() is not None)) and waiting < MAX_WAITING:
+                    known = self._kept[key] = self._reader.submit(partial(self._read, scope, month))
+                if known is not None:
+                    waiting += not known.done()
+                    self._kept.move_to_end(key)
             while len(self._kept) > MAX_KEPT:
                 self._kept.popitem(last=False)
             found = {month: self._kept.get((scope, month)) for month in months}

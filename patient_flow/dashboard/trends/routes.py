@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from zoneinfo import ZoneInfo
@@ -23,8 +24,8 @@ from patient_flow.dashboard.pages import refusal
 from patient_flow.dashboard.replies import PRIVATE, exported, recorded
 from patient_flow.dashboard.selection import Selection
 from patient_flow.dashboard.snapshot import Load, Snapshots
-from patient_flow.dashboard.trends import figures
-from patient_flow.dashboard.trends.answer import CHARTS, CSVS, Asked, Found, csv_of
+from patient_flow.dashboard.trends import figures, texts
+from patient_flow.dashboard.trends.answer import CHARTS, CSVS, MONTHS, Asked, Found, csv_of
 from patient_flow.dashboard.trends.daily import DailyTable, scope_of
 from patient_flow.dashboard.trends.months import Months, months_of
 from patient_flow.dashboard.trends.page import TrendsPage
@@ -36,6 +37,9 @@ c = pl.col
 
 PAGE_SECONDS, MORE_SECONDS = 0.4, 0.05
 """How long a page waits for the sums of its range, and for what stands beside them; the rest follows later."""
+
+EXPORT_SECONDS = 30
+"""How long the export of months waits for them."""
 
 _LOG = logging.getLogger("uvicorn.error")
 
@@ -112,6 +116,9 @@ class Trends:
             return HTMLResponse(refusal(502, language), 502, headers=PRIVATE)
         wanted = http.query_params.get("of", CHARTS)
         name = wanted if wanted in CSVS else CHARTS
+        if name == MONTHS and not self._complete(asked, found):
+            headers = {**PRIVATE, "Retry-After": str(EXPORT_SECONDS)}
+            return PlainTextResponse(texts.MONTHS_LATER[language] + "\n", 503, headers=headers)
         ticket = self._recorder.record(Kind.EXPORT, viewer, _what(f"export-trends-{name}", asked, departments))
         return exported(csv_of(asked, found, name), f"patient-flow-{name}", ticket)
 
@@ -146,6 +153,16 @@ class Trends:
             figures.first_date(rows),
             is_reading=before is None or places is None,
         )
+
+    def _complete(self, asked: Asked, found: Found) -> bool:
+        """Waits for the months of an export; False when they take too long."""
+        scope, until = scope_of(asked.selection, asked.viewer), time.monotonic() + EXPORT_SECONDS
+        while any(figures is None for figures in found.months.values()):
+            if time.monotonic() > until:
+                return False
+            time.sleep(0.05)
+            found.months.update(self._months.of(scope, list(found.months)))
+        return True
 
     def _known_departments(self, load: Load) -> pl.DataFrame:
         version, known = self._departments

@@ -39,6 +39,10 @@ MONTHS_NOTE = Text(
     "Percentiles cannot be added up, so they stand per calendar month (its days within the range).",
     "Les centiles ne s’additionnent pas : ils figurent par mois (ses jours dans la période).",
 )
+MONTHS_LATER = Text(
+    "The months of this range are still being read. Try again in half a minute.",
+    "Les mois de cette période sont en cours de lecture. Réessayez dans une demi-minute.",
+)
 MONTHS_PENDING = Text("{count} months are still being read.", "{count} mois sont en cours de lecture.")
 CHARTS = Text("Plot the dots: control charts", "Cartes de contrôle")
 CHARTS_NOTE = Text(
