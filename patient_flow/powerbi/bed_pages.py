@@ -1,9 +1,10 @@
-"""The pages of the bed meeting: beds now, and beds ahead."""
+"""The pages of the bed meeting: beds now, beds ahead, and figures over time."""
 
 from __future__ import annotations
 
 from patient_flow.contracts import fullness
 from patient_flow.powerbi.layout import (
+    DATE,
     DEPARTMENT,
     GAP,
     GENDER,
@@ -147,4 +148,30 @@ FORECAST = Page(
             "Free beds ahead. Departments with less than 28 judged days have no rows",
         ),
     ),
+)
+
+
+def _control_chart(name: str, y: int) -> Visual:
+    return Visual(
+        f"chart_of_{name.lower()}",
+        "lineChart",
+        place(1, 0, y, ROW + 50),
+        f"Lines: {name.lower()} of each day, their mean and the limits beyond which a day has a cause of its own",
+        {
+            "Category": [DATE],
+            "Y": [
+                measure(name),
+                measure(f"{name}, mean of days", "Mean"),
+                measure(f"{name}, lower limit", "Lower limit"),
+                measure(f"{name}, upper limit", "Upper limit"),
+            ],
+        },
+        f"{name} by day: between the limits days differ by chance",
+    )
+
+
+OVER_TIME = Page(
+    "over_time",
+    "Over time",
+    (*head("Control charts"), _control_chart("Admissions", 88), _control_chart("Attendances", 88 + ROW + 50 + GAP)),
 )

@@ -12,6 +12,7 @@ from patient_flow.contracts import measures
 from patient_flow.contracts.measure_types import Measure as DeclaredMeasure
 from patient_flow.contracts.rules import ALL
 from patient_flow.powerbi import dax
+from patient_flow.powerbi.control_charts import CHARTS
 from patient_flow.powerbi.declarations import Measure
 from patient_flow.powerbi.forecast import FORECAST
 from patient_flow.powerbi.hand_written import HAND_WRITTEN, KNOWN_BEDS
@@ -177,6 +178,7 @@ MEASURES: tuple[Measure, ...] = (
     *_FRESHNESS,
     *_FREE,
     *FORECAST,
+    *CHARTS,
 )
 """Every measure of the contract, then what only the model has."""
 

@@ -1,13 +1,14 @@
 """The report's pages: what stands where. How it is written: ``visuals`` and ``report``.
 
 Now is the board of the bed meeting; Forecast shows the beds ahead and how good it has been; Overview is what a
-hospital's reference dashboard shows; Operations is for bed management; Emergency is for the emergency department;
-Quality shows how far the numbers may be trusted. Hospital, gender and period are chosen once for all pages.
+hospital's reference dashboard shows; Over time has control charts; Operations is for bed management; Emergency is for
+the emergency department; Quality shows how far the numbers may be trusted. Hospital, gender and period are chosen once
+for all pages.
 """
 
 from __future__ import annotations
 
-from patient_flow.powerbi.bed_pages import FORECAST, NOW
+from patient_flow.powerbi.bed_pages import FORECAST, NOW, OVER_TIME
 from patient_flow.powerbi.layout import (
     DATE,
     DEPARTMENT,
@@ -301,4 +302,4 @@ QUALITY = Page(
     ),
 )
 
-PAGES = (NOW, FORECAST, OVERVIEW, OPERATIONS, EMERGENCY, QUALITY)
+PAGES = (NOW, FORECAST, OVERVIEW, OVER_TIME, OPERATIONS, EMERGENCY, QUALITY)

@@ -24,6 +24,11 @@ _TOKEN = re.compile(
 )
 
 ARGUMENTS: Mapping[str, tuple[int, int]] = {
+    "ADDCOLUMNS": (3, 99),
+    "MINX": (2, 2),
+    "MAXX": (2, 2),
+    "ALLSELECTED": (0, 99),
+    "ABS": (1, 1),
     "AVERAGE": (1, 1),
     "AVERAGEX": (2, 2),
     "CALCULATE": (1, 99),

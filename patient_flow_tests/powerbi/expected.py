@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import cache
+from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 import polars as pl
@@ -97,6 +98,7 @@ def measures(choice: Choice) -> Mapping[str, Number]:
         **_quality(choice),
         **_freshness(),
         **_forecast(choice),
+        **_control_charts(choice),
     }
 
 
@@ -235,6 +237,33 @@ def _forecast(choice: Choice) -> dict[str, Number]:
         "Forecast error, no change beds": scored["persistence_absolute_error"].mean(),
         "Forecast error, week before beds": scored["week_ago_absolute_error"].mean(),
         "Forecast within likely range %": scored["covered_80"].mean(),
+    }
+
+
+def _control_charts(choice: Choice) -> dict[str, Number]:
+    """By loops over days; the sample's rules of figures changed before all of them."""
+    begun = _started(choice.at(choice.in_place(STAYS), "admission_at")).select(_date(c("admission_at")))
+    came = choice.at(choice.in_place(ATTENDANCES), "arrival_at").select(_date(c("arrival_at")))
+    return {**_chart("Admissions", begun), **_chart("Attendances", came)}
+
+
+def _chart(name: str, moments: pl.DataFrame) -> dict[str, Number]:
+    today = NOW.astimezone(ZoneInfo(ZONE)).date()
+    counted = sorted(day for day in moments.to_series() if day < today)
+    if not counted:
+        return dict.fromkeys((f"{name}, mean of days", f"{name}, lower limit", f"{name}, upper limit"))
+    days, day = [], counted[0]
+    while day < today:
+        days.append(float(counted.count(day)))
+        day += timedelta(days=1)
+    mean = sum(days) / len(days)
+    ranges = [abs(later - earlier) for earlier, later in pairwise(days)]
+    usual = [moved for moved in ranges if moved < 3.267 * sum(ranges) / len(ranges)]
+    width = 2.66 * sum(usual) / len(usual) if usual else None
+    return {
+        f"{name}, mean of days": mean,
+        f"{name}, lower limit": None if width is None else mean - width,
+        f"{name}, upper limit": None if width is None else mean + width,
     }
 
 

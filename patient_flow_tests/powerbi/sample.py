@@ -368,7 +368,7 @@ FRESHNESS = pl.DataFrame(
         "lag_seconds": [60.0, 360.0],
         "rows_written": [120, 7],
         "run_id": ["r", "r"],
-        "figures_changed_at": [NOW - timedelta(days=40), None],
+        "figures_changed_at": [NOW - timedelta(days=60), None],
     }
 )
 
