@@ -20,7 +20,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from patient_flow.local_hub.testing import HubThread
-from patient_flow_tests.benchmarks import batch, drain, feed, history, measuring, micro_batch, pages, reading
+from patient_flow_tests.benchmarks import (
+    batch,
+    dashboard_speed,
+    dashboard_warehouse,
+    drain,
+    feed,
+    history,
+    measuring,
+    micro_batch,
+    pages,
+    reading,
+)
+from patient_flow_tests.servers import INSTALL_POSTGRESQL
+from patient_flow_tests.stacks import Servers
 
 
 @dataclass(frozen=True)
@@ -35,6 +48,8 @@ class Size:
 
 
 FULL_EVENTS, FULL_ROUNDS = 1_000_000, 3
+STAYS_PER_EVENT = 10
+"""Stays of the dashboard's warehouse for each event of the other comparisons: years of them."""
 TINY = Size(events=2_000, rounds=1, with_spark=False, histories=(1.0,))
 
 
@@ -106,11 +121,30 @@ def run_micro_batch(folder: Path, size: Size) -> str:
     )
 
 
+def run_pages(folder: Path, size: Size) -> str:
+    """The dashboard on a large warehouse."""
+    stays = STAYS_PER_EVENT * size.events
+    with contextlib.ExitStack() as running:
+        urls = {"SQLite": f"sqlite:///{folder}/warehouse.db"}
+        if _has_postgresql():
+            urls["PostgreSQL"] = running.enter_context(Servers()).new_url()
+        found = {}
+        for name, url in urls.items():
+            dashboard_warehouse.build(url, stays, copies=2)
+            found[name] = dashboard_speed.answers(url)
+    rows = [[answer, *(f"{seconds[answer]:.2f}" for seconds in found.values())] for answer in found["SQLite"]]
+    return (
+        f"{stays:,} stays and {stays // dashboard_warehouse.STAYS_PER_ATTENDANCE:,} attendances in 98 departments. "
+        "Seconds to the last byte of each answer; every page has the board.\n\n" + pages.table(["", *found], rows)
+    )
+
+
 COMPARISONS: dict[str, tuple[str, Callable[[Path, Size], str]]] = {
     "batch": ("Batch", run_batch),
     "reading": ("Reading", run_reading),
     "micro-batch": ("Micro-batch", run_micro_batch),
     "drain": ("Drain", run_drain),
+    "pages": ("Pages", run_pages),
 }
 
 
@@ -147,6 +181,13 @@ def _has_java() -> bool:
     found = shutil.which("java") is not None
     if not found:
         print("Java is not installed, so PySpark is left out: apt-get install openjdk-17-jre-headless")
+    return found
+
+
+def _has_postgresql() -> bool:
+    found = any(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    if not found:
+        print(f"PostgreSQL is not installed, so it is left out: {INSTALL_POSTGRESQL}")
     return found
 
 

@@ -31,9 +31,9 @@ CHROMIUM = ("--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--
 
 
 @contextmanager
-def dashboard(path: Path) -> Iterator[tuple[str, int]]:
-    """A dashboard process on the warehouse at ``path``: its address and its process id."""
-    environment = {**os.environ, "PATIENT_FLOW_WAREHOUSE_URL": f"sqlite:///{path.resolve()}"}
+def dashboard(url: str) -> Iterator[tuple[str, int]]:
+    """A dashboard process on the warehouse at ``url``: its address and its process id."""
+    environment = {**os.environ, "PATIENT_FLOW_WAREHOUSE_URL": url}
     process = subprocess.Popen([sys.executable, "-c", SERVE], stdout=subprocess.PIPE, text=True, env=environment)
     try:
         assert process.stdout is not None
@@ -43,10 +43,38 @@ def dashboard(path: Path) -> Iterator[tuple[str, int]]:
         process.wait()
 
 
+def answers(url: str) -> dict[str, float]:
+    """Seconds of each answer of a new process, from the first to its last byte; the board is on every page."""
+    found: dict[str, float] = {}
+    with dashboard(url) as (address, _):
+        found["first page, nothing in memory"] = seconds(address)
+        began = time.perf_counter()
+        _wait_for(address, 'id="board"')
+        found["… until it has its figures"] = time.perf_counter() - began
+        _wait_for(address, "arrivals-table")
+        found["the page again"] = seconds(address)
+        for query in (*FILTERS, "?search=Card"):
+            found[f"filter {query}"] = seconds(address + query)
+        _wait_for(address + "?days=28", 'id="board"')
+        found["filter ?days=28"] = seconds(address + "?days=28")
+        for of in ("in_beds", "delayed", "waiting"):
+            found[f"list of patients, {of}"] = seconds(f"{address}patients?of={of}")
+        together = time.perf_counter()
+        with ThreadPoolExecutor(VIEWERS) as viewers:
+            list(viewers.map(seconds, [address + "figures"] * VIEWERS))
+        found[f"{VIEWERS} viewers at once, all answered"] = time.perf_counter() - together
+    return found
+
+
+def _wait_for(address: str, part: str) -> None:
+    while part not in text(address):
+        time.sleep(0.1)
+
+
 def measure(path: Path, chromium: str) -> None:
     """Prints every figure."""
     began = time.perf_counter()
-    with dashboard(path) as (address, pid):
+    with dashboard(f"sqlite:///{path.resolve()}") as (address, pid):
         say("process start to ready", time.perf_counter() - began)
         say("first answer, nothing in memory", seconds(address))
         while 'id="cards"' not in text(address):

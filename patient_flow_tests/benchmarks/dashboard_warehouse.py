@@ -1,4 +1,4 @@
-"""A SQLite warehouse with millions of made-up facts, to measure the dashboard on.
+"""A warehouse (SQLite or PostgreSQL) with millions of made-up facts, to measure the dashboard on.
 
     python -m patient_flow_tests.benchmarks.dashboard_warehouse big.db --stays 10000000
 
@@ -10,13 +10,18 @@ from __future__ import annotations
 
 import argparse
 import sqlite3
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import polars as pl
+import psycopg
+from sqlalchemy import make_url
 
 from patient_flow.contracts import tables
 from patient_flow.stores.reference import read_departments
+from patient_flow.stores.warehouse.schema import LOAD_LOG, STORED_BY
 from patient_flow.stores.warehouse.warehouse import Warehouse
 from patient_flow.transforms.calendar import dim_time, time_key
 from patient_flow.transforms.census import bed_hours, spans
@@ -34,8 +39,8 @@ OCCUPANCY = 0.86
 HOUR = 3600e6
 
 
-def build(path: Path, stays: int, copies: int) -> None:
-    """Fills a new warehouse at ``path``; ``copies`` times the shipped hospitals set how long the history is."""
+def build(url: str, stays: int, copies: int) -> None:
+    """Fills a new warehouse at ``url``; ``copies`` times the shipped hospitals set how long the history is."""
     now = datetime.now(UTC).replace(microsecond=0)
     departments = _departments(copies)
     patients = _patients(max(stays // STAYS_PER_PATIENT, 1), now)
@@ -55,26 +60,24 @@ def build(path: Path, stays: int, copies: int) -> None:
         until=now,
         zone=ZONE,
     )
-    warehouse = Warehouse(f"sqlite:///{path}", "sqlite")
+    warehouse = Warehouse(url, make_url(url).get_backend_name())
     warehouse.init()
+    insert: Callable[[Any, tables.Table, pl.DataFrame], None] = _insert if warehouse.kind == "sqlite" else _copy
+    with warehouse.writing() as connection:
+        for table, rows in (
+            (tables.DIM_TIME, dim_time([], ZONE)),
+            (tables.DIM_DEPARTMENT, departments),
+            (tables.DIM_PATIENT, patients),
+            (tables.FACT_PATIENT_FLOW, facts),
+            (tables.FACT_ED_ATTENDANCE, attendances),
+            (tables.FACT_BED_CENSUS, census),
+            (tables.KPI_DEPARTMENT_DAY, kpis),
+            (tables.DATA_QUALITY_DAY, _quality(dates, departments)),
+        ):
+            insert(connection.connection.driver_connection, table, rows)
+        connection.execute(LOAD_LOG.update().values(gold_version=1, loaded_at=now, newest_event_at=now, lag_seconds=1))
+        connection.exec_driver_sql("ANALYZE")
     warehouse.dispose()
-    with sqlite3.connect(path) as connection:
-        connection.execute("PRAGMA synchronous = OFF")
-        _insert(connection, tables.DIM_TIME, dim_time([], ZONE))
-        _insert(connection, tables.DIM_DEPARTMENT, departments)
-        _insert(connection, tables.DIM_PATIENT, patients)
-        _insert(connection, tables.FACT_PATIENT_FLOW, facts)
-        _insert(connection, tables.FACT_ED_ATTENDANCE, attendances)
-        _insert(connection, tables.FACT_BED_CENSUS, census)
-        _insert(connection, tables.KPI_DEPARTMENT_DAY, kpis)
-        _insert(connection, tables.DATA_QUALITY_DAY, _quality(dates, departments))
-        text = now.strftime("%Y-%m-%d %H:%M:%S.%f")
-        connection.execute(
-            "UPDATE LoadLog SET gold_version = 1, loaded_at = ?, newest_event_at = ?, lag_seconds = 1",
-            (text, text),
-        )
-        connection.execute("ANALYZE")
-    connection.close()
 
 
 def _departments(copies: int) -> pl.DataFrame:
@@ -246,18 +249,36 @@ def _insert(connection: sqlite3.Connection, table: tables.Table, rows: pl.DataFr
         connection.execute(f'DROP INDEX "{index}"')
     columns = [column.name for column in table.warehouse_columns]
     insert = f'INSERT INTO "{name}" ({", ".join(columns)}) VALUES ({", ".join("?" for _ in columns)})'
-    rows = rows.select(columns).sort(table.key)  # in key order SQLite appends to the table
-    for part in rows.iter_slices(500_000):
-        texts = part.with_columns(
-            pl.selectors.datetime().dt.strftime("%Y-%m-%d %H:%M:%S%.6f"),
-            pl.selectors.date().dt.strftime("%Y-%m-%d"),
-            pl.selectors.by_dtype(pl.List(pl.String)).list.join(","),
-        )
-        connection.executemany(insert, texts.iter_rows())
+    for part in rows.select(columns).sort(table.key).iter_slices(500_000):  # in key order SQLite appends to the table
+        connection.executemany(insert, _texts(part).iter_rows())
     for _, definition in indexes:
         connection.execute(definition)
-    connection.commit()
-    print(f"{name}: {rows.height:,} rows", flush=True)
+
+
+def _copy(connection: psycopg.Connection, table: tables.Table, rows: pl.DataFrame) -> None:
+    """The same with COPY; rows in the order that ``schema.STORED_BY`` declares."""
+    name = table.warehouse_name
+    indexes = connection.execute(
+        "SELECT indexname, indexdef FROM pg_indexes WHERE tablename = %s AND indexname LIKE 'ix\\_%%'", (name,)
+    ).fetchall()
+    for index, _ in indexes:
+        connection.execute(f'DROP INDEX "{index}"'.encode())
+    columns = [column.name for column in table.warehouse_columns]
+    ordered = rows.select(columns).sort(STORED_BY.get(name, table.key))
+    copy = f"""COPY "{name}" ({", ".join(columns)}) FROM STDIN WITH (FORMAT csv, NULL '\\N')"""
+    with connection.cursor() as cursor, cursor.copy(copy.encode()) as lines:
+        for part in ordered.iter_slices(500_000):
+            lines.write(_texts(part).write_csv(include_header=False, null_value="\\N"))
+    for _, definition in indexes:
+        connection.execute(definition.encode())
+
+
+def _texts(rows: pl.DataFrame) -> pl.DataFrame:
+    return rows.with_columns(
+        pl.selectors.datetime().dt.strftime("%Y-%m-%d %H:%M:%S%.6f"),
+        pl.selectors.date().dt.strftime("%Y-%m-%d"),
+        pl.selectors.by_dtype(pl.List(pl.String)).list.join(","),
+    )
 
 
 if __name__ == "__main__":
@@ -267,4 +288,4 @@ if __name__ == "__main__":
     parser.add_argument("--copies", type=int, default=2, help="times the 7 shipped hospitals")
     given = parser.parse_args()
     given.path.unlink(missing_ok=True)
-    build(given.path, given.stays, given.copies)
+    build(f"sqlite:///{given.path.resolve()}", given.stays, given.copies)

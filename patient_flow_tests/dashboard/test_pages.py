@@ -113,6 +113,7 @@ def test_the_page_takes_nothing_from_anywhere_else(client: TestClient) -> None:
 
 
 def test_the_filters_are_in_the_address(client: TestClient) -> None:
+    settled(client, "/figures?days=14")
     page = text(client, "/?hospital=1&department=ICU&gender=Female&age=65-79&days=14&lang=en")
     for value in ("1", "ICU", "Female", "65-79", "14"):
         assert f'<option value="{value}" selected>' in page
