@@ -13,6 +13,7 @@ from patient_flow.contracts.escalation import Thresholds
 from patient_flow.dashboard.server import Options
 from patient_flow_tests.dashboard.conftest import client_of
 from patient_flow_tests.dashboard.hospital import DEPARTMENTS, Hospital
+from patient_flow_tests.dashboard.test_pages import settled
 
 NAMES = {"1": "Saint-Aubin", "2": "La Rivière"}
 LIMITS = (92, 95, 98)
@@ -45,6 +46,7 @@ def test_the_level_now_is_that_of_the_plain_list(group: Hospital, client: TestCl
 
 
 def test_the_history_has_the_level_of_every_hour(group: Hospital, client: TestClient) -> None:
+    settled(client)
     runs = records(client, "/export.csv?panel=escalation_history")
     hour = group.now.replace(minute=0, second=0, microsecond=0)
     for hospital, name in NAMES.items():

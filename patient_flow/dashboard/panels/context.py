@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date
+from functools import cached_property
 
 import polars as pl
 
@@ -13,6 +14,7 @@ from patient_flow.contracts.escalation import DEFAULT, Thresholds
 from patient_flow.contracts.measure_types import Text, Unit
 from patient_flow.dashboard import charts
 from patient_flow.dashboard.board import Board
+from patient_flow.dashboard.escalation import Escalation
 from patient_flow.dashboard.figures import Figures
 from patient_flow.dashboard.formats import Locale
 from patient_flow.dashboard.parts import Cell, Column, Value
@@ -40,6 +42,11 @@ class PanelContext:
     """Address of the list of patients behind a number."""
     thresholds: Thresholds = DEFAULT
     """Of escalation levels."""
+
+    @cached_property
+    def escalation(self) -> Escalation:
+        """The escalation levels of the page's hospitals."""
+        return Escalation(self.figures, self.thresholds)
 
     # --- texts ------------------------------------------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ from markupsafe import Markup
 from patient_flow.contracts.escalation import LEVELS, PRESSURES, Pressure
 from patient_flow.contracts.measure_types import Text
 from patient_flow.dashboard import svg
-from patient_flow.dashboard.escalation import HISTORY_DAYS, Escalation
+from patient_flow.dashboard.escalation import HISTORY_DAYS
 from patient_flow.dashboard.panels.context import PanelContext
 from patient_flow.dashboard.parts import Column, Legend, Panel, Table
 
@@ -35,7 +35,7 @@ _STRIP_HEIGHT = 22
 
 def build(page: PanelContext) -> Panel | None:
     """The levels now; None for a viewer of some departments, or where no hospital has known beds."""
-    escalation = Escalation(page.figures, page.thresholds)
+    escalation = page.escalation
     if not escalation.is_visible or escalation.now.is_empty():
         return None
     rows = escalation.now.to_dicts()
@@ -79,7 +79,7 @@ def build(page: PanelContext) -> Panel | None:
 
 def history(page: PanelContext) -> Panel | None:
     """The levels of the last days; None where :func:`build` shows none."""
-    escalation = Escalation(page.figures, page.thresholds)
+    escalation = page.escalation
     if not escalation.is_visible or escalation.now.is_empty():
         return None
     rows = escalation.history.to_dicts()

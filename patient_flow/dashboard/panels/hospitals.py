@@ -24,6 +24,7 @@ _HEADINGS = {
     "attendances": Text("Emergency arrivals since midnight", "Arrivées aux urgences depuis minuit"),
 }
 _HOSPITAL = Text("Hospital", "Hôpital")
+_LEVEL = Text("Escalation level now", "Niveau de tension maintenant")
 MAX_ROWS = 100
 
 
@@ -32,11 +33,18 @@ def build(page: PanelContext) -> Panel:
     frame = page.board.compared
     knows = frame["occupied_beds_before"].is_not_null().any()
     moment = page.locale.moment(page.figures.week_ago)
+    levels = dict(page.escalation.now.select("hospital_id", "level").iter_rows()) if page.escalation.is_visible else {}
     columns = [
         page.column("hospital", _HOSPITAL),
+        *([page.column("level", _LEVEL, "count")] if levels else []),
         *(page.column(key, heading, "count") for key, heading in _HEADINGS.items()),
     ]
     names = [name for key in _HEADINGS for name in (key, f"{key}_before")]
+    rows = []
+    for row in frame.head(MAX_ROWS).iter_rows(named=True):
+        name, *figures = _cells(page, row)
+        level = [page.number_cell(levels.get(row["hospital_id"]))] if levels else []
+        rows.append([name, *level, *figures])
     return Panel(
         "hospitals",
         page.say(TITLE),
@@ -46,7 +54,7 @@ def build(page: PanelContext) -> Panel:
             frame.select("hospital_id", "hospital_name", *names).rows(),
         ),
         period="",
-        grid=Grid(columns, [Group("", [], [_cells(page, row) for row in frame.head(MAX_ROWS).iter_rows(named=True)])]),
+        grid=Grid(columns, [Group("", [], rows)]),
     )
 
 
