@@ -2,7 +2,8 @@
 
 The product runs `rebuild`: Delta tables, exactly once, flushed to disk, and every rule. The peers make the same tables
 as Parquet files from the same bronze, and do less (``peers/duckdb_batch.py`` says what). The floor decodes each body
-once and writes its columns. The department list states no classes: the peers have no rules for them.
+once and writes its columns. The department list states no classes and one version of each department: the peers have no
+rules for classes, and count a patient who stays beyond a change of the list in the version of the admission.
 """
 
 from __future__ import annotations
@@ -32,7 +33,11 @@ PEERS = Path(__file__).parent / "peers"
 ROWS_A_COMMIT = 250_000
 ZONE = "Europe/Paris"
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
-DEPARTMENTS = read_departments().with_columns(pl.lit(None, pl.String).alias("class"))
+DEPARTMENTS = (
+    read_departments()
+    .unique(["hospital_id", "department"], keep="first", maintain_order=True)
+    .with_columns(pl.lit(None, pl.String).alias("class"))
+)
 PRODUCT, DUCKDB, SPARK, FLOOR = "patient_flow", "DuckDB", "PySpark local[2]", "floor"
 
 c = pl.col
