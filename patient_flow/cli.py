@@ -32,13 +32,22 @@ def cli() -> None:
     """Hospital patient flow: from Event Hubs through a Delta lake to a star schema, as Dagster assets."""
 
 
+PORT, ANY_PORT = click.IntRange(1, 65535), click.IntRange(0, 65535)
+
+
 @cli.command(epilog=f"{_EXAMPLE}patient-flow demo --days 7")
-@click.option("--days", default=3.0, show_default=True, help="History to simulate before going live.")
-@click.option("--speed", default=1.0, show_default=True, help="Hospital seconds per second once live.")
-@click.option("--hub-port", type=int, help="Port of the local Event Hub  [default: 5672, or a free one]")
-@click.option("--ui-port", type=int, default=3000, show_default=True, help="Port of the Dagster UI.")
-@click.option("--dashboard-port", type=int, default=8050, show_default=True, help="Port of the dashboard.")
-def demo(days: float, speed: float, hub_port: int | None, ui_port: int, dashboard_port: int) -> None:
+@click.option("--days", type=click.FloatRange(min=0), help="Days of history before going live  [default: 38]")
+@click.option(
+    "--speed",
+    type=click.FloatRange(min=0, min_open=True),
+    help="Hospital seconds per second once live; 3600 shows a day of the hospitals in 24 seconds  [default: 1]",
+)
+@click.option("--hub-port", type=PORT, help="Port of the local Event Hub  [default: 5672, or a free one]")
+@click.option("--ui-port", type=PORT, help="Port of the Dagster UI  [default: 3000, or a free one]")
+@click.option("--dashboard-port", type=PORT, help="Port of the dashboard  [default: 8050, or a free one]")
+def demo(
+    days: float | None, speed: float | None, hub_port: int | None, ui_port: int | None, dashboard_port: int | None
+) -> None:
     """Run everything on this machine: Event Hub, hospitals, pipeline, dashboard. Ctrl-C stops it, keeping the data."""
     from patient_flow import demo as everything
 
@@ -46,10 +55,16 @@ def demo(days: float, speed: float, hub_port: int | None, ui_port: int, dashboar
 
 
 @cli.command(epilog=f"{_EXAMPLE}patient-flow hub --partitions 8 --hub patient-flow --hub laboratory")
-@click.option("--port", type=int, help="Port on 127.0.0.1; 0 for any free one  [default: the settings', or 5672]")
+@click.option("--port", type=ANY_PORT, help="Port on 127.0.0.1; 0 for any free one  [default: the settings', or 5672]")
 @click.option("--data", type=click.Path(path_type=Path), help="Folder for the stored events  [default: data/hub]")
 @click.option("--partitions", default=4, show_default=True, type=click.IntRange(1, 1024), help="Per hub.")
-@click.option("--retention-hours", default=168.0, show_default=True, help="How long events are kept.")
+@click.option(
+    "--retention-hours",
+    type=click.FloatRange(min=0, min_open=True),
+    default=168.0,
+    show_default=True,
+    help="How long events are kept.",
+)
 @click.option("--hub", "hubs", multiple=True, help="Name of a hub; repeatable  [default: the settings']")
 @click.option("--consumer-group", "groups", multiple=True, help="Another group; repeatable  [default: the settings']")
 def hub(
@@ -77,17 +92,36 @@ def hub(
 
 @cli.command(epilog=f"{_EXAMPLE}patient-flow simulate --days 30 --format reference --to-file events.jsonl")
 @click.option("--seed", default=7, show_default=True, help="The same seed gives the same hospitals.")
-@click.option("--events", type=int, help="Stop after this number of events.")
-@click.option("--rate", type=float, help="Events per second (excludes --speed).")
-@click.option("--speed", type=float, help="Hospital seconds per second  [default: 1]")
-@click.option("--days", default=0.0, show_default=True, help="Days of history to send first.")
-@click.option("--dirty", default=0.05, show_default=True, help="Fraction of events that are corrupted.")
+@click.option("--events", type=click.IntRange(min=1), help="Stop after this number of events.")
+@click.option("--rate", type=click.FloatRange(min=0, min_open=True), help="Events per second (excludes --speed).")
+@click.option(
+    "--speed",
+    type=click.FloatRange(min=0, min_open=True),
+    help="Hospital seconds per second; 3600 is a day in 24 seconds  [default: 1]",
+)
+@click.option(
+    "--days", type=click.FloatRange(min=0), default=0.0, show_default=True, help="Days of history to send first."
+)
+@click.option(
+    "--dirty",
+    type=click.FloatRange(0, 1),
+    default=0.05,
+    show_default=True,
+    help="Fraction of events that are corrupted.",
+)
+@click.option("--demand", type=click.FloatRange(0.1, 2), default=1.0, show_default=True, help="1: a busy network.")
+@click.option("--spare-moves", is_flag=True, help="Corrupt nothing that says who is in which bed.")
 @click.option("--format", "form", type=click.Choice(["reference", "lifecycle"]), default="lifecycle", show_default=True)
 @click.option("--to-file", type=click.Path(path_type=Path), help="Write JSON lines there instead of sending.")
 @click.option(
     "--journal",
     type=click.Path(path_type=Path),
     help="File that stores the feed's position, to resume.",
+)
+@click.option(
+    "--history-to",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Write the days of history to files there, for `patient-flow import`, and send what follows.",
 )
 def simulate(
     seed: int,
@@ -99,18 +133,38 @@ def simulate(
     form: str,
     to_file: Path | None,
     journal: Path | None,
+    history_to: Path | None,
+    demand: float,
+    spare_moves: bool,
 ) -> None:
     """Send the events of a simulated hospital network to the Event Hub that the settings name."""
-    from patient_flow.simulator.run import Options
+    from patient_flow.simulator.run import Options, destination
     from patient_flow.simulator.run import simulate as run
 
-    options = Options(seed, events, rate, speed, days, dirty, form, to_file, journal)  # type: ignore[arg-type]
-    click.echo(str(run(load(), options)))
+    if history_to and not (days and (speed or rate)):
+        raise click.UsageError("--history-to goes with --days and with --speed or --rate")
+    options = Options(
+        seed=seed,
+        events=events,
+        rate=rate,
+        speed=speed,
+        days=days,
+        dirty=dirty,
+        format=form,  # type: ignore[arg-type]
+        to_file=to_file,
+        journal=journal,
+        history_to=history_to,
+        spares_moves=spare_moves,
+        demand=demand,
+    )
+    settings = load()
+    click.echo(f"sending to {destination(settings, options)}", err=True)
+    click.echo(str(run(settings, options)))
 
 
 @cli.command(epilog=f"{_EXAMPLE}patient-flow dashboard --port 8050")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option("--port", default=8050, show_default=True, help="Port; 0 for any free one.")
+@click.option("--port", type=ANY_PORT, default=8050, show_default=True, help="Port; 0 for any free one.")
 def dashboard(host: str, port: int) -> None:
     """Serve the dashboard alone, on the warehouse that the settings name."""
     from patient_flow.contracts.fullness import Limits

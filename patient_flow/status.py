@@ -23,7 +23,7 @@ from patient_flow.stores.hub import HubUnavailable
 from patient_flow.stores.lake.catalog import Lake
 from patient_flow.stores.lake.errors import STORE_ERRORS, LakeError
 from patient_flow.stores.warehouse.errors import WarehouseError
-from patient_flow.stores.warehouse.schema import TABLES
+from patient_flow.stores.warehouse.schema import LOAD_LOG, TABLES
 from patient_flow.stores.warehouse.views import TABLES as VIEWS
 
 
@@ -59,10 +59,10 @@ def progress(services: Services, now: datetime, *, since: datetime | None = None
     """
     warehouse = services.warehouse
     try:
-        fresh = warehouse.query(VIEWS["DataFreshness"].select())
-        loaded = _latest(fresh, "loaded_at")
-        if loaded is None or loaded == since:
+        loaded = _latest(warehouse.query(LOAD_LOG.select()), "loaded_at")
+        if loaded is None or (since is not None and loaded <= since):
             return None
+        fresh = warehouse.query(VIEWS["DataFreshness"].select())
         patients = warehouse.query(VIEWS["CurrentPatients"].select())
         departments = warehouse.query(TABLES[tables.DIM_DEPARTMENT.path].select())
         rows = _rows(services.lake)

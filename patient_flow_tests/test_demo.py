@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import socket
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
 from patient_flow import demo
+from patient_flow.simulator.run import Options
 from patient_flow_tests.servers import free_port
 
 
@@ -23,29 +27,101 @@ def test_it_names_the_warehouse_of_the_settings_without_its_password(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PATIENT_FLOW_WAREHOUSE_URL", url)
-    monkeypatch.setattr("signal.signal", lambda *_: None)
-    monkeypatch.setattr(demo, "_start", lambda *_: [])
-    monkeypatch.setattr(demo, "_watch", lambda *_: None)
-    demo.run(demo.Options(hub_port=free_port(), ui_port=free_port(), dashboard_port=free_port()))
-    said = capsys.readouterr().out
+    said = run_without_parts(
+        monkeypatch, capsys, demo.Options(hub_port=free_port(), ui_port=free_port(), dashboard_port=free_port())
+    )
     assert f"Warehouse     {shown}\n" in said
 
 
-def test_it_waits_for_a_part_as_long_as_that_lives_and_says_so(
+def run_without_parts(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], options: demo.Options
+) -> str:
+    stopped = threading.Event()
+    stopped.set()
+    monkeypatch.setattr(demo, "_stop_on_signals", lambda: stopped)
+    monkeypatch.setattr(demo.Demo, "start_all", lambda *_: None)
+    demo.run(options)
+    return capsys.readouterr().out
+
+
+def test_usual_ports_that_are_in_use_are_replaced_and_given_ones_refused(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        used = other.getsockname()[1]
+        monkeypatch.setattr(demo, "UI_PORT", used)
+        ports = demo.Ports.of(demo.Options(hub_port=free_port(), dashboard_port=free_port()), 5672)
+        assert ports.ui != used
+        assert f"Port {used} is in use, so the Dagster UI uses {ports.ui}." in capsys.readouterr().out
+        with pytest.raises(demo.DemoError, match=rf"port {used} is in use .* choose another --ui-port"):
+            demo.Ports.of(demo.Options(ui_port=used), free_port())
+
+
+def test_a_demo_goes_on_with_the_feed_that_it_began_with(tmp_path: Path) -> None:
+    journal = tmp_path / "simulator.json"
+    assert demo._feed(demo.Options(), journal)[:2] == (demo.DAYS, demo.SPEED)
+    before = Options(days=3.0, speed=1.0, dirty=0.02)
+    journal.write_text(json.dumps({"identity": before.identity, "began": 0, "sent": 9}))
+    days, speed, feed = demo._feed(demo.Options(), journal)
+    assert (days, speed) == (3.0, 1.0)
+    assert "--spare-moves" not in feed
+    assert feed[feed.index("--dirty") + 1] == "0.02"
+    assert feed[feed.index("--demand") + 1] == "1.0"
+    assert demo._feed(demo.Options(days=7), journal)[0] == 7
+    now = Options(days=3.0, speed=1e6, dirty=0.004, spares_moves=True, demand=0.8)
+    journal.write_text(json.dumps({"identity": now.identity, "began": 0, "sent": 9}))
+    days, speed, feed = demo._feed(demo.Options(), journal)
+    assert (days, speed) == (3.0, 1e6)
+    assert "--spare-moves" in feed
+    assert feed[feed.index("--demand") + 1] == "0.8"
+
+
+def test_a_part_that_is_not_up_is_named_from_time_to_time_and_once_it_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(demo, "NOTE_SECONDS", 0.0)
     part = started(tmp_path, "import time; time.sleep(60)")
     answers = iter([False, False, True])
-    demo._wait_until(lambda: next(answers), part)
+    part.is_up = lambda: next(answers)
+    for _ in range(5):
+        part.check()
     part.stop()
-    assert capsys.readouterr().out.count("dagster is still starting after 0 seconds; its log is") == 2
+    said = capsys.readouterr().out
+    assert said.count("dagster is still starting after 0 seconds; its log is") == 2
+    assert said.count("up after 0 s") == 1
 
 
 def test_a_part_that_ends_with_the_name_of_an_exception_is_quoted_with_the_line_before(tmp_path: Path) -> None:
     part = started(tmp_path, "print('no room on the disk'); raise TimeoutError")
+    part.process.wait()
     with pytest.raises(demo.DemoError, match=r"exit code 1: .* / TimeoutError \(see "):
-        demo._wait_until(lambda: False, part)
+        part.check()
+
+
+def test_a_part_that_was_up_and_ended_starts_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(demo, "RESTART_SECONDS", 0.0)
+    part = started(tmp_path, "print('No space left on device'); raise SystemExit(1)")
+    part.has_been_up = part.was_up = True
+    part.process.wait()
+    first = part.process.pid
+    part.check()
+    assert "No space left on device (see " in capsys.readouterr().out
+    part.check()
+    assert part.process.pid != first
+    part.stop()
+
+
+def test_a_part_that_may_end_is_no_error_unless_it_failed(tmp_path: Path) -> None:
+    part = started(tmp_path, "pass")
+    part.process.wait()
+    with pytest.raises(demo.DemoError):
+        part.check()
+    part.may_end = True
+    part.check()
 
 
 def started(folder: Path, script: str) -> demo.Part:

@@ -156,3 +156,8 @@ CORRUPTIONS: tuple[Corruption, ...] = (
     field_unknown,
     delivered_late,
 )
+
+HARMLESS: tuple[Corruption, ...] = (age_too_high, age_negative, gender_misspelt, delivered_twice, field_unknown)
+"""Corruptions after which the event still counts at its place and time."""
+OF_DEPARTMENTS = frozenset({department_misspelt, utf8_invalid})
+"""Corruptions that name a department that is in no list."""

@@ -14,7 +14,7 @@ from random import Random
 from typing import NamedTuple
 
 from . import events
-from .corruption import CORRUPTIONS, Case, Delivery
+from .corruption import CORRUPTIONS, HARMLESS, OF_DEPARTMENTS, Case, Corruption, Delivery
 from .demand import SECOND
 from .departments import Department
 from .events import Format
@@ -23,10 +23,18 @@ from .units import SimEvent
 
 # Mean number of lifecycle events of a visit.
 EVENTS_PER_VISIT = 4.5
+MOVES = frozenset(
+    {"admission", "transfer", "discharge", "cancel_admission", "cancel_transfer", "cancel_discharge"}
+    | {"merge_patient", "void_visit", "visit_snapshot"}
+)
+"""Events that decide about beds."""
 
 
 class Message(NamedTuple):
-    """An event body with its partition key; ``due`` (sending) and ``at`` (event) are in microseconds since 1970."""
+    """An event body with its partition key; ``due`` (sending) and ``at`` (event) are in microseconds since 1970.
+
+    ``visit_id`` is that of the correct event, also where the body is corrupted.
+    """
 
     due: int
     at: int
@@ -34,6 +42,7 @@ class Message(NamedTuple):
     body: bytes
     event_type: str
     corruption: str | None
+    visit_id: str = ""
 
 
 @dataclass(frozen=True)
@@ -42,7 +51,8 @@ class Plan:
 
     ``start``: when the simulation begins. ``now``: when sending begins; earlier events are history.
     ``speed``: simulated seconds per second after ``now``. ``rate``: messages per second instead, whatever the hour.
-    ``ends_now``: history only.
+    ``ends_now``: history only. ``spares_moves``: corruptions do not touch who is in which bed, and the typing errors of
+    departments are those of one hospital. ``demand``: arrivals relative to those of a busy network.
     """
 
     seed: int
@@ -55,6 +65,8 @@ class Plan:
     speed: float = 1.0
     rate: float | None = None
     ends_now: bool = False
+    spares_moves: bool = False
+    demand: float = 1.0
 
 
 class Timeline:
@@ -121,7 +133,14 @@ def messages(plan: Plan) -> Iterator[Message]:
 
     Messages are ordered by time, except corrupted ones, which may be late.
     """
-    network = Network(plan.seed, plan.start, plan.departments, plan.zone, transfers=plan.format == "lifecycle")
+    network = Network(
+        plan.seed,
+        plan.start,
+        plan.departments,
+        plan.zone,
+        transfers=plan.format == "lifecycle",
+        demand=plan.demand,
+    )
     return _deliver(_schedule(plan, network), Random(f"corruption/{plan.seed}/{plan.start}"), plan)
 
 
@@ -156,12 +175,22 @@ def _schedule(plan: Plan, network: Network) -> Iterator[_ScheduledEvent]:
             yield _ScheduledEvent(events.reference(sim_event, at, until, waited), "visit_snapshot", due, at)
 
 
+def _possible(item: _ScheduledEvent, plan: Plan) -> tuple[Corruption, ...]:
+    """The corruptions that may happen to an event."""
+    if not plan.spares_moves:
+        return CORRUPTIONS
+    if item.event_type in MOVES:
+        return HARMLESS
+    is_of_first = item.event["hospital_id"] == plan.departments[0].hospital_id
+    return CORRUPTIONS if is_of_first else tuple(kind for kind in CORRUPTIONS if kind not in OF_DEPARTMENTS)
+
+
 def _deliver(scheduled: Iterator[_ScheduledEvent], rng: Random, plan: Plan) -> Iterator[Message]:
     pending: list[tuple[int, int, Message]] = []
     numbers = count()
     delivered = 0
     for item in scheduled:
-        corrupt = rng.choice(CORRUPTIONS) if rng.random() < plan.dirty else None
+        corrupt = rng.choice(_possible(item, plan)) if rng.random() < plan.dirty else None
         if corrupt is None:
             deliveries, corruption = [Delivery(events.encode(item.event))], None
         else:
@@ -169,7 +198,8 @@ def _deliver(scheduled: Iterator[_ScheduledEvent], rng: Random, plan: Plan) -> I
             deliveries, corruption = corrupt(Case(item.event, rng, latest)), corrupt.__name__
         key = events.partition_key(item.event["patient_id"])
         for body, delay in deliveries:
-            message = Message(item.due, item.at, key, body, item.event_type, corruption)
+            visit = str(item.event.get("visit_id", ""))
+            message = Message(item.due, item.at, key, body, item.event_type, corruption, visit)
             heappush(pending, (delivered + delay, next(numbers), message))
         while pending and pending[0][0] <= delivered:
             delivered += 1

@@ -11,6 +11,7 @@ sending (``feed``, ``sending``).
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, tzinfo
 from functools import partial
 from hashlib import blake2b
@@ -59,10 +60,18 @@ class Network:
     """Hospitals with their units from ``start`` on; read :meth:`events`."""
 
     def __init__(
-        self, seed: int, start: int, departments: list[Department], zone: tzinfo = UTC, *, transfers: bool = True
+        self,
+        seed: int,
+        start: int,
+        departments: list[Department],
+        zone: tzinfo = UTC,
+        *,
+        transfers: bool = True,
+        demand: float = 1.0,
     ) -> None:
         """``transfers=False``: every visit is a single stay that ends as planned, without any correction.
 
+        ``demand``: arrivals relative to those of a busy network.
         ``visits_per_second`` is the average over a week; ``run_id`` is the common part of all ids of this run.
         """
         self.run_id = blake2b(f"{seed}/{start}".encode(), digest_size=5).hexdigest()
@@ -75,6 +84,7 @@ class Network:
         self._inpatient = Inpatient(self._agenda, self._rng, self._week, self._register, self.units)
         self._emergency = Emergency(self._agenda, self._rng, self._register, self._inpatient)
         self._transfers = transfers
+        self._demand = demand
         self._populations: dict[int | str, Population] = {}
         self._has_started = False
         self._open_at_start: frozenset[str] = frozenset()
@@ -120,15 +130,16 @@ class Network:
             beds = sum(department.staffed_beds for department in current_departments)
             self._populations[hospital] = Population(self._rng, beds)
             for stream in arrival_streams(current_departments, transfers=self._transfers):
-                self.visits_per_second += stream.per_hour / 3600
-                self._schedule_arrival(stream, begin)
+                wanted = replace(stream, per_hour=stream.per_hour * self._demand)
+                self.visits_per_second += wanted.per_hour / 3600
+                self._schedule_arrival(wanted, begin)
         for unit in self.units.values():
             if unit.name != EMERGENCY or not self._transfers:
                 self._fill(unit, begin)
 
     def _fill(self, unit: Unit, begin: int) -> None:
         """Place patients who were admitted before ``begin`` and leave after it."""
-        for _ in range(round(unit.capacity * INITIAL_OCCUPANCY)):
+        for _ in range(round(unit.capacity * INITIAL_OCCUPANCY * self._demand)):
             length = min(stay_in_progress(self._rng, unit.department), MAX_INITIAL_STAY)
             elapsed = int(length * self._rng.random())
             wait = lognormal(self._rng, TO_REGISTRATION, SIGMA)

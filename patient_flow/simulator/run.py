@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
@@ -21,10 +21,10 @@ from rich.console import Console
 from patient_flow.contracts.departments import DepartmentListError
 
 from ..settings import Settings
-from . import departments
+from . import departments, history
 from .demand import DAY, SECOND
 from .events import Format
-from .feed import Plan, messages
+from .feed import Message, Plan, messages
 from .journal import Journal, JournaledSink
 from .progress import SendProgress
 from .sending import FileSink, SimulatorError, Sink, hub_sink, pump
@@ -43,6 +43,9 @@ class Options:
     dirty: fraction of events that are corrupted.
     to_file: write the bodies to this file, one per line, at the same pace, instead of sending them.
     journal: record the position of the feed in this file, and resume from it.
+    history_to: write the history to files in this folder instead of sending it (``history``), then go on live.
+    spares_moves: corruptions leave it right who is in which bed.
+    demand: arrivals relative to those of a busy network, whose departments are often full.
     """
 
     seed: int = 7
@@ -54,11 +57,19 @@ class Options:
     format: Format = "lifecycle"
     to_file: Path | None = None
     journal: Path | None = None
+    history_to: Path | None = None
+    spares_moves: bool = False
+    demand: float = 1.0
 
     def __post_init__(self) -> None:
         if self.rate is not None and self.speed is not None:
             raise SimulatorError("--rate and --speed exclude each other: both set the speed of the simulation")
-        for name, value in (("events", self.events), ("rate", self.rate), ("speed", self.speed)):
+        for name, value in (
+            ("events", self.events),
+            ("rate", self.rate),
+            ("speed", self.speed),
+            ("demand", self.demand),
+        ):
             if value is not None and value <= 0:
                 raise SimulatorError(f"--{name} must be above 0; it is {value}")
         if self.days < 0:
@@ -72,7 +83,9 @@ class Options:
     def identity(self) -> str:
         """The options that define the feed, besides its start."""
         pace = f"rate {self.rate:g}" if self.rate else f"speed {self.speed or 1:g}"
-        return f"seed {self.seed}, {self.days:g} days, {self.format}, dirty {self.dirty:g}, {pace}"
+        spared = ", moves spared" if self.spares_moves else ""
+        demand = f", demand {self.demand:g}" if self.demand != 1 else ""
+        return f"seed {self.seed}, {self.days:g} days, {self.format}, dirty {self.dirty:g}, {pace}{spared}{demand}"
 
     @property
     def is_live(self) -> bool:
@@ -123,7 +136,17 @@ def plan(settings: Settings, options: Options, now: int) -> Plan:
         speed=options.speed or 1.0,
         rate=options.rate,
         ends_now=not options.is_live,
+        spares_moves=options.spares_moves,
+        demand=options.demand,
     )
+
+
+def destination(settings: Settings, options: Options) -> str:
+    """Where the events go, without secrets."""
+    if options.to_file:
+        return f"the file {options.to_file}"
+    port = f":{settings.hub_port}" if settings.eventhub_connection else ""
+    return f"Event Hub {settings.eventhub_name} at {settings.hub_host}{port}"
 
 
 def simulate(
@@ -153,7 +176,17 @@ def simulate(
     progress = SendProgress(console, clock, begins=feed_plan.start, until=until, events=options.events)
     with closing(sink), progress:
         try:
-            unsent = islice(messages(feed_plan), journal.sent if journal else 0, None)
+            sent = journal.sent if journal else 0
+            unsent: Iterator[Message] = islice(messages(feed_plan), sent, None)
+            if options.history_to and not sent:
+                if journal:
+                    journal.count(0)  # the feed has begun: killed here, the next start writes the same files
+                past, unsent = history.split(unsent, feed_plan.now)
+                history.write(past, options.history_to, feed_plan.now)
+                if journal:
+                    journal.count(len(past))
+                report(f"{len(past):,} events of history written to {options.history_to}")
+                del past
             feed = islice(unsent, options.events)
             pump(feed, sink, clock=clock, sleep=sleep, acknowledged=progress.add)
         except KeyboardInterrupt:
