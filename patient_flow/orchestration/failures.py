@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -33,6 +34,7 @@ _PAGES: tuple[tuple[type[Exception], str], ...] = (
 )
 """Error → its page; the first that fits."""
 _IS_FULL = (os.strerror(errno.ENOSPC).casefold(), os.strerror(errno.EDQUOT).casefold(), "disk is full", "os error 28")
+_LACKS_A_COLUMN = re.compile("no such column|invalid column name|column .* does not exist", re.IGNORECASE)
 _IS_LOCKED = ("database is locked", "database table is locked")
 
 
@@ -72,6 +74,8 @@ def sentence_of(error: Exception) -> str:
         text = f"The disk is full: {text}"
     elif any(words in text for words in _IS_LOCKED):
         text = f"Another program has locked the warehouse, end it: {text}"
+    elif isinstance(error, WarehouseError) and _LACKS_A_COLUMN.search(text):
+        text = f"{text.rstrip('.')}: run `patient-flow warehouse migrate`"
     return text if text.endswith((".", "?", "!")) else f"{text}."
 
 

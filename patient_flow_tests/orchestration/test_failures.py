@@ -77,6 +77,11 @@ def test_each_store_that_is_away_fails_its_own_step_with_one_sentence(
         (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/lake/x"), "store_down", "The disk is full: "),
         (LakeUnavailable("cannot write x: No space left on device (os error 28)"), "store_down", "The disk is full: "),
         (WarehouseUnavailable("w: database or disk is full"), "store_down", "The disk is full: "),
+        (
+            WarehouseUnavailable("w: no such column: V.x"),
+            "store_down",
+            "V.x: run `patient-flow warehouse migrate`. See ",
+        ),
         (WarehouseUnavailable("w: database is locked"), "store_down", "Another program has locked the warehouse"),
     ],
 )
