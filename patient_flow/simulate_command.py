@@ -77,5 +77,5 @@ def simulate(
         demand=demand,
     )
     settings = load()
-    click.echo(f"sending to {destination(settings, options)}", err=True)
+    click.echo(f"sending to {destination(settings, options)}")
     click.echo(str(run(settings, options)))
