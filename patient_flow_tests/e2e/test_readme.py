@@ -31,6 +31,7 @@ RUN_BY = {
     "uv run patient-flow dashboard": "patient_flow_tests/e2e/test_demo.py",  # the demo starts it
     "uv run patient-flow lake check": "patient_flow_tests/test_cli.py",
     "uv run patient-flow mapping --help": "patient_flow_tests/test_trial.py",
+    "uv run patient-flow departments check departments.csv": "patient_flow_tests/test_cli.py",
     "uv run patient-flow status": "patient_flow_tests/test_cli.py",
     "uv run patient-flow rebuild": "patient_flow_tests/e2e/test_foreign_producer.py",
     "uv run patient-flow replay-quarantine": "patient_flow_tests/e2e/test_foreign_producer.py",
