@@ -25,9 +25,10 @@ from patient_flow.dashboard.panels import panels
 from patient_flow.dashboard.panels.cards import cards, key_figures
 from patient_flow.dashboard.panels.context import PanelContext
 from patient_flow.dashboard.parts import Panel, Value
+from patient_flow.dashboard.reading import Readmissions
 from patient_flow.dashboard.rows import PageRows
 from patient_flow.dashboard.selection import AGE_BANDS, DEFAULT_DAYS, Selection
-from patient_flow.dashboard.snapshot import PERIODS, Answer, Load, Readmissions
+from patient_flow.dashboard.snapshot import PERIODS, Answer, Load
 from patient_flow.dashboard.spreadsheet import to_csv, visible
 from patient_flow.dashboard.texts import Words
 from patient_flow.monitoring.thresholds import SENDER_KNOWN_DAYS

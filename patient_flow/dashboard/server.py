@@ -43,9 +43,10 @@ from patient_flow.dashboard.middleware import BoundedQueue, Headers, KnownHosts
 from patient_flow.dashboard.pages import Freshness, Page, Past, Request, refusal
 from patient_flow.dashboard.patient_page import PatientPage
 from patient_flow.dashboard.patients import HEADLINE, IN_BEDS, TITLES, PatientList
+from patient_flow.dashboard.reading import Readmissions
 from patient_flow.dashboard.replies import PRIVATE, exported, iso, log_full, recorded, refused, require_line
 from patient_flow.dashboard.rows import PageRows
-from patient_flow.dashboard.snapshot import Answer, Readmissions, Returns, Snapshots
+from patient_flow.dashboard.snapshot import Answer, Returns, Snapshots
 from patient_flow.dashboard.trends.routes import Trends
 from patient_flow.dashboard.usual import UsualDays
 from patient_flow.dashboard.what_if.routes import WhatIfPages

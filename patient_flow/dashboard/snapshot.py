@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
@@ -24,6 +24,7 @@ from patient_flow.contracts.tables import FACT_PATIENT_FLOW
 from patient_flow.dashboard import queries
 from patient_flow.dashboard.background import Background
 from patient_flow.dashboard.forecasts import ForecastReader, Forecasts
+from patient_flow.dashboard.reading import Reading, Readmissions
 from patient_flow.monitoring.thresholds import SENDER_KNOWN_DAYS
 from patient_flow.stores.warehouse.errors import WarehouseError, WarehouseNotInitialised
 from patient_flow.stores.warehouse.schema import TABLES
@@ -40,10 +41,6 @@ LOAD_TTL_SECONDS = 2.0
 """How long an answer of the load log is reused."""
 PAGE_TIMEOUT_SECONDS = 1.2
 """How long a page waits for rows; then it shows what there is, and asks again."""
-RETURNS_SECONDS = 900.0
-"""How long readmissions hold: only late events change them."""
-RETRY_SECONDS = 60.0
-"""How long readmissions rest after they could not be read: the query is the longest of all."""
 DAY = timedelta(days=1)
 
 _LOG = logging.getLogger(__name__)
@@ -275,19 +272,6 @@ def _replaced(days: _Days | None, first: date, last: date, read: _Days) -> _Days
     return _Days(*(pl.concat([known.filter(others), new]) for known, new in zip(days, read, strict=True)))
 
 
-@dataclass(frozen=True)
-class Readmissions:
-    """Rows of ``queries.returns``; None while they are being read, or while ``problem`` explains why they cannot be."""
-
-    rows: pl.DataFrame | None = None
-    problem: str = ""
-
-    @property
-    def is_pending(self) -> bool:
-        """True while there is nothing yet but to wait."""
-        return self.rows is None and not self.problem
-
-
 class Returns:
     """Discharges a month back and the admissions that followed them: long to read, and changed by late events only."""
 
@@ -313,39 +297,6 @@ class Returns:
     def close(self, timeout: float) -> None:
         """Starts no more reads, and waits ``timeout`` seconds for the running one."""
         self._reader.close(timeout)
-
-
-@dataclass
-class Reading:
-    """Rows that take long to read: the last ones read, and maybe newer ones under way."""
-
-    found: Readmissions = field(default_factory=Readmissions)
-    _under_way: Future[pl.DataFrame] | None = None
-    _started_at: float = float("-inf")
-
-    def settle(self) -> None:
-        """Takes what has been read by now, or notes why it could not be."""
-        if self._under_way is None or not self._under_way.done():
-            return
-        reading, self._under_way = self._under_way, None
-        if reading.cancelled():
-            return
-        error = reading.exception()
-        if error is None:
-            self.found = Readmissions(reading.result())
-        else:
-            self.found = Readmissions(self.found.rows, str(error) or type(error).__name__)
-            _LOG.warning("rows of the past cannot be read: %s", self.found.problem)
-
-    @property
-    def is_due(self) -> bool:
-        """True when nothing is under way and the rows are old, or a while has passed since reading them failed."""
-        holds = RETRY_SECONDS if self.found.problem else RETURNS_SECONDS
-        return self._under_way is None and time.monotonic() - self._started_at > holds
-
-    def start(self, under_way: Future[pl.DataFrame]) -> None:
-        """Notes newer rows that are under way."""
-        self._under_way, self._started_at = under_way, time.monotonic()
 
 
 def _load(warehouse: Warehouse) -> Load:

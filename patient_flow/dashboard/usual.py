@@ -13,7 +13,8 @@ import polars as pl
 
 from patient_flow.dashboard import queries
 from patient_flow.dashboard.background import Background
-from patient_flow.dashboard.snapshot import DAY, Reading
+from patient_flow.dashboard.reading import Reading
+from patient_flow.dashboard.snapshot import DAY
 from patient_flow.stores.warehouse.warehouse import Warehouse
 from patient_flow.transforms.calendar import hour_start
 

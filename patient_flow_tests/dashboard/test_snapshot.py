@@ -15,7 +15,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from patient_flow.contracts.tables import WAREHOUSE_TABLES
-from patient_flow.dashboard import queries
+from patient_flow.dashboard import queries, reading
 from patient_flow.dashboard import snapshot as module
 from patient_flow.dashboard.snapshot import Returns, Snapshots
 from patient_flow.pipeline.load import load_warehouse
@@ -198,7 +198,7 @@ def test_unreadable_readmissions_are_logged_once_and_retried_after_a_minute(
     assert warehouse.asked["FactPatientFlow"] == asked == 1
     assert caplog.text.count("no permission to read FactPatientFlow") == 1
     warehouse.refuses = ""
-    monkeypatch.setattr(module, "RETRY_SECONDS", 0.0)
+    monkeypatch.setattr(reading, "RETRY_SECONDS", 0.0)
     wait_until(lambda: returns.between(*dates).rows is not None)
     assert returns.between(*dates).problem == ""
 

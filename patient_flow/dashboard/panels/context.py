@@ -18,7 +18,7 @@ from patient_flow.dashboard.escalation import Escalation
 from patient_flow.dashboard.figures import Figures
 from patient_flow.dashboard.formats import Locale
 from patient_flow.dashboard.parts import Cell, Column, Value
-from patient_flow.dashboard.snapshot import Readmissions
+from patient_flow.dashboard.reading import Readmissions
 from patient_flow.dashboard.texts import Words
 
 c = pl.col
