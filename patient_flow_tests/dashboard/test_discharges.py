@@ -16,7 +16,8 @@ from patient_flow_tests.dashboard.conftest import client_of
 from patient_flow_tests.dashboard.test_pages import settled
 from patient_flow_tests.stacks import Stack
 
-NOW = datetime.now(UTC).replace(hour=12, minute=0, second=0, microsecond=0)
+NOW = datetime.now(UTC).replace(hour=12, minute=0, second=0, microsecond=0) - timedelta(days=1)
+"""Past, because the views ask the clock."""
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 LISTED = department_list(*(department(department=name, **{"class": "inpatient"}) for name in ("ICU", "Surgery")))
 
