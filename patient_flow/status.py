@@ -45,10 +45,13 @@ class Progress:
         occupancy = "" if self.occupancy_pct is None else f", {self.occupancy_pct:.1f} % of staffed beds"
         ignored = f" + {self.ignored:,} ignored" if self.ignored else ""
         erased = f" + {self.erased:,} erased" if self.erased else ""
+        # An import may append events between the last judgement and this reading.
+        waiting = self.received - self.accepted - self.quarantined - self.ignored - self.erased
+        unjudged = f" + {waiting:,} not judged yet" if waiting > 0 else ""
         age = "" if self.age is None else f"; newest event {_duration(self.age)} old"
         return (
             f"{self.received:,} events received = {self.accepted:,} accepted + {self.quarantined:,} quarantined"
-            f"{ignored}{erased}; {self.in_beds:,} patients in beds{occupancy}{age}"
+            f"{ignored}{erased}{unjudged}; {self.in_beds:,} patients in beds{occupancy}{age}"
         )
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+import pytest
+
 from patient_flow.contracts.tables import WAREHOUSE_TABLES
 from patient_flow.pipeline.load import load_warehouse
 from patient_flow.services import Services
 from patient_flow.settings import load
-from patient_flow.status import progress
+from patient_flow.status import Progress, progress
 from patient_flow_tests.builders import Delivery, department, department_list, event, run_micro_batches
 from patient_flow_tests.stacks import Stack
 
@@ -37,3 +39,11 @@ def test_patients_in_departments_without_known_beds_fill_no_others_beds(stack: S
     assert (shown.in_beds, shown.occupancy_pct) == (4, 50.0)
     assert progress(services, now, since=shown.loaded_at) is None
     services.warehouse.dispose()
+
+
+@pytest.mark.parametrize(("received", "unjudged"), [(9, ""), (12, " + 3 not judged yet")])
+def test_the_line_of_totals_adds_up_while_an_import_appends_events(received: int, unjudged: str) -> None:
+    totals = Progress(datetime(2026, 11, 29, tzinfo=UTC), received, 6, 2, 1, 4, None, None)
+    assert str(totals).startswith(
+        f"{received} events received = 6 accepted + 2 quarantined + 1 ignored{unjudged}; 4 patients"
+    )
