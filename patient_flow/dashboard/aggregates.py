@@ -9,12 +9,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 
-import jinja2
 import polars as pl
 
 from patient_flow.contracts.measure_types import Text
 from patient_flow.dashboard.access import Viewer
-from patient_flow.dashboard.spreadsheet import Value, to_csv, visible
+from patient_flow.dashboard.spreadsheet import Value, to_csv
+from patient_flow.dashboard.templating import TEMPLATES
 from patient_flow.dashboard.texts import Words
 from patient_flow.stores.warehouse.aggregates import Aggregates
 
@@ -49,14 +49,6 @@ _OF_MONTHS = (
     *("patients_at_midnight", "patients_at_midnight_days", "attendances", "attendances_days"),
     *("within_240_pct", "wait_minutes_mean"),
 )
-_TEMPLATES = jinja2.Environment(
-    loader=jinja2.PackageLoader("patient_flow.dashboard"),
-    autoescape=True,
-    trim_blocks=True,
-    lstrip_blocks=True,
-    undefined=jinja2.StrictUndefined,
-    finalize=lambda value: visible(value) if isinstance(value, str) else value,
-)
 
 
 @dataclass(frozen=True)
@@ -81,7 +73,7 @@ class AggregatePage:
     def html(self) -> str:
         """The page: the published days of the last month and all months. Raises a ``WarehouseError``."""
         parts = [self._part(DAYS, self._today - timedelta(days=SHOWN_DAYS)), self._part(MONTHS, date.min)]
-        return _TEMPLATES.get_template("aggregates.html").render(
+        return TEMPLATES.get_template("aggregates.html").render(
             words=self._words,
             language=self._language,
             viewer=self._viewer,

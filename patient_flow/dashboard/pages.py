@@ -9,7 +9,6 @@ from functools import cached_property
 from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
 
-import jinja2
 import polars as pl
 
 from patient_flow.contracts import events
@@ -25,25 +24,17 @@ from patient_flow.dashboard.panels import panels
 from patient_flow.dashboard.panels.cards import cards, key_figures
 from patient_flow.dashboard.panels.context import PanelContext
 from patient_flow.dashboard.parts import Panel, Value
-from patient_flow.dashboard.reading import Readmissions
+from patient_flow.dashboard.reading import PastRows
 from patient_flow.dashboard.rows import PageRows
 from patient_flow.dashboard.selection import AGE_BANDS, DEFAULT_DAYS, Selection
 from patient_flow.dashboard.snapshot import PERIODS, Answer, Load
-from patient_flow.dashboard.spreadsheet import to_csv, visible
+from patient_flow.dashboard.spreadsheet import to_csv
+from patient_flow.dashboard.templating import TEMPLATES
 from patient_flow.dashboard.texts import Words
 from patient_flow.monitoring.thresholds import SENDER_KNOWN_DAYS
 
 CSV_COLUMNS = ("panel", "row", "measure", "value", "period")
 MAX_SILENT_HOSPITALS = 6
-
-TEMPLATES = jinja2.Environment(
-    loader=jinja2.PackageLoader("patient_flow.dashboard"),
-    autoescape=True,
-    trim_blocks=True,
-    lstrip_blocks=True,
-    undefined=jinja2.StrictUndefined,
-    finalize=lambda value: visible(value) if isinstance(value, str) else value,
-)
 
 
 @dataclass(frozen=True)
@@ -128,7 +119,7 @@ class Filter:
 class Past:
     """What takes long to read and holds for long."""
 
-    returns: Readmissions
+    returns: PastRows
     usual: pl.DataFrame | None = None
     """The same weekday of the last weeks; None while it is being read."""
 

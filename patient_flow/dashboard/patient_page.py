@@ -5,10 +5,11 @@ from __future__ import annotations
 from zoneinfo import ZoneInfo
 
 from patient_flow.dashboard.formats import Locale
-from patient_flow.dashboard.pages import TEMPLATES, Request
+from patient_flow.dashboard.pages import Request
 from patient_flow.dashboard.parts import Table, Value
 from patient_flow.dashboard.patients import HEADLINE, MAX_LISTED, TITLES, PatientList, headings, table_rows
 from patient_flow.dashboard.spreadsheet import to_csv
+from patient_flow.dashboard.templating import TEMPLATES
 from patient_flow.dashboard.texts import Words
 
 

@@ -19,8 +19,8 @@ _LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Readmissions:
-    """Rows of ``queries.returns``; None while they are being read, or while ``problem`` explains why they cannot be."""
+class PastRows:
+    """Rows of the past; None while they are being read, or while ``problem`` explains why they cannot be."""
 
     rows: pl.DataFrame | None = None
     problem: str = ""
@@ -35,7 +35,7 @@ class Readmissions:
 class Reading:
     """Rows that take long to read: the last ones read, and maybe newer ones under way."""
 
-    found: Readmissions = field(default_factory=Readmissions)
+    found: PastRows = field(default_factory=PastRows)
     _under_way: Future[pl.DataFrame] | None = None
     _started_at: float = float("-inf")
     _took: float = 0.0
@@ -49,9 +49,9 @@ class Reading:
             return
         error = reading.exception()
         if error is None:
-            self.found = Readmissions(reading.result())
+            self.found = PastRows(reading.result())
         else:
-            self.found = Readmissions(self.found.rows, str(error) or type(error).__name__)
+            self.found = PastRows(self.found.rows, str(error) or type(error).__name__)
             _LOG.warning("rows of the past cannot be read: %s", self.found.problem)
 
     @property

@@ -43,7 +43,7 @@ from patient_flow.dashboard.middleware import BoundedQueue, Headers, KnownHosts
 from patient_flow.dashboard.pages import Freshness, Page, Past, Request, refusal
 from patient_flow.dashboard.patient_page import PatientPage
 from patient_flow.dashboard.patients import HEADLINE, IN_BEDS, TITLES, PatientList
-from patient_flow.dashboard.reading import Readmissions
+from patient_flow.dashboard.reading import PastRows
 from patient_flow.dashboard.replies import PRIVATE, exported, iso, log_full, recorded, refused, require_line
 from patient_flow.dashboard.rows import PageRows
 from patient_flow.dashboard.snapshot import Answer, Returns, Snapshots
@@ -277,7 +277,7 @@ class Dashboard:
 
     def _past(self, answer: Answer, request: Request) -> Past:
         if answer.snapshot is None:
-            return Past(Readmissions(problem=answer.problem))
+            return Past(PastRows(problem=answer.problem))
         figures = Figures(answer.snapshot, request.selection, request.viewer, request.now)
         return Past(self._returns.between(*figures.returns_between), self._usual.of(answer.snapshot.today))
 

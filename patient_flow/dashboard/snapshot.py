@@ -24,7 +24,7 @@ from patient_flow.contracts.tables import FACT_PATIENT_FLOW
 from patient_flow.dashboard import queries
 from patient_flow.dashboard.background import Background
 from patient_flow.dashboard.forecasts import ForecastReader, Forecasts
-from patient_flow.dashboard.reading import Reading, Readmissions
+from patient_flow.dashboard.reading import PastRows, Reading
 from patient_flow.monitoring.thresholds import SENDER_KNOWN_DAYS
 from patient_flow.stores.warehouse.errors import WarehouseError, WarehouseNotInitialised
 from patient_flow.stores.warehouse.schema import TABLES
@@ -282,7 +282,7 @@ class Returns:
         self._lock = threading.Lock()
         self._known: dict[tuple[date, date], Reading] = {}
 
-    def between(self, first: date, last: date) -> Readmissions:
+    def between(self, first: date, last: date) -> PastRows:
         """Readmissions after discharges on these dates: the last rows read, older ones if new ones are unavailable."""
         with self._lock:
             # Windows end 31 days before today: those of yesterday are no longer asked for.

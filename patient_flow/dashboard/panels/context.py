@@ -18,7 +18,7 @@ from patient_flow.dashboard.escalation import Escalation
 from patient_flow.dashboard.figures import Figures
 from patient_flow.dashboard.formats import Locale
 from patient_flow.dashboard.parts import Cell, Column, Value
-from patient_flow.dashboard.reading import Readmissions
+from patient_flow.dashboard.reading import PastRows
 from patient_flow.dashboard.texts import Words
 
 c = pl.col
@@ -33,7 +33,7 @@ class PanelContext:
     """One page; ``link`` gives the address of the same page with other filters."""
 
     figures: Figures
-    returns: Readmissions
+    returns: PastRows
     words: Words
     locale: Locale
     link: Callable[..., str]

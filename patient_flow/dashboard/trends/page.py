@@ -7,7 +7,6 @@ from datetime import date, timedelta
 from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
 
-import jinja2
 from markupsafe import Markup
 
 from patient_flow.contracts import events
@@ -15,7 +14,7 @@ from patient_flow.contracts.measure_types import Measure, Text
 from patient_flow.contracts.measures import BY_NAME
 from patient_flow.dashboard.formats import LANGUAGES, Locale
 from patient_flow.dashboard.parts import Column, Table, Value
-from patient_flow.dashboard.spreadsheet import visible
+from patient_flow.dashboard.templating import TEMPLATES
 from patient_flow.dashboard.texts import Words
 from patient_flow.dashboard.trends import drawing, texts
 from patient_flow.dashboard.trends.answer import CSVS, MONTHS, PLACES, TOTALS, Asked, Found
@@ -31,15 +30,6 @@ _LEGEND = {
     **{kind: texts.VARIATIONS[kind] for kind in (Variation.COMMON, Variation.IMPROVEMENT, Variation.CONCERN)},
     Variation.HIGH: texts.NEUTRAL,
 }
-
-_TEMPLATES = jinja2.Environment(
-    loader=jinja2.PackageLoader("patient_flow.dashboard"),
-    autoescape=True,
-    trim_blocks=True,
-    lstrip_blocks=True,
-    undefined=jinja2.StrictUndefined,
-    finalize=lambda value: visible(value) if isinstance(value, str) else value,
-)
 
 
 class TrendsPage:
@@ -68,7 +58,7 @@ class TrendsPage:
         """The whole page."""
         other = next(language for language in LANGUAGES if language != self._asked.language)
         has_data = bool(self._found.compared)
-        return _TEMPLATES.get_template("trends.html").render(
+        return TEMPLATES.get_template("trends.html").render(
             asked=self._asked,
             words=self._words,
             say=self._say,

@@ -10,7 +10,6 @@ from typing import Any
 from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
 
-import jinja2
 import polars as pl
 from starlette.requests import Request as HTTPRequest
 from starlette.responses import HTMLResponse, Response
@@ -28,7 +27,7 @@ from patient_flow.dashboard.parts import Column, Legend, Table, Value
 from patient_flow.dashboard.replies import PRIVATE, recorded
 from patient_flow.dashboard.selection import Selection
 from patient_flow.dashboard.snapshot import Snapshots
-from patient_flow.dashboard.spreadsheet import visible
+from patient_flow.dashboard.templating import TEMPLATES
 from patient_flow.dashboard.texts import Words
 from patient_flow.dashboard.what_if import texts
 from patient_flow.dashboard.what_if.model import Models
@@ -40,14 +39,6 @@ c = pl.col
 
 MAX_BEDS = 999
 _LOG = logging.getLogger("uvicorn.error")
-_TEMPLATES = jinja2.Environment(
-    loader=jinja2.PackageLoader("patient_flow.dashboard"),
-    autoescape=True,
-    trim_blocks=True,
-    lstrip_blocks=True,
-    undefined=jinja2.StrictUndefined,
-    finalize=lambda value: visible(value) if isinstance(value, str) else value,
-)
 
 
 @dataclass(frozen=True)
@@ -141,7 +132,7 @@ class WhatIfPages:
             ticket = self._recorder.record(Kind.PAGE, viewer, what_of("what-if", selection, known))
         other = next(code for code in LANGUAGES if code != language)
         query = {**http.query_params, "lang": other}
-        body = _TEMPLATES.get_template("what_if.html").render(
+        body = TEMPLATES.get_template("what_if.html").render(
             words=words,
             say=lambda text: text[language],
             texts=texts,
