@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib.util
 import os
 import shutil
+import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -33,3 +35,14 @@ def require_module(name: str, install: str) -> None:
         if os.environ.get("CI"):
             raise ModuleNotFoundError(missing)
         pytest.skip(missing, allow_module_level=True)
+
+
+def require_npm_package(name: str, version: str) -> Path:
+    """The folder in which Node.js finds npm's package ``name``: of ``NODE_PATH``, or that of global packages."""
+    npm = require_program("npm", "apt-get install npm")
+    shared = subprocess.run([npm, "root", "--global"], capture_output=True, text=True, check=True).stdout.strip()
+    folders = [Path(folder) for folder in (*os.environ.get("NODE_PATH", "").split(os.pathsep), shared) if folder]
+    found = next((folder for folder in folders if (folder / name).is_dir()), None)
+    require(found, f"the package {name}", f"npm install --global {name}@{version}")
+    assert found is not None
+    return found

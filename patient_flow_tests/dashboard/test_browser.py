@@ -18,12 +18,13 @@ from zoneinfo import ZoneInfo
 import pytest
 import uvicorn
 
+from patient_flow.dashboard.access import SignIn
 from patient_flow.dashboard.formats import Locale
-from patient_flow.dashboard.server import Dashboard
+from patient_flow.dashboard.server import Dashboard, Options
 from patient_flow_tests.builders import ZONE
 from patient_flow_tests.dashboard.hospital import Hospital
 from patient_flow_tests.dashboard.test_pages import FACES, PANELS
-from patient_flow_tests.required import require_module, require_program
+from patient_flow_tests.required import require_module, require_npm_package, require_program
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -47,10 +48,10 @@ pytestmark = pytest.mark.embedded_only("it is about the page, whatever database 
 
 
 @contextlib.contextmanager
-def served(group: Hospital, port: int = 0) -> Iterator[str]:
+def served(group: Hospital, port: int = 0, options: Options | None = None) -> Iterator[str]:
     """A dashboard behind a real port."""
     listener = socket.create_server(("127.0.0.1", port))
-    app = Dashboard(group.warehouse, ZoneInfo(ZONE), clock=lambda: group.now).application()
+    app = Dashboard(group.warehouse, ZoneInfo(ZONE), options, clock=lambda: group.now).application()
     server = uvicorn.Server(uvicorn.Config(app, log_level="warning", ws="none", timeout_graceful_shutdown=1))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
@@ -266,6 +267,42 @@ def test_texts_have_the_contrast_of_level_aa(opened: Open, dark: bool) -> None:
     assert weak == set()
     is_dark = luminance(page.evaluate("getComputedStyle(document.body).backgroundColor")) < 0.1
     assert is_dark == dark
+
+
+AXE_PAGES = (
+    *("?hospital=1&department=ICU", "trends?", "patients?of=in_beds", "patients?of=waiting"),
+    *("what-if?", "what-if?hospital=1&department=ICU&beds=4", "figures?", "?"),
+)
+"""The last two as somebody who sees aggregates only: their page, and the refusal of the others."""
+
+
+def test_axe_finds_nothing_on_any_page_in_either_language_or_colours(browser: Browser, group: Hospital) -> None:
+    axe = (require_npm_package("axe-core", "4.14.1") / "axe-core" / "axe.min.js").read_text(encoding="utf-8")
+    found: dict[str, list[str]] = {}
+    with served(group, options=Options(SignIn("X-User", aggregates_header="X-Detail"))) as address:
+        for language, (number, path) in itertools.product(("en", "fr"), enumerate(AXE_PAGES)):
+            detail = "full" if number < len(AXE_PAGES) - 2 else "aggregates"
+            context = browser.new_context(
+                extra_http_headers={"X-User": "a. martin", "X-Detail": detail}, color_scheme="light"
+            )
+            page = context.new_page()
+            page.goto(f"{address}{path}&lang={language}")
+            if path.startswith("trends"):
+                wait_until(page, "document.getElementById('figures').dataset.pending === '0'")
+            elif path == AXE_PAGES[0]:
+                page.wait_for_selector(FILLED)
+            page.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true; })")
+            page.evaluate(axe)
+            broken = page.evaluate(AXE_RUN, {})
+            page.emulate_media(color_scheme="dark")
+            broken += page.evaluate(AXE_RUN, {"runOnly": ["color-contrast"]})
+            found[f"{path} {language}"] = broken
+            context.close()
+    assert {page: broken for page, broken in found.items() if broken} == {}
+
+
+AXE_RUN = """async options => (await axe.run(document, {...options, resultTypes: ['violations']})).violations
+    .map(one => [one.id, ...one.nodes.map(node => node.target.join(' '))].join(' ').slice(0, 500))"""
 
 
 def contrast(front: str, back: str) -> float:

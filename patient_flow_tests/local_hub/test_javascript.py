@@ -7,20 +7,15 @@ import subprocess
 from pathlib import Path
 
 from patient_flow.local_hub.testing import HubThread
-from patient_flow_tests.required import require, require_program
+from patient_flow_tests.required import require_npm_package, require_program
 
-PACKAGE = "@azure/event-hubs"
-INSTALL = f"npm install --global {PACKAGE}@6.0.4"
 PROGRAM = Path(__file__).with_name("javascript_client.cjs")
 
 
 def node_with_package() -> tuple[str, str]:
     """Path of Node.js, and the ``NODE_PATH`` on which Microsoft's client is found."""
-    node, npm = require_program("node", "apt-get install nodejs npm"), require_program("npm", "apt-get install npm")
-    shared = subprocess.run([npm, "root", "--global"], capture_output=True, text=True, check=True).stdout.strip()
-    folders = [folder for folder in (*os.environ.get("NODE_PATH", "").split(os.pathsep), shared) if folder]
-    require(any(Path(folder, PACKAGE).is_dir() for folder in folders), f"the package {PACKAGE}", INSTALL)
-    return node, os.pathsep.join(folders)
+    node = require_program("node", "apt-get install nodejs npm")
+    return node, str(require_npm_package("@azure/event-hubs", "6.0.4"))
 
 
 def test_the_javascript_client_passes_all_its_cases(tmp_path: Path) -> None:
