@@ -51,7 +51,7 @@ def backtest(first: datetime, last: datetime, file: TextIO | None) -> None:
     "what-if",
     epilog="\b\nExample:\n  patient-flow forecast what-if --hospital 1 --department ICU --earlier 2",
 )
-@click.option("--hospital", required=True, help="Id of the hospital.")
+@click.option("--hospital", default="", help="Id of the hospital; without it, --earlier is for all hospitals.")
 @click.option("--department", default="", help="Name of the department; without it, --earlier is for all of them.")
 @click.option("--beds", default=0, help="Staffed beds opened; closed ones are negative.")
 @click.option("--postpone", default=0.0, help="Planned admissions of the next 72 hours that are postponed.")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -21,6 +21,7 @@ from patient_flow.errors import OperatorError
 from patient_flow.forecasting import baselines, scores
 from patient_flow.forecasting import what_if as comparing
 from patient_flow.forecasting.beds import WINDOW_DAYS
+from patient_flow.forecasting.forecast import fit_beds
 from patient_flow.forecasting.what_if import WhatIf
 from patient_flow.monitoring.rules.forecasts import Judgement, judge
 from patient_flow.pipeline import forecast
@@ -71,42 +72,54 @@ def what_if(
     *,
     is_unjudged_allowed: bool = False,
 ) -> WhatIf:
-    """What measures would change in the newest forecast; nothing is written.
+    """What measures would change in the newest forecast of the hospital (empty: of all); nothing is written.
 
-    Raises :class:`OperatorError` where there is no forecast, where it is not judged yet or did badly in the last week
-    (unless that is allowed), and for a measure that cannot be taken.
+    Of all hospitals those count whose forecast is judged and has not done badly in the last week. Raises
+    :class:`OperatorError` where there is none (unless unjudged ones are allowed), where there is no forecast, and for a
+    measure that cannot be taken.
     """
-    if not is_unjudged_allowed:
-        _require_judged(context, hospital)
-    made_at = context.lake.open(FORECAST_BEDS).scan().select(c("made_at").max()).collect().item()
-    if made_at is None:
-        raise OperatorError("there is no forecast yet: run the Dagster job `forecast` first")
-    known = known_at(context, made_at, made_at - timedelta(days=WINDOW_DAYS))
+    departments = context.lake.open(DIM_DEPARTMENT).scan().collect()
     try:
-        changes = comparing.changes_of(known.departments, hospital, department, beds, postponed, earlier_hours)
-        return comparing.compare(known.stays, known.departments, made_at, context.timezone, changes)
+        changes = comparing.changes_of(departments, hospital, department, beds, postponed, earlier_hours)
+        if not is_unjudged_allowed:
+            reasons = _reasons_against(context, {change.hospital_id for change in changes})
+            changes = [change for change in changes if change.hospital_id not in reasons]
+            if not changes:
+                raise OperatorError("; ".join(reasons[number] for number in sorted(reasons)))
+        made_at = context.lake.open(FORECAST_BEDS).scan().select(c("made_at").max()).collect().item()
+        if made_at is None:
+            raise OperatorError("there is no forecast yet: run the Dagster job `forecast` first")
+        known = known_at(context, made_at, made_at - timedelta(days=WINDOW_DAYS))
+        fitted = fit_beds(known.stays, known.departments, made_at, context.timezone)
+        if fitted is None:
+            raise OperatorError("there are no departments: load the department list first")
+        return comparing.compare(fitted, context.timezone, changes)
     except ValueError as error:
         raise OperatorError(str(error)) from error
 
 
-def _require_judged(context: StepContext, hospital: str) -> None:
+def _reasons_against(context: StepContext, hospitals: Collection[str]) -> dict[str, str]:
+    """hospital_id → why its forecast answers no question, of those that do not."""
     since = (context.now - timedelta(days=SCORED_DAYS)).date()
-    scored = context.lake.open(FORECAST_SCORE).scan().filter(c("hospital_id") == hospital, c("date") > since).collect()
-    found = judge(scored).get(hospital, Judgement(0))
-    if not found.is_shown:
-        raise OperatorError(
-            f"{found.days} of {JUDGED_DAYS} days of hospital {hospital} have been compared with what happened: its "
-            "forecast has not proved itself yet; --unjudged shows it all the same"
-        )
-    if not found.holds:
-        raise OperatorError(
-            f"the forecast of hospital {hospital} has done badly in the last week, see the check forecast_holds; "
-            "--unjudged shows it all the same"
-        )
+    judged = judge(context.lake.open(FORECAST_SCORE).scan().filter(c("date") > since).collect())
+    found: dict[str, str] = {}
+    for hospital in hospitals:
+        judgement = judged.get(hospital, Judgement(0))
+        if not judgement.is_shown:
+            found[hospital] = (
+                f"{judgement.days} of {JUDGED_DAYS} days of hospital {hospital} have been compared with what happened: "
+                "its forecast has not proved itself yet; --unjudged shows it all the same"
+            )
+        elif not judgement.holds:
+            found[hospital] = (
+                f"the forecast of hospital {hospital} has done badly in the last week, see the check forecast_holds; "
+                "--unjudged shows it all the same"
+            )
+    return found
 
 
 def what_if_lines(found: WhatIf, department: str, zone: str) -> list[str]:
-    """``found`` as text: of the department, or of all, and of the whole hospital."""
+    """``found`` as text: of the department, or of all, and of the whole hospital; of several hospitals as a whole."""
     local = ZoneInfo(zone)
     lines = [
         f"forecast of {found.made_at.astimezone(local):%Y-%m-%d %H:%M}, occupied beds; likely: 8 days out of 10 "
@@ -115,10 +128,11 @@ def what_if_lines(found: WhatIf, department: str, zone: str) -> list[str]:
         f"{'':<18} {'':<16} {'as it is':^34} {'with the change':^34}",
         f"{'department':<18} {'at':<16} " + f"{'expected':>9} {'likely':>10} {'free':>6} {'full':>6} " * 2,
     ]
-    wanted = {department, ""} if department else set(found.rows["department"])
+    is_of_several = found.rows["hospital_id"].n_unique() > 1
+    wanted = {""} if is_of_several else {department, ""} if department else set(found.rows["department"])
     for row in found.rows.filter(c("department").is_in(list(wanted))).iter_rows(named=True):
         sides = " ".join(_side(row, prefix) for prefix in ("", "changed_"))
-        name = row["department"] or "whole hospital"
+        name = f"hospital {row['hospital_id']}" if is_of_several else row["department"] or "whole hospital"
         lines.append(f"{name[:18]:<18} {row['target_at'].astimezone(local):%a %d %b %H:%M}  {sides}".rstrip())
     return lines
 

@@ -150,7 +150,7 @@ class Dashboard:
         threading.Thread(target=self._snapshots.warm, name="warm", daemon=True).start()
         current_default_thread_limiter().total_tokens = PAGES_AT_ONCE
         yield
-        for part in (self._snapshots, self._returns, self._usual, self._trends, self._recorder):
+        for part in (self._snapshots, self._returns, self._usual, self._trends, self._what_if, self._recorder):
             part.close(PARTING_SECONDS)
 
     # --- routes: plain functions, each in a worker thread -------------------------------------------------------

@@ -94,30 +94,63 @@ def forecast_beds(
 ) -> pl.DataFrame:
     """Rows of ForecastBeds for the whole hour ``made_at``, from ``rows`` (:data:`STAY_COLUMNS`) as known then.
 
-    ``versions`` is DimDepartment. Empty without departments. With ``changes``, what is expected if they were made; the
-    intervals are those of the same model, without any doubt about the changes. Raises ``ValueError`` for a bad change.
+    ``versions`` is DimDepartment. Empty without departments. With ``changes``: see :meth:`BedForecast.rows`.
     """
+    fitted = fit_beds(rows, versions, made_at, zone)
+    return pl.DataFrame() if fitted is None else fitted.rows(changes)
+
+
+def fit_beds(rows: pl.DataFrame, versions: pl.DataFrame, made_at: datetime, zone: str) -> BedForecast | None:
+    """The model of the arguments of :func:`forecast_beds`; None without departments."""
     places = Places.of(_known_departments(versions, rows, made_at))
     if places.names.is_empty():
-        return pl.DataFrame()
+        return None
     now = calendar.hour_of(made_at)
     stays = known_stays(rows, places, made_at)
     model = beds.fit(stays, places.departments, now, zone)
-    measures = _measures(places, changes)
-    projection = beds.project(model, stays, now, len(GENDERS), measures=measures if changes else None)
-    targets = targets_of(made_at, zone)
-    at = np.array([calendar.hour_of(target) - now - 1 for target in targets])
-    widening = _widening(model, stays, now)
-    shares = _gender_shares(stays, places.departments.count)
-    visits = _visit_shares(rows, places, made_at)
-    frames = [
-        _of_entities(
-            places, projection, model, shares, widening, at, targets, measures.beds, visits if by_hospital else None
-        )
-        for by_hospital in (False, True)
-    ]
-    horizon = (c("target_at") - c("made_at")).dt.total_hours().cast(pl.Int64)
-    return pl.concat(frames).with_columns(made_at=pl.lit(made_at)).with_columns(horizon_hours=horizon)
+    return BedForecast(
+        made_at,
+        places,
+        targets_of(made_at, zone),
+        model,
+        stays.only((stays.start <= now) & (stays.end > now)),
+        _gender_shares(stays, places.departments.count),
+        _widening(model, stays, now),
+        _visit_shares(rows, places, made_at),
+    )
+
+
+@dataclass(frozen=True)
+class BedForecast:
+    """The model fitted to what was known at the whole hour ``made_at``, with the patients in bed then."""
+
+    made_at: datetime
+    places: Places
+    targets: pl.Series
+    model: Model
+    present: Stays
+    shares: Array
+    widening: tuple[Array, Array]
+    visits: tuple[Array, Array]
+
+    def rows(self, changes: Sequence[Change] = ()) -> pl.DataFrame:
+        """Rows of ForecastBeds; with ``changes`` what is expected if they were made.
+
+        The intervals are those of the same model, without any doubt about the changes. Raises ``ValueError`` for a bad
+        change.
+        """
+        now = calendar.hour_of(self.made_at)
+        measures = _measures(self.places, changes)
+        projection = beds.project(self.model, self.present, now, len(GENDERS), measures=measures if changes else None)
+        at = np.array([calendar.hour_of(target) - now - 1 for target in self.targets])
+        frames = [
+            _of_entities(
+                self.places, projection, self.model, self.shares, self.widening, at, self.targets, measures.beds, visits
+            )
+            for visits in (None, self.visits)
+        ]
+        horizon = (c("target_at") - c("made_at")).dt.total_hours().cast(pl.Int64)
+        return pl.concat(frames).with_columns(made_at=pl.lit(self.made_at)).with_columns(horizon_hours=horizon)
 
 
 def _measures(places: Places, changes: Sequence[Change]) -> Measures:
@@ -175,35 +208,10 @@ def _of_entities(
         come, gone = (each * share[:, None, None] for each, share in zip((come, gone), visits, strict=True))
         mean, variance, come, gone = (_summed(each, places) for each in (mean, variance, come, gone))
         chosen = is_headline & (staffed[:, 0] > 0)
-        part = Projection(
-            *(
-                each * (chosen[:, None] if each.ndim == 2 else chosen[:, None, None])
-                for each in (
-                    projection.present,
-                    projection.doubt,
-                    projection.coming,
-                    projection.arrivals,
-                    projection.departures,
-                    projection.present_by_group,
-                    projection.doubt_by_group,
-                )
-            )
-        )
+        weights = {2: chosen[:, None], 3: chosen[:, None, None]}
+        part = Projection(*(each * weights[each.ndim] for each in vars(projection).values()))
         own = part.doubt + part.coming + spread[:, 0] * part.coming**2
-        together = Projection(
-            *(
-                _summed(each, places)
-                for each in (
-                    part.present,
-                    part.doubt,
-                    part.coming,
-                    part.arrivals,
-                    part.departures,
-                    part.present_by_group,
-                    part.doubt_by_group,
-                )
-            )
-        )
+        together = Projection(*(_summed(each, places) for each in vars(part).values()))
         full = probability_full(
             together, _summed(own, places), widening[1], _summed(np.where(chosen[:, None], staffed, 0.0), places), at
         )

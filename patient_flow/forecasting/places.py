@@ -54,10 +54,6 @@ class Places:
         """department_key → place."""
         return self.frame.select("department_key", c("place").cast(pl.Int64))
 
-    def of_hospital(self, hospital_id: str) -> list[str]:
-        """Names of its departments, in order."""
-        return self.names.filter(c("hospital_id") == hospital_id)["department"].to_list()
-
     def version_at(self, targets: pl.Series) -> pl.DataFrame:
         """place, target_at → department_key, staffed_beds and class of the version that is valid then."""
         rows = self.names.select("place").join(targets.to_frame("target_at"), how="cross").sort("target_at")

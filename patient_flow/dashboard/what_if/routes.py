@@ -38,6 +38,10 @@ from patient_flow.stores.warehouse.warehouse import Warehouse
 c = pl.col
 
 MAX_BEDS = 999
+FITTING_SECONDS = 3
+"""After how long a page asks again for a model that is being computed."""
+Place = tuple[str, str]
+"""hospital_id and department; empty: the whole hospital."""
 _LOG = logging.getLogger("uvicorn.error")
 
 
@@ -72,14 +76,17 @@ class Context:
         """``text`` in the reader's language, with ``values`` put in."""
         return text[self.words.language].format(**values)
 
-    def name(self, department: str) -> str:
-        """A department, or the whole hospital, in the reader's language."""
-        return self.words.name(department) if department else self.say(texts.WHOLE)
+    def name(self, place: Place) -> str:
+        """A department, the whole hospital that the page is about, or one of all hospitals by its name."""
+        hospital, department = place
+        if department:
+            return self.words.name(department)
+        return self.say(texts.WHOLE) if self.figures.selection.hospital else self.figures.hospitals[hospital]
 
 
 @dataclass(frozen=True)
 class Result:
-    """The answer: sentences, a drawing of the department or hospital, and a table per place."""
+    """The answer: sentences, a drawing of the department or the one hospital, and a table per place."""
 
     caption: str
     sentences: Sequence[str]
@@ -112,6 +119,10 @@ class WhatIfPages:
     def routes(self) -> list[Route]:
         """The routes of the page."""
         return [Route("/what-if", self._page)]
+
+    def close(self, timeout: float) -> None:
+        """Starts no more fits, and waits ``timeout`` seconds for the running one."""
+        self._models.close(timeout)
 
     def _page(self, http: HTTPRequest) -> Response:
         viewer = self._viewer_of(http)
@@ -149,66 +160,87 @@ class WhatIfPages:
             back="./" + (f"?{urlencode({'lang': asked})}" if asked in LANGUAGES else ""),
             other_language={"code": other, "address": f"?{urlencode(query)}"},
         )
-        return recorded(HTMLResponse(body, headers=PRIVATE), ticket)
+        again = {"Refresh": str(FITTING_SECONDS)} if message == texts.FITTING[language] else {}
+        return recorded(HTMLResponse(body, headers={**PRIVATE, **again}), ticket)
 
     def _answer(self, page: Context, measure: Measure) -> tuple[str, Result | None]:
         """Why there is no answer, or the answer."""
         figures, ahead = page.figures, page.figures.ahead
         hospital, department = figures.selection.hospital, figures.selection.department
-        if hospital not in figures.hospitals or measure.is_none:
+        versions = figures.snapshot.departments
+        if ahead.made_at is not None:
+            self._models.prepare(versions, ahead.made_at)  # while the reader still chooses
+        is_of_all = not hospital and not department and figures.viewer.departments is None
+        if measure.is_none or not (hospital in figures.hospitals or is_of_all):
             return page.say(texts.CHOOSE), None
         if not department and (measure.beds or measure.postponed):
             return page.say(texts.NEEDS_DEPARTMENT), None
-        judgement = ahead.judgements.get(hospital)
-        if judgement is None or ahead.made_at is None or ahead.tonight.is_empty():
-            if judgement is not None and not judgement.is_shown:
-                number = page.locale.number
-                days, needed = number(judgement.days), number(ahead.days_needed)
-                return page.say(NOT_JUDGED, days=days, needed=needed), None
-            return page.say(texts.NOTHING), None
-        if not judgement.holds:
-            return page.say(texts.BAD_WEEK), None
-        versions = figures.snapshot.departments
+        reason = _reason_against(page)
+        if reason or ahead.made_at is None:
+            return reason, None
         try:
             changes = changes_of(
                 versions, hospital, department, measure.beds, float(measure.postponed), measure.earlier
             )
+            changes = [change for change in changes if _holds(page, change.hospital_id)]
             found = self._models.compare(versions, ahead.made_at, changes)
         except ValueError:
             return page.say(texts.TOO_MANY), None
         except WarehouseError as error:
-            _LOG.warning("the stays of a hospital cannot be read: %s", error)
+            _LOG.warning("the stays for the model cannot be read: %s", error)
             return page.say(texts.UNAVAILABLE), None
-        return "", _result(page, found, _places(page))
+        if found is None:
+            return page.say(texts.FITTING), None
+        return "", _result(page, found, _places(page, found))
 
 
-def _places(page: Context) -> list[str]:
-    """The places of the answer that the viewer may see; "" is the whole hospital."""
-    figures = page.figures
+def _holds(page: Context, hospital: str) -> bool:
+    judgement = page.figures.ahead.judgements.get(hospital)
+    return hospital in page.figures.hospitals and judgement is not None and judgement.holds
+
+
+def _reason_against(page: Context) -> str:
+    """Why no forecast on the page answers questions; empty where one does."""
+    ahead = page.figures.ahead
+    judgements = [found for hospital, found in ahead.judgements.items() if hospital in page.figures.hospitals]
+    if ahead.made_at is None or ahead.tonight.is_empty() or not judgements:
+        if judgements and not any(found.is_shown for found in judgements):
+            number = page.locale.number
+            days, needed = number(ahead.days_judged), number(ahead.days_needed)
+            return page.say(NOT_JUDGED, days=days, needed=needed)
+        return page.say(texts.NOTHING)
+    return "" if any(found.holds for found in judgements) else page.say(texts.BAD_WEEK)
+
+
+def _places(page: Context, found: WhatIf) -> list[Place]:
+    """The places of the answer that the viewer may see: of one hospital all of them, of several each as a whole."""
+    figures, hospital = page.figures, page.figures.selection.hospital
+    if not hospital:
+        return [(number, "") for number in figures.hospitals if number in set(found.rows["hospital_id"])]
     seen = figures.chosen.filter(c("department_key") != 0)["department"].unique().sort().to_list()
-    return seen if figures.viewer.departments is not None else ["", *seen]
+    return [(hospital, name) for name in (seen if figures.viewer.departments is not None else ["", *seen])]
 
 
-def _result(page: Context, found: WhatIf, places: Sequence[str]) -> Result:
+def _result(page: Context, found: WhatIf, places: Sequence[Place]) -> Result:
     is_midnight = c("target_at").dt.convert_time_zone(page.locale.zone.key).dt.hour() == 0
     ahead = found.rows.filter(is_midnight, c("target_at") > page.figures.now)
-    frames = {name: ahead.filter(c("department") == name) for name in places}
-    frames = {name: rows for name, rows in frames.items() if not rows.is_empty()}
-    first = page.figures.selection.department or next(iter(frames), "")
+    frames = {place: ahead.filter(c("hospital_id") == place[0], c("department") == place[1]) for place in places}
+    frames = {place: rows for place, rows in frames.items() if not rows.is_empty()}
+    first = next((place for place in frames if place[1] == page.figures.selection.department), next(iter(frames), None))
     return Result(
         page.say(texts.CAPTION, moment=page.locale.moment(found.made_at)),
-        [_sentence(page, name, rows.row(0, named=True)) for name, rows in frames.items()],
-        _drawing(page, frames[first]) if first in frames else "",
+        [_sentence(page, place, rows.row(0, named=True)) for place, rows in frames.items()],
+        _drawing(page, frames[first]) if first is not None and len({hospital for hospital, _ in frames}) == 1 else "",
         [
             Legend("strong", page.say(texts.CHANGED)),
             Legend("g3", page.say(texts.AS_IT_IS)),
             Legend("likely", page.say(texts.LIKELY)),
         ],
-        [(page.name(name), _table(page, rows)) for name, rows in frames.items()],
+        [(page.name(place), _table(page, rows)) for place, rows in frames.items()],
     )
 
 
-def _sentence(page: Context, department: str, row: dict[str, Any]) -> str:
+def _sentence(page: Context, place: Place, row: dict[str, Any]) -> str:
     """The first target of a place in words."""
     number, staffed = page.locale.number, row["changed_staffed_beds"]
     if staffed is None:
@@ -219,7 +251,7 @@ def _sentence(page: Context, department: str, row: dict[str, Any]) -> str:
         figures = [staffed - row[name] for name in ("changed_expected", "changed_high", "changed_low")]
         figures.append(row["staffed_beds"] - row["expected"])
     after, low, high, before = (number(round(value) + 0.0) for value in figures)
-    name, moment = page.name(department), page.locale.moment(row["target_at"])
+    name, moment = page.name(place), page.locale.moment(row["target_at"])
     return page.say(text, name=name, moment=moment, after=after, low=low, high=high, before=before)
 
 

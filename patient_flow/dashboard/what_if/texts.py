@@ -18,6 +18,7 @@ INTRODUCTION = Text(
 )
 HOSPITAL, DEPARTMENT = Text("Hospital", "Hôpital"), Text("Department", "Service")
 ALL_DEPARTMENTS = Text("All (earlier discharges only)", "Tous (sorties plus tôt seulement)")
+ALL_HOSPITALS = Text("All (earlier discharges only)", "Tous (sorties plus tôt seulement)")
 BEDS = Text("Beds opened (closed: minus)", "Lits ouverts (fermés : moins)")
 POSTPONED = Text("Admissions postponed, next 72 h", "Admissions reportées, 72 h à venir")
 EARLIER = Text("Patients leave earlier, hours", "Patients sortis plus tôt, heures")
@@ -35,6 +36,10 @@ BAD_WEEK = Text(
     "The forecast of this hospital has done badly in the last week: it answers no questions until it is better again.",
     "La prévision de cet hôpital a été mauvaise la semaine passée : elle ne répond à aucune question d’ici qu’elle "
     "s’améliore.",
+)
+FITTING = Text(
+    "The model is being computed: the answer follows in a few seconds.",
+    "Le modèle est en cours de calcul : la réponse suit dans quelques secondes.",
 )
 NOTHING = Text("No forecast of this place can be shown.", "Aucune prévision de ce lieu ne peut être affichée.")
 UNAVAILABLE = Text(

@@ -25,8 +25,8 @@ def newest_beds(columns: Sequence[str]) -> sa.Select[Any]:
     return _BEDS.select().with_only_columns(*(_BEDS.c[name] for name in columns)).where(_BEDS.c.made_at == newest)
 
 
-def stays_since(department_keys: Sequence[int], since: int) -> sa.Select[Any]:
-    """Stays of these departments that are open, or end in the hour ``since`` (a time key) or later."""
+def stays_since(since: int) -> sa.Select[Any]:
+    """Stays that are open, or end in the hour ``since`` (a time key) or later."""
     is_near = (_STAYS.c.discharge_time_key == UNKNOWN_KEY) | (_STAYS.c.discharge_time_key >= since)
     columns = (_STAYS.c[name] for name in _OF_STAYS)
-    return _STAYS.select().with_only_columns(*columns).where(_STAYS.c.department_key.in_(department_keys), is_near)
+    return _STAYS.select().with_only_columns(*columns).where(is_near)
