@@ -96,7 +96,6 @@ def hub(
 @click.option("--port", type=ANY_PORT, default=8050, show_default=True, help="Port; 0 for any free one.")
 def dashboard(host: str, port: int) -> None:
     """Serve the dashboard alone, on the warehouse that the settings name."""
-    from patient_flow.contracts.fullness import Limits
     from patient_flow.dashboard.access import SignIn
     from patient_flow.dashboard.pages import Freshness
     from patient_flow.dashboard.server import Options, serve
@@ -128,7 +127,7 @@ def dashboard(host: str, port: int) -> None:
             settings.suppress_below,
             services.chart_notes,
             services.escalation,
-            Limits(settings.alerts.occupancy_pct, settings.alerts.occupancy_critical_pct),
+            settings.alerts.occupancy_limits,
         ),
     )
 

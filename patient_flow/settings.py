@@ -24,6 +24,7 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from patient_flow.contracts.fullness import Limits
 from patient_flow.errors import OperatorError
 from patient_flow.key_strength import NEW_KEY, weakness
 from patient_flow.monitoring import thresholds
@@ -160,6 +161,11 @@ class AlertSettings(_Section):
     occupancy_critical_pct: WholeNumber = thresholds.OCCUPANCY_CRITICAL_PCT
     occupancy_closes_pct: WholeNumber = thresholds.OCCUPANCY_RESOLVES_PCT
     occupancy_hours: WholeNumber = thresholds.OCCUPANCY_HOURS
+
+    @property
+    def occupancy_limits(self) -> Limits:
+        """The limits of occupancy that bed alerts and the dashboard share."""
+        return Limits(self.occupancy_pct, self.occupancy_critical_pct, self.occupancy_closes_pct, self.occupancy_hours)
 
     @model_validator(mode="after")
     def _check(self) -> Self:

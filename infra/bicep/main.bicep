@@ -774,6 +774,10 @@ var pageSettings settingType[] = [
     name: 'PATIENT_FLOW_ALERT_OCCUPANCY_CLOSES_PCT'
     value: string(alertOccupancyClosesPct)
   }
+  {
+    name: 'PATIENT_FLOW_ALERT_OCCUPANCY_HOURS'
+    value: string(alertOccupancyHours)
+  }
 ]
 var dashboardSettings settingType[] = concat(warehouseSettings, pageSettings, [
   {
@@ -897,10 +901,6 @@ var pipelineSettings settingType[] = concat(warehouseSettings, pageSettings, [
   {
     name: 'PATIENT_FLOW_ALERT_QUARANTINE_PCT'
     value: string(alertQuarantinePct)
-  }
-  {
-    name: 'PATIENT_FLOW_ALERT_OCCUPANCY_HOURS'
-    value: string(alertOccupancyHours)
   }
   {
     name: 'PATIENT_FLOW_KEEP_RUNS_DAYS'

@@ -7,11 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 
 from patient_flow.contracts.measure_types import Text
 
 HIGH_PCT, CRITICAL_PCT, FULL_PCT = 85, 95, 100
 """Percent of staffed beds from which a department is at a level; from the last on, no staffed bed is free."""
+RESOLVES_PCT, HIGH_HOURS = 80, 2
+"""A bed alert opens above the high level for so many hours, or at the critical level at once; below, it is over."""
 
 
 @dataclass(frozen=True)
@@ -34,10 +37,17 @@ LEVELS = (AMPLE, HIGH, CRITICAL, FULL)
 
 @dataclass(frozen=True)
 class Limits:
-    """The limits of a network, in percent of staffed beds: those of its bed alerts."""
+    """The limits of a network, in percent of staffed beds, and the rest of the rule of its bed alerts."""
 
     high: float = HIGH_PCT
     critical: float = CRITICAL_PCT
+    resolves: float = RESOLVES_PCT
+    hours: int = HIGH_HOURS
+
+    @property
+    def window(self) -> timedelta:
+        """The last hours that decide whether an alert is open."""
+        return timedelta(hours=self.hours + 48)
 
     def level(self, occupancy_pct: float | None) -> Level | None:
         """The level of an occupancy; None where it is not known."""

@@ -11,7 +11,8 @@ import polars as pl
 
 from patient_flow.contracts.forecasts import JUDGED_DAYS, JUDGED_HORIZON
 from patient_flow.dashboard.snapshot import DAY
-from patient_flow.monitoring.rules.forecasts import MODEL, Judgement, judge
+from patient_flow.monitoring.rules.forecasts import MODEL, Chance, Judgement, judge
+from patient_flow.monitoring.thresholds import FORECAST_FULL_HOURS
 from patient_flow.transforms.calendar import first_hour
 
 if TYPE_CHECKING:
@@ -120,6 +121,24 @@ class Ahead:
         gender = self._rows.selection.gender or ALL
         is_here = (c("hospital_id") == place[0]) & (c("department") == place[1]) & (c("gender") == gender)
         return self._shown.filter(is_here, c("target_at") > self._rows.now).sort("target_at")
+
+    @property
+    def chances(self) -> list[Chance]:
+        """Of all departments and hospitals to reach their staffed beds, as the view BedsExpected has them."""
+        judged = [hospital for hospital, found in self.judgements.items() if found.days >= JUDGED_DAYS]
+        rows = self._named(self._rows.snapshot.forecasts.beds).filter(
+            c("hospital_id").is_in(judged),
+            c("gender") == ALL,
+            c("horizon_hours") == FORECAST_FULL_HOURS,
+            c("probability_full").is_not_null(),
+            c("target_at") > self._rows.now,
+        )
+        return [
+            Chance(hospital, department, probability, FORECAST_FULL_HOURS)
+            for hospital, department, probability in rows.select(
+                "hospital_name", "department", "probability_full"
+            ).iter_rows()
+        ]
 
     @cached_property
     def lately(self) -> Lately | None:

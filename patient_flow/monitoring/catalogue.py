@@ -13,6 +13,7 @@ import polars as pl
 from patient_flow.contracts import tables
 from patient_flow.contracts.forecasts import JUDGED_DAYS, SCORED_DAYS
 from patient_flow.contracts.tables import WAREHOUSE_TABLES, references
+from patient_flow.monitoring import bed_alerts
 from patient_flow.monitoring.finding import Finding, Severity
 from patient_flow.monitoring.inputs import CheckInputs
 from patient_flow.monitoring.rule import EVENT_TTL, FLAP_WINDOW, Audience, Cadence, Rule
@@ -458,27 +459,28 @@ QUARANTINE_SPIKE = Rule(
     resolve_after=FLAP_WINDOW,
 )
 OCCUPANCY_HIGH = Rule(
-    "occupancy_high",
+    bed_alerts.FULL,
     "Occupied beds against staffed beds of a department (PATIENT_FLOW_ALERT_OCCUPANCY_…).",
-    "Bring discharges forward, open closed beds or divert admissions; the dashboard lists free beds.",
+    bed_alerts.MAKE_ROOM.en,
     ERROR,
     (WATCH,),
     OCCUPANCY,
     audience=Audience.BED_MANAGEMENT,
 )
 DISCHARGES_DELAYED = Rule(
-    "discharges_delayed",
+    bed_alerts.DELAYED,
     "Patients in beds whose ready time, else planned discharge, has passed, per patient in bed of a hospital.",
-    "Ask the wards that the dashboard lists under Discharges what the patients wait for: transport, care, a letter.",
+    bed_alerts.ASK_THE_WARDS.en,
     ERROR,
     (WATCH,),
     DELAYED,
+    resolve_after=timedelta(hours=1),
     audience=Audience.BED_MANAGEMENT,
 )
 BEDS_FULL_AHEAD = Rule(
-    "beds_full_ahead",
+    bed_alerts.AHEAD,
     "Departments and hospitals do not reach their staffed beds within 24 hours, by the newest forecast.",
-    "See the panel “The days ahead” of the dashboard: open beds, bring discharges forward or postpone admissions.",
+    bed_alerts.PREPARE.en,
     WARNING,
     (WATCH,),
     FORECAST_FULL,

@@ -19,17 +19,20 @@ class Threshold:
 OCCUPANCY_PCT = fullness.HIGH_PCT
 OCCUPANCY_CRITICAL_PCT = fullness.CRITICAL_PCT
 OCCUPANCY = Threshold("% of staffed beds", OCCUPANCY_PCT, OCCUPANCY_CRITICAL_PCT)
-OCCUPANCY_RESOLVES_PCT = 80
-OCCUPANCY_HOURS = 2
+OCCUPANCY_RESOLVES_PCT = fullness.RESOLVES_PCT
+OCCUPANCY_HOURS = fullness.HIGH_HOURS
 """Defaults of PATIENT_FLOW_ALERT_OCCUPANCY_…: above the warning for so many hours, or above the error at once."""
 OCCUPANCY_PLAUSIBLE = Threshold("% of staffed beds", 150)
 OCCUPANCY_AUDITED_HOURS = 48
 """Hours of the audit that are compared with the staffed beds: nobody can act on older ones."""
-DELAYED = Threshold("% of the patients in beds", *escalation.DEFAULT.delayed_pct[1:])
-"""The shares of escalation levels 3 and 4."""
-DELAYED_RESOLVES_SHARE = 0.8
-"""An open alert of delayed discharges ends below this share of its limit."""
-"""Delayed patients of a hospital, as the escalation levels 3 and 4 count them."""
+
+
+def delayed_limit(levels: escalation.Thresholds) -> Threshold:
+    """Delayed patients of a hospital, as the escalation levels 3 and 4 count them."""
+    return Threshold("% of the patients in beds", *levels.delayed_pct[1:])
+
+
+DELAYED = delayed_limit(escalation.DEFAULT)
 DATA_AGE = Threshold("minutes", 5, 15)
 DATA_STALE_MINUTES = 15
 QUARANTINE = Threshold("% of a day's events", 10)

@@ -22,7 +22,6 @@ from msgspec.structs import replace
 
 from patient_flow.monitoring import catalogue, messages
 from patient_flow.monitoring.alert_state import AlertState, Firing, changes, mark_delivered, update
-from patient_flow.monitoring.rule import Rule
 from patient_flow.monitoring.rules.freshness import Staleness
 from patient_flow.orchestration import open_alerts, probes
 from patient_flow.orchestration.channels import Channel, ChannelError, channels_of
@@ -125,8 +124,8 @@ def observe(
     if isinstance(warehouse, ProbeResult):
         results.append(warehouse)
     else:
-        results.append(probes.judge_occupancy(warehouse.hours, _subjects(state, catalogue.OCCUPANCY_HIGH), settings))
-        results.append(probes.judge_delays(services, warehouse.delays, _subjects(state, catalogue.DISCHARGES_DELAYED)))
+        results.append(probes.judge_occupancy(services.settings, warehouse.hours))
+        results.append(probes.judge_delays(services, warehouse.delays, now))
         results.append(probes.judge_chances(warehouse.chances))
         staleness, stale = _judge_staleness(hub, warehouse, staleness, now, timedelta(minutes=settings.stale_minutes))
         results.append(stale)
@@ -135,11 +134,6 @@ def observe(
         frozenset(name for result in results for name in result.unknown),
         staleness,
     )
-
-
-def _subjects(state: AlertState, rule: Rule) -> list[str]:
-    """Subjects of the open alerts of a rule."""
-    return [alert.subject for alert in state.open.values() if alert.rule == rule.name]
 
 
 def _judge_staleness(

@@ -17,6 +17,7 @@ from patient_flow.errors import OperatorError
 from patient_flow.key_strength import NEW_KEY
 from patient_flow.monitoring import catalogue, thresholds
 from patient_flow.monitoring.alert_state import Firing, alert_key
+from patient_flow.monitoring.bed_alerts import BedAlert
 from patient_flow.monitoring.finding import Finding, Severity
 from patient_flow.monitoring.notices import EventsExpired, HubRecreated, Notice, PartitionAdded, decode
 from patient_flow.monitoring.rule import FLAP_WINDOW, Audience, Rule
@@ -278,7 +279,7 @@ class WarehouseStatus:
     places that will probably be full."""
 
     loaded_at: datetime | None
-    hours: Sequence[occupancy.DepartmentHour]
+    hours: pl.DataFrame
     delays: Sequence[occupancy.Delays] = ()
     chances: Sequence[forecasts.Chance] = ()
 
@@ -286,7 +287,7 @@ class WarehouseStatus:
 def probe_warehouse(services: Services, now: datetime) -> WarehouseStatus | ProbeResult:
     """The status of the warehouse, or what fires instead."""
     warehouse = services.warehouse
-    since = now - timedelta(hours=services.settings.alerts.occupancy_hours + 24)
+    since = now - services.settings.alerts.occupancy_limits.window - timedelta(days=1)
     beds = {rule.name for rule in catalogue.ALERTS if rule.audience is Audience.BED_MANAGEMENT}
     unknown = frozenset({catalogue.DATA_STALE.name, *beds})
     try:
@@ -310,36 +311,34 @@ def probe_warehouse(services: Services, now: datetime) -> WarehouseStatus | Prob
     return ProbeResult(firings(catalogue.STORE_DOWN, [finding]), unknown)
 
 
-def judge_occupancy(
-    hours: Sequence[occupancy.DepartmentHour], already_open: Sequence[str], settings: AlertSettings
-) -> ProbeResult:
+def judge_occupancy(settings: Settings, hours: pl.DataFrame) -> ProbeResult:
     """Departments that are full; no figures are no empty beds."""
-    limits = occupancy.OccupancyLimits(
-        settings.occupancy_pct, settings.occupancy_critical_pct, settings.occupancy_closes_pct, settings.occupancy_hours
-    )
+    full = occupancy.full_departments(hours, settings.alerts.occupancy_limits, ZoneInfo(settings.timezone))
     return ProbeResult(
-        firings(catalogue.OCCUPANCY_HIGH, occupancy.occupancy_high(hours, already_open, limits)),
-        frozenset() if hours else frozenset({catalogue.OCCUPANCY_HIGH.name}),
+        _of_beds(catalogue.OCCUPANCY_HIGH, full),
+        frozenset() if hours.height else frozenset({catalogue.OCCUPANCY_HIGH.name}),
     )
 
 
-def judge_delays(services: Services, delays: Sequence[occupancy.Delays], already_open: Sequence[str]) -> ProbeResult:
+def judge_delays(services: Services, delays: Sequence[occupancy.Delays], now: datetime) -> ProbeResult:
     """Hospitals whose delayed patients reach the share of escalation level 3 or 4; no figures are no empty beds."""
     try:
-        limit = thresholds.Threshold(thresholds.DELAYED.unit, *services.escalation.delayed_pct[1:])
+        limit = thresholds.delayed_limit(services.escalation)
     except OperatorError:  # an alert of its own (probe_lists)
         limit = thresholds.DELAYED
-    resolves = thresholds.DELAYED_RESOLVES_SHARE * limit.warning
-    findings = occupancy.discharges_delayed(delays, already_open, limit, resolves=resolves)
     return ProbeResult(
-        firings(catalogue.DISCHARGES_DELAYED, findings),
+        _of_beds(catalogue.DISCHARGES_DELAYED, occupancy.delayed_hospitals(delays, limit, now)),
         frozenset() if delays else frozenset({catalogue.DISCHARGES_DELAYED.name}),
     )
 
 
 def judge_chances(chances: Sequence[forecasts.Chance]) -> ProbeResult:
     """Departments and hospitals that will probably be full."""
-    return ProbeResult(firings(catalogue.BEDS_FULL_AHEAD, forecasts.beds_full_ahead(chances)))
+    return ProbeResult(_of_beds(catalogue.BEDS_FULL_AHEAD, forecasts.beds_full_ahead(chances)))
+
+
+def _of_beds(rule: Rule, alerts: Sequence[BedAlert]) -> tuple[Firing, ...]:
+    return firings(rule, [alert.finding for alert in alerts])
 
 
 def last_load(services: Services) -> datetime | None:
@@ -349,35 +348,32 @@ def last_load(services: Services) -> datetime | None:
     return loaded_at.replace(tzinfo=UTC) if isinstance(loaded_at, datetime) else None
 
 
-def department_hours(services: Services, since: datetime) -> list[occupancy.DepartmentHour]:
-    """Occupancy of departments by hour, from the warehouse's view."""
+def department_hours(services: Services, since: datetime) -> pl.DataFrame:
+    """hospital, department, at (UTC), occupancy_pct by hour, from the warehouse's view."""
     view = VIEWS["BedOccupancyHourly"]
     query = view.select().where(view.c.date >= since.date(), view.c.occupancy_pct.is_not(None))
-    frame = services.warehouse.query(query).select("hospital_name", "department", "hour_start_at", "occupancy_pct")
-    zone = ZoneInfo(services.settings.timezone)
-    return [
-        occupancy.DepartmentHour(str(hospital), department, at.replace(tzinfo=UTC).astimezone(zone), pct)
-        for hospital, department, at, pct in frame.iter_rows()
-    ]
+    return services.warehouse.query(query).select(
+        pl.coalesce("hospital_name", "hospital_id").alias("hospital"),
+        "department",
+        pl.col("hour_start_at").dt.replace_time_zone("UTC").alias("at"),
+        "occupancy_pct",
+    )
 
 
 def delays_now(services: Services) -> list[occupancy.Delays]:
-    """Patients in beds and delayed patients of each hospital, from the warehouse's views."""
+    """Patients in beds of each hospital, and when the delayed ones could have left, from the warehouse's views."""
     present, delayed = VIEWS["CurrentPatients"], VIEWS["DelayedDischarges"]
     in_beds = services.warehouse.query(
-        sa.select(present.c.hospital_name, sa.func.count().label("patients")).group_by(present.c.hospital_name)
-    )
-    late = services.warehouse.query(
         sa.select(
-            delayed.c.hospital_name,
-            sa.func.count().label("patients"),
-            sa.func.sum(delayed.c.delay_hours).label("hours"),
-        ).group_by(delayed.c.hospital_name)
+            present.c.hospital_id, sa.func.max(present.c.hospital_name), sa.func.count().label("patients")
+        ).group_by(present.c.hospital_id)
     )
-    of_hospital = {name: (patients, hours) for name, patients, hours in late.iter_rows()}
+    due: dict[str, list[datetime]] = {}
+    for hospital, at in services.warehouse.query(sa.select(delayed.c.hospital_id, delayed.c.due_at)).iter_rows():
+        due.setdefault(hospital, []).append(at.replace(tzinfo=UTC))
     return [
-        occupancy.Delays(str(name), patients, *of_hospital.get(name, (0, 0.0)))
-        for name, patients in in_beds.iter_rows()
+        occupancy.Delays(str(name or hospital), patients, due.get(hospital, ()))
+        for hospital, name, patients in in_beds.iter_rows()
     ]
 
 

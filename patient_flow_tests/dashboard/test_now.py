@@ -9,6 +9,7 @@ import re
 import statistics
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -20,10 +21,13 @@ from patient_flow.contracts.fullness import LEVELS, Limits
 from patient_flow.contracts.tables import WAREHOUSE_TABLES
 from patient_flow.dashboard.access import SignIn
 from patient_flow.dashboard.figures import Figures
+from patient_flow.dashboard.panels import alerts
 from patient_flow.dashboard.server import Options
-from patient_flow.monitoring import thresholds
+from patient_flow.monitoring import catalogue, thresholds
+from patient_flow.monitoring.rules.occupancy import full_departments
+from patient_flow.orchestration.probes import department_hours
 from patient_flow.pipeline.load import load_warehouse
-from patient_flow.settings import LOCAL_ACCESS_LOG_KEY
+from patient_flow.settings import LOCAL_ACCESS_LOG_KEY, load
 from patient_flow.stores.lake.catalog import Lake
 from patient_flow.stores.warehouse.access_log import AccessLog
 from patient_flow.stores.warehouse.warehouse import Warehouse
@@ -293,6 +297,46 @@ def test_the_board_is_searched_by_name_and_unmoved_by_gender_and_age(meeting: Wa
     assert len(face(everything, "board")) == 4
     assert levels.headers["Content-Type"].startswith("text/css")
     assert all(f".level-{level.name} " in levels.text for level in LEVELS)
+
+
+@pytest.mark.embedded_only("the view has its own tests on both")
+def test_the_page_lists_the_alerts_of_the_sensor_and_only_those_of_the_viewers_departments(
+    meeting: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = Options(SignIn("X-User", "X-Hospitals", "X-Departments", ("testclient",)))
+    viewer = {"X-User": "a. martin", "X-Hospitals": "*", "X-Departments": "*"}
+    monkeypatch.setattr(alerts, "MAX_OPEN", 2)
+    with client_of(meeting, lambda: NOW, options) as client:
+        settled(client, **viewer)
+        everything = client.get("/export.csv?panel=alerts&lang=en", headers=viewer).text
+        page = client.get("/?lang=en", headers=viewer).text
+        french = client.get("/?lang=fr", headers=viewer).text
+        board = client.get("/export.csv?panel=board", headers=viewer).text
+        of_icu = client.get("/export.csv?panel=alerts", headers={**viewer, "X-Departments": "ICU"}).text
+        of_another = client.get("/?lang=en", headers={**viewer, "X-Hospitals": "2"}).text
+    rows = {(row["hospital"], row["department"]): row for row in csv.DictReader(io.StringIO(everything[1:]))}
+    assert list(rows) == [("Saint-Aubin", "ICU"), ("Saint-Aubin", ""), ("Saint-Aubin", "Surgery")]
+    since = {
+        row["department"]: row["over_since"]
+        for row in csv.DictReader(io.StringIO(board[1:]))
+        if row["hospital"] == "Saint-Aubin"
+    }
+    services: Any = SimpleNamespace(warehouse=meeting, settings=load(environ={}))
+    sent = full_departments(department_hours(services, NOW - 4 * DAY), Limits(), ZoneInfo(ZONE))
+    assert [alert.department for alert in sent] == ["ICU", "Surgery"]
+    for alert in sent:
+        row = rows["Saint-Aubin", alert.department]
+        assert (row["alert"], row["action"]) == (alert.what.en, catalogue.OCCUPANCY_HIGH.action)
+        assert row["since"] == since[alert.department] == (alert.since or NOW).isoformat()
+    delayed = rows["Saint-Aubin", ""]
+    assert delayed["alert"] == "2 of 10 patients in beds (20 %) could have left, 7 hours of delay in all"
+    assert (delayed["severity"], delayed["since"]) == ("critical", (NOW - 2 * HOUR).isoformat())
+    assert page.count('<li><span class="severity') == 3
+    assert '<details id="alerts-more"><summary>1 more</summary>' in page
+    assert "Alertes lits · maintenant" in french
+    assert "plein à 150 %" in french
+    assert [row["department"] for row in csv.DictReader(io.StringIO(of_icu[1:]))] == ["ICU"]
+    assert "No alert is open." in of_another
 
 
 def test_bed_alerts_and_colours_share_their_limits() -> None:

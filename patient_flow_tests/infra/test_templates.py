@@ -486,7 +486,8 @@ def settings_of_the_dashboard() -> set[str]:
     source = inspect.getsource(cli.commands["dashboard"].callback or cli)
     read = re.findall(r"\bsettings\.(?:alerts\.)?(\w+)|\bservices\.(\w+)", source)
     names = {fields[field or other] for field, other in read if (field or other) in fields}
-    return names | {"PATIENT_FLOW_ALERT_OCCUPANCY_CLOSES_PCT", "PATIENT_FLOW_WAREHOUSE_URL", "PATIENT_FLOW_TIMEZONE"}
+    limits = {name for name in AlertSettings.variables() if name.startswith("PATIENT_FLOW_ALERT_OCCUPANCY_")}
+    return names | limits | {"PATIENT_FLOW_WAREHOUSE_URL", "PATIENT_FLOW_TIMEZONE"}
 
 
 @pytest.mark.parametrize("environment", ENVIRONMENTS)

@@ -9,10 +9,14 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import polars as pl
 import pytest
 
+from patient_flow.contracts.columns import INSTANT
+from patient_flow.contracts.fullness import Limits
 from patient_flow.monitoring import catalogue, messages, thresholds
 from patient_flow.monitoring.alert_state import AlertState, Firing, changes, mark_delivered, update
+from patient_flow.monitoring.bed_alerts import BedAlert
 from patient_flow.monitoring.finding import Finding, Severity
 from patient_flow.monitoring.notices import EventsExpired, EventsRemaining, HubRecreated, PartitionAdded
 from patient_flow.monitoring.rule import Audience, Rule
@@ -22,12 +26,6 @@ from patient_flow.orchestration.probes import judge_notices
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 RUNBOOK = Path(__file__).parents[2] / "infra" / "docs" / "runbook"
-LIMITS = occupancy.OccupancyLimits(
-    thresholds.OCCUPANCY.warning,
-    thresholds.OCCUPANCY.error or 0,
-    thresholds.OCCUPANCY_RESOLVES_PCT,
-    thresholds.OCCUPANCY_HOURS,
-)
 WARNING, ERROR = Severity.WARNING, Severity.ERROR
 
 
@@ -86,10 +84,9 @@ def test_full_wards_go_to_bed_management_and_faults_to_operators() -> None:
 
 
 def test_an_alert_began_when_its_finding_says() -> None:
-    (full,) = occupancy.occupancy_high(hours(50, 90, 96, 97), set(), LIMITS)
-    assert full.since == NOON - timedelta(hours=2)
-    state = tick(AlertState(), minute(7), Firing(catalogue.OCCUPANCY_HIGH, full))
-    assert state.open["occupancy_high/St Anna/ICU"].opened_at == full.since.timestamp()
+    (alert,) = full_icu(50, 90, 96, 97)
+    state = tick(AlertState(), minute(7), Firing(catalogue.OCCUPANCY_HIGH, alert.finding))
+    assert state.open["occupancy_high/St Anna/ICU"].opened_at == (NOON - timedelta(hours=2)).timestamp()
 
 
 def test_what_ended_is_remembered_the_newest_first() -> None:
@@ -276,48 +273,72 @@ def test_silence_opens_its_own_alert_but_not_for_a_hub_without_any_event() -> No
 # --- occupancy ------------------------------------------------------------------------------------------------------
 
 
-def hours(*percents: float) -> list[occupancy.DepartmentHour]:
-    first = NOON - timedelta(hours=len(percents) - 1)
-    return [
-        occupancy.DepartmentHour("St Anna", "ICU", first + timedelta(hours=number), pct)
-        for number, pct in enumerate(percents)
-    ]
+def hours(*percents: float, department: str = "ICU", until: datetime = NOON) -> pl.DataFrame:
+    first = until - timedelta(hours=len(percents) - 1)
+    rows = [("St Anna", department, first + timedelta(hours=number), pct) for number, pct in enumerate(percents)]
+    return pl.DataFrame(
+        rows,
+        schema={"hospital": pl.String, "department": pl.String, "at": INSTANT, "occupancy_pct": pl.Float64},
+        orient="row",
+    )
+
+
+def full_icu(*percents: float) -> list[BedAlert]:
+    return occupancy.full_departments(hours(*percents), Limits(), ZoneInfo("Europe/Paris"))
 
 
 @pytest.mark.parametrize(
-    ("percents", "is_open", "severity"),
+    ("percents", "severity", "hours_ago"),
     [
-        ((86, 86), False, None),  # only one hour so far
-        ((86, 86, 86), False, WARNING),
-        ((86, 84, 86), False, None),
-        ((50, 50, 95), False, ERROR),
-        ((86, 86, 82), False, None),
-        ((86, 86, 82), True, WARNING),  # between the two limits it stays as it was
-        ((86, 86, 79.9), True, None),
-        ((86, 86, 80), True, WARNING),
+        ((86, 86), None, 0),  # only one hour so far
+        ((86, 86, 86), WARNING, 2),
+        ((86, 84, 86), None, 0),
+        ((50, 50, 95), ERROR, 0),
+        ((86, 86, 82), None, 0),
+        ((86, 86, 86, 82), WARNING, 3),  # between the two limits it stays as it was
+        ((86, 86, 86, 82, 80), WARNING, 4),
+        ((86, 86, 86, 79.9), None, 0),
+        ((86, 86, 86, 79.9, 86), None, 0),
+        ((95, 82, 82, 96), ERROR, 3),
     ],
 )
 def test_occupancy_opens_when_it_lasts_and_closes_below_another_limit(
-    percents: tuple[float, ...], is_open: bool, severity: str | None
+    percents: tuple[float, ...], severity: str | None, hours_ago: int
 ) -> None:
-    findings = occupancy.occupancy_high(hours(*percents), {"St Anna/ICU"} if is_open else set(), LIMITS)
-    assert [finding.severity for finding in findings] == ([severity] if severity else [])
+    found = [(alert.severity, alert.since) for alert in full_icu(*percents)]
+    assert found == ([(severity, NOON - timedelta(hours=hours_ago))] if severity else [])
 
 
-@pytest.mark.parametrize(
-    ("delayed", "is_open", "severity"),
-    [(14, False, None), (15, False, WARNING), (20, False, ERROR), (12, True, WARNING), (11, True, None)],
-)
-def test_delays_are_a_share_of_the_patients_in_beds(delayed: int, is_open: bool, severity: str | None) -> None:
-    hospitals = [occupancy.Delays("St Anna", 100, delayed, 48.0), occupancy.Delays("Empty", 0, 0, 0.0)]
-    already = {"St Anna"} if is_open else set()
-    findings = occupancy.discharges_delayed(hospitals, already, thresholds.DELAYED, resolves=12)
-    assert [finding.severity for finding in findings] == ([severity] if severity else [])
+def test_a_department_without_a_row_in_an_hour_was_empty_then() -> None:
+    gap = hours(86, 86, 86, 86).filter(pl.col("at") != NOON - timedelta(hours=1))
+    assert occupancy.full_departments(gap, Limits(), ZoneInfo("UTC")) == []
+
+
+def test_an_alert_that_began_before_the_window_says_so() -> None:
+    (long,) = full_icu(*[90.0] * 60)
+    assert (long.since, long.is_before) == (NOON - timedelta(hours=50), True)
+    assert [alert.is_before for alert in full_icu(*[90.0] * 50)] == [False]
+
+
+def test_the_text_of_an_alert_is_in_local_time_and_both_languages() -> None:
+    (over,) = full_icu(104)
+    assert over.finding.message == "ICU of St Anna: 104 % full at 13:00 (over-full)."
+    assert over.what.fr.startswith("plein à 104 % à ")
+
+
+@pytest.mark.parametrize(("delayed", "severity"), [(14, None), (15, WARNING), (20, ERROR)])
+def test_delays_are_a_share_of_the_patients_in_beds(delayed: int, severity: str | None) -> None:
+    due = [NOON - timedelta(hours=number) for number in range(delayed)]
+    hospitals = [occupancy.Delays("St Anna", 100, due), occupancy.Delays("Empty", 0)]
+    found = occupancy.delayed_hospitals(hospitals, thresholds.DELAYED, NOON)
+    assert [alert.severity for alert in found] == ([severity] if severity else [])
+    if severity:  # since so many of those who are delayed now could have left
+        assert found[0].since == due[delayed - 15]
 
 
 def test_a_department_whose_hours_ended_long_ago_is_no_alert() -> None:
-    old = [occupancy.DepartmentHour("St Anna", "Closed ward", NOON - timedelta(hours=30), 120)]
-    assert occupancy.occupancy_high([*old, *hours(50)], set(), LIMITS) == []
+    old = hours(120, department="Closed ward", until=NOON - timedelta(hours=30))
+    assert occupancy.full_departments(pl.concat([old, hours(50)]), Limits(), ZoneInfo("UTC")) == []
 
 
 @pytest.mark.parametrize(("accepted", "quarantined", "is_spike"), [(10, 80, False), (80, 20, True), (81, 19, False)])

@@ -72,5 +72,5 @@ def test_scores_of_an_older_version_without_baselines_show_the_model() -> None:
 
 def test_a_department_that_will_probably_be_full_is_named() -> None:
     found = beds_full_ahead([Chance("Saint-Aubin", "ICU", 0.8, 24), Chance("Saint-Aubin", "", 0.79, 24)])
-    assert [finding.subject for finding in found] == ["Saint-Aubin/ICU"]
-    assert "80 %" in found[0].message
+    assert [alert.finding.subject for alert in found] == ["Saint-Aubin/ICU"]
+    assert "80 %" in found[0].finding.message

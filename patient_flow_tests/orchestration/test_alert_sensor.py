@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import polars as pl
 import pytest
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, Session
@@ -30,7 +31,7 @@ from patient_flow.monitoring.finding import Finding, Severity
 from patient_flow.monitoring.messages import Links, Message
 from patient_flow.monitoring.notices import EventsExpired, PartitionAdded, encode
 from patient_flow.monitoring.rule import Audience
-from patient_flow.monitoring.rules.occupancy import Delays, DepartmentHour
+from patient_flow.monitoring.rules.occupancy import Delays
 from patient_flow.orchestration import probes
 from patient_flow.orchestration.alert_sensor import alerts, deliver
 from patient_flow.orchestration.automation import ASSET_JOB, micro_batch
@@ -52,7 +53,14 @@ from patient_flow_tests.servers import make_certificate
 pytestmark = pytest.mark.filterwarnings("ignore::dagster.BetaWarning", "ignore:.*auth.*:UserWarning")
 
 SUCCESS, FAILURE = dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE
+NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 NOTICE = Message("[patient_flow] critical: hub down", "CRITICAL: hub down\nIt is down – really.\n\nDagster: http://ui")
+
+
+def icu(at: datetime, *percents: float) -> pl.DataFrame:
+    """The occupancy of a department, as the warehouse states it."""
+    rows = [("St Anna", "ICU", at, pct) for pct in percents]
+    return pl.DataFrame(rows, schema=["hospital", "department", "at", "occupancy_pct"], orient="row")
 
 
 class Inbox:
@@ -330,7 +338,7 @@ def test_the_asset_of_open_alerts_shows_them_as_a_table_with_what_ended(
 def test_bed_management_has_its_own_channel(watching: Watching, monkeypatch: pytest.MonkeyPatch) -> None:
     now = datetime.now(UTC)
     monkeypatch.setattr(probes, "last_load", lambda _: now)
-    monkeypatch.setattr(probes, "department_hours", lambda *_: [DepartmentHour("St Anna", "ICU", now, 99.0)])
+    monkeypatch.setattr(probes, "department_hours", lambda *_: icu(now, 99.0))
     monkeypatch.setattr(probes, "delays_now", lambda _: [])
     with smtp() as (inbox, port), teams() as (cards, address):
         watch = watching(
@@ -684,10 +692,9 @@ def test_a_full_department_is_not_over_because_there_are_no_figures(
     monkeypatch.setattr(probes, "last_load", lambda _: now)
     monkeypatch.setattr(probes, "delays_now", lambda _: [])
     for percents in ([99.0], []):
-        hours = [DepartmentHour("St Anna", "ICU", now, pct) for pct in percents]
-        monkeypatch.setattr(probes, "department_hours", lambda *_, hours=hours: hours)
+        monkeypatch.setattr(probes, "department_hours", lambda *_, percents=percents: icu(now, *percents))
         assert watch.tick().startswith("no faults; 1 for bed management")
-    monkeypatch.setattr(probes, "department_hours", lambda *_: [DepartmentHour("St Anna", "ICU", now, 50)])
+    monkeypatch.setattr(probes, "department_hours", lambda *_: icu(now, 50.0))
     assert watch.tick().startswith("no open alerts")
 
 
@@ -695,11 +702,11 @@ def test_delays_are_judged_by_the_thresholds_of_escalation(tmp_path: Path) -> No
     file = tmp_path / "escalation.toml"
     file.write_text("delayed_pct = [5, 6, 50]\n")
     services = Services(load(environ={"PATIENT_FLOW_ESCALATION": str(file)}))
-    delays = [Delays("St Anna", 100, 10, 48.0)]
-    assert [firing.finding.severity for firing in probes.judge_delays(services, delays, []).firings] == [
+    delays = [Delays("St Anna", 100, [NOON] * 10)]
+    assert [firing.finding.severity for firing in probes.judge_delays(services, delays, NOON).firings] == [
         Severity.WARNING
     ]
-    assert not probes.judge_delays(Services(load(environ={})), delays, []).firings
+    assert not probes.judge_delays(Services(load(environ={})), delays, NOON).firings
 
 
 def test_a_file_of_escalation_that_is_wrong_is_an_alert_and_the_built_in_thresholds_hold(tmp_path: Path) -> None:
@@ -710,5 +717,5 @@ def test_a_file_of_escalation_that_is_wrong_is_an_alert_and_the_built_in_thresho
     assert "line 1: delayed_pct must be a list of three numbers" in firing.finding.message
     assert [
         firing.finding.severity
-        for firing in probes.judge_delays(services, [Delays("St Anna", 100, 20, 48.0)], []).firings
+        for firing in probes.judge_delays(services, [Delays("St Anna", 100, [NOON] * 20)], NOON).firings
     ] == [Severity.ERROR]

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from patient_flow.dashboard.panels import (
     ahead,
+    alerts,
     arrivals,
     board,
     discharges,
@@ -32,6 +33,7 @@ from patient_flow.dashboard.panels.context import PanelContext
 from patient_flow.dashboard.parts import Panel
 
 BUILDERS: tuple[Callable[[PanelContext], Panel | None], ...] = (
+    alerts.build,
     board.build,
     emergency_now.build,
     arrivals.build,

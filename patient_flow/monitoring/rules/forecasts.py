@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import polars as pl
 
 from patient_flow.contracts.forecasts import JUDGED_DAYS, JUDGED_HORIZON
+from patient_flow.contracts.measure_types import Text
+from patient_flow.monitoring.bed_alerts import AHEAD, PREPARE, BedAlert, by_urgency
 from patient_flow.monitoring.finding import Finding, Row, Severity, ok, warning
 from patient_flow.monitoring.thresholds import (
     FORECAST_FULL_PCT,
@@ -140,15 +142,18 @@ class Chance:
     hours: int
 
 
-def beds_full_ahead(chances: Sequence[Chance]) -> list[Finding]:
+def beds_full_ahead(chances: Sequence[Chance]) -> list[BedAlert]:
     """Departments and hospitals that will probably be full."""
-    return [
-        Finding(
-            Severity.WARNING,
-            f"{f'{chance.department} of {chance.hospital}' if chance.department else chance.hospital} will be full "
-            f"within {chance.hours} hours with a probability of {100 * chance.probability:.0f} %.",
-            subject=f"{chance.hospital}/{chance.department}" if chance.department else chance.hospital,
-        )
+    return by_urgency(
+        BedAlert(AHEAD, Severity.WARNING, chance.hospital, chance.department, _full_ahead(chance), PREPARE)
         for chance in chances
         if 100 * chance.probability >= FORECAST_FULL_PCT
-    ]
+    )
+
+
+def _full_ahead(chance: Chance) -> Text:
+    share = f"{100 * chance.probability:.0f} %"
+    return Text(
+        f"will be full within {chance.hours} hours with a probability of {share}",
+        f"sera plein d’ici {chance.hours} heures avec une probabilité de {share}",
+    )

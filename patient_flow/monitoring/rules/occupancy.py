@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import polars as pl
 
+from patient_flow.contracts.fullness import FULL_PCT, Limits
+from patient_flow.contracts.measure_types import Text
+from patient_flow.monitoring.bed_alerts import ASK_THE_WARDS, DELAYED, FULL, MAKE_ROOM, BedAlert, by_urgency
 from patient_flow.monitoring.finding import Finding, Severity, error, ok, warning
 from patient_flow.monitoring.thresholds import Threshold
 
@@ -54,85 +59,101 @@ def occupancy_plausible(
     return ok("No department is far above its staffed beds.", figures)
 
 
-@dataclass(frozen=True)
-class DepartmentHour:
-    """Occupancy of a department in the hour that begins ``at``, in local time."""
+def full_departments(
+    hours: pl.DataFrame, limits: Limits, zone: ZoneInfo, *, newest: datetime | None = None
+) -> list[BedAlert]:
+    """Departments that are too full, each since the hour from which on it was.
 
-    hospital: str
-    department: str
-    at: datetime
-    occupancy_pct: float
-
-
-@dataclass(frozen=True)
-class OccupancyLimits:
-    """Opens above ``high`` percent that last ``hours``, at once at ``critical``; resolves below ``resolves``."""
-
-    high: float
-    critical: float
-    resolves: float
-    hours: int
-
-
-def occupancy_high(
-    hours: Sequence[DepartmentHour], already_open: Collection[str], limits: OccupancyLimits
-) -> list[Finding]:
-    """Departments that are too full, each since the hour from which on it was. ``already_open``: subjects of alerts."""
-    by_department: dict[str, list[DepartmentHour]] = {}
-    for hour in sorted(hours, key=lambda hour: hour.at):
-        by_department.setdefault(f"{hour.hospital}/{hour.department}", []).append(hour)
-    newest = max((hour.at for hour in hours), default=None)
-    findings = []
-    for subject, series in by_department.items():
-        last = series[-1]
-        if last.at != newest:
+    ``hours`` has hospital, department, at (the beginning of the hour, UTC) and occupancy_pct, of ``limits.window`` at
+    least; a department without a row in an hour was empty. ``newest`` is the last hour of all departments, by default
+    that of ``hours``. Times in texts are those of ``zone``.
+    """
+    last = newest or hours["at"].max()
+    if not isinstance(last, datetime):
+        return []
+    first = last - limits.window
+    known = hours.filter(c("at").is_between(first, last), c("occupancy_pct").is_not_null())
+    may_be_open = known.filter(c("at") == last, c("occupancy_pct") >= limits.resolves).select("hospital", "department")
+    alerts = []
+    for (hospital, department), rows in known.join(may_be_open, on=["hospital", "department"], how="semi").group_by(
+        ["hospital", "department"]
+    ):
+        by_hour = dict(rows.select("at", "occupancy_pct").iter_rows())
+        since = _open_since(by_hour, first, last, limits)
+        if since is None:
             continue
-        recent = [hour for hour in series if hour.at >= last.at - timedelta(hours=limits.hours)]
-        is_lasting = len(recent) > limits.hours and all(hour.occupancy_pct >= limits.high for hour in recent)
-        is_critical = last.occupancy_pct >= limits.critical
-        if is_critical or is_lasting or (subject in already_open and last.occupancy_pct >= limits.resolves):
-            over = " (over-full)" if last.occupancy_pct > 100 else ""
-            message = (
-                f"{last.department} of {last.hospital} is {last.occupancy_pct:.0f} % full at {last.at:%H:%M}{over}."
+        share = by_hour[last]
+        alerts.append(
+            BedAlert(
+                FULL,
+                Severity.ERROR if share >= limits.critical else Severity.WARNING,
+                str(hospital),
+                str(department),
+                _full(share, last.astimezone(zone)),
+                MAKE_ROOM,
+                since,
+                is_before=since == first,
+                occupancy_pct=share,
             )
-            severity = Severity.ERROR if is_critical else Severity.WARNING
-            findings.append(Finding(severity, message, subject=subject, since=_since(series, limits)))
-    return findings
+        )
+    return by_urgency(alerts)
 
 
-def _since(series: Sequence[DepartmentHour], limits: OccupancyLimits) -> datetime:
-    """The first of the last hours that were all at or above the limit; the last hour, where it is below."""
-    since = series[-1].at
-    for hour in reversed(series):
-        if hour.occupancy_pct < limits.high:
-            break
-        since = hour.at
+def _open_since(by_hour: Mapping[datetime, float], first: datetime, last: datetime, limits: Limits) -> datetime | None:
+    """The beginning of the alert that is open in the last hour.
+
+    An alert opens at the critical level, or when the high one has lasted, and is over below ``resolves``: in between it
+    stays as it was, so that it does not come and go.
+    """
+    began: datetime | None = None
+    since: datetime | None = None
+    hour = first
+    while hour <= last:
+        share = by_hour.get(hour, 0.0)
+        began = (began or hour) if share >= limits.high else None
+        opens = began is not None and (share >= limits.critical or hour - began >= timedelta(hours=limits.hours))
+        if share < limits.resolves:
+            since = None
+        elif opens:
+            since = since or began
+        hour += timedelta(hours=1)
     return since
+
+
+def _full(share: float, at: datetime) -> Text:
+    over = share > FULL_PCT
+    return Text(
+        f"{share:.0f} % full at {at:%H:%M}{' (over-full)' if over else ''}",
+        f"plein à {share:.0f} % à {at:%H:%M}{' (suroccupé)' if over else ''}",
+    )
 
 
 @dataclass(frozen=True)
 class Delays:
-    """Patients in beds of a hospital now, and of these the delayed ones with their hours of delay."""
+    """Patients in beds of a hospital, and when the delayed ones could have left."""
 
     hospital: str
     in_beds: int
-    delayed: int
-    delay_hours: float
+    due_at: Sequence[datetime] = ()
 
 
-def discharges_delayed(
-    hospitals: Sequence[Delays], already_open: Collection[str], limit: Threshold, *, resolves: float
-) -> list[Finding]:
-    """Hospitals where the share of delayed patients reaches the limits; an open alert ends below ``resolves``."""
-    findings = []
+def delayed_hospitals(hospitals: Sequence[Delays], limit: Threshold, now: datetime) -> list[BedAlert]:
+    """Hospitals where the share of delayed patients reaches the limits, each since today's delayed patients did."""
+    alerts = []
     for found in hospitals:
-        share = 100 * found.delayed / found.in_beds if found.in_beds else 0.0
-        if share < (resolves if found.hospital in already_open else limit.warning):
+        delayed = len(found.due_at)
+        share = 100 * delayed / found.in_beds if found.in_beds else 0.0
+        if not delayed or share < limit.warning:
             continue
-        message = (
-            f"{found.hospital}: {found.delayed} of {found.in_beds} patients in beds ({share:.0f} %) could have left, "
-            f"{found.delay_hours:,.0f} hours of delay in all."
+        enough = max(1, math.ceil(limit.warning * found.in_beds / 100))
+        hours = sum((now - due).total_seconds() for due in found.due_at) / 3600
+        of_all = f"{delayed} of {found.in_beds} patients in beds ({share:.0f} %)"
+        de_tous = f"{delayed} patients hospitalisés sur {found.in_beds} ({share:.0f} %)"
+        what = Text(
+            f"{of_all} could have left, {hours:,.0f} hours of delay in all",
+            f"{de_tous} auraient pu sortir, {hours:.0f} heures de retard en tout",
         )
         severity = Severity.ERROR if limit.error is not None and share >= limit.error else Severity.WARNING
-        findings.append(Finding(severity, message, subject=found.hospital))
-    return findings
+        since = sorted(found.due_at)[min(enough, delayed) - 1]
+        alerts.append(BedAlert(DELAYED, severity, found.hospital, "", what, ASK_THE_WARDS, since))
+    return by_urgency(alerts)
