@@ -229,9 +229,11 @@ def erase(number: str, scope: str | None, path: Path | None, *, dry_run: bool) -
     Other writers wait meanwhile. Repeat the command if it was interrupted: it goes on. What the Event Hub and backups
     keep is stated in the receipt; events of the person that come back from there stay erased.
     """
-    from patient_flow import operations
+    from patient_flow import operations, receipts
     from patient_flow.services import Services
 
+    if path or not dry_run:
+        receipts.require_place(path)
     given = sys.stdin.readline() if number == "-" else number
     log = functools.partial(click.echo, err=True)
     receipt = operations.erase(Services(load()), given, scope, dry_run=dry_run, log=log)
@@ -239,8 +241,7 @@ def erase(number: str, scope: str | None, path: Path | None, *, dry_run: bool) -
         click.echo(line)
     if not dry_run or path:
         place = path or Path(f"erasure-{receipt.erased_at:%Y%m%dT%H%M%SZ}.json")
-        place.write_text(receipt.to_json() + "\n", encoding="utf-8")
-        click.echo(f"the receipt is in {place}")
+        click.echo(f"the receipt is in {receipts.write(place, receipt.to_json())}")
 
 
 @cli.command(epilog=f"{_EXAMPLE}patient-flow powerbi --storage directquery")

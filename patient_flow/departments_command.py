@@ -19,9 +19,9 @@ _FILE = click.argument("file", type=click.Path(exists=True, dir_okay=False, path
 @_FILE
 def check(file: Path) -> None:
     """Name all faults of a CSV file, by line. Exit code 1 when there are any."""
-    from patient_flow.stores.reference import read_departments
+    from patient_flow.stores.reference import read_department_file
 
-    click.echo(f"{read_departments(str(file)).height} rows, no fault")
+    click.echo(f"{read_department_file(file).height} rows, no fault")
 
 
 @departments.command(epilog="\b\nExample:\n  patient-flow departments write departments.csv")
@@ -30,7 +30,7 @@ def write(file: Path) -> None:
     """Check a CSV file and replace the Delta table that PATIENT_FLOW_DEPARTMENTS names with its rows."""
     from patient_flow.errors import OperatorError
     from patient_flow.settings import load
-    from patient_flow.stores.reference import read_departments, write_departments
+    from patient_flow.stores.reference import read_department_file, write_departments
 
     place = load().departments
     if not place or place.casefold().endswith(".csv"):
@@ -38,6 +38,6 @@ def write(file: Path) -> None:
             f"PATIENT_FLOW_DEPARTMENTS is {place or 'empty'}: it must name a Delta table, as in "
             "abfss://bronze@ACCOUNT.dfs.core.windows.net/reference/departments"
         )
-    listed = read_departments(str(file))
+    listed = read_department_file(file)
     write_departments(listed, place)
     click.echo(f"{listed.height} rows written to {place}")

@@ -70,7 +70,7 @@ def command(
     if not capture and (partition or hub_created_at):
         raise click.UsageError("--partition and --hub-created-at go with --capture")
     if capture:
-        created = importing.instant(hub_created_at, "UTC")
+        created = importing.instant(hub_created_at, "UTC", "--hub-created-at")
         lines = importing.restore_capture(services, paths, partition, created)
     elif undo:
         lines = importing.undo(services, undo, _bar)

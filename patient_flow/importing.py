@@ -19,7 +19,7 @@ from zoneinfo import ZoneInfo
 
 from patient_flow.contracts.tables import BRONZE_EVENTS, ERASED, IGNORED, QUARANTINE, SILVER_EVENTS
 from patient_flow.errors import OperatorError
-from patient_flow.files import Source, examine, identify, locate
+from patient_flow.files import Source, examine_all, identify, locate
 from patient_flow.operations import load_all, publish_aggregates, step_context
 from patient_flow.pipeline import capture, import_checks, imports
 from patient_flow.pipeline.graph import run_gold, step_of
@@ -59,21 +59,24 @@ class Options:
     dry_run: bool = False
 
 
-def instant(text: str | None, zone: str) -> datetime | None:
-    """The time that an operator writes, local in ``zone`` unless it has an offset. Raises :class:`OperatorError`."""
+def instant(text: str | None, zone: str, option: str = "--as-of") -> datetime | None:
+    """The time that an operator gives ``option``, local in ``zone`` unless it has an offset.
+
+    Raises :class:`OperatorError`.
+    """
     if text is None:
         return None
     try:
         stated = datetime.fromisoformat(text)
-    except ValueError:
-        raise OperatorError(f"as-of takes a time such as 2026-11-29T06:00; it is {text!r}") from None
-    return (stated if stated.tzinfo else stated.replace(tzinfo=ZoneInfo(zone))).astimezone(UTC)
+        return (stated if stated.tzinfo else stated.replace(tzinfo=ZoneInfo(zone))).astimezone(UTC)
+    except (ValueError, OverflowError):  # OverflowError: before the year 1 in UTC
+        raise OperatorError(f"{option} takes a time such as 2026-11-29T06:00; it is {text!r}") from None
 
 
 def import_files(services: Services, places: Sequence[str], options: Options, watch: Watch) -> Iterator[str]:
     """Imports the files that ``places`` name, in the order of their names; loads the warehouse.
 
-    Every file is examined, and compared with the lake, before one of them is written. Raises ``FileRefused``,
+    Every file is examined, and compared with the lake, before one of them is written. Raises ``FilesRefused``,
     ``ImportRefused`` and :class:`OperatorError`.
     """
     with tempfile.TemporaryDirectory(prefix="patient-flow-import-") as folder:
@@ -97,7 +100,7 @@ def _import(services: Services, paths: Sequence[Path], options: Options, watch: 
     if options.as_of is not None and options.as_of > now:
         raise OperatorError(f"--as-of {options.as_of:%Y-%m-%d %H:%M} UTC is in the future")
     context = step_context(services, run_id=f"import-{uuid.uuid4()}", now=now)
-    sources = [examine(path, encoding=options.encoding, separator=options.separator) for path in paths]
+    sources = examine_all(paths, encoding=options.encoding, separator=options.separator)
     if not services.settings.departments and not services.departments.is_empty():
         yield _DEMO_LIST
     for source in sources:
@@ -216,8 +219,9 @@ def _finish(services: Services, context: StepContext) -> Iterator[str]:
 def _report(services: Services, source: Source) -> Iterator[str]:
     outcome = imports.outcome_of(services.lake, source.sha256)
     ignored = sum(outcome.ignored.values())
+    rows = f"{outcome.rows:,} row{'s' if outcome.rows != 1 else ''}"
     yield (
-        f"{source.path.name}: {outcome.rows:,} rows imported: {outcome.accepted:,} accepted, {ignored:,} ignored, "
+        f"{source.path.name}: {rows} imported: {outcome.accepted:,} accepted, {ignored:,} ignored, "
         f"{outcome.rejected_rows:,} quarantined"
     )
     if outcome.erased:

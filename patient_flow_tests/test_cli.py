@@ -285,6 +285,8 @@ def test_an_erasure_reads_the_number_from_standard_input_and_leaves_a_receipt(tm
         return CliRunner(env=environment).invoke(cli, ["erase", "--patient", *words], input="4711\n")
 
     assert "1 events that are the person's" in run("4711", "--dry-run").stdout
+    nowhere = run("4711", "--receipt", str(tmp_path / "missing" / "receipt.json"))
+    assert "no receipt can be written to" in str(nowhere.exception)
     assert not lake.exists(ERASED)
     erased = run("-", "--receipt", str(place))
     assert (erased.exit_code, erased.exception) == (0, None)
@@ -293,6 +295,7 @@ def test_an_erasure_reads_the_number_from_standard_input_and_leaves_a_receipt(tm
     assert receipt["found"] == {"events that are the person's": 1}
     assert "4711" not in place.read_text()
     assert lake.open(ERASED).row_count() == 1
+    assert "exists already" in str(run("4711", "--receipt", str(place)).exception), "a receipt is never overwritten"
     assert isinstance(run(" ").exception, OperatorError)
 
 
@@ -311,6 +314,11 @@ def test_a_department_list_is_checked_and_written_to_where_the_settings_say(tmp_
     file.write_text(file.read_text().replace("2020-", "20-"))
     refused = run(place, "write")
     assert isinstance(refused.exception, DepartmentListError)
+    assert str(refused.exception).startswith(f"{file}, line 2: ")
+    workbook = tmp_path / "list.xlsx"
+    workbook.write_bytes(b"PK\x03\x04")
+    answer = CliRunner().invoke(cli, ["departments", "check", str(workbook)])
+    assert "save the list as CSV" in str(answer.exception)
     assert read_departments(str(place)).equals(read_departments()), "a list with faults replaces nothing"
 
 

@@ -155,7 +155,8 @@ def _parse_row(line: int, row: Mapping[str, Any]) -> tuple[dict[str, Any], list[
         expected, read = _TYPES.get(name, ("text", str))
         values[name] = None if given is None else read(given)
         if values[name] is None and (given is not None or name in REQUIRED):
-            faults.append(Fault(line, name, f"{name} is {given!r}, which is not a {expected}"))
+            wrong = f"{given!r}, which is not a {expected}" if given is not None else "empty"
+            faults.append(Fault(line, name, f"{name} is {wrong}"))
         elif name in _NOT_NEGATIVE and (values[name] or 0) < 0:
             faults.append(Fault(line, name, f"{name} is {given!r}, which is negative"))
         elif len(str(given or "")) > (limit := MAX_LENGTHS.get(name, _LARGEST)):

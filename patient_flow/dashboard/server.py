@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import hashlib
 import logging
 import signal
@@ -305,7 +306,9 @@ def serve(
     try:
         listener = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     except OSError as error:
-        raise DashboardError(f"{host}:{port} cannot be served ({error.strerror}): give another --port") from error
+        reason = str(error.strerror).partition(" (while")[0]
+        option = "--host" if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL else "--port"
+        raise DashboardError(f"{host}:{port} cannot be served ({reason}): give another {option}") from error
     printed = f"[{host}]" if ":" in host else host
     options = options or Options()
     if host not in _ANY_ADDRESS:

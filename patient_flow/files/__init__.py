@@ -5,10 +5,10 @@
 Not here: what a body means (``transforms``, ``dialects``), where a file comes from, and the lake.
 """
 
-from patient_flow.files.examine import examine
+from patient_flow.files.examine import examine, examine_all
 from patient_flow.files.locate import locate
 from patient_flow.files.rows import bodies
-from patient_flow.files.source import FORMATS, FileRefused, Source
+from patient_flow.files.source import FORMATS, FileRefused, FilesRefused, Source
 from patient_flow.files.text import identify
 
-__all__ = ["FORMATS", "FileRefused", "Source", "bodies", "examine", "identify", "locate"]
+__all__ = ["FORMATS", "FileRefused", "FilesRefused", "Source", "bodies", "examine", "examine_all", "identify", "locate"]

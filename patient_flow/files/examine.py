@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from patient_flow.files import columnar, lines, messages, tables
-from patient_flow.files.source import CSV, HL7, JSON, JSON_LINES, PARQUET, FileRefused, Source
+from patient_flow.files.source import CSV, HL7, JSON, JSON_LINES, PARQUET, FileRefused, FilesRefused, Source
 from patient_flow.files.text import encoding_of, scan
+
+
+def examine_all(paths: Sequence[Path], *, encoding: str | None = None, separator: str | None = None) -> list[Source]:
+    """Examines each of ``paths``. Raises :class:`FilesRefused` with the faults of all files that cannot be read."""
+    sources, faults = [], []
+    for path in paths:
+        try:
+            sources.append(examine(path, encoding=encoding, separator=separator))
+        except FileRefused as refused:
+            faults.append(str(refused))
+        except OSError as error:
+            faults.append(f"{path.name}: the file cannot be opened ({error.strerror or error})")
+    if faults:
+        raise FilesRefused(faults, len(paths))
+    return sources
 
 
 def examine(path: Path, *, encoding: str | None = None, separator: str | None = None) -> Source:

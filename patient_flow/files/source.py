@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from patient_flow.errors import OperatorError
 
 CSV, JSON_LINES, JSON, HL7, PARQUET = "CSV", "JSON lines", "JSON", "HL7 v2", "Parquet"
+MAX_FAULTS = 20
+"""Files that cannot be read, named in one message."""
 FORMATS = (CSV, JSON_LINES, JSON, HL7, PARQUET)
 
 
@@ -16,6 +19,18 @@ class FileRefused(OperatorError):
 
     def __init__(self, path: Path, problem: str) -> None:
         super().__init__(f"{path.name}: {problem}")
+
+
+class FilesRefused(OperatorError):
+    """Files cannot be read as events; the message has the fault of each. Of several files none is used."""
+
+    def __init__(self, faults: Sequence[str], files: int) -> None:
+        named = "; ".join(faults[:MAX_FAULTS])
+        if len(faults) > MAX_FAULTS:
+            named += f"; and {len(faults) - MAX_FAULTS} more"
+        super().__init__(
+            named if files == 1 else f"{len(faults)} of {files} files cannot be read, and none is imported: {named}"
+        )
 
 
 @dataclass(frozen=True)
@@ -45,7 +60,7 @@ class Source:
             parts.append(f"separator {SEPARATOR_NAMES.get(self.separator, self.separator)}")
         if self.format != PARQUET:
             parts.append(self.encoding)
-        return f"{self.path.name}: {', '.join(parts)}; {self.rows:,} rows"
+        return f"{self.path.name}: {', '.join(parts)}; {self.rows:,} row{'s' if self.rows != 1 else ''}"
 
 
 SEPARATOR_NAMES = {"\t": "tab", ",": "comma", ";": "semicolon", "|": "|"}

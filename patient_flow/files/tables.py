@@ -51,10 +51,8 @@ def examined(source: Source, separator: str | None) -> Source:
             f"the header has {len(header)} columns and no row has as many: the separator or the quotes are wrong",
         )
     if odd:
-        notes.append(
-            f"{odd:,} rows have another number of columns than the header (the first is row {first_odd:,}); they end "
-            "in quarantine"
-        )
+        some = "1 row has" if odd == 1 else f"{odd:,} rows have"
+        notes.append(f"{some} another number of columns than the header (first: row {first_odd:,}), to be quarantined")
     return replace(source, separator=separator, header=header, rows=count, notes=tuple(notes))
 
 

@@ -111,8 +111,9 @@ def encoding_of(path: Path, scanned: Scanned, given: str | None) -> tuple[str, s
     """The encoding, and a note where it was guessed. Raises :class:`FileRefused`."""
     if given is not None:
         try:
+            "".encode(given)  # codecs.lookup also knows codecs that are no encodings of text, such as base64
             return codecs.lookup(given).name, None
-        except LookupError:
+        except (LookupError, ValueError):
             raise FileRefused(
                 path, f"there is no encoding {given!r}; use utf-8, windows-1252, iso-8859-15 or utf-16"
             ) from None

@@ -13,6 +13,7 @@ from obstore.store import from_url
 from patient_flow.errors import OperatorError
 
 _PATTERN = frozenset("*?[")
+_SCHEMES = ("abfss", "abfs", "az", "azure", "adl")
 
 
 class BlobsUnreadable(OperatorError):
@@ -31,6 +32,11 @@ def fetch(place: str, folder: Path) -> list[Path]:
     """
     address = urlsplit(place)
     wanted = address.path.strip("/")
+    if address.scheme not in _SCHEMES:
+        raise BlobsUnreadable(
+            f"{place}: files are read from folders and from abfss://CONTAINER@ACCOUNT.dfs.core.windows.net/PATH; "
+            "download what lies elsewhere first"
+        )
     try:
         store = from_url(f"{address.scheme}://{address.netloc}")
         fixed = PurePosixPath(*_without_patterns(wanted))

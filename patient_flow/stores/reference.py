@@ -31,6 +31,9 @@ COLUMNS = pl.Schema(
     }
 )
 
+_NO_TEXT = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0", b"PAR1")
+"""How a workbook (new or old), an archive and a Parquet file begin."""
+
 
 def read_departments(place: str = "") -> pl.DataFrame:
     """The department list at ``place`` (a CSV file or a Delta table) with :data:`COLUMNS`; the shipped one if empty.
@@ -38,14 +41,27 @@ def read_departments(place: str = "") -> pl.DataFrame:
     Columns that a list may leave out (``contracts.departments``) are null where it does.
     Raises :class:`DepartmentListError` when it cannot be read, with all faults of the list.
     """
-    table = _fetch(place)
-    name = place or "the shipped list"
-    missing = [name for name in COLUMNS if name not in table.columns and name not in departments.OPTIONAL]
+    return _checked(_fetch(place), f"PATIENT_FLOW_DEPARTMENTS: {place or 'the shipped list'}")
+
+
+def read_department_file(file: Path) -> pl.DataFrame:
+    """The department list in a CSV file of any name, with :data:`COLUMNS`. Raises :class:`DepartmentListError`."""
+    try:
+        content = file.read_bytes()
+    except OSError as error:
+        raise DepartmentListError(f"{file} cannot be read ({error.strerror})") from error
+    if content.startswith(_NO_TEXT):
+        raise DepartmentListError(f"{file} is a workbook, an archive or a Parquet file: save the list as CSV (UTF-8)")
+    return _checked(departments.read_csv(content), str(file))
+
+
+def _checked(table: departments.Table, name: str) -> pl.DataFrame:
+    missing = [column for column in COLUMNS if column not in table.columns and column not in departments.OPTIONAL]
     if missing:
-        raise DepartmentListError(f"PATIENT_FLOW_DEPARTMENTS: {name} lacks the columns {', '.join(missing)}")
+        raise DepartmentListError(f"{name} lacks the columns {', '.join(missing)}")
     rows, faults = departments.parse((row for _, row in table.rows), (line for line, _ in table.rows))
     if faults := [*table.faults, *faults]:
-        raise DepartmentListError(f"PATIENT_FLOW_DEPARTMENTS: {name}, {departments.describe(faults)}")
+        raise DepartmentListError(f"{name}, {departments.describe(faults)}")
     return pl.DataFrame(rows, schema=COLUMNS, orient="row")
 
 

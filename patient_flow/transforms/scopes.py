@@ -14,6 +14,8 @@ from patient_flow.transforms.keys import SEPARATOR
 POLICIES = ("patient_scope", "visit_scope")
 """Columns with the policy that a mapping sets, null where it sets none."""
 _NETWORK, _HOSPITAL = "", "hospital"
+KINDS = ("hospital", "assigner", "shared")
+"""Kinds of scopes that have a name."""
 
 c = pl.col
 
@@ -61,6 +63,12 @@ def describe(text: str) -> str:
 def is_named(text: str, name: str) -> bool:
     """True when ``name`` (as in :func:`describe`, or without the kind) is the scope in ``text``."""
     return name in (full := describe(text), full.partition("=")[2])
+
+
+def is_scope(name: str) -> bool:
+    """True where ``name`` is a scope as in :func:`describe`, or the name of an assigner alone."""
+    kind, is_kind, value = name.partition("=")
+    return bool(value.strip()) and kind in KINDS if is_kind else bool(name.strip())
 
 
 def of_name(name: str, number: str) -> str:

@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 
 from patient_flow.errors import OperatorError
-from patient_flow.files import FileRefused, bodies, examine, locate
+from patient_flow.files import FileRefused, FilesRefused, bodies, examine, examine_all, locate
 
 CSV = "patient_id;department;age\np1;Médecine;42\np2;ICU;\n"
 HL7 = ["MSH|^~\\&|A|B", "EVN|A01", "PID|1"]
@@ -56,7 +56,7 @@ def test_quotes_blank_lines_and_trailing_separators_are_read_as_spreadsheets_wri
 def test_a_row_with_another_number_of_columns_is_kept_as_what_it_is(tmp_path: Path) -> None:
     path = written(tmp_path, "a,b\n1,2\n3\n4,5\n")
     assert read(path) == [{"a": "1", "b": "2"}, ["3"], {"a": "4", "b": "5"}]
-    assert any("1 rows" in note and "row 2" in note for note in examine(path).notes)
+    assert any("1 row has another" in note and "row 2" in note for note in examine(path).notes)
 
 
 def test_json_comes_as_lines_as_a_list_and_as_one_object(tmp_path: Path) -> None:
@@ -114,7 +114,7 @@ def test_reading_goes_on_after_any_row_also_of_a_compressed_file(tmp_path: Path,
         (b"\xd0\xcf\x11\xe0...", {}, "old Excel"),
         (b"Obj\x01...", {}, "--capture"),
         (b"<?xml version='1.0'?>", {}, "XML"),
-        (gzip.compress(CSV.encode())[:-9], {}, "damaged or cut off"),
+        (gzip.compress(CSV.encode(), mtime=0)[:-9], {}, "damaged or cut off"),
         (b"PAR1 and nothing more", {}, "Parquet file cannot be read"),
         (b"a;b\n", {}, "no row below"),
         (b"hello world\nhello again\n", {}, "one column only"),
@@ -126,6 +126,7 @@ def test_reading_goes_on_after_any_row_also_of_a_compressed_file(tmp_path: Path,
         (b"a;b\n1;2;3\n4;5;6\n", {}, "no row has as many"),
         (CSV.encode("windows-1252"), {"encoding": "utf-8"}, "name the right one with --encoding"),
         (CSV.encode(), {"encoding": "utf-88"}, "there is no encoding 'utf-88'"),
+        (CSV.encode(), {"encoding": "base64"}, "there is no encoding 'base64'"),
         (b'{"a": 1}\n{"a": 2}\n{"a"', {}, "the last line (3) is no JSON"),
         (b'[{"a": 1}, {"a": 2', {}, "lack a bracket"),
         (b"[]", {}, "the JSON list is empty"),
@@ -142,6 +143,19 @@ def test_a_file_that_cannot_be_read_says_what_to_do(
         list(bodies(examine(written(tmp_path, content, "export.dat"), **options)))
     assert str(refused.value).startswith("export.dat: ")
     assert expected in str(refused.value)
+
+
+def test_the_faults_of_all_files_are_named_at_once(tmp_path: Path) -> None:
+    paths = [
+        written(tmp_path, content, name) for name, content in (("a.csv", b""), ("b.csv", CSV), ("c.csv", b"a;b\n"))
+    ]
+    with pytest.raises(FilesRefused) as refused:
+        examine_all([*paths, tmp_path / "gone.csv"])
+    assert str(refused.value) == (
+        "3 of 4 files cannot be read, and none is imported: a.csv: the file is empty; "
+        "c.csv: there is a header and no row below it; gone.csv: there is no such file"
+    )
+    assert [source.rows for source in examine_all(paths[1:2])] == [2]
 
 
 def test_an_open_quote_that_swallows_the_file_is_named(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from patient_flow.contracts.events import NO_HUB
 from patient_flow.contracts.tables import BRONZE_EVENTS, IGNORED, SILVER_EVENTS
 from patient_flow.errors import OperatorError
 from patient_flow.files import examine, identify
-from patient_flow.importing import Options, import_files, undo
+from patient_flow.importing import Options, import_files, instant, undo
 from patient_flow.monitoring.finding import Severity
 from patient_flow.monitoring.rules.arrival import all_events_arrive_once
 from patient_flow.monitoring.rules.reconciliation import counts_reconcile
@@ -334,6 +334,11 @@ def test_an_extract_from_the_future_and_an_unknown_file_are_refused(services: Se
         run_import(services, path, as_of=datetime.now(UTC) + timedelta(hours=1))
     with pytest.raises(OperatorError, match="no such file"):
         run_import(services, tmp_path / "nothing*")
+    for text in ("0001-01-01", "yesterday"):
+        with pytest.raises(OperatorError, match=f"--hub-created-at takes a time such as .* it is '{text}'"):
+            instant(text, "Europe/Paris", "--hub-created-at")
+    with pytest.raises(OperatorError, match="files are read from folders and from abfss"):
+        run_import(services, "https://example.org/rows.csv")
     with pytest.raises(OperatorError, match="no such file"):
         list(undo(services, str(tmp_path / "nothing"), unseen))
 

@@ -326,6 +326,12 @@ def test_a_number_of_several_persons_needs_a_scope_and_a_dry_run_changes_nothing
     receipt = hospital.erasure("77", "assigner=HIS").preview()
     assert receipt.is_dry_run
     assert receipt.found == {"events that are the person's": 1}
+    for scope in ("hospital=", "hospitl=3", " "):
+        with pytest.raises(ScopeRequired, match="--scope takes network, hospital=ID"):
+            hospital.erasure("77", scope).preview()
+    misspelt = hospital.erasure("77", "assigner=HSI").preview()
+    assert misspelt.found == {}
+    assert "the number is also known under assigner=HIS, assigner=NORTH, network" in "\n".join(misspelt.lines())
     assert {table.path: hospital.lake.open(table).version for table in LAKE_TABLES} == versions
     hospital.erasure("77", "HIS").run()
     assert contents(hospital.lake, ERASED)["sequence_number"].to_list() == [1]

@@ -59,7 +59,7 @@ def test_a_delta_table_is_read_with_the_lakes_credentials(stack: Stack) -> None:
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ("H1,Hospital One,,12,20,48,2026-01-01", "line 3: department is None"),
+        ("H1,Hospital One,,12,20,48,2026-01-01", "line 3: department is empty"),
         ("H1,Hospital One,ICU,many,20,48,2026-01-01", "line 3: staffed_beds is 'many', which is not a whole number"),
         ("H1,Hospital One,ICU,12,20,48,soon", "line 3: valid_from is 'soon'"),
         ("H1,Hospital One,ICU,-1,20,48,2026-01-01", "line 3: staffed_beds is '-1', which is negative"),
@@ -96,7 +96,7 @@ def test_all_faults_of_the_list_are_named_at_once_with_line_and_column(file: Pat
         "line 2: valid_to is not later than valid_from",
         "line 3: hospital_name has 197 characters, of 128 at most",
         "line 4: 9 values for 8 columns",
-        "line 6: department is None",
+        "line 6: department is empty",
         "line 6: staffed_beds is 'many', which is not a whole number",
     ):
         assert fault in said

@@ -135,6 +135,7 @@ class Erasure:
         return Receipt(
             erased_at,
             len(person.numbers),
+            other_scopes=list(person.other_scopes),
             found={name: rows for name, rows in counts.items() if rows},
             mentions=found.mentions,
             unseparated=found.unseparated,

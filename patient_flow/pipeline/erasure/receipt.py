@@ -14,14 +14,16 @@ SHOWN = 20
 class Receipt:
     """The receipt of one erasure; counts are of rows.
 
-    ``found`` are rows of bronze by what they were; ``removed`` rows by table; ``changed_days`` the local dates by table
-    on which counts are others now; ``deleted_files`` files by table; ``remaining`` what is still to be done. Rows that
-    stay as they are, by coordinates: ``unopened`` could be opened by nothing, ``mentions`` name a number outside of
-    identifier fields, ``unseparated`` hold others whose events would change.
+    ``other_scopes`` are those under which the number is somebody else's, who stays. ``found`` are rows of bronze by
+    what they were; ``removed`` rows by table; ``changed_days`` the local dates by table on which counts are others now;
+    ``deleted_files`` files by table; ``remaining`` what is still to be done. Rows that stay as they are, by
+    coordinates: ``unopened`` could be opened by nothing, ``mentions`` name a number outside of identifier
+    fields, ``unseparated`` hold others whose events would change.
     """
 
     erased_at: datetime
     numbers: int = 0
+    other_scopes: list[str] = field(default_factory=list)
     is_dry_run: bool = False
     found: dict[str, int] = field(default_factory=dict)
     removed: dict[str, int] = field(default_factory=dict)
@@ -61,9 +63,11 @@ class Receipt:
 
     def lines(self) -> Iterator[str]:
         """The receipt as lines of text."""
-        done = "would be erased" if self.is_dry_run else "erased"
+        done, verb = ("would be erased", "touched") if self.is_dry_run else ("is erased", "erased")
         numbers = f"{self.numbers} number{'s' if self.numbers != 1 else ''}"
-        yield f"one person under {numbers}: what is of before {self.erased_at:%Y-%m-%d %H:%M:%S} UTC is {done}"
+        yield f"one person, {numbers}: everything before {self.erased_at:%Y-%m-%d %H:%M:%S} UTC {done}"
+        if self.other_scopes:
+            yield f"the number is also known under {', '.join(self.other_scopes)}: nothing of that is {verb}"
         for name, rows in self.found.items():
             yield f"found in bronze: {rows:,} {name}"
         if not self.found:

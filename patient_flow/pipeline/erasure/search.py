@@ -58,12 +58,13 @@ class Person:
     """The numbers of a person, each with its scope (``scopes.scoped``).
 
     ``is_only_one`` where nobody else has one of them under another scope, ``is_known`` where bronze has an event that
-    states the first.
+    states the first. ``other_scopes`` are those under which bronze knows the number of somebody else.
     """
 
     numbers: frozenset[str]
     is_only_one: bool = True
     is_known: bool = True
+    other_scopes: tuple[str, ...] = ()
 
     @cached_property
     def plain(self) -> frozenset[str]:
@@ -94,9 +95,11 @@ class Found:
 def find_person(lake: Lake, parser: ParserConfig, number: str, scope: str | None) -> Person:
     """The person with this ``number``: all numbers that merges join with it.
 
-    Raises :class:`ScopeRequired` where it is known under several scopes and none is given, or under none that is
-    like ``scope``.
+    Raises :class:`ScopeRequired` where it is known under several scopes and none is given, and for a ``scope`` that
+    is none. One under which the number is not known is a person of whom nothing has come yet.
     """
+    if scope is not None and not scopes.is_scope(scope):
+        raise ScopeRequired(f"--scope takes network, hospital=ID, assigner=NAME or shared=NAME; it is {scope!r}")
     bronze, silver = lake.open(BRONZE_EVENTS), lake.open(SILVER_EVENTS)
     known: set[str] = set()
     for rows in _candidates(bronze, {number}):
@@ -110,7 +113,12 @@ def find_person(lake: Lake, parser: ParserConfig, number: str, scope: str | None
     numbers = frozenset(chosen or {number})
     while (more := numbers | _merged_with(bronze, silver, parser, numbers)) != numbers:
         numbers = more
-    return Person(numbers, is_only_one=len(known | numbers) == len(numbers), is_known=bool(known & chosen))
+    return Person(
+        numbers,
+        is_only_one=len(known | numbers) == len(numbers),
+        is_known=bool(known & chosen),
+        other_scopes=tuple(sorted(scopes.describe(text) for text in known - numbers)),
+    )
 
 
 def find_rows(
