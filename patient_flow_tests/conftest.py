@@ -83,7 +83,7 @@ def pytest_itemcollected(item: pytest.Item) -> None:
         on = item.callspec.params.get("stack", "no stack") if hasattr(item, "callspec") else "no stack"
         only = " only" if item.get_closest_marker("embedded_only") else ""
         item.user_properties.append((_RAN_ON, on + only))
-        if on == PRODUCTION:  # the same code as on the embedded stack, which coverage has already seen
+        if on == PRODUCTION or item.get_closest_marker("long"):  # code that coverage has already seen
             item.add_marker("no_cover")
 
 

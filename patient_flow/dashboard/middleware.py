@@ -42,7 +42,7 @@ class BoundedQueue:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Passes the request on, or answers 503 with ``Retry-After`` when too many wait."""
-        if scope["type"] != "http" or scope["path"] not in _FIGURES:
+        if scope["type"] != "http" or scope["path"].startswith(_WITHOUT_FIGURES):
             await self._app(scope, receive, send)
         elif self._waiting >= MAX_WAITING_PAGES:
             busy = Response("busy: try again in a moment", 503, headers={"Retry-After": str(RETRY_SECONDS)})
@@ -55,7 +55,7 @@ class BoundedQueue:
                 self._waiting -= 1
 
 
-_FIGURES = ("/", "/figures", "/export.csv", "/patients", "/patients.csv", "/trends", "/trends.csv")
+_WITHOUT_FIGURES = ("/health", "/levels.css", "/static/")
 
 
 class Headers:

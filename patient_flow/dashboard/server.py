@@ -35,7 +35,7 @@ from patient_flow.contracts.access_log import Kind
 from patient_flow.contracts.chart_notes import ChartNotes
 from patient_flow.contracts.escalation import DEFAULT, Thresholds
 from patient_flow.contracts.fullness import Limits
-from patient_flow.dashboard.access import Refused, SignIn, Viewer
+from patient_flow.dashboard.access import Refused, SignIn
 from patient_flow.dashboard.access_log import LogFull, Recorder, Ticket, what_of
 from patient_flow.dashboard.aggregates import DAYS, MONTHS, AggregatePage
 from patient_flow.dashboard.figures import Figures
@@ -47,6 +47,7 @@ from patient_flow.dashboard.patients import HEADLINE, IN_BEDS, TITLES, PatientLi
 from patient_flow.dashboard.reading import PastRows
 from patient_flow.dashboard.replies import PRIVATE, exported, iso, log_full, recorded, refused, require_line
 from patient_flow.dashboard.rows import PageRows
+from patient_flow.dashboard.services import PageServices
 from patient_flow.dashboard.snapshot import Answer, Returns, Snapshots
 from patient_flow.dashboard.trends.routes import Trends
 from patient_flow.dashboard.usual import UsualDays
@@ -116,9 +117,9 @@ class Dashboard:
         self._returns = Returns(warehouse, zone)
         self._usual = UsualDays(warehouse, zone)
         self._recorder = Recorder(AccessLog(warehouse), self._options.access_log_key, clock)
-        notes, readers = self._options.chart_notes, (self._viewer, self._aggregates)
-        self._trends = Trends(warehouse, zone, clock, self._snapshots, self._recorder, notes, *readers)
-        self._what_if = WhatIfPages(warehouse, zone, clock, self._snapshots, self._recorder, *readers)
+        self._pages = PageServices(warehouse, zone, clock, self._snapshots, self._recorder, self._options.sign_in)
+        self._trends = Trends(self._pages, self._options.chart_notes, self._aggregates)
+        self._what_if = WhatIfPages(self._pages, self._aggregates)
 
     def application(self) -> Starlette:
         """The ASGI application."""
@@ -157,7 +158,7 @@ class Dashboard:
     # --- routes: plain functions, each in a worker thread -------------------------------------------------------
 
     def _page(self, http: HTTPRequest) -> Response:
-        if self._viewer(http).is_aggregate_reader:
+        if self._pages.viewer(http).is_aggregate_reader:
             return self._aggregates(http)
         request, answer = self._asked(http)
         ticket = self._record(Kind.PAGE, "page", request, answer)
@@ -165,7 +166,7 @@ class Dashboard:
         return recorded(HTMLResponse(page.html(), headers=PRIVATE), ticket)
 
     def _fragment(self, http: HTTPRequest) -> Response:
-        if self._viewer(http).is_aggregate_reader:
+        if self._pages.viewer(http).is_aggregate_reader:
             raise Refused(403, "an aggregate reader asked for figures of now")
         request, answer = self._asked(http)
         ticket = self._record(Kind.REFRESH, "page", request, answer)
@@ -178,7 +179,7 @@ class Dashboard:
         return recorded(HTMLResponse(body, headers=headers), ticket)
 
     def _export(self, http: HTTPRequest) -> Response:
-        if self._viewer(http).is_aggregate_reader:
+        if self._pages.viewer(http).is_aggregate_reader:
             return self._aggregates(http, is_export=True)
         request, answer = self._asked(http)
         page, _ = self._made(request, answer)
@@ -206,7 +207,7 @@ class Dashboard:
 
     def _listed(self, http: HTTPRequest) -> tuple[Request, Answer, PatientList | None]:
         """The list that an address names; None where the warehouse cannot be read. Raises :class:`Refused`."""
-        if self._viewer(http).is_aggregate_reader:
+        if self._pages.viewer(http).is_aggregate_reader:
             raise Refused(403, "an aggregate reader asked for a list of patients")
         request, answer = self._asked(http)
         if answer.snapshot is None:
@@ -218,9 +219,8 @@ class Dashboard:
 
     def _aggregates(self, http: HTTPRequest, *, is_export: bool = False) -> Response:
         """Published days and months: all that an aggregate reader gets."""
-        viewer, now = self._viewer(http), self._clock()
-        language = Request.of(http.query_params, http.headers.get("Accept-Language", ""), viewer, now).language
-        today = now.astimezone(self._zone).date()
+        request = self._pages.request(http)
+        viewer, language, today = request.viewer, request.language, self._pages.date_of(request.now)
         page = AggregatePage(Aggregates(self._warehouse), viewer, language, today, self._options.suppress_below)
         of = MONTHS if http.query_params.get("of") == MONTHS else DAYS
         try:
@@ -253,8 +253,7 @@ class Dashboard:
 
     def _asked(self, http: HTTPRequest) -> tuple[Request, Answer]:
         """The request, and the figures for it."""
-        now = self._clock()
-        request = Request.of(http.query_params, http.headers.get("Accept-Language", ""), self._viewer(http), now)
+        request = self._pages.request(http)
         return request, self._snapshots.answer(request.selection.days)
 
     def _record(self, kind: Kind, page: str, request: Request, answer: Answer) -> Ticket | None:
@@ -281,9 +280,6 @@ class Dashboard:
             return Past(PastRows(problem=answer.problem))
         figures = Figures(answer.snapshot, request.selection, request.viewer, request.now)
         return Past(self._returns.between(*figures.returns_between), self._usual.of(answer.snapshot.today))
-
-    def _viewer(self, http: HTTPRequest) -> Viewer:
-        return self._options.sign_in.viewer(http.headers, http.client.host if http.client else "")
 
 
 def _levels(_: HTTPRequest) -> Response:

@@ -156,7 +156,8 @@ def test_a_kept_connection_is_served_again_and_again(tmp_path: Path) -> None:
         connection.close()
 
 
-def test_requests_beyond_the_queue_limit_get_503_with_retry_after(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("path", ["/", "/figures", "/patients.csv", "/trends", "/what-if"])
+def test_requests_beyond_the_queue_limit_get_503_with_retry_after(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(middleware, "MAX_WAITING_PAGES", 2)
     statuses: list[int] = []
 
@@ -172,7 +173,7 @@ def test_requests_beyond_the_queue_limit_get_503_with_retry_after(monkeypatch: p
             if message["type"] == "http.response.start":
                 statuses.append(int(str(message["status"])))
 
-        scope = {"type": "http", "path": "/", "method": "GET", "headers": []}
+        scope = {"type": "http", "path": path, "method": "GET", "headers": []}
         waiting = [asyncio.create_task(queue(scope, None, send)) for _ in range(2)]  # type: ignore[arg-type]
         await asyncio.sleep(0)
         await queue(scope, None, send)  # type: ignore[arg-type]

@@ -80,6 +80,7 @@ def locked(warehouse: Warehouse) -> AbstractContextManager[sa.Connection]:
 def test_pages_and_exports_leave_a_line_and_refreshes_one_an_hour(
     filled: Warehouse, group: Hospital, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(access_log, "LOCK_SECONDS", 60.0)  # a busy machine is no lock
     with dashboard(filled, group.now) as client:
         before = entries(filled)
         page = client.get("/?department=ICU&days=28", headers=HEADERS)

@@ -5,8 +5,6 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping
-from datetime import datetime
-from zoneinfo import ZoneInfo
 
 import polars as pl
 from starlette.requests import Request as HTTPRequest
@@ -18,12 +16,12 @@ from patient_flow.contracts.access_log import Kind
 from patient_flow.contracts.chart_notes import ChartNotes
 from patient_flow.dashboard import queries
 from patient_flow.dashboard.access import Viewer
-from patient_flow.dashboard.access_log import Recorder, what_of
-from patient_flow.dashboard.formats import LANGUAGES, preferred_language
-from patient_flow.dashboard.pages import refusal
+from patient_flow.dashboard.access_log import what_of
+from patient_flow.dashboard.pages import Request, refusal
 from patient_flow.dashboard.replies import PRIVATE, exported, recorded
 from patient_flow.dashboard.selection import Selection
-from patient_flow.dashboard.snapshot import Load, Snapshots
+from patient_flow.dashboard.services import PageServices
+from patient_flow.dashboard.snapshot import Load
 from patient_flow.dashboard.trends import figures, texts
 from patient_flow.dashboard.trends.answer import CHARTS, CSVS, MONTHS, Asked, Found, csv_of
 from patient_flow.dashboard.trends.daily import DailyTable, scope_of
@@ -31,7 +29,6 @@ from patient_flow.dashboard.trends.months import Months, months_of
 from patient_flow.dashboard.trends.page import TrendsPage
 from patient_flow.dashboard.trends.period import Period, PeriodError, default_period, period_of
 from patient_flow.stores.warehouse.errors import WarehouseError
-from patient_flow.stores.warehouse.warehouse import Warehouse
 
 c = pl.col
 
@@ -49,25 +46,15 @@ class Trends:
 
     def __init__(
         self,
-        warehouse: Warehouse,
-        zone: ZoneInfo,
-        clock: Callable[[], datetime],
-        snapshots: Snapshots,
-        recorder: Recorder,
+        services: PageServices,
         notes: ChartNotes,
-        viewer_of: Callable[[HTTPRequest], Viewer],
         for_aggregate_readers: Callable[[HTTPRequest], Response],
     ) -> None:
-        self._warehouse = warehouse
-        self._zone = zone
-        self._clock = clock
-        self._snapshots = snapshots
-        self._recorder = recorder
+        self._services = services
         self._notes = notes
-        self._viewer_of = viewer_of
         self._for_aggregate_readers = for_aggregate_readers
-        self._daily = DailyTable(warehouse)
-        self._months = Months(warehouse, zone, clock)
+        self._daily = DailyTable(services.warehouse)
+        self._months = Months(services.warehouse, services.zone, services.clock)
         self._departments: tuple[object, pl.DataFrame] = (None, pl.DataFrame())
 
     def routes(self) -> list[Route]:
@@ -80,34 +67,33 @@ class Trends:
         self._months.close(timeout)
 
     def _page(self, http: HTTPRequest) -> Response:
-        viewer = self._viewer_of(http)
-        if viewer.is_aggregate_reader:
+        request = self._services.request(http)
+        if request.viewer.is_aggregate_reader:
             return self._for_aggregate_readers(http)
-        today = self._clock().astimezone(self._zone).date()
+        today = self._services.date_of(request.now)
         try:
             period, problem = period_of(http.query_params, today), None
         except PeriodError as error:
             period, problem = default_period(today), error.text
-        asked = _asked(http, viewer, period)
+        asked = _asked(request, period)
         try:
             departments, found = self._answer(asked, with_figures=problem is None)
         except WarehouseError as error:
             _LOG.warning("the daily table cannot be read: %s", error)
             return HTMLResponse(refusal(502, asked.language), 502, headers=PRIVATE)
-        page = TrendsPage(asked, found, *_choices(departments, viewer), self._zone, problem)
+        page = TrendsPage(asked, found, *_choices(departments, request.viewer), self._services.zone, problem)
         if problem is not None:
             return HTMLResponse(page.html(), 400, headers=PRIVATE)
-        ticket = self._recorder.record(Kind.PAGE, viewer, _what("trends", asked, departments))
+        ticket = self._services.recorder.record(Kind.PAGE, request.viewer, _what("trends", asked, departments))
         return recorded(HTMLResponse(page.html(), headers=PRIVATE), ticket)
 
     def _export(self, http: HTTPRequest) -> Response:
-        viewer = self._viewer_of(http)
-        if viewer.is_aggregate_reader:
+        request = self._services.request(http)
+        if request.viewer.is_aggregate_reader:
             return self._for_aggregate_readers(http)
-        today = self._clock().astimezone(self._zone).date()
-        language = _language(http)
+        language = request.language
         try:
-            asked = _asked(http, viewer, period_of(http.query_params, today))
+            asked = _asked(request, period_of(http.query_params, self._services.date_of(request.now)))
             departments, found = self._answer(asked, with_figures=True, is_complete=True)
         except PeriodError as error:
             return PlainTextResponse(error.text[language] + "\n", 400, headers=PRIVATE)
@@ -119,12 +105,13 @@ class Trends:
         if name == MONTHS and not self._complete(asked, found):
             headers = {**PRIVATE, "Retry-After": str(EXPORT_SECONDS)}
             return PlainTextResponse(texts.MONTHS_LATER[language] + "\n", 503, headers=headers)
-        ticket = self._recorder.record(Kind.EXPORT, viewer, _what(f"export-trends-{name}", asked, departments))
+        what = _what(f"export-trends-{name}", asked, departments)
+        ticket = self._services.recorder.record(Kind.EXPORT, request.viewer, what)
         return exported(csv_of(asked, found, name), f"patient-flow-{name}", ticket)
 
     def _answer(self, asked: Asked, *, with_figures: bool, is_complete: bool = False) -> tuple[pl.DataFrame, Found]:
         """Departments, and the figures: all, or those that can be had in time. Raises ``WarehouseError``."""
-        load = self._snapshots.load()
+        load = self._services.snapshots.load()
         if load.is_empty:
             return pl.DataFrame(schema={"hospital_id": pl.String, "department": pl.String}), Found()
         departments = self._known_departments(load)
@@ -140,13 +127,12 @@ class Trends:
         column = "hospital_id" if not asked.selection.hospital else "department"
         before = self._daily.by_date(version, scope, *figures.earlier(period), more_seconds)
         places = self._daily.by_place(version, scope, period.first, period.last, more_seconds)
-        changed_at = load.figures_changed_at
-        notes = self._notes.with_change(changed_at.astimezone(self._zone).date() if changed_at else None)
-        today = self._clock().astimezone(self._zone).date()
+        date_of, changed_at = self._services.date_of, load.figures_changed_at
+        notes = self._notes.with_change(date_of(changed_at) if changed_at else None)
         everything = rows if before is None else pl.concat([before, rows])
         return departments, Found(
             figures.compared(everything, period),
-            figures.charts(rows, period, today, notes, asked.selection.hospital),
+            figures.charts(rows, period, date_of(self._services.clock()), notes, asked.selection.hospital),
             None if places is None else figures.places(places, column),
             column,
             self._months.of(scope, months_of(period.first, period.last, rows)),
@@ -167,19 +153,14 @@ class Trends:
     def _known_departments(self, load: Load) -> pl.DataFrame:
         version, known = self._departments
         if version != load.versions:
-            known = queries.departments(self._warehouse)
+            known = queries.departments(self._services.warehouse)
             self._departments = (load.versions, known)
         return known
 
 
-def _asked(http: HTTPRequest, viewer: Viewer, period: Period) -> Asked:
-    selection = Selection.of(http.query_params).but(days=Selection().days)
-    return Asked(selection, period, viewer, _language(http), http.query_params.get("lang", "") in LANGUAGES)
-
-
-def _language(http: HTTPRequest) -> str:
-    asked = http.query_params.get("lang", "")
-    return asked if asked in LANGUAGES else preferred_language(http.headers.get("Accept-Language", ""))
+def _asked(request: Request, period: Period) -> Asked:
+    selection = request.selection.but(days=Selection().days)
+    return Asked(selection, period, request.viewer, request.language, request.explicit_language)
 
 
 def _choices(departments: pl.DataFrame, viewer: Viewer) -> tuple[Mapping[str, str], list[str]]:

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from urllib.parse import urlencode
-from zoneinfo import ZoneInfo
 
 import polars as pl
 from starlette.requests import Request as HTTPRequest
@@ -18,22 +17,19 @@ from starlette.routing import Route
 from patient_flow.contracts.access_log import Kind
 from patient_flow.contracts.measure_types import Text
 from patient_flow.dashboard import charts
-from patient_flow.dashboard.access import Viewer
-from patient_flow.dashboard.access_log import Recorder, what_of
+from patient_flow.dashboard.access_log import what_of
 from patient_flow.dashboard.figures import Figures
-from patient_flow.dashboard.formats import LANGUAGES, Locale, preferred_language
+from patient_flow.dashboard.formats import LANGUAGES, Locale
 from patient_flow.dashboard.panels.ahead import NOT_JUDGED
 from patient_flow.dashboard.parts import Column, Legend, Table, Value
 from patient_flow.dashboard.replies import PRIVATE, recorded
-from patient_flow.dashboard.selection import Selection
-from patient_flow.dashboard.snapshot import Snapshots
+from patient_flow.dashboard.services import PageServices
 from patient_flow.dashboard.templating import TEMPLATES
 from patient_flow.dashboard.texts import Words
 from patient_flow.dashboard.what_if import texts
 from patient_flow.dashboard.what_if.model import Models
 from patient_flow.forecasting.what_if import WhatIf, changes_of
 from patient_flow.stores.warehouse.errors import WarehouseError
-from patient_flow.stores.warehouse.warehouse import Warehouse
 
 c = pl.col
 
@@ -98,23 +94,10 @@ class Result:
 class WhatIfPages:
     """The answers to "what if", on one warehouse."""
 
-    def __init__(
-        self,
-        warehouse: Warehouse,
-        zone: ZoneInfo,
-        clock: Callable[[], datetime],
-        snapshots: Snapshots,
-        recorder: Recorder,
-        viewer_of: Callable[[HTTPRequest], Viewer],
-        for_aggregate_readers: Callable[[HTTPRequest], Response],
-    ) -> None:
-        self._zone = zone
-        self._clock = clock
-        self._snapshots = snapshots
-        self._recorder = recorder
-        self._viewer_of = viewer_of
+    def __init__(self, services: PageServices, for_aggregate_readers: Callable[[HTTPRequest], Response]) -> None:
+        self._services = services
         self._for_aggregate_readers = for_aggregate_readers
-        self._models = Models(warehouse, zone)
+        self._models = Models(services.warehouse, services.zone)
 
     def routes(self) -> list[Route]:
         """The routes of the page."""
@@ -125,22 +108,20 @@ class WhatIfPages:
         self._models.close(timeout)
 
     def _page(self, http: HTTPRequest) -> Response:
-        viewer = self._viewer_of(http)
-        if viewer.is_aggregate_reader:
+        request = self._services.request(http)
+        if request.viewer.is_aggregate_reader:
             return self._for_aggregate_readers(http)
-        asked = http.query_params.get("lang", "")
-        language = asked if asked in LANGUAGES else preferred_language(http.headers.get("Accept-Language", ""))
-        words, locale = Words(language), Locale(language, self._zone)
-        selection, measure = Selection.of(http.query_params), Measure.of(http.query_params)
-        answer = self._snapshots.answer(selection.days)
+        language, selection, measure = request.language, request.selection, Measure.of(http.query_params)
+        words, locale = Words(language), Locale(language, self._services.zone)
+        answer = self._services.snapshots.answer(selection.days)
         page, message, result, ticket = None, texts.UNAVAILABLE[language], None, None
         if answer.snapshot is not None:
-            figures = Figures(answer.snapshot, selection, viewer, self._clock())
+            figures = Figures(answer.snapshot, selection, request.viewer, request.now)
             page = Context(figures, words, locale)
             message, result = self._answer(page, measure)
             departments = answer.snapshot.departments
             known = {*departments["hospital_id"], *departments["department"]}
-            ticket = self._recorder.record(Kind.PAGE, viewer, what_of("what-if", selection, known))
+            ticket = self._services.recorder.record(Kind.PAGE, request.viewer, what_of("what-if", selection, known))
         other = next(code for code in LANGUAGES if code != language)
         query = {**http.query_params, "lang": other}
         body = TEMPLATES.get_template("what_if.html").render(
@@ -148,8 +129,8 @@ class WhatIfPages:
             say=lambda text: text[language],
             texts=texts,
             language=language,
-            is_explicit_language=asked in LANGUAGES,
-            viewer=viewer,
+            is_explicit_language=request.explicit_language,
+            viewer=request.viewer,
             selection=selection,
             measure=measure,
             hospitals=page.figures.hospitals if page else {},
@@ -157,7 +138,7 @@ class WhatIfPages:
             message=message,
             result=result,
             text=locale.value,
-            back="./" + (f"?{urlencode({'lang': asked})}" if asked in LANGUAGES else ""),
+            back="./" + (f"?{urlencode({'lang': language})}" if request.explicit_language else ""),
             other_language={"code": other, "address": f"?{urlencode(query)}"},
         )
         again = {"Refresh": str(FITTING_SECONDS)} if message == texts.FITTING[language] else {}
