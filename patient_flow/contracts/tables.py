@@ -846,3 +846,11 @@ def references(table: Table) -> dict[str, Table]:
         for key, dimension in dimensions.items()
         if column.name == key or column.name.endswith(f"_{key}")
     }
+
+
+def has_totals(table: Table) -> bool:
+    """True where ``department_key`` 0 stands for a whole hospital, which the row names.
+
+    Who may read all departments of a hospital may read its total.
+    """
+    return {"hospital_id", "department_key"} <= table.schema.keys() and table is not DIM_DEPARTMENT

@@ -29,14 +29,19 @@ IF(
 
 
 def _scored(name: str, shape: str, description: str, column: str) -> Measure:
-    """Mean over departments; rows of whole hospitals have the key 0."""
+    """Mean over the chosen departments; rows of whole hospitals have the key 0."""
     return Measure(
         name,
         "ForecastScore",
         "Forecast",
         shape,
         description,
-        f"CALCULATE(AVERAGE(ForecastScore[{column}]), ForecastScore[department_key] <> 0)",
+        f"""
+CALCULATE(
+    AVERAGE(ForecastScore[{column}]),
+    ForecastScore[department_key] <> 0,
+    TREATAS(VALUES(DimDepartment[department_key]), ForecastScore[department_key])
+)""".strip(),
     )
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from patient_flow.contracts.tables import DIM_DEPARTMENT, DIM_TIME, WAREHOUSE_TABLES, Table, references
+from patient_flow.contracts.tables import DIM_DEPARTMENT, DIM_TIME, WAREHOUSE_TABLES, Table, has_totals, references
 from patient_flow.powerbi.declarations import Relationship
 
 _ROLES = {"from_department_key": "DimOrigin"}
@@ -20,8 +20,13 @@ def _of(fact: Table) -> Iterator[Relationship]:
 
     Of several foreign keys to one dimension only one relationship is active: that of the instant by which the fact is
     sorted, else the first. Measures date by the others with TREATAS.
+
+    Rows of a whole hospital have no department, so that a relationship with the departments would hide them from every
+    reader with limits: such tables have one with the hospitals, and roles and measures follow the department's key.
     """
     dimensions = references(fact)
+    if has_totals(fact):
+        dimensions = {name: dimension for name, dimension in dimensions.items() if dimension is not DIM_DEPARTMENT}
     columns: dict[tuple[str, str], list[str]] = {}
     for column, dimension in dimensions.items():
         columns.setdefault((_ROLES.get(column, dimension.warehouse_name), dimension.key[0]), []).append(column)

@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from typing import Any
 
+import polars as pl
+
 from patient_flow_tests.powerbi import sample
 from patient_flow_tests.powerbi.star import Star
 from patient_flow_tests.required import require_module
@@ -35,11 +37,12 @@ def at_the_samples_time(*, signed_in: str = "") -> Iterator[None]:
 
 
 class Model:
-    """The generated model with the sample's rows in it."""
+    """The generated model with the sample's rows in it, or ``more`` in their place."""
 
-    def __init__(self, star: Star) -> None:
+    def __init__(self, star: Star, more: Mapping[str, pl.DataFrame] | None = None) -> None:
         self._measures = {name: measure.expression for name, measure in star.measures.items()}
-        self._tables = {name: _table(star, name) for name in star.tables}
+        found = {**sample.model_rows(), **(more or {})}
+        self._tables = {name: _table(star, name, found[name]) for name in star.tables}
         self._relationships = [
             {
                 "FromTable": many.table,
@@ -80,9 +83,9 @@ class Model:
         return int(found)
 
 
-def _table(star: Star, name: str) -> dict[str, Any]:
+def _table(star: Star, name: str, found: pl.DataFrame) -> dict[str, Any]:
     columns = [column for column, node in star.columns[name].items() if not node.expression]
-    rows = sample.model_rows()[name].select(columns)
+    rows = found.select(columns)
     return {"columns": columns, "rows": [[_cell(value) for value in row] for row in rows.iter_rows()]}
 
 

@@ -395,7 +395,11 @@ SCORES = pl.DataFrame(
 """ForecastScore, with a row of the whole hospital, which is not among its departments."""
 
 SCOPES = pl.DataFrame(
-    {"principal_name": [READER, "director@hospital.example"], "hospital_id": ["1", None], "department": ["ICU", None]}
+    {
+        "principal_name": [READER, "director@hospital.example", "head@hospital.example"],
+        "hospital_id": ["1", None, "1"],
+        "department": ["ICU", None, None],
+    }
 )
 
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from patient_flow.contracts.tables import DIM_DEPARTMENT, DIM_PATIENT, WAREHOUSE_TABLES, Table
+from patient_flow.contracts.tables import DIM_DEPARTMENT, DIM_PATIENT, WAREHOUSE_TABLES, Table, has_totals
 from patient_flow.contracts.views import VIEWS
 from patient_flow.stores.warehouse.schema import ACCESS_LOG, ACCESS_LOG_HEADS, AGGREGATE_DAY, AGGREGATE_MONTH, LOAD_LOG
 
@@ -27,12 +27,7 @@ _VIEW_NAMES = tuple(view.name for view in VIEWS)
 
 
 def _has_department_key(table: Table) -> bool:
-    return "department_key" in table.schema and table is not DIM_DEPARTMENT and not _has_totals(table)
-
-
-def _has_totals(table: Table) -> bool:
-    """True where department_key 0 stands for a whole hospital, which the row names."""
-    return {"hospital_id", "department_key"} <= table.schema.keys() and table is not DIM_DEPARTMENT
+    return "department_key" in table.schema and table is not DIM_DEPARTMENT and not has_totals(table)
 
 
 def _has_hospital_only(table: Table) -> bool:
@@ -40,7 +35,7 @@ def _has_hospital_only(table: Table) -> bool:
 
 
 _BY_DEPARTMENT = tuple(table.warehouse_name for table in WAREHOUSE_TABLES if _has_department_key(table))
-_WITH_TOTALS = tuple(table.warehouse_name for table in WAREHOUSE_TABLES if _has_totals(table))
+_WITH_TOTALS = tuple(table.warehouse_name for table in WAREHOUSE_TABLES if has_totals(table))
 _BY_HOSPITAL = tuple(table.warehouse_name for table in WAREHOUSE_TABLES if _has_hospital_only(table))
 
 
