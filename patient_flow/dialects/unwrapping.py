@@ -11,6 +11,7 @@ import binascii
 import re
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 
 import msgspec
 
@@ -48,20 +49,19 @@ def unwrapper(openers: Iterable[Opener]) -> Unwrapper:
 
     It raises ``Unreadable`` for an envelope that is damaged, or holds more than the limits above.
     """
-    known = tuple(openers)
+    return partial(_unwrap, tuple(openers))
 
-    def unwrap(body: bytes) -> tuple[Item, ...] | None:
-        whole = Item(body)
-        found: list[Item] = []
-        size = 0
-        for item in _events(whole, known, 0):
-            size += len(item.body)
-            if size > MAX_BYTES or len(found) == MAX_EVENTS:
-                raise Unreadable(f"a body holds more than {MAX_EVENTS} events or {MAX_BYTES} bytes")
-            found.append(item)
-        return None if len(found) == 1 and found[0] is whole else tuple(found)
 
-    return unwrap
+def _unwrap(openers: tuple[Opener, ...], body: bytes) -> tuple[Item, ...] | None:
+    whole = Item(body)
+    found: list[Item] = []
+    size = 0
+    for item in _events(whole, openers, 0):
+        size += len(item.body)
+        if size > MAX_BYTES or len(found) == MAX_EVENTS:
+            raise Unreadable(f"a body holds more than {MAX_EVENTS} events or {MAX_BYTES} bytes")
+        found.append(item)
+    return None if len(found) == 1 and found[0] is whole else tuple(found)
 
 
 def _events(item: Item, openers: tuple[Opener, ...], nesting: int) -> Iterator[Item]:
@@ -158,15 +158,16 @@ def open_bundle(body: bytes) -> list[Item] | None:
 def open_path(path: str) -> Opener:
     """JSON objects with a list of events, or one event, at ``path``; the rest of the object is the envelope."""
 
-    def opened(body: bytes) -> list[Item] | None:
-        value = json_object(body)
-        inner = None if value is None else paths.value_at(value, path)
-        if value is None or inner is None:
-            return None
-        envelope = paths.without(value, [path])
-        return [Item(_body_of(each), envelope) for each in (inner if isinstance(inner, list) else [inner])]
+    return partial(_open_at, path)
 
-    return opened
+
+def _open_at(path: str, body: bytes) -> list[Item] | None:
+    value = json_object(body)
+    inner = None if value is None else paths.value_at(value, path)
+    if value is None or inner is None:
+        return None
+    envelope = paths.without(value, [path])
+    return [Item(_body_of(each), envelope) for each in (inner if isinstance(inner, list) else [inner])]
 
 
 OPENERS: Mapping[str, Opener] = {

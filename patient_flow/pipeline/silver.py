@@ -7,6 +7,7 @@ reasons.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -31,6 +32,7 @@ from patient_flow.pipeline.checkpoints import (
 )
 from patient_flow.pipeline.erased import judged_by, judging_all
 from patient_flow.pipeline.key_check import key_check
+from patient_flow.pipeline.reading import read_batches
 from patient_flow.pipeline.received import BODY_COLUMNS, all_rows, stops
 from patient_flow.pipeline.staleness import former_rows, read_with
 from patient_flow.pipeline.steps import StepContext, StepResult, retry_on_conflict
@@ -41,9 +43,9 @@ from patient_flow.stores.lake.errors import ChangeFeedExpired, CommitConflict
 from patient_flow.stores.lake.log import Checkpoints
 from patient_flow.stores.lake.spans import spans_of, within_spans
 from patient_flow.stores.lake.table import LakeTable
-from patient_flow.transforms.accept import IDENTITY, accept, candidates, imported_snapshots, validate
+from patient_flow.transforms.accept import IDENTITY, accept, imported_snapshots
 from patient_flow.transforms.keys import pseudonym, short_hash
-from patient_flow.transforms.read import ParserConfig, read_events
+from patient_flow.transforms.read import ParserConfig
 
 _WITHOUT_SCOPES, _SCOPED = FORMER_PSEUDONYM_KEY.name, "pseudonyms of scoped numbers"
 """Schemes of pseudonyms: how they were made before numbers had scopes, and how they are made now."""
@@ -70,15 +72,16 @@ def accept_events(context: StepContext) -> StepResult:
     since, received = consumed(silver, bronze), 0
     ignored, quarantine = lake.open(IGNORED), lake.open(QUARANTINE)
     has_followed = follows(ignored, silver, bronze)
-    for batch in _not_consumed(lake, silver, bronze, parser):
-        candidate = candidates(validate(read_events(batch.rows, parser)), parser.secret)
-        checkpoints = {**with_key, **(when_complete if batch.until == bronze.version else {})}
-        losers = (ignored if has_followed else None, quarantine)
-        gone = None if batch.gone is None else partial(_withdraw, bronze, losers, batch.gone, parser)
-        taken = _commit_after(context, since, candidate, batch.until, checkpoints, gone)
-        has_followed = has_followed and batch.rows.is_empty()
-        done = replace(taken, written=done.written + taken.written)
-        received, since = received + batch.rows.height, batch.until
+    batches = _not_consumed(lake, silver, bronze, parser)
+    with closing(read_batches(batches, parser, waiting=bronze.row_count() if since is None else 0)) as read:
+        for batch, candidate in read:
+            checkpoints = {**with_key, **(when_complete if batch.until == bronze.version else {})}
+            losers = (ignored if has_followed else None, quarantine)
+            gone = None if batch.gone is None else partial(_withdraw, bronze, losers, batch.gone, parser)
+            taken = _commit_after(context, since, candidate, batch.until, checkpoints, gone)
+            has_followed = has_followed and batch.rows.is_empty()
+            done = replace(taken, written=done.written + taken.written)
+            received, since = received + batch.rows.height, batch.until
     return replace(
         done,
         consumed={BRONZE_EVENTS.path: bronze.version},

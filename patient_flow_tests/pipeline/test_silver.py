@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from patient_flow.contracts.tables import BRONZE_EVENTS, QUARANTINE, SILVER_EVENTS
-from patient_flow.pipeline import received, silver
+from patient_flow.pipeline import reading_process, received, silver
 from patient_flow.stores.lake import snapshot
 from patient_flow.stores.lake.catalog import Lake
 from patient_flow_tests.builders import Delivery, contents, deliveries, event, forget_log, receive, run_step
@@ -67,8 +67,8 @@ def most_read(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         sizes.append(rows.height)
         return read_events(rows, *args)
 
-    read_events = silver.read_events
-    monkeypatch.setattr(silver, "read_events", read)
+    read_events = reading_process.read_events
+    monkeypatch.setattr(reading_process, "read_events", read)
     return sizes
 
 
