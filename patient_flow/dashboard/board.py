@@ -18,7 +18,7 @@ from patient_flow.contracts.columns import INSTANT
 from patient_flow.contracts.fullness import Limits
 from patient_flow.dashboard.leaving import Leaving
 from patient_flow.dashboard.rows import PageRows
-from patient_flow.dashboard.usual import ADMISSION, ARRIVAL, SCHEMA, usual_dates
+from patient_flow.dashboard.usual import ADMISSION, ARRIVAL, DEPARTURE, SCHEMA, usual_dates
 from patient_flow.transforms.measures import counts
 
 c = pl.col
@@ -182,12 +182,14 @@ class Board:
 
     @property
     def _weeks(self) -> pl.DataFrame:
-        """hospital_id, date: usual days that a hospital has been there for."""
-        first = c("first_hour").dt.convert_time_zone(self.rows.snapshot.zone.key).dt.date().min()
+        """hospital_id, date: usual days after the first day of a hospital's feed (``senders.first_departures``)."""
+        rows = pl.DataFrame(schema=SCHEMA) if self.usual is None else self.usual
         began = (
-            self.rows.snapshot.first_hours.join(self.rows.chosen, on="department_key")
+            rows.filter(c("kind") == DEPARTURE)
+            .join(self.rows.snapshot.departments, on="department_key")
+            .join(self.rows.chosen, on="hospital_id", how="semi")
             .group_by("hospital_id")
-            .agg(began=first)
+            .agg(began=c("date").min())
         )
         dates = pl.DataFrame({"date": usual_dates(self.rows.today)}, schema={"date": pl.Date()})
         return began.join(dates, how="cross").filter(c("date") > c("began")).select("hospital_id", "date")

@@ -178,6 +178,11 @@ def first_hours(warehouse: Warehouse) -> pl.DataFrame:
     return warehouse.query(senders.first_hours())
 
 
+def first_departures(warehouse: Warehouse) -> pl.DataFrame:
+    """department_key, date: the first day on which somebody left a hospital from there."""
+    return warehouse.query(senders.first_departures())
+
+
 def daily(warehouse: Warehouse, first: date, last: date) -> pl.DataFrame:
     """Daily measures from ``first`` to ``last``: whatever changes a day's facts changes one of these rows."""
     return warehouse.query(_DAILY.select().where(_DAILY.c.date.between(first, last)))

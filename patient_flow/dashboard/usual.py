@@ -23,6 +23,8 @@ c = pl.col
 USUAL_WEEKS = 8
 """Weeks back whose same weekday is compared with today."""
 ARRIVAL, ADMISSION = "arrival", "admission"
+DEPARTURE = "departure"
+"""A row for each department: the date of the first one, of any weekday, without hour and patients."""
 SCHEMA = {
     "kind": pl.String(),
     "department_key": pl.Int64(),
@@ -76,4 +78,7 @@ class UsualDays:
             ):
                 local = hour_start(c("time_key")).dt.convert_time_zone(self._zone.key)
                 found.append(counted.with_columns(kind=pl.lit(kind), date=local.dt.date(), hour=local.dt.hour()))
+        first = queries.first_departures(self._warehouse)
+        none = pl.lit(None, pl.Int64())
+        found.append(first.with_columns(kind=pl.lit(DEPARTURE), hour=none, patients=none))
         return pl.concat([rows.select(c(name).cast(dtype) for name, dtype in SCHEMA.items()) for rows in found])

@@ -104,6 +104,7 @@ def _bodies() -> Iterator[Body]:
             admitted = NOW - _weeks_ago(week) - timedelta(hours=3, minutes=patient)
             yield from _stay(1000 + 100 * week + patient, admitted, "Surgery", left=admitted - 2 * HOUR)
     yield from _stay(90, 30 * DAY, "Surgery", left=29 * DAY)  # the history begins before these weeks
+    yield from _stay(91, 55 * DAY, "Surgery", left=DAY)  # in bed before its sender's first day: no usual day before it
     yield from _attendance(1, NOW - 6 * HOUR, decided=5 * HOUR)
     yield from _attendance(2, NOW - 2 * HOUR, decided=HOUR)
     yield from _attendance(3, NOW - HOUR)

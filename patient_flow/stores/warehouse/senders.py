@@ -1,4 +1,4 @@
-"""Time of each hospital's last event that belongs to a stay, and start of each department's first stay.
+"""Time of each hospital's last event that belongs to a stay, start of each department's first stay, first departures.
 
 Not here: the threshold of silence.
 """
@@ -9,13 +9,14 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from patient_flow.contracts import events
-from patient_flow.contracts.tables import DIM_DEPARTMENT, FACT_BED_CENSUS, FACT_PATIENT_FLOW
+from patient_flow.contracts import events, measures
+from patient_flow.contracts.tables import DIM_DEPARTMENT, FACT_BED_CENSUS, FACT_PATIENT_FLOW, KPI_DEPARTMENT_DAY
 from patient_flow.stores.warehouse.schema import TABLES
 
 _DEPARTMENTS = TABLES[DIM_DEPARTMENT.path].c
 _CENSUS = TABLES[FACT_BED_CENSUS.path].c
 _STAYS = TABLES[FACT_PATIENT_FLOW.path].c
+_DAYS = TABLES[KPI_DEPARTMENT_DAY.path].c
 
 
 def last_sent(since: int) -> sa.Select[Any]:
@@ -32,3 +33,17 @@ def first_hours() -> sa.Select[Any]:
     """department_key, time_key of the first patient hour of each department version that has one."""
     first = sa.func.min(_CENSUS.time_key).label("time_key")
     return sa.select(_CENSUS.department_key, first).group_by(_CENSUS.department_key)
+
+
+def first_departures() -> sa.Select[Any]:
+    """department_key, date of the first day on which a visit ended there, or an attendance without an admission did.
+
+    A sender's first events also state who is in bed already, and since when: admissions before its first day are of
+    those few alone, and their visits end after it.
+    """
+    left = (_DAYS[measures.DISCHARGES.name] > 0) | (_DAYS[measures.DEPARTED.name] > _DAYS[measures.ED_ADMITTED.name])
+    return (
+        sa.select(_DAYS.department_key, sa.func.min(_DAYS.date).label("date"))
+        .where(left)
+        .group_by(_DAYS.department_key)
+    )
