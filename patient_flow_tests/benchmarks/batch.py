@@ -26,9 +26,11 @@ from patient_flow.pipeline.steps import StepContext
 from patient_flow.stores.lake.catalog import Lake
 from patient_flow.stores.reference import read_departments
 from patient_flow.transforms.read import ParserConfig
-from patient_flow_tests.benchmarks import feed
+from patient_flow_tests.benchmarks import feed, measuring, report
 from patient_flow_tests.benchmarks.measuring import Contender
+from patient_flow_tests.benchmarks.sizes import Size
 
+TITLE = "Batch"
 PEERS = Path(__file__).parent / "peers"
 ROWS_A_COMMIT = 250_000
 ZONE = "Europe/Paris"
@@ -41,6 +43,21 @@ DEPARTMENTS = (
 PRODUCT, DUCKDB, SPARK, FLOOR = "patient_flow", "DuckDB", "PySpark local[2]", "floor"
 
 c = pl.col
+
+
+def run(folder: Path, size: Size) -> report.Section:
+    """Bronze to gold, by several engines."""
+    figures = measuring.compare(contenders(folder, size.events, with_spark=size.has_spark), size.rounds)
+    text = (
+        f"{size.events:,} events from bronze's bodies to silver, quarantine and gold; medians of {size.rounds}. The "
+        "product runs `rebuild` with all of its rules and guarantees. The peers make the same tables as Parquet and do "
+        "less (no sorting, cancels, updates, attendances, canonical hashes, commits, change feed or flushing). The "
+        "floor only decodes each body once and writes the columns.\n\n"
+        f"{report.comparison(figures)}\n\nSeconds by step, "
+        f"starts of processes left out:\n\n{report.steps(figures)}"
+    )
+    seconds = ", ".join(f"{name} {one.wall_seconds:.0f} s ({one.peak_mib:,.0f} MiB)" for name, one in figures.items())
+    return report.Section(text, f"{size.events:,} events: {seconds}")
 
 
 def contenders(folder: Path, total: int, *, with_spark: bool) -> list[Contender]:
@@ -150,10 +167,14 @@ def _on_copy(lake: Path, copy: Path) -> Callable[[], list[str]]:
     def command() -> list[str]:
         shutil.rmtree(copy, ignore_errors=True)
         shutil.copytree(lake, copy, copy_function=os.link)
-        return [sys.executable, "-m", __spec__.name, str(copy)]
+        return [sys.executable, "-m", __name__, str(copy)]
 
     return command
 
 
+def main(lake: str) -> None:
+    print(json.dumps({"steps": run_product(Path(lake))}))
+
+
 if __name__ == "__main__":
-    print(json.dumps({"steps": run_product(Path(sys.argv[1]))}))
+    main(*sys.argv[1:])

@@ -17,14 +17,38 @@ from typing import Any
 import polars as pl
 from azure.eventhub import EventData, EventHubConsumerClient, EventHubProducerClient
 
+from patient_flow.local_hub.testing import HubThread
 from patient_flow.stores.hub import Hub, Slice
+from patient_flow_tests.benchmarks import feed, measuring, report
 from patient_flow_tests.benchmarks.measuring import Contender
+from patient_flow_tests.benchmarks.sizes import Size
 
+TITLE = "Drain"
 PARTITIONS = 4
 GROUP = "$Default"
 SHARES = {"even": (0.25, 0.25, 0.25, 0.25), "skewed": (0.91, 0.03, 0.03, 0.03)}
 PREFETCH, BATCH = 3000, 300
 """Of the public client: larger values made it no faster."""
+
+
+def run(folder: Path, size: Size) -> report.Section:
+    """A backlog at the hub, by the product and by the public client."""
+    bodies = feed.events(size.events // 20)["body"].to_list()
+    texts, summaries = [], []
+    with HubThread(folder / "hub", hubs=tuple(SHARES), partitions=PARTITIONS) as hub:
+        for name in SHARES:
+            fill(hub.connection, name, bodies)
+            figures = measuring.compare(contenders(hub.connection, name, folder), size.rounds)
+            ours, stock = (one.steps["drain"] for one in figures.values())
+            texts.append(f"{name.capitalize()}:\n\n{report.comparison(figures)}\n\n{report.steps(figures)}")
+            summaries.append(f"{name} {len(bodies) / ours:,.0f} events a second, {stock / ours:.1f} × azure-eventhub")
+    return report.Section(
+        f"{len(bodies):,} events in {PARTITIONS} partitions of a local hub, which is in neither side's figures; "
+        f"medians of {size.rounds}. The public client has a thread per partition. Skewed: nine of ten events are in "
+        "one partition. Starts of processes are in the first table, not in the seconds below it.\n\n"
+        + "\n\n".join(texts),
+        "; ".join(summaries),
+    )
 
 
 def fill(connection: str, hub: str, bodies: Sequence[bytes]) -> None:
@@ -60,7 +84,7 @@ def contenders(connection: str, hub: str, folder: Path) -> list[Contender]:
 
 def _contender(name: str, way: str, connection: str, hub: str, folder: Path) -> Contender:
     out = folder / f"{hub}-{way}.json"
-    command = [sys.executable, "-m", __spec__.name, way, connection, hub, str(out)]
+    command = [sys.executable, "-m", __name__, way, connection, hub, str(out)]
     return Contender(name, lambda: command, lambda: dict(json.loads(out.read_text())))
 
 

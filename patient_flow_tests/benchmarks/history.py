@@ -6,6 +6,7 @@ is corrected weeks after it ended. So every batch also touches rows that lie any
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import polars as pl
@@ -20,24 +21,44 @@ from patient_flow.stores.lake.catalog import Lake
 from patient_flow.stores.reference import read_departments
 from patient_flow.transforms.read import ParserConfig
 
-VISITS_A_DAY = 10_000
 EVENTS_A_VISIT = 4
-RETURNING = 0.3
-"""Share of visits whose patient was here before; most of them lately, some as long ago as a year."""
-CORRECTED = 0.01
-"""Share of visits with a correction, five days to a month after they began."""
 START = datetime(2023, 1, 1, tzinfo=UTC)
 ZONE = "Europe/Paris"
-DEPARTMENTS = read_departments()
-READING = ParserConfig(DEPARTMENTS, "benchmark")
 NAMES = ("Emergency", "Surgery", "ICU", "Pediatrics", "Maternity", "Oncology", "Cardiology")
 
 c = pl.col
 
 
-def events(first_visit: int, visits: int) -> pl.DataFrame:
+@dataclass(frozen=True)
+class Traffic:
+    """What happens on a day.
+
+    ``returning``: share of visits whose patient was here before, most of them lately, some as long ago as a year.
+    ``corrected``: share of visits with a correction, five days to a month after they began.
+    """
+
+    visits_a_day: int = 10_000
+    hospitals: int = 7
+    returning: float = 0.3
+    corrected: float = 0.01
+
+    def departments(self) -> pl.DataFrame:
+        """The shipped list, repeated for further hospitals."""
+        shipped = read_departments()
+        number = c("hospital_id").cast(pl.Int64)
+        copies = [
+            shipped.with_columns(hospital_id=(number + first).cast(pl.String)) for first in range(0, self.hospitals, 7)
+        ]
+        return pl.concat(copies)
+
+
+MIXED = Traffic()
+STEADY = Traffic(returning=0.0, corrected=0.0)
+
+
+def events(first_visit: int, visits: int, traffic: Traffic = MIXED) -> pl.DataFrame:
     """Bodies of ``visits`` visits in the order in which they happen: enqueued_at, body."""
-    visit = _visits(pl.int_range(first_visit, first_visit + visits, eager=True))
+    visit = _visits(pl.int_range(first_visit, first_visit + visits, eager=True), traffic)
     kinds = pl.DataFrame(
         {"event_type": ["arrival", "admission", "transfer", "discharge"], "share": [0.0, 0.05, 0.5, 1.0]}
     )
@@ -45,7 +66,7 @@ def events(first_visit: int, visits: int) -> pl.DataFrame:
         at=c("at") + c("lasts") * c("share"),
         department=pl.when(c("event_type") == "transfer").then((c("department") + 1) % 7).otherwise("department"),
     )
-    corrected = _visits(visit.filter("corrects", c("earlier") >= 0)["earlier"])
+    corrected = _visits(visit.filter("corrects", c("earlier") >= 0)["earlier"], traffic)
     corrections = corrected.with_columns(
         at=c("at") + c("lasts"), event_type=pl.lit("update"), department=pl.lit(None, dtype=pl.Int64)
     )
@@ -66,21 +87,21 @@ def events(first_visit: int, visits: int) -> pl.DataFrame:
     return stated.sort("known_at").select(enqueued_at="known_at", body=without_nulls)
 
 
-def _visits(number: pl.Series) -> pl.DataFrame:
+def _visits(number: pl.Series, traffic: Traffic) -> pl.DataFrame:
     """What is known of visits by their number alone; ``earlier`` is a visit of the last month."""
     n, dice = c("visit"), c("visit").hash(1) % 2**31
     days = 1 + 364 * (n.hash(4) % 1000 / 1000) ** 4
-    long_ago = n - (days * VISITS_A_DAY).cast(pl.Int64)
-    is_returning = (n.hash(5) % 1000 < int(RETURNING * 1000)) & (long_ago > 0)
+    long_ago = n - (days * traffic.visits_a_day).cast(pl.Int64)
+    is_returning = (n.hash(5) % 1000 < int(traffic.returning * 1000)) & (long_ago > 0)
     return pl.DataFrame({"visit": number}, schema={"visit": pl.Int64}).select(
         "visit",
-        at=(pl.lit(START).cast(INSTANT) + pl.duration(days=1) * (n / VISITS_A_DAY)),
+        at=(pl.lit(START).cast(INSTANT) + pl.duration(days=1) * (n / traffic.visits_a_day)),
         lasts=pl.duration(hours=6 + dice % 90),
         department=(dice % 7).cast(pl.Int64),
-        hospital=(dice % 7 + 1).cast(pl.Int64),
+        hospital=(dice % traffic.hospitals + 1).cast(pl.Int64),
         patient=pl.when(is_returning).then(long_ago).otherwise(n),  # half of them were here in the last three weeks
-        corrects=n.hash(2) % 10_000 < int(CORRECTED * 10_000),
-        earlier=n - 5 * VISITS_A_DAY - (dice % (25 * VISITS_A_DAY)).cast(pl.Int64),
+        corrects=n.hash(2) % 10_000 < int(traffic.corrected * 10_000),
+        earlier=n - 5 * traffic.visits_a_day - (dice % (25 * traffic.visits_a_day)).cast(pl.Int64),
     )
 
 
@@ -108,25 +129,25 @@ def append(lake: Lake, rows: pl.DataFrame) -> None:
     bronze.append(coordinates, {"benchmark": start + rows.height})
 
 
-def step_context(lake: Lake, now: datetime) -> StepContext:
+def step_context(lake: Lake, now: datetime, traffic: Traffic = MIXED) -> StepContext:
     """What steps of a benchmark may use."""
-    return StepContext(lake, READING, ZONE, now, "benchmark")
+    return StepContext(lake, ParserConfig(traffic.departments(), "benchmark"), ZONE, now, "benchmark")
 
 
-def run_steps(lake: Lake) -> None:
-    """Everything after bronze, once."""
-    now = datetime(2030, 1, 1, tzinfo=UTC)
-    for step in STEPS[1:]:
-        step.run(step_context(lake, now))
-
-
-def fill(lake: Lake, total: int, at_once: int = 500_000) -> int:
-    """A lake with ``total`` events of history; gives the number of the next visit."""
+def fill(lake: Lake, total: int, traffic: Traffic = MIXED, at_once: int = 500_000) -> int:
+    """A lake with ``total`` events of history, as a rebuild leaves it; gives the number of the next visit."""
     visits = total // EVENTS_A_VISIT
+    now = datetime.now(UTC)
     for first in range(0, visits, at_once // EVENTS_A_VISIT):
-        append(lake, events(first, min(at_once // EVENTS_A_VISIT, visits - first)))
-        silver.accept_events(step_context(lake, datetime.now(UTC)))
-    run_steps(lake)
-    for table in LAKE_TABLES:  # as an hourly job does
-        maintain(lake, table, {}, now=datetime.now(UTC))
+        append(lake, events(first, min(at_once // EVENTS_A_VISIT, visits - first), traffic))
+        silver.accept_events(step_context(lake, now, traffic))
+    context = step_context(lake, now, traffic)
+    for step in STEPS[1:]:
+        step.run(context)
     return visits
+
+
+def maintain_all(lake: Lake) -> None:
+    """Maintenance of every table, as an hourly job does it."""
+    for table in LAKE_TABLES:
+        maintain(lake, table, {}, now=datetime.now(UTC))

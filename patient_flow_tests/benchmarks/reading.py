@@ -7,20 +7,35 @@ Prints microseconds of CPU time an event; rounds alternate, and the median count
 
 from __future__ import annotations
 
-import os
-
-os.environ["POLARS_MAX_THREADS"] = "1"
-
 import json
 import statistics
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import polars as pl
 
 from patient_flow.transforms import accept, read
-from patient_flow_tests.benchmarks import batch, feed
+from patient_flow_tests.benchmarks import batch, feed, measuring, report
+from patient_flow_tests.benchmarks.sizes import Size
+
+TITLE = "Reading"
+PEER = "json.loads alone"
+
+
+def run(folder: Path, size: Size) -> report.Section:
+    """Bodies to silver rows, on one core."""
+    events = size.events // 5
+    command = [sys.executable, "-m", __name__, str(events), str(size.rounds)]
+    stages = measuring.measure(command, {"POLARS_MAX_THREADS": "1"}, folder).steps
+    rate = 1e6 / (sum(stages.values()) - stages[PEER])
+    rows = [[name, f"{each:.1f}"] for name, each in stages.items()]
+    return report.Section(
+        f"{events:,} bodies to silver rows on one core: {rate:,.0f} events a second. CPU time by stage:\n\n"
+        + report.table(["", "µs an event"], rows),
+        f"{rate:,.0f} bodies a second and core to silver rows; {PEER} {1e6 / stages[PEER]:,.0f}",
+    )
 
 
 def main(events: str, rounds: str) -> None:
@@ -30,7 +45,7 @@ def main(events: str, rounds: str) -> None:
     frame = read.read_events(bronze, parser)
     validated = accept.validate(frame)
     stages: dict[str, Callable[[], object]] = {
-        "json.loads alone": lambda: [_loads(body) for body in bodies],
+        PEER: lambda: [_loads(body) for body in bodies],
         "typed columns": lambda: read.read_events(bronze, parser),
         "rules": lambda: accept.validate(frame),
         "pseudonyms and keys": lambda: accept.candidates(validated, parser.secret),

@@ -4,22 +4,29 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from patient_flow_tests.benchmarks import __main__ as suite
-from patient_flow_tests.benchmarks import measuring, pages
+from patient_flow_tests.benchmarks import live, measuring, report
 from patient_flow_tests.benchmarks.measuring import Contender, ResultsDiffer
+
+LIVE = ("start", "latency")
+"""Parts that start ``dagster dev``, which ``e2e/test_dagster_dev.py`` does."""
 
 
 @pytest.mark.long
 @pytest.mark.timeout(900)  # some thirty processes, of a second or two each
-def test_every_comparison_runs_and_its_sides_come_to_the_same_result() -> None:
+def test_every_part_runs_and_its_sides_come_to_the_same_result() -> None:
     """``uv run python -m patient_flow_tests.benchmarks``, as the README says."""
-    command = [sys.executable, "-m", "patient_flow_tests.benchmarks", "--tiny"]
+    parts = {name: part.TITLE for name, part in suite.PARTS.items() if name not in LIVE}
+    command = [sys.executable, "-m", "patient_flow_tests.benchmarks", "--size", "tiny"]
+    command += [word for name in parts for word in ("--only", name)]
     printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    assert [title for title, _ in suite.COMPARISONS.values() if f"## {title}\n" not in printed] == []
+    assert [title for title in parts.values() if f"## {title}\n" not in printed] == []
 
 
 def test_no_time_is_given_when_the_results_differ() -> None:
@@ -32,6 +39,33 @@ def test_no_time_is_given_when_the_results_differ() -> None:
 
 def test_a_section_replaces_its_own_figures_and_keeps_the_others(tmp_path: Path) -> None:
     page = tmp_path / "benchmarks.md"
-    pages.write({"Batch": "old", "Drain": "kept"}, page)
-    pages.write({"Batch": "new"}, page)
-    assert page.read_text() == f"{pages.HEAD}\n## Batch\n\nnew\n\n## Drain\n\nkept\n"
+    report.write({"Batch": "old", "Where the time goes": "kept"}, page)
+    report.write({"Batch": "new"}, page)
+    assert page.read_text() == f"{report.HEAD}\n## Batch\n\nnew\n\n## Where the time goes\n\nkept\n"
+
+
+def test_the_readme_shows_a_row_for_each_part_in_their_order(tmp_path: Path) -> None:
+    page = tmp_path / "README.md"
+    page.write_text(f"before\n{report.START}\n{report.END}\nafter\n")
+    report.summarize({"Drain": "old"}, ["Batch", "Drain"], page)
+    report.summarize({"Batch": "first", "Drain": "new"}, ["Batch", "Drain"], page)
+    today = f"{datetime.now(UTC):%Y-%m-%d}"
+    rows = [f"| Batch | first | {today} |", f"| Drain | new | {today} |"]
+    assert page.read_text().splitlines()[4:-2] == rows
+    assert page.read_text().startswith("before\n")
+    assert page.read_text().endswith("\nafter\n")
+
+
+def test_an_event_counts_from_the_hub_until_the_load_of_its_run_or_of_the_next_one_is_seen() -> None:
+    at = datetime(2026, 1, 1, tzinfo=UTC)
+    start = at.timestamp()
+    events = pl.DataFrame({"run_id": ["loaded", "died", "late"], "enqueued_at": [at] * 3, "ingested_at": [at] * 3})
+    loads = {"loaded": start + 20, "next": start + 70}
+    found = live.ages(loads, events.filter(pl.col("run_id") != "late"))
+    assert found["age"].to_list() == [20.0, 20.0]
+    assert live.ages({}, events).is_empty()
+
+
+def test_readme_has_the_markers_of_the_table() -> None:
+    assert report.START in report.README.read_text()
+    assert report.END in report.README.read_text()

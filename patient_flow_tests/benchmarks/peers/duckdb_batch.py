@@ -2,8 +2,8 @@
 
     python duckdb_batch.py LAKE OUT
 
-It leaves out what favours it: cancels, updates, attendances, other spellings of timestamps, canonical hashes (bytes are
-hashed), unknown fields, Delta commits, checkpoints, the change feed and flushing to disk.
+It leaves out what favours it: sorting, cancels, updates, attendances, other spellings of timestamps, canonical hashes
+(bytes are hashed), unknown fields, Delta commits, checkpoints, the change feed and flushing to disk.
 """
 
 from __future__ import annotations

@@ -1,10 +1,14 @@
-"""Figures → Markdown: one section per comparison in ``infra/docs/benchmarks.md``; the others of the page are kept."""
+"""Figures → Markdown: one section per part in ``infra/docs/benchmarks.md``, and one row per part in the README.
+
+Sections and rows of parts that were not measured are kept, and so are sections written by hand.
+"""
 
 from __future__ import annotations
 
 import os
 import platform
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -12,7 +16,11 @@ import psutil
 
 from patient_flow_tests.benchmarks.measuring import Figures
 
-PAGE = Path(__file__).parents[2] / "infra" / "docs" / "benchmarks.md"
+ROOT = Path(__file__).parents[2]
+PAGE = ROOT / "infra" / "docs" / "benchmarks.md"
+README = ROOT / "README.md"
+START, END = "<!-- benchmarks -->", "<!-- /benchmarks -->"
+"""Markers around the table of the README."""
 HEAD = """# Benchmarks
 
 `uv run python -m patient_flow_tests.benchmarks` measures and writes this page. Every run is a process of its own, and
@@ -20,6 +28,14 @@ the sides of a comparison run in turn. Their results are compared before a time 
 seconds and memory are those of the whole process tree. On shared machines trust the ratios. What the figures mean for
 larger networks: [scale.md](scale.md).
 """
+
+
+@dataclass(frozen=True)
+class Section:
+    """What a part has measured: its section of the page, and one line of it for the README."""
+
+    text: str
+    summary: str
 
 
 def machine() -> str:
@@ -35,13 +51,18 @@ def machine() -> str:
 def comparison(figures: Mapping[str, Figures]) -> str:
     """A table of figures by name, with ratios to the first."""
     first = next(iter(figures.values()))
-    lines = ["| | wall s | CPU s | peak MiB | wall, first = 1 | CPU, first = 1 |", "|---|---|---|---|---|---|"]
-    for name, found in figures.items():
-        lines.append(
-            f"| {name} | {found.wall_seconds:.1f} | {found.cpu_seconds:.1f} | {found.peak_mib:,.0f} "
-            f"| {found.wall_seconds / first.wall_seconds:.2f} | {found.cpu_seconds / first.cpu_seconds:.2f} |"
+    rows = [
+        (
+            name,
+            f"{found.wall_seconds:.1f}",
+            f"{found.cpu_seconds:.1f}",
+            f"{found.peak_mib:,.0f}",
+            f"{found.wall_seconds / first.wall_seconds:.2f}",
+            f"{found.cpu_seconds / first.cpu_seconds:.2f}",
         )
-    return "\n".join(lines)
+        for name, found in figures.items()
+    ]
+    return table(("", "wall s", "CPU s", "peak MiB", "wall, first = 1", "CPU, first = 1"), rows)
 
 
 def steps(figures: Mapping[str, Figures]) -> str:
@@ -65,3 +86,14 @@ def write(sections: Mapping[str, str], page: Path = PAGE) -> None:
     found = {title: body.strip() for title, _, body in (part.partition("\n") for part in parts)}
     found |= sections
     page.write_text(HEAD + "".join(f"\n## {title}\n\n{body}\n" for title, body in found.items()))
+
+
+def summarize(summaries: Mapping[str, str], order: Sequence[str], page: Path = README) -> None:
+    """Replaces or adds rows (summary by title) of the table between the markers; ``order``: titles of all rows."""
+    before, _, rest = page.read_text().partition(START)
+    rows, _, after = rest.partition(END)
+    cells = [line.strip("| ").split(" | ") for line in rows.splitlines() if line.startswith("| ")]
+    found = {title: (summary, measured) for title, summary, measured in cells}
+    found |= {title: (summary, f"{datetime.now(UTC):%Y-%m-%d}") for title, summary in summaries.items()}
+    kept = [(title, *found[title]) for title in order if title in found]
+    page.write_text(f"{before}{START}\n{table(('part', 'result', 'measured'), kept)}\n{END}{after}")

@@ -1,0 +1,68 @@
+"""How much each part of the suite measures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Size:
+    """``events`` is the main size; ``histories``, ``stays`` and ``days`` are those of the parts with a history."""
+
+    events: int
+    rounds: int
+    histories: tuple[int, ...]
+    """Events in silver before a micro-batch."""
+    stays: int
+    """In the warehouse that the dashboard reads."""
+    cadences: tuple[int, ...]
+    """Seconds between micro-batches."""
+    rates: tuple[int, ...]
+    """Events a second from the simulator."""
+    minutes: float
+    """How long each rate is observed."""
+    days: float
+    """History of the network."""
+    has_spark: bool = True
+    has_postgresql: bool = True
+
+    @property
+    def micro_batch(self) -> int:
+        """Events of one micro-batch."""
+        return min(10_000, self.events)
+
+
+SIZES = {
+    "tiny": Size(
+        events=2_000,
+        rounds=1,
+        histories=(2_000,),
+        stays=2_000,
+        cadences=(10,),
+        rates=(20,),
+        minutes=0.5,
+        days=0.05,
+        has_spark=False,
+        has_postgresql=False,
+    ),
+    "standard": Size(
+        events=100_000,
+        rounds=3,
+        histories=(100_000, 1_000_000),
+        stays=1_000_000,
+        cadences=(60, 10),
+        rates=(200,),
+        minutes=3,
+        days=14,
+    ),
+    "large": Size(
+        events=1_000_000,
+        rounds=3,
+        histories=(100_000, 1_000_000, 10_000_000),
+        stays=10_000_000,
+        cadences=(60, 10),
+        rates=(10, 200, 2_000),
+        minutes=5,
+        days=365,
+    ),
+}
