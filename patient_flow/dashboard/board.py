@@ -16,6 +16,7 @@ import polars as pl
 from patient_flow.contracts import measures
 from patient_flow.contracts.columns import INSTANT
 from patient_flow.contracts.fullness import Limits
+from patient_flow.dashboard import feeds
 from patient_flow.dashboard.leaving import Leaving
 from patient_flow.dashboard.rows import PageRows
 from patient_flow.dashboard.usual import ADMISSION, ARRIVAL, DEPARTURE, SCHEMA, usual_dates
@@ -182,14 +183,23 @@ class Board:
 
     @property
     def _weeks(self) -> pl.DataFrame:
-        """hospital_id, date: usual days after the first day of a hospital's feed (``senders.first_departures``)."""
-        rows = pl.DataFrame(schema=SCHEMA) if self.usual is None else self.usual
-        began = (
+        """hospital_id, date: usual days after the first day of a hospital's feed (of its beds where nobody left)."""
+        rows, snapshot = pl.DataFrame(schema=SCHEMA) if self.usual is None else self.usual, self.rows.snapshot
+        fed = (
             rows.filter(c("kind") == DEPARTURE)
-            .join(self.rows.snapshot.departments, on="department_key")
-            .join(self.rows.chosen, on="hospital_id", how="semi")
+            .join(snapshot.departments, on="department_key")
+            .group_by("hospital_id", "date")
+            .agg(departures=c("patients").sum())
             .group_by("hospital_id")
-            .agg(began=c("date").min())
+            .agg(fed=feeds.began())
+        )
+        first = c("first_hour").dt.convert_time_zone(snapshot.zone.key).dt.date().min()
+        began = (
+            snapshot.first_hours.join(self.rows.chosen, on="department_key")
+            .group_by("hospital_id")
+            .agg(began=first)
+            .join(fed, on="hospital_id", how="left")
+            .select("hospital_id", began=pl.coalesce("fed", "began"))
         )
         dates = pl.DataFrame({"date": usual_dates(self.rows.today)}, schema={"date": pl.Date()})
         return began.join(dates, how="cross").filter(c("date") > c("began")).select("hospital_id", "date")

@@ -178,9 +178,9 @@ def first_hours(warehouse: Warehouse) -> pl.DataFrame:
     return warehouse.query(senders.first_hours())
 
 
-def first_departures(warehouse: Warehouse) -> pl.DataFrame:
-    """department_key, date: the first day on which somebody left a hospital from there."""
-    return warehouse.query(senders.first_departures())
+def departures(warehouse: Warehouse, since: date) -> pl.DataFrame:
+    """department_key, date, departures: how many left a hospital from there."""
+    return warehouse.query(senders.departures(since))
 
 
 def daily(warehouse: Warehouse, first: date, last: date) -> pl.DataFrame:

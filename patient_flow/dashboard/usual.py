@@ -24,7 +24,7 @@ USUAL_WEEKS = 8
 """Weeks back whose same weekday is compared with today."""
 ARRIVAL, ADMISSION = "arrival", "admission"
 DEPARTURE = "departure"
-"""A row for each department: the date of the first one, of any weekday, without hour and patients."""
+"""A row for each department and date of these weeks, of any weekday, without an hour."""
 SCHEMA = {
     "kind": pl.String(),
     "department_key": pl.Int64(),
@@ -78,7 +78,6 @@ class UsualDays:
             ):
                 local = hour_start(c("time_key")).dt.convert_time_zone(self._zone.key)
                 found.append(counted.with_columns(kind=pl.lit(kind), date=local.dt.date(), hour=local.dt.hour()))
-        first = queries.first_departures(self._warehouse)
-        none = pl.lit(None, pl.Int64())
-        found.append(first.with_columns(kind=pl.lit(DEPARTURE), hour=none, patients=none))
+        left = queries.departures(self._warehouse, today - 7 * (USUAL_WEEKS + 1) * DAY)
+        found.append(left.with_columns(kind=pl.lit(DEPARTURE), hour=pl.lit(None, pl.Int64()), patients="departures"))
         return pl.concat([rows.select(c(name).cast(dtype) for name, dtype in SCHEMA.items()) for rows in found])

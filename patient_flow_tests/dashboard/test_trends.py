@@ -239,17 +239,32 @@ def test_the_charts_csv_has_the_limits_of_the_values_that_it_lists(client: TestC
 def test_a_chart_has_only_whole_steps_that_have_ended() -> None:
     rows = pl.DataFrame({"date": pl.date_range(date(2026, 9, 1), TODAY, eager=True)})
     rows = rows.with_columns(pl.lit(1.0).alias(name) for name in DAILY)
-    weeks = figures.by_step(rows, Period(date(2026, 11, 1), TODAY, "week"), TODAY)
+    weeks = figures.by_step(rows, Period(date(2026, 11, 1), TODAY, "week"), TODAY, date(2026, 9, 1))
     assert weeks["step"].to_list() == [date(2026, 11, 2), date(2026, 11, 9), date(2026, 11, 16)]
     assert weeks["admissions"].to_list() == [7, 7, 7]
-    months = figures.by_step(rows, Period(date(2026, 9, 1), TODAY, "month"), TODAY)
+    months = figures.by_step(rows, Period(date(2026, 9, 1), TODAY, "month"), TODAY, date(2026, 9, 1))
     assert months["step"].to_list() == [date(2026, 9, 1), date(2026, 10, 1)]
+
+
+def test_charts_begin_after_the_first_day_on_which_somebody_left() -> None:
+    # A sender's first events, of 10 November, also state who is in bed already: since October, and only one has left.
+    dates = pl.date_range(date(2026, 10, 20), TODAY, eager=True)
+    rows = pl.DataFrame({"date": dates}).with_columns(pl.lit(1.0).alias(name) for name in DAILY)
+    leaving = pl.when(pl.col("date") >= date(2026, 11, 10)).then(10.0).otherwise(0.0)
+    stray = pl.when(pl.col("date") == date(2026, 11, 1)).then(1.0).otherwise(leaving)
+    rows = rows.with_columns(discharges=stray, ed_departed=pl.col("ed_admitted"))
+    assert figures.first_date(rows, date(2026, 9, 1)) == date(2026, 11, 11)
+    assert figures.first_date(rows, dates[0]) == dates[0], "what was there before is not asked for"
+    whole = rows.with_columns(discharges=pl.lit(1.0))
+    assert figures.first_date(whole, date(2026, 9, 1)) == dates[0]
+    nobody_leaves = rows.with_columns(discharges=pl.lit(0.0))
+    assert figures.first_date(nobody_leaves, date(2026, 9, 1)) == dates[0]
 
 
 def test_a_day_without_rows_counts_as_zero_after_the_first_day_with_some() -> None:
     rows = pl.DataFrame({"date": [date(2026, 11, 3), date(2026, 11, 5)]})
     rows = rows.with_columns(pl.lit(4.0).alias(name) for name in DAILY)
-    days = figures.by_step(rows, Period(date(2026, 11, 1), date(2026, 11, 6), "day"), TODAY)
+    days = figures.by_step(rows, Period(date(2026, 11, 1), date(2026, 11, 6), "day"), TODAY, date(2026, 11, 3))
     assert days.select("step", "admissions").rows() == [
         (date(2026, 11, 3), 4),
         (date(2026, 11, 4), 0),

@@ -54,6 +54,8 @@ class Found:
     place_column: str = "hospital_id"
     months: dict[Month, dict[str, float | None] | None] = field(default_factory=dict)
     known_since: date | None = None
+    has_partial_days: bool = False
+    """True where the range has days before ``known_since``, with the patients who were in bed then alone."""
     is_reading: bool = False
     """True while a part of the figures is still being read."""
 

@@ -11,6 +11,7 @@ import polars as pl
 from patient_flow.contracts.chart_notes import ChartNote, ChartNotes
 from patient_flow.contracts.measure_types import Measure
 from patient_flow.contracts.measures import BY_NAME
+from patient_flow.dashboard import feeds
 from patient_flow.dashboard.trends.daily import HEADLINE, MEASURES, OCCUPANCY, measured
 from patient_flow.dashboard.trends.period import DAY, STEPS, Period
 from patient_flow.stores.warehouse.daily import FINGERPRINT
@@ -45,15 +46,21 @@ def earlier(period: Period) -> tuple[date, date]:
     return min(period.before.first, period.year_before.first), period.first - DAY
 
 
-def first_date(rows: pl.DataFrame) -> date | None:
-    """The first date with data in ``rows``."""
-    found = rows["date"].min()
-    return found if isinstance(found, date) else None
+def first_date(rows: pl.DataFrame, asked: date) -> date | None:
+    """The first whole day of the feed in ``rows``, which were asked for from ``asked`` on.
+
+    Where data begins later, that is the day after the one on which the feed begins (``dashboard.feeds``); without any
+    departure, data begins on its first date.
+    """
+    first: date | None = rows.select(c("date").min()).item()
+    if first is None or first <= asked:
+        return first
+    began: date | None = rows.select("date", departures=feeds.DEPARTURES).select(feeds.began()).item()
+    return first if began is None or began == first else began + DAY
 
 
-def compared(rows: pl.DataFrame, period: Period) -> list[Compared]:
+def compared(rows: pl.DataFrame, period: Period, known_since: date | None) -> list[Compared]:
     """Every measure over the range, the one directly before, and the same weekdays a year before."""
-    known_since = first_date(rows)
     periods = (period, period.before, period.year_before)
     values = []
     for one in periods:
@@ -67,9 +74,11 @@ def compared(rows: pl.DataFrame, period: Period) -> list[Compared]:
     ]
 
 
-def charts(rows: pl.DataFrame, period: Period, today: date, notes: ChartNotes, hospital: str) -> list[Chart]:
+def charts(
+    rows: pl.DataFrame, period: Period, today: date, notes: ChartNotes, hospital: str, known_since: date | None
+) -> list[Chart]:
     """A control chart per measure that has values, over the whole closed steps of the range."""
-    values = by_step(rows, period, today)
+    values = by_step(rows, period, today, known_since)
     made = []
     for name in _different(values):
         measure, target = BY_NAME[name], notes.targets.get(name)
@@ -80,9 +89,8 @@ def charts(rows: pl.DataFrame, period: Period, today: date, notes: ChartNotes, h
     return made
 
 
-def by_step(rows: pl.DataFrame, period: Period, today: date) -> pl.DataFrame:
-    """step (its first date) and the measures of each whole step that has ended, from the first date with data on."""
-    known_since = first_date(rows)
+def by_step(rows: pl.DataFrame, period: Period, today: date, known_since: date | None) -> pl.DataFrame:
+    """step (its first date) and the measures of each whole step that has ended, from ``known_since`` on."""
     first, last = max(period.first, known_since or period.first), min(period.last, today - DAY)
     dates = pl.DataFrame({"date": pl.date_range(first, last, eager=True) if first <= last else []}, {"date": pl.Date})
     every = STEPS[period.step]

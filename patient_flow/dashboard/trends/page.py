@@ -86,7 +86,8 @@ class TrendsPage:
         notices = [self._say(texts.NO_AGES)] if self._asked.selection.age else []
         since = self._found.known_since
         if since is not None and since > self._asked.period.first:
-            notices.append(self._say(texts.DATA_SINCE, first=self._day(since)))
+            text = texts.COMPLETE_SINCE if self._found.has_partial_days else texts.DATA_SINCE
+            notices.append(self._say(text, first=self._day(since)))
         return notices
 
     def _in_place_of_figures(self) -> str:

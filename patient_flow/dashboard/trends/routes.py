@@ -130,13 +130,16 @@ class Trends:
         date_of, changed_at = self._services.date_of, load.figures_changed_at
         notes = self._notes.with_change(date_of(changed_at) if changed_at else None)
         everything = rows if before is None else pl.concat([before, rows])
+        asked_from = period.first if before is None else figures.earlier(period)[0]
+        known_since, today = figures.first_date(everything, asked_from), date_of(self._services.clock())
         return departments, Found(
-            figures.compared(everything, period),
-            figures.charts(rows, period, date_of(self._services.clock()), notes, asked.selection.hospital),
+            figures.compared(everything, period, known_since),
+            figures.charts(rows, period, today, notes, asked.selection.hospital, known_since),
             None if places is None else figures.places(places, column),
             column,
             self._months.of(scope, months_of(period.first, period.last, rows)),
-            figures.first_date(rows),
+            known_since,
+            has_partial_days=known_since is not None and bool((rows["date"] < known_since).any()),
             is_reading=before is None or places is None,
         )
 

@@ -61,6 +61,12 @@ NO_AGES = Text(
 NO_DATA = Text("There is no data in this range.", "Aucune donnée dans cette période.")
 READING = Text("This range is being read for the first time.", "Cette période est lue pour la première fois.")
 READING_NOTE = Text("Still being read.", "Lecture en cours.")
+COMPLETE_SINCE = Text(
+    "Data is complete from {first} on: charts begin there. Of the days before it, only the patients are known who were "
+    "still in bed when the feed began; totals include these days.",
+    "Les données sont complètes à partir du {first} : les graphiques commencent là. Des jours précédents, seuls sont "
+    "connus les patients encore hospitalisés au début du flux ; les totaux comprennent ces jours.",
+)
 DATA_SINCE = Text("Data begins on {first}.", "Les données commencent le {first}.")
 DAY, STEP, VALUE, MEAN = (
     Text("Day", "Jour"),

@@ -1,10 +1,11 @@
-"""Time of each hospital's last event that belongs to a stay, start of each department's first stay, first departures.
+"""Time of each hospital's last event that belongs to a stay, start of each department's first stay, departures.
 
 Not here: the threshold of silence.
 """
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Any
 
 import sqlalchemy as sa
@@ -35,15 +36,14 @@ def first_hours() -> sa.Select[Any]:
     return sa.select(_CENSUS.department_key, first).group_by(_CENSUS.department_key)
 
 
-def first_departures() -> sa.Select[Any]:
-    """department_key, date of the first day on which a visit ended there, or an attendance without an admission did.
-
-    A sender's first events also state who is in bed already, and since when: admissions before its first day are of
-    those few alone, and their visits end after it.
-    """
-    left = (_DAYS[measures.DISCHARGES.name] > 0) | (_DAYS[measures.DEPARTED.name] > _DAYS[measures.ED_ADMITTED.name])
+def departures(since: date) -> sa.Select[Any]:
+    """department_key, date, departures: visits that ended there, and attendances that did without an admission."""
+    left = [
+        sa.func.coalesce(_DAYS[part.name], 0) for part in (measures.DISCHARGES, measures.DEPARTED, measures.ED_ADMITTED)
+    ]
+    count = sa.func.sum(left[0] + left[1] - left[2]).label("departures")
     return (
-        sa.select(_DAYS.department_key, sa.func.min(_DAYS.date).label("date"))
-        .where(left)
-        .group_by(_DAYS.department_key)
+        sa.select(_DAYS.department_key, _DAYS.date, count)
+        .where(_DAYS.date >= since)
+        .group_by(_DAYS.department_key, _DAYS.date)
     )
