@@ -6,7 +6,7 @@ import itertools
 import resource
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import polars as pl
@@ -14,9 +14,10 @@ import pytest
 from deltalake import DeltaTable, write_deltalake
 from hypothesis import given
 from hypothesis import strategies as st
+from pyarrow import parquet
 
 from patient_flow.contracts.columns import INSTANT, Column
-from patient_flow.contracts.tables import Table
+from patient_flow.contracts.tables import BRONZE_EVENTS, SILVER_EVENTS, Table
 from patient_flow.stores.lake import snapshot
 from patient_flow.stores.lake.catalog import Lake
 from patient_flow.stores.lake.changes import RowsWritten
@@ -65,6 +66,31 @@ def test_a_commit_carries_rows_and_progress_together(lake: Lake, stays: LakeTabl
     assert again.checkpoint("source") == 1
     assert again.checkpoint("other") is None
     assert again.row_count() == 3
+
+
+@pytest.mark.embedded_only("looks into the files")
+def test_files_have_dictionaries_only_where_values_repeat_and_bodies_are_compressed(lake: Lake) -> None:
+    for table, compression in ((BRONZE_EVENTS, "SNAPPY"), (SILVER_EVENTS, "UNCOMPRESSED")):
+        opened = lake.open(table)
+        row = pl.DataFrame([{name: sample(dtype) for name, dtype in table.schema.items()}], schema=table.schema)
+        opened.append(pl.concat([row] * 3), {"source": 1})
+        (path,) = (Path(opened.uri.removeprefix("file://")) / name for name in opened.file_sizes())
+        group = parquet.read_metadata(path).row_group(0)
+        columns = [group.column(number) for number in range(group.num_columns)]
+        has_dictionary = {column.path_in_schema: column.has_dictionary_page for column in columns}
+        assert {column.compression for column in columns} == {compression}
+        assert has_dictionary["partition_id"]
+        assert not any(has_dictionary[name] for name in ("enqueued_at", "sequence_number"))
+    assert has_dictionary["department"]
+    assert not any(has_dictionary[name] for name in ("event_id", "visit_id", "patient_hash"))
+
+
+def sample(dtype: pl.DataType) -> object:
+    if isinstance(dtype, pl.Datetime):
+        return datetime(2026, 1, 1, tzinfo=UTC)
+    return {pl.String: "x", pl.Binary: b"x", pl.List: [], pl.Boolean: True}.get(
+        type(dtype), 1 if dtype.is_numeric() else date(2026, 1, 1)
+    )
 
 
 def test_an_append_without_rows_still_records_progress(lake: Lake, stays: LakeTable) -> None:

@@ -7,11 +7,12 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
+from functools import cache
 from typing import Any
 from urllib.parse import unquote
 
 import polars as pl
-from deltalake import CommitProperties, DeltaTable, Transaction, WriterProperties
+from deltalake import ColumnProperties, CommitProperties, DeltaTable, Transaction, WriterProperties
 from deltalake.transaction import AddAction, RemoveAction
 
 from patient_flow.contracts.tables import Table
@@ -33,7 +34,41 @@ TOMBSTONE_RETENTION = "interval 1 day"
 STATISTICS = "delta.dataSkippingStatsColumns"
 ROWS_PER_GROUP = 131_072
 """Rows per Parquet row group, the unit that a reader can skip; the default of delta-rs is a million."""
-WRITER = WriterProperties(max_row_group_size=ROWS_PER_GROUP)
+_DISTINCT = frozenset(
+    {"event_id", "event_key", "merged_patient_id", "offset", "patient_id", "patient_key", "sequence_number", "visit_id"}
+)
+_ONE_PER_HUB = "hub_created_at"
+
+
+@cache
+def writer_of(table: Table) -> WriterProperties:
+    """How Parquet files of ``table`` are written.
+
+    Columns in which nearly every row has another value get no dictionary: it would be filled, found too large and given
+    up, which takes more time than all else. Bodies are compressed to a third; hashes and instants hardly compress, and
+    reading them often costs more than their bytes.
+    """
+    plain = ColumnProperties(dictionary_enabled=False)
+    has_bodies = any(dtype == pl.Binary for dtype in table.schema.values())
+    return WriterProperties(
+        max_row_group_size=ROWS_PER_GROUP,
+        compression="SNAPPY" if has_bodies else "UNCOMPRESSED",
+        column_properties=dict.fromkeys(_distinct_columns(table), plain),
+    )
+
+
+def _distinct_columns(table: Table) -> list[str]:
+    return [
+        name
+        for name, dtype in table.schema.items()
+        if name not in (*table.partition_by, _ONE_PER_HUB)
+        and (
+            isinstance(dtype, pl.Datetime | pl.Float64 | pl.Binary)
+            or name.endswith("_hash")
+            or name in _DISTINCT
+            or table.key == (name,)
+        )
+    ]
 
 
 def number_of(text: str) -> int:

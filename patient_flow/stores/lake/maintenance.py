@@ -16,7 +16,14 @@ from deltalake.transaction import AddAction, RemoveAction
 from patient_flow.contracts.tables import Table
 from patient_flow.stores.lake.durability import settle, table_folder
 from patient_flow.stores.lake.errors import wrap_errors
-from patient_flow.stores.lake.log import STATISTICS, WRITER, commit_properties, data_files, restated, table_properties
+from patient_flow.stores.lake.log import (
+    STATISTICS,
+    commit_properties,
+    data_files,
+    restated,
+    table_properties,
+    writer_of,
+)
 
 WIDE, OUT_OF_ORDER = 4, 0.1
 """A file is wide if it spans this multiple of its share of the sort column; a partition is sorted again if this share
@@ -41,11 +48,11 @@ class TableMaintenance:
             self._update_properties()
             for partition in self._out_of_order():
                 result = self._handle.optimize.z_order(
-                    [self._table.sort_by], partition_filters=partition, writer_properties=WRITER
+                    [self._table.sort_by], partition_filters=partition, writer_properties=writer_of(self._table)
                 )
                 removed += int(result["numFilesRemoved"])
                 self._refresh()
-            removed += int(self._handle.optimize.compact(writer_properties=WRITER)["numFilesRemoved"])
+            removed += int(self._handle.optimize.compact(writer_properties=writer_of(self._table))["numFilesRemoved"])
             self._refresh()
         return removed
 

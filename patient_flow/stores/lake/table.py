@@ -14,7 +14,7 @@ from deltalake import CommitProperties, write_deltalake
 
 from patient_flow.stores.lake.changes import ArrowStream, RowsWritten, differing
 from patient_flow.stores.lake.durability import settle, table_folder
-from patient_flow.stores.lake.log import WRITER, Checkpoints, commit_properties
+from patient_flow.stores.lake.log import Checkpoints, commit_properties, writer_of
 from patient_flow.stores.lake.maintenance import TableMaintenance
 from patient_flow.stores.lake.purge import purge
 from patient_flow.stores.lake.snapshot import Snapshot
@@ -53,7 +53,7 @@ class LakeTable(Snapshot):
                 self._handle,
                 self._conform(rows),
                 mode="append",
-                writer_properties=WRITER,
+                writer_properties=writer_of(self.table),
                 commit_properties=commit_properties(checkpoints, metadata),
             )
             return self._refresh()
@@ -70,7 +70,7 @@ class LakeTable(Snapshot):
         with self._wrap_errors("write"):
             done = self._handle.delete(
                 predicate,
-                writer_properties=WRITER,
+                writer_properties=writer_of(self.table),
                 commit_properties=commit_properties(checkpoints, metadata),
             )
             self._refresh()
@@ -83,7 +83,7 @@ class LakeTable(Snapshot):
                 self._handle,
                 self._conform(rows),
                 mode="overwrite",
-                writer_properties=WRITER,
+                writer_properties=writer_of(self.table),
                 commit_properties=commit_properties(checkpoints, metadata, retries=0),
             )
             return self._refresh()
@@ -99,7 +99,7 @@ class LakeTable(Snapshot):
                 rows,
                 mode="overwrite",
                 target_file_size=STREAMED_FILE_BYTES,
-                writer_properties=WRITER,
+                writer_properties=writer_of(self.table),
                 commit_properties=commit_properties(checkpoints, metadata, retries=0),
             )
             return self._refresh()
@@ -148,7 +148,7 @@ class LakeTable(Snapshot):
                 "s",
                 "t",
                 streamed_exec=False,
-                writer_properties=WRITER,
+                writer_properties=writer_of(self.table),
                 commit_properties=properties,
             )
             .when_matched_delete(f"s.{_OPERATION} = 'delete'")
