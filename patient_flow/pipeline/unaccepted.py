@@ -8,6 +8,7 @@ others. Each can be materialised alone and die anywhere, and still every part en
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import polars as pl
 
@@ -80,7 +81,8 @@ def ignore_events(context: StepContext) -> StepResult:
         return StepResult(IGNORED, ignored.version)
     # A rejected event may have to be ignored, when another one takes the identity that it lost.
     moves = find_moves(ignored, above, bronze, until, beside=lake.open(QUARANTINE))
-    after = _each(moves, above, parser, accept.ignored, IGNORED.empty())
+    judge = _NEWEST.judge = _Judge(context, silver, bronze, until, parser)
+    after = _each(moves, above, judge, accept.ignored, IGNORED.empty())
     checkpoints = {**consumption_until(bronze, until), **consumption(*above)}
     written = ignored.replace(moves.before, after, checkpoints, run_id=context.run_id)
     names = after["name"].value_counts(sort=True)
@@ -117,7 +119,8 @@ def quarantine_events(context: StepContext) -> StepResult:
         new = rows.with_columns(rejected_at=pl.lit(context.now, QUARANTINE.schema["rejected_at"]))
         return accept.quarantined(_unless_ignored(outcome, ignored), new)
 
-    after = _keep_times(_each(moves, (*above, ignored), parser, rejected, QUARANTINE.empty()), moves.before)
+    judge = _take_judge(_Judge(context, silver, bronze, until, parser))
+    after = _keep_times(_each(moves, (*above, ignored), judge, rejected, QUARANTINE.empty()), moves.before)
     written = quarantine.replace(moves.before, after, checkpoints, run_id=context.run_id)
     entered = after.join(moves.before, on=EVENT_COORDINATES, how="anti")
     reasons = entered.select(c("reasons").explode()).to_series().value_counts()
@@ -205,7 +208,7 @@ def _has_followed(table: LakeTable, bronze: LakeTable, until: int, *above: LakeT
 def _each(
     moves: Moves,
     above: tuple[LakeTable, ...],
-    parser: ParserConfig,
+    judge: _Judge,
     rows_of: Callable[..., pl.DataFrame],
     nothing: pl.DataFrame,
 ) -> pl.DataFrame:
@@ -215,7 +218,7 @@ def _each(
     found = [nothing]
     for entering in moves.entering:
         for rows in entering.iter_slices(received.ROWS_AT_ONCE):
-            outcome = _outcomes(rows, above[0], parser).join(moves.taken, on=EVENT_COORDINATES, how="anti")
+            outcome = judge.outcomes(rows).join(moves.taken, on=EVENT_COORDINATES, how="anti")
             same, other = _by_number(outcome, known)
             if not other.is_empty():
                 stays, lost = _as_first_read(other, moves.before, above)
@@ -259,6 +262,49 @@ def _as_first_read(
         missing = missing.join(held, on=EVENT_COORDINATES, how="anti")
     stays = before.join(missing, on=[*EVENT_COORDINATES, "parts"], how="semi")
     return stays, missing.join(stays, on=EVENT_COORDINATES, how="anti")
+
+
+class _Judge:
+    """Outcomes of bronze rows by one state of silver, each judged once: quarantine holds what ignored leaves."""
+
+    def __init__(
+        self, context: StepContext, silver: LakeTable, bronze: LakeTable, until: int, parser: ParserConfig
+    ) -> None:
+        """``parser`` is that of ``context``, with the erasures that ``silver`` judged its events by."""
+        self._silver, self._parser, self._asked = silver, parser, context.parser
+        self._state = (silver.uri, silver.identity, silver.version, bronze.identity, until)
+        self._judged: list[tuple[pl.DataFrame, pl.DataFrame]] = []
+
+    def judges_like(self, other: _Judge) -> bool:
+        """True where both come to the same outcomes."""
+        return self._state == other._state and self._asked is other._asked
+
+    def outcomes(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """The outcomes of those parts of these bronze rows that silver does not hold."""
+        found = []
+        for judged, outcome in self._judged:
+            found.append(outcome.join(rows, on=COORDINATES, how="semi", maintain_order="left"))
+            rows = rows.join(judged, on=COORDINATES, how="anti", maintain_order="left")
+        if rows.height or not found:
+            found.append(_outcomes(rows, self._silver, self._parser))
+            self._judged.append((rows.select(COORDINATES), found[-1]))
+        return pl.concat(found)
+
+
+@dataclass
+class _Newest:
+    """The newest judge of this process."""
+
+    judge: _Judge | None = None
+
+
+_NEWEST = _Newest()
+
+
+def _take_judge(judge: _Judge) -> _Judge:
+    """The one that is kept, where it judges like ``judge``. It is kept no longer in either case."""
+    kept, _NEWEST.judge = _NEWEST.judge, None
+    return kept if kept is not None and kept.judges_like(judge) else judge
 
 
 def _outcomes(rows: pl.DataFrame, silver: LakeTable, parser: ParserConfig) -> pl.DataFrame:

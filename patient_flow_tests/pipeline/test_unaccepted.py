@@ -76,6 +76,25 @@ def test_a_lifecycle_event_sent_again_stays_a_duplicate(lake: Lake, parser: Pars
     assert sorted(contents(lake, QUARANTINE)["reasons"].to_list()) == [["event_id_is_reused"], ["event_is_a_duplicate"]]
 
 
+def test_a_rejected_body_is_read_once_for_both_tables(
+    lake: Lake, parser: ParserConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read, read_events = [], unaccepted.read_events
+    monkeypatch.setattr(
+        unaccepted, "read_events", lambda rows, of: (read.append(rows.height), read_events(rows, of))[1]
+    )
+    received = deliveries([event(), LABORATORY, b"rubbish", event(), LABORATORY])
+    receive(lake, received[:3])
+    run(lake, parser)
+    assert sum(read) == 2
+    receive(lake, received[3:])
+    run(lake, parser)
+    assert sum(read) == 4
+    reasons = contents(lake, QUARANTINE)["reasons"].explode()
+    assert set(reasons) == {"body_is_not_a_json_object", "event_is_a_duplicate"}
+    assert names(lake) == {"message_is_not_adt": 2}
+
+
 def test_messages_that_say_nothing_about_the_flow_are_ignored_and_counted(lake: Lake, parser: ParserConfig) -> None:
     receive(lake, [event(), LABORATORY, LABORATORY, adt("A31"), adt("A05"), b"rubbish"])
     run(lake, parser)
