@@ -161,7 +161,7 @@ class Demo:
         simulator = self.start(
             "Simulator", *flow, "simulate", "--days", str(days), "--speed", str(speed), *feed, *folder
         )
-        simulator.address = f"{days:g} days of history are there; from now on {speed:g} hospital seconds per second"
+        simulator.address = f"{days:g} days of history written; live at {speed:g} × real time"
         newest = self._files[0]
         simulator.is_up = lambda: not days or newest.exists()
         home = prepare_home(self._root / "dagster")

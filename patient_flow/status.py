@@ -10,6 +10,7 @@ import click
 import polars as pl
 
 from patient_flow.contracts import tables
+from patient_flow.contracts.measures import HEADLINE_CLASSES
 from patient_flow.monitoring.notices import describe
 from patient_flow.monitoring.rules.mapping import describe as describe_former_rows
 from patient_flow.pipeline.backlog import HubRefused, plan
@@ -42,7 +43,7 @@ class Progress:
     erased: int = 0
 
     def __str__(self) -> str:
-        occupancy = "" if self.occupancy_pct is None else f", {self.occupancy_pct:.1f} % of staffed beds"
+        occupancy = "" if self.occupancy_pct is None else f", bed occupancy {self.occupancy_pct:.1f} %"
         ignored = f" + {self.ignored:,} ignored" if self.ignored else ""
         erased = f" + {self.erased:,} erased" if self.erased else ""
         # An import may append events between the last judgement and this reading.
@@ -74,7 +75,8 @@ def progress(services: Services, now: datetime, *, since: datetime | None = None
         return None  # not created yet, or busy: the caller asks again
     newest = _latest(fresh, "newest_event_at")
     # Patients in departments without known beds would inflate the occupancy of the others.
-    listed = departments.filter("is_current", pl.col("staffed_beds").is_not_null())
+    is_headline = pl.col("class").fill_null(HEADLINE_CLASSES[0]).is_in(HEADLINE_CLASSES)
+    listed = departments.filter("is_current", pl.col("staffed_beds").is_not_null(), is_headline)
     occupied = patients.join(listed, on=["hospital_id", "department"], how="semi").height
     staffed = int(listed["staffed_beds"].sum())
     return Progress(

@@ -14,11 +14,16 @@ from patient_flow.status import Progress, progress
 from patient_flow_tests.builders import Delivery, department, department_list, event, run_micro_batches
 from patient_flow_tests.stacks import Stack
 
+LISTED = department_list(
+    department(department="ICU", staffed_beds=4),
+    department(department="Emergency", staffed_beds=8, **{"class": "emergency"}),
+)
+
 
 def test_patients_in_departments_without_known_beds_fill_no_others_beds(stack: Stack) -> None:
     now = datetime.now(UTC)
     began = now - timedelta(hours=3)
-    places = ((1, "ICU"), (1, "ICU"), (2, "ICU"), (1, "Annex"))
+    places = ((1, "ICU"), (1, "ICU"), (2, "ICU"), (1, "Annex"), (1, "Emergency"))
     admitted = [
         event(
             event_type="admission",
@@ -32,11 +37,11 @@ def test_patients_in_departments_without_known_beds_fill_no_others_beds(stack: S
     ]
     services = Services(load(environ=stack.settings()))
     deliveries = [Delivery(body, began, "0", number) for number, body in enumerate(admitted)]
-    run_micro_batches(services.lake, [deliveries], department_list(department(department="ICU", staffed_beds=4)))
+    run_micro_batches(services.lake, [deliveries], LISTED)
     load_warehouse(services.lake, services.warehouse, WAREHOUSE_TABLES, now=now, run_id="test")
     shown = progress(services, now)
     assert shown is not None
-    assert (shown.in_beds, shown.occupancy_pct) == (4, 50.0)
+    assert (shown.in_beds, shown.occupancy_pct) == (5, 50.0), "of the headline's classes alone"
     assert progress(services, now, since=shown.loaded_at) is None
     services.warehouse.dispose()
 

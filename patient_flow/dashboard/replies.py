@@ -22,6 +22,9 @@ _LOG = logging.getLogger("uvicorn.error")
 PRIVATE = {"Cache-Control": "private, no-cache", "Vary": "Accept-Language, Cookie"}
 """Answers depend on who asks: only the viewer's own browser may keep them, and must ask whether they still hold."""
 
+UNKEPT = {**PRIVATE, "Cache-Control": "no-store"}
+"""Lists of patients and files: not even the browser of a shared workstation may keep them."""
+
 
 def refused(http: HTTPRequest, error: Exception) -> Response:
     """The page for someone who may not see the figures."""
@@ -34,7 +37,7 @@ def refused(http: HTTPRequest, error: Exception) -> Response:
 def exported(body: str, name: str, ticket: Ticket | None) -> Response:
     """``body`` as a file. Raises :class:`LogFull` when its line cannot be written: nothing leaves without one."""
     require_line(ticket)
-    headers = {**PRIVATE, "Content-Disposition": f'attachment; filename="{name}.csv"'}
+    headers = {**UNKEPT, "Content-Disposition": f'attachment; filename="{name}.csv"'}
     return recorded(Response("\ufeff" + body, media_type="text/csv; charset=utf-8", headers=headers), ticket)
 
 

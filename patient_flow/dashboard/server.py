@@ -45,7 +45,7 @@ from patient_flow.dashboard.pages import Freshness, Page, Past, Request, refusal
 from patient_flow.dashboard.patient_page import PatientPage
 from patient_flow.dashboard.patients import HEADLINE, IN_BEDS, TITLES, PatientList
 from patient_flow.dashboard.reading import PastRows
-from patient_flow.dashboard.replies import PRIVATE, exported, iso, log_full, recorded, refused, require_line
+from patient_flow.dashboard.replies import PRIVATE, UNKEPT, exported, iso, log_full, recorded, refused, require_line
 from patient_flow.dashboard.rows import PageRows
 from patient_flow.dashboard.services import PageServices
 from patient_flow.dashboard.snapshot import Answer, Returns, Snapshots
@@ -195,7 +195,7 @@ class Dashboard:
             return HTMLResponse(refusal(502, request.language), 502, headers=PRIVATE)
         ticket = self._record(Kind.PATIENTS, f"patients of={listed.of}", request, answer)
         require_line(ticket)
-        return recorded(HTMLResponse(PatientPage(request, listed, self._zone).html(), headers=PRIVATE), ticket)
+        return recorded(HTMLResponse(PatientPage(request, listed, self._zone).html(), headers=UNKEPT), ticket)
 
     def _patients_csv(self, http: HTTPRequest) -> Response:
         """The same as CSV, with all rows."""

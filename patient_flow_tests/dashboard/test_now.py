@@ -45,6 +45,7 @@ LISTED = department_list(
     department(department="ICU", staffed_beds=2, beds=4, **{"class": "critical_care"}),
     department(department="Surgery", staffed_beds=8, beds=10, women_beds=4, men_beds=4, **{"class": "inpatient"}),
     department(department="Surgery", staffed_beds=4, **{"class": "inpatient"}, **OF_2),
+    department(department="Medicine", staffed_beds=1, **{"class": "inpatient"}, **OF_2),
 )
 SIGN_IN = SignIn("X-User", "X-Hospitals", "", ("testclient",), "X-Full")
 IN_BED = "f.admission_at <= :now AND (f.discharge_at IS NULL OR f.discharge_at > :now)"
@@ -94,6 +95,7 @@ def _bodies() -> Iterator[Body]:
         yield from _stay(number, (number + 1) * DAY + HOUR, "Surgery", **plan)
     for number, back in ((20, 3 * DAY), (21, 2 * DAY + HOUR), (22, DAY)):
         yield from _stay(number, back, "ICU")
+    yield from _stay(25, timedelta(minutes=10), "Medicine", hospital=2)  # full since the last full hour
     yield from _stay(30, 9 * DAY, "Surgery", hospital=2)
     yield from _stay(31, 10 * DAY, "Surgery", hospital=2, left=2 * DAY)
     # The same weekday of four weeks: more arrivals in each, and admissions later in the day.
@@ -274,7 +276,8 @@ def test_a_list_of_patients_keeps_to_the_viewers_hospitals_and_leaves_its_line(m
         mine = client.get("/patients.csv?of=in_beds", headers=viewer)
         aggregates = client.get("/patients?of=in_beds", headers={**viewer, "X-Full": ""})
         typed = client.get("/?search=Jeanne+Martin", headers=viewer)
-    assert mine.text.count("La Rivière") == 1
+    assert mine.text.count("La Rivière") == 2
+    assert {reply.headers["Cache-Control"] for reply in (page, mine)} == {"no-store"}
     assert aggregates.status_code == 403
     log = AccessLog(meeting)
     lines = {entry.request_id: entry for entry in log.views(datetime.min.replace(tzinfo=UTC))}
@@ -290,12 +293,15 @@ def test_the_board_is_searched_by_name_and_unmoved_by_gender_and_age(meeting: Wa
     with client_of(meeting, lambda: NOW) as client:
         page = settled(client, "/figures?lang=fr&search=CHIRURG&gender=Female&age=0-4")
         everything = settled(client, "/figures?lang=fr&hospital=1")
+        second = settled(client, "/figures?lang=fr&hospital=2")
         levels = client.get("/levels.css")
     rows = face(page, "board")
     assert [row["Service"].split(" ")[-1] for row in rows] == ["Saint-Aubin", "Chirurgie", "Rivière", "Chirurgie"]
     assert [row["Occupés"] for row in rows][1::2] == ["7", "1"]
     assert "ne s’appliquent pas ici" in page
     assert len(face(everything, "board")) == 4
+    since = {row["Service"].split(" ")[-1]: row["À 85 % depuis"] for row in face(second, "board")}
+    assert since == {"Rivière": "", "Medicine": "moins d’une heure", "Chirurgie": ""}
     assert levels.headers["Content-Type"].startswith("text/css")
     assert all(f".level-{level.name} " in levels.text for level in LEVELS)
 

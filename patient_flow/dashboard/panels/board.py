@@ -47,6 +47,7 @@ _LEFT_OUT = Text(
 )
 _MORE = Text("{count} further departments", "{count} autres services")
 _BEFORE = Text("before {moment}", "avant {moment}")
+_THIS_HOUR = Text("less than 1 h ago", "moins d’une heure")
 _HEADINGS = {
     "department": Text("Department", "Service"),
     "occupancy_pct": Text("Occupancy", "Occupation"),
@@ -185,7 +186,7 @@ def _cells(
         "expected_admissions": lambda: _marked(page, row["expected_admissions"], row["admissions_source"], 1),
         "expected_tonight": lambda: _marked(page, row["expected_tonight"], row.get("tonight_source"), 0),
         "delay_hours": lambda: page.number_cell(row["delay_hours"] or None),
-        "over_since": lambda: _since(page, row.get("over_since")),
+        "over_since": lambda: _since(page, row),
     }
     made = []
     for column in columns:
@@ -201,9 +202,11 @@ def _marked(page: PanelContext, value: float | None, source: str | None, digits:
     return Cell(page.locale.number(value, digits) + (" ◆" if source == FORECAST and value is not None else ""))
 
 
-def _since(page: PanelContext, since: datetime | None) -> Cell:
+def _since(page: PanelContext, row: dict[str, Any]) -> Cell:
+    since: datetime | None = row.get("over_since")
     if since is None:
-        return Cell("")
+        is_over = "over_since" in row and (row["occupancy_pct"] or 0) >= page.board.limits.high
+        return Cell(page.say(_THIS_HOUR) if is_over else "")
     moment = page.locale.moment(since)
     return Cell(moment if page.board.is_known_since(since) else page.say(_BEFORE, moment=moment))
 
