@@ -94,7 +94,13 @@ def hub(
 @cli.command(epilog=f"{_EXAMPLE}patient-flow dashboard --port 8050")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", type=ANY_PORT, default=8050, show_default=True, help="Port; 0 for any free one.")
-def dashboard(host: str, port: int) -> None:
+@click.option(
+    "--history-days",
+    type=click.IntRange(min=0),
+    default=0,
+    help="Days that an import is bringing: the page says how far it is.",
+)
+def dashboard(host: str, port: int, history_days: int) -> None:
     """Serve the dashboard alone, on the warehouse that the settings name."""
     from patient_flow.dashboard.access import SignIn
     from patient_flow.dashboard.pages import Freshness
@@ -128,6 +134,7 @@ def dashboard(host: str, port: int) -> None:
             services.chart_notes,
             services.escalation,
             settings.alerts.occupancy_limits,
+            history_days,
         ),
     )
 

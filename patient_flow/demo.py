@@ -24,6 +24,7 @@ from pathlib import Path
 
 import click
 
+from patient_flow.contracts.fullness import Limits
 from patient_flow.errors import OperatorError
 from patient_flow.orchestration.local import PATIENCE, prepare_home
 from patient_flow.services import Services
@@ -39,13 +40,19 @@ ANSWER_SECONDS = 60.0
 STOP_SECONDS = 20.0
 RESTART_SECONDS = 10.0
 """A part that was up and has ended starts again after this time: the disk may have been full."""
-DAYS, SPEED, DIRTY, DEMAND = 38.0, 1.0, 0.004, 0.8
-"""Of a new demo: days of history (a forecast needs 38 to judge 28), speed, fraction of corrupted events, and demand:
-at this one few departments are full."""
+DAYS, SPEED, DIRTY, DEMAND, RESERVE = 38.0, 1.0, 0.004, 1.2, 0.15
+"""Of a new demo: days of history (a forecast needs 38 to judge 28), speed, fraction of corrupted events, demand and the
+reserve of beds: 80 to 90 % of the beds are occupied by day, and now and then a department is full for hours."""
+LIMITS = {
+    "PATIENT_FLOW_ALERT_OCCUPANCY_PCT": "98",
+    "PATIENT_FLOW_ALERT_OCCUPANCY_CRITICAL_PCT": "100",
+    "PATIENT_FLOW_ALERT_OCCUPANCY_CLOSES_PCT": "94",
+}
+"""Of bed alerts, unless they are set: at the usual ones, half of such a network would be alerts."""
 UI_PORT, DASHBOARD_PORT = 3000, 8050
 _IDENTITY = re.compile(
     r"(?P<days>[\d.]+) days, \w+, dirty (?P<dirty>[\d.]+), speed (?P<speed>[\d.e+]+)"
-    r"(?P<spared>, moves spared)?(, demand (?P<demand>[\d.]+))?"
+    r"(?P<spared>, moves spared)?(, demand (?P<demand>[\d.]+))?(, reserve (?P<reserve>[\d.]+))?"
 )
 
 
@@ -151,12 +158,13 @@ class Demo:
     def start_all(self, options: Options, ports: Ports) -> None:
         """Starts everything but the import, which needs the simulator's files."""
         flow = ("-m", "patient_flow")
-        dashboard = self.start("Dashboard", *flow, "dashboard", "--port", str(ports.dashboard))
+        days, speed, feed = _feed(options, self._root / "simulator.json")
+        page = ("--port", str(ports.dashboard), "--history-days", str(int(days)))
+        dashboard = self.start("Dashboard", *flow, "dashboard", *page)
         dashboard.address = f"http://127.0.0.1:{ports.dashboard}"
         dashboard.is_up = lambda: not _is_free(ports.dashboard)
         hub = self.start("Event Hub", *flow, "hub", "--port", str(ports.hub), "--data", str(self._root / "hub"))
         hub.address, hub.is_up = local_hub_connection(ports.hub), lambda: not _is_free(ports.hub)
-        days, speed, feed = _feed(options, self._root / "simulator.json")
         folder = ("--history-to", str(self._root / "history")) if days else ()
         simulator = self.start(
             "Simulator", *flow, "simulate", "--days", str(days), "--speed", str(speed), *feed, *folder
@@ -232,7 +240,7 @@ def run(options: Options) -> None:
         demo = Demo(
             stack,
             settings.model_copy(update={"eventhub_connection": connection}),
-            {"PATIENT_FLOW_EVENTHUB_CONNECTION": connection},
+            {**_limits(settings), "PATIENT_FLOW_EVENTHUB_CONNECTION": connection},
         )
         demo.start_all(options, ports)
         click.echo("One line per part that is up and per load of the warehouse; Ctrl-C stops all and keeps the data.")
@@ -262,6 +270,11 @@ class Ports:
         )
 
 
+def _limits(settings: Settings) -> dict[str, str]:
+    """The demo's limits of bed alerts, unless one is set."""
+    return LIMITS if settings.alerts.occupancy_limits == Limits() else {}
+
+
 def _port(asked: int | None, usual: int, option: str, name: str) -> int:
     if asked:
         if not _is_free(asked):
@@ -279,13 +292,14 @@ def _port(asked: int | None, usual: int, option: str, name: str) -> int:
 def _feed(options: Options, journal: Path) -> tuple[float, float, tuple[str, ...]]:
     """Days, speed and further options of the simulator: a demo that goes on keeps those it began with."""
     began = _IDENTITY.search(journal.read_text(errors="replace")) if journal.exists() else None
-    days, speed, dirty, demand, spares = DAYS, SPEED, DIRTY, DEMAND, True
+    days, speed, dirty, demand, reserve, spares = DAYS, SPEED, DIRTY, DEMAND, RESERVE, True
     if began:
         days, speed, dirty = (float(began[name]) for name in ("days", "speed", "dirty"))
-        demand, spares = float(began["demand"] or 1), bool(began["spared"])
+        demand, reserve, spares = float(began["demand"] or 1), float(began["reserve"] or 0), bool(began["spared"])
     days = days if options.days is None else options.days
     speed = speed if options.speed is None else options.speed
-    feed = ("--dirty", str(dirty), "--demand", str(demand), "--journal", str(journal))
+    flow = ("--demand", str(demand), "--reserve", str(reserve))
+    feed = ("--dirty", str(dirty), *flow, "--journal", str(journal))
     return days, speed, (*feed, *(("--spare-moves",) if spares else ()))
 
 

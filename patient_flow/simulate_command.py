@@ -29,6 +29,13 @@ from patient_flow.settings import load
     help="Fraction of events that are corrupted.",
 )
 @click.option("--demand", type=click.FloatRange(0.1, 2), default=1.0, show_default=True, help="1: a busy network.")
+@click.option(
+    "--reserve",
+    type=click.FloatRange(0, 1, max_open=True),
+    default=0.0,
+    show_default=True,
+    help="Fraction of beds kept free of planned patients.",
+)
 @click.option("--spare-moves", is_flag=True, help="Corrupt nothing that says who is in which bed.")
 @click.option("--format", "form", type=click.Choice(["reference", "lifecycle"]), default="lifecycle", show_default=True)
 @click.option("--to-file", type=click.Path(path_type=Path), help="Write JSON lines there instead of sending.")
@@ -54,6 +61,7 @@ def simulate(
     journal: Path | None,
     history_to: Path | None,
     demand: float,
+    reserve: float,
     spare_moves: bool,
 ) -> None:
     """Send the events of a simulated hospital network to the Event Hub that the settings name."""
@@ -75,6 +83,7 @@ def simulate(
         history_to=history_to,
         spares_moves=spare_moves,
         demand=demand,
+        reserve=reserve,
     )
     settings = load()
     click.echo(f"sending to {destination(settings, options)}")

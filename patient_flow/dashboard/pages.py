@@ -136,10 +136,13 @@ class Page:
         freshness: Freshness,
         limits: Limits,
         thresholds: Thresholds = DEFAULT,
+        history: tuple[date, int] | None = None,
     ) -> None:
+        """``history``: the first day, and how many days there will be, while an import is under way."""
         self._request = request
         self._answer = answer
         self._freshness = freshness
+        self._history = history
         self._words = Words(request.language)
         self._locale = Locale(request.language, zone)
         self._figures: Figures | None = None
@@ -255,6 +258,10 @@ class Page:
             lines.append(words("freshness", age=locale.duration(self._request.now - newest)))
         if load.lag is not None:
             lines.append(words("freshness_load", lag=locale.duration(load.lag)))
+        if self._history is not None:
+            first, days = self._history
+            done = (self._request.now.astimezone(locale.zone).date() - first).days
+            lines.append(words("history_since", day=locale.short_day(first), done=str(done), days=str(days)))
         moment = locale.moment(self._request.now)
         lines.append(words("as_of", moment=moment))
         lines.append(words("times_in", zone=locale.zone.key))

@@ -188,6 +188,13 @@ def daily(warehouse: Warehouse, first: date, last: date) -> pl.DataFrame:
     return warehouse.query(_DAILY.select().where(_DAILY.c.date.between(first, last)))
 
 
+def first_discharge(warehouse: Warehouse) -> date | None:
+    """The first local day on which a patient was discharged."""
+    found = warehouse.query(senders.first_discharge())
+    day = found["date"].item()
+    return date.fromisoformat(day) if isinstance(day, str) else day
+
+
 def arrivals_by_hour(warehouse: Warehouse, hours: Hours) -> pl.DataFrame:
     """Attendances that arrived in ``hours``, counted: department_key, time_key, patients."""
     return warehouse.query(hourly.arrivals(hours.first, hours.last))

@@ -39,6 +39,7 @@ from patient_flow.dashboard.access import Refused, SignIn
 from patient_flow.dashboard.access_log import LogFull, Recorder, Ticket, what_of
 from patient_flow.dashboard.aggregates import DAYS, MONTHS, AggregatePage
 from patient_flow.dashboard.figures import Figures
+from patient_flow.dashboard.history import History
 from patient_flow.dashboard.levels import style_sheet
 from patient_flow.dashboard.middleware import BoundedQueue, Headers, KnownHosts
 from patient_flow.dashboard.pages import Freshness, Page, Past, Request, refusal
@@ -97,6 +98,8 @@ class Options:
     escalation: Thresholds = DEFAULT
     limits: Limits = field(default_factory=Limits)
     """From which occupancy a department is highly or critically full: those of the bed alerts."""
+    history_days: int = 0
+    """Days of history that an import is expected to bring: the page says how far it is."""
 
 
 class Dashboard:
@@ -115,6 +118,7 @@ class Dashboard:
         self._clock = clock
         self._snapshots = Snapshots(warehouse, zone, clock)
         self._returns = Returns(warehouse, zone)
+        self._history = History(warehouse, self._options.history_days)
         self._usual = UsualDays(warehouse, zone)
         self._recorder = Recorder(AccessLog(warehouse), self._options.access_log_key, clock)
         self._pages = PageServices(warehouse, zone, clock, self._snapshots, self._recorder, self._options.sign_in)
@@ -267,9 +271,9 @@ class Dashboard:
     def _made(self, request: Request, answer: Answer) -> tuple[Page, bool]:
         """The page, and whether something on it is still missing."""
         past = self._past(answer, request)
-        page = Page(
-            request, answer, past, self._zone, self._options.freshness, self._options.limits, self._options.escalation
-        )
+        options, since = self._options, self._history.since(answer.load, request.now.astimezone(self._zone).date())
+        history = None if since is None else (since, self._history.days)
+        page = Page(request, answer, past, self._zone, options.freshness, options.limits, options.escalation, history)
         is_missing = (
             past.usual is None and answer.snapshot is not None and self._usual.is_pending(answer.snapshot.today)
         )

@@ -192,7 +192,7 @@ OCCUPANCY_PLAUSIBLE_RULE = Rule(
 QUARANTINE_RATE_ACCEPTABLE = Rule(
     "quarantine_rate_acceptable",
     f"At most {QUARANTINE.warning:g} % of the newest day's events are quarantined (from {QUARANTINE_MIN_EVENTS} events "
-    "on).",
+    "on; without rejected rows of imports).",
     "Ask the sender about the rules named here; after a mapping or rule changed, run `patient-flow replay-quarantine`.",
     WARNING,
     (BATCH,),

@@ -94,7 +94,7 @@ class CheckContext:
 
     def newest_day_quality(self) -> pl.DataFrame:
         """DataQualityDay of its newest date."""
-        return inspection.newest_day_quality(self.services.lake)
+        return inspection.newest_day_quality(self.services.lake, self.services.settings.timezone)
 
     @property
     def department_list(self) -> pl.DataFrame:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import polars as pl
@@ -29,6 +29,7 @@ from patient_flow.monitoring.inputs import BronzeEvents, ForeignKeys, Recomputed
 from patient_flow.pipeline import clusters
 from patient_flow.pipeline.checkpoints import (
     CENSUS_UNTIL,
+    LAST_IMPORT,
     Reader,
     consumed,
     incarnation,
@@ -43,7 +44,7 @@ from patient_flow.stores.lake.changes import Changes
 from patient_flow.stores.lake.errors import ChangeFeedExpired
 from patient_flow.stores.lake.spans import within_spans
 from patient_flow.stores.lake.table import LakeTable
-from patient_flow.transforms import calendar, census, extras, facts
+from patient_flow.transforms import calendar, census, extras, facts, quality
 from patient_flow.transforms.visits.fold import VISIT_COLUMNS, fold
 
 c = pl.col
@@ -261,10 +262,28 @@ def quality_counts(lake: Lake) -> tuple[int, int, int]:
     return accepted, ignored, quarantined
 
 
-def newest_day_quality(lake: Lake) -> pl.DataFrame:
-    """DataQualityDay rows of its newest date."""
-    quality = lake.open(DATA_QUALITY_DAY).scan()
-    return quality.filter(c("date") == c("date").max()).collect()
+def newest_day_quality(lake: Lake, zone: str) -> pl.DataFrame:
+    """DataQualityDay rows of its newest date, without rejected rows of imports.
+
+    A row that states no time counts on the day of its import, whatever day it is about, and the import reports it.
+    """
+    newest = lake.open(DATA_QUALITY_DAY).scan().filter(c("date") == c("date").max()).collect()
+    last_import, day = LAST_IMPORT.read(lake.open(BRONZE_EVENTS).checkpoint), newest["date"].max()
+    if last_import is None or not isinstance(day, date):
+        return newest
+    began = calendar.first_hour(day, ZoneInfo(zone))
+    if last_import < began:
+        return newest
+    silver, ignored, quarantine = (lake.open(table).scan() for table in (SILVER_EVENTS, IGNORED, QUARANTINE))
+    imported = quality.data_quality_day(
+        silver.select(quality.SILVER_COLUMNS).head(0).collect(),
+        ignored.select(quality.IGNORED_COLUMNS).head(0).collect(),
+        quarantine.filter(c("hub_created_at") == NO_HUB, c("enqueued_at") >= began)
+        .select(quality.QUARANTINE_COLUMNS)
+        .collect(),
+        zone,
+    )
+    return quality.total(newest, quality.negative(imported.filter(c("date") == day)))
 
 
 def recompute_census(lake: Lake) -> Recomputed:

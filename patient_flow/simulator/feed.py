@@ -52,7 +52,8 @@ class Plan:
     ``start``: when the simulation begins. ``now``: when sending begins; earlier events are history.
     ``speed``: simulated seconds per second after ``now``. ``rate``: messages per second instead, whatever the hour.
     ``ends_now``: history only. ``spares_moves``: corruptions do not touch who is in which bed, and the typing errors of
-    departments are those of one hospital. ``demand``: arrivals relative to those of a busy network.
+    departments are those of one hospital. ``demand``: arrivals relative to those of a busy network. ``reserve``: share
+    of beds that departments keep free of planned patients.
     """
 
     seed: int
@@ -67,6 +68,7 @@ class Plan:
     ends_now: bool = False
     spares_moves: bool = False
     demand: float = 1.0
+    reserve: float = 0.0
 
 
 class Timeline:
@@ -140,6 +142,7 @@ def messages(plan: Plan) -> Iterator[Message]:
         plan.zone,
         transfers=plan.format == "lifecycle",
         demand=plan.demand,
+        reserve=plan.reserve,
     )
     return _deliver(_schedule(plan, network), Random(f"corruption/{plan.seed}/{plan.start}"), plan)
 

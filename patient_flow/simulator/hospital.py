@@ -68,10 +68,12 @@ class Network:
         *,
         transfers: bool = True,
         demand: float = 1.0,
+        reserve: float = 0.0,
     ) -> None:
         """``transfers=False``: every visit is a single stay that ends as planned, without any correction.
 
-        ``demand``: arrivals relative to those of a busy network.
+        ``demand``: arrivals relative to those of a busy network. ``reserve``: share of its beds that a department keeps
+        free of planned patients; ambulances go elsewhere when only half of it is left.
         ``visits_per_second`` is the average over a week; ``run_id`` is the common part of all ids of this run.
         """
         self.run_id = blake2b(f"{seed}/{start}".encode(), digest_size=5).hexdigest()
@@ -85,6 +87,7 @@ class Network:
         self._emergency = Emergency(self._agenda, self._rng, self._register, self._inpatient)
         self._transfers = transfers
         self._demand = demand
+        self._reserve = reserve
         self._populations: dict[int | str, Population] = {}
         self._has_started = False
         self._open_at_start: frozenset[str] = frozenset()
@@ -175,15 +178,24 @@ class Network:
         unit = self.units[stream.hospital_id, stream.department]
         if stream.visit_class == "outpatient":
             self._consult(self._patient(stream), unit)
-        elif stream.is_urgent and self._is_diverted(unit):
+        elif stream.is_urgent and (self._is_diverted(unit) or not self._has_reserve(stream)):
             return  # before they reach this hospital
-        elif not stream.is_urgent and (not unit.has_free_bed or unit.has_waiting):
+        elif not stream.is_urgent and (not unit.has_free_bed or unit.has_waiting or not self._has_reserve(stream)):
             return  # the planned admission is called off
         else:
             self._start_visit(stream, unit)
 
     def _is_diverted(self, unit: Unit) -> bool:
         return unit.present > MAX_CROWDING * unit.capacity or len(unit.queue) > MAX_QUEUE * unit.capacity
+
+    def _has_reserve(self, stream: ArrivalStream) -> bool:
+        """True where the department that will admit the patient keeps its reserve of free beds."""
+        goes_home = stream.department == EMERGENCY and stream.destination is None
+        if not self._reserve or goes_home:
+            return True
+        unit = self.units[stream.hospital_id, stream.destination or stream.department]
+        kept = self._reserve / 2 if stream.is_urgent else self._reserve
+        return unit.occupied + len(unit.boarders) <= (1 - kept) * unit.capacity
 
     def _start_visit(self, stream: ArrivalStream, unit: Unit) -> None:
         now = self._agenda.now

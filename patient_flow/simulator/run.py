@@ -46,6 +46,7 @@ class Options:
     history_to: write the history to files in this folder instead of sending it (``history``), then go on live.
     spares_moves: corruptions leave it right who is in which bed.
     demand: arrivals relative to those of a busy network, whose departments are often full.
+    reserve: share of beds that departments keep free of planned patients.
     """
 
     seed: int = 7
@@ -60,6 +61,7 @@ class Options:
     history_to: Path | None = None
     spares_moves: bool = False
     demand: float = 1.0
+    reserve: float = 0.0
 
     def __post_init__(self) -> None:
         if self.rate is not None and self.speed is not None:
@@ -74,6 +76,8 @@ class Options:
                 raise SimulatorError(f"--{name} must be above 0; it is {value}")
         if self.days < 0:
             raise SimulatorError(f"--days must not be below 0; it is {self.days}")
+        if not 0 <= self.reserve < 1:
+            raise SimulatorError(f"--reserve is a fraction from 0 to 1; it is {self.reserve}")
         if not 0 <= self.dirty <= 1:
             raise SimulatorError(f"--dirty is a fraction from 0 to 1; it is {self.dirty}")
         if self.format not in get_args(Format):
@@ -85,7 +89,9 @@ class Options:
         pace = f"rate {self.rate:g}" if self.rate else f"speed {self.speed or 1:g}"
         spared = ", moves spared" if self.spares_moves else ""
         demand = f", demand {self.demand:g}" if self.demand != 1 else ""
-        return f"seed {self.seed}, {self.days:g} days, {self.format}, dirty {self.dirty:g}, {pace}{spared}{demand}"
+        reserve = f", reserve {self.reserve:g}" if self.reserve else ""
+        feed = f"seed {self.seed}, {self.days:g} days, {self.format}, dirty {self.dirty:g}, {pace}"
+        return f"{feed}{spared}{demand}{reserve}"
 
     @property
     def is_live(self) -> bool:
@@ -138,6 +144,7 @@ def plan(settings: Settings, options: Options, now: int) -> Plan:
         ends_now=not options.is_live,
         spares_moves=options.spares_moves,
         demand=options.demand,
+        reserve=options.reserve,
     )
 
 

@@ -23,6 +23,7 @@ from patient_flow.contracts.rules import RULES
 from patient_flow.dashboard import panels, queries
 from patient_flow.dashboard.access import SignIn
 from patient_flow.dashboard.formats import Locale, preferred_language
+from patient_flow.dashboard.server import Options as DashboardOptions
 from patient_flow.dashboard.texts import NAMES, TEXTS
 from patient_flow.stores.warehouse.errors import WarehouseError
 from patient_flow.stores.warehouse.schema import LOAD_LOG
@@ -103,6 +104,16 @@ def test_the_page_shows_the_numbers_of_the_visits(client: TestClient, group: Hos
     shown = re.findall(r'<p class="figure">(.*?)</p>', text(client, "/?lang=en"))
     assert shown[0] == str(sum(stay.is_in_bed(group.now) for stay in group.stays))
     assert shown[3].endswith("\N{NO-BREAK SPACE}min")
+
+
+@pytest.mark.embedded_only("it is about the page")
+def test_the_page_says_how_far_the_history_is_until_all_of_it_is_there(group: Hospital) -> None:
+    for days, is_there in ((60, True), (30, False), (0, False)):
+        with client_of(group.warehouse, lambda: group.now, DashboardOptions(history_days=days)) as client:
+            settled(client)
+            page = text(client, "/?lang=en")
+        assert (f" of {days} days<" in page) is is_there
+        assert ("history from" in page) is is_there
 
 
 def test_the_page_takes_nothing_from_anywhere_else(client: TestClient) -> None:

@@ -13,7 +13,7 @@ import polars as pl
 import pytest
 
 from patient_flow.contracts.tables import BRONZE_EVENTS, IGNORED, QUARANTINE, SILVER_EVENTS, WAREHOUSE_TABLES
-from patient_flow.demo import DEMAND, DIRTY
+from patient_flow.demo import DEMAND, DIRTY, RESERVE
 from patient_flow.settings import load
 from patient_flow.simulator.feed import messages
 from patient_flow.simulator.run import Options, plan
@@ -128,6 +128,6 @@ def test_counts_agree_from_the_hub_to_the_warehouse(demo: Demo) -> None:
 
 def acknowledged(journal: dict[str, int]) -> Iterator[bytes]:
     """Bodies that the simulator of the demo has sent, by its journal: a feed is a function of its plan."""
-    options = Options(days=DAYS, speed=SPEED, dirty=DIRTY, spares_moves=True, demand=DEMAND)
+    options = Options(days=DAYS, speed=SPEED, dirty=DIRTY, spares_moves=True, demand=DEMAND, reserve=RESERVE)
     whole = plan(load({}, environ={}), options, journal["began"])
     return (message.body for message in islice(messages(whole), journal["sent"]))

@@ -15,8 +15,10 @@ import polars as pl
 import pytest
 from azure.storage.blob import BlobServiceClient
 
+from patient_flow.contracts.columns import INSTANT
 from patient_flow.contracts.events import NO_HUB
-from patient_flow.contracts.tables import BRONZE_EVENTS, IGNORED, SILVER_EVENTS
+from patient_flow.contracts.rules import ALL
+from patient_flow.contracts.tables import BRONZE_EVENTS, DATA_QUALITY_DAY, IGNORED, SILVER_EVENTS
 from patient_flow.errors import OperatorError
 from patient_flow.files import examine, identify
 from patient_flow.importing import Options, import_files, instant, undo
@@ -27,7 +29,7 @@ from patient_flow.operations import verify_warehouse
 from patient_flow.orchestration import import_job
 from patient_flow.orchestration.resources import PatientFlow
 from patient_flow.pipeline import distributed, import_checks, imports
-from patient_flow.pipeline.inspection import all_bronze_events, last_sent, reconciliation_counts
+from patient_flow.pipeline.inspection import all_bronze_events, last_sent, newest_day_quality, reconciliation_counts
 from patient_flow.pipeline.received import newest_hub_event
 from patient_flow.services import Services
 from patient_flow.settings import load
@@ -39,6 +41,7 @@ from patient_flow_tests.builders import (
     ENQUEUED,
     EVENT_STEPS,
     SECRET,
+    ZONE,
     Body,
     at,
     bronze,
@@ -397,3 +400,16 @@ def test_the_launchpad_imports_and_withdraws_and_is_dry_by_default(stack: Stack,
     success, log = run(paths=[str(path)], undo=True, dry_run=False)
     assert success
     assert lake.open(BRONZE_EVENTS).row_count() == 0
+
+
+@pytest.mark.embedded_only("the rule reads tables of the lake, whatever store they are in")
+def test_rejected_rows_of_history_are_no_share_of_todays_events(lake: Lake, tmp_path: Path) -> None:
+    now = datetime.now(UTC)
+    live = [event(visit_id=f"v{number}", event_time=now) for number in range(3)]
+    lake.open(BRONZE_EVENTS).append(bronze(live).with_columns(enqueued_at=pl.lit(now, INSTANT)), {})
+    bring(lake, lines_of(tmp_path / "history.jsonl", [event(visit_id="old"), {"no": "time"}, {"nor": "here"}]))
+    follow(lake, (*EVENT_STEPS, "data_quality_day"))
+    stored = lake.open(DATA_QUALITY_DAY).scan().filter(pl.col("rule") == ALL).collect()
+    newest = newest_day_quality(lake, ZONE).filter(pl.col("rule") == ALL)
+    assert stored["quarantined"].sum() == 2
+    assert (newest["accepted"].sum(), newest["quarantined"].sum()) == (3, 0)

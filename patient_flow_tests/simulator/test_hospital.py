@@ -2,7 +2,8 @@
 
 from collections import Counter, defaultdict
 from datetime import timedelta
-from itertools import islice, pairwise
+from itertools import islice, pairwise, takewhile
+from statistics import fmean
 
 import pytest
 
@@ -192,6 +193,21 @@ def test_a_hospital_without_emergency_admits_everybody_directly() -> None:
     clinic = [Department(1, "Surgery", 20, 48.0, 0), Department(1, "Oncology", 10, 60.0, 0)]
     events = days_of(Network(SEED, NOW, clinic), 10)
     assert {event.department for event in events} - {None} == {"Surgery", "Oncology"}
+
+
+def test_departments_keep_their_reserve_of_beds_whatever_the_demand() -> None:
+    clinic = [Department(1, "Surgery", 20, 48.0, 0), Department(1, "Oncology", 10, 60.0, 0)]
+    occupied = {}
+    for reserve in (0.0, 0.3):
+        simulated = Network(SEED, NOW, clinic, demand=2.0, reserve=reserve)
+        shares = [
+            sum(unit.occupied for unit in simulated.units.values()) / 30
+            for event in takewhile(lambda event: event.at < NOW + 12 * DAY, simulated.events())
+            if event.at > NOW + 8 * DAY
+        ]
+        occupied[reserve] = fmean(shares)
+    assert occupied[0.0] > 0.9
+    assert 0.6 < occupied[0.3] < 0.85  # half of the reserve is for urgent patients
 
 
 def test_a_new_version_of_a_department_changes_its_beds_when_it_becomes_valid() -> None:

@@ -1,4 +1,4 @@
-"""Time of each hospital's last event that belongs to a stay, start of each department's first stay, departures.
+"""Each hospital's last event of a stay, each department's first stay and departures, the first discharge.
 
 Not here: the threshold of silence.
 """
@@ -47,3 +47,8 @@ def departures(since: date) -> sa.Select[Any]:
         .where(_DAYS.date >= since)
         .group_by(_DAYS.department_key, _DAYS.date)
     )
+
+
+def first_discharge() -> sa.Select[Any]:
+    """One row, date: the first local day on which a patient was discharged."""
+    return sa.select(sa.func.min(_DAYS.date).label("date")).where(_DAYS.discharges > 0)
