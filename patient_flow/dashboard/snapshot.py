@@ -29,7 +29,7 @@ from patient_flow.monitoring.thresholds import SENDER_KNOWN_DAYS
 from patient_flow.stores.warehouse.errors import WarehouseError, WarehouseNotInitialised
 from patient_flow.stores.warehouse.schema import TABLES
 from patient_flow.stores.warehouse.warehouse import Warehouse
-from patient_flow.transforms.calendar import hour_start
+from patient_flow.transforms.calendar import first_hour, hour_start
 
 c = pl.col
 
@@ -39,8 +39,10 @@ COMPARED_DAYS = 9
 """Days that are read at least: the 24 hours that ended a week ago begin on the ninth."""
 LOAD_TTL_SECONDS = 2.0
 """How long an answer of the load log is reused."""
-PAGE_TIMEOUT_SECONDS = 1.2
-"""How long a page waits for rows; then it shows what there is, and asks again."""
+PAGE_TIMEOUT_SECONDS = 0.8
+"""How long a page waits for rows where there are none; then it says so, and asks again."""
+NEWER_SECONDS = 0.3
+"""How long it waits for newer rows than those in memory; then it shows these with their age, and asks again."""
 DAY = timedelta(days=1)
 
 _LOG = logging.getLogger(__name__)
@@ -149,7 +151,8 @@ class Snapshots:
         if not self._suffices(first, today, load):
             # The reader records errors, also after this page has stopped waiting.
             with contextlib.suppress(Exception):
-                self._reading(first, today, load).result(PAGE_TIMEOUT_SECONDS)
+                seconds = PAGE_TIMEOUT_SECONDS if self._known_since(first) is None else NEWER_SECONDS
+                self._reading(first, today, load).result(min(seconds, PAGE_TIMEOUT_SECONDS))
         is_missing = not self._suffices(first, today, load)
         known, problem = self._known_since(first), self._problem if is_missing else ""
         return Answer(known.load if known else load, known, problem, is_reading=is_missing and not problem)
@@ -217,7 +220,7 @@ class Snapshots:
             ),
             wards=queries.wards_of_present(warehouse, hours.first),
             attended=pl.concat([past.attended, _dated(queries.attended(warehouse, hours), c("arrival_at"), zone)]),
-            attending=_dated(queries.attending(warehouse, hours.first), c("arrival_at"), zone),
+            attending=_dated(queries.attending(warehouse, first_hour(today, zone)), c("arrival_at"), zone),
             census=pl.concat([past.census, _hourly(queries.census(warehouse, hours), zone)]),
             first_hours=queries.first_hours(warehouse).with_columns(first_hour=hour_start(c("time_key"))),
             quality=queries.quality(warehouse, first, today),

@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from starlette.testclient import TestClient
 
+from patient_flow.dashboard import snapshot
 from patient_flow.dashboard.access import SignIn, Viewer
 from patient_flow.dashboard.figures import Figures
 from patient_flow.dashboard.selection import Selection
@@ -21,6 +22,13 @@ from patient_flow_tests.dashboard.hospital import Hospital, hospital
 from patient_flow_tests.stacks import Stack
 
 Clock = Callable[[], datetime]
+
+
+@pytest.fixture(autouse=True)
+def pages_wait_for_their_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a busy machine too; a test of a page that does not wait sets its own time."""
+    monkeypatch.setattr(snapshot, "PAGE_TIMEOUT_SECONDS", 60.0)
+    monkeypatch.setattr(snapshot, "NEWER_SECONDS", 60.0)
 
 
 @pytest.fixture(scope="session")
@@ -44,8 +52,7 @@ def figures(group: Hospital, snapshots: Snapshots) -> Callable[..., Figures]:
 
     def make(viewer: Viewer | None = None, **filters: str | int) -> Figures:
         selection = Selection().but(**filters)
-        snapshot = settled(snapshots, selection.days)
-        return Figures(snapshot, selection, viewer or Viewer(), group.now)
+        return Figures(settled(snapshots, selection.days), selection, viewer or Viewer(), group.now)
 
     return make
 
