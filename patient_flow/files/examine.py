@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from patient_flow.files import columnar, lines, messages, tables
-from patient_flow.files.source import CSV, HL7, JSON, JSON_LINES, PARQUET, FileRefused, FilesRefused, Source
+from patient_flow.files.source import CSV, HL7, JSON, JSON_LINES, PARQUET, FileRefused, FilesRefused, Source, state_of
 from patient_flow.files.text import encoding_of, scan
 
 
@@ -33,6 +33,11 @@ def examine(path: Path, *, encoding: str | None = None, separator: str | None = 
     """
     if not path.is_file():
         raise FileRefused(path, "there is no such file")
+    state = state_of(path)
+    return replace(_recognised(path, encoding, separator), state=state)
+
+
+def _recognised(path: Path, encoding: str | None, separator: str | None) -> Source:
     scanned = scan(path)
     if scanned.beginning.startswith(b"PAR1"):
         return columnar.examined(Source(path, PARQUET, scanned.sha256, 0))

@@ -17,10 +17,7 @@ _READERS: dict[str, Callable[[Source, int], Iterator[tuple[int, bytes]]]] = {
 
 
 def bodies(source: Source, after: int = 0) -> Iterator[tuple[int, bytes]]:
-    """(row number from 1, body) of each row after number ``after``, in the order of the file.
-
-    Raises ``FileRefused`` where the file changed since it was examined.
-    """
+    """(row number from 1, body) of each row after number ``after``, in the order of the file."""
     reader = _READERS.get(source.format)
     if reader is not None:
         return reader(source, after)

@@ -33,13 +33,23 @@ class FilesRefused(OperatorError):
         )
 
 
+def state_of(path: Path) -> tuple[int, int]:
+    """Size and time of the last change; zeros where there is no such file."""
+    try:
+        found = path.stat()
+    except OSError:
+        return 0, 0
+    return found.st_size, found.st_mtime_ns
+
+
 @dataclass(frozen=True)
 class Source:
     """A file that can be read.
 
     ``rows`` counts its events, ``sha256`` identifies its bytes as they lie on disk (compressed where it is).
     ``separator`` and ``header`` are of CSV alone; ``fields`` is then the number of columns. ``notes`` say what was
-    guessed, and what an operator should know about rows.
+    guessed, and what an operator should know about rows. ``state`` is the file's size and time of change, read before
+    its bytes were.
     """
 
     path: Path
@@ -51,6 +61,16 @@ class Source:
     header: tuple[str, ...] = ()
     is_compressed: bool = False
     notes: tuple[str, ...] = ()
+    state: tuple[int, int] = (0, 0)
+
+    def require_unchanged(self) -> None:
+        """Raises :class:`FileRefused` where the file is another than the one that was examined."""
+        if state_of(self.path) != self.state:
+            raise FileRefused(
+                self.path,
+                "the file changed while it was imported: withdraw the rows that were (patient-flow import --undo "
+                f"{self.sha256}), and import the complete file",
+            )
 
     def __str__(self) -> str:
         parts = [self.format]

@@ -79,7 +79,7 @@ def write(
     """Appends the rows of ``source`` that bronze lacks; yields how many each commit added.
 
     A row counts as received at the latest instant that it states, or at ``as_of``. Raises :class:`OperatorError` for
-    rows that an unfinished withdrawal has left.
+    rows that an unfinished withdrawal has left, and ``FileRefused`` where the file changed since it was examined.
     """
     sha256 = source.sha256
     for attempt in range(_ATTEMPTS):
@@ -92,6 +92,7 @@ def write(
         try:
             for rows in _batches(source, done):
                 frame = _bronze_rows(source, rows, parser, begun, as_of, run_id)
+                source.require_unchanged()
                 done += len(rows)
                 recorded = {
                     **imported_at(sha256).of(begun),

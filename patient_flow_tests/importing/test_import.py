@@ -217,6 +217,22 @@ def test_an_import_that_is_killed_at_any_commit_goes_on(
     assert held["ingested_at"].n_unique() == 1
 
 
+def test_a_file_that_grows_while_it_is_imported_is_refused_and_can_be_withdrawn(
+    lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(imports, "ROWS_AT_ONCE", 3)
+    path = lines_of(tmp_path / "history.jsonl", HISTORY)
+    source = examine(path)
+    written = imports.write(lake, source, PARSER, now=datetime.now(UTC), as_of=None, run_id="test", progress=print)
+    assert next(written) == 3
+    with path.open("a") as file:
+        file.write(json.dumps(HISTORY[0]) + "\n")
+    with pytest.raises(OperatorError, match=f"changed while it was imported.*--undo {source.sha256}"):
+        list(written)
+    assert contents(lake, BRONZE_EVENTS).height == 3
+    assert list(imports.withdraw(lake, source.sha256, run_id="test", progress=print)) == [3]
+
+
 def test_a_withdrawn_file_leaves_the_tables_as_if_it_had_never_been_there(
     lakes: Lakes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
