@@ -164,14 +164,21 @@ def publish_aggregates(history: bool) -> None:
 
 
 @cli.command(epilog=f"{_EXAMPLE}patient-flow status")
-def status() -> None:
+@click.option(
+    "--wait",
+    type=click.FloatRange(min=0, min_open=True),
+    default=2.0,
+    show_default=True,
+    help="Seconds for the answers of each system.",
+)
+def status(wait: float) -> None:
     """Show lag per partition, rows per table, quarantined events by reason, and the age of the newest event."""
     from patient_flow.services import Services
     from patient_flow.status import report
 
     settings = load()
     _warn_of_demo_key(settings)
-    report(Services(settings))
+    report(Services(settings), wait)
 
 
 @cli.command(epilog=f"{_EXAMPLE}patient-flow rebuild --engine spark --remote sc://cluster.example.org:15002")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -23,6 +24,7 @@ from patient_flow.services import Services
 from patient_flow.stores.hub import HubUnavailable
 from patient_flow.stores.lake.catalog import Lake
 from patient_flow.stores.lake.errors import STORE_ERRORS, LakeError
+from patient_flow.stores.timeouts import CallTimedOut, call_with_timeout
 from patient_flow.stores.warehouse.errors import WarehouseError
 from patient_flow.stores.warehouse.schema import LOAD_LOG, TABLES
 from patient_flow.stores.warehouse.views import TABLES as VIEWS
@@ -92,39 +94,47 @@ def progress(services: Services, now: datetime, *, since: datetime | None = None
     )
 
 
-def report(services: Services) -> None:
-    """Prints lag, rows, quarantine and freshness. An unavailable system does not hide the others."""
+def report(services: Services, wait: float) -> None:
+    """Prints lag, rows, quarantine and freshness: of each system what it answers within ``wait`` seconds."""
     now = datetime.now(UTC)
-    _report_hub(services)
-    _report_lake(services)
-    _report_warehouse(services, now)
+    settings = services.settings
+    parts = {
+        f"Event Hub {settings.eventhub_name} at {services.hub.host}": lambda: _hub_lines(services),
+        "Lake": lambda: _lake_lines(services),
+        f"Warehouse ({settings.warehouse_kind})": lambda: _warehouse_lines(services, now),
+    }
+    with ThreadPoolExecutor(len(parts)) as pool:
+        answers = [pool.submit(_answered, lines, wait) for lines in parts.values()]
+        for title, answer in zip(parts, answers, strict=True):
+            click.echo(title)
+            for line in answer.result():
+                click.echo(f"  {line}")
 
 
-def _report_hub(services: Services) -> None:
-    click.echo(f"Event Hub {services.settings.eventhub_name} at {services.hub.host}")
+def _answered(lines: Callable[[], Iterator[str]], wait: float) -> list[str]:
+    """The lines that were there within ``wait`` seconds, and what hindered the others."""
+    found: list[str] = []
     try:
-        state = peek(services.hub)
-        bronze = services.lake.open(tables.BRONZE_EVENTS)
-        backlog = plan(state, bronze.checkpoint, services.settings.max_events_per_run)
-    except (HubUnavailable, HubRefused, LakeError) as error:
-        click.echo(f"  {error}")
-        return
+        call_with_timeout(wait, lines, lambda: found.extend(lines()))
+    except CallTimedOut:
+        more = "no answer" if not found else "no further answer"
+        return [*found, f"{more} within {wait:g} s; `patient-flow status --wait 60` waits longer"]
+    except (HubUnavailable, HubRefused, LakeError, WarehouseError) as error:
+        return [*found, str(error)]
+    except STORE_ERRORS as error:
+        return [*found, f"cannot read the lake: {' '.join(str(error).split())}"]
+    return found
+
+
+def _hub_lines(services: Services) -> Iterator[str]:
+    state = peek(services.hub)
+    bronze = services.lake.open(tables.BRONZE_EVENTS)
+    backlog = plan(state, bronze.checkpoint, services.settings.max_events_per_run)
     behind = {part.partition_id: part.available for part in backlog.partitions}
     for part in state.partitions:
-        click.echo(f"  partition {part.partition_id}: {behind.get(part.partition_id, 0):,} events behind")
+        yield f"partition {part.partition_id}: {behind.get(part.partition_id, 0):,} events behind"
     for notice in backlog.notices:
-        click.echo(f"  {describe(notice)}")
-
-
-def _report_lake(services: Services) -> None:
-    click.echo("Lake")
-    try:
-        for line in _lake_lines(services):
-            click.echo(f"  {line}")
-    except LakeError as error:
-        click.echo(f"  {error}")
-    except STORE_ERRORS as error:
-        click.echo(f"  cannot read the lake: {' '.join(str(error).split())}")
+        yield describe(notice)
 
 
 def _lake_lines(services: Services) -> Iterator[str]:
@@ -149,16 +159,11 @@ def _lake_lines(services: Services) -> Iterator[str]:
             yield f"ignored: {name:<33} {count:>9,}"
 
 
-def _report_warehouse(services: Services, now: datetime) -> None:
-    click.echo(f"Warehouse ({services.settings.warehouse_kind})")
-    try:
-        for path, rows in services.warehouse.row_counts().items():
-            click.echo(f"  {path:<26} {rows:>12,} rows")
-        newest = _latest(services.warehouse.query(VIEWS["DataFreshness"].select()), "newest_event_at")
-    except WarehouseError as error:
-        click.echo(f"  {error}")
-        return
-    click.echo("  newest event: " + ("none" if newest is None else f"{_duration(now - newest)} old"))
+def _warehouse_lines(services: Services, now: datetime) -> Iterator[str]:
+    for path, rows in services.warehouse.row_counts().items():
+        yield f"{path:<26} {rows:>12,} rows"
+    newest = _latest(services.warehouse.query(VIEWS["DataFreshness"].select()), "newest_event_at")
+    yield "newest event: " + ("none" if newest is None else f"{_duration(now - newest)} old")
 
 
 def _rows(lake: Lake) -> dict[str, int]:

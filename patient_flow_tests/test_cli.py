@@ -220,7 +220,7 @@ def test_lake_check_names_the_file_that_the_lake_has_lost(
 def test_status_of_a_lake_that_cannot_be_read_still_shows_the_warehouse(
     broken: dict[str, str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    report(PatientFlow(overrides=broken).services())
+    report(PatientFlow(overrides=broken).services(), 60)
     said = capsys.readouterr().out
     assert re.search(r"^  silver/quarantine is damaged: .*\.parquet is missing.*$", said, re.MULTILINE)
     assert "Warehouse (sqlite)" in said

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import socket
+import threading
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -9,8 +12,9 @@ import pytest
 from patient_flow.contracts.tables import WAREHOUSE_TABLES
 from patient_flow.pipeline.load import load_warehouse
 from patient_flow.services import Services
-from patient_flow.settings import load
-from patient_flow.status import Progress, progress
+from patient_flow.settings import load, local_hub_connection
+from patient_flow.status import Progress, progress, report
+from patient_flow.stores.warehouse.warehouse import Warehouse
 from patient_flow_tests.builders import Delivery, department, department_list, event, run_micro_batches
 from patient_flow_tests.stacks import Stack
 
@@ -52,3 +56,22 @@ def test_the_line_of_totals_adds_up_while_an_import_appends_events(received: int
     assert str(totals).startswith(
         f"{received} events received = 6 accepted + 2 quarantined + 1 ignored{unjudged}; 4 patients"
     )
+
+
+@pytest.mark.embedded_only("it is about systems that do not answer")
+def test_a_system_that_says_nothing_keeps_nobody_from_the_answers_of_the_others(
+    stack: Stack, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        connection = local_hub_connection(silent.getsockname()[1])
+        services = Services(load(environ={**stack.settings(), "PATIENT_FLOW_EVENTHUB_CONNECTION": connection}))
+        run_micro_batches(services.lake, [[Delivery(event(), datetime.now(UTC), "0", 1)]], LISTED)
+        answers = threading.Event()
+        monkeypatch.setattr(Warehouse, "row_counts", lambda _: answers.wait())
+        report(services, 1.0)
+        answers.set()
+    hub, lake, warehouse = (part.splitlines() for part in re.split("Lake|Warehouse", capsys.readouterr().out))
+    silence = "  no answer within 1 s; `patient-flow status --wait 60` waits longer"
+    assert hub[1:] == [silence]
+    assert any(line.startswith("  gold/fact_patient_flow ") for line in lake)
+    assert warehouse[1:] == [silence]

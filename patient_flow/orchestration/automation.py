@@ -180,7 +180,10 @@ def _has_deferred_events(instance: dg.DagsterInstance, run_id: str) -> bool:
 def _request_run(instance: dg.DagsterInstance, patient_flow: PatientFlow) -> dg.RunRequest | dg.SkipReason:
     if is_run_active(instance):
         return decide(None, is_active=True)
-    services = patient_flow.services()
+    try:
+        services = patient_flow.services()
+    except dg.Failure as error:  # a setting or a list that a person must correct: the alert sensor opens the alert
+        return dg.SkipReason(error.description)
     hub = probe_hub(services.hub, services.lake, services.settings.max_events_per_run)
     if isinstance(hub, HubFailure):
         return dg.SkipReason(hub.reason)

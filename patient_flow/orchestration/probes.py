@@ -40,6 +40,7 @@ RECENT = timedelta(minutes=15)
 MANUAL_RUN_TTL = timedelta(days=1)
 FINISHED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE]
 _WRAPPERS = {"DagsterExecutionStepExecutionError", "RetryRequestedFromPolicy"}
+_CHECK_FAILED = "DagsterAssetCheckFailedError"
 LAKE, WAREHOUSE, LIST = "lake", "warehouse", "department list"
 LIST_SECONDS, WAREHOUSE_SECONDS = 8.0, 11.0
 """Timeouts: with the 20 seconds of the hub's probe and those of the channels, a tick has no more."""
@@ -153,6 +154,8 @@ def cause(instance: dg.DagsterInstance, run_id: str) -> str:
         error = failure.error
         while error is not None and error.cls_name in _WRAPPERS and error.cause is not None:
             error = error.cause
+        if error is not None and error.cls_name == _CHECK_FAILED:
+            return f"{event.step_key} found an error, so the warehouse was not loaded; the alert of the check names it"
         return f"{event.step_key} ended with {error.cls_name if error is not None else 'an error'}"
     return "it was interrupted before a step could fail"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dagster as dg
 
 from patient_flow.errors import OperatorError
+from patient_flow.orchestration.failures import failure_of
 from patient_flow.services import Services
 from patient_flow.settings import SettingsError, load
 from patient_flow.stores.timeouts import CallTimedOut, call_with_timeout
@@ -26,7 +27,7 @@ class PatientFlow(dg.ConfigurableResource):  # type: ignore[type-arg]
         try:
             return Services(load(self.overrides))
         except SettingsError as error:
-            raise dg.Failure(str(error), allow_retries=False) from error
+            raise failure_of(error, allow_retries=False) from None
 
     def services(self) -> Services:
         """The systems. An invalid mapping or department list fails before any work, like an invalid setting."""
@@ -34,7 +35,7 @@ class PatientFlow(dg.ConfigurableResource):  # type: ignore[type-arg]
         try:
             read_lists(services, READING_SECONDS)
         except OperatorError as error:
-            raise dg.Failure(str(error), allow_retries=False) from error
+            raise failure_of(error, allow_retries=False) from None
         except CallTimedOut as error:
             raise dg.Failure(f"{error}; the next attempt may succeed") from None
         return services

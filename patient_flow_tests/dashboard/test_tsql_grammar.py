@@ -51,7 +51,7 @@ def recorded(group: Hospital) -> Recorded:
             client.get(f"/trends.csv?of={of}&from={today - timedelta(days=40)}&to={today}&hospital=1")
         services = cast(Services, SimpleNamespace(warehouse=group.warehouse, settings=load(environ={}), lake=None))
         probes.probe_warehouse(services, group.now)
-        status._report_warehouse(services, group.now)
+        list(status._warehouse_lines(services, group.now))
         returns.close(10)
     assert len(found) > 30
     return found

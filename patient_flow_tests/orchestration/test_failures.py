@@ -11,6 +11,7 @@ import pytest
 
 from patient_flow.local_hub.testing import HubThread
 from patient_flow.orchestration import failures
+from patient_flow.orchestration.automation import _request_run
 from patient_flow.orchestration.failures import MAX_RETRIES, described, failure_of
 from patient_flow.orchestration.resources import PatientFlow
 from patient_flow.stores.hub import HubUnavailable
@@ -67,6 +68,21 @@ def test_each_store_that_is_away_fails_its_own_step_with_one_sentence(
     assert f"at 127.0.0.1:{port} cannot be read" in sentence
     assert sentence.endswith("See infra/docs/runbook/hub_down.md.")
     assert sentence.count(". ") <= 2
+
+    listed = tmp_path / "departments.csv"
+    listed.write_text(
+        "hospital_id,hospital_name,department,staffed_beds,staff,expected_los_hours,valid_from\n1,A,B,x,,,\n"
+    )
+    wrong = PatientFlow(overrides={**overrides, "PATIENT_FLOW_DEPARTMENTS": str(listed)})
+    with_wrong_list = materialize_on(instance, wrong)
+    [(step, sentence)] = failed_steps(with_wrong_list).items()
+    assert (step, "line 2: staffed_beds is 'x'" in sentence) == ("bronze__patient_events", True)
+    assert sentence.endswith("See infra/docs/runbook/settings_invalid.md.")
+    [failure] = [event for event in with_wrong_list.all_events if event.is_step_failure]
+    assert failure.step_failure_data.error.cause is None
+    skipped = _request_run(instance, wrong)
+    assert isinstance(skipped, dg.SkipReason)
+    assert skipped.skip_message == sentence
 
 
 @pytest.mark.parametrize(

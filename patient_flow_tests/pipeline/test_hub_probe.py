@@ -18,8 +18,7 @@ from patient_flow import status
 from patient_flow.local_hub.testing import HubThread
 from patient_flow.pipeline import bronze, hub_probe
 from patient_flow.pipeline.hub_probe import Failure, HubFailure, HubStatus, probe_hub
-from patient_flow.services import Services
-from patient_flow.settings import load, local_hub_connection
+from patient_flow.settings import local_hub_connection
 from patient_flow.stores import amqp
 from patient_flow.stores.hub import Hub, HubTimeout
 from patient_flow.stores.lake.catalog import Lake
@@ -140,23 +139,6 @@ def wait_for(holds: Callable[[], bool]) -> None:
 def test_a_micro_batch_in_front_of_a_silent_hub_ends_with_an_error(silent: Silence, lake: Lake) -> None:
     with pytest.raises(HubTimeout, match="does not answer"):
         ingest(lake, hub_at(silent.port))
-
-
-@pytest.mark.usefixtures("impatient")
-def test_the_status_reports_a_silent_hub_and_continues(
-    silent: Silence, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    settings = {
-        "PATIENT_FLOW_LAKE_URI": f"{tmp_path}/{{layer}}",
-        "PATIENT_FLOW_WAREHOUSE_URL": f"sqlite:///{tmp_path}/warehouse.db",
-        "PATIENT_FLOW_EVENTHUB_CONNECTION": local_hub_connection(silent.port),
-    }
-    services = Services(load(settings))
-    status.report(services)
-    services.warehouse.dispose()
-    said = capsys.readouterr().out
-    assert "does not answer" in said
-    assert "Warehouse (sqlite)" in said
 
 
 @pytest.mark.usefixtures("no_emulator")
