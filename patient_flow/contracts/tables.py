@@ -8,6 +8,7 @@ micro-batch: a column can only have sources in tables that are declared above it
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import polars as pl
 
@@ -86,7 +87,7 @@ class Table:
         """Columns that the warehouse table has."""
         return tuple(column for column in self.columns if not column.lake_only)
 
-    @property
+    @cached_property
     def schema(self) -> pl.Schema:
         """Polars schema, columns in the order of the declaration."""
         return pl.Schema({column.name: column.dtype for column in self.columns})

@@ -18,6 +18,7 @@ from patient_flow.contracts.tables import LAKE_TABLES, Table
 from patient_flow.stores.lake import durability, exclusion, leftovers
 from patient_flow.stores.lake.errors import LakeMisconfigured, SchemaDrift, wrap_errors
 from patient_flow.stores.lake.folders import folder_of, open_table, readable_path
+from patient_flow.stores.lake.handles import open_newest
 from patient_flow.stores.lake.log import CHECKPOINT_EVERY, commit_properties, table_properties
 from patient_flow.stores.lake.purge import Files
 from patient_flow.stores.lake.remote_exclusion import room_at
@@ -55,13 +56,13 @@ class Lake:
         uri = self.uri(table)
         with wrap_errors("open", f"{table.path} at {uri}"):
             try:
-                handle = open_table(uri, storage_options=self._storage_options)
+                handle = open_newest(uri, self._storage_options)
             except TableNotFoundError:
                 # Checked only now: is_deltatable blocks all threads of the process, for minutes if the storage does
                 # not answer.
                 if not self.exists(table):
                     self._create(table, uri)
-                handle = open_table(uri, storage_options=self._storage_options)
+                handle = open_newest(uri, self._storage_options)
             except DeltaError:
                 self._name_damage(table)
                 raise

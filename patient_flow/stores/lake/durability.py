@@ -29,6 +29,7 @@ from deltalake import DeltaTable
 
 from patient_flow.stores.lake.errors import CommitConflict, LakeDamaged
 from patient_flow.stores.lake.folders import folder_of
+from patient_flow.stores.lake.handles import Stamp, entry_path, stamp_of
 
 CHECKSUMS = "_checksums"
 BASE = "base.json"
@@ -40,8 +41,8 @@ _CHECKPOINT = re.compile(r"(\d{20})\.checkpoint\.parquet")
 _READ_BYTES = 1 << 20
 _READ_ONLY = (errno.EACCES, errno.EPERM, errno.EROFS)
 
-_settled: dict[tuple[Path, str], int] = {}
-"""Folder and id of a table → the version up to which this process has checked its log."""
+_settled: dict[tuple[Path, str], tuple[int, Stamp | None]] = {}
+"""Folder and id of a table → the version up to which this process has checked its log, and the stamp of its entry."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ class TableFolder:
 
     def entry_path(self, version: int) -> Path:
         """The log entry of ``version``."""
-        return self.log / f"{version:020d}.json"
+        return entry_path(self.log, version)
 
     def damaged(self, path: Path, why: str) -> LakeDamaged:
         """The error for a damaged file."""
@@ -85,9 +86,11 @@ class TableFolder:
         Raises :class:`LakeDamaged` for a torn, missing or changed file of the log, or a torn data file of a commit that
         was not reported yet.
         """
-        key = (self.folder, table_id)
+        key, stamp = (self.folder, table_id), stamp_of(self.entry_path(version))
+        known, known_stamp = _settled.get(key, (-1, None))
+        if known == version and known_stamp == stamp is not None and not self._has_any_of(version + 1):
+            return
         recorded = self.recorded_versions()
-        known = _settled.get(key, -1)
         entries, checkpoints = self.log_versions()
         if recorded and recorded[-1] > max(version, *entries, *checkpoints, -1):
             raise self.damaged(self.entry_path(recorded[-1]), "is missing, although that commit was reported")
@@ -101,7 +104,11 @@ class TableFolder:
         new = [number for number in tail if number not in set(recorded)]
         if new:
             self._make_durable({number: tail[number] for number in new}, set(self._removed(tail.values())))
-        _settled[key] = version
+        _settled[key] = version, stamp
+
+    def _has_any_of(self, version: int) -> bool:
+        """True where the log or the checksums know a commit."""
+        return self.entry_path(version).exists() or (self.folder / CHECKSUMS / f"{version:020d}.json").exists()
 
     def _removed(self, entries: Iterable[Entry]) -> Iterator[str]:
         for entry in entries:

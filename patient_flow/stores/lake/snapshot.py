@@ -37,6 +37,7 @@ class Snapshot:
         self.table = table
         self._handle = handle
         self._storage_options = storage_options
+        self._checkpoints: dict[tuple[int, str], int | None] = {}
 
     @property
     def uri(self) -> str:
@@ -55,7 +56,10 @@ class Snapshot:
 
     def checkpoint(self, source: str) -> int | None:
         """Version of ``source`` up to which this table has consumed it; None if it never did, or was reset."""
-        version = self._handle.transaction_version(source)
+        key = (self.version, source)
+        if key not in self._checkpoints:  # delta-rs goes through the log each time
+            self._checkpoints[key] = self._handle.transaction_version(source)
+        version = self._checkpoints[key]
         return None if version == NO_CHECKPOINT else version
 
     def scan(self) -> pl.LazyFrame:

@@ -33,7 +33,7 @@ from patient_flow.stores.warehouse.kinds import target_of
 from patient_flow.stores.warehouse.schema import ALL_TABLES, KEPT_TABLES, LOAD_LOG, TABLES, seed
 from patient_flow.stores.warehouse.targets.base import WRITES
 from patient_flow.stores.warehouse.targets.copyinto import Exporter
-from patient_flow.stores.warehouse.views import definitions
+from patient_flow.stores.warehouse.views import definitions, view_names
 
 
 class Warehouse:
@@ -83,9 +83,11 @@ class Warehouse:
             if migration.missing_columns_of(columns, existing):
                 return  # views may need those columns: the migration creates both
             views = self.target.view_definitions(connection)
-            for view in definitions(self.target):
-                if view.name not in views and not (view.of_kept_tables and left_out):
-                    self._run(connection, self.target.view_statements(view, exists=False))
+            if not view_names() <= views.keys():
+                for view in definitions(self.target):
+                    if view.name not in views and not (view.of_kept_tables and left_out):
+                        self._run(connection, self.target.view_statements(view, exists=False))
+        self._has_all_columns = True
 
     def migrate(self, *, dry_run: bool) -> list[str]:
         """Adapts the warehouse to the declaration: adds new columns and the access log, and replaces changed views.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 import polars as pl
@@ -106,7 +107,7 @@ class SQLite(StagingInside):
 
     def temporary(self, table: sa.Table) -> sa.Table:
         """A table in the connection's own temporary database: it does not grow the log."""
-        return temporary_table(table)
+        return _stage_of(table)
 
     def fill(self, connection: sa.Connection, table: sa.Table, rows: pl.DataFrame) -> None:
         """One prepared statement over all rows, in the driver itself."""
@@ -154,6 +155,12 @@ class SQLite(StagingInside):
     def purge_statements(self, tables: Sequence[str]) -> Sequence[str]:  # noqa: ARG002  (they are one file)
         """Writes the file again without free pages, and empties the log beside it."""
         return ("VACUUM", "PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+@cache
+def _stage_of(table: sa.Table) -> sa.Table:
+    """Made once per process: a table of SQLAlchemy takes longer to make than to fill with a few rows."""
+    return temporary_table(table)
 
 
 def _configure(connection: sa.engine.interfaces.DBAPIConnection, _: object) -> None:

@@ -159,6 +159,11 @@ def definitions(target: Target) -> list[Definition]:
     ]
 
 
+def view_names() -> set[str]:
+    """The names of :func:`definitions`, without rendering them."""
+    return {ACCESS_LOG_HEADS.name, AGGREGATE_MONTH.name, *(view.name for view in VIEWS)}
+
+
 def _aggregate_month(target: Target) -> str:
     table = target.quoted(AGGREGATE_DAY.name)
     sums = ",\n".join(f"    SUM(a.{name}) AS {name},\n    COUNT(a.{name}) AS {name}_days" for name in AGGREGATE_COUNTS)
