@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import shutil
+import signal
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -22,8 +23,12 @@ from typing import Protocol
 
 from patient_flow_tests.benchmarks import (
     batch,
+    cluster,
+    commits,
     dashboard,
     drain,
+    erasure,
+    housekeeping,
     importing,
     latency,
     measuring,
@@ -60,6 +65,10 @@ PARTS: dict[str, Part] = {
     "memory": memory,
     "import": importing,
     "network": network,
+    "erasure": erasure,
+    "commits": commits,
+    "run-history": housekeeping,
+    "cluster": cluster,
 }
 
 
@@ -111,4 +120,7 @@ def _has_postgresql() -> bool:
 
 
 if __name__ == "__main__":
+    signal.signal(
+        signal.SIGTERM, lambda number, _: sys.exit(128 + number)
+    )  # so that every process that it started ends
     main(sys.argv[1:])

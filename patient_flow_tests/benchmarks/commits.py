@@ -1,32 +1,34 @@
-"""Months of one-minute commits on one table: does opening and appending stay cheap with hourly maintenance?
-
-    python -m patient_flow_tests.benchmarks.commits --commits 50000
+"""Months of one-minute commits on one table: whether opening and appending stay cheap with hourly maintenance.
 
 Each commit appends a few rows and records progress, as a quiet minute does; every 60 commits maintenance runs. Before
-it the log's files are made as old as if every commit had taken its minute, so that logs expire as they would. Prints
-the median cost of a commit (open, append) per stretch of the history, and the size of folder and log.
+it the log's files are made as old as if every commit had taken its minute, so that logs expire as they would.
 """
 
 from __future__ import annotations
 
-import argparse
 import os
-import tempfile
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from statistics import median
 
 import polars as pl
+import pytest
 
 from patient_flow.contracts.tables import DIM_PATIENT, SILVER_EVENTS
 from patient_flow.pipeline import maintenance
 from patient_flow.stores.lake import log as delta_log
 from patient_flow.stores.lake.catalog import Lake
+from patient_flow_tests.benchmarks import report
+from patient_flow_tests.benchmarks.sizes import Size
+from patient_flow_tests.benchmarks.watching import size_mib
+
+TITLE = "Commits"
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 ROWS = 20
 COMMITS_AN_HOUR = 60
+STRETCHES = 4
 
 
 def rows(number: int) -> pl.DataFrame:
@@ -49,39 +51,41 @@ def age(log: Path, newest: int) -> None:
             os.utime(file.path, (written, written))
 
 
-def main() -> None:
-    """Commits, maintains, measures."""
-    options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("--commits", type=int, default=50_000)
-    options.add_argument("--stretches", type=int, default=10)
-    asked = options.parse_args()
-    maintenance.KEEP_HOURS, delta_log.TOMBSTONE_RETENTION = (
-        {"gold": 0},
-        "interval 0 seconds",
-    )  # hours pass in seconds here
-    with tempfile.TemporaryDirectory() as folder:
-        lake = Lake(f"{folder}/{{layer}}")
-        table = Path(folder) / "gold" / DIM_PATIENT.name
-        stretch = asked.commits // asked.stretches
-        seconds: list[float] = []
-        upkeep: list[float] = []
-        print(f"{'commits':>8}  {'commit ms':>9}  {'upkeep ms':>9}  {'files':>6}  {'log files':>9}  {'MiB':>6}")
-        for number in range(1, asked.commits + 1):
+def run(folder: Path, size: Size) -> report.Section:
+    """Median cost of a commit and of maintenance in each of ``STRETCHES`` parts of the history."""
+    patch = pytest.MonkeyPatch()
+    patch.setattr(maintenance, "KEEP_HOURS", {"gold": 0})  # hours pass in seconds here
+    patch.setattr(delta_log, "TOMBSTONE_RETENTION", "interval 0 seconds")
+    try:
+        rows = _measure(folder, size.commits)
+    finally:
+        patch.undo()
+    head = ["commits", "commit ms", "maintenance ms", "data files", "log files", "MiB"]
+    return report.Section(
+        f"{size.commits:,} commits of {ROWS} rows on one table, hourly maintenance after every {COMMITS_AN_HOUR}: open "
+        f"and append, median of each part of the history.\n\n{report.table(head, rows)}",
+        f"{rows[0][1]} ms in the first {rows[0][0]} commits, {rows[-1][1]} ms in the last of {size.commits:,}",
+    )
+
+
+def _measure(folder: Path, commits: int) -> list[list[str]]:
+    lake = Lake(f"{folder}/{{layer}}")
+    table = folder / "gold" / DIM_PATIENT.name
+    seconds: list[float] = []
+    upkeep: list[float] = []
+    found = []
+    for number in range(1, commits + 1):
+        began = time.perf_counter()
+        lake.open(DIM_PATIENT).append(rows(number), {SILVER_EVENTS.path: number})
+        seconds.append(time.perf_counter() - began)
+        if number % COMMITS_AN_HOUR == 0:
+            age(table / "_delta_log", lake.open(DIM_PATIENT).version)
             began = time.perf_counter()
-            lake.open(DIM_PATIENT).append(rows(number), {SILVER_EVENTS.path: number})
-            seconds.append(time.perf_counter() - began)
-            if number % COMMITS_AN_HOUR == 0:
-                age(table / "_delta_log", lake.open(DIM_PATIENT).version)
-                began = time.perf_counter()
-                maintenance.maintain(lake, DIM_PATIENT, {}, now=NOW + timedelta(hours=3 * number))
-                upkeep.append(time.perf_counter() - began)
-            if number % stretch == 0:
-                size = sum(path.stat().st_size for path in table.rglob("*") if path.is_file()) / 2**20
-                files, logs = len(list(table.glob("*.parquet"))), len(list((table / "_delta_log").iterdir()))
-                figures = f"{1000 * median(seconds):>9.1f}  {1000 * median(upkeep):>9.0f}  {files:>6}  {logs:>9}"
-                print(f"{number:>8,}  {figures}  {size:>6.0f}", flush=True)
-                seconds, upkeep = [], []
-
-
-if __name__ == "__main__":
-    main()
+            maintenance.maintain(lake, DIM_PATIENT, {}, now=NOW + timedelta(hours=3 * number))
+            upkeep.append(time.perf_counter() - began)
+        if number % (commits // STRETCHES) == 0:
+            files, logs = len(list(table.glob("*.parquet"))), len(list((table / "_delta_log").iterdir()))
+            times = [f"{1000 * median(seconds):.1f}", f"{1000 * median(upkeep):.0f}" if upkeep else ""]
+            found.append([f"{number:,}", *times, f"{files:,}", f"{logs:,}", f"{size_mib(table):.1f}"])
+            seconds, upkeep = [], []
+    return found

@@ -33,7 +33,7 @@ PREFETCH, BATCH = 3000, 300
 
 def run(folder: Path, size: Size) -> report.Section:
     """A backlog at the hub, by the product and by the public client."""
-    bodies = feed.events(size.events // 20)["body"].to_list()
+    bodies = feed.events(size.events // 5)["body"].to_list()
     texts, summaries = [], []
     with HubThread(folder / "hub", hubs=tuple(SHARES), partitions=PARTITIONS) as hub:
         for name in SHARES:
@@ -41,13 +41,13 @@ def run(folder: Path, size: Size) -> report.Section:
             figures = measuring.compare(contenders(hub.connection, name, folder), size.rounds)
             ours, stock = (one.steps["drain"] for one in figures.values())
             texts.append(f"{name.capitalize()}:\n\n{report.comparison(figures)}\n\n{report.steps(figures)}")
-            summaries.append(f"{name} {len(bodies) / ours:,.0f} events a second, {stock / ours:.1f} × azure-eventhub")
+            summaries.append(f"{stock / ours:.1f} × ({name})")
     return report.Section(
         f"{len(bodies):,} events in {PARTITIONS} partitions of a local hub, which is in neither side's figures; "
         f"medians of {size.rounds}. The public client has a thread per partition. Skewed: nine of ten events are in "
         "one partition. Starts of processes are in the first table, not in the seconds below it.\n\n"
         + "\n\n".join(texts),
-        "; ".join(summaries),
+        f"{' and '.join(summaries)} as fast as azure-eventhub, tuned",
     )
 
 

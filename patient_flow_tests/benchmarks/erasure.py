@@ -1,14 +1,9 @@
-"""Seconds to erase one person from a lake of N events: ``python -m patient_flow_tests.benchmarks.erasure N``.
-
-The lake is made of snapshots of many patients, one of whom has 40 visits; then that one is erased.
-"""
+"""The erasure of one person: a lake of snapshots of many patients, one of whom has 40 visits and is erased."""
 
 from __future__ import annotations
 
 import json
 import random
-import sys
-import tempfile
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -24,36 +19,38 @@ from patient_flow.stores.lake.catalog import Lake
 from patient_flow.stores.reference import read_departments
 from patient_flow.stores.warehouse.warehouse import Warehouse
 from patient_flow.transforms.read import ParserConfig
+from patient_flow_tests.benchmarks import report
+from patient_flow_tests.benchmarks.sizes import Size
+
+TITLE = "Erasure"
 
 ROWS_PER_COMMIT = 100_000
 PERSON = "PERSON-4711"
 VISITS = 40
 
 
-def main(events: int) -> None:
-    """Makes the lake, erases, prints seconds."""
-    with tempfile.TemporaryDirectory() as folder:
-        parser = ParserConfig(
-            read_departments(), "a key", formats=(hl7.interpret, fhir.interpret), erasure_key="another key"
-        )
-        lake = Lake(f"{folder}/{{layer}}")
-        warehouse = Warehouse(f"sqlite:///{Path(folder)}/warehouse.db", "sqlite")
-        now = datetime.now(UTC)
-        context = StepContext(lake, parser, "Europe/Paris", now, "benchmark")
-        for start in range(0, events, ROWS_PER_COMMIT):
-            lake.open(BRONZE_EVENTS).append(_rows(start, min(events, start + ROWS_PER_COMMIT), events, now), {})
-        began = time.monotonic()
-        for step in graph.STEPS[1:]:
-            step.run(context)
-        print(f"made {events:,} events: {time.monotonic() - began:.0f} s")
-        began = time.monotonic()
-
-        def log(line: str) -> None:
-            print(f"{time.monotonic() - began:7.1f} s  {line}")
-
-        receipt = Erasure(context, warehouse, PERSON, None, log).run()
-        log("done")
-        print("\n".join(receipt.lines()))
+def run(folder: Path, size: Size) -> report.Section:
+    """Makes the lake, erases once."""
+    parser = ParserConfig(
+        read_departments(), "a key", formats=(hl7.interpret, fhir.interpret), erasure_key="another key"
+    )
+    lake = Lake(f"{folder}/{{layer}}")
+    warehouse = Warehouse(f"sqlite:///{folder}/warehouse.db", "sqlite")
+    now = datetime.now(UTC)
+    context = StepContext(lake, parser, "Europe/Paris", now, "benchmark")
+    for start in range(0, size.events, ROWS_PER_COMMIT):
+        end = min(size.events, start + ROWS_PER_COMMIT)
+        lake.open(BRONZE_EVENTS).append(_rows(start, end, size.events, now), {})
+    for step in graph.STEPS[1:]:
+        step.run(context)
+    wall, cpu = time.perf_counter(), time.process_time()
+    Erasure(context, warehouse, PERSON, None, lambda line: None).run()
+    seconds, cpu_seconds = time.perf_counter() - wall, time.process_time() - cpu
+    warehouse.dispose()
+    return report.Section(
+        f"A person with {VISITS} visits, {size.events:,} events in the lake: {seconds:.1f} s, {cpu_seconds:.1f} CPU s.",
+        f"{seconds:.1f} s for a person with {VISITS} visits of {size.events:,} events",
+    )
 
 
 def _rows(start: int, end: int, events: int, now: datetime) -> pl.DataFrame:
@@ -85,7 +82,3 @@ def _rows(start: int, end: int, events: int, now: datetime) -> pl.DataFrame:
         run_id=pl.lit("benchmark"),
         ingested_date=pl.col("enqueued_at").dt.date(),
     ).select(BRONZE_EVENTS.schema.names())
-
-
-if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000)

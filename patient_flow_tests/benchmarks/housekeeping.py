@@ -1,21 +1,16 @@
-"""Size of Dagster's own records over a simulated month, with and without housekeeping.
-
-    python -m patient_flow_tests.benchmarks.housekeeping --days 30 --runs-a-day 24
+"""Size of Dagster's own records after a month, with and without housekeeping.
 
 A month of one-minute runs is 43,200: too many to execute. One real micro-batch is executed, and everything that it left
 in a SQLite home (its run, the file of its events, its rows in the index, the results of its checks, its compute logs)
 is copied under new ids and times, file by file and row by row: through Dagster's own classes, which open and close a
-database for each of some hundred events, a copy would take as long as the run. By default 24 runs stand for a day of
-1,440 (sizes are linear in runs: the last column says what a real day's number would make of it). ``prune`` is the real
-one, once a day.
+database for each of some hundred events, a copy would take as long as the run. A few runs stand for a day of 1,440:
+sizes are linear in runs. ``prune`` is the real one, once a day.
 """
 
 from __future__ import annotations
 
-import argparse
 import shutil
 import sqlite3
-import tempfile
 import time
 import uuid
 from collections.abc import Iterator, Sequence
@@ -25,6 +20,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import dagster as dg
+import pytest
 
 from patient_flow.definitions import build_defs
 from patient_flow.local_hub.testing import HubThread
@@ -33,7 +29,13 @@ from patient_flow.orchestration.automation import PIPELINE_TAG, micro_batch
 from patient_flow.orchestration.housekeeping import prune
 from patient_flow.orchestration.local import prepare_home
 from patient_flow.orchestration.resources import PatientFlow
+from patient_flow_tests.benchmarks import report
+from patient_flow_tests.benchmarks.sizes import Size
 from patient_flow_tests.benchmarks.watching import size_mib
+
+TITLE = "Run history"
+DAYS = 30
+KEEP_DAYS = 3
 
 REAL_RUNS_A_DAY = 1440
 HOMES = ("kept", "pruned")
@@ -53,46 +55,34 @@ class _Home:
         return self.folder / "history" / "runs"
 
 
-def main() -> None:
-    """Prints a line per day."""
-    asked = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    asked.add_argument("--days", type=int, default=30)
-    asked.add_argument("--runs-a-day", type=int, default=24)
-    asked.add_argument("--keep-days", type=int, default=3)
-    options = asked.parse_args()
-    housekeeping.MIN_KEPT_RUNS = min(housekeeping.MIN_KEPT_RUNS, options.runs_a_day)
-    factor = REAL_RUNS_A_DAY / options.runs_a_day
-    with tempfile.TemporaryDirectory(prefix="patient-flow-month-") as root:
-        homes = {}
-        for name in HOMES:
-            print(f"a real micro-batch in the home {name!r} …", flush=True)
-            homes[name] = _home(Path(root) / name)
-        began = datetime.now(UTC) - timedelta(days=options.days)
-        print(
-            f"{'day':>4}{'MiB without':>13}{'with':>9}{'runs without':>14}{'with':>7}{'check rows':>12}{'with':>7}",
-            end="",
-        )
-        print(f"{'seconds to prune':>18}{'GiB at 1,440':>16}")
-        for day in range(options.days):
+def run(folder: Path, size: Size) -> report.Section:
+    """Sizes at the end of ``DAYS`` days, and what pruning took."""
+    patch = pytest.MonkeyPatch()
+    patch.setattr(housekeeping, "MIN_KEPT_RUNS", min(housekeeping.MIN_KEPT_RUNS, size.runs_a_day))
+    homes = {name: _home(folder / name) for name in HOMES}
+    began, step = datetime.now(UTC) - timedelta(days=DAYS), timedelta(days=1) / size.runs_a_day
+    seconds = []
+    try:
+        for day in range(DAYS):
             now = began + timedelta(days=day + 1)
-            step = timedelta(days=1) / options.runs_a_day
             for home in homes.values():
-                _copy(home, [now - step * (options.runs_a_day - number) for number in range(options.runs_a_day)])
-            at = time.monotonic()
-            prune(homes["pruned"].instance, now, timedelta(days=options.keep_days), timedelta(days=30))
-            seconds = time.monotonic() - at
-            sizes = [size_mib(homes[name].folder) for name in HOMES]
-            runs = [homes[name].instance.get_runs_count() for name in HOMES]
-            checks = [_count(homes[name], "asset_check_executions") for name in HOMES]
-            real = " / ".join(f"{size * factor / 1024:.2f}" for size in sizes)
-            print(
-                f"{day + 1:>4}{sizes[0]:>13.1f}{sizes[1]:>9.1f}{runs[0]:>14,}{runs[1]:>7,}"
-                f"{checks[0]:>12,}{checks[1]:>7,}{seconds:>18.1f}{real:>16}",
-                flush=True,
-            )
-        _print_parts(homes)
-        for home in homes.values():
-            home.instance.dispose()
+                _copy(home, [now - step * (size.runs_a_day - number) for number in range(size.runs_a_day)])
+            at = time.perf_counter()
+            prune(homes["pruned"].instance, now, timedelta(days=KEEP_DAYS), timedelta(days=30))
+            seconds.append(time.perf_counter() - at)
+    finally:
+        patch.undo()
+    rows = [[name, *(f"{size:.1f}" for size in sizes)] for name, sizes in _parts_of(homes).items()]
+    for home in homes.values():
+        home.instance.dispose()
+    factor = REAL_RUNS_A_DAY / size.runs_a_day / 1024
+    kept, pruned = (sum(float(row[column]) for row in rows) * factor for column in (1, 2))
+    return report.Section(
+        f"{DAYS} days of {size.runs_a_day} copies of one real micro-batch, kept and with runs of {KEEP_DAYS} days. At "
+        f"{REAL_RUNS_A_DAY:,} runs a day: {kept:.1f} and {pruned:.1f} GiB; pruning took up to {max(seconds):.1f} s.\n\n"
+        + report.table(["MiB at the end", *HOMES], rows),
+        f"{pruned:.1f} GiB of run history instead of {kept:.1f} after {DAYS} days of {REAL_RUNS_A_DAY:,} runs",
+    )
 
 
 def _home(folder: Path) -> _Home:
@@ -163,17 +153,13 @@ def _columns(database: sqlite3.Connection, table: str) -> list[str]:
     return [row[1] for row in database.execute(f"PRAGMA table_info({table})")]
 
 
-def _count(home: _Home, table: str) -> int:
-    with closing(sqlite3.connect(home.events / "index.db")) as database:
-        return int(database.execute(f"SELECT count(*) FROM {table}").fetchone()[0])
-
-
-def _print_parts(homes: dict[str, _Home]) -> None:
-    """Where the bytes are at the end."""
-    print(f"\n{'MiB at the end':<24}{'without':>10}{'with':>10}")
-    parts = [list(_parts(homes[name])) for name in HOMES]
-    for (what, without), (_, kept) in zip(*parts, strict=True):
-        print(f"{what:<24}{without:>10.1f}{kept:>10.1f}")
+def _parts_of(homes: dict[str, _Home]) -> dict[str, list[float]]:
+    """Where the bytes are, home by home."""
+    found: dict[str, list[float]] = {}
+    for name in HOMES:
+        for part, mib in _parts(homes[name]):
+            found.setdefault(part, []).append(mib)
+    return found
 
 
 def _parts(home: _Home) -> Iterator[tuple[str, float]]:
@@ -181,7 +167,3 @@ def _parts(home: _Home) -> Iterator[tuple[str, float]]:
     yield "events, index", sum(size_mib(path) for path in home.events.glob("index.db*"))
     yield "runs", sum(size_mib(path) for path in (home.folder / "history").glob("runs.db*"))
     yield "compute logs", size_mib(home.folder / "storage")
-
-
-if __name__ == "__main__":
-    main()

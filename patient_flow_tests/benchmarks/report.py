@@ -94,6 +94,7 @@ def summarize(summaries: Mapping[str, str], order: Sequence[str], page: Path = R
     rows, _, after = rest.partition(END)
     cells = [line.strip("| ").split(" | ") for line in rows.splitlines() if line.startswith("| ")]
     found = {title: (summary, measured) for title, summary, measured in cells}
-    found |= {title: (summary, f"{datetime.now(UTC):%Y-%m-%d}") for title, summary in summaries.items()}
+    measured = f"{datetime.now(UTC):%Y-%m-%d}, load {os.getloadavg()[0]:.0f}"
+    found |= {title: (summary, measured) for title, summary in summaries.items()}
     kept = [(title, *found[title]) for title in order if title in found]
     page.write_text(f"{before}{START}\n{table(('part', 'result', 'measured'), kept)}\n{END}{after}")

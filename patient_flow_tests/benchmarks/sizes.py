@@ -23,6 +23,10 @@ class Size:
     """How long each rate is observed."""
     days: float
     """History of the network."""
+    commits: int
+    """On one table."""
+    runs_a_day: int
+    """That stand for the 1,440 runs of a day."""
     has_spark: bool = True
     has_postgresql: bool = True
 
@@ -42,6 +46,8 @@ SIZES = {
         rates=(20,),
         minutes=0.5,
         days=0.05,
+        commits=64,
+        runs_a_day=1,
         has_spark=False,
         has_postgresql=False,
     ),
@@ -54,6 +60,8 @@ SIZES = {
         rates=(200,),
         minutes=3,
         days=14,
+        commits=2_000,
+        runs_a_day=4,
     ),
     "large": Size(
         events=1_000_000,
@@ -64,5 +72,7 @@ SIZES = {
         rates=(10, 200, 2_000),
         minutes=5,
         days=365,
+        commits=50_000,
+        runs_a_day=24,
     ),
 }

@@ -1,9 +1,9 @@
--- The batch job in Spark SQL. "-- table: NAME" is written as Parquet, "-- view: NAME" is not; steps are timed one by one.
+-- The batch job in Spark SQL; spark_batch.py says what table, cache, write, view and drop mean.
 
 -- view: listed
 SELECT hospital_id, department, first(lower(department)) AS folded FROM ref GROUP BY 1, 2
 
--- table: parsed
+-- view: parsed
 WITH raw AS (SELECT partition_id, sequence_number, enqueued_at, body, try_validate_utf8(cast(body AS string)) AS text FROM bronze)
 SELECT partition_id, sequence_number, enqueued_at, body, text, sha2(body, 256) AS digest,
   from_json(text, 'schema_version string, event_id string, event_type string, visit_id string, event_time string, patient_id string,
@@ -11,9 +11,7 @@ SELECT partition_id, sequence_number, enqueued_at, body, text, sha2(body, 256) A
     discharge_time string, wait_minutes double, bed_id string, discharge_status string, _bad string',
     map('mode', 'PERMISSIVE', 'columnNameOfCorruptRecord', '_bad')) AS e FROM raw
 
--- step: parse
-
--- table: judged_all
+-- cache: judged_all
 WITH p AS (SELECT partition_id, sequence_number, enqueued_at, body, digest,
   (e IS NOT NULL AND e._bad IS NULL AND trim(text) LIKE '{%' AND trim(text) LIKE '%}' AND text NOT LIKE '%}{%' AND text NOT LIKE '%},{%') AS ok, e FROM parsed),
 q AS (SELECT partition_id, sequence_number, enqueued_at, body, digest, ok, coalesce(e.schema_version, '1') AS schema_version, e.event_id AS given_id,
@@ -46,18 +44,18 @@ SELECT *, array_compact(array(
 
 -- step: parse_judge
 
--- table: losers
+-- cache: losers
 WITH s AS (SELECT event_id, event_time, min(struct(enqueued_at, partition_id, sequence_number, digest)) AS first FROM judged_all WHERE size(reasons) = 0 GROUP BY 1, 2 HAVING count(*) > 1)
 SELECT j.partition_id, j.sequence_number, j.digest = s.first.digest AND event_type = 'visit_snapshot' AS is_repeated,
   CASE WHEN j.digest = s.first.digest THEN array('event_is_a_duplicate') ELSE array('event_id_is_reused') END AS why
 FROM judged_all j JOIN s ON j.event_id = s.event_id AND j.event_time = s.event_time
 WHERE size(reasons) = 0 AND NOT (j.partition_id = s.first.partition_id AND j.sequence_number = s.first.sequence_number)
 
--- table: quarantine
+-- write: quarantine
 SELECT j.partition_id, j.sequence_number, enqueued_at, body, coalesce(why, reasons) AS reasons, hospital_id, current_timestamp() AS rejected_at
 FROM judged_all j LEFT JOIN losers l ON j.partition_id = l.partition_id AND j.sequence_number = l.sequence_number WHERE (size(reasons) > 0 OR why IS NOT NULL) AND NOT coalesce(is_repeated, false)
 
--- table: ignored
+-- write: ignored
 SELECT j.partition_id, j.sequence_number, enqueued_at, hospital_id, 'already_received' AS name
 FROM judged_all j JOIN losers l ON j.partition_id = l.partition_id AND j.sequence_number = l.sequence_number WHERE is_repeated
 
@@ -67,6 +65,10 @@ SELECT j.partition_id, j.sequence_number, enqueued_at, schema_version, event_id,
   array_position(array('arrival','triage','admission','transfer','discharge','update','cancel_admission','cancel_transfer','cancel_discharge','visit_snapshot'), event_type) AS rank,
   CASE WHEN event_type = 'visit_snapshot' THEN enqueued_at END AS hub_time
 FROM judged_all j LEFT ANTI JOIN losers l ON j.partition_id = l.partition_id AND j.sequence_number = l.sequence_number WHERE size(reasons) = 0
+
+-- drop: judged_all
+
+-- drop: losers
 
 -- step: accept_write
 
@@ -84,7 +86,7 @@ ch AS (SELECT patient_id, event_time, coalesce(gender, 'Unknown') AS gender, age
 SELECT xxhash64(patient_id, event_time) AS patient_key, patient_id, gender, age, CASE WHEN age IS NULL THEN 'Unknown' WHEN age < 18 THEN '0-17' WHEN age < 40 THEN '18-39' WHEN age < 65 THEN '40-64' ELSE '65+' END AS age_band,
   event_time AS valid_from, lead(event_time) OVER (PARTITION BY patient_id ORDER BY event_time) AS valid_to FROM ch WHERE before IS NULL OR NOT (g0 <=> gender) OR NOT (a0 <=> age)
 
--- table: dim_time
+-- write: dim_time
 SELECT cast(date_format(h, 'yyyyMMddHH') AS int) AS time_key, from_utc_timestamp(h, 'Europe/Paris') AS local FROM (SELECT explode(sequence(TIMESTAMP '2020-01-01', TIMESTAMP '2030-12-31 23:00:00', INTERVAL 1 HOUR)) AS h)
 
 -- step: dimensions
@@ -129,7 +131,7 @@ cs AS (SELECT department_key, gender, hour, sum(w) OVER o AS beds, lead(hour) OV
 h AS (SELECT department_key, gender, beds, explode(sequence(hour, next - INTERVAL 1 HOUR, INTERVAL 1 HOUR)) AS hour FROM cs WHERE beds <> 0)
 SELECT cast(date_format(hour, 'yyyyMMddHH') AS int) AS time_key, department_key, gender, beds AS occupied_beds, hour FROM h
 
--- table: kpi
+-- write: kpi
 WITH a AS (SELECT to_date(from_utc_timestamp(admission_at, 'Europe/Paris')) AS date, department_key, gender, count_if(is_visit_start) AS admissions, avg(wait_minutes) AS wait_mean, percentile(wait_minutes, 0.5) AS p50, percentile(wait_minutes, 0.9) AS p90 FROM fact GROUP BY 1, 2, 3),
 b AS (SELECT to_date(from_utc_timestamp(discharge_at, 'Europe/Paris')) AS date, department_key, gender, count_if(is_visit_end) AS discharges, sum(visit_length_of_stay_hours) AS los, percentile(visit_length_of_stay_hours, 0.5) AS los_median FROM fact WHERE discharge_at IS NOT NULL GROUP BY 1, 2, 3),
 o AS (SELECT to_date(from_utc_timestamp(hour, 'Europe/Paris')) AS date, department_key, gender, sum(occupied_beds) AS bed_hours FROM census GROUP BY 1, 2, 3)
