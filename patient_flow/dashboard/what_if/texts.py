@@ -38,8 +38,8 @@ BAD_WEEK = Text(
     "s’améliore.",
 )
 FITTING = Text(
-    "The model is being computed: the answer follows in a few seconds.",
-    "Le modèle est en cours de calcul : la réponse suit dans quelques secondes.",
+    "The model is being computed, once per forecast: the answer follows by itself.",
+    "Le modèle est en cours de calcul, une fois par prévision : la réponse suit d’elle-même.",
 )
 NOTHING = Text("No forecast of this place can be shown.", "Aucune prévision de ce lieu ne peut être affichée.")
 UNAVAILABLE = Text(
