@@ -147,7 +147,7 @@ def version_at(
     """
     ordered = versions.sort("valid_from").select(*by, "valid_from", *columns)
     first = ordered.unique(by, keep="first", maintain_order=True).drop("valid_from")
-    dated = moments.with_row_index("_row").sort(at)
+    dated = moments.select(*by, at).with_row_index("_row").sort(at)  # narrow: wide rows are expensive to sort
     joined = dated.join_asof(
         ordered, left_on=at, right_on="valid_from", by=by, strategy="backward", check_sortedness=False
     ).join(first, on=by, how="left", suffix="_first", maintain_order="left")
@@ -157,7 +157,7 @@ def version_at(
         .alias(name)
         for name in columns
     ]
-    return joined.with_columns(filled).sort("_row").select(*moments.columns, *columns)
+    return pl.concat([moments, joined.select("_row", *filled).sort("_row").drop("_row")], how="horizontal")
 
 
 def age_band(age: pl.Expr) -> pl.Expr:
