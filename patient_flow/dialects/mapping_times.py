@@ -30,6 +30,7 @@ UNITS = {
     "days": timedelta(days=1),
 }
 _TIMESTAMP_KEYS = ("format", "zone", "shift_days", "shift_from", "date_only", "pivot")
+_YEARS = ("%Y", "%y", "%G", "%c", "%x")
 _SAMPLES = (datetime(2027, 11, 23, 14, 35, 41, tzinfo=UTC), datetime(1998, 2, 6, 3, 20, 15, tzinfo=UTC))
 """Two moments that differ in every part of a timestamp."""
 _JAVA = (
@@ -180,6 +181,9 @@ def _in_strptime(form: str) -> str:
 
 def _parts_kept(sample: datetime, form: str) -> int:
     """How many of year, month, day and hour ``form`` keeps, before the first that it loses."""
-    read = datetime.strptime(sample.strftime(form), form)  # noqa: DTZ007  # only the digits are compared
+    text = sample.strftime(form)
+    if not any(year in form for year in _YEARS):  # Python warns of a day and month alone: give both another year
+        text, form = f"{text} 1904", f"{form} %Y"
+    read = datetime.strptime(text, form)  # noqa: DTZ007  # only the digits are compared
     same = [ours == theirs for ours, theirs in zip(read.timetuple()[:4], sample.timetuple()[:4], strict=True)]
     return same.index(False) if False in same else len(same)
