@@ -37,6 +37,19 @@ def test_no_time_is_given_when_the_results_differ() -> None:
         measuring.compare([side("one", 1), side("other", 2)], rounds=1)
 
 
+LEAVES_A_CHILD = """
+import os, subprocess, sys
+busy = "import time\\nwhile time.process_time() < 2: pass\\nprint(flush=True)\\ninput()"
+child = subprocess.Popen([sys.executable, "-c", busy], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+child.stdout.readline()
+os._exit(0)
+"""
+
+
+def test_the_time_of_a_child_that_nobody_waits_for_counts() -> None:
+    assert measuring.measure([sys.executable, "-c", LEAVES_A_CHILD]).cpu_seconds > 0.5
+
+
 def test_a_section_replaces_its_own_figures_and_keeps_the_others(tmp_path: Path) -> None:
     page = tmp_path / "benchmarks.md"
     report.write({"Batch": "old", "Where the time goes": "kept"}, page)

@@ -26,6 +26,7 @@ SETTINGS = {
     "spark.driver.memory": "6g",
     "spark.driver.extraJavaOptions": "-XX:+UseParallelGC",
     "spark.ui.enabled": "false",
+    "spark.ui.showConsoleProgress": "false",
     "spark.serializer": "org.apache.spark.serializer.KryoSerializer",
     "spark.shuffle.compress": "false",
     "spark.sql.shuffle.partitions": "2",
