@@ -5,7 +5,8 @@ Stated once for the bed alerts, the dashboard and Power BI. A colour never stand
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -58,6 +59,12 @@ class Limits:
         if occupancy_pct >= self.critical:
             return CRITICAL
         return HIGH if occupancy_pct >= self.high else AMPLE
+
+    @property
+    def levels(self) -> Sequence[Level]:
+        """The levels that these limits leave room for, from empty to full."""
+        reached = {self.level(bound): None for bound in (-math.inf, self.high, self.critical, FULL_PCT)}
+        return [level for level in LEVELS if level in reached]
 
     @property
     def names(self) -> Mapping[str, str]:

@@ -351,6 +351,8 @@ def test_bed_alerts_and_colours_share_their_limits() -> None:
     assert (limits.high, limits.critical) == (thresholds.OCCUPANCY_PCT, thresholds.OCCUPANCY_CRITICAL_PCT)
     names = [level.name if (level := limits.level(share)) else None for share in (None, 84.9, 85, 95, 100, 130)]
     assert names == [None, "ample", "high", "critical", "full", "full"]
+    assert [level.name for level in limits.levels] == ["ample", "high", "critical", "full"]
+    assert [level.name for level in Limits(high=98, critical=100).levels] == ["ample", "high", "full"]
 
 
 @pytest.mark.embedded_only("rows of a page are made by the same code on both")

@@ -8,7 +8,6 @@ from typing import Any
 
 import polars as pl
 
-from patient_flow.contracts.fullness import LEVELS
 from patient_flow.contracts.measure_types import Text
 from patient_flow.dashboard import patients
 from patient_flow.dashboard.board import FORECAST
@@ -95,7 +94,10 @@ def build(page: PanelContext) -> Panel:
         page.say(TITLE),
         " ".join([note, *_remarks(page, departments.height - shown.height)]),
         _csv(departments),
-        legend=[Legend(f"level-{level.name}", page.say(level.label, **page.board.limits.names)) for level in LEVELS],
+        legend=[
+            Legend(f"level-{level.name}", page.say(level.label, **page.board.limits.names))
+            for level in page.board.limits.levels
+        ],
         width="full",
         period="now",
         grid=Grid(
