@@ -53,6 +53,7 @@ def build(page: PanelContext) -> Panel:
             [Column("hospital_id", ""), Column("hospital", ""), *(Column(name, "") for name in names)],
             frame.select("hospital_id", "hospital_name", *names).rows(),
         ),
+        width="full",
         period="",
         grid=Grid(columns, [Group("", [], rows)]),
     )
