@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import shutil
 import threading
 import uuid
 from collections.abc import Callable, Iterator
@@ -113,27 +112,17 @@ class Findings:
         return self.evaluations[name]
 
 
-@pytest.fixture(scope="module")
-def first_day(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Lake, hub, warehouse and instance after a first micro-batch, which is made once and copied for each test."""
-    folder = tmp_path_factory.mktemp("first")
-    (folder / "dagster").mkdir()
-    with HubThread(folder / "hub") as hub, dg.DagsterInstance.local_temp(str(folder / "dagster")) as instance:
-        opened = Hospital(folder, hub, instance)
+@pytest.fixture
+def hospital(tmp_path: Path, hub_thread: HubThread) -> Iterator[Hospital]:
+    """After a first micro-batch: two patients who have been in bed for hours, and one who came then."""
+    with dg.DagsterInstance.ephemeral() as instance:
+        opened = Hospital(tmp_path, hub_thread, instance)
         opened.send("a", "b")
         opened.send("z", admission_time=(TODAY + timedelta(hours=2)).isoformat())
         first = opened.run()
-    assert first.result.success
-    assert first.failed == set()
-    return folder
-
-
-@pytest.fixture
-def hospital(tmp_path: Path, first_day: Path) -> Iterator[Hospital]:
-    """After a first micro-batch: two patients who have been in bed for hours, and one who came then."""
-    shutil.copytree(first_day, tmp_path, dirs_exist_ok=True)
-    with HubThread(tmp_path / "hub") as hub, dg.DagsterInstance.local_temp(str(tmp_path / "dagster")) as instance:
-        yield Hospital(tmp_path, hub, instance)
+        assert first.result.success
+        assert first.failed == set()
+        yield opened
 
 
 def again(table: LakeTable, **changes: pl.Expr) -> None:
