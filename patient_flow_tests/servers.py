@@ -94,20 +94,20 @@ def postgresql(certificate: Certificate | None = None) -> Iterator[int]:
     With a certificate all others come over TLS and show a password.
     """
     initdb = _postgresql_program("initdb")
-    identity = _unprivileged()
+    owner = _server_user()
+    as_owner = _as_user(owner)
     with contextlib.ExitStack() as stack:
         # Not below pytest's folders, which other users (the server's) may not enter.
         folder = Path(tempfile.mkdtemp(prefix="patient-flow-postgresql-"))
         stack.callback(shutil.rmtree, folder)
-        if identity:
-            os.chown(folder, identity["user"], identity["group"])
+        if owner:
+            os.chown(folder, owner.pw_uid, owner.pw_gid)
         data = folder / "data"
         subprocess.run(
-            [initdb, "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-sync"],
+            [*as_owner, initdb, "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-sync"],
             check=True,
             capture_output=True,
             cwd=folder,
-            **identity,
         )
         port = free_port()
         settings = {
@@ -119,19 +119,19 @@ def postgresql(certificate: Certificate | None = None) -> Iterator[int]:
             "synchronous_commit": "off",
         }
         if certificate:
-            _demand_tls(data, certificate, identity)
+            _demand_tls(data, certificate, owner)
             settings["ssl"] = "on"
         options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
         log = stack.enter_context((folder / "log").open("wb"))
         program = str(Path(initdb).resolve().with_name("postgres"))
-        server = subprocess.Popen([program, "-D", data, *options], stdout=log, stderr=log, cwd=folder, **identity)
+        server = subprocess.Popen([*as_owner, program, "-D", data, *options], stdout=log, stderr=log, cwd=folder)
         stack.enter_context(_ended(server, signal.SIGQUIT))  # at once: nobody needs the data again
         _wait_for_port(port, server, folder / "log")
         _wait_for_answers(port)
         yield port
 
 
-def _demand_tls(data: Path, certificate: Certificate, identity: dict[str, int]) -> None:
+def _demand_tls(data: Path, certificate: Certificate, owner: pwd.struct_passwd | None) -> None:
     """The administrator is trusted, all others come over TLS with a password: Azure's way, where it is a token."""
     (data / "pg_hba.conf").write_text(
         "host all postgres 127.0.0.1/32 trust\nhostssl all all 127.0.0.1/32 scram-sha-256\n"
@@ -139,8 +139,8 @@ def _demand_tls(data: Path, certificate: Certificate, identity: dict[str, int]) 
     for source, name in ((certificate.certificate, "server.crt"), (certificate.key, "server.key")):
         shutil.copy(source, data / name)
         (data / name).chmod(0o600)
-        if identity:
-            os.chown(data / name, identity["user"], identity["group"])
+        if owner:
+            os.chown(data / name, owner.pw_uid, owner.pw_gid)
 
 
 @contextlib.contextmanager
@@ -265,15 +265,25 @@ def _postgresql_program(name: str) -> str:
     return str(found[-1]) if found else require_program(name, INSTALL_POSTGRESQL)
 
 
-def _unprivileged() -> dict[str, int]:
+def _server_user() -> pwd.struct_passwd | None:
     """PostgreSQL refuses to run as root; Debian's package brings a user for it."""
     if os.geteuid() != 0:
-        return {}
+        return None
     for name in ("postgres", "nobody"):
         with contextlib.suppress(KeyError):
-            user = pwd.getpwnam(name)
-            return {"user": user.pw_uid, "group": user.pw_gid}
+            return pwd.getpwnam(name)
     raise LookupError("PostgreSQL does not run as root, and there is no user postgres or nobody")
+
+
+def _as_user(user: pwd.struct_passwd | None) -> list[str]:
+    """The words before a command that run it as ``user``.
+
+    ``Popen(user=...)`` forks where it otherwise calls vfork. gRPC, which Dagster brings, starts its threads again in a
+    forked child, where their files are closed: the child then dies of SIGBUS now and then before it runs the program.
+    """
+    if user is None:
+        return []
+    return ["setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups"]
 
 
 @contextlib.contextmanager

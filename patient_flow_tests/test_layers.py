@@ -96,6 +96,23 @@ def test_only_the_declared_parts_read_the_environment() -> None:
     assert {part_of(module) for module in MODULES if reads_environment(module)} <= set(RULES["environment"]["readers"])
 
 
+def test_no_process_is_started_in_a_way_that_forks_this_one() -> None:
+    """These arguments keep subprocess from vfork, and a fork of a process with gRPC's threads crashes now and then."""
+    forking = {"preexec_fn", "user", "group", "extra_groups"}
+
+    def starts_by_fork(node: ast.AST) -> bool:
+        return (
+            isinstance(node, ast.Call)
+            and isinstance(node.func, ast.Attribute)
+            and isinstance(node.func.value, ast.Name)
+            and node.func.value.id == "subprocess"
+            and any(keyword.arg is None or keyword.arg in forking for keyword in node.keywords)
+        )
+
+    modules = [*MODULES, *sorted(Path(__file__).parent.rglob("*.py"))]
+    assert not [str(module) for module in modules if any(map(starts_by_fork, ast.walk(parsed(module))))]
+
+
 def test_a_module_is_short_or_has_a_reason_not_to_be() -> None:
     long = {name_of(module) for module in MODULES if len(module.read_text().splitlines()) > SIZE["max_lines"]}
     assert long == set(SIZE["modules"])
