@@ -16,7 +16,7 @@ from patient_flow.monitoring import inputs
 from patient_flow.monitoring.finding import Row
 from patient_flow.monitoring.rules.keys import SCD2_MEMBERS
 from patient_flow.monitoring.thresholds import DATA_AGE
-from patient_flow.pipeline import inspection
+from patient_flow.pipeline import inspection, key_inspection
 from patient_flow.pipeline.backlog import identity
 from patient_flow.pipeline.read_progress import read_progress
 from patient_flow.pipeline.recomputation import waiting_visits
@@ -73,14 +73,14 @@ class CheckContext:
 
     def foreign_keys(self) -> inputs.ForeignKeys:
         """Foreign keys of the changed rows."""
-        return inspection.foreign_keys(
+        return key_inspection.foreign_keys(
             self.services.lake, self.changes, self.table, references(self.table), self.loaded
         )
 
     def member_versions(self) -> pl.DataFrame:
         """Versions of the members that changed."""
         member = SCD2_MEMBERS[self.table.path]
-        return inspection.member_versions(self.services.lake, self.changes, self.table, member)
+        return key_inspection.member_versions(self.services.lake, self.changes, self.table, member)
 
     def bed_census(self, hours: int) -> tuple[pl.DataFrame, int]:
         """The newest hour, or all with the ``time_key`` from which on they are compared with the staffed beds."""

@@ -6,7 +6,6 @@ Both have the same schema, so that the same rules (``monitoring.rules``) apply.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -25,7 +24,7 @@ from patient_flow.contracts.tables import (
     SILVER_EVENTS,
     Table,
 )
-from patient_flow.monitoring.inputs import BronzeEvents, ForeignKeys, Recomputed, ReconciliationCounts, Volume
+from patient_flow.monitoring.inputs import BronzeEvents, Recomputed, ReconciliationCounts, Volume
 from patient_flow.pipeline import clusters
 from patient_flow.pipeline.checkpoints import (
     CENSUS_UNTIL,
@@ -40,7 +39,6 @@ from patient_flow.pipeline.checkpoints import (
 from patient_flow.pipeline.incremental import is_one_of
 from patient_flow.pipeline.recomputation import Basis
 from patient_flow.stores.lake.catalog import Lake
-from patient_flow.stores.lake.changes import Changes
 from patient_flow.stores.lake.errors import ChangeFeedExpired
 from patient_flow.stores.lake.spans import within_spans
 from patient_flow.stores.lake.table import LakeTable
@@ -187,46 +185,6 @@ def received_events(lake: Lake) -> int:
     """All parts of all bodies in bronze, from the log's statistics where no body holds several."""
     judged = (lake.open(table) for table in (SILVER_EVENTS, ERASED, IGNORED, QUARANTINE))
     return lake.open(BRONZE_EVENTS).row_count() + sum(_further_parts(table, None) for table in judged)
-
-
-def foreign_keys(
-    lake: Lake, changes: Changes, table: Table, references: Mapping[str, Table], loaded: Loaded
-) -> ForeignKeys:
-    """Foreign keys of changed rows and of rows whose key a dimension deleted, and the existing keys of dimensions."""
-    opened = lake.open(table)
-    rows = [changes.after.select(list(references))]
-    dimensions = {dimension.path: lake.open(dimension) for dimension in references.values()}
-    for column, dimension in references.items():
-        if changes.is_whole_table:
-            break
-        key = dimension.key[0]
-        moved = dimensions[dimension.path].changes_or_all(loaded.get(dimension.path), [key])
-        dropped = moved.before.join(moved.after, on=key, how="anti")[key]
-        if dropped.len():
-            rows.append(opened.scan().filter(is_one_of(column, dropped)).select(list(references)).collect())
-    checked = pl.concat(rows)
-    known = {}
-    for column, dimension in references.items():
-        key = dimension.key[0]
-        found = dimensions[dimension.path].scan().select(key).filter(is_one_of(key, checked[column])).collect()
-        known[column] = found[key].unique()
-    return ForeignKeys(checked, known)
-
-
-Loaded = Mapping[str, int | None]
-"""Table → the gold version that the warehouse has loaded."""
-
-
-def member_versions(lake: Lake, changes: Changes, table: Table, member: Sequence[str]) -> pl.DataFrame:
-    """All versions of the members of an SCD2 dimension that ``changes`` touch."""
-    columns = [*member, "valid_from", "valid_to", "is_current"]
-    if changes.is_whole_table:
-        return changes.after.select(columns)
-    touched = pl.concat([changes.before.select(member), changes.after.select(member)]).unique()
-    # The first column selects candidate files; the join is exact, also for null.
-    candidates = is_one_of(member[0], touched[member[0]]) | c(member[0]).is_null()
-    versions = lake.open(table).scan().filter(candidates).select(columns)
-    return versions.join(touched.lazy(), on=list(member), how="semi", nulls_equal=True).collect()
 
 
 def newest_hour(lake: Lake) -> pl.DataFrame:

@@ -11,8 +11,8 @@ from polars.testing import assert_frame_equal
 
 from patient_flow.contracts import tables
 from patient_flow.monitoring import thresholds
-from patient_flow.monitoring.rules import senders
-from patient_flow.pipeline import inspection
+from patient_flow.monitoring.rules import keys, senders
+from patient_flow.pipeline import inspection, key_inspection
 from patient_flow.stores.lake.catalog import Lake
 from patient_flow_tests.builders import (
     ENQUEUED,
@@ -233,3 +233,26 @@ def test_a_table_counts_its_rows_at_an_earlier_version_too(lake: Lake) -> None:
     assert (bronze.row_count(version), bronze.row_count()) == (1, 3)
     assert bronze.changes(version, ["partition_id"]).grown_by == 2
     assert bronze.changes(None, ["partition_id"]).grown_by == 3
+
+
+def test_keys_of_a_fact_are_held_against_the_dimension_that_it_has_consumed(
+    lake: Lake, departments: pl.DataFrame
+) -> None:
+    run_micro_batches(lake, [[delivery(1, gender="Female")]], departments)
+    # An import has committed an earlier beginning of the patient; its step of the fact is still to come.
+    earlier = delivery(2, gender="Female", event_time=ENQUEUED - timedelta(days=2))
+    batch(lake, departments, earlier, steps=("accept_events", "dim_patient"))
+    fact = lake.open(tables.FACT_PATIENT_FLOW)
+    references = {"patient_key": tables.DIM_PATIENT}
+    whole = fact.changes_or_all(None, ["stay_key", "patient_key"])
+    patients = lake.open(tables.DIM_PATIENT).scan().collect()
+    assert not set(whole.after["patient_key"]) <= set(patients["patient_key"])
+    assert keys.foreign_keys_exist(
+        key_inspection.foreign_keys(lake, whole, tables.FACT_PATIENT_FLOW, references, {})
+    ).is_ok
+
+    run_step("fact_patient_flow", lake, departments)
+    whole = lake.open(tables.FACT_PATIENT_FLOW).changes_or_all(None, ["stay_key", "patient_key"])
+    found = key_inspection.foreign_keys(lake, whole, tables.FACT_PATIENT_FLOW, references, {})
+    assert keys.foreign_keys_exist(found).is_ok
+    assert set(found.known["patient_key"]) <= set(patients["patient_key"])
