@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import shutil
 import threading
 import uuid
 from collections.abc import Callable, Iterator
@@ -112,17 +113,27 @@ class Findings:
         return self.evaluations[name]
 
 
-@pytest.fixture
-def hospital(tmp_path: Path, hub_thread: HubThread) -> Iterator[Hospital]:
-    """After a first micro-batch: two patients who have been in bed for hours, and one who came then."""
-    with dg.DagsterInstance.ephemeral() as instance:
-        opened = Hospital(tmp_path, hub_thread, instance)
+@pytest.fixture(scope="module")
+def first_day(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Lake, hub, warehouse and instance after a first micro-batch, which is made once and copied for each test."""
+    folder = tmp_path_factory.mktemp("first")
+    (folder / "dagster").mkdir()
+    with HubThread(folder / "hub") as hub, dg.DagsterInstance.local_temp(str(folder / "dagster")) as instance:
+        opened = Hospital(folder, hub, instance)
         opened.send("a", "b")
         opened.send("z", admission_time=(TODAY + timedelta(hours=2)).isoformat())
         first = opened.run()
-        assert first.result.success
-        assert first.failed == set()
-        yield opened
+    assert first.result.success
+    assert first.failed == set()
+    return folder
+
+
+@pytest.fixture
+def hospital(tmp_path: Path, first_day: Path) -> Iterator[Hospital]:
+    """After a first micro-batch: two patients who have been in bed for hours, and one who came then."""
+    shutil.copytree(first_day, tmp_path, dirs_exist_ok=True)
+    with HubThread(tmp_path / "hub") as hub, dg.DagsterInstance.local_temp(str(tmp_path / "dagster")) as instance:
+        yield Hospital(tmp_path, hub, instance)
 
 
 def again(table: LakeTable, **changes: pl.Expr) -> None:
@@ -332,6 +343,7 @@ def test_rubbish_is_reported_by_rule_and_no_body_shows_anywhere(hospital: Hospit
 
 
 def test_the_age_of_the_data_is_that_of_the_last_drain_without_a_second_hub_query(hospital: Hospital) -> None:
+    hospital.send("c")
     found = hospital.run()["warehouse/FactPatientFlow:data_fresh"]
     assert found.passed
     assert "waiting" not in found.metadata
