@@ -9,13 +9,13 @@ from zoneinfo import ZoneInfo
 
 import polars as pl
 
-from patient_flow.contracts.forecasts import JUDGED_DAYS, JUDGED_HORIZON, SCORED_DAYS
+from patient_flow.contracts.forecasts import JUDGED_DAYS, JUDGED_HORIZON
 from patient_flow.contracts.tables import (
     DATA_QUALITY_DAY,
     DIM_DEPARTMENT,
     FACT_BED_CENSUS,
     FORECAST_BEDS,
-    FORECAST_SCORE,
+    FORECAST_SHOWN,
 )
 from patient_flow.errors import OperatorError
 from patient_flow.forecasting import baselines, scores
@@ -23,7 +23,7 @@ from patient_flow.forecasting import what_if as comparing
 from patient_flow.forecasting.beds import WINDOW_DAYS
 from patient_flow.forecasting.forecast import fit_beds
 from patient_flow.forecasting.what_if import WhatIf
-from patient_flow.monitoring.rules.forecasts import Judgement, judge
+from patient_flow.monitoring.rules.forecasts import Judgement, judgements
 from patient_flow.pipeline import forecast
 from patient_flow.pipeline.known import known_at
 from patient_flow.pipeline.steps import StepContext
@@ -100,8 +100,7 @@ def what_if(
 
 def _reasons_against(context: StepContext, hospitals: Collection[str]) -> dict[str, str]:
     """hospital_id → why its forecast answers no question, of those that do not."""
-    since = (context.now - timedelta(days=SCORED_DAYS)).date()
-    judged = judge(context.lake.open(FORECAST_SCORE).scan().filter(c("date") > since).collect())
+    judged = judgements(context.lake.open(FORECAST_SHOWN).scan().collect())
     found: dict[str, str] = {}
     for hospital in hospitals:
         judgement = judged.get(hospital, Judgement(0))

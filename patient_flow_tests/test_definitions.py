@@ -32,6 +32,7 @@ silver/patient_events
 gold/forecast_beds               <- gold/dim_department, gold/fact_bed_census, gold/fact_patient_flow, \
 silver/patient_events
 gold/forecast_score              <- gold/data_quality_day, gold/dim_department, gold/fact_bed_census, gold/forecast_beds
+gold/forecast_shown              <- gold/dim_department, gold/fact_bed_census, gold/forecast_beds, gold/forecast_score
 gold/kpi_department_day          <- gold/dim_department, gold/fact_bed_census, gold/fact_ed_attendance, \
 gold/fact_patient_flow
 reconciliation/differences       <- silver/patient_events
@@ -51,6 +52,7 @@ warehouse/FactPatientFlow        <- gold/fact_patient_flow
 warehouse/ForecastArrivals       <- gold/forecast_arrivals
 warehouse/ForecastBeds           <- gold/forecast_beds
 warehouse/ForecastScore          <- gold/forecast_score
+warehouse/ForecastShown          <- gold/forecast_shown
 warehouse/KpiDepartmentDay       <- gold/kpi_department_day
 """
 
@@ -131,6 +133,8 @@ gold/forecast_beds        stops  foreign_keys_exist
 gold/forecast_beds        stops  keys_unique
 gold/forecast_score       stops  foreign_keys_exist
 gold/forecast_score       stops  keys_unique
+gold/forecast_shown       stops  foreign_keys_exist
+gold/forecast_shown       stops  keys_unique
 gold/kpi_department_day   stops  foreign_keys_exist
 gold/kpi_department_day   stops  keys_unique
 reconciliation/differences warns  stream_matches_extract

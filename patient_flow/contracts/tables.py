@@ -832,6 +832,64 @@ FORECAST_SCORE = Table(
     is_forecast=True,
 )
 
+_JUDGED = FORECAST_SCORE.of(
+    *("date", "horizon", "hospital_id", "department_key", "pinball_loss", "covered_80", "covered_95"),
+    *("persistence_pinball_loss", "week_ago_pinball_loss"),
+)
+_SHOWN = (
+    FORECAST_BEDS.of("made_at", "target_at", "horizon_hours", "hospital_id", "department_key", "gender")
+    + FORECAST_BEDS.of("expected_beds", *_QUANTILES, "expected_admissions", "expected_discharges", "probability_full")
+    + _census("time_key", "department_key", "gender", "occupied_beds")
+    + _JUDGED
+)
+
+FORECAST_SHOWN = Table(
+    "gold",
+    "forecast_shown",
+    "The newest forecast of occupied beds as pages, reports and alerts show it: the model, after a bad week the better "
+    "baseline, and nothing before 28 days are judged.",
+    (
+        *_forecast(_SHOWN, "Department version valid at target_at; 0 = the whole hospital"),
+        Column("gender", pl.String(), "Gender, or All; baselines have only All", _SHOWN, nullable=False, length=16),
+        Column(
+            "staffed_beds",
+            pl.Int64(),
+            "Staffed beds at target_at; of a hospital null unless all departments state them",
+            _department("staffed_beds"),
+        ),
+        *made_of(
+            _JUDGED,
+            text("source", "model, persistence or week_ago; null where nothing may be shown", 16),
+            count("judged_days", "Days of the last weeks whose forecast was compared with what happened"),
+            number("covered_80_pct", "Outcomes of the last week within the model's p10 to p90, percent"),
+            number("covered_95_pct", "Outcomes of the last week within the model's p025 to p975, percent"),
+            flag("covers_too_little", "True where the last week's intervals covered less than chance explains"),
+            flag("loses", "True where a baseline was better than the model in the last week"),
+        ),
+        number("expected_beds", "Expected occupied beds", _SHOWN),
+        *_quantiles(_SHOWN, "Occupied beds"),
+        *made_of(
+            _SHOWN,
+            number(
+                "expected_admissions",
+                "Expected arrivals from made_at to target_at; of a hospital without transfers; of the model only",
+            ),
+            number(
+                "expected_discharges",
+                "Expected departures from made_at to target_at; of a hospital without transfers; of the model only",
+            ),
+            number(
+                "probability_full",
+                "Probability that staffed beds are reached at some hour up to target_at; of the model only",
+            ),
+        ),
+    ),
+    key=("forecast_key",),
+    sort_by="target_at",
+    warehouse=True,
+    is_forecast=True,
+)
+
 LAKE_TABLES = tuple(table for table in list(globals().values()) if isinstance(table, Table))
 """In the order of their declaration."""
 

@@ -289,6 +289,7 @@ BEDS_EXPECTED = View(
         Column("hospital_name", pl.String(), "Hospital", length=128),
         _id("department", "Department; null = the whole hospital"),
         _count("staffed_beds", "Staffed beds at target_at; of a hospital null unless all departments state them"),
+        _id("source", "model; after a bad week the better baseline: persistence or week_ago"),
         _number("expected_beds", "Expected occupied beds"),
         _number("p025", "Occupied beds: 1 in 40 is lower"),
         _number("p10", "Occupied beds: 1 in 10 is lower"),

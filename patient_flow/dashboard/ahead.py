@@ -11,7 +11,7 @@ import polars as pl
 
 from patient_flow.contracts.forecasts import JUDGED_DAYS, JUDGED_HORIZON
 from patient_flow.dashboard.snapshot import DAY
-from patient_flow.monitoring.rules.forecasts import MODEL, Chance, Judgement, judge
+from patient_flow.monitoring.rules.forecasts import MODEL, Chance, Judgement, judgements
 from patient_flow.monitoring.thresholds import FORECAST_FULL_HOURS
 from patient_flow.transforms.calendar import first_hour
 
@@ -26,7 +26,6 @@ WHOLE = ""
 OLD_AFTER = timedelta(hours=3)
 """Age of the newest forecast from which on the page warns of it: it is made hourly."""
 _PLACE = ("hospital_id", "department")
-_MIDNIGHT = "midnight "
 
 
 @dataclass(frozen=True)
@@ -66,7 +65,7 @@ class Ahead:
     @cached_property
     def judgements(self) -> dict[str, Judgement]:
         """hospital_id → judgement, of the hospitals on the page; none judged counts as no days."""
-        judged = judge(self._rows.snapshot.forecasts.scores)
+        judged = judgements(self._rows.snapshot.forecasts.beds)
         return {hospital: judged.get(hospital, Judgement(0)) for hospital in self._hospitals}
 
     @property
@@ -125,9 +124,7 @@ class Ahead:
     @property
     def chances(self) -> list[Chance]:
         """Of all departments and hospitals to reach their staffed beds, as the view BedsExpected has them."""
-        judged = [hospital for hospital, found in self.judgements.items() if found.days >= JUDGED_DAYS]
-        rows = self._named(self._rows.snapshot.forecasts.beds).filter(
-            c("hospital_id").is_in(judged),
+        rows = self._shown.filter(
             c("gender") == ALL,
             c("horizon_hours") == FORECAST_FULL_HOURS,
             c("probability_full").is_not_null(),
@@ -163,15 +160,8 @@ class Ahead:
 
     @cached_property
     def _shown(self) -> pl.DataFrame:
-        """Rows of hospitals whose forecast, or its baseline, may be shown, with ``staffed_beds`` and ``source``."""
-        sources = {hospital: found.source for hospital, found in self.judgements.items() if found.is_shown}
-        rows = self._named(self._rows.snapshot.forecasts.beds).filter(c("hospital_id").is_in(list(sources)))
-        rows = rows.with_columns(
-            source=c("hospital_id").replace_strict(sources, default=MODEL, return_dtype=pl.String)
-        ).join(self._staffed, on=[*_PLACE, "target_at"], how="left")
-        of_model = rows.filter(c("source") == MODEL)
-        of_baselines = self._of_baselines(rows.filter(c("source") != MODEL))
-        return pl.concat([of_model, of_baselines.select(of_model.columns)])
+        """Rows of hospitals whose forecast, or its baseline, may be shown."""
+        return self._named(self._rows.snapshot.forecasts.beds.filter(c("source").is_not_null()))
 
     def _named(self, rows: pl.DataFrame) -> pl.DataFrame:
         """``rows`` of the places on the page, with ``hospital_name`` and ``department``."""
@@ -185,85 +175,5 @@ class Ahead:
         return pl.concat([of_departments, whole.with_columns(department=pl.lit(WHOLE)).select(of_departments.columns)])
 
     @cached_property
-    def _staffed(self) -> pl.DataFrame:
-        """hospital_id, department, target_at → staffed beds; of a hospital where all of its departments state them."""
-        beds = self._named(self._rows.snapshot.forecasts.beds).filter(c("gender") == ALL, c("department") != WHOLE)
-        stated = beds.join(self._rows.chosen.select("department_key", "staffed_beds"), on="department_key")
-        stated = stated.select(*_PLACE, "target_at", c("staffed_beds").cast(pl.Float64))
-        whole = stated.group_by("hospital_id", "target_at").agg(
-            staffed_beds=pl.when(c("staffed_beds").null_count() == 0).then(c("staffed_beds").sum())
-        )
-        return pl.concat([stated, whole.with_columns(department=pl.lit(WHOLE)).select(stated.columns)])
-
-    @cached_property
     def _scored(self) -> pl.DataFrame:
         return self._named(self._rows.snapshot.forecasts.scores)
-
-    def _of_baselines(self, rows: pl.DataFrame) -> pl.DataFrame:
-        """``rows`` with the baseline of their ``source`` in place of the model: value ± how far it was off lately.
-
-        Baselines know no genders, admissions or discharges.
-        """
-        rows = rows.filter(c("gender") == ALL)
-        covered = self._rows.covered
-        if rows.is_empty() or self.made_at is None or covered is None:
-            return rows
-        beds = self._occupied
-        # The census ends with the newest event, which may be older than the forecast.
-        made, week = pl.lit(min(self.made_at, covered[1])), c("target_at") - 7 * DAY
-        rows = rows.with_columns(hour_at=pl.when(c("source") == "persistence").then(made).otherwise(week))
-        rows = rows.join(beds, on=[*_PLACE, "hour_at"], how="left").with_columns(
-            value=c("beds").fill_null(0).cast(pl.Float64)
-        )
-        errors = self._errors.sort("hours")
-        rows = rows.sort("horizon_hours").join_asof(
-            errors,
-            left_on="horizon_hours",
-            right_on="hours",
-            by=[*_PLACE, "source"],
-            strategy="nearest",
-            check_sortedness=False,
-        )
-        value = c("value")
-        spread = {
-            **{name: (value - c(f"error_{share}")).clip(0) for share, name in ((95, "p025"), (90, "p05"), (80, "p10"))},
-            **{name: value + c(f"error_{share}") for share, name in ((80, "p90"), (90, "p95"), (95, "p975"))},
-            "p25": (value - c("error_50")).clip(0),
-            "p75": value + c("error_50"),
-        }
-        nothing = pl.lit(None, pl.Float64)
-        return rows.with_columns(
-            expected_beds=value,
-            p50=value,
-            expected_admissions=nothing,
-            expected_discharges=nothing,
-            probability_full=nothing,
-            **spread,
-        )
-
-    @cached_property
-    def _errors(self) -> pl.DataFrame:
-        """hospital_id, department, source, hours → how far the baseline was off: its quantiles of the last weeks."""
-        of_midnight = pl.when(c("horizon").str.starts_with(_MIDNIGHT)).then(
-            24 * c("horizon").str.strip_prefix(_MIDNIGHT).cast(pl.Int64, strict=False) - 6
-        )
-        hours = of_midnight.otherwise(c("horizon").str.strip_suffix("h").cast(pl.Int64, strict=False))
-        frames = []
-        for source in ("persistence", "week_ago"):
-            error = c(f"{source}_absolute_error")
-            frames.append(
-                self._scored.group_by(*_PLACE, hours=hours)
-                .agg(**{f"error_{share}": error.quantile(share / 100, "linear") for share in (50, 80, 90, 95)})
-                .with_columns(source=pl.lit(source))
-            )
-        return pl.concat(frames)
-
-    @cached_property
-    def _occupied(self) -> pl.DataFrame:
-        """hospital_id, department, hour_at → beds, of departments and of hospitals."""
-        rows = self._rows.snapshot.census.join(
-            self._rows.allowed.select("department_key", *_PLACE), on="department_key"
-        )
-        by_place = rows.group_by(*_PLACE, "hour_at").agg(beds=c("occupied_beds").sum())
-        whole = by_place.group_by("hospital_id", "hour_at").agg(c("beds").sum()).with_columns(department=pl.lit(WHOLE))
-        return pl.concat([by_place, whole.select(by_place.columns)])

@@ -58,11 +58,8 @@ def score(
     )
     named = pl.concat([by_hour, at_midnight]).with_columns(date=made_on, day=local.dt.date())
     scored = named.join(days_with_events.rename({"date": "day"}), on=["day", "hospital_id"], how="semi")
-    occupied = _occupied(census, departments)
-    places = departments.select("department_key", place="department")
-    scored = scored.join(places, on="department_key", how="left").with_columns(
-        place=pl.when(c("department_key") == 0).then(pl.lit("")).otherwise(c("place"))
-    )
+    occupied = occupied_beds(census, departments)
+    scored = scored.with_columns(place=place_of(departments))
     scored = (
         scored.join(
             occupied.rename({"beds": "occupied_beds"}),
@@ -92,7 +89,13 @@ def score(
     )
 
 
-def _occupied(census: pl.DataFrame, departments: pl.DataFrame) -> pl.DataFrame:
+def place_of(departments: pl.DataFrame) -> pl.Expr:
+    """The department of a department_key, whose versions have several keys; "" of a whole hospital (key 0)."""
+    names = dict(departments.select("department_key", "department").iter_rows())
+    return c("department_key").replace_strict({**names, 0: ""}, default=None, return_dtype=pl.String)
+
+
+def occupied_beds(census: pl.DataFrame, departments: pl.DataFrame) -> pl.DataFrame:
     """Occupied beds by hospital_id, place (department; "" = the hospital) and hour."""
     named = census.join(departments.select("department_key", "hospital_id", place="department"), on="department_key")
     key = c("time_key")

@@ -8,10 +8,8 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-import polars as pl
-
 from patient_flow.contracts import tables
-from patient_flow.contracts.forecasts import JUDGED_DAYS, SCORED_DAYS
+from patient_flow.contracts.forecasts import JUDGED_DAYS
 from patient_flow.contracts.tables import WAREHOUSE_TABLES, references
 from patient_flow.monitoring import bed_alerts
 from patient_flow.monitoring.finding import Finding, Severity
@@ -353,11 +351,7 @@ FORECAST_HOLDS = Rule(
     "baseline until the forecast is better again.",
     WARNING,
     (HOURLY,),
-    evaluate=lambda inputs: forecasts.forecast_holds(
-        inputs.scan(tables.FORECAST_SCORE)
-        .filter(pl.col("date") > (inputs.checked_at - timedelta(days=SCORED_DAYS)).date())
-        .collect()
-    ),
+    evaluate=lambda inputs: forecasts.forecast_holds(inputs.scan(tables.FORECAST_SHOWN).collect()),
 )
 CENSUS_MATCHES_FACTS = Rule(
     "census_matches_facts",

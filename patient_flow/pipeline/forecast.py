@@ -1,4 +1,4 @@
-"""Gold → ForecastBeds, ForecastArrivals and ForecastScore: hourly, outside micro-batches.
+"""Gold → ForecastBeds, ForecastArrivals, ForecastScore and ForecastShown: hourly, outside micro-batches.
 
 A forecast made at T uses what the hub had accepted by T. The forecasts of 06:00 local are kept and scored; one that is
 missing is made afterwards as of its time, as many per run as fit into :data:`BACKCAST_SECONDS`, so that a site with
@@ -24,10 +24,12 @@ from patient_flow.contracts.tables import (
     FORECAST_ARRIVALS,
     FORECAST_BEDS,
     FORECAST_SCORE,
+    FORECAST_SHOWN,
     SILVER_EVENTS,
     Table,
 )
-from patient_flow.forecasting import baselines, beds, forecast, scores
+from patient_flow.forecasting import baselines, beds, forecast, scores, shown
+from patient_flow.monitoring.rules.forecasts import judgement_rows
 from patient_flow.pipeline.checkpoints import MADE_UNTIL
 from patient_flow.pipeline.known import Known, is_complete, known_at
 from patient_flow.pipeline.read_progress import recorded_progress
@@ -179,6 +181,36 @@ def forecast_score(context: StepContext) -> StepResult:
         return StepResult(FORECAST_SCORE, target.version)
     written = target.replace(before, after, MADE_UNTIL.of(context.now), run_id=context.run_id)
     return StepResult(FORECAST_SCORE, target.version, written, figures={"days": len(days)})
+
+
+@retry_on_conflict
+def forecast_shown(context: StepContext) -> StepResult:
+    """ForecastShown: the newest forecast, or what its hospital's judgement puts in its place."""
+    lake = context.lake
+    target, census, made = (lake.open(table) for table in (FORECAST_SHOWN, FACT_BED_CENSUS, FORECAST_BEDS))
+    made_at = made.scan().select(c("made_at").max()).collect().item()
+    if made_at is None:
+        return StepResult(FORECAST_SHOWN, target.version)
+    since = made_at - timedelta(days=SCORED_DAYS)
+    recent = c("date") > since.astimezone(ZoneInfo(context.timezone)).date()
+    after = shown.shown(
+        made.scan().filter(c("made_at") == made_at).collect(),
+        judgement_rows(lake.open(FORECAST_SCORE).scan().filter(recent).collect()),
+        _recent(census, made_at),
+        lake.open(DIM_DEPARTMENT).scan().collect(),
+        _newest_hour(census),
+    )
+    flags = (c(name).fill_null(value=False) for name in ("covers_too_little", "loses"))
+    after = after.with_columns(c("judged_days").fill_null(0), *flags)
+    after = after.select(c(name).cast(dtype) for name, dtype in FORECAST_SHOWN.schema.items())
+    before, key = target.scan().collect(), list(FORECAST_SHOWN.key)
+    if before.sort(key).equals(after.sort(key)):
+        return StepResult(FORECAST_SHOWN, target.version)
+    written = target.replace(before, after, MADE_UNTIL.of(context.now), run_id=context.run_id)
+    sources = after.select("hospital_id", "source").unique()["source"]
+    bad = int(sources.is_in(baselines.NAMES).sum())
+    figures: dict[str, int | float | str] = {"hospitals_shown": sources.count(), "hospitals_with_a_baseline": bad}
+    return StepResult(FORECAST_SHOWN, target.version, written, figures=figures)
 
 
 def _newest_hour(census: LakeTable) -> datetime | None:

@@ -143,9 +143,11 @@ FORECAST = Page(
                     measure("Free beds, likely from", "Likely from"),
                     measure("Free beds, likely to", "Likely to"),
                     measure("Probability of being full", "Probability of being full"),
+                    Field("BedsExpected", "source", "Source"),
                 ]
             },
-            "Free beds ahead. Departments with less than 28 judged days have no rows",
+            "Free beds ahead. Source persistence or week_ago: the forecast did badly in the last week, so that as many "
+            "patients are supposed as now, or as a week before. Less than 28 judged days: no rows",
         ),
     ),
 )

@@ -191,7 +191,7 @@ BEDS_EXPECTED = Table(
     views.BEDS_EXPECTED.name,
     views.BEDS_EXPECTED.description,
     views.BEDS_EXPECTED.name,
-    _columns(_EXPECTED_COLUMNS, shown=("department", "target_at", "horizon_hours", "judged_days")),
+    _columns(_EXPECTED_COLUMNS, shown=("department", "target_at", "horizon_hours", "source", "judged_days")),
     query(views.BEDS_EXPECTED.name, _names(_EXPECTED_COLUMNS)),
     is_fact=True,
 )

@@ -25,13 +25,22 @@ from patient_flow.contracts.tables import (
 from patient_flow.forecasting.forecast import STAY_COLUMNS, forecast_beds
 from patient_flow.forecasting.scores import score
 from patient_flow.monitoring.rules.forecasts import BASELINES
-from patient_flow.pipeline.forecast import morning_of
+from patient_flow.pipeline.forecast import forecast_shown, morning_of
 from patient_flow.pipeline.load import load_warehouse
 from patient_flow.stores.lake.catalog import Lake
 from patient_flow.stores.warehouse.warehouse import Warehouse
 from patient_flow.transforms.dimensions import age_band
 from patient_flow.transforms.keys import surrogate_key
-from patient_flow_tests.builders import ZONE, Body, Delivery, department, department_list, event, run_micro_batches
+from patient_flow_tests.builders import (
+    ZONE,
+    Body,
+    Delivery,
+    department,
+    department_list,
+    event,
+    run_micro_batches,
+    step_context,
+)
 from patient_flow_tests.stacks import Stack
 
 DAYS = 42
@@ -171,6 +180,7 @@ def _forecast(lake: Lake, now: datetime) -> None:
     # In wards of a few beds the better of model and baseline is a matter of luck, and so of the time of day.
     beaten = [(pl.col("pinball_loss") + 1).alias(f"{name}_pinball_loss") for name in BASELINES]
     _fill(lake, FORECAST_SCORE, scores.with_columns(*beaten, covered_80=0.8, covered_95=0.95))
+    forecast_shown(step_context(lake, DEPARTMENTS, now=now))
 
 
 def _fill(lake: Lake, table: Table, rows: pl.DataFrame) -> None:

@@ -3,20 +3,33 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from dataclasses import replace
-from datetime import timedelta
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 from starlette.testclient import TestClient
 
+from patient_flow.contracts.tables import (
+    DIM_DEPARTMENT,
+    FACT_BED_CENSUS,
+    FORECAST_SCORE,
+    FORECAST_SHOWN,
+    WAREHOUSE_TABLES,
+)
 from patient_flow.dashboard.access import Viewer
 from patient_flow.dashboard.figures import Figures
-from patient_flow.monitoring.rules.forecasts import BASELINES
+from patient_flow.dashboard.selection import Selection
+from patient_flow.dashboard.snapshot import Snapshots
+from patient_flow.monitoring.rules.forecasts import BASELINES, forecast_holds
+from patient_flow.pipeline.forecast import forecast_shown
+from patient_flow.pipeline.load import load_warehouse
 from patient_flow.stores.warehouse.views import TABLES as VIEWS
-from patient_flow_tests.dashboard.hospital import Hospital
+from patient_flow_tests.builders import ZONE, step_context
+from patient_flow_tests.dashboard.conftest import settled
+from patient_flow_tests.dashboard.hospital import DEPARTMENTS, Hospital
 from patient_flow_tests.dashboard.test_pages import records, text
 
 c = pl.col
@@ -74,44 +87,84 @@ def test_a_viewer_of_one_department_sees_no_total_of_its_hospital(figures: Calla
     assert not wide.fan.is_empty()
 
 
-def test_nothing_is_shown_before_28_days_are_judged(figures: Callable[..., Figures], group: Hospital) -> None:
-    shown = figures(hospital="1")
+def shown_with(group: Hospital, scores: pl.DataFrame) -> pl.DataFrame:
+    """Makes ForecastShown from ``scores``, loads it, and returns the rows of BedsExpected."""
+    recorded = group.lake.open(FORECAST_SCORE)
+    recorded.replace(recorded.scan().collect(), scores, {}, run_id="test")
+    forecast_shown(step_context(group.lake, DEPARTMENTS, now=group.now))
+    load_warehouse(group.lake, group.warehouse, WAREHOUSE_TABLES, now=group.now, run_id="test")
+    return group.warehouse.query(VIEWS["BedsExpected"].select())
+
+
+@pytest.fixture
+def scores(group: Hospital) -> Iterator[pl.DataFrame]:
+    """ForecastScore, put back when a test has changed it."""
+    before = group.lake.open(FORECAST_SCORE).scan().collect()
+    yield before
+    shown_with(group, before)
+
+
+def figures_of(group: Hospital, **filters: str) -> Figures:
+    """The figures of what the warehouse has now."""
+    selection = Selection().but(**filters)
+    now = Snapshots(group.warehouse, ZoneInfo(ZONE), lambda: group.now)
+    return Figures(settled(now, selection.days), selection, Viewer(), group.now)
+
+
+def assert_same(tonight: pl.DataFrame, view: pl.DataFrame) -> None:
+    """Page and view have the same figures of tonight."""
+    shown = ["hospital_id", "department", "staffed_beds", "source", "expected_beds", "free_beds", "free_low"]
+    shown += ["free_high", "expected_admissions", "probability_full"]
+    found = view.filter(c("target_at") == tonight["target_at"][0]).with_columns(c("department").fill_null(""))
+    order = ["hospital_id", "department"]
+    assert_frame_equal(found.select(shown).sort(order), tonight.select(shown).sort(order))
+
+
+def test_nothing_is_shown_before_28_days_are_judged(group: Hospital, scores: pl.DataFrame) -> None:
     young = group.now.date() - timedelta(days=20)
-    forecasts = shown.snapshot.forecasts
-    few = replace(forecasts, scores=forecasts.scores.filter(c("date") > young))
-    hidden = Figures(replace(shown.snapshot, forecasts=few), shown.selection, shown.viewer, shown.now).ahead
+    view = shown_with(group, scores.filter(c("date") > young))
+    hidden = figures_of(group).ahead
     assert hidden.tonight.is_empty()
-    assert hidden.fan.is_empty()
+    assert view.is_empty()
     assert 10 <= hidden.days_judged < hidden.days_needed == 28
+    assert figures_of(group, hospital="1").ahead.fan.is_empty()
 
 
 @pytest.mark.parametrize("baseline", BASELINES)
-def test_a_baseline_takes_the_place_of_a_model_that_lost_all_week(
-    figures: Callable[..., Figures], baseline: str
+def test_after_a_lost_week_page_view_and_check_have_the_better_baseline(
+    group: Hospital, scores: pl.DataFrame, baseline: str
 ) -> None:
-    shown = figures(hospital="1")
-    forecasts = shown.snapshot.forecasts
     other = next(name for name in BASELINES if name != baseline)
-    bad = forecasts.scores.with_columns(
-        pinball_loss=c("pinball_loss") + 10,
-        **{f"{other}_pinball_loss": c(f"{other}_pinball_loss") + 10},
+    lost = {"pinball_loss": c("pinball_loss") + 10, f"{other}_pinball_loss": c(f"{other}_pinball_loss") + 10}
+    is_first = c("hospital_id") == "1"
+    view = shown_with(
+        group, scores.with_columns(**{name: pl.when(is_first).then(e).otherwise(name) for name, e in lost.items()})
     )
-    ahead = Figures(
-        replace(shown.snapshot, forecasts=replace(forecasts, scores=bad)), shown.selection, shown.viewer, shown.now
-    ).ahead
+    ahead = figures_of(group).ahead
     assert ahead.judgements["1"].loses
-    assert set(ahead.tonight["source"]) == {baseline}
-    row = ahead.tonight.filter(c("department") == "").row(0, named=True)
-    assert row["beds_low"] < row["expected_beds"] < row["beds_high"]
-    assert row["expected_beds"] == int(row["expected_beds"])
-    assert not ahead.fan.is_empty()
+    assert_same(ahead.tonight, view)
+    sources = ahead.tonight.select("hospital_id", "source").unique().rows()
+    assert set(sources) == {("1", baseline), ("2", "model")}
+    row = ahead.tonight.filter(c("hospital_id") == "1", c("department") == "").row(0, named=True)
+    assert row["beds_low"] <= row["expected_beds"] <= row["beds_high"]
+    assert row["beds_low"] < row["beds_high"]
+    assert row["expected_beds"] == occupied(group, baseline, row["target_at"])
+    assert {chance.hospital for chance in ahead.chances} <= {"La Rivière"}
+    assert not figures_of(group, hospital="1").ahead.fan.is_empty()
+    found = forecast_holds(group.lake.open(FORECAST_SHOWN).scan().collect())
+    assert [(each["hospital_id"], each["shown"]) for each in found.rows] == [("1", baseline), ("2", "model")]
+
+
+def occupied(group: Hospital, baseline: str, target_at: datetime) -> int:
+    """Beds of hospital 1 at the hour that the baseline repeats; the census ends with the newest event."""
+    keys = group.lake.open(DIM_DEPARTMENT).scan().filter(c("hospital_id") == "1").select("department_key").collect()
+    census = group.lake.open(FACT_BED_CENSUS).scan().collect()
+    hour = int(f"{target_at - timedelta(days=7):%Y%m%d%H}")
+    if baseline == "persistence":
+        hour = census["time_key"].filter(census["time_key"] <= int(f"{group.now:%Y%m%d%H}")).sort()[-1]
+    census = census.filter(c("time_key") == hour)
+    return int(census.join(keys, on="department_key", how="semi")["occupied_beds"].sum())
 
 
 def test_the_view_for_reports_says_what_the_page_says(figures: Callable[..., Figures], group: Hospital) -> None:
-    tonight = figures().ahead.tonight
-    view = VIEWS["BedsExpected"]
-    rows = group.warehouse.query(view.select().where(view.c.target_at == tonight["target_at"][0]))
-    shown = ["hospital_id", "department", "staffed_beds", "expected_beds", "free_beds", "free_low", "free_high"]
-    found = rows.with_columns(c("department").fill_null(""), c("staffed_beds").cast(pl.Float64)).select(shown)
-    order = ["hospital_id", "department"]
-    assert_frame_equal(found.sort(order), tonight.select(shown).sort(order))
+    assert_same(figures().ahead.tonight, group.warehouse.query(VIEWS["BedsExpected"].select()))

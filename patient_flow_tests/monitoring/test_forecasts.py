@@ -8,7 +8,14 @@ import polars as pl
 import pytest
 
 from patient_flow.monitoring.finding import Severity
-from patient_flow.monitoring.rules.forecasts import Chance, beds_full_ahead, forecast_holds, judge
+from patient_flow.monitoring.rules.forecasts import (
+    Chance,
+    beds_full_ahead,
+    forecast_holds,
+    judge,
+    judgement_rows,
+    judgements,
+)
 
 LAST = date(2026, 11, 28)
 
@@ -37,7 +44,7 @@ def test_a_forecast_is_shown_from_the_28th_judged_day_on() -> None:
     young, old = judge(scores(27))["1"], judge(scores(28))["1"]
     assert (young.days, young.source) == (27, "")
     assert (old.days, old.source) == (28, "model")
-    assert forecast_holds(scores(27)).message == "No forecast is shown yet: 27 of 28 days are judged."
+    assert forecast_holds(judgement_rows(scores(27))).message == "No forecast is shown yet: 27 of 28 days are judged."
 
 
 @pytest.mark.parametrize(
@@ -54,7 +61,9 @@ def test_a_forecast_is_shown_from_the_28th_judged_day_on() -> None:
 def test_a_week_below_its_promise_or_a_baseline_brings_the_better_baseline(week: dict[str, float], source: str) -> None:
     found = judge(scores(**week))["1"]
     assert found.source == source
-    assert (forecast_holds(scores(**week)).severity is Severity.WARNING) == (source != "model")
+    rows = judgement_rows(scores(**week))
+    assert judgements(rows) == judge(scores(**week))
+    assert (forecast_holds(rows).severity is Severity.WARNING) == (source != "model")
 
 
 def test_five_lost_days_of_a_week_are_bad_luck() -> None:

@@ -382,6 +382,7 @@ EXPECTED = pl.DataFrame(
 ).with_columns(
     made_at=pl.lit(NOW), target_at=pl.lit(NOW + timedelta(hours=12)), horizon_hours=12, hospital_id=pl.lit("1"),
     p50=c("expected_beds"), expected_admissions=3.0, expected_discharges=2.0, judged_days=30,
+    source=pl.lit("model"),
 )  # fmt: skip
 """BedsExpected: hospital 1 at one hour."""
 

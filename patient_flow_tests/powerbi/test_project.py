@@ -65,6 +65,7 @@ def test_direct_query_asks_for_facts_and_keeps_dimensions(departments: pl.DataFr
         "ForecastBeds",
         "ForecastArrivals",
         "ForecastScore",
+        "ForecastShown",
         "BedsExpected",
         "DataFreshness",
     }

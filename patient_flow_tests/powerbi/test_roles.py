@@ -61,6 +61,7 @@ def test_filters_of_roles_reach_every_fact_with_a_place(star: Star) -> None:
         "ForecastBeds",
         "ForecastArrivals",
         "ForecastScore",
+        "ForecastShown",
         "BedsExpected",
     }
 
@@ -74,7 +75,7 @@ def test_a_forecast_of_a_whole_hospital_is_for_who_sees_all_of_its_departments(s
     assert rows(star, "Reader scope", "BedsExpected", signed_in=READER) == seen
 
 
-@pytest.mark.parametrize("table", ["ForecastBeds", "ForecastArrivals", "ForecastScore"])
+@pytest.mark.parametrize("table", ["ForecastBeds", "ForecastArrivals", "ForecastScore", "ForecastShown"])
 def test_every_table_with_totals_shows_them_to_who_sees_the_whole_hospital(star: Star, table: str) -> None:
     """A row per department, and two totals; the reader sees one department, the director all hospitals."""
     placed = [("1", 12), ("1", 13), ("1", 0), ("2", 21), ("2", 0)]

@@ -43,6 +43,9 @@ GO
 GRANT SELECT, INSERT, DELETE ON OBJECT::dbo.ForecastScore TO patient_flow_loader
 GO
 
+GRANT SELECT, INSERT, DELETE ON OBJECT::dbo.ForecastShown TO patient_flow_loader
+GO
+
 GRANT SELECT, UPDATE ON OBJECT::dbo.LoadLog TO patient_flow_loader
 GO
 
@@ -208,6 +211,9 @@ GO
 GRANT SELECT ON OBJECT::dbo.ForecastScore TO patient_flow_dashboard
 GO
 
+GRANT SELECT ON OBJECT::dbo.ForecastShown TO patient_flow_dashboard
+GO
+
 GRANT SELECT ON OBJECT::dbo.LoadLog TO patient_flow_dashboard
 GO
 
@@ -311,6 +317,7 @@ CREATE SECURITY POLICY security.reader_scope
     ADD FILTER PREDICATE security.sees_forecast(hospital_id, department_key) ON dbo.ForecastBeds,
     ADD FILTER PREDICATE security.sees_forecast(hospital_id, department_key) ON dbo.ForecastArrivals,
     ADD FILTER PREDICATE security.sees_forecast(hospital_id, department_key) ON dbo.ForecastScore,
+    ADD FILTER PREDICATE security.sees_forecast(hospital_id, department_key) ON dbo.ForecastShown,
     ADD FILTER PREDICATE security.sees_place(hospital_id, department) ON dbo.DimDepartment,
     ADD FILTER PREDICATE security.sees_place(hospital_id, NULL) ON dbo.DataQualityDay
 WITH (STATE = ON)

@@ -6,13 +6,13 @@ DO $$ BEGIN CREATE ROLE patient_flow_dashboard NOLOGIN; EXCEPTION WHEN duplicate
 
 DO $$ BEGIN CREATE ROLE patient_flow_aggregates NOLOGIN; EXCEPTION WHEN duplicate_object THEN NULL; END $$;
 
-GRANT SELECT, INSERT, DELETE ON "DimTime", "DimDepartment", "DimPatient", "FactPatientFlow", "FactEdAttendance", "FactBedCensus", "KpiDepartmentDay", "DataQualityDay", "ForecastBeds", "ForecastArrivals", "ForecastScore" TO patient_flow_loader;
+GRANT SELECT, INSERT, DELETE ON "DimTime", "DimDepartment", "DimPatient", "FactPatientFlow", "FactEdAttendance", "FactBedCensus", "KpiDepartmentDay", "DataQualityDay", "ForecastBeds", "ForecastArrivals", "ForecastScore", "ForecastShown" TO patient_flow_loader;
 
 GRANT SELECT, UPDATE ON "LoadLog" TO patient_flow_loader;
 
-GRANT SELECT ON "DimTime", "DimDepartment", "DimPatient", "FactPatientFlow", "FactEdAttendance", "FactBedCensus", "KpiDepartmentDay", "DataQualityDay", "ForecastBeds", "ForecastArrivals", "ForecastScore", "BedOccupancyHourly", "BedOccupancyByGender", "AdmissionsDaily", "WaitingTimes", "LengthOfStay", "CurrentPatients", "DepartmentInflow", "Overstays", "BedTurnover", "Readmissions", "BedsNow", "BedsExpected", "EmergencyNow", "EmergencyDaily", "ExpectedDischarges", "DelayedDischarges", "LongStays", "UnconfirmedStays", "DataFreshness", "LoadLog" TO patient_flow_reader, patient_flow_loader;
+GRANT SELECT ON "DimTime", "DimDepartment", "DimPatient", "FactPatientFlow", "FactEdAttendance", "FactBedCensus", "KpiDepartmentDay", "DataQualityDay", "ForecastBeds", "ForecastArrivals", "ForecastScore", "ForecastShown", "BedOccupancyHourly", "BedOccupancyByGender", "AdmissionsDaily", "WaitingTimes", "LengthOfStay", "CurrentPatients", "DepartmentInflow", "Overstays", "BedTurnover", "Readmissions", "BedsNow", "BedsExpected", "EmergencyNow", "EmergencyDaily", "ExpectedDischarges", "DelayedDischarges", "LongStays", "UnconfirmedStays", "DataFreshness", "LoadLog" TO patient_flow_reader, patient_flow_loader;
 
-GRANT SELECT ON "DimTime", "DimDepartment", "DimPatient", "FactPatientFlow", "FactEdAttendance", "FactBedCensus", "KpiDepartmentDay", "DataQualityDay", "ForecastBeds", "ForecastArrivals", "ForecastScore", "LoadLog" TO patient_flow_dashboard;
+GRANT SELECT ON "DimTime", "DimDepartment", "DimPatient", "FactPatientFlow", "FactEdAttendance", "FactBedCensus", "KpiDepartmentDay", "DataQualityDay", "ForecastBeds", "ForecastArrivals", "ForecastScore", "ForecastShown", "LoadLog" TO patient_flow_dashboard;
 
 GRANT INSERT ON "AccessLog" TO patient_flow_dashboard;
 
@@ -123,6 +123,13 @@ ALTER TABLE "ForecastScore" ENABLE ROW LEVEL SECURITY;
 CREATE POLICY loads ON "ForecastScore" TO patient_flow_loader USING (TRUE) WITH CHECK (TRUE);
 
 CREATE POLICY reads ON "ForecastScore" FOR SELECT TO patient_flow_reader, patient_flow_dashboard USING (CASE department_key WHEN 0 THEN hospital_id IN (SELECT visible_hospitals())
+    ELSE department_key IN (SELECT visible_departments()) END);
+
+ALTER TABLE "ForecastShown" ENABLE ROW LEVEL SECURITY;
+
+CREATE POLICY loads ON "ForecastShown" TO patient_flow_loader USING (TRUE) WITH CHECK (TRUE);
+
+CREATE POLICY reads ON "ForecastShown" FOR SELECT TO patient_flow_reader, patient_flow_dashboard USING (CASE department_key WHEN 0 THEN hospital_id IN (SELECT visible_hospitals())
     ELSE department_key IN (SELECT visible_departments()) END);
 
 ALTER TABLE "DataQualityDay" ENABLE ROW LEVEL SECURITY;

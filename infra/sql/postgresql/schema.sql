@@ -275,6 +275,37 @@ CREATE TABLE "ForecastScore" (
     PRIMARY KEY (date, horizon, hospital_id, department_key)
 );
 
+CREATE TABLE "ForecastShown" (
+    forecast_key BIGINT NOT NULL,
+    made_at TIMESTAMP(6) WITHOUT TIME ZONE NOT NULL,
+    target_at TIMESTAMP(6) WITHOUT TIME ZONE NOT NULL,
+    horizon_hours BIGINT NOT NULL,
+    hospital_id VARCHAR(64) NOT NULL,
+    department_key BIGINT NOT NULL,
+    gender VARCHAR(16) NOT NULL,
+    staffed_beds BIGINT,
+    source VARCHAR(16),
+    judged_days BIGINT NOT NULL,
+    covered_80_pct FLOAT(53),
+    covered_95_pct FLOAT(53),
+    covers_too_little BOOLEAN NOT NULL,
+    loses BOOLEAN NOT NULL,
+    expected_beds FLOAT(53),
+    p025 FLOAT(53),
+    p05 FLOAT(53),
+    p10 FLOAT(53),
+    p25 FLOAT(53),
+    p50 FLOAT(53),
+    p75 FLOAT(53),
+    p90 FLOAT(53),
+    p95 FLOAT(53),
+    p975 FLOAT(53),
+    expected_admissions FLOAT(53),
+    expected_discharges FLOAT(53),
+    probability_full FLOAT(53),
+    PRIMARY KEY (forecast_key)
+);
+
 CREATE TABLE "AccessLog" (
     at TIMESTAMP(6) WITHOUT TIME ZONE NOT NULL,
     viewer VARCHAR(256) NOT NULL,
@@ -378,6 +409,11 @@ INSERT INTO "LoadLog" (table_name) SELECT 'ForecastScore' AS table_name
 WHERE NOT (EXISTS (SELECT *
 FROM "LoadLog"
 WHERE "LoadLog".table_name = 'ForecastScore'));
+
+INSERT INTO "LoadLog" (table_name) SELECT 'ForecastShown' AS table_name
+WHERE NOT (EXISTS (SELECT *
+FROM "LoadLog"
+WHERE "LoadLog".table_name = 'ForecastShown'));
 
 CREATE VIEW "BedOccupancyHourly" WITH (security_invoker = true) AS
 SELECT
@@ -1043,51 +1079,29 @@ SELECT
     f.hospital_id,
     n.hospital_name,
     d.department,
-    CAST(b.staffed_beds AS BIGINT) AS staffed_beds,
+    f.staffed_beds,
+    f.source,
     f.expected_beds,
     f.p025,
     f.p10,
     f.p50,
     f.p90,
     f.p975,
-    b.staffed_beds - f.expected_beds AS free_beds,
-    b.staffed_beds - f.p90 AS free_low,
-    b.staffed_beds - f.p10 AS free_high,
+    f.staffed_beds - f.expected_beds AS free_beds,
+    f.staffed_beds - f.p90 AS free_low,
+    f.staffed_beds - f.p10 AS free_high,
     f.expected_admissions,
     f.expected_discharges,
     f.probability_full,
-    judged.judged_days
-FROM (SELECT MAX(m.made_at) AS made_at FROM "ForecastBeds" m) newest
-JOIN "ForecastBeds" f ON f.made_at = newest.made_at AND f.gender = 'All'
-JOIN (
-    SELECT s.hospital_id, CAST(COUNT(DISTINCT s.date) AS BIGINT) AS judged_days
-    FROM "ForecastScore" s
-    WHERE s.horizon = '24h' AND (s.target_at + INTERVAL '60 days') > (now() AT TIME ZONE 'UTC')
-    GROUP BY s.hospital_id
-    HAVING COUNT(DISTINCT s.date) >= 28
-) judged ON judged.hospital_id = f.hospital_id
+    f.judged_days
+FROM "ForecastShown" f
 JOIN (
     SELECT p.hospital_id, MAX(p.hospital_name) AS hospital_name FROM "DimDepartment" p GROUP BY p.hospital_id
 ) n ON n.hospital_id = f.hospital_id
 LEFT JOIN "DimDepartment" d ON d.department_key = f.department_key AND f.department_key <> 0
-JOIN (
-    SELECT g.target_at, g.hospital_id, g.department_key, e.staffed_beds
-    FROM (SELECT MAX(m.made_at) AS made_at FROM "ForecastBeds" m) last_made
-    JOIN "ForecastBeds" g ON g.made_at = last_made.made_at AND g.gender = 'All' AND g.department_key <> 0
-    JOIN "DimDepartment" e ON e.department_key = g.department_key
-    UNION ALL
-    SELECT
-        g.target_at,
-        g.hospital_id,
-        0 AS department_key,
-        CASE WHEN COUNT(*) = COUNT(e.staffed_beds) THEN SUM(e.staffed_beds) END AS staffed_beds
-    FROM (SELECT MAX(m.made_at) AS made_at FROM "ForecastBeds" m) last_made
-    JOIN "ForecastBeds" g ON g.made_at = last_made.made_at AND g.gender = 'All' AND g.department_key <> 0
-    JOIN "DimDepartment" e ON e.department_key = g.department_key
-    GROUP BY g.target_at, g.hospital_id
-) b ON b.target_at = f.target_at AND b.hospital_id = f.hospital_id AND b.department_key = f.department_key;
+WHERE f.gender = 'All' AND f.source IS NOT NULL;
 
-COMMENT ON VIEW "BedsExpected" IS 'The newest forecast of departments and of hospitals, all genders: occupied and free beds at each hour ahead. Only hospitals whose forecasts have been compared with what happened for long enough have rows. /* definition 934c6fe908b2 */';
+COMMENT ON VIEW "BedsExpected" IS 'The newest forecast of departments and of hospitals, all genders: occupied and free beds at each hour ahead. Only hospitals whose forecasts have been compared with what happened for long enough have rows. /* definition b4570bfb7ea4 */';
 
 CREATE VIEW "EmergencyNow" WITH (security_invoker = true) AS
 SELECT

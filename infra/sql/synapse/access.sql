@@ -43,6 +43,9 @@ GO
 GRANT SELECT, INSERT, DELETE ON OBJECT::dbo.ForecastScore TO patient_flow_loader
 GO
 
+GRANT SELECT, INSERT, DELETE ON OBJECT::dbo.ForecastShown TO patient_flow_loader
+GO
+
 GRANT SELECT, UPDATE ON OBJECT::dbo.LoadLog TO patient_flow_loader
 GO
 
@@ -154,6 +157,9 @@ GO
 GRANT ALTER ON OBJECT::dbo.ForecastScore TO patient_flow_loader
 GO
 
+GRANT ALTER ON OBJECT::dbo.ForecastShown TO patient_flow_loader
+GO
+
 GRANT SELECT ON OBJECT::dbo.BedOccupancyHourly TO patient_flow_reader
 GO
 
@@ -245,6 +251,9 @@ GRANT SELECT ON OBJECT::dbo.ForecastArrivals TO patient_flow_dashboard
 GO
 
 GRANT SELECT ON OBJECT::dbo.ForecastScore TO patient_flow_dashboard
+GO
+
+GRANT SELECT ON OBJECT::dbo.ForecastShown TO patient_flow_dashboard
 GO
 
 GRANT SELECT ON OBJECT::dbo.LoadLog TO patient_flow_dashboard
@@ -350,6 +359,7 @@ CREATE SECURITY POLICY security.reader_scope
     ADD FILTER PREDICATE security.sees_forecast(hospital_id, department_key) ON dbo.ForecastBeds,
     ADD FILTER PREDICATE security.sees_forecast(hospital_id, department_key) ON dbo.ForecastArrivals,
     ADD FILTER PREDICATE security.sees_forecast(hospital_id, department_key) ON dbo.ForecastScore,
+    ADD FILTER PREDICATE security.sees_forecast(hospital_id, department_key) ON dbo.ForecastShown,
     ADD FILTER PREDICATE security.sees_place(hospital_id, department) ON dbo.DimDepartment,
     ADD FILTER PREDICATE security.sees_place(hospital_id, NULL) ON dbo.DataQualityDay
 WITH (STATE = ON)

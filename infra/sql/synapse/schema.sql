@@ -420,6 +420,51 @@ GO
 CREATE STATISTICS [st_ForecastScore_department_key] ON [ForecastScore] (department_key)
 GO
 
+CREATE TABLE [ForecastShown] (
+    forecast_key BIGINT NOT NULL,
+    made_at DATETIME2(6) NOT NULL,
+    target_at DATETIME2(6) NOT NULL,
+    horizon_hours BIGINT NOT NULL,
+    hospital_id NVARCHAR(128) COLLATE Latin1_General_100_BIN2 NOT NULL,
+    department_key BIGINT NOT NULL,
+    gender NVARCHAR(32) NOT NULL,
+    staffed_beds BIGINT NULL,
+    source NVARCHAR(32) NULL,
+    judged_days BIGINT NOT NULL,
+    covered_80_pct FLOAT(53) NULL,
+    covered_95_pct FLOAT(53) NULL,
+    covers_too_little BIT NOT NULL,
+    loses BIT NOT NULL,
+    expected_beds FLOAT(53) NULL,
+    p025 FLOAT(53) NULL,
+    p05 FLOAT(53) NULL,
+    p10 FLOAT(53) NULL,
+    p25 FLOAT(53) NULL,
+    p50 FLOAT(53) NULL,
+    p75 FLOAT(53) NULL,
+    p90 FLOAT(53) NULL,
+    p95 FLOAT(53) NULL,
+    p975 FLOAT(53) NULL,
+    expected_admissions FLOAT(53) NULL,
+    expected_discharges FLOAT(53) NULL,
+    probability_full FLOAT(53) NULL,
+    PRIMARY KEY NONCLUSTERED (forecast_key) NOT ENFORCED
+)
+WITH (DISTRIBUTION = ROUND_ROBIN, HEAP)
+GO
+
+CREATE STATISTICS [st_ForecastShown_forecast_key] ON [ForecastShown] (forecast_key)
+GO
+
+CREATE STATISTICS [st_ForecastShown_hospital_id] ON [ForecastShown] (hospital_id)
+GO
+
+CREATE STATISTICS [st_ForecastShown_department_key] ON [ForecastShown] (department_key)
+GO
+
+CREATE STATISTICS [st_ForecastShown_gender] ON [ForecastShown] (gender)
+GO
+
 CREATE TABLE [AccessLog] (
     at DATETIME2(6) NOT NULL,
     viewer NVARCHAR(512) NOT NULL,
@@ -560,6 +605,12 @@ INSERT INTO [LoadLog] (table_name) SELECT N'ForecastScore' AS table_name
 WHERE NOT (EXISTS (SELECT *
 FROM [LoadLog]
 WHERE [LoadLog].table_name = N'ForecastScore'))
+GO
+
+INSERT INTO [LoadLog] (table_name) SELECT N'ForecastShown' AS table_name
+WHERE NOT (EXISTS (SELECT *
+FROM [LoadLog]
+WHERE [LoadLog].table_name = N'ForecastShown'))
 GO
 
 CREATE VIEW [BedOccupancyHourly] AS
@@ -1226,50 +1277,28 @@ SELECT
     f.hospital_id,
     n.hospital_name,
     d.department,
-    CAST(b.staffed_beds AS BIGINT) AS staffed_beds,
+    f.staffed_beds,
+    f.source,
     f.expected_beds,
     f.p025,
     f.p10,
     f.p50,
     f.p90,
     f.p975,
-    b.staffed_beds - f.expected_beds AS free_beds,
-    b.staffed_beds - f.p90 AS free_low,
-    b.staffed_beds - f.p10 AS free_high,
+    f.staffed_beds - f.expected_beds AS free_beds,
+    f.staffed_beds - f.p90 AS free_low,
+    f.staffed_beds - f.p10 AS free_high,
     f.expected_admissions,
     f.expected_discharges,
     f.probability_full,
-    judged.judged_days
-FROM (SELECT MAX(m.made_at) AS made_at FROM [ForecastBeds] m) newest
-JOIN [ForecastBeds] f ON f.made_at = newest.made_at AND f.gender = 'All'
-JOIN (
-    SELECT s.hospital_id, CAST(COUNT(DISTINCT s.date) AS BIGINT) AS judged_days
-    FROM [ForecastScore] s
-    WHERE s.horizon = '24h' AND DATEADD(DAY, 60, s.target_at) > SYSUTCDATETIME()
-    GROUP BY s.hospital_id
-    HAVING COUNT(DISTINCT s.date) >= 28
-) judged ON judged.hospital_id = f.hospital_id
+    f.judged_days
+FROM [ForecastShown] f
 JOIN (
     SELECT p.hospital_id, MAX(p.hospital_name) AS hospital_name FROM [DimDepartment] p GROUP BY p.hospital_id
 ) n ON n.hospital_id = f.hospital_id
 LEFT JOIN [DimDepartment] d ON d.department_key = f.department_key AND f.department_key <> 0
-JOIN (
-    SELECT g.target_at, g.hospital_id, g.department_key, e.staffed_beds
-    FROM (SELECT MAX(m.made_at) AS made_at FROM [ForecastBeds] m) last_made
-    JOIN [ForecastBeds] g ON g.made_at = last_made.made_at AND g.gender = 'All' AND g.department_key <> 0
-    JOIN [DimDepartment] e ON e.department_key = g.department_key
-    UNION ALL
-    SELECT
-        g.target_at,
-        g.hospital_id,
-        0 AS department_key,
-        CASE WHEN COUNT(*) = COUNT(e.staffed_beds) THEN SUM(e.staffed_beds) END AS staffed_beds
-    FROM (SELECT MAX(m.made_at) AS made_at FROM [ForecastBeds] m) last_made
-    JOIN [ForecastBeds] g ON g.made_at = last_made.made_at AND g.gender = 'All' AND g.department_key <> 0
-    JOIN [DimDepartment] e ON e.department_key = g.department_key
-    GROUP BY g.target_at, g.hospital_id
-) b ON b.target_at = f.target_at AND b.hospital_id = f.hospital_id AND b.department_key = f.department_key
-/* definition 494f97f04400 */
+WHERE f.gender = 'All' AND f.source IS NOT NULL
+/* definition 59f6b1cad0af */
 GO
 
 CREATE VIEW [EmergencyNow] AS

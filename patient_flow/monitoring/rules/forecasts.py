@@ -1,6 +1,7 @@
 """Forecasts: whether they have earned to be shown, and departments that will probably be full.
 
-One function, :func:`judge`, decides for the dashboard, the view BedsExpected (its number of days) and the check.
+One function, :func:`judge`, decides. The hourly forecast writes its result into ForecastShown, which page, view, alert,
+check and command read.
 """
 
 from __future__ import annotations
@@ -95,9 +96,46 @@ def _judge(rows: pl.DataFrame) -> Judgement:
     return Judgement(len(dates), better if too_little or lost else MODEL, covered_80, covered_95, too_little, lost)
 
 
-def forecast_holds(scores: pl.DataFrame) -> Finding:
-    """The judgement of every hospital; a warning where a baseline is shown in place of the model."""
-    judged = judge(scores)
+def judgement_rows(scores: pl.DataFrame) -> pl.DataFrame:
+    """The judgement of each hospital in ``scores``, as columns of ForecastShown; shares are null where nothing is."""
+    columns = {
+        "source": pl.String,
+        "judged_days": pl.Int64,
+        "covered_80_pct": pl.Float64,
+        "covered_95_pct": pl.Float64,
+        "covers_too_little": pl.Boolean,
+        "loses": pl.Boolean,
+    }
+    rows = [
+        (
+            hospital,
+            found.source or None,
+            found.days,
+            found.covered_80_pct if found.is_shown else None,
+            found.covered_95_pct if found.is_shown else None,
+            found.covers_too_little,
+            found.loses,
+        )
+        for hospital, found in judge(scores).items()
+    ]
+    return pl.DataFrame(rows, schema={"hospital_id": pl.String, **columns}, orient="row")
+
+
+def judgements(shown: pl.DataFrame) -> dict[str, Judgement]:
+    """hospital_id → judgement, from rows of ForecastShown."""
+    rows = shown.unique("hospital_id", keep="any").sort("hospital_id")
+    names = ("source", "judged_days", "covered_80_pct", "covered_95_pct", "covers_too_little", "loses")
+    return {
+        hospital: Judgement(days, source or "", covered_80 or 0.0, covered_95 or 0.0, covers_too_little, loses)
+        for hospital, source, days, covered_80, covered_95, covers_too_little, loses in rows.select(
+            "hospital_id", *names
+        ).iter_rows()
+    }
+
+
+def forecast_holds(rows_shown: pl.DataFrame) -> Finding:
+    """The judgement of every hospital, from rows of ForecastShown; a warning where a baseline replaces the model."""
+    judged = judgements(rows_shown)
     rows: Sequence[Row] = [
         {
             "hospital_id": hospital,

@@ -1,28 +1,20 @@
-"""Queries of the newest forecast, and of the stays that a forecast is made from."""
+"""The query of the stays that a forecast is made from."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import sqlalchemy as sa
 
 from patient_flow.contracts.events import UNKNOWN_KEY
-from patient_flow.contracts.tables import FACT_PATIENT_FLOW, FORECAST_BEDS
+from patient_flow.contracts.tables import FACT_PATIENT_FLOW
 from patient_flow.stores.warehouse.schema import TABLES
 
-_BEDS = TABLES[FORECAST_BEDS.path]
 _STAYS = TABLES[FACT_PATIENT_FLOW.path]
 _OF_STAYS = (
     *("department_key", "gender", "admission_at", "discharge_at", "planned_discharge_at", "confirmed_until"),
     *("is_visit_start", "is_visit_end", "last_enqueued_at"),
 )
-
-
-def newest_beds(columns: Sequence[str]) -> sa.Select[Any]:
-    """These columns of the rows of the newest forecast of beds."""
-    newest = sa.select(sa.func.max(_BEDS.c.made_at)).scalar_subquery()
-    return _BEDS.select().with_only_columns(*(_BEDS.c[name] for name in columns)).where(_BEDS.c.made_at == newest)
 
 
 def stays_since(since: int) -> sa.Select[Any]:

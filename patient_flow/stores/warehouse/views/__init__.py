@@ -22,7 +22,7 @@ from collections.abc import Callable, Mapping
 import jinja2
 import sqlalchemy as sa
 
-from patient_flow.contracts import events, forecasts, measures
+from patient_flow.contracts import events, measures
 from patient_flow.contracts.views import VIEWS, View
 from patient_flow.stores.warehouse.schema import (
     ACCESS_LOG,
@@ -190,9 +190,6 @@ def definition(view: View, target: Target) -> Definition:
         "hours_since": _function(dialect.hours_since),
         "day_later": _function(dialect.days_later, "1"),
         "readmission_deadline": _function(dialect.days_later, str(measures.READMISSION_DAYS)),
-        "scored_until": _function(dialect.days_later, str(forecasts.SCORED_DAYS)),
-        "judged_days": forecasts.JUDGED_DAYS,
-        "judged_horizon": forecasts.JUDGED_HORIZON,
         **{name: getattr(sql, name) for name in ("rows", "counts", "total", "percentile", "ratio")},
     }
     fragments = {name: fragment.render(names) for name, fragment in _fragments().items()}
