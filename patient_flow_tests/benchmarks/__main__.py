@@ -5,7 +5,8 @@
     uv run python -m patient_flow_tests.benchmarks --size large           a million events and more; hours
     uv run python -m patient_flow_tests.benchmarks --size tiny            whether all parts still run; writes nothing
 
-Each part is written as soon as it has ended: its section to ``infra/docs/benchmarks.md``, one row to the README.
+Each part is written as soon as it has ended: its section to ``infra/docs/benchmarks.md``, one row to the README. A
+part that fails is reported, and the others still run; the exit code is 1 then.
 PySpark needs Java 17 and gets an environment of its own.
 """
 
@@ -17,6 +18,7 @@ import shutil
 import signal
 import sys
 import tempfile
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
@@ -89,8 +91,20 @@ def main(arguments: Sequence[str]) -> None:
     )
     measuring.saves_processes = asked.size == "tiny"
     with tempfile.TemporaryDirectory(prefix="benchmarks-") as folder:
-        for name in asked.only or PARTS:
-            _run(name, Path(folder), size, writes=asked.size != "tiny")
+        failed = [
+            name for name in asked.only or PARTS if not _succeeds(name, Path(folder), size, writes=asked.size != "tiny")
+        ]
+    if failed:
+        sys.exit(f"failed: {', '.join(failed)}")
+
+
+def _succeeds(name: str, folder: Path, size: Size, *, writes: bool) -> bool:
+    try:
+        _run(name, folder, size, writes=writes)
+    except Exception:  # noqa: BLE001 - whatever it is, the other parts do not depend on it
+        print(f"{name} failed:\n{traceback.format_exc()}", file=sys.stderr, flush=True)
+        return False
+    return True
 
 
 def _run(name: str, folder: Path, size: Size, *, writes: bool) -> None:

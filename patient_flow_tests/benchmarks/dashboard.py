@@ -19,6 +19,7 @@ from patient_flow_tests.stacks import Servers
 
 TITLE = "Pages"
 VIEWERS = 20
+START_SECONDS = 600
 FILTERS = ("?department=ICU", "?hospital=1", "?gender=Female", "?age=65-79", "?hospital=1&department=ICU&age=80%2B")
 FIRST, AGAIN = "first page, nothing in memory", "the page again"
 SERVE = """
@@ -93,7 +94,10 @@ def answers(url: str) -> dict[str, float]:
 
 
 def _wait_for(address: str, part: str) -> None:
+    deadline = time.monotonic() + START_SECONDS
     while part not in text(address):
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{address} has no {part} within {START_SECONDS} s")
         time.sleep(0.1)
 
 

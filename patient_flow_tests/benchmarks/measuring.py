@@ -20,12 +20,17 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from time import perf_counter, process_time
+from time import perf_counter, process_time, thread_time
 from typing import Any
 
 import psutil
 
 SAMPLE_SECONDS = 0.1
+MOST_SAMPLE_SECONDS = 1.0
+SAMPLE_SHARE = 0.02
+"""Of one core's time: the memory of a large process takes milliseconds to add up."""
+LIMIT_SECONDS = 3600.0
+"""A command that runs longer is stuck, and is ended."""
 saves_processes = False
 """Set where nobody reads the figures: modules then run in this process, which has imported everything."""
 
@@ -62,11 +67,14 @@ class Contender:
 
 
 def measure(
-    command: Sequence[str], environment: Mapping[str, str] | None = None, folder: Path | None = None
+    command: Sequence[str],
+    environment: Mapping[str, str] | None = None,
+    folder: Path | None = None,
+    limit_seconds: float = LIMIT_SECONDS,
 ) -> Figures:
     """Runs ``command`` once, with ``environment`` added to this process's own.
 
-    A JSON object that it prints may have ``steps``. Raises :class:`CommandFailed`.
+    A JSON object that it prints may have ``steps``. Raises :class:`CommandFailed` when it fails or exceeds the limit.
     """
     if saves_processes and list(command[:2]) == [sys.executable, "-m"]:
         return _measure_here(*command[2:])
@@ -75,14 +83,17 @@ def measure(
         process = subprocess.Popen(
             command, stdout=out, stderr=errors, env={**os.environ, **(environment or {})}, cwd=folder
         )
-        with _watched(process.pid) as tree:
+        with _watched(process.pid, limit_seconds) as tree:
             _, status, usage = os.wait4(process.pid, 0)
         wall = perf_counter() - began
         process.returncode = os.waitstatus_to_exitcode(status)
         out.seek(0)
         errors.seek(0)
         if process.returncode:
-            raise CommandFailed(f"{' '.join(command)} ended with {process.returncode}: {errors.read()[-2000:]}")
+            reason = (
+                f"did not end within {limit_seconds:,.0f} s" if tree.is_ended else f"ended with {process.returncode}"
+            )
+            raise CommandFailed(f"{' '.join(command)} {reason}: {errors.read()[-2000:]}")
         printed = [json.loads(line) for line in out if line.startswith("{")]
     steps = printed[-1].get("steps", {}) if printed else {}
     cpu = max(usage.ru_utime + usage.ru_stime, sum(tree.cpu_seconds.values()))
@@ -155,6 +166,8 @@ class _Tree:
 
     peak_mib: float = 0.0
     cpu_seconds: dict[int, float] = field(default_factory=dict)
+    is_ended: bool = False
+    """Whether it exceeded its limit."""
 
     def sample(self, pid: int) -> None:
         family = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
@@ -163,15 +176,26 @@ class _Tree:
             times = one.cpu_times()
             self.cpu_seconds[one.pid] = times.user + times.system
 
+    def end(self, pid: int) -> None:
+        self.is_ended = True
+        for one in (*psutil.Process(pid).children(recursive=True), psutil.Process(pid)):
+            with contextlib.suppress(psutil.Error):
+                one.kill()
+
 
 @contextlib.contextmanager
-def _watched(pid: int) -> Iterator[_Tree]:
-    tree, ended = _Tree(), threading.Event()
+def _watched(pid: int, limit_seconds: float) -> Iterator[_Tree]:
+    tree, ended, deadline = _Tree(), threading.Event(), perf_counter() + limit_seconds
 
     def sample() -> None:
-        while not ended.wait(SAMPLE_SECONDS):
+        pause = SAMPLE_SECONDS
+        while not ended.wait(pause):
+            spent = thread_time()
             with contextlib.suppress(psutil.Error):
                 tree.sample(pid)
+                if perf_counter() > deadline:
+                    tree.end(pid)
+            pause = min(max(SAMPLE_SECONDS, (thread_time() - spent) / SAMPLE_SHARE), MOST_SAMPLE_SECONDS)
 
     sampler = threading.Thread(target=sample)
     sampler.start()

@@ -20,7 +20,7 @@ class Size:
     rates: tuple[int, ...]
     """Events a second from the simulator."""
     minutes: float
-    """How long each rate is observed."""
+    """How long each rate is observed at most."""
     days: float
     """History of the network."""
     commits: int
@@ -57,7 +57,7 @@ SIZES = {
         histories=(100_000, 1_000_000),
         stays=1_000_000,
         cadences=(60, 10),
-        rates=(200,),
+        rates=(10, 200),
         minutes=3,
         days=14,
         commits=2_000,
@@ -70,7 +70,7 @@ SIZES = {
         stays=10_000_000,
         cadences=(60, 10),
         rates=(10, 200, 2_000),
-        minutes=5,
+        minutes=3,
         days=365,
         commits=50_000,
         runs_a_day=24,

@@ -6,13 +6,15 @@ import subprocess
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 
 import polars as pl
 import pytest
 
 from patient_flow_tests.benchmarks import __main__ as suite
 from patient_flow_tests.benchmarks import live, measuring, report
-from patient_flow_tests.benchmarks.measuring import Contender, ResultsDiffer
+from patient_flow_tests.benchmarks.measuring import CommandFailed, Contender, ResultsDiffer
+from patient_flow_tests.benchmarks.sizes import Size
 
 LEFT_OUT = ("start", "latency", "erasure", "run-history", "cluster")
 """Parts that take long for what they add: tests of ``dagster dev``, erasure and cluster run the same things."""
@@ -48,6 +50,28 @@ os._exit(0)
 
 def test_the_time_of_a_child_that_nobody_waits_for_counts() -> None:
     assert measuring.measure([sys.executable, "-c", LEAVES_A_CHILD]).cpu_seconds > 0.5
+
+
+def test_a_command_that_is_stuck_is_ended_and_fails() -> None:
+    with pytest.raises(CommandFailed, match="did not end within 1 s"):
+        measuring.measure([sys.executable, "-c", "import time; time.sleep(600)"], limit_seconds=1)
+
+
+def test_a_part_that_fails_does_not_keep_the_others_from_running(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fails(folder: Path, size: Size) -> report.Section:
+        raise ResultsDiffer("one and other differ")
+
+    broken = SimpleNamespace(TITLE="Broken", run=fails)
+    sound = SimpleNamespace(TITLE="Sound", run=lambda folder, size: report.Section("measured", "well"))
+    monkeypatch.setattr(measuring, "saves_processes", False)  # the size sets it, for all that follows
+    monkeypatch.setattr(suite, "PARTS", {"broken": broken, "sound": sound})
+    with pytest.raises(SystemExit, match="failed: broken"):
+        suite.main(["--size", "tiny"])
+    printed = capsys.readouterr()
+    assert "one and other differ" in printed.err
+    assert "## Sound" in printed.out
 
 
 def test_a_section_replaces_its_own_figures_and_keeps_the_others(tmp_path: Path) -> None:
