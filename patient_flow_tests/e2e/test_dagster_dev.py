@@ -6,19 +6,23 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
+import dagster as dg
 import pytest
 
 from patient_flow.contracts.tables import LAKE_TABLES, WAREHOUSE_TABLES
 from patient_flow_tests.e2e.processes import Machine, Program
 from patient_flow_tests.e2e.visits import send, visits
 from patient_flow_tests.e2e.webserver import LOCATION, Webserver, wait_for
+from patient_flow_tests.schedules import stop_schedules
 
 pytestmark = pytest.mark.long
 
 
 @contextmanager
 def dagster_dev(machine: Machine, *others: Program) -> Iterator[Webserver]:
-    """The UI and its daemon; stopped by Ctrl-C, after which only ``others`` may be left on the machine."""
+    """The UI and its daemon without schedules; stopped by Ctrl-C, after which only ``others`` may be left."""
+    with dg.DagsterInstance.from_config(str(machine.dagster_home)) as instance:
+        stop_schedules(instance, LOCATION)
     program, port = machine.start_dagster_dev()
     server = Webserver(port)
     wait_for(server.locations)

@@ -10,12 +10,14 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
+import dagster as dg
 import pytest
 
 from patient_flow.contracts.tables import LAKE_TABLES, WAREHOUSE_TABLES
 from patient_flow_tests.e2e.processes import Machine
 from patient_flow_tests.e2e.visits import send, visits
-from patient_flow_tests.e2e.webserver import Webserver, wait_for
+from patient_flow_tests.e2e.webserver import LOCATION, Webserver, wait_for
+from patient_flow_tests.schedules import stop_schedules
 
 pytestmark = pytest.mark.long
 
@@ -48,6 +50,8 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Node]]:
         odd = {**json.loads(bodies[0]), "patient_id": "somebody", "department": "Sugery"}
         odd.pop("event_id", None)
         send(machine.connection, [*bodies, json.dumps(odd), *["Jane Roe"] * 60])
+        with dg.DagsterInstance.from_config(str(machine.dagster_home)) as instance:
+            stop_schedules(instance, LOCATION)
         program, port = machine.start_dagster_dev()
         server = Webserver(port)
         wait_for(lambda: [run for run in server.runs() if run["status"] == "SUCCESS"])

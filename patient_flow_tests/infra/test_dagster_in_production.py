@@ -31,6 +31,7 @@ from patient_flow.settings import LAYERS
 from patient_flow_tests import servers
 from patient_flow_tests.infra.resolving.sitecustomize import resolve
 from patient_flow_tests.required import require_program
+from patient_flow_tests.schedules import stop_schedules
 from patient_flow_tests.servers import ACCOUNT, AZURITE_KEY, TokenEndpoint
 from patient_flow_tests.stacks import OWN_KEYS
 
@@ -235,6 +236,7 @@ def test_a_sensor_asks_for_a_run_that_goes_through_the_queue_and_leaves_its_logs
         code += ["--module-name", "patient_flow.definitions", "--location-name", "patient_flow"]
         code_log = stack.enter_context(_running("code", code, environment, tmp_path))
         _wait(lambda: _listens(production.code_port), code_log)
+        stop_schedules(instance, "patient_flow")
         daemon = ["dagster._daemon", "run", "--workspace", str(production.home / "workspace.yaml")]
         as_control = {**production.environment, "DAGSTER_PG_USER": "id-pf-test-control"}
         daemon_log = stack.enter_context(_running("daemon", daemon, as_control, tmp_path))
