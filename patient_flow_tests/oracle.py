@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import json
 import statistics
+import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, Protocol
 from zoneinfo import ZoneInfo
@@ -255,6 +256,25 @@ def _spelling(hospital: str | None, department: str | None, reference: Reference
     return next((line["department"] for line in [*own, *alike]), department)
 
 
+def _with_one_spelling(accepted: Sequence[Event]) -> list[Event]:
+    """Contract, section 2: names with one folded form are one department, shown in the smallest spelling seen.
+
+    Listed ones are spelled as the list does already.
+    """
+
+    def known_as(event: Event) -> tuple[str | None, str]:
+        return event.hospital, " ".join(unicodedata.normalize("NFKC", event.department or "").casefold().split())
+
+    spellings: dict[tuple[str | None, str], set[str]] = defaultdict(set)
+    for event in accepted:
+        if event.department is not None:
+            spellings[known_as(event)].add(event.department)
+    return [
+        event if event.department is None else replace(event, department=min(spellings[known_as(event)]))
+        for event in accepted
+    ]
+
+
 def _is_listed(hospital: str | None, department: str, reference: Reference) -> bool:
     return any((line["hospital_id"], line["department"]) == (hospital, department) for line in reference)
 
@@ -358,6 +378,7 @@ class Gold:
         repeated: Iterable[tuple[Any, datetime]] = (),
     ) -> None:
         self.zone = ZoneInfo(zone)
+        accepted = _with_one_spelling(accepted)
         self.patients = patient_versions(accepted)
         self.departments = department_versions(accepted, reference)
         self._patients = _by_subject(self.patients)

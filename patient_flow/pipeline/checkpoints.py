@@ -143,6 +143,8 @@ MAPPED_WITH = DigestKey("mapped_with")
 """Silver and quarantine: the mapping file that their newest rows were read with."""
 FORMER_MAPPING_ROWS = NumberKey("former_mapping_rows")
 """Silver and quarantine: how many rows they held when that file changed."""
+NAMED_WITH = NumberKey("named_with")
+"""DimDepartment: the version of the rules by which names become departments."""
 LISTED_WITH = DigestKey("listed_with")
 """Silver and quarantine: the names of the department list that their newest rows were read with."""
 FORMER_LIST_ROWS = NumberKey("former_list_rows")

@@ -11,7 +11,7 @@ from patient_flow.contracts.tables import (
     DIM_TIME,
 )
 from patient_flow.pipeline import clusters
-from patient_flow.pipeline.checkpoints import PART, TIME_ZONE, consumption
+from patient_flow.pipeline.checkpoints import NAMED_WITH, PART, TIME_ZONE, consumption
 from patient_flow.pipeline.incremental import (
     LATE,
     changes_of,
@@ -32,6 +32,10 @@ c = pl.col
 
 _SILVER_TIMES = ("event_time", "arrival_time", "admission_time", "discharge_time")
 _HOUR = "hour_start_at"
+_ENTRIES = pl.List(pl.Struct({"department": pl.String()}))
+
+NAMING_RULES = 1
+"""Version of the rules by which names become departments: DimDepartment of another one is made again from silver."""
 
 
 @retry_on_conflict
@@ -70,17 +74,29 @@ def dim_department(context: StepContext) -> StepResult:
     lake, reference = context.lake, context.departments
     target, silver = lake.open(DIM_DEPARTMENT), open_complete_silver(lake)
     pair = ("hospital_id", "department")
-    changes = changes_of(target, silver, pair)
+    changes = changes_of(target, silver, (*pair, "stays"))
+    is_of_former_rules = NAMED_WITH.read(target.checkpoint) != NAMING_RULES
     before = target.scan().collect()
     dropped = before.filter(~c("is_inferred")).join(reference, on=pair, how="anti")
-    if changes.before.is_empty() and not changes.is_whole_table and dropped.is_empty():
+    if changes.before.is_empty() and not (changes.is_whole_table or is_of_former_rules) and dropped.is_empty():
         mentioned = pl.concat(
-            [changes.after.select(pair), before.filter("is_inferred", c("department_key") != UNKNOWN_KEY).select(pair)]
+            [
+                _names(changes.after.lazy()),
+                before.filter("is_inferred", c("department_key") != UNKNOWN_KEY).select(pair),
+            ]
         )
     else:  # who names a department that the list dropped, or whose event was taken back, only silver knows
-        mentioned = silver.scan().select(pair).unique().collect()
+        mentioned = _names(silver.scan())
     after = dimensions.department_versions(reference, mentioned)
-    return replace(target, before, after, (silver,), run_id=context.run_id)
+    return replace(target, before, after, (silver,), NAMED_WITH.of(NAMING_RULES), run_id=context.run_id)
+
+
+def _names(rows: pl.LazyFrame) -> pl.DataFrame:
+    """hospital_id and department that silver's ``rows`` name, in ``stays`` too."""
+    pairs = rows.select("hospital_id", "department").unique().collect()
+    names = c("stays").str.json_decode(_ENTRIES).list.eval(pl.element().struct.field("department"))
+    placements = rows.filter(c("stays").is_not_null()).select("hospital_id", department=names).explode("department")
+    return pl.concat([pairs, placements.unique().collect(engine="streaming")])
 
 
 @retry_on_conflict

@@ -69,9 +69,16 @@ def nothing_to_do(target: LakeTable, *sources: LakeTable, run_id: str) -> StepRe
 
 
 def versions_changed(target: LakeTable, departments: LakeTable) -> bool:
-    """True when department versions that rows refer to may have changed; new inferred members cannot affect rows."""
-    changes = changes_of(target, departments, ("is_inferred",))
-    return changes.is_whole_table or not changes.before.is_empty() or not changes.after["is_inferred"].all()
+    """True when department versions that rows refer to may have changed.
+
+    New inferred members cannot affect rows, nor can another spelling of one: its key stays.
+    """
+    columns = [name for name in departments.table.schema if name != "department"]
+    changes = changes_of(target, departments, columns)
+    if changes.is_whole_table:
+        return True
+    gone = changes.before.join(changes.after, on=columns, how="anti", nulls_equal=True)
+    return not gone.is_empty() or not changes.after["is_inferred"].all()
 
 
 def is_one_of(column: str, values: pl.Series) -> pl.Expr:

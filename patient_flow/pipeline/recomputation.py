@@ -27,6 +27,7 @@ from patient_flow.stores.lake.catalog import Lake
 from patient_flow.stores.lake.log import NO_CHECKPOINT, Checkpoints
 from patient_flow.stores.lake.table import LakeTable
 from patient_flow.transforms.dimensions import BEGINNING
+from patient_flow.transforms.names import fold_names
 from patient_flow.transforms.visits.model import EMERGENCY
 
 c = pl.col
@@ -158,12 +159,13 @@ def _affected(target: LakeTable, silver: LakeTable, basis: Basis) -> list[pl.Laz
     changes = changes_of(target, basis.departments, (*_DECIDING, "is_inferred"))
     if changes.is_whole_table:
         return None
-    since = _changed_since(changes.before, changes.after, basis.departments.scan().collect())
+    versions = basis.departments.scan().collect()
+    since = _changed_since(*map(_with_folded_names, (changes.before, changes.after, versions)))
     return affected + _of_departments(silver, since)
 
 
 def _changed_since(before: pl.DataFrame, after: pl.DataFrame, versions: pl.DataFrame) -> pl.DataFrame:
-    """Departments whose changed versions decide about visits, and since when: hospital_id, department, since.
+    """Departments whose changed versions decide about visits, and since when: hospital_id, department (folded), since.
 
     The first version of a department holds before its valid_from too. A member that is only inferred decides nothing.
     """
@@ -190,24 +192,22 @@ def _of_departments(silver: LakeTable, since: pl.DataFrame) -> list[pl.LazyFrame
     """Frames with the visit_hash of events that name one of these departments and may state an instant from then on."""
     if since.is_empty():
         return []
-    may_be_later = c("enqueued_at") >= c("since") - CLOCK_TOLERANCE
     rows = silver.scan().select(*_PAIR, "enqueued_at", "visit_hash", "stays")
-    named = rows.join(since.lazy(), on=_PAIR).filter(may_be_later)
-    of_hospital = since.group_by("hospital_id").agg(c("since").min(), names=c("department")).lazy()
-    in_stays = (
-        rows.filter(c("stays").is_not_null())
-        .join(of_hospital, on="hospital_id")
-        .filter(
-            may_be_later,
-            c("stays")
-            .str.json_decode(_ENTRIES)
-            .list.eval(pl.element().struct.field("department"))
-            .list.set_intersection("names")
-            .list.len()
-            > 0,
-        )
-    )
-    return [named.select("visit_hash"), in_stays.select("visit_hash")]
+    of_hospitals = rows.filter(c("hospital_id").is_in(since["hospital_id"].unique().implode()))
+    entries = c("stays").str.json_decode(_ENTRIES).list.eval(pl.element().struct.field("department"))
+    in_stays = of_hospitals.filter(c("stays").is_not_null()).with_columns(department=entries).explode("department")
+    folded = c("department").map_batches(fold_names, return_dtype=pl.String(), is_elementwise=True)
+    return [
+        names.with_columns(folded)
+        .join(since.lazy(), on=_PAIR)
+        .filter(c("enqueued_at") >= c("since") - CLOCK_TOLERANCE)
+        .select("visit_hash")
+        for names in (of_hospitals, in_stays)
+    ]
+
+
+def _with_folded_names(versions: pl.DataFrame) -> pl.DataFrame:
+    return versions.with_columns(fold_names(versions["department"]))
 
 
 def _with_events(silver: LakeTable, visits: pl.LazyFrame) -> pl.DataFrame:

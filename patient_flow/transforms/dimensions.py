@@ -13,6 +13,7 @@ import polars as pl
 from patient_flow.contracts import events
 from patient_flow.contracts.tables import DIM_DEPARTMENT, DIM_PATIENT, SILVER_EVENTS, Table
 from patient_flow.transforms.keys import short_hash, surrogate_key
+from patient_flow.transforms.names import fold_name, fold_names
 from patient_flow.transforms.order import ORDER_COLUMNS, in_order
 
 c = pl.col
@@ -96,8 +97,13 @@ def department_versions(reference: pl.DataFrame, mentioned: pl.DataFrame) -> pl.
 
     ``reference`` has the columns of the departments file (``valid_from`` as an instant); ``mentioned`` has
     hospital_id and department as events name them. An event that names both as the unknown member does means it.
+
+    Names with the same folded form are one department of a hospital. A listed one has the spelling of its first line.
+    An inferred one has the spelling of another hospital's list, else the smallest that is mentioned; its key comes
+    from the folded form, so that it stays the same when a smaller spelling arrives.
     """
-    pair = ["hospital_id", "department"]
+    pair, folded_pair = ["hospital_id", "department"], ["hospital_id", "folded"]
+    reference = _spelled_alike(reference)
     absent = [name for name in (*LISTED, "valid_to") if name not in reference.columns]
     listed = (
         reference.sort(*pair, "valid_from")
@@ -109,11 +115,18 @@ def department_versions(reference: pl.DataFrame, mentioned: pl.DataFrame) -> pl.
     )
     names = reference.sort("valid_from").unique("hospital_id", keep="last").select("hospital_id", "hospital_name")
     inferred = (
-        mentioned.select(pair)
-        .drop_nulls()
-        .unique()
-        .filter(~((c("hospital_id") == events.UNKNOWN) & (c("department") == events.UNKNOWN)))
-        .join(reference.select(pair).unique(), on=pair, how="anti")
+        _folded(mentioned.select(pair).drop_nulls().unique())
+        .group_by(folded_pair)
+        .agg(c("department").min())
+        .filter(~((c("hospital_id") == events.UNKNOWN) & (c("folded") == fold_name(events.UNKNOWN))))
+        .join(reference, on=folded_pair, how="anti")
+        .join(
+            reference.unique("folded", keep="first", maintain_order=True).select("folded", listed="department"),
+            on="folded",
+            how="left",
+        )
+        .with_columns(department=pl.coalesce("listed", "department"))
+        .drop("listed")
         .join(names, on="hospital_id", how="left")
         .with_columns(is_inferred=pl.lit(True), valid_from=pl.lit(BEGINNING, dtype=DIM_DEPARTMENT.schema["valid_from"]))
     )
@@ -123,7 +136,13 @@ def department_versions(reference: pl.DataFrame, mentioned: pl.DataFrame) -> pl.
         .with_columns(valid_to=pl.min_horizontal(c("valid_from").shift(-1).over(pair), "listed_until"))
         .with_columns(
             is_current=c("valid_to").is_null(),
-            department_key=surrogate_key([*(c(name) for name in pair), c("valid_from").dt.epoch("us")]),
+            department_key=surrogate_key(
+                [
+                    c("hospital_id"),
+                    pl.when("is_inferred").then("folded").otherwise("department"),
+                    c("valid_from").dt.epoch("us"),
+                ]
+            ),
         )
     )
     unknown = _unknown(
@@ -135,6 +154,15 @@ def department_versions(reference: pl.DataFrame, mentioned: pl.DataFrame) -> pl.
         is_inferred=True,
     )
     return pl.concat([unknown, _as(DIM_DEPARTMENT, versions)])
+
+
+def _folded(frame: pl.DataFrame) -> pl.DataFrame:
+    return frame.with_columns(fold_names(frame["department"]).alias("folded"))
+
+
+def _spelled_alike(reference: pl.DataFrame) -> pl.DataFrame:
+    """``reference`` with ``folded``, and every department as its hospital's first line spells it."""
+    return _folded(reference).with_columns(c("department").first().over("hospital_id", "folded"))
 
 
 def version_at(

@@ -45,8 +45,8 @@ DEPARTMENTS: pl.DataFrame = department_list(
 hospital."""
 
 PATIENTS = ("p1", "p2", "p3")
-PLACES = ("ICU", "Surgery", " surgery", "maternity", "Helipad")
-"""Listed everywhere, listed in one hospital, spelled differently there or here, listed nowhere."""
+PLACES = ("ICU", "Surgery", " surgery", "maternity", "Helipad", "HELIPAD")
+"""Listed everywhere, listed in one hospital, spelled differently there or here, listed nowhere in two spellings."""
 GENDERS = (None, "Female", "M", "Other", "it depends")
 AGES = (None, 0, 42, 43, 120, 137)
 BEDS = (None, "7", "W-12", 311)

@@ -235,3 +235,23 @@ def test_events_after_a_moment_and_the_version_before_it_are_as_good_as_all_even
     restricted = dimensions.patient_versions(events.filter(pl.col("event_time") >= since), known)
     untouched = whole.filter(pl.col("valid_from") < known["valid_from"].max()) if known.height else whole.clear()
     assert pl.concat([untouched, restricted]).sort("valid_from").equals(whole)
+
+
+@given(st.permutations(["W X", "w x", "W x", "ｗ X"]), st.integers(0, 4))
+def test_spellings_of_a_department_that_is_in_no_list_are_one_department(spellings: list[str], count: int) -> None:
+    """Its key is the same for any spelling that is seen, and it is shown in the smallest of them."""
+    seen_first = spellings[: count + 1]
+    named = pl.DataFrame({"hospital_id": "9", "department": seen_first})
+    inferred = dimensions.department_versions(DEPARTMENTS.clear(), named).filter(pl.col("department_key") != 0)
+    known = dimensions.department_versions(DEPARTMENTS.clear(), pl.DataFrame({"hospital_id": "9", "department": "w x"}))
+    assert inferred["department"].to_list() == [min(seen_first)]
+    assert inferred["department_key"].to_list() == known.filter(hospital_id="9")["department_key"].to_list()
+
+
+def test_two_spellings_in_the_list_of_a_hospital_are_versions_of_one_department() -> None:
+    listed = department_list(department(), department(department="icu", staffed_beds=12, valid_from=BEDS_ADDED))
+    versions = dimensions.department_versions(listed, listed.select("hospital_id", "department"))
+    assert versions.filter(pl.col("department_key") != 0).select("department", "staffed_beds").rows() == [
+        ("ICU", 10),
+        ("ICU", 12),
+    ]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from bisect import bisect_right
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
 import polars as pl
 
 from patient_flow.contracts import events
+from patient_flow.transforms.names import fold_names
 from patient_flow.transforms.visits.model import EMERGENCY, SIDE, WARD
 
 Version = tuple[str | None, int | None]
@@ -59,6 +62,54 @@ class DepartmentList:
         if listed is None:
             return EMERGENCY if visit_class == EMERGENCY else WARD
         return {"emergency": EMERGENCY, "other": SIDE}.get(listed, WARD)
+
+
+def with_department_names(silver: pl.DataFrame, departments: pl.DataFrame) -> pl.DataFrame:
+    """``silver`` with every department as DimDepartment (``departments``) spells it, in ``stays`` too.
+
+    Names with the same folded form are one department. One that DimDepartment lacks gets its smallest spelling here.
+    """
+    place = ["hospital_id", "department"]
+    named = pl.concat([silver.select(place), _listed_names(silver)]).drop_nulls().unique()
+    known = departments.select(place).unique(maintain_order=True)
+    known = known.with_columns(fold_names(known["department"]).alias("folded"))
+    known = known.unique(["hospital_id", "folded"], keep="first", maintain_order=True).rename({"department": "known"})
+    spelled = (
+        named.with_columns(fold_names(named["department"]).alias("folded"))
+        .join(known, on=["hospital_id", "folded"], how="left")
+        .with_columns(name=pl.coalesce("known", pl.col("department").min().over("hospital_id", "folded")))
+        .filter(pl.col("name") != pl.col("department"))
+        .select(*place, "name")
+    )
+    if spelled.is_empty():
+        return silver
+    names = {(hospital, department): name for hospital, department, name in spelled.iter_rows()}
+    found = silver.join(spelled, on=place, how="left", maintain_order="left")
+    listed = found.select("hospital_id", "stays").drop_nulls().unique()
+    texts = [_with_names(hospital, text, names) for hospital, text in listed.iter_rows()]
+    listed = listed.with_columns(pl.Series("new_stays", texts, dtype=pl.String))
+    return (
+        found.join(listed, on=["hospital_id", "stays"], how="left", maintain_order="left")
+        .with_columns(department=pl.coalesce("name", "department"), stays=pl.coalesce("new_stays", "stays"))
+        .drop("name", "new_stays")
+    )
+
+
+def _listed_names(silver: pl.DataFrame) -> pl.DataFrame:
+    """hospital_id and department of the placements that ``stays`` of snapshots list."""
+    rows = [
+        (hospital, entry["department"])
+        for hospital, text in silver.select("hospital_id", "stays").drop_nulls().unique().iter_rows()
+        for entry in json.loads(text)
+    ]
+    return pl.DataFrame(rows, schema={"hospital_id": pl.String, "department": pl.String}, orient="row")
+
+
+def _with_names(hospital: str, stays: str, names: Mapping[tuple[str, str], str]) -> str:
+    entries = json.loads(stays)
+    for entry in entries:
+        entry["department"] = names.get((hospital, entry["department"]), entry["department"])
+    return json.dumps(entries)
 
 
 def with_versions(rows: pl.DataFrame, departments: pl.DataFrame, department: str, at: str) -> pl.DataFrame:

@@ -17,7 +17,7 @@ from patient_flow.transforms.order import ORDER_COLUMNS, RANK, in_order
 from patient_flow.transforms.visits import attendances, merges, numbers, rows, timeline
 from patient_flow.transforms.visits.admissions import is_day_case
 from patient_flow.transforms.visits.confirmations import ELSEWHERE, Spans, covered, cut, days_of, instants
-from patient_flow.transforms.visits.departments import DepartmentList
+from patient_flow.transforms.visits.departments import DepartmentList, with_department_names
 from patient_flow.transforms.visits.model import EMERGENCY, PLAN, WARD, Attendance, Event, Stay, Visit
 from patient_flow.transforms.visits.plain import fold_plain
 from patient_flow.transforms.visits.stays import date
@@ -89,6 +89,7 @@ def fold(
     ``silver`` has all events of whole clusters (:data:`VISIT_COLUMNS`) and the merges of their patients;
     ``departments`` is DimDepartment; ``received_again`` (:data:`RECEIVED_AGAIN`) the repeated snapshots of the visits.
     """
+    silver = with_department_names(silver, departments)
     final, circles = merges.survivors(silver)
     of_visits = without_void(merges.merged(silver.filter(c("visit_id").is_not_null()), final))
     ordered = in_order(of_visits.select(VISIT_COLUMNS), "visit_id")
