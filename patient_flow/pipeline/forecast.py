@@ -21,6 +21,8 @@ from patient_flow.contracts.tables import (
     DATA_QUALITY_DAY,
     DIM_DEPARTMENT,
     FACT_BED_CENSUS,
+    FACT_ED_ATTENDANCE,
+    FACT_PATIENT_FLOW,
     FORECAST_ARRIVALS,
     FORECAST_BEDS,
     FORECAST_SCORE,
@@ -30,7 +32,8 @@ from patient_flow.contracts.tables import (
 )
 from patient_flow.forecasting import baselines, beds, forecast, scores, shown
 from patient_flow.monitoring.rules.forecasts import judgement_rows
-from patient_flow.pipeline.checkpoints import MADE_UNTIL
+from patient_flow.pipeline.checkpoints import MADE_UNTIL, consumed
+from patient_flow.pipeline.incremental import is_one_of
 from patient_flow.pipeline.known import Known, is_complete, known_at
 from patient_flow.pipeline.read_progress import recorded_progress
 from patient_flow.pipeline.received import newest_event
@@ -67,8 +70,8 @@ def forecast_arrivals(context: StepContext) -> StepResult:
 
 def _run(context: StepContext, table: Table) -> StepResult:
     target = context.lake.open(table)
+    written = _drop_former_departments(context, target)
     due = _due(context, target)
-    written = RowsWritten()
     began = time.monotonic()
     made = 0
     for each in due:
@@ -82,6 +85,30 @@ def _run(context: StepContext, table: Table) -> StepResult:
         made += 1
     figures: dict[str, int | float | str] = {"forecasts": made, "mornings_missing": len(due) - made}
     return StepResult(table, target.version, written, figures=figures)
+
+
+def _drop_former_departments(context: StepContext, target: LakeTable) -> RowsWritten:
+    """Deletes forecasts of department versions that are no more.
+
+    Of mornings that can be made again, all rows go, so that they count as missing. It waits for the facts to have the
+    present versions, of which these are made.
+    """
+    departments = context.lake.open(DIM_DEPARTMENT)
+    facts = (context.lake.open(table) for table in (FACT_PATIENT_FLOW, FACT_ED_ATTENDANCE))
+    if any(consumed(fact, departments) != departments.version for fact in facts):
+        return RowsWritten()
+    former = _of_former_departments(target, departments)
+    if former.is_empty():
+        return RowsWritten()
+    since = context.now - timedelta(days=MAX_MORNINGS - 1)
+    again = former.filter(c("made_at") >= since)["made_at"].unique()
+    before = pl.concat([target.scan().filter(is_one_of("made_at", again)).collect(), former]).unique("forecast_key")
+    return target.replace(before, target.table.empty(), {}, run_id=context.run_id)
+
+
+def _of_former_departments(target: LakeTable, departments: LakeTable) -> pl.DataFrame:
+    known = departments.scan().select("department_key")
+    return target.scan().join(known, on="department_key", how="anti").collect()
 
 
 def _superseded(target: LakeTable, made_at: datetime) -> pl.DataFrame:
@@ -175,8 +202,9 @@ def forecast_score(context: StepContext) -> StepResult:
     after = scores.score(mornings.collect(), _recent(census, since), departments, events, newest, context.timezone)
     after = after.select(c(name).cast(dtype) for name, dtype in FORECAST_SCORE.schema.items())
     before = target.scan().filter(c("date") > since.astimezone(ZoneInfo(context.timezone)).date()).collect()
-    days = after["date"].unique()
-    before, key = before.filter(c("date").is_in(days.implode())), list(FORECAST_SCORE.key)
+    days, key = after["date"].unique(), list(FORECAST_SCORE.key)
+    former = _of_former_departments(target, lake.open(DIM_DEPARTMENT))
+    before = pl.concat([before.filter(c("date").is_in(days.implode())), former]).unique(key)
     if before.sort(key).equals(after.sort(key)):
         return StepResult(FORECAST_SCORE, target.version)
     written = target.replace(before, after, MADE_UNTIL.of(context.now), run_id=context.run_id)

@@ -225,3 +225,18 @@ def test_the_job_reports_a_backtest_with_bars_and_writes_nothing(filled: Lake, m
     assert {table: filled.open(table).version for table in before} == before
     with pytest.raises(OperatorError, match="first must not be after last"):
         forecasts.BacktestConfig(first="2026-02-01", last="2026-01-01").days(END)
+
+
+def test_mornings_that_name_a_former_department_version_are_made_again(filled: Lake) -> None:
+    context = step_context(filled, DEPARTMENTS, now=END + timedelta(minutes=6))
+    forecast.forecast_beds(context)
+    expected = filled.open(FORECAST_BEDS).scan().drop("is_backcast").sort("forecast_key").collect()
+    stored = filled.open(FORECAST_BEDS).scan().collect()
+    morning = stored.filter("is_morning")["made_at"].min()
+    former = stored.filter(c("made_at") == morning, c("department_key") != 0)
+    assert former.height
+    renamed = former.with_columns(department_key=pl.lit(1, pl.Int64))
+    filled.open(FORECAST_BEDS).replace(former, renamed, {}, run_id="test")
+    forecast.forecast_beds(context)
+    again = filled.open(FORECAST_BEDS).scan().drop("is_backcast").sort("forecast_key").collect()
+    assert again.equals(expected)
