@@ -1,4 +1,4 @@
-"""Finds columns, views and kept tables that a warehouse lacks, and adds them. Nothing is dropped or narrowed."""
+"""Finds tables, columns and views that a warehouse lacks, and adds them. Nothing is dropped or narrowed."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 import sqlalchemy as sa
 
 from patient_flow.stores.warehouse.errors import WarehouseNotInitialised
-from patient_flow.stores.warehouse.schema import ALL_TABLES, KEPT_TABLES, LOAD_LOG, LOADED_TABLES, TABLES
+from patient_flow.stores.warehouse.schema import ALL_TABLES, LOAD_LOG, LOADED_TABLES, TABLES, seed
 from patient_flow.stores.warehouse.targets.base import Target
 from patient_flow.stores.warehouse.views import definitions
 
@@ -15,13 +15,13 @@ from patient_flow.stores.warehouse.views import definitions
 def missing_columns(target: Target, connection: sa.Connection) -> dict[str, list[str]]:
     """Warehouse table → declared columns that it does not have, where there are any.
 
-    Raises :class:`WarehouseNotInitialised` when a table that loads need is missing: ``warehouse init`` creates it.
+    Raises :class:`WarehouseNotInitialised` when a table that loads need is missing.
     """
-    existing = target.columns(connection)
+    existing = _existing(target, connection)
     absent = [table.name for table in LOADED_TABLES if table.name not in existing]
     if absent:
         raise WarehouseNotInitialised(
-            f"the warehouse has no table {', '.join(absent)}: run `patient-flow warehouse init`"
+            f"the warehouse has no table {', '.join(absent)}: run `patient-flow warehouse migrate`"
         )
     return missing_columns_of(existing, [table for table in ALL_TABLES if table.name in existing])
 
@@ -36,10 +36,14 @@ def missing_columns_of(existing: Mapping[str, set[str]], tables: Iterable[sa.Tab
 
 
 def statements(target: Target, connection: sa.Connection) -> list[str]:
-    """Statements that adapt the warehouse to the declaration: columns, kept tables, the views that changed."""
-    missing = missing_columns(target, connection)
-    existing = target.columns(connection)
-    kept = [table for table in KEPT_TABLES if table.name not in existing]
+    """Statements that adapt the warehouse to the declaration: columns, new tables, the views that changed.
+
+    Raises :class:`WarehouseNotInitialised` when it has no table at all.
+    """
+    existing = _existing(target, connection)
+    missing = missing_columns_of(existing, [table for table in ALL_TABLES if table.name in existing])
+    absent = [table for table in ALL_TABLES if table.name not in existing]
+    logged = set(connection.scalars(sa.select(LOAD_LOG.c.table_name)))
     return [
         *(
             statement
@@ -50,9 +54,18 @@ def statements(target: Target, connection: sa.Connection) -> list[str]:
                 *_reset_loaded_version(target, table),
             ]
         ),
-        *(statement for table in kept for statement in target.table_statements(table)),
+        *(statement for table in absent for statement in target.table_statements(table)),
+        *(target.literal(seed(table)) for table in TABLES.values() if table.name not in logged),
         *_changed_views(target, connection),
     ]
+
+
+def _existing(target: Target, connection: sa.Connection) -> Mapping[str, set[str]]:
+    """Table → its columns, of a warehouse that ``warehouse init`` has made, by whatever version."""
+    existing = target.columns(connection)
+    if LOAD_LOG.name not in existing:
+        raise WarehouseNotInitialised(f"the warehouse has no table {LOAD_LOG.name}: run `patient-flow warehouse init`")
+    return existing
 
 
 def _reset_loaded_version(target: Target, table: sa.Table) -> list[str]:

@@ -90,7 +90,7 @@ class Warehouse:
         self._has_all_columns = True
 
     def migrate(self, *, dry_run: bool) -> list[str]:
-        """Adapts the warehouse to the declaration: adds new columns and the access log, and replaces changed views.
+        """Adapts the warehouse to the declaration: adds new columns and tables, and replaces changed views.
 
         Returns the statements, in order; with ``dry_run`` it does not execute them. The next load replaces a table with
         a new column completely, so that existing rows get their values. Nothing is ever dropped or narrowed.

@@ -66,6 +66,21 @@ def test_after_the_migration_the_table_is_loaded_as_a_whole(older: Warehouse) ->
     assert found["occupied_beds"].to_list() == [10]
 
 
+def test_a_table_that_is_new_is_created_and_loaded(warehouse: Warehouse) -> None:
+    with warehouse._engine.begin() as connection:
+        for view in ("BedOccupancyHourly", "BedOccupancyByGender", "BedTurnover"):
+            connection.exec_driver_sql(f'DROP VIEW "{view}"')
+        connection.exec_driver_sql('DROP TABLE "FactBedCensus"')
+        connection.exec_driver_sql("DELETE FROM \"LoadLog\" WHERE table_name = 'FactBedCensus'")
+    warehouse._has_all_columns = False
+    with pytest.raises(WarehouseError, match=r"FactBedCensus.*warehouse migrate"):
+        load(warehouse, None, 1)
+    assert warehouse.migrate(dry_run=False)
+    assert warehouse.migrate(dry_run=True) == []
+    load(warehouse, None, 1)
+    assert warehouse.query(sa.select(TABLES[FACT_BED_CENSUS.path])).height == 1
+
+
 def test_a_view_that_changed_is_replaced(warehouse: Warehouse) -> None:
     with warehouse._engine.begin() as connection:
         connection.exec_driver_sql('DROP VIEW "CurrentPatients"')
