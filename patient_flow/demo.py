@@ -40,7 +40,7 @@ ANSWER_SECONDS = 60.0
 STOP_SECONDS = 20.0
 RESTART_SECONDS = 10.0
 """A part that was up and has ended starts again after this time: the disk may have been full."""
-DAYS, SPEED, DIRTY, DEMAND, RESERVE = 38.0, 1.0, 0.004, 1.2, 0.15
+DAYS, SPEED, DIRTY, DEMAND, RESERVE = 38.0, 1.0, 0.004, 1.2, 0.1
 """Of a new demo: days of history (a forecast needs 38 to judge 28), speed, fraction of corrupted events, demand and the
 reserve of beds: 80 to 90 % of the beds are occupied by day, and now and then a department is full for hours."""
 LIMITS = {
@@ -52,7 +52,7 @@ LIMITS = {
 UI_PORT, DASHBOARD_PORT = 3000, 8050
 _IDENTITY = re.compile(
     r"(?P<days>[\d.]+) days, \w+, dirty (?P<dirty>[\d.]+), speed (?P<speed>[\d.e+]+)"
-    r"(?P<spared>, moves spared)?(, demand (?P<demand>[\d.]+))?(, reserve (?P<reserve>[\d.]+))?"
+    r"(?P<spared>, moves spared)?(, demand (?P<demand>[\d.]+))?(, free beds (?P<reserve>[\d.]+))?"
 )
 
 

@@ -189,13 +189,21 @@ class Network:
         return unit.present > MAX_CROWDING * unit.capacity or len(unit.queue) > MAX_QUEUE * unit.capacity
 
     def _has_reserve(self, stream: ArrivalStream) -> bool:
-        """True where the department that will admit the patient keeps its reserve of free beds."""
-        goes_home = stream.department == EMERGENCY and stream.destination is None
-        if not self._reserve or goes_home:
+        """True where the department that will admit the patient keeps its reserve of free beds.
+
+        Patients who are on their way to it through the emergency department count.
+        """
+        if not self._reserve or self._goes_home(stream):
             return True
-        unit = self.units[stream.hospital_id, stream.destination or stream.department]
+        unit = self._admitting(stream)
         kept = self._reserve / 2 if stream.is_urgent else self._reserve
-        return unit.occupied + len(unit.boarders) <= (1 - kept) * unit.capacity
+        return unit.demanded() <= (1 - kept) * unit.capacity
+
+    def _goes_home(self, stream: ArrivalStream) -> bool:
+        return stream.department == EMERGENCY and stream.destination is None
+
+    def _admitting(self, stream: ArrivalStream) -> Unit:
+        return self.units[stream.hospital_id, stream.destination or stream.department]
 
     def _start_visit(self, stream: ArrivalStream, unit: Unit) -> None:
         now = self._agenda.now
@@ -205,6 +213,8 @@ class Network:
             patient = self._patient(stream)
         visit_class, reason = stream.visit_class, stream.admission_type
         visit = self._register.open(patient, unit, stream.destination, now, visit_class, reason)
+        if self._reserve and not self._goes_home(stream):
+            self._admitting(stream).expected.append(visit)
         if unit.name == EMERGENCY and self._transfers:
             self._emergency.arrive(visit)
         else:

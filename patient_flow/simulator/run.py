@@ -89,7 +89,7 @@ class Options:
         pace = f"rate {self.rate:g}" if self.rate else f"speed {self.speed or 1:g}"
         spared = ", moves spared" if self.spares_moves else ""
         demand = f", demand {self.demand:g}" if self.demand != 1 else ""
-        reserve = f", reserve {self.reserve:g}" if self.reserve else ""
+        reserve = f", free beds {self.reserve:g}" if self.reserve else ""
         feed = f"seed {self.seed}, {self.days:g} days, {self.format}, dirty {self.dirty:g}, {pace}"
         return f"{feed}{spared}{demand}{reserve}"
 

@@ -54,6 +54,8 @@ class Unit:
         """Patients of an emergency department who are there, with or without a bed."""
         self.boarders: deque[Visit] = deque()
         self.queue: deque[Visit] = deque()
+        self.expected: list[Visit] = []
+        """Visits that came for one of its beds, as long as they are not in it."""
         self._labels = count(first_bed)
         self._free = deque(islice(self._labels, self.capacity))
         self._in_use: set[int] = set()
@@ -72,6 +74,13 @@ class Unit:
     def occupied(self) -> int:
         """Number of occupied or reserved beds."""
         return len(self._in_use)
+
+    def demanded(self) -> int:
+        """Number of beds that are occupied, reserved, or wanted by visits that have come for one."""
+        self.expected = [
+            visit for visit in self.expected if not visit.is_over and (visit.unit is not self or visit.bed is None)
+        ]
+        return self.occupied + len({*self.expected, *self.boarders, *self.queue})
 
     @property
     def has_free_bed(self) -> bool:

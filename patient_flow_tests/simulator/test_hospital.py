@@ -7,6 +7,7 @@ from statistics import fmean
 
 import pytest
 
+from patient_flow import demo
 from patient_flow.simulator import departments
 from patient_flow.simulator.demand import DAY, HOUR
 from patient_flow.simulator.departments import Department
@@ -208,6 +209,18 @@ def test_departments_keep_their_reserve_of_beds_whatever_the_demand() -> None:
         occupied[reserve] = fmean(shares)
     assert occupied[0.0] > 0.9
     assert 0.6 < occupied[0.3] < 0.85  # half of the reserve is for urgent patients
+
+
+def test_patients_on_their_way_through_the_emergency_department_count_against_the_reserve() -> None:
+    """Otherwise many departments of the demo are full at once: more than three bed alerts."""
+    simulated = Network(SEED, NOW, departments.load(), PARIS, demand=demo.DEMAND, reserve=demo.RESERVE)
+    full, following = [], NOW + 5 * DAY
+    for event in takewhile(lambda event: event.at < NOW + 20 * DAY, simulated.events()):
+        if event.at >= following:
+            full.append(sum(unit.capacity > 0 and unit.occupied >= unit.capacity for unit in simulated.units.values()))
+            following += HOUR
+    assert 1 <= max(full) <= 3
+    assert fmean(full) < 0.2
 
 
 def test_a_new_version_of_a_department_changes_its_beds_when_it_becomes_valid() -> None:
