@@ -13,6 +13,7 @@ import polars as pl
 
 from patient_flow.contracts.measure_types import Text
 from patient_flow.dashboard.access import Viewer
+from patient_flow.dashboard.headings import DEPARTMENT, HOSPITAL
 from patient_flow.dashboard.spreadsheet import Value, to_csv
 from patient_flow.dashboard.templating import TEMPLATES
 from patient_flow.dashboard.texts import Words
@@ -25,8 +26,8 @@ DAYS, MONTHS = "days", "months"
 _COLUMNS: Mapping[str, Text] = {
     "date": Text("Date", "Date"),
     "month": Text("Month", "Mois"),
-    "hospital_id": Text("Hospital", "Hôpital"),
-    "department": Text("Department", "Service"),
+    "hospital_id": HOSPITAL,
+    "department": DEPARTMENT,
     "gender": Text("Gender", "Sexe"),
     "admissions": Text("Admissions", "Admissions"),
     "discharges": Text("Discharges", "Sorties"),

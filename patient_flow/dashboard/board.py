@@ -8,18 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from functools import cached_property
+from typing import Any
 
 import polars as pl
 
 from patient_flow.contracts import measures
 from patient_flow.contracts.columns import INSTANT
 from patient_flow.contracts.fullness import Limits
-from patient_flow.dashboard import feeds
 from patient_flow.dashboard.leaving import Leaving
 from patient_flow.dashboard.rows import PageRows
-from patient_flow.dashboard.usual import ADMISSION, ARRIVAL, DEPARTURE, SCHEMA, usual_dates
+from patient_flow.dashboard.snapshot import DAY
+from patient_flow.dashboard.usual import ADMISSION, ARRIVAL, SCHEMA, usual_dates
 from patient_flow.transforms.measures import counts
 
 c = pl.col
@@ -100,9 +101,13 @@ class Board:
                 expected_tonight=pl.coalesce("expected_beds", pl.when(has_plan).then(planned)),
                 usual_admissions="expected_admissions",
                 tonight_source=_source(is_forecast, has_plan & planned.is_not_null(), PLANS),
-                admissions_source=_source(is_forecast, c("expected_admissions").is_not_null(), MEAN),
+                admissions_source=_source(is_forecast, has_plan & c("expected_admissions").is_not_null(), MEAN),
             )
-            .with_columns(expected_admissions=pl.coalesce("expected_admissions_forecast", "expected_admissions"))
+            .with_columns(
+                expected_admissions=pl.coalesce(
+                    "expected_admissions_forecast", pl.when(has_plan).then("expected_admissions")
+                )
+            )
             .with_columns(over_since=pl.when(c("occupancy_pct") >= self.limits.high).then("over_since"))
             .sort("occupancy_pct", "hospital_name", "department", descending=[True, False, False], nulls_last=True)
         )
@@ -137,6 +142,26 @@ class Board:
             )
             .sort("occupancy_pct", "hospital_name", descending=[True, False], nulls_last=True)
         )
+
+    @cached_property
+    def total(self) -> dict[str, Any] | None:
+        """The sums of several hospitals in one row of the same columns; None where there are fewer than two."""
+        rows = self.hospitals
+        if rows.height < 2:
+            return None
+        known = [
+            pl.when(c(name).is_not_null().any()).then(c(name).sum()).alias(name)
+            for name in (*_SUMS, "in_known_beds", "expected_admissions")
+        ]
+        is_planned, is_forecast = c("tonight_source").is_not_null().all(), (c("tonight_source") == FORECAST).all()
+        total = rows.select(
+            *known,
+            expected_tonight=pl.when(is_planned).then(c("expected_tonight").sum()),
+            tonight_source=pl.when(is_planned).then(_source(is_forecast, ~is_forecast, PLANS)),
+            admissions_source=pl.lit(MEAN),
+        )
+        staffed = pl.when(c("staffed_beds") > 0).then("staffed_beds")
+        return total.with_columns(occupancy_pct=100 * c("in_known_beds") / staffed).row(0, named=True)
 
     @property
     def _occupied(self) -> pl.DataFrame:
@@ -183,26 +208,11 @@ class Board:
 
     @property
     def _weeks(self) -> pl.DataFrame:
-        """hospital_id, date: usual days after the first day of a hospital's feed (of its beds where nobody left)."""
-        rows, snapshot = pl.DataFrame(schema=SCHEMA) if self.usual is None else self.usual, self.rows.snapshot
-        fed = (
-            rows.filter(c("kind") == DEPARTURE)
-            .join(snapshot.departments, on="department_key")
-            .group_by("hospital_id", "date")
-            .agg(departures=c("patients").sum())
-            .group_by("hospital_id")
-            .agg(fed=feeds.began())
-        )
-        first = c("first_hour").dt.convert_time_zone(snapshot.zone.key).dt.date().min()
-        began = (
-            snapshot.first_hours.join(self.rows.chosen, on="department_key")
-            .group_by("hospital_id")
-            .agg(began=first)
-            .join(fed, on="hospital_id", how="left")
-            .select("hospital_id", began=pl.coalesce("fed", "began"))
-        )
+        """hospital_id, date: usual days after the first day of a hospital's feed."""
         dates = pl.DataFrame({"date": usual_dates(self.rows.today)}, schema={"date": pl.Date()})
-        return began.join(dates, how="cross").filter(c("date") > c("began")).select("hospital_id", "date")
+        return (
+            self.rows.feeds.began.join(dates, how="cross").filter(c("date") > c("began")).select("hospital_id", "date")
+        )
 
     def _usual(self, kind: str) -> pl.DataFrame:
         """hospital_id, department, date, hour, patients of the usual days."""
@@ -240,8 +250,18 @@ class Board:
 
     @cached_property
     def usual_weeks(self) -> int:
-        """Usual days of which arrivals are known."""
+        """Usual days of which admissions are known."""
         return 0 if self.usual is None else self._weeks["date"].n_unique()
+
+    @cached_property
+    def arrival_days(self) -> list[date]:
+        """Usual days of which all emergency departments have their arrivals: fewer would lower the band."""
+        listed = self.rows.listed_at(self.rows.now).filter(c("class") == "emergency")["hospital_id"]
+        places = set(listed) or set(self.emergency["hospital_id"])
+        needed = places & set(self.rows.feeds.began["hospital_id"])
+        if self.usual is None or not needed:
+            return []
+        return [day for day in usual_dates(self.rows.today) if needed <= self.rows.feeds.before(day)]
 
     @cached_property
     def arrivals(self) -> pl.DataFrame:
@@ -254,9 +274,9 @@ class Board:
             .group_by(hour=local_hour)
             .agg(arrivals=pl.len().cast(pl.Int64))
         )
-        days = self._weeks.select("date").unique()
+        days = pl.DataFrame({"date": self.arrival_days}, schema={"date": pl.Date()})
         by_day = self._usual(ARRIVAL).group_by("date", "hour").agg(c("patients").sum())
-        is_enough = self.usual_weeks >= MIN_USUAL_WEEKS
+        is_enough = days.height >= MIN_USUAL_WEEKS
         shares: dict[str, float] = {"p10": 0.1, "p50": 0.5, "p90": 0.9}
         usual = (
             days.join(hours, how="cross")
@@ -312,22 +332,22 @@ class Board:
         """Hospitals side by side, fullest first, each figure beside the same time a week ago (``…_before``).
 
         hospital_id, hospital_name, occupancy_pct (headline classes), occupied_beds (all), in_department, admissions and
-        attendances (since midnight).
+        attendances (since midnight). Of a hospital whose feed began later, there is no figure of a week ago.
         """
         rows, before = self.rows, self.rows.week_ago
-        knows = rows.covered is not None and rows.covered[0] <= before
+        knows = c("hospital_id").is_in(sorted(rows.feeds.before(rows.today - 7 * DAY)))
         found = self.hospitals.select("hospital_id", "hospital_name", "occupancy_pct")
         at_once: Sequence[tuple[str, datetime]] = (("", rows.now), ("_before", before))
         for suffix, at in at_once:
             figures = [self._occupied_at(at), self._in_department(at), *self._since_midnight(at)]
             for figure in figures:
                 name = figure.columns[-1] + suffix
-                count = c(name).fill_null(0) if knows or not suffix else pl.lit(None, pl.Int64())
                 named = figure.rename({figure.columns[-1]: name})
-                found = found.join(named, on="hospital_id", how="left").with_columns(count.alias(name))
+                found = found.join(named, on="hospital_id", how="left").with_columns(c(name).fill_null(0))
         share = self._occupancy_at(before)
-        known = c("occupancy_pct_before") if knows else pl.lit(None, pl.Float64()).alias("occupancy_pct_before")
-        return found.join(share, on="hospital_id", how="left").with_columns(known)
+        return found.join(share, on="hospital_id", how="left").with_columns(
+            pl.when(knows).then(pl.selectors.ends_with("_before"))
+        )
 
     def _occupied_at(self, at: datetime) -> pl.DataFrame:
         return self.rows.open_at(at).group_by("hospital_id").agg(occupied_beds=pl.len().cast(pl.Int64))

@@ -58,8 +58,8 @@ class Figures(PageRows):
     def cards(self) -> list[Card]:
         """The numbers of the moment."""
         now, before = self.now, self.week_ago
-        knows_week = self.covered is not None and self.covered[0] <= before
-        knows_day_before = self.covered is not None and self.covered[0] <= before - DAY
+        week_ago = self.today - 7 * DAY
+        knows_week, knows_day_before = self.feeds.are_whole(week_ago), self.feeds.are_whole(week_ago - DAY)
         return [
             _card("in_beds", "in_beds", self._in_beds(now), self._in_beds(before) if knows_week else None),
             _card(

@@ -20,7 +20,7 @@ from patient_flow.dashboard.ahead import WHOLE, Ahead
 from patient_flow.dashboard.board import Board
 from patient_flow.dashboard.figures import Figures
 from patient_flow.dashboard.formats import LANGUAGES, Locale, preferred_language
-from patient_flow.dashboard.panels import panels
+from patient_flow.dashboard.panels import OF_MEETING, panels
 from patient_flow.dashboard.panels.cards import cards, key_figures
 from patient_flow.dashboard.panels.context import PanelContext
 from patient_flow.dashboard.parts import Panel, Value
@@ -206,7 +206,7 @@ class Page:
         mean = self._words("mean_today") if days == 1 else self._words("mean_days", days=str(days))
         return {
             "now": self._words("now"),
-            "today": self._words("days_1"),
+            "today": self._words("today"),
             "mean": mean,
             "period": self._panels.covered if self._panels else "",
         }
@@ -223,6 +223,7 @@ class Page:
     def _content(self) -> dict[str, object]:
         badge = self._badge()
         selection = self._request.selection
+        made = panels(self._panels) if self._panels else []
         return {
             "words": self._words,
             "locale": self._locale,
@@ -231,7 +232,8 @@ class Page:
             "message": self._message(),
             "figures_changed": self._figures_changed(),
             "cards": cards(self._panels) if self._panels else [],
-            "panels": panels(self._panels) if self._panels else [],
+            "panels": made,
+            "jumps": [panel for panel in made if panel.id in OF_MEETING],
             "periods": self._periods,
             "text": self._panels.text if self._panels else str,
             "reset": self._request.address(Selection()) if selection != Selection() else "",

@@ -103,3 +103,5 @@ class ShownCard:
     """A note on the data that the value excludes."""
     meaning: str = ""
     """The measure's definition, in one line."""
+    href: str = ""
+    """The list of patients behind it."""

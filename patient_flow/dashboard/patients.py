@@ -14,7 +14,8 @@ from functools import cached_property
 import polars as pl
 
 from patient_flow.contracts.measure_types import Text
-from patient_flow.dashboard.board import BOARDING, IS_HEADLINE, waiting_since
+from patient_flow.dashboard.board import BOARDING, IS_HEADLINE, Board, waiting_since
+from patient_flow.dashboard.headings import BED, DEPARTMENT, HOSPITAL
 from patient_flow.dashboard.leaving import Leaving
 from patient_flow.dashboard.parts import Column, Value
 from patient_flow.dashboard.rows import PageRows
@@ -41,9 +42,9 @@ TITLES: Mapping[str, Text] = {
 }
 _OF_STAYS = {
     "visit_id": (Text("Visit (pseudonym)", "Venue (pseudonyme)"), "text"),
-    "hospital": (Text("Hospital", "Hôpital"), "text"),
-    "department": (Text("Department", "Service"), "text"),
-    "bed_id": (Text("Bed", "Lit"), "text"),
+    "hospital": (HOSPITAL, "text"),
+    "department": (DEPARTMENT, "text"),
+    "bed_id": (BED, "text"),
     "gender": (Text("Gender", "Sexe"), "text"),
     "age_band": (Text("Age", "Âge"), "text"),
     "admission_at": (Text("In the department since", "Dans le service depuis"), "moment"),
@@ -77,8 +78,9 @@ class PatientList:
     def frame(self) -> pl.DataFrame:
         """One row per patient: longest delay or wait first, else by place and bed."""
         found = self._stays() if self._is_of_stays else self._attendances()
-        if self.is_headline:
-            found = found.filter(IS_HEADLINE)
+        if self.is_headline:  # as the lines of hospitals count: all departments of one that has none of these
+            has_headline = Board(self.rows).departments.filter(IS_HEADLINE)["hospital_id"].unique()
+            found = found.filter(IS_HEADLINE | ~c("hospital_id").is_in(has_headline.implode()))
         return found.rename({"hospital_name": "hospital"}).select(key for key, _, _ in self.columns)
 
     @property

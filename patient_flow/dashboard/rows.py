@@ -9,6 +9,7 @@ import polars as pl
 
 from patient_flow.dashboard.access import Viewer
 from patient_flow.dashboard.ahead import Ahead
+from patient_flow.dashboard.feeds import Feeds
 from patient_flow.dashboard.selection import Selection
 from patient_flow.dashboard.snapshot import COMPARED_DAYS, DAY, Snapshot
 from patient_flow.transforms.calendar import hour_start
@@ -92,6 +93,11 @@ class PageRows:
     def ahead(self) -> Ahead:
         """The forecast of the places on the page."""
         return Ahead(self)
+
+    @cached_property
+    def feeds(self) -> Feeds:
+        """Since when the hospitals on the page have a feed."""
+        return Feeds(self)
 
     # --- the rows of this page ----------------------------------------------------------------------------------
 
@@ -214,11 +220,8 @@ class PageRows:
     def in_period(self, rows: pl.DataFrame, instant: str) -> pl.DataFrame:
         """``rows`` whose ``instant`` lies in the period and has come, with its ``step``."""
         in_period = c("date").is_between(self.first, self.today) & (c(instant) <= self.now)
-        return rows.filter(in_period).with_columns(step=self._step(instant))
-
-    def _step(self, instant: str) -> pl.Expr:
-        local = c(instant).dt.convert_time_zone(self.snapshot.zone.key)
-        return local.dt.hour().cast(pl.Int64) if self.selection.days == 1 else c("date")
+        local_hour = c(instant).dt.convert_time_zone(self.snapshot.zone.key).dt.hour().cast(pl.Int64)
+        return rows.filter(in_period).with_columns(step=local_hour if self.selection.days == 1 else c("date"))
 
     @cached_property
     def steps(self) -> pl.DataFrame:

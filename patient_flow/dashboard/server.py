@@ -7,6 +7,7 @@ refuse anything else.
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import contextlib
 import errno
 import hashlib
@@ -153,11 +154,18 @@ class Dashboard:
     @contextlib.asynccontextmanager
     async def _lifespan(self, _: Starlette) -> AsyncIterator[None]:
         # The longest period is read ahead of its first viewer; an earlier viewer waits for it once.
-        threading.Thread(target=self._snapshots.warm, name="warm", daemon=True).start()
+        threading.Thread(target=self._warm, name="warm", daemon=True).start()
         current_default_thread_limiter().total_tokens = PAGES_AT_ONCE
         yield
         for part in (self._snapshots, self._returns, self._usual, self._trends, self._what_if, self._recorder):
             part.close(PARTING_SECONDS)
+
+    def _warm(self) -> None:
+        """Reads what pages need ahead of the first viewer: the usual days once the shortest period is there."""
+        shortest = self._snapshots.warm()
+        if shortest is not None:
+            concurrent.futures.wait([shortest])
+            self._usual.of(self._pages.date_of(self._clock()))
 
     # --- routes: plain functions, each in a worker thread -------------------------------------------------------
 

@@ -21,7 +21,7 @@ from zoneinfo import ZoneInfo
 import polars as pl
 
 from patient_flow.contracts.tables import FACT_PATIENT_FLOW
-from patient_flow.dashboard import queries
+from patient_flow.dashboard import feeds, queries
 from patient_flow.dashboard.background import Background
 from patient_flow.dashboard.forecasts import ForecastReader, Forecasts
 from patient_flow.dashboard.reading import PastRows, Reading
@@ -83,6 +83,8 @@ class Snapshot:
     census: pl.DataFrame
     first_hours: pl.DataFrame
     """The first patient hour of each department version."""
+    departures: pl.DataFrame
+    """How many left a hospital, by department and date of the last weeks: they tell when its feed began."""
     quality: pl.DataFrame
     last_sent: Mapping[str, datetime]
     """When the hub accepted the newest event of each hospital that had a patient in the last days."""
@@ -157,14 +159,19 @@ class Snapshots:
         known, problem = self._known_since(first), self._problem if is_missing else ""
         return Answer(known.load if known else load, known, problem, is_reading=is_missing and not problem)
 
-    def warm(self) -> None:
-        """Reads the longest period ahead of its first viewer, piece by piece so that shorter ones come first."""
+    def warm(self) -> Future[None] | None:
+        """Reads the longest period ahead of its first viewer, piece by piece so that shorter ones come first.
+
+        Returns the reading of the shortest; None where there is nothing to read.
+        """
         with contextlib.suppress(WarehouseError):  # shown to the viewer by answer()
             load = self.load()
             today = self._clock().astimezone(self._zone).date()
             if not load.is_empty:
-                for days in (*range(COMPARED_DAYS, PERIODS[-1], 7), PERIODS[-1]):
-                    self._reading(today - (days - 1) * DAY, today, load)
+                periods = (*range(COMPARED_DAYS, PERIODS[-1], 7), PERIODS[-1])
+                readings = [self._reading(today - (days - 1) * DAY, today, load) for days in periods]
+                return readings[0]
+        return None
 
     def close(self, timeout: float) -> None:
         """Starts no more reads, and waits ``timeout`` seconds for the running one."""
@@ -223,6 +230,7 @@ class Snapshots:
             attending=_dated(queries.attending(warehouse, first_hour(today, zone)), c("arrival_at"), zone),
             census=pl.concat([past.census, _hourly(queries.census(warehouse, hours), zone)]),
             first_hours=queries.first_hours(warehouse).with_columns(first_hour=hour_start(c("time_key"))),
+            departures=queries.departures(warehouse, today - feeds.SEEN_DAYS * DAY),
             quality=queries.quality(warehouse, first, today),
             last_sent=dict(queries.last_sent(warehouse, known_since).iter_rows()),
             forecasts=self._forecasts.read(today),

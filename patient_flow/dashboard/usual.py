@@ -23,8 +23,6 @@ c = pl.col
 USUAL_WEEKS = 8
 """Weeks back whose same weekday is compared with today."""
 ARRIVAL, ADMISSION = "arrival", "admission"
-DEPARTURE = "departure"
-"""A row for each department and date of these weeks, of any weekday, without an hour."""
 SCHEMA = {
     "kind": pl.String(),
     "department_key": pl.Int64(),
@@ -78,6 +76,4 @@ class UsualDays:
             ):
                 local = hour_start(c("time_key")).dt.convert_time_zone(self._zone.key)
                 found.append(counted.with_columns(kind=pl.lit(kind), date=local.dt.date(), hour=local.dt.hour()))
-        left = queries.departures(self._warehouse, today - 7 * (USUAL_WEEKS + 1) * DAY)
-        found.append(left.with_columns(kind=pl.lit(DEPARTURE), hour=pl.lit(None, pl.Int64()), patients="departures"))
         return pl.concat([rows.select(c(name).cast(dtype) for name, dtype in SCHEMA.items()) for rows in found])

@@ -23,6 +23,7 @@ from patient_flow.dashboard.access import SignIn
 from patient_flow.dashboard.figures import Figures
 from patient_flow.dashboard.panels import alerts
 from patient_flow.dashboard.server import Options
+from patient_flow.dashboard.usual import UsualDays
 from patient_flow.monitoring import catalogue, thresholds
 from patient_flow.monitoring.rules.occupancy import full_departments
 from patient_flow.orchestration.probes import department_hours
@@ -40,12 +41,14 @@ NOW = datetime.now(UTC).replace(hour=12, minute=30, second=0, microsecond=0)
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 WEEKS = 4
 OF_2: dict[str, Any] = {"hospital_id": "2", "hospital_name": "La Rivière"}
+OF_3: dict[str, Any] = {"hospital_id": "3", "hospital_name": "Bel-Air"}
 LISTED = department_list(
     department(department="Emergency", staffed_beds=6, **{"class": "emergency"}),
     department(department="ICU", staffed_beds=2, beds=4, **{"class": "critical_care"}),
     department(department="Surgery", staffed_beds=8, beds=10, women_beds=4, men_beds=4, **{"class": "inpatient"}),
     department(department="Surgery", staffed_beds=4, **{"class": "inpatient"}, **OF_2),
     department(department="Medicine", staffed_beds=1, **{"class": "inpatient"}, **OF_2),
+    department(department="Nursery", staffed_beds=3, **{"class": "newborn"}, **OF_3),
 )
 SIGN_IN = SignIn("X-User", "X-Hospitals", "", ("testclient",), "X-Full")
 IN_BED = "f.admission_at <= :now AND (f.discharge_at IS NULL OR f.discharge_at > :now)"
@@ -98,6 +101,10 @@ def _bodies() -> Iterator[Body]:
     yield from _stay(25, timedelta(minutes=10), "Medicine", hospital=2)  # full since the last full hour
     yield from _stay(30, 9 * DAY, "Surgery", hospital=2)
     yield from _stay(31, 10 * DAY, "Surgery", hospital=2, left=2 * DAY)
+    yield from _stay(32, 40 * DAY, "Surgery", hospital=2, left=39 * DAY)
+    # A feed of two days, whose first events also state who had been there for long.
+    yield from _stay(40, 10 * DAY, "Nursery", hospital=3)
+    yield from _stay(41, 9 * DAY, "Nursery", hospital=3, left=2 * DAY)
     # The same weekday of four weeks: more arrivals in each, and admissions later in the day.
     for week in range(1, WEEKS + 1):
         for patient in range(week):
@@ -223,7 +230,8 @@ def test_the_questions_of_a_bed_meeting_have_the_answers_of_sql(meeting: Warehou
         ("1", "ICU"): since.isoformat(),
         ("1", "Surgery"): board["1", "Surgery"]["over_since"],
     }
-    # 10. hospitals side by side, 11. against last week
+    # 10. hospitals side by side, 11. against last week: not where the feed had not begun
+    assert compared.pop("3")["occupied_beds_before"] == ""
     for hospital, row in compared.items():
         at = in_ward.replace(" AND d.department = :department", "")
         before = at.replace(":now", ":before")
@@ -235,8 +243,46 @@ def test_the_questions_of_a_bed_meeting_have_the_answers_of_sql(meeting: Warehou
     # 13. how fresh it is; and what the page reads is what the CSV holds
     assert "newest event 60 s old" in page
     assert [row["Department"].split(" ")[-1] for row in shown if row["Free"] == "−1"] == ["ICU"]
+    assert [row["Admissions until midnight"] for row in shown if row["Department"].endswith("Emergency")] == ["–"]
+    headline = [row for row in board.values() if row["class"] != "emergency"]
+    for heading, name in (("Free", "free_beds"), ("Discharges expected today", "expected_discharges")):
+        assert shown[0][heading] == str(sum(int(row[name]) for row in headline)), heading
+    assert (shown[0]["Department"], shown[0]["Hours of delay"]) == ("All hospitals", "7.0")
     assert "Lits · maintenant" in french
     assert page.index('id="board"') < page.index('id="emergency_now"')
+
+
+@pytest.mark.embedded_only("rows of a page are made by the same code on both")
+def test_nothing_is_compared_with_the_week_before_a_feed(meeting: Warehouse) -> None:
+    with client_of(meeting, lambda: NOW) as client:
+        settled(client)
+        all_cards, of_1, of_3 = (
+            [row["a_week_ago"] for row in records(client, f"/export.csv?panel=key_figures{chosen}")]
+            for chosen in ("", "&hospital=1", "&hospital=3")
+        )
+        page = client.get("/?lang=en").text
+        beds = face(page, "hospitals")
+    assert (all_cards, of_3) == ([""] * 5, [""] * 5)
+    assert all(of_1[:3])
+    assert "no figure a week ago" in page
+    assert {row["Hospital"]: row["In beds now"] for row in beds} == {
+        "Saint-Aubin": "10 (2)",
+        "La Rivière": "2 (2)",
+        "Bel-Air": "1 (–)",
+    }
+
+
+@pytest.mark.embedded_only("it is about the page")
+def test_a_page_says_that_usual_days_are_being_read_and_asks_again(
+    meeting: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(UsualDays, "of", lambda *_: None)
+    monkeypatch.setattr(UsualDays, "is_pending", lambda *_: True)
+    with client_of(meeting, lambda: NOW) as client:
+        reply = client.get("/figures?lang=en")
+    assert "Expected until midnight: the mean of this weekday is being read, and appears by itself" in reply.text
+    assert "3 since midnight. The usual band is being read and appears by itself." in reply.text
+    assert reply.headers["X-Refresh-Seconds"] == "2"
 
 
 @pytest.mark.embedded_only("rows of a page are made by the same code on both")

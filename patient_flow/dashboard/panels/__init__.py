@@ -57,6 +57,10 @@ BUILDERS: tuple[Callable[[PanelContext], Panel | None], ...] = (
 """In the order of the page."""
 
 
+OF_MEETING = ("board", "emergency_now", "arrivals", "hospitals", "escalation", "ahead", "discharges")
+"""Ids of panels with the questions of a bed meeting: links above them lead there."""
+
+
 def panels(page: PanelContext) -> list[Panel]:
     """The panels of ``page``."""
     return [panel for build in BUILDERS if (panel := build(page)) is not None]

@@ -11,6 +11,7 @@ from markupsafe import Markup
 from patient_flow.contracts.measure_types import Text
 from patient_flow.dashboard import charts
 from patient_flow.dashboard.ahead import WHOLE, Ahead
+from patient_flow.dashboard.headings import DEPARTMENT, HOSPITAL
 from patient_flow.dashboard.panels.context import PanelContext
 from patient_flow.dashboard.parts import Column, Legend, Panel, Table, Value
 
@@ -62,8 +63,7 @@ _CHOOSE = Text(
     "Lits occupés cette nuit à minuit ; le trait marque les lits ouverts, les chiffres sont ceux des lits libres. "
     "Choisissez un hôpital ou un service pour voir les 7 prochains jours.",
 )
-_TARGET, _HOSPITAL = Text("For", "Pour"), Text("Hospital", "Hôpital")
-_DEPARTMENT = Text("Department", "Service")
+_TARGET = Text("For", "Pour")
 _WHOLE = Text("Whole hospital", "Tout l’hôpital")
 _EXPECTED, _STAFFED = Text("Expected beds", "Lits attendus"), Text("Staffed beds", "Lits ouverts")
 _LOW, _HIGH = Text("Likely from", "Probablement de"), Text("Likely to", "à")
@@ -267,8 +267,8 @@ def _name(page: PanelContext, row: dict[str, Any]) -> str:
 
 def _tonight_columns(page: PanelContext) -> list[Column]:
     return [
-        page.column("hospital", _HOSPITAL),
-        page.column("department", _DEPARTMENT),
+        page.column("hospital", HOSPITAL),
+        page.column("department", DEPARTMENT),
         page.column("target_at", _TARGET, "moment"),
         page.column("staffed_beds", _STAFFED, "count"),
         page.column("expected_beds", _EXPECTED, "count"),

@@ -10,6 +10,7 @@ from patient_flow.contracts.fullness import AMPLE, CRITICAL, HIGH
 from patient_flow.contracts.measure_types import Text
 from patient_flow.dashboard import svg
 from patient_flow.dashboard.bed_alerts import open_alerts
+from patient_flow.dashboard.headings import DEPARTMENT, HOSPITAL, SINCE
 from patient_flow.dashboard.panels.context import PanelContext
 from patient_flow.dashboard.parts import Column, Panel, Table
 from patient_flow.monitoring.bed_alerts import BedAlert
@@ -25,11 +26,11 @@ _MORE = Text("{count} more", "{count} autres")
 _SINCE, _BEFORE = Text("since {moment}", "depuis {moment}"), Text("since before {moment}", "depuis avant {moment}")
 _CRITICAL, _WARNING = Text("critical", "critique"), Text("warning", "attention")
 _HEADINGS = {
-    "hospital": Text("Hospital", "Hôpital"),
-    "department": Text("Department", "Service"),
+    "hospital": HOSPITAL,
+    "department": DEPARTMENT,
     "severity": Text("Severity", "Gravité"),
     "alert": Text("Alert", "Alerte"),
-    "since": Text("Since", "Depuis"),
+    "since": SINCE,
     "action": Text("What to do", "Que faire"),
 }
 MAX_OPEN = 5

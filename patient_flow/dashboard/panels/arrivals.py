@@ -10,14 +10,18 @@ from patient_flow.dashboard.parts import Legend, Panel, Table
 
 TITLE = Text("Emergency arrivals by hour, against the usual", "Arrivées aux urgences par heure et habitude")
 NOTE = Text(
-    "{arrived} since midnight; usually {usual} by this hour. Band: 10th to 90th percentile of {weeks} earlier {day}. "
-    "The running hour is not over.",
-    "{arrived} depuis minuit ; d’habitude {usual} à cette heure. Bande : du 10ᵉ au 90ᵉ centile de {weeks} {day} "
-    "précédents. L’heure en cours n’est pas finie.",
+    "{arrived} since midnight; usually {usual} by this time. Band: 10th to 90th percentile of {weeks} earlier {day}. "
+    "The line ends with the last full hour.",
+    "{arrived} depuis minuit ; d’habitude {usual} à ce moment. Bande : du 10ᵉ au 90ᵉ centile de {weeks} {day} "
+    "précédents. La courbe s’arrête à la dernière heure entière.",
 )
 _NO_BAND = Text(
     "{arrived} since midnight. No usual band yet: it takes {needed} earlier {day}, and {weeks} are known.",
     "{arrived} depuis minuit. Pas encore de bande habituelle : il faut {needed} {day} précédents, {weeks} sont connus.",
+)
+_READING = Text(
+    "{arrived} since midnight. The usual band is being read and appears by itself.",
+    "{arrived} depuis minuit. La bande habituelle est en cours de lecture et s’affichera d’elle-même.",
 )
 _DAYS = (
     Text("Mondays", "lundis"),
@@ -44,15 +48,17 @@ def build(page: PanelContext) -> Panel | None:
     if board.emergency.is_empty() and not frame["arrivals"].sum():
         return None
     hours, today, low, high, median = (frame[name].to_list() for name in ("hour", "arrivals", "p10", "p90", "p50"))
-    is_known = board.usual_weeks >= MIN_USUAL_WEEKS
+    weeks = len(board.arrival_days)
+    is_known = weeks >= MIN_USUAL_WEEKS
     clock = page.figures.now.astimezone(locale.zone)
     before = sum(value or 0 for value in median[: clock.hour]) if is_known else 0
     usual = before + (median[clock.hour] or 0) * clock.minute / 60 if is_known else 0
     said = {
         "arrived": locale.number(sum(value or 0 for value in today)),
-        "weeks": str(board.usual_weeks),
+        "weeks": str(weeks),
         "day": page.say(_DAYS[page.figures.today.weekday()]),
     }
+    drawn = [value if hour < clock.hour else None for hour, value in zip(hours, today, strict=True)]
     hints = [
         f"{locale.hour(hour)}: {page.say(_TODAY)} {locale.number(now)}, {page.say(_MEDIAN)} {locale.number(middle, 1)}"
         for hour, now, middle in zip(hours, today, median, strict=True)
@@ -67,14 +73,13 @@ def build(page: PanelContext) -> Panel | None:
     series = [
         *([charts.Series("weak dashed", low), charts.Series("weak dashed", high)] if is_known else []),
         *([charts.Series("dashed", median)] if is_known else []),
-        charts.Series("strong", today),
+        charts.Series("strong", drawn),
     ]
+    note = NOTE if is_known else _READING if board.usual is None else _NO_BAND
     return Panel(
         "arrivals",
         page.say(TITLE),
-        page.say(NOTE, usual=locale.number(usual), **said)
-        if is_known
-        else page.say(_NO_BAND, needed=str(MIN_USUAL_WEEKS), **said),
+        page.say(note, usual=locale.number(usual), needed=str(MIN_USUAL_WEEKS), **said),
         Table(columns, frame.select("hour", "arrivals", "p10", "p50", "p90").rows()),
         charts.lines([f"{hour:02}" for hour in hours], series, hints, page.scale([*today, *high]), band=is_known),
         [
@@ -82,5 +87,4 @@ def build(page: PanelContext) -> Panel | None:
             *([Legend("faint", page.say(_BAND)), Legend("g3", page.say(_MEDIAN))] if is_known else []),
         ],
         period="today",
-        pending=board.usual is None,
     )

@@ -11,20 +11,29 @@ import polars as pl
 from patient_flow.contracts.measure_types import Text
 from patient_flow.dashboard import patients
 from patient_flow.dashboard.board import FORECAST
+from patient_flow.dashboard.headings import DEPARTMENT
 from patient_flow.dashboard.panels.context import PanelContext
 from patient_flow.dashboard.parts import Cell, Column, Grid, Group, Legend, Panel, Table
 from patient_flow.dashboard.usual import USUAL_WEEKS
 
 TITLE = Text("Beds", "Lits")
 NOTE = Text(
-    "{departments} departments, {over} of them at {limit} % or more. Fullest first. Hospital lines add up inpatient, "
+    "{departments} departments, {over} of them at {limit} % or more. Fullest first. Bold lines add up inpatient, "
     "critical care and maternity departments. Expected until midnight: {sources}. Numbers of patients lead to lists.",
-    "{departments} services, dont {over} à {limit} % ou plus. Les plus pleins d’abord. Les lignes d’hôpital "
+    "{departments} services, dont {over} à {limit} % ou plus. Les plus pleins d’abord. Les lignes en gras "
     "additionnent hospitalisation, soins critiques et maternité. Prévu d’ici minuit : {sources}. Les nombres de "
     "patients mènent à leur liste.",
 )
 _FROM_FORECAST = Text(
     "by the forecast where marked ◆, transfers included", "selon la prévision là où figure ◆, mutations comprises"
+)
+_READING = Text(
+    "the mean of this weekday is being read, and appears by itself",
+    "la moyenne de ce jour de semaine est en cours de lecture et s’affichera d’elle-même",
+)
+_EMERGENCY = Text(
+    "Lines of emergency departments count patients in their beds; all who are there stand below.",
+    "Les lignes des urgences comptent les patients installés dans un lit ; tous les présents figurent plus bas.",
 )
 _FROM_PLANS = Text(
     "admissions are the mean of this weekday over {weeks} weeks; beds at midnight are those occupied less planned "
@@ -48,7 +57,7 @@ _MORE = Text("{count} further departments", "{count} autres services")
 _BEFORE = Text("before {moment}", "avant {moment}")
 _THIS_HOUR = Text("less than 1 h ago", "moins d’une heure")
 _HEADINGS = {
-    "department": Text("Department", "Service"),
+    "department": DEPARTMENT,
     "occupancy_pct": Text("Occupancy", "Occupation"),
     "occupied_beds": Text("Occupied", "Occupés"),
     "staffed_beds": Text("Staffed", "Ouverts"),
@@ -69,6 +78,8 @@ _OPTIONAL = ("free_women_beds", "free_men_beds", "closed_beds")
 """Columns that appear where the department list states the beds."""
 MAX_ROWS = 150
 """Departments on the page; the fullest of each hospital where there are more."""
+MIN_WHOLE_HOURS = 10
+"""Fewer hours of delay are shown with a decimal."""
 ROWS_ON_SHEET = 60
 """Lines of hospitals and departments on one sheet of paper."""
 
@@ -105,7 +116,10 @@ def build(page: PanelContext) -> Panel:
                 Column(name, page.say(_HEADINGS[name], limit=limit), "text" if name == "department" else "count")
                 for name in columns
             ],
-            [_group(page, hospital, shown, columns) for hospital in hospitals.iter_rows(named=True)],
+            [
+                *_total(page, hospitals, columns),
+                *(_group(page, hospital, shown, columns) for hospital in hospitals.iter_rows(named=True)),
+            ],
         )
         if hospitals.height
         else None,
@@ -133,19 +147,31 @@ def _searched(page: PanelContext) -> tuple[pl.DataFrame, pl.DataFrame]:
 def _sources(page: PanelContext, departments: pl.DataFrame) -> str:
     forecast = (departments["admissions_source"] == FORECAST).any()
     parts = [page.say(_FROM_FORECAST)] if forecast else []
-    if not forecast or not (departments["admissions_source"] == FORECAST).all():
+    if page.board.usual is None:
+        parts.append(page.say(_READING))
+    elif not forecast or not (departments["admissions_source"] == FORECAST).all():
         parts.append(page.say(_FROM_PLANS, weeks=str(min(page.board.usual_weeks or USUAL_WEEKS, USUAL_WEEKS))))
     return "; ".join(parts)
 
 
 def _remarks(page: PanelContext, left_out: int) -> Iterator[str]:
     selection = page.figures.selection
+    if not page.board.emergency.is_empty():
+        yield page.say(_EMERGENCY)
     if selection.search:
         yield page.say(_SEARCHED, search=selection.search)
     if selection.gender or selection.age:
         yield page.say(_ALL_PATIENTS)
     if left_out:
         yield page.say(_LEFT_OUT, count=page.locale.number(left_out))
+
+
+def _total(page: PanelContext, hospitals: pl.DataFrame, columns: Sequence[str]) -> Iterator[Group]:
+    """All hospitals together, where there are several."""
+    total = page.board.total
+    if total is not None and hospitals.height == page.board.hospitals.height:
+        everywhere = Cell(page.words("all_hospitals"), page.link(hospital=""))
+        yield Group("", _cells(page, total, columns, everywhere, {"classes": patients.HEADLINE}), [])
 
 
 def _group(page: PanelContext, hospital: dict[str, Any], shown: pl.DataFrame, columns: Sequence[str]) -> Group:
@@ -187,7 +213,7 @@ def _cells(
         "occupancy_pct": lambda: page.level_cell(row["occupancy_pct"]),
         "expected_admissions": lambda: _marked(page, row["expected_admissions"], row["admissions_source"], 1),
         "expected_tonight": lambda: _marked(page, row["expected_tonight"], row.get("tonight_source"), 0),
-        "delay_hours": lambda: page.number_cell(row["delay_hours"] or None),
+        "delay_hours": lambda: page.number_cell(row["delay_hours"] or None, _digits(row["delay_hours"])),
         "over_since": lambda: _since(page, row),
     }
     made = []
@@ -202,6 +228,11 @@ def _cells(
 
 def _marked(page: PanelContext, value: float | None, source: str | None, digits: int) -> Cell:
     return Cell(page.locale.number(value, digits) + (" ◆" if source == FORECAST and value is not None else ""))
+
+
+def _digits(hours: float | None) -> int:
+    """Some minutes of delay are not none."""
+    return 1 if (hours or 0) < MIN_WHOLE_HOURS else 0
 
 
 def _since(page: PanelContext, row: dict[str, Any]) -> Cell:

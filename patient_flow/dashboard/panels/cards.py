@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from patient_flow.contracts.measure_types import Text
+from patient_flow.dashboard import patients
 from patient_flow.dashboard.figures import Card
 from patient_flow.dashboard.panels.context import PanelContext
 from patient_flow.dashboard.parts import Column, Panel, ShownCard, Table
@@ -35,6 +36,7 @@ def cards(page: PanelContext) -> list[ShownCard]:
             _change(page, card),
             _left_out(page) if card.name == "occupancy" else "",
             page.say(card.measure.meaning),
+            _list(page) if card.name == "in_beds" and card.value else "",
         )
         for card in page.figures.cards
     ]
@@ -47,6 +49,13 @@ def key_figures(page: PanelContext) -> Panel:
     ]
     columns = [Column(name, "") for name in ("figure", "unit", "covers", "value", "a_week_ago")]
     return Panel("key_figures", "", "", Table(columns, rows), period="")
+
+
+def _list(page: PanelContext) -> str:
+    """The list of the patients in beds under the filters of the page."""
+    selection = page.figures.selection
+    filters = {name: getattr(selection, name) for name in ("hospital", "department", "gender", "age")}
+    return page.lists(patients.IN_BEDS, **filters)
 
 
 def _left_out(page: PanelContext) -> str:

@@ -17,6 +17,7 @@ from patient_flow.dashboard.board import Board
 from patient_flow.dashboard.escalation import Escalation
 from patient_flow.dashboard.figures import Figures
 from patient_flow.dashboard.formats import Locale
+from patient_flow.dashboard.headings import DEPARTMENT, HOSPITAL
 from patient_flow.dashboard.parts import Cell, Column, Value
 from patient_flow.dashboard.reading import PastRows
 from patient_flow.dashboard.texts import Words
@@ -24,7 +25,6 @@ from patient_flow.dashboard.texts import Words
 c = pl.col
 
 OF_TOTAL = Text("{part} of {whole}", "{part} sur {whole}")
-_PLACE, _HOSPITAL = Text("Department", "Service"), Text("Hospital", "Hôpital")
 _DAY, _HOUR = Text("Day", "Jour"), Text("Hour", "Heure")
 
 
@@ -104,12 +104,12 @@ class PanelContext:
     @property
     def place_column(self) -> Column:
         """The column of places: departments, or hospitals where one department of several is chosen."""
-        return self.column("place", _HOSPITAL if self.figures.splits_hospitals else _PLACE)
+        return self.column("place", HOSPITAL if self.figures.splits_hospitals else DEPARTMENT)
 
     @property
     def by_place(self) -> str:
         """Such a place in a sentence."""
-        return self.say(_HOSPITAL if self.figures.splits_hospitals else _PLACE).lower()
+        return self.say(HOSPITAL if self.figures.splits_hospitals else DEPARTMENT).lower()
 
     # --- places -----------------------------------------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ from markupsafe import Markup
 from patient_flow.contracts.measure_types import Text
 from patient_flow.contracts.measures import LONG_STAY_NIGHTS
 from patient_flow.dashboard import charts
+from patient_flow.dashboard.headings import BED, DEPARTMENT, HOSPITAL, IN_BEDS
 from patient_flow.dashboard.leaving import Leaving
 from patient_flow.dashboard.panels.context import PanelContext
 from patient_flow.dashboard.parts import Legend, Panel, Table
@@ -17,10 +18,8 @@ NOTE = Text(
     "{expected} prévues aujourd’hui, {delayed} retardées, de {hours} au total. Nuits en unité à ce jour : {long}.",
 )
 _LONG = Text("{count} with {nights}+", "{count} avec {nights} ou plus")
-_IN_BEDS = Text("In beds now", "Présents maintenant")
 _DELAYED, _NOT_YET_DUE = Text("Delayed", "Retardées"), Text("Expected later today", "Prévues plus tard aujourd’hui")
-_HOSPITAL, _DEPARTMENT = Text("Hospital", "Hôpital"), Text("Department", "Service")
-_BED, _DUE = Text("Bed", "Lit"), Text("Due since", "Prévue le")
+_DUE = Text("Due since", "Prévue le")
 _DELAY, _NIGHTS = Text("Late by", "Retard"), Text("Nights", "Nuits")
 _MAX_DELAYED = 6
 MEASURES = (
@@ -51,7 +50,7 @@ def build(page: PanelContext) -> Panel:
         .sort("delayed_discharges", "place", descending=[True, False])
         .iter_rows(named=True)
     ]
-    columns = [page.place_column, page.column("in_beds_now", _IN_BEDS, "count"), *page.measured(*MEASURES)]
+    columns = [page.place_column, page.column("in_beds_now", IN_BEDS, "count"), *page.measured(*MEASURES)]
     return Panel(
         "discharges",
         title,
@@ -73,9 +72,9 @@ def build(page: PanelContext) -> Panel:
 def _delayed(page: PanelContext, leaving: Leaving) -> Table | None:
     """The longest delays; None where there are none."""
     columns = [
-        page.column("hospital", _HOSPITAL),
-        page.column("department", _DEPARTMENT),
-        page.column("bed_id", _BED),
+        page.column("hospital", HOSPITAL),
+        page.column("department", DEPARTMENT),
+        page.column("bed_id", BED),
         page.column("due_at", _DUE, "moment"),
         page.column("delay_hours", _DELAY, "hours"),
         page.column("nights_so_far", _NIGHTS, "count"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from patient_flow.contracts.measure_types import Text
 from patient_flow.dashboard import patients
+from patient_flow.dashboard.headings import DEPARTMENT, HOSPITAL
 from patient_flow.dashboard.panels.context import PanelContext
 from patient_flow.dashboard.parts import Cell, Column, Grid, Group, Panel, Table
 
@@ -14,8 +15,8 @@ NOTE = Text(
 )
 _LONGEST = Text(", the longest wait {wait}", ", la plus longue attente {wait}")
 _HEADINGS = {
-    "hospital": Text("Hospital", "Hôpital"),
-    "department": Text("Department", "Service"),
+    "hospital": HOSPITAL,
+    "department": DEPARTMENT,
     "in_department": Text("In the department", "Présents"),
     "waiting": Text("Waiting for a bed", "En attente d’un lit"),
     "longest_wait_minutes": Text("Longest wait", "Plus longue attente"),

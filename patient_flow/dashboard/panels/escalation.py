@@ -11,6 +11,7 @@ from patient_flow.contracts.escalation import LEVELS, PRESSURES, Pressure
 from patient_flow.contracts.measure_types import Text
 from patient_flow.dashboard import svg
 from patient_flow.dashboard.escalation import HISTORY_DAYS
+from patient_flow.dashboard.headings import HOSPITAL, SINCE
 from patient_flow.dashboard.panels.context import PanelContext
 from patient_flow.dashboard.parts import Column, Legend, Panel, Table
 
@@ -28,8 +29,8 @@ HISTORY_NOTE = Text(
 _LEVEL = Text("Level {level}", "Niveau {level}")
 _REASON = Text("{measure} {value} ≥ {limit}", "{measure} {value} ≥ {limit}")
 _USUAL = Text("no measure reaches level 2", "aucun indicateur n’atteint le niveau 2")
-_HOSPITAL, _LEVEL_COLUMN = Text("Hospital", "Hôpital"), Text("Level", "Niveau")
-_DECIDING, _SINCE, _UNTIL = Text("Decided by", "Indicateur décisif"), Text("Since", "Depuis"), Text("Until", "Jusqu’à")
+_LEVEL_COLUMN = Text("Level", "Niveau")
+_DECIDING, _UNTIL = Text("Decided by", "Indicateur décisif"), Text("Until", "Jusqu’à")
 _STRIP_HEIGHT = 22
 
 
@@ -40,7 +41,7 @@ def build(page: PanelContext) -> Panel | None:
         return None
     rows = escalation.now.to_dicts()
     columns = [
-        page.column("hospital", _HOSPITAL),
+        page.column("hospital", HOSPITAL),
         page.column("level", _LEVEL_COLUMN, "count"),
         page.column("deciding", _DECIDING),
         *(
@@ -85,9 +86,9 @@ def history(page: PanelContext) -> Panel | None:
     rows = escalation.history.to_dicts()
     title = page.say(HISTORY, days=str(HISTORY_DAYS))
     columns = [
-        page.column("hospital", _HOSPITAL),
+        page.column("hospital", HOSPITAL),
         page.column("level", _LEVEL_COLUMN, "count"),
-        page.column("since", _SINCE, "moment"),
+        page.column("since", SINCE, "moment"),
         page.column("until", _UNTIL, "moment"),
         page.column("deciding", _DECIDING),
     ]

@@ -6,6 +6,7 @@ from typing import Any
 
 from patient_flow.contracts.measure_types import Text
 from patient_flow.dashboard import patients
+from patient_flow.dashboard.headings import HOSPITAL, IN_BEDS
 from patient_flow.dashboard.panels.context import PanelContext
 from patient_flow.dashboard.parts import Cell, Column, Grid, Group, Panel, Table
 
@@ -18,12 +19,11 @@ NOTE = Text(
 _NO_WEEK = Text("No figures of a week ago yet.", "Pas encore de chiffres d’il y a une semaine.")
 _HEADINGS = {
     "occupancy_pct": Text("Occupancy now", "Occupation maintenant"),
-    "occupied_beds": Text("In beds now", "Présents maintenant"),
+    "occupied_beds": IN_BEDS,
     "in_department": Text("In emergency now", "Aux urgences maintenant"),
     "admissions": Text("Admissions since midnight", "Admissions depuis minuit"),
     "attendances": Text("Emergency arrivals since midnight", "Arrivées aux urgences depuis minuit"),
 }
-_HOSPITAL = Text("Hospital", "Hôpital")
 _LEVEL = Text("Escalation level now", "Niveau de tension maintenant")
 MAX_ROWS = 100
 
@@ -35,14 +35,14 @@ def build(page: PanelContext) -> Panel:
     moment = page.locale.moment(page.figures.week_ago)
     levels = dict(page.escalation.now.select("hospital_id", "level").iter_rows()) if page.escalation.is_visible else {}
     columns = [
-        page.column("hospital", _HOSPITAL),
+        page.column("hospital", HOSPITAL),
         *([page.column("level", _LEVEL, "count")] if levels else []),
         *(page.column(key, heading, "count") for key, heading in _HEADINGS.items()),
     ]
     names = [name for key in _HEADINGS for name in (key, f"{key}_before")]
     rows = []
     for row in frame.head(MAX_ROWS).iter_rows(named=True):
-        name, *figures = _cells(page, row)
+        name, *figures = _cells(page, row, knows=knows)
         level = [page.number_cell(levels.get(row["hospital_id"]))] if levels else []
         rows.append([name, *level, *figures])
     return Panel(
@@ -59,23 +59,15 @@ def build(page: PanelContext) -> Panel:
     )
 
 
-def _cells(page: PanelContext, row: dict[str, Any]) -> list[Cell]:
+def _cells(page: PanelContext, row: dict[str, Any], *, knows: bool) -> list[Cell]:
+    """Each figure, and that of a week ago in brackets: a dash where only other hospitals have one."""
     place = {"hospital": row["hospital_id"]}
-    share = page.level_cell(row["occupancy_pct"])
-    before = row["occupancy_pct_before"]
-    compared = "" if before is None else f" ({page.locale.quantity(before, 'percent')})"
-    return [
-        Cell(row["hospital_name"], page.link(**place)),
-        Cell(share.text + compared, css=share.css),
-        _beside(page, row, "occupied_beds", page.lists(patients.IN_BEDS, **place)),
-        _beside(page, row, "in_department", page.lists(patients.IN_DEPARTMENT, **place)),
-        _beside(page, row, "admissions"),
-        _beside(page, row, "attendances"),
-    ]
-
-
-def _beside(page: PanelContext, row: dict[str, Any], name: str, href: str = "") -> Cell:
-    """A figure, and that of a week ago in brackets."""
-    before = row[f"{name}_before"]
-    compared = "" if before is None else f" ({page.locale.number(before)})"
-    return Cell(page.locale.number(row[name]) + compared, href if row[name] else "")
+    lists = {"occupied_beds": patients.IN_BEDS, "in_department": patients.IN_DEPARTMENT}
+    cells = [Cell(row["hospital_name"], page.link(**place))]
+    for name in _HEADINGS:
+        unit, is_share = ("percent", True) if name == "occupancy_pct" else ("count", False)
+        before = f" ({page.text(row[f'{name}_before'], unit)})" if knows else ""
+        href = page.lists(lists[name], **place) if name in lists and row[name] else ""
+        css = page.level_cell(row[name]).css if is_share else ""
+        cells.append(Cell(page.text(row[name], unit) + before, href, css))
+    return cells

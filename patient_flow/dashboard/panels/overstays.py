@@ -6,6 +6,7 @@ from markupsafe import Markup
 
 from patient_flow.contracts.measure_types import Text
 from patient_flow.dashboard import charts
+from patient_flow.dashboard.headings import BED, DEPARTMENT, HOSPITAL, IN_BEDS
 from patient_flow.dashboard.panels.context import PanelContext
 from patient_flow.dashboard.parts import Column, Panel, Table
 
@@ -14,9 +15,7 @@ NOTE = Text(
     "Patients in a bed longer than their department expects; in the table also those that ended in the period.",
     "Patients présents plus longtemps que prévu dans leur service ; dans le tableau aussi ceux de la période.",
 )
-_IN_BEDS = Text("In beds now", "Présents maintenant")
-_HOSPITAL, _DEPARTMENT = Text("Hospital", "Hôpital"), Text("Department", "Service")
-_BED, _STAY, _OVER = Text("Bed", "Lit"), Text("Stay", "Séjour"), Text("Over by", "Dépassement")
+_STAY, _OVER = Text("Stay", "Séjour"), Text("Over by", "Dépassement")
 _MAX_LONGEST = 6
 
 
@@ -35,7 +34,7 @@ def build(page: PanelContext) -> Panel:
     ]
     columns = [
         page.place_column,
-        page.column("in_beds_now", _IN_BEDS, "count"),
+        page.column("in_beds_now", IN_BEDS, "count"),
         *page.measured("open_overstays"),
         Column("ended_overstays_in_period", f"{page.label('ended_overstays')}, {page.covered}", "count"),
     ]
@@ -55,9 +54,9 @@ def build(page: PanelContext) -> Panel:
 def _longest(page: PanelContext) -> Table | None:
     """The longest open overstays; None where there are none."""
     columns = [
-        page.column("hospital", _HOSPITAL),
-        page.column("department", _DEPARTMENT),
-        page.column("bed_id", _BED),
+        page.column("hospital", HOSPITAL),
+        page.column("department", DEPARTMENT),
+        page.column("bed_id", BED),
         page.column("stay_hours", _STAY, "hours"),
         page.column("hours_over", _OVER, "hours"),
     ]

@@ -72,6 +72,7 @@ class TrendsPage:
             notices=self._notices() if has_data else [],
             tables=self._tables() if has_data else [],
             charts=[self._chart(chart) for chart in self._found.charts],
+            charts_title=self._titled(texts.CHARTS),
             charts_note=self._say(texts.CHARTS_NOTE, steps=self._say(texts.STEPS_OF[self._asked.period.step])),
             legend=[(drawing.shape(kind), self._say(text)) for kind, text in _LEGEND.items()],
             pending=self._pending + self._found.is_reading,
@@ -112,8 +113,15 @@ class TrendsPage:
             waiting = " " + self._say(texts.MONTHS_PENDING, count=str(self._pending)) if self._pending else ""
             made.append((MONTHS, texts.MONTHS, self._say(texts.MONTHS_NOTE) + waiting, self._months()))
         return [
-            {"id": name, "title": self._say(title), "note": note, "table": table} for name, title, note, table in made
+            {"id": name, "title": self._titled(title), "note": note, "table": table}
+            for name, title, note, table in made
         ]
+
+    def _titled(self, title: Text) -> str:
+        """A title with its range of dates."""
+        period = self._asked.period
+        dates = self._say(texts.RANGE, first=self._day(period.first), last=self._day(period.last))
+        return f"{self._say(title)} · {dates}"
 
     def _totals(self) -> Table:
         period = self._asked.period
@@ -140,7 +148,7 @@ class TrendsPage:
         if frame is None:
             return Table((), ())
         measures = [BY_NAME[name] for name in frame.columns if name != column and frame[name].is_not_null().any()]
-        heading = self._say(texts.HOSPITAL if column == "hospital_id" else texts.DEPARTMENT)
+        heading = self._words("hospital" if column == "hospital_id" else "department")
         columns = [Column("place", heading), *(Column(one.name, self._say(one.label), "shown") for one in measures)]
         rows = [
             (self._place(row[column]), *(self._quantity(row[one.name], one) for one in measures))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from patient_flow.contracts.measure_types import Text
 from patient_flow.transforms.control_charts import MIN_POINTS, RUN_POINTS, Assurance, SpecialCause, Variation
 
-TITLE = Text("Over time", "Dans le temps")
+TITLE = Text("Over time", "Évolution")
 BACK = Text("Now and the last 28 days", "Maintenant et les 28 derniers jours")
 FROM, TO, BY = Text("From", "Du"), Text("To (included)", "Au (inclus)"), Text("Charts by", "Graphiques par")
 STEPS = {
@@ -26,11 +26,7 @@ COMPARED_NOTE = Text(
 RANGE = Text("{first} to {last}", "{first} – {last}")
 BEFORE = Text("range before: {first} to {last}", "période précédente : {first} – {last}")
 YEAR_BEFORE = Text("364 days earlier: {first} to {last}", "364 jours plus tôt : {first} – {last}")
-MEASURE, HOSPITAL, DEPARTMENT = (
-    Text("Measure", "Indicateur"),
-    Text("Hospital", "Hôpital"),
-    Text("Department", "Service"),
-)
+MEASURE = Text("Measure", "Indicateur")
 MONTH = Text("Month", "Mois")
 PLACES = Text("Side by side", "Côte à côte")
 PLACES_NOTE = Text("Over the whole range.", "Sur toute la période.")

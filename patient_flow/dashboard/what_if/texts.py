@@ -16,7 +16,6 @@ INTRODUCTION = Text(
     "10 se situent dans cette plage, 1 au-dessus et 1 au-dessous. Il tient la mesure pour certaine et ne compte que "
     "les patients de ce service : où vont sinon les patients reportés ou sortis, il ne le sait pas.",
 )
-HOSPITAL, DEPARTMENT = Text("Hospital", "Hôpital"), Text("Department", "Service")
 ALL_DEPARTMENTS = Text("All (earlier discharges only)", "Tous (sorties plus tôt seulement)")
 ALL_HOSPITALS = Text("All (earlier discharges only)", "Tous (sorties plus tôt seulement)")
 BEDS = Text("Beds opened (closed: minus)", "Lits ouverts (fermés : moins)")
