@@ -34,13 +34,14 @@ def cli() -> None:
 
 
 PORT, ANY_PORT = click.IntRange(1, 65535), click.IntRange(0, 65535)
+POSITIVE = click.FloatRange(min=0, min_open=True)
 
 
 @cli.command(epilog=f"{_EXAMPLE}patient-flow demo --days 7")
 @click.option("--days", type=click.FloatRange(min=0), help="Days of history before going live  [default: 38]")
 @click.option(
     "--speed",
-    type=click.FloatRange(min=0, min_open=True),
+    type=POSITIVE,
     help="Hospital seconds per second once live; 3600 shows a day of the hospitals in 24 seconds  [default: 1]",
 )
 @click.option("--hub-port", type=PORT, help="Port of the local Event Hub  [default: 5672, or a free one]")
@@ -61,7 +62,7 @@ def demo(
 @click.option("--partitions", default=4, show_default=True, type=click.IntRange(1, 1024), help="Per hub.")
 @click.option(
     "--retention-hours",
-    type=click.FloatRange(min=0, min_open=True),
+    type=POSITIVE,
     default=168.0,
     show_default=True,
     help="How long events are kept.",
@@ -166,7 +167,7 @@ def publish_aggregates(history: bool) -> None:
 @cli.command(epilog=f"{_EXAMPLE}patient-flow status")
 @click.option(
     "--wait",
-    type=click.FloatRange(min=0, min_open=True),
+    type=POSITIVE,
     default=2.0,
     show_default=True,
     help="Seconds for the answers of each system.",
