@@ -2,7 +2,8 @@
 
 Visits belong together that share a patient, one whose number was given up for the other's (F3), or a number without its
 scope (F2). Nearly always a cluster is the visits of one patient. A cluster is found by growing from what a change
-touches, in narrow passes over silver, until a pass finds nothing new: two for a patient with earlier visits.
+touches, in narrow passes over silver, until a pass finds nothing new: two for a patient with earlier visits. Each pass
+seeks only what the one before found.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from patient_flow.contracts import events
+from patient_flow.contracts.tables import SILVER_EVENTS
 from patient_flow.pipeline import incremental
 from patient_flow.pipeline.incremental import is_one_of
 from patient_flow.stores.lake.spans import spans_of, within_spans
@@ -46,39 +48,45 @@ class Keys:
         return self.visits.len() + self.numbers.len() + self.patients.len()
 
     def match(self) -> pl.Expr:
-        """True for the events of these keys."""
-        is_linked = (
-            is_one_of("visit_hash", self.visits)
-            | is_one_of("visit_number_hash", self.numbers)
-            | is_one_of("patient_hash", self.patients)
-            | is_one_of("merged_patient_hash", self.patients)
-        )
-        return is_linked.fill_null(value=False)
+        """True for the events of these keys; it reads no column of a kind of which there are none."""
+        kinds = zip(LINKS, (self.visits, self.numbers, self.patients, self.patients), strict=True)
+        is_linked = [is_one_of(column, keys) for column, keys in kinds if keys.len()]
+        return pl.any_horizontal(pl.lit(value=False), *is_linked).fill_null(value=False)
 
     def and_those_of(self, other: Keys) -> Keys:
         """The keys of both."""
-        pairs = ((self.visits, other.visits), (self.numbers, other.numbers), (self.patients, other.patients))
-        return Keys(*(_distinct(pl.concat(pair)) for pair in pairs))
+        return Keys(*(_distinct(pl.concat(pair)) for pair in self._pairs(other)))
+
+    def without(self, other: Keys) -> Keys:
+        """The keys that ``other`` does not have."""
+        return Keys(*(ours.filter(~ours.is_in(theirs.implode())) for ours, theirs in self._pairs(other)))
+
+    def _pairs(self, other: Keys) -> tuple[tuple[pl.Series, pl.Series], ...]:
+        return (self.visits, other.visits), (self.numbers, other.numbers), (self.patients, other.patients)
 
 
 def grown(silver: LakeTable, touched: Keys) -> tuple[Keys, pl.Series]:
     """The whole clusters of what is ``touched``, and when their events happened."""
-    keys = touched
-    while True:
-        rows = silver.scan().filter(keys.match()).select(LINK_COLUMNS).collect(engine="streaming")
+    keys, sought = touched, touched
+    instants = [SILVER_EVENTS.empty()["event_time"]]
+    while sought.size:
+        rows = silver.scan().filter(sought.match()).select(LINK_COLUMNS).collect(engine="streaming")
+        instants.append(rows["event_time"])
         found = keys.and_those_of(Keys.of(rows))
-        if found.size == keys.size:
-            return keys, rows["event_time"]
-        keys = found
+        keys, sought = found, found.without(keys)
+    return keys, pl.concat(instants)
 
 
 def history(
     silver: LakeTable, keys: Keys, instants: pl.Series, columns: tuple[str, ...] = VISIT_COLUMNS
 ) -> pl.DataFrame:
-    """All events of whole clusters, from the spans of time in which they happened."""
+    """All events of whole clusters, from the spans of time in which they happened.
+
+    Of a whole cluster each event has one of its patients, so no other key needs to be compared.
+    """
     return (
         silver.scan()
-        .filter(within_spans("event_time", spans_of(instants)), keys.match())
+        .filter(within_spans("event_time", spans_of(instants)), is_one_of("patient_hash", keys.patients))
         .select(columns)
         .collect(engine="streaming")
     )
