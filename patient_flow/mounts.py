@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 from pathlib import Path
 
 MOUNTS = Path("/proc/self/mountinfo")
@@ -36,6 +37,17 @@ def network_file_system(folder: Path, mounts: Path = MOUNTS) -> str | None:
     places = [(len(place.parts), number, kind) for number, (place, kind) in enumerate(found) if _holds(place, path)]
     kind = max(places)[2].removeprefix("fuse.") if places else ""
     return kind if kind in NETWORK_FILE_SYSTEMS else None
+
+
+def room(folder: Path) -> tuple[int, int, int] | None:
+    """The disk of ``folder``, which need not exist: its number, free bytes and size; None where it does not answer."""
+    path = folder.resolve()
+    try:
+        place = next(place for place in (path, *path.parents) if place.exists())
+        usage = shutil.disk_usage(place)
+        return place.stat().st_dev, usage.free, usage.total
+    except OSError:
+        return None
 
 
 def _mount(line: str) -> tuple[Path, str]:

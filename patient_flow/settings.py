@@ -28,7 +28,8 @@ from patient_flow.contracts.fullness import Limits
 from patient_flow.errors import OperatorError
 from patient_flow.key_strength import NEW_KEY, weakness
 from patient_flow.monitoring import thresholds
-from patient_flow.mounts import network_file_system
+from patient_flow.monitoring.rules.disks import Disk
+from patient_flow.mounts import network_file_system, room
 
 LOCAL_HUB_PORT = 5672
 CADENCE_SECONDS, MIN_CADENCE_SECONDS = 60, 10
@@ -252,6 +253,20 @@ class Settings(_Section):
     def lake_is_local(self) -> bool:
         """True when the lake is a folder on a disk of this machine: a mounted share is not."""
         return self.lake_is_folder and self.lake_share is None
+
+    @property
+    def disks(self) -> tuple[Disk, ...]:
+        """The disks of this machine that hold the lake and the warehouse, with their room now."""
+        folders = [self.local_root] if self.lake_is_local else []
+        file = self.warehouse_url.partition(":///")[2].partition("?")[0] if self.warehouse_kind == "sqlite" else ""
+        if file and file != ":memory:":
+            folders.append(Path(file).parent)
+        disks: dict[int, Disk] = {}
+        for folder in folders:
+            if (found := room(folder)) is not None:
+                device, free, size = found
+                disks.setdefault(device, Disk(str(folder.resolve()), free / 2**20, size / 2**20))
+        return tuple(disks.values())
 
     @property
     def pseudonym_key_weakness(self) -> str | None:

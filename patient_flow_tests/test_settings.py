@@ -137,6 +137,25 @@ def test_a_mounted_share_is_not_this_machine(tmp_path: Path, monkeypatch: pytest
     assert judge_keys(read()).firings == ()
 
 
+def test_the_disks_of_this_machine_are_those_of_lake_and_warehouse(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = read(LAKE_URI=f"{tmp_path}/lake/{{layer}}", WAREHOUSE_URL=f"sqlite:///{tmp_path}/w/w.db")
+    (disk,) = here.disks  # one disk once, although neither folder exists yet
+    assert disk.place == f"{tmp_path}/lake"
+    assert 0 < disk.free <= disk.size
+    monkeypatch.setattr(settings_module, "room", lambda folder: (len(str(folder)), 300 * 2**20, 2**40))
+    assert [(disk.place, disk.is_full, disk.is_scarce) for disk in here.disks] == [
+        (f"{tmp_path}/lake", False, True),
+        (f"{tmp_path}/w", False, True),
+    ]
+    elsewhere = {
+        "PATIENT_FLOW_WAREHOUSE_URL": "postgresql://h/d",
+        **{f"PATIENT_FLOW_{k}": v for k, v in ELSEWHERE.items()},
+    }
+    assert load(environ={**elsewhere, **OWN_KEYS}).disks == ()
+
+
 def test_secrets_do_not_show_when_settings_are_printed() -> None:
     settings = read(
         PSEUDONYM_KEY="s3cret-key",

@@ -16,12 +16,14 @@ import msgspec
 
 from patient_flow.monitoring.catalogue import BY_NAME
 from patient_flow.monitoring.finding import Finding, Severity
-from patient_flow.monitoring.rule import Audience, Rule
+from patient_flow.monitoring.rule import FLAP_WINDOW, Audience, Rule
 from patient_flow.monitoring.rules.freshness import Staleness
 
 OPENED, ESCALATED, RESOLVED = "opened", "escalated", "resolved"
 MAX_OUTBOX = 500
 """Notifications kept for a channel that is down; beyond that the oldest go."""
+MAX_QUICK_RETURNS = 1
+"""Times that an alert may return within FLAP_WINDOW of its end and still end as soon as the first time."""
 MAX_RESOLVED = 30
 """Resolved alerts that the state remembers."""
 
@@ -39,7 +41,11 @@ class Firing(NamedTuple):
 
 
 class Alert(msgspec.Struct, frozen=True):
-    """An open alert. Instants are epoch seconds; it stays open ``resolve_after`` seconds after it was last seen."""
+    """An open alert. Instants are epoch seconds; it stays open ``resolve_after`` seconds after it was last seen.
+
+    ``ends_at`` is when it ends unless it is seen again; 0 while it is seen, or cannot be judged. ``returns`` is how
+    often it opened again within FLAP_WINDOW of its end.
+    """
 
     rule: str
     subject: str
@@ -48,11 +54,18 @@ class Alert(msgspec.Struct, frozen=True):
     opened_at: float
     seen_at: float
     resolve_after: float = 0.0
+    ends_at: float = 0.0
+    returns: int = 0
 
     @property
     def key(self) -> str:
         """Identity of the alert."""
         return alert_key(self.rule, self.subject)
+
+    @property
+    def is_held(self) -> bool:
+        """True when it has returned so often that it ends later than other alerts."""
+        return self.returns > MAX_QUICK_RETURNS
 
     @property
     def audience(self) -> Audience:
@@ -117,35 +130,42 @@ def alert_key(rule: str, subject: str) -> str:
     return f"{rule}/{subject}" if subject else rule
 
 
-def changes(
-    open_alerts: Mapping[str, Alert], firings: Sequence[Firing], now: datetime, unknown: Collection[str] = ()
-) -> Changes:
-    """Open alerts and current findings → what opens, escalates, resolves and stays.
+def changes(state: AlertState, firings: Sequence[Firing], now: datetime, unknown: Collection[str] = ()) -> Changes:
+    """The last state and current findings → what opens, escalates, resolves and stays.
 
     ``unknown`` are names of rules, and keys of single alerts, that cannot be judged now (their system does not answer):
     these alerts stay as they are.
     """
     at = now.timestamp()
     firing = {found.key: found for found in firings}
+    recent = {
+        ended.alert.key: ended.alert.returns + 1
+        for ended in reversed(state.resolved)
+        if at - ended.resolved_at <= FLAP_WINDOW.total_seconds()
+    }
     opened: list[Alert] = []
     escalated: list[Alert] = []
     resolved: list[Alert] = []
     unchanged: list[Alert] = []
     for key, found in firing.items():
-        before = open_alerts.get(key)
-        alert = _alert(found, at, before)
+        before = state.open.get(key)
+        alert = _alert(found, at, before, recent.get(key, 0) if before is None else before.returns)
         if before is None:
             opened.append(alert)
         elif alert.severity == Severity.CRITICAL and before.severity == Severity.WARNING:
             escalated.append(alert)
         else:
             unchanged.append(alert)
-    for key, alert in open_alerts.items():
+    for key, alert in state.open.items():
         if key in firing:
             continue
-        is_known = alert.rule not in unknown and key not in unknown
-        is_over = is_known and at - alert.seen_at >= alert.resolve_after
-        (resolved if is_over else unchanged).append(alert)
+        ends_at = alert.seen_at + alert.resolve_after
+        if alert.rule in unknown or key in unknown:
+            unchanged.append(msgspec.structs.replace(alert, ends_at=0.0))
+        elif at < ends_at:
+            unchanged.append(msgspec.structs.replace(alert, ends_at=ends_at))
+        else:
+            resolved.append(alert)
     return Changes(tuple(opened), tuple(escalated), tuple(resolved), tuple(unchanged))
 
 
@@ -188,9 +208,11 @@ def mark_delivered(state: AlertState, channel: str) -> AlertState:
     return msgspec.structs.replace(state, outbox={**state.outbox, channel: ()})
 
 
-def _alert(found: Firing, at: float, before: Alert | None) -> Alert:
+def _alert(found: Firing, at: float, before: Alert | None, returns: int) -> Alert:
     rule, finding = found
     resolve_after = rule.resolve_after if finding.resolve_after is None else finding.resolve_after
+    if returns > MAX_QUICK_RETURNS:
+        resolve_after = max(resolve_after, FLAP_WINDOW)
     began = at if finding.since is None else finding.since.timestamp()
     return Alert(
         rule.name,
@@ -200,6 +222,7 @@ def _alert(found: Firing, at: float, before: Alert | None) -> Alert:
         began if before is None else before.opened_at,
         at,
         resolve_after.total_seconds(),
+        returns=returns,
     )
 
 

@@ -14,7 +14,7 @@ from patient_flow.contracts.tables import WAREHOUSE_TABLES, references
 from patient_flow.monitoring import bed_alerts
 from patient_flow.monitoring.finding import Finding, Severity
 from patient_flow.monitoring.inputs import CheckInputs
-from patient_flow.monitoring.rule import EVENT_TTL, FLAP_WINDOW, Audience, Cadence, Rule
+from patient_flow.monitoring.rule import EVENT_TTL, SETTLE_WINDOW, Audience, Cadence, Rule
 from patient_flow.monitoring.rules import (
     arrival,
     forecasts,
@@ -417,7 +417,7 @@ RUN_FAILED = Rule(
     "Open the run: its error says what to do; the next run tries again.",
     ERROR,
     (WATCH,),
-    resolve_after=FLAP_WINDOW,
+    resolve_after=SETTLE_WINDOW,
 )
 CHECK_FAILED = Rule(
     "check_failed",
@@ -425,7 +425,7 @@ CHECK_FAILED = Rule(
     "Do what the check says; `Runs` shows whether a later run passes it.",
     ERROR,
     (WATCH,),
-    resolve_after=FLAP_WINDOW,
+    resolve_after=SETTLE_WINDOW,
 )
 DATA_STALE = Rule(
     "data_stale",
@@ -450,7 +450,7 @@ QUARANTINE_SPIKE = Rule(
     WARNING,
     (WATCH,),
     Threshold("% of the events", QUARANTINE_SPIKE_PCT),
-    resolve_after=FLAP_WINDOW,
+    resolve_after=SETTLE_WINDOW,
 )
 OCCUPANCY_HIGH = Rule(
     bed_alerts.FULL,
@@ -493,7 +493,7 @@ HUB_SLOW = Rule(
     "Wait five minutes; if it stays slow, look at the hub's throttling and the network.",
     ERROR,
     (WATCH,),
-    resolve_after=FLAP_WINDOW,
+    resolve_after=SETTLE_WINDOW,
 )
 HUB_REFUSED = Rule(
     "hub_refused",
@@ -529,7 +529,14 @@ EVENTS_EXPIRED = Rule(
 STORE_DOWN = Rule(
     "store_down",
     "Lake, warehouse and department list answer.",
-    "Start this store, end the program that locks it, or free room on its disk.",
+    "Start this store, or end the program that locks it.",
+    ERROR,
+    (WATCH,),
+)
+DISK_FULL = Rule(
+    "disk_full",
+    "The disks of a local lake and warehouse have room.",
+    "Free room on this disk: old logs, files of other programs. Nothing else is to be done.",
     ERROR,
     (WATCH,),
 )
@@ -564,6 +571,7 @@ ALERTS = (
     PARTITION_ADDED,
     EVENTS_EXPIRED,
     STORE_DOWN,
+    DISK_FULL,
     SETTINGS_INVALID,
     PSEUDONYM_KEY_WEAK,
 )

@@ -82,7 +82,10 @@ def summarize(alerts: Mapping[str, Alert], links: Links) -> str:
     of_beds = [f"{beds} for bed management (asset audit/open_alerts)"] if beds else []
     if not faults:
         return "; ".join(["no open alerts" if not beds else "no faults", *of_beds])
-    named = [f"{_title(alert)} since {links.time(alert.opened_at)}: {alert.message}" for alert in faults[:MAX_NAMED]]
+    named = [
+        f"{_title(alert)} since {links.time(alert.opened_at)}: {alert.message}{_end(alert, links)}"
+        for alert in faults[:MAX_NAMED]
+    ]
     if len(faults) > MAX_NAMED:
         named.append(f"and {len(faults) - MAX_NAMED} more (asset audit/open_alerts)")
     return "; ".join([f"{len(faults)} open: {named[0]}", *named[1:], *of_beds])
@@ -104,7 +107,13 @@ def open_table(alerts: Iterable[Alert], links: Links) -> str:
     """Open alerts as Markdown: severity, what, since when, what to do, page."""
     listed = by_urgency(alerts)
     rows = [
-        (alert.severity.value, _what(alert), links.time(alert.opened_at), action(alert), links.page(alert))
+        (
+            alert.severity.value,
+            f"{_what(alert)}{_end(alert, links)}",
+            links.time(alert.opened_at),
+            action(alert),
+            links.page(alert),
+        )
         for alert in listed[:MAX_LISTED]
     ]
     return _table(("", "What", "Since", "What to do", "Runbook"), rows, len(listed)) if rows else "None."
@@ -135,6 +144,14 @@ def _table(heads: Sequence[str], rows: Sequence[Sequence[str]], total: int) -> s
 
 def _what(alert: Alert) -> str:
     return f"{_title(alert)}: {_shorten(alert.message)}"
+
+
+def _end(alert: Alert, links: Links) -> str:
+    """When an alert ends whose fault is not seen any more; empty for others."""
+    if not alert.ends_at:
+        return ""
+    why = f" (it has returned {alert.returns} times)" if alert.is_held else ""
+    return f" Not seen since: ends at {links.time(alert.ends_at)[-5:]} unless it returns{why}."
 
 
 def _line(notification: Notification, links: Links) -> str:

@@ -13,8 +13,11 @@ from patient_flow.monitoring.inputs import CheckInputs
 from patient_flow.monitoring.thresholds import Threshold
 
 RUNBOOK = "infra/docs/runbook"
+SETTLE_WINDOW = timedelta(seconds=90)
+"""A fault that may come and go is over when two evaluations in a row, a minute apart, do not find it."""
 FLAP_WINDOW = timedelta(minutes=5)
-"""An alert that comes and goes within this time is one alert."""
+"""An alert that opens again within this time of its end has returned. One that returns again and again ends only after
+this time without the fault: it is one alert."""
 EVENT_TTL = timedelta(hours=1)
 """How long an alert about a single event stays open."""
 

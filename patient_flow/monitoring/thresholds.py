@@ -51,6 +51,9 @@ NEW_FIELD_HOURS = 24
 FIELD_KNOWN_DAYS = 30
 """An unknown field is new for the first, unless it was sent in the second."""
 DEPARTMENT_LIST_AGE = Threshold("days", 550)
+DISK_ERROR_MIB, DISK_WARNING_MIB = 200, 1024
+DISK_ERROR_PCT, DISK_WARNING_PCT = 2, 5
+"""Free room on a disk below both of which it is full or nearly full: MiB, and percent of its size."""
 FORECAST_WEEK_DAYS = 7
 FORECAST_LOST_DAYS = 6
 """Of the last week's days, those on which a baseline must have been better before it is shown instead."""

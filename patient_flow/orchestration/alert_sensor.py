@@ -62,7 +62,7 @@ def alerts(context: dg.SensorEvaluationContext, patient_flow: PatientFlow) -> dg
     services.warehouse.dispose()
     settings = services.settings
     channels = channels_of(settings)
-    changed = changes(state.open, observed.firings, now, observed.unknown)
+    changed = changes(state, observed.firings, now, observed.unknown)
     audiences = {name: channel.audience for name, channel in channels.items()}
     state = update(state, changed, audiences, now, observed.staleness)
     links = messages.Links(settings.alerts.runbook_url, settings.alerts.ui_url, ZoneInfo(settings.timezone))
@@ -118,6 +118,7 @@ def observe(
         probes.judge_hub(hub, now, settings),
         probes.probe_lists(services, lake_answers=lake_answers),
         probes.judge_keys(services.settings),
+        probes.judge_disks(services.settings),
     ]
     staleness = state.staleness
     warehouse = probes.probe_warehouse(services, now)

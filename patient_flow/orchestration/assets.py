@@ -86,7 +86,7 @@ def bronze_patient_events(
         step_context(services, run_id=context.run.run_id, now=now), max_events=max_events, adopt_hub=config.adopt_hub
     )
     step = step_of(tables.BRONZE_EVENTS)
-    return _materialize(context, step, ingesting, hub_read_at=dg.MetadataValue.timestamp(now))
+    return _materialize(context, services, step, ingesting, hub_read_at=dg.MetadataValue.timestamp(now))
 
 
 def _asset_of(step: Step) -> dg.AssetsDefinition:
@@ -97,7 +97,8 @@ def _asset_of(step: Step) -> dg.AssetsDefinition:
         services = patient_flow.services()
         if step.table is tables.SILVER_EVENTS and services.settings.uses_demo_key:
             context.log.warning("pseudonyms use the public demo key: set PATIENT_FLOW_PSEUDONYM_KEY for real patients")
-        return _materialize(context, step, step_context(services, run_id=context.run.run_id, now=datetime.now(UTC)))
+        inputs = step_context(services, run_id=context.run.run_id, now=datetime.now(UTC))
+        return _materialize(context, services, step, inputs)
 
     made: dg.AssetsDefinition = materialize
     return made
@@ -116,8 +117,9 @@ def warehouse_tables(
 
     They are compared with the loaded gold version: a rebuild or a run of selected assets may have committed newer ones.
     """
-    with described(context.op_execution_context):
-        yield from _load(context, patient_flow.services())
+    services = patient_flow.services()
+    with described(context.op_execution_context, services.settings):
+        yield from _load(context, services)
 
 
 def _load(
@@ -143,11 +145,11 @@ def _load(
 
 
 def _materialize(
-    context: dg.AssetExecutionContext, step: Step, inputs: StepContext, **metadata: Any
+    context: dg.AssetExecutionContext, services: Services, step: Step, inputs: StepContext, **metadata: Any
 ) -> dg.MaterializeResult[Any]:
     """Runs ``step`` and logs one line for operators. Permanent failures are not retried."""
     began = time.monotonic()
-    with described(context.op_execution_context):
+    with described(context.op_execution_context, services.settings):
         result = step.run(inputs)
         seconds = time.monotonic() - began
         table = inputs.lake.open(result.table)

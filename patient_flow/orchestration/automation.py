@@ -6,8 +6,9 @@ second sensor therefore requests the next run as soon as one has ended with even
 the next tick.
 
 Transient failures are retried: each step three times within the run, and the whole run a minute or two later, from the
-lake's checkpoints, even without new events. After three failed runs in a row without new events, only
-``idle_heartbeat`` retries. Permanent failures (another hub, wrong settings) fail at once and request no run.
+lake's checkpoints, even without new events; after three failed runs in a row, less often. No run is requested while a
+disk of the lake or the warehouse is full. Permanent failures (another hub, wrong settings) fail at once and request no
+run.
 """
 
 from collections.abc import Mapping
@@ -18,7 +19,9 @@ import dagster as dg
 
 from patient_flow import operations
 from patient_flow.contracts.tables import BRONZE_EVENTS, LAKE_TABLES, WAREHOUSE_TABLES
+from patient_flow.monitoring import catalogue
 from patient_flow.monitoring.notices import encode
+from patient_flow.monitoring.rules.disks import disk_full
 from patient_flow.orchestration import run_workers
 from patient_flow.orchestration.failures import MAX_RETRIES
 from patient_flow.orchestration.forecasts import FORECAST_KEYS
@@ -28,7 +31,7 @@ from patient_flow.orchestration.resources import PatientFlow
 from patient_flow.pipeline.backlog import Backlog
 from patient_flow.pipeline.hub_probe import HubFailure, probe_hub
 from patient_flow.pipeline.maintenance import maintain
-from patient_flow.settings import CADENCE_SECONDS
+from patient_flow.settings import CADENCE_SECONDS, Settings
 from patient_flow.stores.lake.errors import LakeError
 from patient_flow.stores.lake.log import NO_CHECKPOINT
 from patient_flow.stores.warehouse.errors import WarehouseError
@@ -56,7 +59,8 @@ FINISHED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.Dagster
 RETRY_DELAY = timedelta(minutes=1)
 """Time between a failed run and its retry: a transient cause may need it to pass."""
 MAX_FAILURES = 3
-"""After this number of failed runs in a row, the sensor requests runs for new events only."""
+LATER_RETRY_DELAY = timedelta(minutes=2)
+"""The same after MAX_FAILURES failed runs in a row."""
 
 ASSET_JOB = "__ASSET_JOB"
 """Dagster's name for the job of assets chosen in the UI or with `dagster asset materialize`."""
@@ -184,6 +188,8 @@ def _request_run(instance: dg.DagsterInstance, patient_flow: PatientFlow) -> dg.
         services = patient_flow.services()
     except dg.Failure as error:  # a setting or a list that a person must correct: the alert sensor opens the alert
         return dg.SkipReason(error.description)
+    if full := full_disk(services.settings):
+        return full
     hub = probe_hub(services.hub, services.lake, services.settings.max_events_per_run)
     if isinstance(hub, HubFailure):
         return dg.SkipReason(hub.reason)
@@ -192,14 +198,21 @@ def _request_run(instance: dg.DagsterInstance, patient_flow: PatientFlow) -> dg.
     return decide(hub.backlog, is_active=is_run_active(instance), has_failed=_has_failed(instance), slow=slow)
 
 
+def full_disk(settings: Settings) -> dg.SkipReason | None:
+    """Why no run may start while a disk is full; None while there is room."""
+    full = [finding for finding in disk_full(settings.disks) if finding.is_error]
+    return dg.SkipReason(" ".join(map(catalogue.DISK_FULL.describe, full))) if full else None
+
+
 def _has_failed(instance: dg.DagsterInstance) -> bool:
-    """True when the newest finished micro-batch failed, is due for a retry, and was not the third failure in a row."""
+    """True when the newest finished micro-batch failed and is due for a retry."""
     finished = dg.RunsFilter(job_name=micro_batch.name, statuses=FINISHED)
     records = instance.get_run_records(finished, limit=MAX_FAILURES)
     failed = [*takewhile(lambda record: record.dagster_run.status is dg.DagsterRunStatus.FAILURE, records)]
-    if not failed or len(failed) == MAX_FAILURES:
+    if not failed:
         return False
-    return datetime.now(UTC).timestamp() - (failed[0].end_time or 0) > RETRY_DELAY.total_seconds()
+    delay = LATER_RETRY_DELAY if len(failed) == MAX_FAILURES else RETRY_DELAY
+    return datetime.now(UTC).timestamp() - (failed[0].end_time or 0) > delay.total_seconds()
 
 
 def is_run_active(instance: dg.DagsterInstance) -> bool:

@@ -5,7 +5,14 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 
 from patient_flow.contracts import tables
-from patient_flow.orchestration.automation import DAY_SECONDS, PIPELINE_TAG, decide, is_run_active, micro_batch
+from patient_flow.orchestration.automation import (
+    DAY_SECONDS,
+    PIPELINE_TAG,
+    decide,
+    full_disk,
+    is_run_active,
+    micro_batch,
+)
 from patient_flow.orchestration.checks import HISTORY_CHECKS, check_recent_data
 from patient_flow.orchestration.reports import warehouse_key
 from patient_flow.orchestration.resources import PatientFlow
@@ -67,6 +74,8 @@ def heartbeat(instance: dg.DagsterInstance, patient_flow: PatientFlow) -> dg.Run
     if datetime.now(UTC).timestamp() - last.timestamp < MIN_PAUSE.total_seconds():
         return dg.SkipReason("a micro-batch ended a moment ago")
     services = patient_flow.services()
+    if full := full_disk(services.settings):
+        return full
     hub = probe_hub(services.hub, services.lake, services.settings.max_events_per_run)
     if isinstance(hub, HubFailure):
         return dg.SkipReason(hub.reason)

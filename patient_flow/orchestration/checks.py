@@ -102,7 +102,7 @@ def _batch_checks(table: Table) -> dg.AssetChecksDefinition:
     )
     def check(context: dg.AssetCheckExecutionContext, patient_flow: PatientFlow) -> Iterator[dg.AssetCheckResult]:
         services = patient_flow.services()
-        with described(context.op_execution_context):
+        with described(context.op_execution_context, services.settings):
             loaded = _loaded_versions(context.run.run_id, services) if table.warehouse else {}
             inputs = CheckContext(services, table, loaded)
             for rule in rules:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import dagster as dg
@@ -13,7 +13,9 @@ import dagster as dg
 from patient_flow.errors import OperatorError, PatientFlowError, TransientError
 from patient_flow.monitoring import catalogue
 from patient_flow.monitoring.rule import RUNBOOK
+from patient_flow.monitoring.rules.disks import Disk
 from patient_flow.pipeline.backlog import HubRefused
+from patient_flow.settings import Settings
 from patient_flow.stores.hub import HubUnavailable
 from patient_flow.stores.lake.errors import STORE_ERRORS, LakeDamaged, LakeError, SchemaDrift
 from patient_flow.stores.warehouse.errors import WarehouseError, WarehouseNotInitialised
@@ -39,24 +41,26 @@ _IS_LOCKED = ("database is locked", "database table is locked")
 
 
 @contextmanager
-def described(context: dg.OpExecutionContext | None = None) -> Iterator[None]:
+def described(context: dg.OpExecutionContext | None = None, settings: Settings | None = None) -> Iterator[None]:
     """Raises errors of the package, and of its stores, as a Failure with one sentence and its page of the runbook.
 
-    Transient ones may be retried, unless this is the step's last attempt. Bugs pass unchanged.
+    Transient ones may be retried, unless this is the step's last attempt. Bugs pass unchanged. ``settings`` name the
+    disks whose free room an error about a full disk states.
     """
     try:
         yield
     except (PatientFlowError, *STORE_ERRORS) as error:
         may_pass = isinstance(error, TransientError) or not isinstance(error, PatientFlowError)
         attempts_left = context is None or context.retry_number < MAX_RETRIES
-        raise failure_of(error, allow_retries=may_pass and attempts_left) from None
+        disks = settings.disks if settings is not None and is_full(error) else ()
+        raise failure_of(error, allow_retries=may_pass and attempts_left, disks=disks) from None
 
 
-def failure_of(error: Exception, *, allow_retries: bool) -> dg.Failure:
+def failure_of(error: Exception, *, allow_retries: bool, disks: Sequence[Disk] = ()) -> dg.Failure:
     """The Failure that a run page shows for ``error``."""
     page = f"{RUNBOOK}/{page_of(error)}.md"
     return dg.Failure(
-        f"{sentence_of(error)} See {page}.",
+        f"{sentence_of(error, disks)} See {page}.",
         metadata={"runbook": dg.MetadataValue.text(page)},
         allow_retries=allow_retries,
     )
@@ -64,14 +68,17 @@ def failure_of(error: Exception, *, allow_retries: bool) -> dg.Failure:
 
 def page_of(error: Exception) -> str:
     """Name of the runbook page about ``error``."""
+    if is_full(error):
+        return catalogue.DISK_FULL.name
     return next((page for kind, page in _PAGES if isinstance(error, kind)), catalogue.RUN_FAILED.name)
 
 
-def sentence_of(error: Exception) -> str:
+def sentence_of(error: Exception, disks: Sequence[Disk] = ()) -> str:
     """What happened, and what to do where the error says it; ends with a full stop."""
     text = " ".join(str(error).split())
     if is_full(error):
-        text = f"The disk is full: {text}"
+        room = f" ({'; '.join(map(str, disks))})" if disks else ""
+        text = f"The disk is full{room}: {text}"
     elif any(words in text for words in _IS_LOCKED):
         text = f"Another program has locked the warehouse, end it: {text}"
     elif isinstance(error, WarehouseError) and _LACKS_A_COLUMN.search(text):

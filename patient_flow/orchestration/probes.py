@@ -20,8 +20,8 @@ from patient_flow.monitoring.alert_state import Firing, alert_key
 from patient_flow.monitoring.bed_alerts import BedAlert
 from patient_flow.monitoring.finding import Finding, Severity
 from patient_flow.monitoring.notices import EventsExpired, HubRecreated, Notice, PartitionAdded, decode
-from patient_flow.monitoring.rule import FLAP_WINDOW, Audience, Rule
-from patient_flow.monitoring.rules import forecasts, freshness, occupancy, senders, system
+from patient_flow.monitoring.rule import SETTLE_WINDOW, Audience, Rule
+from patient_flow.monitoring.rules import disks, forecasts, freshness, occupancy, senders, system
 from patient_flow.orchestration.automation import ASSET_JOB
 from patient_flow.orchestration.backfill import backfill
 from patient_flow.orchestration.checks import HISTORY
@@ -228,7 +228,7 @@ def judge_hub(hub: HubStatus | HubFailure, now: datetime, settings: AlertSetting
     if isinstance(hub, HubFailure):
         rule = HUB_RULES[hub.failure]
         subject = LAKE if rule is catalogue.STORE_DOWN else ""
-        resolve_after = FLAP_WINDOW if hub.failure is Failure.HUB_TIMEOUT else None
+        resolve_after = SETTLE_WINDOW if hub.failure is Failure.HUB_TIMEOUT else None
         unknown = {catalogue.NO_EVENTS, catalogue.DATA_STALE, catalogue.HUB_REFUSED, catalogue.HUB_SLOW}
         of_lake = () if hub.lake_was_asked else (alert_key(catalogue.STORE_DOWN.name, LAKE),)
         return ProbeResult(
@@ -262,7 +262,7 @@ def probe_lists(services: Services, *, lake_answers: bool) -> ProbeResult:
     except OperatorError as error:
         return ProbeResult(firings(catalogue.SETTINGS_INVALID, [system.unavailable(str(error))]))
     except CallTimedOut as error:
-        finding = system.unavailable(str(error), LIST, resolve_after=FLAP_WINDOW)
+        finding = system.unavailable(str(error), LIST, resolve_after=SETTLE_WINDOW)
         return ProbeResult(firings(catalogue.STORE_DOWN, [finding]), frozenset({catalogue.SETTINGS_INVALID.name}))
     return ProbeResult()
 
@@ -271,6 +271,11 @@ def judge_keys(settings: Settings) -> ProbeResult:
     """The key of the pseudonyms, unless the lake is on this machine."""
     why = None if settings.lake_is_local else settings.pseudonym_key_weakness
     return ProbeResult(firings(catalogue.PSEUDONYM_KEY_WEAK, system.pseudonym_key_weak(why, NEW_KEY)))
+
+
+def judge_disks(settings: Settings) -> ProbeResult:
+    """Disks of this machine that are full or nearly so."""
+    return ProbeResult(firings(catalogue.DISK_FULL, disks.disk_full(settings.disks)))
 
 
 # --- warehouse ------------------------------------------------------------------------------------------------------
@@ -310,7 +315,7 @@ def probe_warehouse(services: Services, now: datetime) -> WarehouseStatus | Prob
         finding = system.unavailable(str(error), WAREHOUSE)
     except CallTimedOut:
         reason = f"{warehouse.address} does not answer within {WAREHOUSE_SECONDS:.0f} s"
-        finding = system.unavailable(reason, WAREHOUSE, resolve_after=FLAP_WINDOW)
+        finding = system.unavailable(reason, WAREHOUSE, resolve_after=SETTLE_WINDOW)
     return ProbeResult(firings(catalogue.STORE_DOWN, [finding]), unknown)
 
 

@@ -46,7 +46,7 @@ def tick(
 ) -> AlertState:
     """One tick; channels whose name begins with ``beds`` are of bed management, all others of operators."""
     audiences = {name: Audience.BED_MANAGEMENT if name.startswith("beds") else Audience.OPERATOR for name in channels}
-    return update(state, changes(state.open, firings, at, unknown), audiences, at)
+    return update(state, changes(state, firings, at, unknown), audiences, at)
 
 
 def events(state: AlertState, channel: str = "e-mail") -> list[tuple[str, str]]:
@@ -64,6 +64,41 @@ def test_an_alert_is_delivered_once_and_once_more_when_it_resolves() -> None:
     state = tick(state, minute(2))
     assert events(state) == [("resolved", "hub_down")]
     assert tick(mark_delivered(state, "e-mail"), minute(3)).outbox == {"e-mail": ()}
+
+
+FAILED = fires(catalogue.RUN_FAILED, "micro_batch", ERROR, "The newest run failed.")
+
+
+def test_a_fault_that_may_come_and_go_ends_when_it_was_not_seen_twice_and_says_so_before() -> None:
+    state = tick(AlertState(), minute(0), FAILED)
+    state = tick(state, minute(1))
+    table = messages.open_table(state.open.values(), messages.Links(zone=ZoneInfo("Europe/Paris")))
+    assert "The newest run failed. Not seen since: ends at 13:01 unless it returns." in table
+    assert "ends at 13:01" in messages.summarize(state.open, messages.Links(zone=ZoneInfo("Europe/Paris")))
+    assert "ends at" not in messages.summarize(tick(state, minute(1.5), FAILED).open, messages.Links())
+    assert "ends at" not in messages.summarize(tick(state, minute(2), unknown={"run_failed"}).open, messages.Links())
+    state = tick(state, minute(2))
+    assert events(state) == [("opened", "run_failed/micro_batch"), ("resolved", "run_failed/micro_batch")]
+
+
+def test_a_fault_that_returns_again_and_again_is_one_alert() -> None:
+    state = AlertState()
+    for number in range(40):  # seen every fourth minute
+        state = tick(state, minute(number), *([FAILED] if number % 4 == 0 else []))
+    assert [event for event, _ in events(state)] == ["opened", "resolved", "opened", "resolved", "opened"]
+    assert "unless it returns (it has returned 2 times)." in messages.summarize(state.open, messages.Links())
+    assert tick(state, minute(41)).open == {}
+    state = tick(tick(AlertState(), minute(0), DOWN), minute(1))  # what is over at once is held as well
+    for number in range(2, 40):
+        state = tick(state, minute(number), *([DOWN] if number % 2 == 0 else []))
+    assert [event for event, _ in events(state)] == ["opened", "resolved", "opened", "resolved", "opened"]
+
+
+def test_two_faults_in_a_row_each_end_as_soon_as_the_first() -> None:
+    state = AlertState()
+    for number in range(20):
+        state = tick(state, minute(number), *([FAILED] if number in (0, 4, 15) else []))
+    assert [(round(ended.resolved_at - NOON.timestamp()) // 60) for ended in state.resolved] == [17, 6, 2]
 
 
 def test_an_escalation_is_delivered_again() -> None:

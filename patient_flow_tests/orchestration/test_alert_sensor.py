@@ -223,7 +223,7 @@ def test_a_queue_of_any_length_fits_into_a_card_that_teams_takes(words: str, lef
         for number in range(500)
     ]
     now = datetime.now(UTC)
-    state = update(AlertState(), changes({}, wards, now), {"Teams": Audience.OPERATOR}, now)
+    state = update(AlertState(), changes(AlertState(), wards, now), {"Teams": Audience.OPERATOR}, now)
     with teams() as (cards, address):
         state, failures = deliver(state, {"Teams": Teams(address)}, Links())
     assert failures == []

@@ -12,8 +12,10 @@ import pytest
 from azure.eventhub import EventData, EventHubProducerClient
 from deltalake import DeltaTable
 
+from patient_flow import settings
 from patient_flow.contracts.tables import BRONZE_EVENTS, DIM_PATIENT, DIM_TIME, QUARANTINE
 from patient_flow.local_hub.testing import HubThread
+from patient_flow.monitoring.finding import Severity
 from patient_flow.monitoring.notices import Notice, PartitionAdded, encode
 from patient_flow.orchestration import automation
 from patient_flow.orchestration.automation import (
@@ -24,10 +26,12 @@ from patient_flow.orchestration.automation import (
     lake_maintenance,
     micro_batch,
 )
+from patient_flow.orchestration.probes import judge_disks
 from patient_flow.orchestration.resources import PatientFlow
 from patient_flow.pipeline import hub_probe
 from patient_flow.pipeline.backlog import Backlog, PartitionBacklog
 from patient_flow.pipeline.maintenance import KEEP_HOURS
+from patient_flow_tests.orchestration.test_micro_batch import send, snapshot
 from patient_flow_tests.stacks import Stack
 
 STARTED, SUCCESS, FAILURE = dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE
@@ -121,6 +125,37 @@ def test_recovered_and_permanent_failures_are_not_requested_every_minute(
     reason = tick(instance, patient_flow)
     assert isinstance(reason, dg.SkipReason)
     assert reason.skip_message == "no new events"
+
+
+def test_lasting_failures_are_requested_again_without_new_events_but_later(
+    patient_flow: PatientFlow, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended(instance, *[FAILURE] * 4)
+    monkeypatch.setattr(automation, "LATER_RETRY_DELAY", timedelta(0))
+    request = tick(instance, patient_flow)
+    assert isinstance(request, dg.RunRequest)
+    assert request.tags["again"] == "the previous run failed"
+
+
+@pytest.mark.embedded_only("disks of this machine")
+def test_no_run_is_requested_while_a_disk_is_full(
+    patient_flow: PatientFlow, instance: dg.DagsterInstance, hub_thread: HubThread, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    send(hub_thread, [snapshot("a")])
+    free = 3
+    monkeypatch.setattr(settings, "room", lambda _: (1, free * 2**20, 500 * 2**20))
+    full = tick(instance, patient_flow)
+    assert isinstance(full, dg.SkipReason)
+    assert str(full.skip_message).startswith("3 of 500 MiB free on the disk of ")
+    assert str(full.skip_message).endswith("See infra/docs/runbook/disk_full.md.")
+    assert [firing.finding.severity for firing in judge_disks(patient_flow.systems().settings).firings] == [
+        Severity.ERROR
+    ]
+    free = 12  # more than 2 %, and less than 5 %: room to go on
+    assert isinstance(tick(instance, patient_flow), dg.RunRequest)
+    assert [firing.finding.severity for firing in judge_disks(patient_flow.systems().settings).firings] == [
+        Severity.WARNING
+    ]
 
 
 @pytest.mark.parametrize("status", [status for status in ACTIVE if status is not dg.DagsterRunStatus.QUEUED])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 from pathlib import Path
 
 import dagster as dg
@@ -14,6 +15,7 @@ from patient_flow.orchestration import failures
 from patient_flow.orchestration.automation import _request_run
 from patient_flow.orchestration.failures import MAX_RETRIES, described, failure_of
 from patient_flow.orchestration.resources import PatientFlow
+from patient_flow.settings import load
 from patient_flow.stores.hub import HubUnavailable
 from patient_flow.stores.lake.errors import LakeDamaged, LakeUnavailable
 from patient_flow.stores.warehouse.errors import WarehouseUnavailable
@@ -90,9 +92,9 @@ def test_each_store_that_is_away_fails_its_own_step_with_one_sentence(
     [
         (HubUnavailable("The hub is away"), "hub_down", "The hub is away. See "),
         (LakeDamaged("gold/x is damaged."), "damaged_table", "gold/x is damaged. See "),
-        (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/lake/x"), "store_down", "The disk is full: "),
-        (LakeUnavailable("cannot write x: No space left on device (os error 28)"), "store_down", "The disk is full: "),
-        (WarehouseUnavailable("w: database or disk is full"), "store_down", "The disk is full: "),
+        (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/lake/x"), "disk_full", "The disk is full: "),
+        (LakeUnavailable("cannot write x: No space left on device (os error 28)"), "disk_full", "The disk is full: "),
+        (WarehouseUnavailable("w: database or disk is full"), "disk_full", "The disk is full: "),
         (
             WarehouseUnavailable("w: no such column: V.x"),
             "store_down",
@@ -107,6 +109,13 @@ def test_a_sentence_names_the_cause_and_a_page_that_exists(error: Exception, pag
     assert words in failure.description
     assert failure.description.endswith(f"See infra/docs/runbook/{page}.md.")
     assert (ROOT / "infra" / "docs" / "runbook" / f"{page}.md").exists()
+
+
+def test_a_full_disk_is_named_with_its_free_room(tmp_path: Path) -> None:
+    settings = load({"PATIENT_FLOW_LAKE_URI": f"{tmp_path}/lake/{{layer}}"}, environ={})
+    with pytest.raises(dg.Failure) as raised, described(settings=settings):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/lake/x")
+    assert re.match(rf"The disk is full \([\d,]+ of [\d,]+ MiB free on the disk of {tmp_path}/lake", str(raised.value))
 
 
 class Attempt:
