@@ -21,7 +21,7 @@ from patient_flow import (
 )
 from patient_flow.errors import OperatorError, PatientFlowError
 from patient_flow.mllp.command import command as mllp
-from patient_flow.settings import Settings, load
+from patient_flow.settings import Settings, load, unknown_variables
 from patient_flow.trial.commands import mapping
 
 _EXAMPLE = "\b\nExample:\n  "
@@ -31,6 +31,8 @@ _EXAMPLE = "\b\nExample:\n  "
 @click.version_option(package_name="patient-flow")
 def cli() -> None:
     """Hospital patient flow: from Event Hubs through a Delta lake to a star schema, as Dagster assets."""
+    if unknown := unknown_variables():
+        click.echo(f"warning: {unknown}", err=True)
 
 
 PORT, ANY_PORT = click.IntRange(1, 65535), click.IntRange(0, 65535)

@@ -6,9 +6,11 @@ its variable is ``PATIENT_FLOW_`` (in :class:`AlertSettings` ``PATIENT_FLOW_ALER
 
 from __future__ import annotations
 
+import difflib
 import os
+import re
 import zoneinfo
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -42,6 +44,12 @@ SMTP_SECURITY = ("starttls", "tls", "none")
 MIN_SUPPRESSION = 3
 """With 2 a hidden count could only be 1."""
 LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "::1", "[::1]")
+PREFIX = "PATIENT_FLOW_"
+_OF_TESTS = tuple(f"{PREFIX}{name}" for name in ("BICEP", "POWERBI_SCHEMAS", "TESTS_MACHINE", "TOOLS", "TSQL_CHECK"))
+"""Variables of the tests, which are no settings."""
+_LIKE_OURS = re.compile("PATIENT_?FLOW_", re.IGNORECASE)
+_OF_KUBERNETES = re.compile(r"_SERVICE_HOST$|_SERVICE_PORT(_|$)|_PORT_\d+_(TCP|UDP|SCTP)", re.IGNORECASE)
+"""Variables that Kubernetes sets in each pod for a service that is called ``patient-flow-…``."""
 WAREHOUSE_KINDS = ("synapse", "mssql", "fabric", "postgresql", "sqlite")
 
 
@@ -131,7 +139,7 @@ class _Section(BaseSettings):
         """The values of ``environ``, then those of ``.env``, then the defaults. Raises :class:`SettingsError`."""
         from_environ = EnvSettingsSource(cls)
         from_environ.env_vars = {name.lower(): value for name, value in environ.items()}
-        given = {**DotEnvSettingsSource(cls, env_file=Path(".env"))(), **from_environ(), **more}
+        given = {**_dotenv(cls)(), **from_environ(), **more}
         try:
             return cls(**given)
         except ValidationError as error:
@@ -418,6 +426,39 @@ def load(overrides: Mapping[str, str] | None = None, *, environ: Mapping[str, st
     """
     given = {**(os.environ if environ is None else environ), **(overrides or {})}
     return Settings.read(given, alerts=AlertSettings.read(given))
+
+
+def unknown_variables(environ: Mapping[str, str] | None = None) -> str:
+    """One sentence about variables that look like settings and are none, each with the nearest name; "" without any.
+
+    They are ignored rather than refused: an older version may be started with the settings of a newer one.
+    """
+    known = {*Settings.variables(), *AlertSettings.variables()}
+    found = {name: "" for name, value in (os.environ if environ is None else environ).items() if _is_ours(name, value)}
+    found |= {name.upper(): " in .env" for name, value in _dotenv(Settings).env_vars.items() if _is_ours(name, value)}
+    others = sorted(name for name in found if name.upper() not in {*known, *_OF_TESTS})
+    named = [f"{name}{found[name]}{_nearest(name, known)}" for name in others]
+    one = "is no setting and is" if len(named) == 1 else "are no settings and are"
+    return f"{', '.join(named)} {one} ignored" if named else ""
+
+
+def _is_ours(name: str, value: str | None) -> bool:
+    is_address = re.match("(tcp|udp|sctp)://", value or "") is not None
+    return _LIKE_OURS.match(name) is not None and _OF_KUBERNETES.search(name) is None and not is_address
+
+
+def _nearest(name: str, known: Collection[str]) -> str:
+    """A question that names the setting that is most like ``name``; "" where none is."""
+    ends = [setting.removeprefix(PREFIX) for setting in known]
+    matches = difflib.get_close_matches(_LIKE_OURS.sub("", name).upper(), ends, n=1)
+    return f" (did you mean {PREFIX}{matches[0]}?)" if matches else ""
+
+
+def _dotenv(section: type[_Section]) -> DotEnvSettingsSource:
+    try:
+        return DotEnvSettingsSource(section, env_file=Path(".env"))
+    except UnicodeDecodeError as error:
+        raise SettingsError(f".env is no text in UTF-8: {error.reason} at byte {error.start}") from None
 
 
 def _is_url(text: str) -> bool:

@@ -231,6 +231,16 @@ def test_the_default_key_is_warned_about(machine: Machine) -> None:
     assert "PATIENT_FLOW_PSEUDONYM_KEY" in machine.run("patient-flow", "status").err
 
 
+def test_a_misspelt_setting_is_one_line_before_a_command_that_works_all_the_same() -> None:
+    printed = CliRunner().invoke(
+        cli, ["warehouse", "ddl", "--dialect", "sqlite"], env={"PATIENT_FLOW_CADENCE_SECOND": "10"}
+    )
+    assert printed.exit_code == 0
+    assert printed.stderr.splitlines() == [
+        "warning: PATIENT_FLOW_CADENCE_SECOND (did you mean PATIENT_FLOW_CADENCE_SECONDS?) is no setting and is ignored"
+    ]
+
+
 @pytest.mark.parametrize("dialect", DIALECTS)
 def test_the_ddl_of_every_dialect_has_all_tables_and_views(dialect: str) -> None:
     printed = CliRunner().invoke(cli, ["warehouse", "ddl", "--dialect", dialect])

@@ -15,7 +15,7 @@ from patient_flow.key_strength import weakness
 from patient_flow.mounts import network_file_system
 from patient_flow.orchestration.probes import judge_keys
 from patient_flow.services import Services
-from patient_flow.settings import LOCAL_HUB_PORT, Settings, SettingsError, load
+from patient_flow.settings import LOCAL_HUB_PORT, Settings, SettingsError, load, unknown_variables
 from patient_flow_tests.stacks import OWN_KEYS
 
 ELSEWHERE = {"LAKE_URI": "abfss://{layer}@flow.dfs.core.windows.net"}
@@ -44,6 +44,35 @@ def test_a_dotenv_file_is_read_and_the_environment_wins(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("PATIENT_FLOW_TIMEZONE=Europe/Berlin\nPATIENT_FLOW_EVENTHUB_NAME=flow\n")
     settings = read(TIMEZONE="Europe/Madrid")
     assert (settings.timezone, settings.eventhub_name) == ("Europe/Madrid", "flow")
+
+
+def test_misspelt_names_are_reported_with_the_nearest_setting_and_without_values(tmp_path: Path) -> None:
+    assert unknown_variables({"PATIENT_FLOW_TIMEZONE": "UTC", "patient_flow_eventhub_name": "x", "PATH": "p"}) == ""
+    assert unknown_variables({"PATIENT_FLOW_CADENCE_SECOND": "10"}) == (
+        "PATIENT_FLOW_CADENCE_SECOND (did you mean PATIENT_FLOW_CADENCE_SECONDS?) is no setting and is ignored"
+    )
+    (tmp_path / ".env").write_text("PATIENT_FLOW_ALERT_SMPT_PASSWORD=s3cret\nCOMPOSE_PROJECT_NAME=flow\n")
+    assert unknown_variables({"PATIENTFLOW_TIMEZONE": "UTC", "PATIENT_FLOW_XYZ": "1"}) == (
+        "PATIENTFLOW_TIMEZONE (did you mean PATIENT_FLOW_TIMEZONE?), PATIENT_FLOW_ALERT_SMPT_PASSWORD in .env (did you "
+        "mean PATIENT_FLOW_ALERT_SMTP_PASSWORD?), PATIENT_FLOW_XYZ are no settings and are ignored"
+    )
+
+
+def test_variables_of_kubernetes_and_of_the_tests_are_no_misspelt_settings() -> None:
+    service = {
+        "PATIENT_FLOW_DASHBOARD_SERVICE_HOST": "10.0.0.1",
+        "PATIENT_FLOW_DASHBOARD_SERVICE_PORT_HTTP": "8050",
+        "PATIENT_FLOW_DASHBOARD_PORT": "tcp://10.0.0.1:8050",
+        "PATIENT_FLOW_DASHBOARD_PORT_8050_TCP_ADDR": "10.0.0.1",
+    }
+    assert unknown_variables({**service, "PATIENT_FLOW_TOOLS": "/tools", "PATIENT_FLOW_BICEP": "/bicep"}) == ""
+    assert unknown_variables({"PATIENT_FLOW_ALERT_SMPT_PORT": "25"}) != ""
+
+
+def test_a_dotenv_file_that_is_no_text_is_refused_with_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_bytes(b"PATIENT_FLOW_TIMEZONE=\xff\xfe")
+    with pytest.raises(SettingsError, match=r"\.env is no text in UTF-8"):
+        read()
 
 
 def test_a_namespace_alone_is_not_mistaken_for_the_local_hub() -> None:

@@ -542,8 +542,8 @@ DISK_FULL = Rule(
 )
 SETTINGS_INVALID = Rule(
     "settings_invalid",
-    "The department list and the source mapping are valid.",
-    "Correct the line that the alert names; the next run reads it again.",
+    "The department list, the source mapping and the names of settings are valid.",
+    "Correct what the alert names; the next run reads lists and mappings again, a restart the settings.",
     ERROR,
     (WATCH,),
 )

@@ -119,6 +119,7 @@ def observe(
         probes.probe_lists(services, lake_answers=lake_answers),
         probes.judge_keys(services.settings),
         probes.judge_disks(services.settings),
+        probes.judge_variables(),
     ]
     staleness = state.staleness
     warehouse = probes.probe_warehouse(services, now)

@@ -622,6 +622,13 @@ def test_invalid_settings_are_reported_in_the_tick(watching: Watching) -> None:
 WRONG_LIST = "hospital_id,hospital_name,department,staffed_beds,staff,expected_los_hours,valid_from\n1,A,ICU,many,,,\n"
 
 
+def test_a_misspelt_setting_is_a_warning(watching: Watching, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATIENT_FLOW_CADENCE_SECOND", "10")
+    watch = watching()
+    assert "PATIENT_FLOW_CADENCE_SECOND (did you mean PATIENT_FLOW_CADENCE_SECONDS?)" in watch.tick()
+    assert "| warning | settings invalid: names of settings: " in str(watch.reports[0].metadata["for operators"].value)
+
+
 def test_an_invalid_department_list_is_delivered_and_hides_no_other_alert(
     both: tuple[Watch, Inbox, list[Any]], hub_thread: HubThread, tmp_path: Path
 ) -> None:

@@ -110,6 +110,11 @@ def pseudonym_key_weak(why: str | None, new_key: str) -> list[Finding]:
     ]
 
 
+def unknown_variables(sentence: str) -> list[Finding]:
+    """Variables that look like settings and are none, in a ``sentence``; empty without any."""
+    return [Finding(Severity.WARNING, f"{sentence}.", subject="names of settings")] if sentence else []
+
+
 def unavailable(reason: str, subject: str = "", *, resolve_after: timedelta | None = None) -> Finding:
     """A system that does not answer or refuses; ``reason`` is for people and gets its full stop here."""
     message = reason if reason.endswith((".", "?", "!")) else f"{reason}."
