@@ -173,7 +173,7 @@ def test_a_taken_port_is_named_with_the_option_that_gives_another(machine: Machi
 
 def test_status_without_a_hub_reports_it_and_shows_the_rest(tmp_path: Path, stack: Stack) -> None:
     with Machine(tmp_path, stack=stack) as machine:
-        outcome = machine.run("patient-flow", "status")
+        outcome = machine.run("patient-flow", "status", "--wait", "60")
         assert "patient-flow hub" in outcome.out
         assert "Lake" in outcome.out
         assert f"Warehouse ({stack.warehouse_kind})" in outcome.out

@@ -22,7 +22,9 @@ from msgspec.structs import replace
 
 from patient_flow.monitoring import catalogue, messages
 from patient_flow.monitoring.alert_state import AlertState, Firing, changes, mark_delivered, update
+from patient_flow.monitoring.rules.disks import disk_full
 from patient_flow.monitoring.rules.freshness import Staleness
+from patient_flow.monitoring.rules.system import unknown_names
 from patient_flow.orchestration import open_alerts, probes
 from patient_flow.orchestration.channels import Channel, ChannelError, channels_of
 from patient_flow.orchestration.probes import ProbeResult, WarehouseStatus
@@ -30,6 +32,7 @@ from patient_flow.orchestration.resources import PatientFlow
 from patient_flow.pipeline import hub_probe
 from patient_flow.pipeline.hub_probe import Failure, HubFailure, HubStatus
 from patient_flow.services import Services
+from patient_flow.settings import Settings, unknown_variables
 
 
 @dataclass(frozen=True)
@@ -118,8 +121,7 @@ def observe(
         probes.judge_hub(hub, now, settings),
         probes.probe_lists(services, lake_answers=lake_answers),
         probes.judge_keys(services.settings),
-        probes.judge_disks(services.settings),
-        probes.judge_variables(),
+        judge_machine(services.settings),
     ]
     staleness = state.staleness
     warehouse = probes.probe_warehouse(services, now)
@@ -135,6 +137,14 @@ def observe(
         tuple(firing for result in results for firing in result.firings),
         frozenset(name for result in results for name in result.unknown),
         staleness,
+    )
+
+
+def judge_machine(settings: Settings) -> ProbeResult:
+    """Disks that are full or nearly so, and variables that look like settings and are none."""
+    full, misspelt = disk_full(settings.disks), unknown_names(unknown_variables())
+    return ProbeResult(
+        (*probes.firings(catalogue.DISK_FULL, full), *probes.firings(catalogue.SETTINGS_INVALID, misspelt))
     )
 
 

@@ -21,7 +21,7 @@ from patient_flow.monitoring.bed_alerts import BedAlert
 from patient_flow.monitoring.finding import Finding, Severity
 from patient_flow.monitoring.notices import EventsExpired, HubRecreated, Notice, PartitionAdded, decode
 from patient_flow.monitoring.rule import SETTLE_WINDOW, Audience, Rule
-from patient_flow.monitoring.rules import disks, forecasts, freshness, occupancy, senders, system
+from patient_flow.monitoring.rules import forecasts, freshness, occupancy, senders, system
 from patient_flow.orchestration.automation import ASSET_JOB
 from patient_flow.orchestration.backfill import backfill
 from patient_flow.orchestration.checks import HISTORY
@@ -30,7 +30,7 @@ from patient_flow.orchestration.reports import NOTICES
 from patient_flow.orchestration.resources import read_lists
 from patient_flow.pipeline.hub_probe import Failure, HubFailure, HubStatus
 from patient_flow.services import Services
-from patient_flow.settings import AlertSettings, Settings, unknown_variables
+from patient_flow.settings import AlertSettings, Settings
 from patient_flow.stores.timeouts import CallTimedOut, call_with_timeout
 from patient_flow.stores.warehouse.errors import WarehouseError, WarehouseNotInitialised
 from patient_flow.stores.warehouse.schema import LOAD_LOG
@@ -271,17 +271,6 @@ def judge_keys(settings: Settings) -> ProbeResult:
     """The key of the pseudonyms, unless the lake is on this machine."""
     why = None if settings.lake_is_local else settings.pseudonym_key_weakness
     return ProbeResult(firings(catalogue.PSEUDONYM_KEY_WEAK, system.pseudonym_key_weak(why, NEW_KEY)))
-
-
-def judge_variables() -> ProbeResult:
-    """Variables that look like settings and are none."""
-    unknown = unknown_variables()
-    return ProbeResult(firings(catalogue.SETTINGS_INVALID, system.unknown_variables(unknown)))
-
-
-def judge_disks(settings: Settings) -> ProbeResult:
-    """Disks of this machine that are full or nearly so."""
-    return ProbeResult(firings(catalogue.DISK_FULL, disks.disk_full(settings.disks)))
 
 
 # --- warehouse ------------------------------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ from patient_flow.local_hub.testing import HubThread
 from patient_flow.monitoring.finding import Severity
 from patient_flow.monitoring.notices import Notice, PartitionAdded, encode
 from patient_flow.orchestration import automation
+from patient_flow.orchestration.alert_sensor import judge_machine
 from patient_flow.orchestration.automation import (
     ACTIVE,
     PIPELINE_TAG,
@@ -26,7 +27,6 @@ from patient_flow.orchestration.automation import (
     lake_maintenance,
     micro_batch,
 )
-from patient_flow.orchestration.probes import judge_disks
 from patient_flow.orchestration.resources import PatientFlow
 from patient_flow.pipeline import hub_probe
 from patient_flow.pipeline.backlog import Backlog, PartitionBacklog
@@ -148,12 +148,12 @@ def test_no_run_is_requested_while_a_disk_is_full(
     assert isinstance(full, dg.SkipReason)
     assert str(full.skip_message).startswith("3 of 500 MiB free on the disk of ")
     assert str(full.skip_message).endswith("See infra/docs/runbook/disk_full.md.")
-    assert [firing.finding.severity for firing in judge_disks(patient_flow.systems().settings).firings] == [
+    assert [firing.finding.severity for firing in judge_machine(patient_flow.systems().settings).firings] == [
         Severity.ERROR
     ]
     free = 12  # more than 2 %, and less than 5 %: room to go on
     assert isinstance(tick(instance, patient_flow), dg.RunRequest)
-    assert [firing.finding.severity for firing in judge_disks(patient_flow.systems().settings).firings] == [
+    assert [firing.finding.severity for firing in judge_machine(patient_flow.systems().settings).firings] == [
         Severity.WARNING
     ]
 

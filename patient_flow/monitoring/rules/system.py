@@ -110,7 +110,7 @@ def pseudonym_key_weak(why: str | None, new_key: str) -> list[Finding]:
     ]
 
 
-def unknown_variables(sentence: str) -> list[Finding]:
+def unknown_names(sentence: str) -> list[Finding]:
     """Variables that look like settings and are none, in a ``sentence``; empty without any."""
     return [Finding(Severity.WARNING, f"{sentence}.", subject="names of settings")] if sentence else []
 
