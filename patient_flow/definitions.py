@@ -22,7 +22,7 @@ from patient_flow.orchestration.automation import (
 from patient_flow.orchestration.backfill import backfill
 from patient_flow.orchestration.check_jobs import CHECK_SCHEDULES, audit, hourly_checks, idle_heartbeat
 from patient_flow.orchestration.checks import CHECKS, HISTORY, HISTORY_CHECKS
-from patient_flow.orchestration.forecasts import forecast, forecast_backtest, hourly_forecast
+from patient_flow.orchestration.forecasts import forecast, forecast_after_import, forecast_backtest, hourly_forecast
 from patient_flow.orchestration.housekeeping import hourly_housekeeping, housekeeping
 from patient_flow.orchestration.import_job import import_files
 from patient_flow.orchestration.open_alerts import OPEN_ALERTS
@@ -49,7 +49,7 @@ def build_defs(patient_flow: PatientFlow | None = None, *, cadence: int = CADENC
             forecast_backtest,
         ],
         schedules=[hourly_maintenance, *CHECK_SCHEDULES, hourly_housekeeping, idle_heartbeat, hourly_forecast],
-        sensors=[backlog_sensor(cadence), catch_up, alerts],
+        sensors=[backlog_sensor(cadence), catch_up, forecast_after_import, alerts],
         resources={"patient_flow": patient_flow or PatientFlow()},
         # One process per run: a process per step would outlast the minute.
         executor=dg.in_process_executor,

@@ -170,7 +170,7 @@ def undo(services: Services, what: str, watch: Watch) -> Iterator[str]:
     judge(context)  # what the rows kept out is looked for in the tables that follow bronze
     with watch(f"withdraw {sha256[:12]}", imports.count(services.lake, sha256)) as progress:
         rows, gone = 0, 0
-        for done in imports.withdraw(services.lake, sha256, run_id=context.run_id, progress=progress):
+        for done in imports.withdraw(services.lake, sha256, now=context.now, run_id=context.run_id, progress=progress):
             rows, gone = _follow(services, context, rows + done - gone), done
     yield f"{gone:,} rows withdrawn"
     yield from _finish(services, context)

@@ -26,7 +26,7 @@ from patient_flow.orchestration import run_workers
 from patient_flow.orchestration.failures import MAX_RETRIES
 from patient_flow.orchestration.forecasts import FORECAST_KEYS
 from patient_flow.orchestration.launching import fail_lost_starts
-from patient_flow.orchestration.reports import POOL, RECONCILIATION_KEY, lake_key
+from patient_flow.orchestration.reports import ACTIVE, POOL, RECONCILIATION_KEY, lake_key
 from patient_flow.orchestration.resources import PatientFlow
 from patient_flow.pipeline.backlog import Backlog
 from patient_flow.pipeline.hub_probe import HubFailure, probe_hub
@@ -46,14 +46,6 @@ RUN_TAGS = {
     "dagster/max_retries": "2",
     "dagster/retry_on_asset_or_op_failure": "false",
 }
-ACTIVE = [
-    dg.DagsterRunStatus.QUEUED,
-    dg.DagsterRunStatus.NOT_STARTED,
-    dg.DagsterRunStatus.STARTING,
-    dg.DagsterRunStatus.STARTED,
-    dg.DagsterRunStatus.CANCELING,
-]
-
 FINISHED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
 
 RETRY_DELAY = timedelta(minutes=1)

@@ -1,4 +1,4 @@
-"""The hourly forecast and its backtest: jobs of their own, outside the micro-batches and their pool."""
+"""The forecast, hourly and after an import, and its backtest: jobs outside the micro-batches and their pool."""
 
 from datetime import UTC, date, datetime, timedelta
 
@@ -8,13 +8,18 @@ from pydantic import Field
 
 from patient_flow import forecast_report
 from patient_flow.contracts.forecasts import JUDGED_DAYS
+from patient_flow.contracts.tables import BRONZE_EVENTS
 from patient_flow.errors import OperatorError
 from patient_flow.operations import step_context
-from patient_flow.orchestration.reports import FORECAST_POOL, lake_key
+from patient_flow.orchestration.reports import ACTIVE, FORECAST_POOL, lake_key
 from patient_flow.orchestration.resources import PatientFlow
+from patient_flow.pipeline.forecast import pending
 from patient_flow.pipeline.graph import FORECASTS
+from patient_flow.stores.lake.errors import LakeError
+from patient_flow.stores.timeouts import CallTimedOut, call_with_timeout
 
 MAX_DAYS = 400
+LAKE_SECONDS = 20.0
 
 FORECAST_KEYS = [lake_key(step.table) for step in FORECASTS]
 
@@ -34,6 +39,40 @@ hourly_forecast = dg.ScheduleDefinition(
     default_status=dg.DefaultScheduleStatus.RUNNING,
     description="Hourly; a forecast made at an hour waits until the lake has what the hub accepted by then.",
 )
+
+
+@dg.sensor(
+    job=forecast,
+    minimum_interval_seconds=30,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Requests a forecast before the next hour: once an import, or the withdrawal of a file, has reached "
+    "gold, and while a run has left past mornings to the next one.",
+)
+def forecast_after_import(
+    context: dg.SensorEvaluationContext, patient_flow: PatientFlow
+) -> dg.RunRequest | dg.SkipReason:
+    """At the second tick that finds the same state: another file may follow. Once for each state."""
+    try:
+        lake = patient_flow.systems().lake
+        waits = call_with_timeout(
+            LAKE_SECONDS, ("forecasts", lake.uri(BRONZE_EVENTS)), lambda: pending(lake, datetime.now(UTC))
+        )
+    except dg.Failure as error:  # a setting that a person must correct: the alert sensor opens the alert
+        return dg.SkipReason(error.description)
+    except LakeError as error:
+        return dg.SkipReason(str(error))
+    except CallTimedOut:
+        return dg.SkipReason(f"the lake does not answer within {LAKE_SECONDS:.0f} s")
+    if waits is None:
+        return dg.SkipReason("no forecast is missing")
+    if not waits.is_ready:
+        return dg.SkipReason("an import, or the withdrawal of a file, has not reached gold yet")
+    if context.instance.get_runs_count(dg.RunsFilter(job_name=forecast.name, statuses=ACTIVE)):
+        return dg.SkipReason("a forecast is queued or running")
+    if context.cursor != waits.state:
+        context.update_cursor(waits.state)
+        return dg.SkipReason("forecasts are missing: the next tick requests them unless rows of files follow")
+    return dg.RunRequest(run_key=waits.state)
 
 
 class BacktestConfig(dg.Config):

@@ -23,6 +23,14 @@ POOL = "patient_flow"
 that the UI starts for selected assets have no tag that could limit them."""
 FORECAST_POOL = "forecast"
 """The hourly forecast writes to tables of its own, and does not wait for micro-batches."""
+ACTIVE = [
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+]
+"""Runs that have not ended."""
 RECONCILIATION_KEY = dg.AssetKey(["reconciliation", "differences"])
 """Differences of the newest extract: nightly, and no part of a micro-batch."""
 FRESHNESS = dg.FreshnessPolicy.time_window(fail_window=timedelta(minutes=20), warn_window=timedelta(minutes=10))

@@ -108,11 +108,19 @@ def lost_events(created_at_ms: int, partition_id: str) -> NumberKey:
 
 MADE_UNTIL = InstantKey("made_until")
 """Forecasts: the newest instant of which one was made or scored. Two runs that make the same one conflict by it."""
+MADE_FROM_FILES = InstantKey("made_from_files")
+"""Forecasts: :data:`FILES_CHANGED_AT` of bronze when those that were made afterwards were made."""
+MORNINGS_MISSING = NumberKey("mornings_missing")
+"""Forecasts: how many of past mornings were yet to be made after the newest commit."""
 
 # --- bronze: files -----------------------------------------------------------------------------------------------
 
 LAST_IMPORT = InstantKey("last_import")
 """Bronze: when the newest import began. The next one is later, whatever the clock says."""
+FILES_CHANGED_AT = InstantKey("files_changed_at")
+"""Bronze: of the newest commit that added or withdrew rows of files; when it began, and later with each commit."""
+FILE_ROWS_TO_COME = NumberKey("file_rows_to_come")
+"""Bronze: how many rows the import or withdrawal of that commit had yet to add or withdraw."""
 
 
 def imported_at(sha256: str) -> InstantKey:

@@ -2,7 +2,8 @@
 
 A forecast made at T uses what the hub had accepted by T. The forecasts of 06:00 local are kept and scored; one that is
 missing is made afterwards as of its time, as many per run as fit into :data:`BACKCAST_SECONDS`, so that a site with
-imported history soon has a judged one.
+imported history soon has a judged one. It is made once all rows of a file are in gold, and again after the rows of
+files have changed.
 """
 
 from __future__ import annotations
@@ -32,12 +33,14 @@ from patient_flow.contracts.tables import (
 )
 from patient_flow.forecasting import baselines, beds, forecast, scores, shown
 from patient_flow.monitoring.rules.forecasts import judgement_rows
-from patient_flow.pipeline.checkpoints import MADE_UNTIL, consumed
+from patient_flow.pipeline.checkpoints import MADE_FROM_FILES, MADE_UNTIL, MORNINGS_MISSING, consumed
+from patient_flow.pipeline.imports import FilesState, files_state
 from patient_flow.pipeline.incremental import is_one_of
 from patient_flow.pipeline.known import Known, is_complete, known_at
 from patient_flow.pipeline.read_progress import recorded_progress
 from patient_flow.pipeline.received import newest_event
 from patient_flow.pipeline.steps import StepContext, StepResult, retry_on_conflict
+from patient_flow.stores.lake.catalog import Lake
 from patient_flow.stores.lake.changes import RowsWritten
 from patient_flow.stores.lake.table import LakeTable
 from patient_flow.transforms.keys import surrogate_key
@@ -70,21 +73,51 @@ def forecast_arrivals(context: StepContext) -> StepResult:
 
 def _run(context: StepContext, table: Table) -> StepResult:
     target = context.lake.open(table)
+    files = files_state(context.lake, context.now)  # before anything is read: what comes later is another state
+    newest = _newest(context.lake, context.now)
+    has_all_events = newest is not None and is_complete(context.lake, newest)
+    has_all_rows = newest is not None and files.is_complete and is_complete(context.lake, newest, with_files=True)
     written = _drop_former_departments(context, target)
-    due = _due(context, target)
+    if newest is not None and has_all_rows:
+        written += _drop_of_former_files(context, target, newest, files)
+    due = [] if newest is None else _due(context, target, newest)
+    due = [each for each in due if each.is_backcast or has_all_events]
     began = time.monotonic()
-    made = 0
+    made, missing = 0, len(due)
     for each in due:
-        if each.is_backcast and time.monotonic() - began > BACKCAST_SECONDS:
+        if each.is_backcast and (not has_all_rows or time.monotonic() - began > BACKCAST_SECONDS):
             break
         rows = make(context, table, each.made_at)
         rows = rows.with_columns(is_morning=pl.lit(each.is_morning), is_backcast=pl.lit(each.is_backcast))
         after = rows.select(c(name).cast(dtype) for name, dtype in table.schema.items())
         before = table.empty() if each.is_backcast else _superseded(target, each.made_at)
-        written += target.replace(before, after, MADE_UNTIL.of(each.made_at), run_id=context.run_id)
-        made += 1
-    figures: dict[str, int | float | str] = {"forecasts": made, "mornings_missing": len(due) - made}
+        made, missing = made + 1, missing - 1
+        recorded = {**MADE_UNTIL.of(each.made_at), **MORNINGS_MISSING.of(missing)}
+        written += target.replace(before, after, recorded, run_id=context.run_id)
+    figures: dict[str, int | float | str] = {"forecasts": made, "mornings_missing": missing}
     return StepResult(table, target.version, written, figures=figures)
+
+
+@dataclass(frozen=True)
+class Pending:
+    """Forecasts to make before the next hour: ``state`` changes with the rows of files and with each one that is made.
+
+    They can be made once gold has all rows of files (``is_ready``).
+    """
+
+    state: str
+    is_ready: bool
+
+
+def pending(lake: Lake, now: datetime) -> Pending | None:
+    """Forecasts that have yet to follow the rows of files, and mornings for which the last run had no time left."""
+    files, made = files_state(lake, now), lake.open(FORECAST_BEDS)
+    missing = MORNINGS_MISSING.read(made.checkpoint)
+    if files.changed_at == MADE_FROM_FILES.read(made.checkpoint) and not missing:
+        return None
+    newest = _newest(lake, now)
+    is_in_gold = newest is not None and is_complete(lake, newest, with_files=True)
+    return Pending(f"{files.changed_at}, {missing}", files.is_complete and is_in_gold)
 
 
 def _drop_former_departments(context: StepContext, target: LakeTable) -> RowsWritten:
@@ -104,6 +137,18 @@ def _drop_former_departments(context: StepContext, target: LakeTable) -> RowsWri
     again = former.filter(c("made_at") >= since)["made_at"].unique()
     before = pl.concat([target.scan().filter(is_one_of("made_at", again)).collect(), former]).unique("forecast_key")
     return target.replace(before, target.table.empty(), {}, run_id=context.run_id)
+
+
+def _drop_of_former_files(context: StepContext, target: LakeTable, newest: datetime, files: FilesState) -> RowsWritten:
+    """Deletes forecasts that are made again where the rows of files have changed since they were made.
+
+    These are the ones of mornings that were made afterwards, and the newest unless it is of a morning.
+    """
+    if files.changed_at == MADE_FROM_FILES.read(target.checkpoint):
+        return RowsWritten()
+    is_of_morning = c("made_at").is_in(list(_mornings(newest, context.timezone)))
+    before = target.scan().filter((c("is_backcast") & is_of_morning) | ~c("is_morning")).collect()
+    return target.replace(before, target.table.empty(), MADE_FROM_FILES.of(files.changed_at), run_id=context.run_id)
 
 
 def _of_former_departments(target: LakeTable, departments: LakeTable) -> pl.DataFrame:
@@ -144,24 +189,22 @@ class _Due:
     is_backcast: bool = False
 
 
-def _due(context: StepContext, target: LakeTable) -> list[_Due]:
-    """The forecasts to make: the newest, then missing ones of past mornings, the latest first.
-
-    The newest is due once silver and the facts have everything that the hub accepted by then. Where there are only
-    imported rows, the newest of them says what the time is.
-    """
-    lake = context.lake
-    census = lake.open(FACT_BED_CENSUS)
+def _newest(lake: Lake, now: datetime) -> datetime | None:
+    """The hour of the newest forecast; where there are only imported rows, the newest of them says what the time is."""
     reached = recorded_progress(lake).read_until or newest_event(lake.open(SILVER_EVENTS))
-    if reached is None or census.row_count() == 0:
-        return []
-    newest = min(reached, context.now).replace(minute=0, second=0, microsecond=0)
+    if reached is None or lake.open(FACT_BED_CENSUS).row_count() == 0:
+        return None
+    return min(reached, now).replace(minute=0, second=0, microsecond=0)
+
+
+def _due(context: StepContext, target: LakeTable, newest: datetime) -> list[_Due]:
+    """The forecasts to make: the newest, then missing ones of past mornings, the latest first."""
     made = target.scan().select("made_at", "is_morning").unique().collect()
     have = set(made.filter("is_morning")["made_at"])
-    first = _first_hour(census)
+    first = _first_hour(context.lake.open(FACT_BED_CENSUS))
     mornings = [each for each in _mornings(newest, context.timezone) if each >= first + FIRST_HISTORY]
     found = []
-    if newest not in set(made["made_at"]) and is_complete(lake, newest):
+    if newest not in set(made["made_at"]):
         found.append(_Due(newest, newest in mornings))
     missing = sorted((each for each in mornings if each not in have and each != newest), reverse=True)
     return [*found, *(_Due(each, is_morning=True, is_backcast=True) for each in missing)]
@@ -199,12 +242,15 @@ def forecast_score(context: StepContext) -> StepResult:
         lake.open(DATA_QUALITY_DAY).scan().filter(c("rule") == "all").select("date", "hospital_id").unique().collect()
     )
     newest = _newest_hour(census)
-    after = scores.score(mornings.collect(), _recent(census, since), departments, events, newest, context.timezone)
+    forecasts = mornings.collect()
+    after = scores.score(forecasts, _recent(census, since), departments, events, newest, context.timezone)
     after = after.select(c(name).cast(dtype) for name, dtype in FORECAST_SCORE.schema.items())
     before = target.scan().filter(c("date") > since.astimezone(ZoneInfo(context.timezone)).date()).collect()
     days, key = after["date"].unique(), list(FORECAST_SCORE.key)
+    made_on = forecasts["made_at"].dt.convert_time_zone(context.timezone).dt.date().unique()
+    is_replaced = c("date").is_in(days.implode()) | ~c("date").is_in(made_on.implode())
     former = _of_former_departments(target, lake.open(DIM_DEPARTMENT))
-    before = pl.concat([before.filter(c("date").is_in(days.implode())), former]).unique(key)
+    before = pl.concat([before.filter(is_replaced), former]).unique(key)
     if before.sort(key).equals(after.sort(key)):
         return StepResult(FORECAST_SCORE, target.version)
     written = target.replace(before, after, MADE_UNTIL.of(context.now), run_id=context.run_id)

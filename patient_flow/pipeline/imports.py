@@ -18,7 +18,14 @@ from patient_flow.contracts.events import IMPORTED, NO_HUB
 from patient_flow.contracts.tables import BRONZE_EVENTS, ERASED, IGNORED, QUARANTINE, SILVER_EVENTS
 from patient_flow.errors import OperatorError
 from patient_flow.files import Source, bodies
-from patient_flow.pipeline.checkpoints import LAST_IMPORT, imported_at, imported_rows, rows_of_import
+from patient_flow.pipeline.checkpoints import (
+    FILE_ROWS_TO_COME,
+    FILES_CHANGED_AT,
+    LAST_IMPORT,
+    imported_at,
+    imported_rows,
+    rows_of_import,
+)
 from patient_flow.pipeline.steps import while_writing
 from patient_flow.stores.lake.catalog import Lake
 from patient_flow.stores.lake.errors import CommitConflict
@@ -30,6 +37,8 @@ ROWS_AT_ONCE = 50_000
 """Rows of one commit: they are in memory at once, with what is read of them."""
 BYTES_AT_ONCE = 32 * 1024 * 1024
 _ATTEMPTS = 5
+ABANDONED_AFTER = timedelta(days=1)
+"""An import or withdrawal that began this long ago and has not ended is not waited for."""
 
 c = pl.col
 
@@ -47,6 +56,30 @@ class Outcome:
     quarantined: dict[str, int]
     rejected_rows: int
     erased: int
+
+
+@dataclass(frozen=True)
+class FilesState:
+    """Which rows of files bronze has: ``changed_at`` is another one after each change, None where there was none.
+
+    ``is_complete`` is false while an import or a withdrawal of a file is under way.
+    """
+
+    changed_at: datetime | None
+    is_complete: bool
+
+
+def files_state(lake: Lake, now: datetime) -> FilesState:
+    """The state of the rows of files at ``now``, from bronze's checkpoints."""
+    read = lake.open(BRONZE_EVENTS).checkpoint
+    changed_at, to_come = FILES_CHANGED_AT.read(read), FILE_ROWS_TO_COME.read(read)
+    return FilesState(changed_at, not (changed_at and to_come) or now - changed_at > ABANDONED_AFTER)
+
+
+def _changed(bronze: LakeTable, now: datetime, to_come: int) -> dict[str, int]:
+    last = FILES_CHANGED_AT.read(bronze.checkpoint)
+    changed_at = max(now, last + timedelta(microseconds=1)) if last else now
+    return {**FILES_CHANGED_AT.of(changed_at), **FILE_ROWS_TO_COME.of(to_come)}
 
 
 def partition_of(sha256: str) -> str:
@@ -82,7 +115,8 @@ def write(
     rows that an unfinished withdrawal has left, and ``FileRefused`` where the file changed since it was examined.
     """
     sha256 = source.sha256
-    for attempt in range(_ATTEMPTS):
+    conflicts = 0
+    while True:
         bronze = lake.open(BRONZE_EVENTS)
         begun = imported_at(sha256).read(bronze.checkpoint)
         if begun is None:
@@ -99,12 +133,15 @@ def write(
                     **rows_of_import(sha256).of(source.rows),
                     **imported_rows(sha256).of(done),
                     **(LAST_IMPORT.of(begun) if begun > (LAST_IMPORT.read(bronze.checkpoint) or NO_HUB) else {}),
+                    **_changed(bronze, now, source.rows - done),
                 }
                 bronze.append(frame, recorded, run_id=run_id, file=source.path.name)
+                conflicts = 0
                 progress(done)
                 yield len(rows)
         except CommitConflict:
-            if attempt == _ATTEMPTS - 1:
+            conflicts += 1
+            if conflicts == _ATTEMPTS:
                 raise
             continue
         return
@@ -121,7 +158,7 @@ def count(lake: Lake, sha256: str) -> int:
 
 
 @while_writing
-def withdraw(lake: Lake, sha256: str, *, run_id: str, progress: Progress) -> Iterator[int]:
+def withdraw(lake: Lake, sha256: str, *, now: datetime, run_id: str, progress: Progress) -> Iterator[int]:
     """Deletes the rows of a file from bronze, some per commit; yields how many have gone after each.
 
     Raises :class:`OperatorError` where bronze holds none.
@@ -139,7 +176,8 @@ def withdraw(lake: Lake, sha256: str, *, run_id: str, progress: Progress) -> Ite
         predicate = (
             f"partition_id = '{partition_of(sha256)}' and sequence_number >= {start} and sequence_number <= {end}"
         )
-        gone += bronze.delete(predicate, _forgotten(sha256), run_id=run_id)
+        bronze = lake.open(BRONZE_EVENTS)  # an import beside this may have committed since
+        gone += bronze.delete(predicate, _forgotten(sha256) | _changed(bronze, now, last - end), run_id=run_id)
         progress(gone)
         yield gone
 

@@ -12,6 +12,7 @@ from datetime import datetime
 import polars as pl
 
 from patient_flow.contracts import events
+from patient_flow.contracts.events import NO_HUB
 from patient_flow.contracts.tables import (
     BRONZE_EVENTS,
     DIM_DEPARTMENT,
@@ -126,21 +127,26 @@ def touched_after(context: StepContext, silver: LakeTable, at: datetime) -> pl.D
     return pl.concat([later, hashes], how="diagonal").unique()
 
 
-def is_complete(lake: Lake, at: datetime) -> bool:
-    """True when silver, and the facts made of it, have everything that bronze took from the hub by ``at``."""
+def is_complete(lake: Lake, at: datetime, *, with_files: bool = False) -> bool:
+    """True when silver, and the facts made of it, have everything that bronze took from the hub by ``at``.
+
+    With ``with_files`` they must also have all rows of files, whichever instants these state.
+    """
+    waits = c("enqueued_at") <= at
+    if with_files:
+        waits |= c("hub_created_at") == NO_HUB
     silver = lake.open(SILVER_EVENTS)
     pairs = (
         (lake.open(BRONZE_EVENTS), silver),
         (silver, lake.open(FACT_PATIENT_FLOW)),
         (silver, lake.open(FACT_ED_ATTENDANCE)),
     )
-    return all(_has_consumed(source, target, at) for source, target in pairs)
+    return all(_has_consumed(source, target, waits) for source, target in pairs)
 
 
-def _has_consumed(source: LakeTable, target: LakeTable, at: datetime) -> bool:
+def _has_consumed(source: LakeTable, target: LakeTable, waits: pl.Expr) -> bool:
     version = consumed(target, source)
     if version == source.version:
         return True
-    changes = source.changes_or_all(version, ["enqueued_at"])
-    waiting = pl.concat([changes.before, changes.after])["enqueued_at"].min()
-    return waiting is None or (isinstance(waiting, datetime) and waiting > at)
+    changes = source.changes_or_all(version, ["enqueued_at", "hub_created_at"])
+    return changes.both.filter(waits).is_empty()

@@ -99,7 +99,7 @@ def bring(lake: Lake, path: Path, *, as_of: datetime | None = None) -> None:
 
 
 def withdraw(lake: Lake, sha256: str) -> int:
-    return [0, *imports.withdraw(lake, sha256, run_id="test", progress=print)][-1]
+    return [0, *imports.withdraw(lake, sha256, now=datetime.now(UTC), run_id="test", progress=print)][-1]
 
 
 def follow(lake: Lake, steps: Sequence[str] = EVENT_STEPS) -> None:
@@ -230,7 +230,7 @@ def test_a_file_that_grows_while_it_is_imported_is_refused_and_can_be_withdrawn(
     with pytest.raises(OperatorError, match=f"changed while it was imported.*--undo {source.sha256}"):
         list(written)
     assert contents(lake, BRONZE_EVENTS).height == 3
-    assert list(imports.withdraw(lake, source.sha256, run_id="test", progress=print)) == [3]
+    assert list(imports.withdraw(lake, source.sha256, now=datetime.now(UTC), run_id="test", progress=print)) == [3]
 
 
 def test_a_withdrawn_file_leaves_the_tables_as_if_it_had_never_been_there(
@@ -303,7 +303,7 @@ def test_a_withdrawal_that_was_interrupted_has_to_end_before_the_file_comes_agai
     monkeypatch.setattr(imports, "ROWS_AT_ONCE", 3)
     path = lines_of(tmp_path / "history.jsonl", HISTORY)
     bring(lake, path)
-    next(imports.withdraw(lake, identify(path), run_id="test", progress=print))
+    next(imports.withdraw(lake, identify(path), now=datetime.now(UTC), run_id="test", progress=print))
     with pytest.raises(OperatorError, match=r"--undo [0-9a-f]{64}` again"):
         bring(lake, path)
     assert withdraw(lake, identify(path)) == len(HISTORY) - 3

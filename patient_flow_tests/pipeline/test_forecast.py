@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import functools
+import json
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,18 +17,24 @@ import pytest
 from patient_flow import forecast_report
 from patient_flow.contracts.tables import BRONZE_EVENTS, FORECAST_ARRIVALS, FORECAST_BEDS, FORECAST_SCORE
 from patient_flow.errors import OperatorError
+from patient_flow.files import examine
 from patient_flow.orchestration import forecasts
 from patient_flow.orchestration.resources import PatientFlow
-from patient_flow.pipeline import forecast
+from patient_flow.pipeline import forecast, imports
 from patient_flow.pipeline.checkpoints import READ_UNTIL
 from patient_flow.stores.lake.catalog import Lake
+from patient_flow.transforms.read import ParserConfig
 from patient_flow_tests.builders import (
+    EVENT_STEPS,
+    SECRET,
     ZONE,
     Delivery,
     department,
     department_list,
     event,
+    receive,
     run_micro_batches,
+    run_step,
     snapshot,
     step_context,
 )
@@ -150,6 +158,11 @@ def test_morning_forecasts_are_kept_and_scored_and_others_give_way(filled: Lake)
     assert scored.filter(c("department_key") == 0).height > 0
     assert scored.select(((c("covered_80") >= 0) & (c("covered_80") <= 1)).all()).item()
     assert tables
+    withdrawn = filled.open(FORECAST_BEDS).scan().filter(c("made_at") == mornings["made_at"].min()).collect()
+    filled.open(FORECAST_BEDS).replace(withdrawn, FORECAST_BEDS.empty(), {}, run_id="test")
+    forecast.forecast_score(context)
+    left = filled.open(FORECAST_SCORE).scan().collect()
+    assert set(scored["date"]) - set(left["date"]) == {mornings["made_at"].min().date()}  # type: ignore[union-attr]
 
 
 def test_what_if_starts_from_the_newest_forecast_and_writes_nothing(filled: Lake) -> None:
@@ -183,8 +196,9 @@ def test_what_if_starts_from_the_newest_forecast_and_writes_nothing(filled: Lake
 
 def test_nothing_is_forecast_before_silver_has_what_the_hub_accepted(filled: Lake) -> None:
     filled.open(BRONZE_EVENTS).record(READ_UNTIL.of(END - timedelta(minutes=30)))
-    made = forecast._due(step_context(filled, DEPARTMENTS, now=END + timedelta(hours=4)), filled.open(FORECAST_BEDS))
-    assert made[0].made_at == END - timedelta(hours=1)
+    forecast.forecast_beds(step_context(filled, DEPARTMENTS, now=END + timedelta(hours=4)))
+    newest = filled.open(FORECAST_BEDS).scan().select(c("made_at").max()).collect().item()
+    assert newest == END - timedelta(hours=1)
 
 
 def test_imports_alone_are_forecast_and_judged_in_bounded_runs(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -240,3 +254,46 @@ def test_mornings_that_name_a_former_department_version_are_made_again(filled: L
     forecast.forecast_beds(context)
     again = filled.open(FORECAST_BEDS).scan().drop("is_backcast").sort("forecast_key").collect()
     assert again.equals(expected)
+
+
+def _file(folder: Path) -> Path:
+    """The rows of :func:`_imported` as a file."""
+    path = folder / "history.jsonl"
+    path.write_text("\n".join(json.dumps(delivery.body) for delivery in _imported(END)))
+    return path
+
+
+def _follow(lake: Lake) -> pl.DataFrame:
+    """Gold follows bronze, then the forecasts follow gold; returns the stored forecasts of beds."""
+    for name in EVENT_STEPS:
+        run_step(name, lake, DEPARTMENTS)
+    context = step_context(lake, DEPARTMENTS, now=END + timedelta(minutes=6))
+    for step in (forecast.forecast_beds, forecast.forecast_arrivals, forecast.forecast_score):
+        step(context)
+    return lake.open(FORECAST_BEDS).scan().collect().sort("forecast_key")
+
+
+@pytest.mark.embedded_only("which rows are read does not depend on the store")
+def test_mornings_are_forecast_afterwards_from_all_rows_of_a_file_or_not_at_all(
+    lakes: Lakes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(forecast, "MAX_MORNINGS", 3)
+    source, parser = examine(_file(tmp_path)), ParserConfig(DEPARTMENTS, SECRET)
+    arguments: dict[str, Any] = {"now": END, "run_id": "test", "progress": lambda _: None}
+    with lakes(2) as (lake, other):
+        for made in (lake, other):
+            receive(made, _feed(END))
+            made.open(BRONZE_EVENTS).record(READ_UNTIL.of(END))
+        without = _follow(other)
+        list(imports.write(other, source, parser, as_of=None, **arguments))
+        expected = _follow(other)
+        assert expected["made_at"].unique().equals(without["made_at"].unique())
+        assert not expected.equals(without)
+        monkeypatch.setattr(imports, "ROWS_AT_ONCE", source.rows // 2 + 1)
+        written = imports.write(lake, source, parser, as_of=None, **arguments)
+        next(written)
+        assert _follow(lake)["made_at"].unique().to_list() == [END]
+        list(written)
+        assert _follow(lake).equals(expected)
+        list(imports.withdraw(lake, source.sha256, **arguments))
+        assert _follow(lake).equals(without)
