@@ -71,6 +71,7 @@ _FOLD = (
             "fold",
             "merges",
             "numbers",
+            "places",
             "plain",
             "plain_spans",
             "plain_stays",

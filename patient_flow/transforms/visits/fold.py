@@ -12,6 +12,7 @@ from operator import itemgetter
 import polars as pl
 
 from patient_flow.contracts import events
+from patient_flow.contracts.columns import TEXTS
 from patient_flow.transforms.corrections import without_void
 from patient_flow.transforms.order import ORDER_COLUMNS, RANK, in_order
 from patient_flow.transforms.visits import attendances, merges, numbers, rows, timeline
@@ -19,6 +20,7 @@ from patient_flow.transforms.visits.admissions import is_day_case
 from patient_flow.transforms.visits.confirmations import ELSEWHERE, Spans, covered, cut, days_of, instants
 from patient_flow.transforms.visits.departments import DepartmentList, with_department_names
 from patient_flow.transforms.visits.model import EMERGENCY, PLAN, WARD, Attendance, Event, Stay, Visit
+from patient_flow.transforms.visits.places import VISIT, numbered, row_of_each, rows_at
 from patient_flow.transforms.visits.plain import fold_plain
 from patient_flow.transforms.visits.stays import date
 
@@ -91,10 +93,11 @@ def fold(
     """
     silver = with_department_names(silver, departments)
     final, circles = merges.survivors(silver)
-    of_visits = without_void(merges.merged(silver.filter(c("visit_id").is_not_null()), final))
-    ordered = in_order(of_visits.select(VISIT_COLUMNS), "visit_id")
+    stated = silver.filter(c("visit_id").is_not_null()).with_columns(stated_hash="visit_hash")
+    of_visits = without_void(merges.merged(stated, final))
+    ordered = numbered(in_order(of_visits.select(*VISIT_COLUMNS, "stated_hash"), "visit_id"))
     listed = DepartmentList(departments)
-    again = _arrivals_again(ordered, silver, received_again)
+    again = _arrivals_again(ordered, received_again)
     flags = numbers.ambiguous(ordered)
     plain = fold_plain(ordered, departments, again, unconfirmed_days, flagged=flags, circles=circles)
     with _without_garbage_collection():
@@ -107,13 +110,13 @@ def fold(
             visit.arrival = visit.stated_arrival
             date(visit, listed)
             attendances.attend(visit, listed)
-        _Cluster(visits, listed, _by_visit(again), unconfirmed_days).apply()
+        _Cluster(visits, listed, _by_visit(again, plain.others), unconfirmed_days).apply()
         _flag(visits, flags, circles)
         stays, attended = rows.frames(visits, listed)
     waiting = sum(not visit.stays and visit.attendance is None for visit in visits)
     stays, attended = rows.measured(
-        pl.concat([plain.stays, stays]),
-        pl.concat([plain.attendances, attended]),
+        _together(plain.stays, stays, plain.others, "stay_number"),
+        _together(plain.attendances, attended, plain.others),
         _statements(ordered, again),
         zone,
     )
@@ -177,40 +180,62 @@ def _event_columns(ordered: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _arrivals_again(ordered: pl.DataFrame, silver: pl.DataFrame, received_again: pl.DataFrame | None) -> pl.DataFrame:
-    """visit_id and enqueued_at of repeated snapshots. These name the visit as the snapshot did, before merges (F3)."""
+def _arrivals_again(ordered: pl.DataFrame, received_again: pl.DataFrame | None) -> pl.DataFrame:
+    """Number, visit_id and enqueued_at of repeated snapshots, which name the visit as stated before merges (F3)."""
+    nothing = ordered.select(VISIT, "visit_id", "enqueued_at").clear()
     if received_again is None or received_again.is_empty():
-        return ordered.select("visit_id", "enqueued_at").clear()
-    key = ["enqueued_at", "partition_id", "sequence_number", "part"]
-    stated = silver.filter(c("visit_id").is_not_null()).select(*key, stated_hash="visit_hash")
-    known = ordered.select(*key, "visit_id").join(stated, on=key, nulls_equal=True).unique(["stated_hash", "visit_id"])
+        return nothing
+    is_again = c("stated_hash").is_in(received_again["visit_hash"].unique().implode())
+    known = ordered.select(VISIT, "visit_id", "stated_hash").filter(is_again).unique()
     found = received_again.join(known, left_on="visit_hash", right_on="stated_hash")
-    return found.select("visit_id", c("enqueued_at").cast(ordered.schema["enqueued_at"]))
+    return found.select(c(name).cast(dtype) for name, dtype in nothing.schema.items())
 
 
-def _by_visit(again: pl.DataFrame) -> dict[str, list[int]]:
+def _by_visit(again: pl.DataFrame, others: pl.DataFrame) -> dict[str, list[int]]:
+    """Arrivals of repeated snapshots of the visits that ``others`` are events of."""
     found: dict[str, list[int]] = {}
-    for visit_id, at in again.select("visit_id", c("enqueued_at").dt.epoch("us")).iter_rows():
+    of_others = again.filter(c(VISIT).is_in(others[VISIT].unique().implode()))
+    for visit_id, at in of_others.select("visit_id", c("enqueued_at").dt.epoch("us")).iter_rows():
         found.setdefault(visit_id, []).append(at)
     return found
 
 
+def _together(plain: pl.DataFrame, own: pl.DataFrame, others: pl.DataFrame, *within: str) -> pl.DataFrame:
+    """Rows of ``plain`` visits and those of ``others``, in the order of visits."""
+    numbers = others.select("visit_id", VISIT).unique(VISIT)
+    rows = own.join(numbers, on="visit_id", how="left").select(plain.columns)
+    return plain if own.is_empty() else pl.concat([plain, rows]).sort(VISIT, *within)
+
+
 def _statements(ordered: pl.DataFrame, again: pl.DataFrame) -> pl.DataFrame:
-    """Columns that all facts of a visit share: visit_hash, quality_flags, last_enqueued_at, last_confirmed_at (F18)."""
+    """Columns that all facts of a visit share: visit_hash, quality_flags, last_enqueued_at, last_confirmed_at (F18).
+
+    A row for each visit, in their order.
+    """
     confirms_on_arrival = (c("event_type") == events.SNAPSHOT) | c("partition_id").str.starts_with(IMPORTED)
-    stated = ordered.group_by("visit_id", maintain_order=True).agg(
+    stated = ordered.group_by(VISIT, maintain_order=True).agg(
         c("visit_hash").first(),
-        quality_flags=c("quality_flags").explode().drop_nulls().unique().sort(),
         last_enqueued_at=c("enqueued_at").max(),
-        last_confirmed_at=pl.max_horizontal(
-            c("event_time").max(), pl.when(confirms_on_arrival).then("enqueued_at").max()
-        ),
+        last_time=c("event_time").last(),
+        last_arrival=pl.when(confirms_on_arrival).then("enqueued_at").max(),
     )
-    last = again.group_by("visit_id").agg(_again=c("enqueued_at").max())
+    last = again.group_by(VISIT).agg(last_again=c("enqueued_at").max())
+    flags = (
+        ordered.select(VISIT, "quality_flags")
+        .filter(c("quality_flags").list.len() > 0)
+        .group_by(VISIT)
+        .agg(quality_flags=c("quality_flags").explode().drop_nulls().unique().sort())
+    )
+    flagged = rows_at(flags.select("quality_flags"), row_of_each(flags[VISIT], stated.height))
     return (
-        stated.join(last, on="visit_id", how="left", maintain_order="left")
-        .with_columns(last_confirmed_at=pl.max_horizontal("last_confirmed_at", "_again"))
-        .drop("_again")
+        stated.join(last, on=VISIT, how="left", maintain_order="left")
+        .hstack(flagged)
+        .select(
+            "visit_hash",
+            c("quality_flags").fill_null(pl.lit([], TEXTS)),
+            "last_enqueued_at",
+            last_confirmed_at=pl.max_horizontal("last_time", "last_arrival", "last_again"),
+        )
     )
 
 

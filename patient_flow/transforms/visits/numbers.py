@@ -6,6 +6,8 @@ from datetime import timedelta
 
 import polars as pl
 
+from patient_flow.transforms.visits.places import VISIT
+
 c = pl.col
 
 TWO_PATIENTS = "visit_number_has_two_patients"
@@ -15,7 +17,10 @@ REUSED_WITHIN = timedelta(days=30)
 
 
 def ambiguous(events: pl.DataFrame) -> dict[str, set[str]]:
-    """Flags of visits (visit_id) whose number is ambiguous; ``events`` name the surviving patients."""
+    """Flags of visits (visit_id) whose number is ambiguous.
+
+    ``events`` name the surviving patients; they are ordered by visit_id and numbered.
+    """
     flags: dict[str, set[str]] = {}
     for name, number, differs in (
         (TWO_PATIENTS, "visit_id", "patient_id"),
@@ -32,15 +37,7 @@ def _within_reach(events: pl.DataFrame, number: str, differs: str) -> list[str]:
 
     The nearest two events with different values are neighbours in time.
     """
-    several = (
-        events.filter(c(number).is_not_null())
-        .select(number, differs)
-        .unique()
-        .group_by(number)
-        .len()
-        .filter(c("len") > 1)
-        .select(number)
-    )
+    several = _with_two_visits(events, number) if differs == "visit_id" else _with_two(events, number, differs)
     if several.is_empty():
         return []
     ordered = events.join(several, on=number, how="semi").sort(number, "event_time", differs)
@@ -51,3 +48,16 @@ def _within_reach(events: pl.DataFrame, number: str, differs: str) -> list[str]:
     )
     found = ordered.filter(is_near).select(number).unique()
     return ordered.join(found, on=number, how="semi")["visit_id"].unique().to_list()
+
+
+def _with_two(events: pl.DataFrame, number: str, differs: str) -> pl.DataFrame:
+    """Each ``number``, by which ``events`` are ordered, that comes with two values."""
+    is_other = (c(number) == c(number).shift()) & c(differs).ne_missing(c(differs).shift())
+    return events.lazy().filter(is_other).select(number).unique().collect()
+
+
+def _with_two_visits(events: pl.DataFrame, number: str) -> pl.DataFrame:
+    """Each ``number`` that two visits have."""
+    is_new = c(VISIT).ne_missing(c(VISIT).shift()) | c(number).ne_missing(c(number).shift())
+    pairs = events.lazy().filter(is_new, c(number).is_not_null()).select(number, VISIT).unique()
+    return pairs.filter(c(number).is_duplicated()).select(number).unique().collect()

@@ -17,6 +17,7 @@ import polars as pl
 from patient_flow.contracts import events
 from patient_flow.transforms.visits import plain_stays, rows
 from patient_flow.transforms.visits.attendances import BOARDING, UNSTATED
+from patient_flow.transforms.visits.places import VISIT, gathered, is_first
 from patient_flow.transforms.visits.plain_spans import Confirmed
 
 c = pl.col
@@ -32,8 +33,9 @@ _LAST_STATED = ("seen_time", "decision_time", "admission_type", "planned_dischar
 class Plain:
     """Stays and attendances of plain visits, and the events of all others.
 
-    ``stays`` and ``attendances`` have the columns of ``rows.STAYS`` and ``rows.ATTENDANCES``; ``visits`` is the number
-    of plain visits, ``waiting`` of those with neither.
+    ``stays`` and ``attendances`` have the number of their visit and the columns of ``rows.STAYS`` and
+    ``rows.ATTENDANCES``, in the order of visits; ``visits`` is the number of plain visits, ``waiting`` of those with
+    neither.
     """
 
     stays: pl.DataFrame
@@ -52,47 +54,65 @@ def fold_plain(
     flagged: Collection[str] = (),
     circles: Collection[str] = (),
 ) -> Plain:
-    """The plain visits among the events ``ordered`` (in their total order, by visit).
+    """The plain visits among the events ``ordered`` (in their total order, by visit, numbered by ``places``).
 
-    ``again`` has visit_id and enqueued_at of repeated snapshots, ``departments`` are rows of DimDepartment. Visits
+    ``again`` has the visits and enqueued_at of repeated snapshots, ``departments`` are rows of DimDepartment. Visits
     that are ``flagged`` (visit_id), and those of patients in ``circles`` of merges, are no plain ones.
     """
     if ordered.height < MIN_EVENTS:
-        return Plain(pl.DataFrame(schema=rows.STAYS), pl.DataFrame(schema=rows.ATTENDANCES), 0, 0, ordered)
+        nothing = ordered.select(VISIT).clear()
+        stays, attended = (nothing.with_columns(pl.DataFrame(schema=of)) for of in (rows.STAYS, rows.ATTENDANCES))
+        return Plain(stays, attended, 0, 0, ordered)
     steps = _with_places(ordered)
-    visits = _visits(steps).with_columns(
-        is_plain=c("is_plain")
-        & ~c("visit_id").is_in(list(flagged))
-        & ~c("patient_id").is_in(list(circles))
-        & (c("arrivals") <= 1)
-        & ((c("triages") == 0) | (c("arrivals") == 1))
-    )
-    candidates = visits.filter("is_plain")
-    stays = plain_stays.stays(steps, candidates, departments)
-    folded = plain_stays.with_attendance(candidates, stays, departments)
-    careful = pl.concat(
-        [
-            visits.filter(~c("is_plain"))["patient_id"],
-            steps.filter(~c("is_same")).select(c("patient_id")).to_series(),
-            folded.filter(~c("is_foldable"))["patient_id"],
-            _continued_elsewhere(folded),
-        ]
-    ).unique()
-    return _finished(ordered, folded, stays, careful, Confirmed(steps, again, departments, unconfirmed_days))
+    is_other = _is_other(steps, flagged, circles)
+    if is_other.any():
+        steps = steps.filter(~is_other)
+    visits = _visits(steps)
+    stays = plain_stays.stays(steps.with_columns(place=_place()), visits, departments)
+    folded = plain_stays.with_attendance(visits, stays, departments)
+    careful = pl.concat([folded.filter(~c("is_foldable"))["patient_id"], _continued_elsewhere(folded)]).unique()
+    folded = folded.with_columns(is_kept=~c("patient_id").is_in(careful.implode()))
+    if careful.len():
+        is_other = is_other | ordered[VISIT].is_in(folded.filter(~c("is_kept"))[VISIT].implode())
+        stays = stays.filter(gathered(folded["is_kept"], stays["place"]))
+    placed, attended = Confirmed(steps, again, departments, unconfirmed_days).rows(folded, stays)
+    kept = folded.filter("is_kept")
+    waiting = kept.filter(c("stay_count").is_null() & c("attended_at").is_null()).height
+    return Plain(placed, attended, kept.height, waiting, ordered.filter(is_other))
+
+
+def _place() -> pl.Expr:
+    """The row of each event's visit in a frame with one row per visit."""
+    return (is_first().cum_sum() - 1).cast(pl.get_index_type()).set_sorted()
+
+
+def _is_other(steps: pl.DataFrame, flagged: Collection[str], circles: Collection[str]) -> pl.Series:
+    """True for the events of all patients with a visit that is not plain."""
+    is_marked = ~c("is_plain")
+    if flagged:
+        is_marked |= c("visit_id").is_in(list(flagged))
+    if circles:
+        is_marked |= c("patient_id").is_in(list(circles)).fill_null(value=False)
+    marked = steps.filter(is_marked)[VISIT]
+    if marked.is_empty():
+        return pl.repeat(value=False, n=steps.height, dtype=pl.Boolean, eager=True)
+    is_in_marked = c(VISIT).is_in(marked.unique().implode())
+    patients = steps.filter(is_in_marked)["patient_id"].unique()
+    is_careful = c("patient_id").is_in(patients.implode()).fill_null(value=False)
+    return steps.select(is_in_marked | is_careful).to_series()
 
 
 def _with_places(ordered: pl.DataFrame) -> pl.DataFrame:
     """The events with their place in their visit, and whether each may be one of a plain visit."""
     kind = c("event_type")
     is_snapshot = kind == events.SNAPSHOT
-    is_first = c("visit_id").ne_missing(c("visit_id").shift())
     is_same = (c("patient_id") == c("patient_id").shift()) & (c("hospital_id") == c("hospital_id").shift())
     marked = ordered.with_columns(
-        is_first=is_first,
-        is_last=is_first.shift(-1, fill_value=True),
+        is_first=is_first(),
+        is_last=is_first().shift(-1, fill_value=True),
         is_snapshot=is_snapshot,
         is_placing=is_snapshot | kind.is_in((ADMISSION, TRANSFER)),
-        is_same=(is_first & c("patient_id").is_not_null() & c("hospital_id").is_not_null())
+        is_same=(is_first() & c("patient_id").is_not_null() & c("hospital_id").is_not_null())
         | is_same.fill_null(value=False),
         row=pl.int_range(pl.len()),
         placed_before=(is_snapshot | kind.is_in((ADMISSION, TRANSFER))).cum_sum().cast(pl.Int64),
@@ -102,7 +122,10 @@ def _with_places(ordered: pl.DataFrame) -> pl.DataFrame:
     return marked.with_columns(
         number=c("placed_before") - begin.then(c("placed_before") - c("is_placing").cast(pl.Int64)).forward_fill(),
         class_in_force=pl.when(class_row >= begin.then("row").forward_fill()).then(c("visit_class").forward_fill()),
-    ).with_columns(is_plain=_may_be_plain())
+    ).with_columns(
+        is_plain=_may_be_plain(),
+        changes_class=~c("is_first") & (c("class_in_force") != c("class_in_force").shift()),
+    )
 
 
 def _may_be_plain() -> pl.Expr:
@@ -126,51 +149,52 @@ def _may_be_plain() -> pl.Expr:
 
 
 def _visits(steps: pl.DataFrame) -> pl.DataFrame:
-    """What each visit's events state of it as a whole. Times that plain visits cannot have are not right for others."""
+    """What each visit's events state of it as a whole. Times that plain visits cannot have are not right for others.
+
+    Where one event of a plain visit states a value, or the latest is wanted, the last is taken: the cheapest aggregate.
+    """
     kind = c("event_type")
 
-    def of(name: str, *kinds: str) -> pl.Expr:
-        return pl.when(kind.is_in(kinds)).then(name)
+    def last(*kinds: str, of: str | pl.Expr) -> pl.Expr:
+        return pl.when(kind.is_in(kinds)).then(of).last(ignore_nulls=True)
 
     known_at = pl.when(_states_time()).then("event_time").otherwise("enqueued_at")
-    is_end, is_snapshot = kind.is_in((DISCHARGE, events.SNAPSHOT)), c("is_snapshot")
-    placed_last = pl.when(c("is_placing") & ~is_snapshot).then("event_time")
+    ends, is_snapshot = (DISCHARGE, events.SNAPSHOT), c("is_snapshot")
+    arrived = pl.coalesce("arrival_time", "event_time")
     return (
-        steps.group_by("visit_id", maintain_order=True)
+        steps.group_by(VISIT, maintain_order=True)
         .agg(
-            c("patient_id", "hospital_id", "is_snapshot").first(),
-            c("is_plain").all(),
+            c("visit_id", "patient_id", "hospital_id", "is_snapshot").first(),
             *(c(name).last(ignore_nulls=True) for name in _LAST_STATED),
             wait_number=pl.when(c("wait_minutes").is_not_null()).then("number").last(ignore_nulls=True),
-            discharge_status=pl.when(is_end).then("discharge_status").last(ignore_nulls=True),
+            discharge_status=last(*ends, of="discharge_status"),
             arrivals=(kind == ARRIVAL).sum(),
             triages=(kind == TRIAGE).sum(),
-            classes_differ=(c("visit_class").min() != c("visit_class").max()).fill_null(value=False),
+            classes_differ=c("changes_class").any(),
             is_opened=(is_snapshot | (kind == ADMISSION)).any(),
-            last=c("event_time").max(),
-            arrived=pl.when(kind == ARRIVAL)
-            .then(pl.coalesce("arrival_time", "event_time"))
-            .otherwise("arrival_time")
-            .min(),
+            first_time=c("event_time").first(),
+            last=c("event_time").last(),
+            arrived=pl.when(kind == ARRIVAL).then(arrived).otherwise("arrival_time").min(),
             triage_at=pl.when(kind == TRIAGE)
             .then(pl.coalesce("triage_time", "event_time"))
             .otherwise("triage_time")
             .min(),
-            arrival_dated=pl.when(kind == ARRIVAL).then(pl.coalesce("arrival_time", "event_time")).max(),
-            arrival_department=of("department", ARRIVAL).last(ignore_nulls=True),
-            arrival_class=of("class_in_force", ARRIVAL).last(ignore_nulls=True),
-            admission_time=of("admission_time", ADMISSION).max(),
-            discharged=of("event_time", DISCHARGE).max(),
-            stated_end=pl.when(is_end).then("discharge_time").max(),
-            placed_last=placed_last.max(),
-            known_at=pl.when("is_snapshot").then(known_at).max(),
-            enqueued_at=pl.when("is_snapshot").then("enqueued_at").max(),
+            arrival_dated=last(ARRIVAL, of=arrived),
+            arrival_department=last(ARRIVAL, of="department"),
+            arrival_class=last(ARRIVAL, of="class_in_force"),
+            discharged=last(DISCHARGE, of="event_time"),
+            stated_end=last(*ends, of="discharge_time"),
+            placed_last=last(ADMISSION, TRANSFER, of="event_time"),
+            known_at=last(events.SNAPSHOT, of=known_at),
+            enqueued_at=last(events.SNAPSHOT, of="enqueued_at"),
         )
         .with_columns(
-            is_plan=(c("is_snapshot") & (c("stated_end") > c("known_at"))).fill_null(value=False),
-            end=pl.when(c("is_snapshot") | (c("stated_end") >= pl.coalesce("placed_last", "stated_end")))
+            is_plan=(is_snapshot & (c("stated_end") > c("known_at"))).fill_null(value=False),
+            end=pl.when(is_snapshot | (c("stated_end") >= pl.coalesce("placed_last", "stated_end")))
             .then("stated_end")
             .otherwise("discharged"),
+            # Rules on several arrivals, and on a triage that stands for one, are not those of plain visits.
+            has_plain_arrival=(c("arrivals") <= 1) & ((c("triages") == 0) | (c("arrivals") == 1)),
         )
         .with_columns(planned_at=pl.coalesce("planned_discharge_time", pl.when("is_plan").then("end")))
     )
@@ -194,15 +218,3 @@ def _continued_elsewhere(folded: pl.DataFrame) -> pl.Series:
     has_end = (c("end") >= c("attended_at")).fill_null(value=False)
     fits = (c("ward_time") >= c("attended_at")) & (~has_end | (c("ward_time") <= latest))
     return pairs.filter(fits)["patient_id"]
-
-
-def _finished(
-    ordered: pl.DataFrame, folded: pl.DataFrame, stays: pl.DataFrame, careful: pl.Series, confirmed: Confirmed
-) -> Plain:
-    is_careful = c("patient_id").is_in(careful.implode())
-    visits = folded.filter(~is_careful)
-    own = stays.join(visits.select("visit_id"), on="visit_id", how="semi", maintain_order="left")
-    placed, attended = confirmed.rows(visits, own)
-    others = ordered.join(visits.select("visit_id"), on="visit_id", how="anti", maintain_order="left")
-    waiting = visits.filter(c("stay_count").is_null() & c("attended_at").is_null()).height
-    return Plain(placed, attended, visits.height, waiting, others)

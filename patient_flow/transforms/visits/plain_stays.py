@@ -9,22 +9,25 @@ from patient_flow.transforms.visits.admissions import DAY_CASE, OBSERVATION
 from patient_flow.transforms.visits.attendances import ADMITTED, DISCHARGED, KEPT
 from patient_flow.transforms.visits.departments import with_versions
 from patient_flow.transforms.visits.model import EMERGENCY, SIDE, WARD
+from patient_flow.transforms.visits.places import VISIT, row_of_each, rows_at
 
 c = pl.col
 
-_WHOLE = ("visit_id", "patient_id", "hospital_id")
+_WHOLE = (VISIT, "place", "visit_id", "patient_id", "hospital_id")
+_OF_STEPS = (*_WHOLE, "event_type", "event_time", "admission_time", "department", "bed_id", "number", "class_in_force")
 
 
 def stays(steps: pl.DataFrame, visits: pl.DataFrame, departments: pl.DataFrame) -> pl.DataFrame:
     """The stays of ``visits``: placements in one department after each other (F6, F13).
 
-    ``is_fit`` is false where a time that is stated contradicts another: such a visit is not plain.
+    ``steps`` have the ``place`` of their visit in ``visits``. ``is_fit`` is false where a time that is stated
+    contradicts another: such a visit is not plain.
     """
     is_dated = (c("event_type") == "admission") & c("admission_time").is_not_null()
-    is_in_visit = c("visit_id") == c("visit_id").shift(-1)
+    is_in_visit = c("place") == c("place").shift(-1)
+    placing = steps.filter("is_placing").select(*_OF_STEPS, "is_snapshot")
     placed = (
-        steps.filter("is_placing")
-        .join(visits.select("visit_id", "arrived", "end"), on="visit_id", maintain_order="left")
+        placing.hstack(rows_at(visits.select("arrived", "end"), placing["place"]))
         .with_columns(
             time=pl.when("is_snapshot").then(pl.coalesce("admission_time", "event_time")).otherwise("event_time"),
         )
@@ -69,7 +72,7 @@ def _joined(placed: pl.DataFrame) -> pl.DataFrame:
 
 
 def _with_ends(rows: pl.DataFrame) -> pl.DataFrame:
-    is_first, is_last = c("first") == 1, (c("visit_id") != c("visit_id").shift(-1)).fill_null(value=True)
+    is_first, is_last = c("first") == 1, (c("place") != c("place").shift(-1)).fill_null(value=True)
     count = pl.int_range(pl.len(), dtype=pl.Int32)
     return rows.with_columns(
         stay_number=count - pl.when(is_first).then(count).forward_fill() + 1,
@@ -97,46 +100,59 @@ def _with_kinds(rows: pl.DataFrame) -> pl.DataFrame:
 def with_attendance(visits: pl.DataFrame, rows: pl.DataFrame, departments: pl.DataFrame) -> pl.DataFrame:
     """``visits`` with what F14-F16 make of their stays ``rows``; ``is_foldable`` where nothing needs a closer look."""
     found = (
-        visits.join(_of_stays(rows), on="visit_id", how="left", maintain_order="left")
+        visits.hstack(_of_stays(rows, visits.height))
         .pipe(with_versions, departments, "arrival_department", "arrival_dated")
         .with_columns(has_no_stay=c("stay_count").is_null())
     )
     return found.pipe(_attended).pipe(_admitted).pipe(_foldable)
 
 
-def _of_stays(rows: pl.DataFrame) -> pl.DataFrame:
-    """What matters of the stays of each visit."""
-    wards = rows.filter("is_ward")
-    first = rows.unique("visit_id", keep="first", maintain_order=True)
-    ward = wards.unique("visit_id", keep="first", maintain_order=True)
-    emergency = rows.filter(c("stay_kind") == EMERGENCY).unique("visit_id", keep="first", maintain_order=True)
-    whole = rows.group_by("visit_id").agg(
-        stay_count=pl.len(),
-        latest_start=c("start").max(),
-        are_stays_fit=(c("is_fit") & (c("stay_kind") != SIDE)).all(),
-        last_ward=pl.when("is_ward").then("stay_number").max(),
-        are_day_case=(~c("is_ward") | c("listed_class").eq_missing(pl.lit(DAY_CASE))).all(),
+def _of_stays(rows: pl.DataFrame, visits: int) -> pl.DataFrame:
+    """What matters of the stays of each visit, a row for each place from 0 up to ``visits``."""
+    is_emergency = c("stay_kind") == EMERGENCY
+
+    def first(name: str, of: pl.Expr) -> pl.Expr:
+        return pl.when(of).then(name).first(ignore_nulls=True)
+
+    whole = (
+        rows.with_columns(row=pl.int_range(pl.len(), dtype=pl.get_index_type()))
+        .group_by("place", maintain_order=True)
+        .agg(
+            stay_count=pl.len(),
+            latest_start=c("start").last(),  # each begins after the one before
+            are_stays_fit=(c("is_fit") & (c("stay_kind") != SIDE)).all(),
+            last_ward=pl.when("is_ward").then("stay_number").last(ignore_nulls=True),
+            are_day_case=(~c("is_ward") | c("listed_class").eq_missing(pl.lit(DAY_CASE))).all(),
+            first_row=c("row").first(),
+            last_row=c("row").last(),
+            ward_row=first("row", c("is_ward")),
+            emergency_row=first("row", is_emergency),
+        )
     )
-    return (
-        first.select("visit_id", first_kind="stay_kind", first_start="start", first_department="department")
-        .join(whole, on="visit_id")
-        .join(
-            ward.select(
-                "visit_id",
-                ward_number="stay_number",
-                ward_start="start",
-                ward_time="time",
-                ward_placement="first",
-                ward_class="visit_class",
+    found = rows_at(whole, row_of_each(whole["place"], visits))
+    return pl.concat(
+        [
+            found.drop("place", "first_row", "ward_row", "emergency_row"),
+            rows_at(
+                rows.select(first_kind="stay_kind", first_start="start", first_department="department"),
+                found["first_row"],
             ),
-            on="visit_id",
-            how="left",
-        )
-        .join(
-            emergency.select("visit_id", emergency_start="start", emergency_department="department"),
-            on="visit_id",
-            how="left",
-        )
+            rows_at(
+                rows.select(
+                    ward_number="stay_number",
+                    ward_start="start",
+                    ward_time="time",
+                    ward_placement="first",
+                    ward_class="visit_class",
+                ),
+                found["ward_row"],
+            ),
+            rows_at(
+                rows.select(emergency_start="start", emergency_department="department"),
+                found["emergency_row"],
+            ),
+        ],
+        how="horizontal",
     )
 
 
@@ -193,7 +209,8 @@ def _admitted(found: pl.DataFrame) -> pl.DataFrame:
 
 def _foldable(found: pl.DataFrame) -> pl.DataFrame:
     is_right = (
-        c("are_stays_fit")
+        c("has_plain_arrival")
+        & c("are_stays_fit")
         & (c("latest_start") <= c("last"))
         & (c("end").is_null() | (c("end") >= c("latest_start")))
         & ~(c("is_observation") & c("classes_differ"))

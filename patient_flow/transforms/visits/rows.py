@@ -18,6 +18,7 @@ from patient_flow.transforms.visits.admissions import (
 from patient_flow.transforms.visits.attendances import ADMITTED
 from patient_flow.transforms.visits.departments import DepartmentList
 from patient_flow.transforms.visits.model import WARD, Attendance, Stay, Visit
+from patient_flow.transforms.visits.places import VISIT, row_of_each, rows_at
 
 c = pl.col
 
@@ -86,10 +87,10 @@ def frames(visits: list[Visit], departments: DepartmentList) -> tuple[pl.DataFra
 def measured(
     stays: pl.DataFrame, attended: pl.DataFrame, statements: pl.DataFrame, zone: str
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """The same by visit, with lengths, waits and ``statements``: the columns that all facts of a visit share."""
+    """The same with lengths, waits and ``statements``: the columns that all facts of a visit share, by its number."""
     return (
-        _with_flags(stays.sort("visit_id", "stay_number"), statements).pipe(_measured, zone).drop(_DERIVED),
-        _with_flags(attended.sort("visit_id"), statements).pipe(_timed).drop("own_flags"),
+        _with_flags(stays, statements).pipe(_measured, zone).drop(VISIT, *_DERIVED),
+        _with_flags(attended, statements).pipe(_timed).drop(VISIT, "own_flags"),
     )
 
 
@@ -175,14 +176,13 @@ def _attendance_row(visit: Visit, attendance: Attendance) -> tuple[Any, ...]:
 
 def _with_flags(own: pl.DataFrame, statements: pl.DataFrame) -> pl.DataFrame:
     """``own`` with the columns of ``statements``; the few rows with flags of their own have these besides."""
-    found = own.join(statements, on="visit_id", how="left", maintain_order="left").with_row_index("_row")
+    found = own.hstack(rows_at(statements, own[VISIT]))
+    flags = found.select("quality_flags", "own_flags").with_row_index("row").filter(c("own_flags").is_not_null())
+    if flags.is_empty():
+        return found
     both = c("quality_flags").list.set_union(c("own_flags").str.split(SEPARATOR)).list.sort()
-    flagged = found.filter(c("own_flags").is_not_null()).select("_row", both.alias("_both"))
-    return (
-        found.join(flagged, on="_row", how="left", maintain_order="left")
-        .with_columns(quality_flags=pl.coalesce("_both", "quality_flags"))
-        .drop("_row", "_both")
-    )
+    added = rows_at(flags.select(_both=both), row_of_each(flags["row"], found.height))
+    return found.hstack(added).with_columns(quality_flags=pl.coalesce("_both", "quality_flags")).drop("_both")
 
 
 def _measured(stays: pl.DataFrame, zone: str) -> pl.DataFrame:
@@ -191,8 +191,8 @@ def _measured(stays: pl.DataFrame, zone: str) -> pl.DataFrame:
     length = (c("discharge_at") - c("admission_at")).dt.total_microseconds()
     nights = (local_date(c("discharge_at"), zone) - local_date(c("admission_at"), zone)).dt.total_days()
     is_ward = c("stay_kind") == WARD
-    in_bed = pl.when(is_ward).then(length).sum().over("visit_id")
-    slept = pl.when(is_ward).then(nights).sum().over("visit_id")
+    in_bed = pl.when(is_ward).then(length).sum().over(VISIT)
+    slept = pl.when(is_ward).then(nights).sum().over(VISIT)
     return stays.with_columns(
         wait_minutes=pl.coalesce(reported, derived),
         wait_source=pl.when(reported.is_not_null())
