@@ -15,6 +15,9 @@ from contextlib import suppress
 from io import BytesIO
 from typing import IO, Any
 
+if __name__ == "__main__":
+    os.putenv("POLARS_MAX_THREADS", "1")  # there is one such process per core
+
 import polars as pl
 
 from patient_flow.transforms.accept import candidates, validate

@@ -84,8 +84,9 @@ def accept(candidate: pl.DataFrame, known: pl.DataFrame) -> Accepted:
     """
     contenders = pl.concat([candidate.with_columns(is_known=pl.lit(False)), known.with_columns(is_known=pl.lit(True))])
     is_imported = imported()
-    hub = contenders.filter(~is_imported).sort(*HUB_ORDER, "is_known")
-    first = hub.unique(IDENTITY, keep="first", maintain_order=True)
+    narrow = contenders.select(*dict.fromkeys((*HUB_ORDER, *IDENTITY)), "is_known").with_row_index("row")
+    hub = narrow.filter(~is_imported).sort(*HUB_ORDER, "is_known")
+    first = contenders[hub.unique(IDENTITY, keep="first", maintain_order=True)["row"]]
     if contenders["imported_at"].null_count() < contenders.height:
         latest = contenders.filter(is_imported).sort(*_IMPORT_ORDER, ~c("is_known"))
         last = latest.unique(IDENTITY, keep="last", maintain_order=True)

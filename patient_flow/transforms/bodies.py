@@ -196,6 +196,17 @@ def digests_of(lines: bytes) -> list[str]:
     return [sha256(line).hexdigest() for line in lines.splitlines()]
 
 
+def rare_fields_of(fields: Sequence[Fields]) -> set[str]:
+    """Those of :data:`RARE_FIELDS` that one of ``fields`` states."""
+    rare = [item for item in fields if isinstance(item, AllFields)]
+    return {name for name in RARE_FIELDS if any(getattr(item, name) is not None for item in rare)}
+
+
+def may_hold_control_characters(lines: bytes) -> bool:
+    """Whether a text among the statements of :func:`lines_of` may hold one: JSON escapes all of them but U+007F."""
+    return b"\\" in lines or b"\x7f" in lines
+
+
 def read_parts(
     body: bytes,
     mappings: tuple[Interpreter, ...] = (),

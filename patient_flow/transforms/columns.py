@@ -32,6 +32,8 @@ _STATED = {
     for name in (*bodies.COMMON_FIELDS, *bodies.RARE_FIELDS)
 }
 """Types of the fields as they are stated. Identifiers that are numbers become texts."""
+MAY_HOLD_CONTROL_CHARACTERS = "may_hold_control_characters"
+"""Column that is false where no text of the frame holds one."""
 _LINES_AT_ONCE = 50_000
 """Statements that are encoded at once: bounds the memory of their JSON."""
 
@@ -150,7 +152,7 @@ def one_row_per_part(received: pl.DataFrame, parsed: Parsed) -> pl.DataFrame:
 def columns(parsed: Parsed) -> pl.DataFrame:
     """The contract fields of each part, lightly typed: texts and timestamps as text, numbers in range or null."""
     careful, height = parsed.careful, len(parsed.fields)
-    stated, digests = _stated(parsed.fields)
+    stated, digests, is_escaped = _stated(parsed.fields)
     for place, part in careful.items():
         digests[place] = part.digest
     unusable: dict[str, list[int]] = {}
@@ -164,6 +166,7 @@ def columns(parsed: Parsed) -> pl.DataFrame:
             _texts("kinds", height, {place: _kinds(part) for place, part in careful.items() if part.kinds}),
             _texts("extra", height, {place: part.extra for place, part in careful.items() if part.extra}),
             pl.Series("digest", digests, dtype=pl.String),
+            pl.repeat(is_escaped, height, dtype=pl.Boolean, eager=True).alias(MAY_HOLD_CONTROL_CHARACTERS),
             _sparse("part_body", height, parsed.bodies, pl.Binary()),
             marks("is_unreadable", height, [place for place, known in parsed.refused.items() if not known]),
             marks("is_unsupported", height, [place for place, known in parsed.refused.items() if known]),
@@ -185,20 +188,23 @@ def _kinds(part: bodies.ParsedBody) -> str:
     return ";".join(f"{name}={kind}" for name, kind in part.kinds.items())
 
 
-def _stated(fields: list[bodies.Fields]) -> tuple[list[pl.Series], list[str]]:
-    """The contract fields as columns, and the digests of the statements.
+def _stated(fields: list[bodies.Fields]) -> tuple[list[pl.Series], list[str], bool]:
+    """The contract fields as columns, the digests of the statements, and whether one may hold control characters.
 
     Polars reads JSON lines as columns, several times as fast as a loop over fields. It trusts its lines: it would join
     or split rows of foreign ones. These are encoded here, from values that were validated one by one.
     """
     readable = {name: pl.Int64() if dtype == pl.Int16() else dtype for name, dtype in _STATED.items()}  # no Int16
-    frames, digests = [pl.DataFrame(schema=readable)], list[str]()
+    frames, digests, is_escaped = [pl.DataFrame(schema=readable)], list[str](), False
     for start in range(0, len(fields), _LINES_AT_ONCE):
-        lines = bodies.lines_of(fields[start : start + _LINES_AT_ONCE])
+        some = fields[start : start + _LINES_AT_ONCE]
+        lines = bodies.lines_of(some)
         digests += bodies.digests_of(lines)
-        frames.append(pl.read_ndjson(lines, schema=readable))
-    read = pl.concat(frames, rechunk=True)
-    return [read[name].cast(dtype) for name, dtype in _STATED.items()], digests
+        is_escaped |= bodies.may_hold_control_characters(lines)
+        names = (*bodies.COMMON_FIELDS, *bodies.rare_fields_of(some))  # a column without values takes time too
+        frames.append(pl.read_ndjson(lines, schema={name: readable[name] for name in names}))
+    read = pl.concat(frames, how="diagonal", rechunk=True)
+    return [read[name].cast(dtype) for name, dtype in _STATED.items()], digests, is_escaped
 
 
 def _texts(name: str, height: int, found: dict[int, str]) -> pl.Series:

@@ -13,22 +13,28 @@ from patient_flow.contracts import events, rules
 from patient_flow.contracts.columns import TEXTS
 
 _FIELDS = {rule.name: rule.fields for rule in rules.QUARANTINE_RULES}
+_DESCRIBING = {
+    *("reasons", "kinds", "enqueued_at"),
+    *(f"{field}{mark}" for fields in _FIELDS.values() for field in fields for mark in ("", "_unusable", "_too_old")),
+}
+"""Columns that details are made of."""
 _ABOUT_THE_FUTURE = "_in_the_future"
 
 
 def describe(validated: pl.DataFrame) -> pl.Series:
     """One text per reason of each row, in their order; "" if the reason needs no detail."""
-    is_rejected = validated["reasons"].list.len() > 0
-    described = iter([_of_row(row) for row in validated.filter(is_rejected).iter_rows(named=True)])
-    return pl.Series("details", [next(described) if wrong else [] for wrong in is_rejected], dtype=TEXTS)
+    numbered = validated.select(name for name in validated.columns if name in _DESCRIBING).with_row_index("row")
+    one_each = numbered.filter(pl.col("reasons").list.len() > 0).explode("reasons")
+    texts = pl.Series("detail", [_of_reason(row) for row in one_each.iter_rows(named=True)], dtype=pl.String)
+    lists = one_each.select("row").with_columns(texts).group_by("row", maintain_order=True).agg("detail")
+    found = numbered.select("row").join(lists, on="row", how="left", maintain_order="left")
+    return found.select(details=pl.col("detail").fill_null(pl.lit([], TEXTS))).to_series()
 
 
-def _of_row(row: dict[str, Any]) -> list[str]:
+def _of_reason(row: dict[str, Any]) -> str:
+    """The detail of the reason in ``reasons``."""
+    reason = row["reasons"]
     kinds = dict(item.split("=", 1) for item in (row["kinds"] or "").split(";") if item)
-    return [_of_reason(reason, row, kinds) for reason in row["reasons"]]
-
-
-def _of_reason(reason: str, row: dict[str, Any], kinds: dict[str, str]) -> str:
     said = [(field, _kind(field, reason, row, kinds)) for field in _FIELDS.get(reason, ())]
     return ", ".join(f"{field}: {kind}" for field, kind in said if kind)
 

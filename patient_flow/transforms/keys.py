@@ -62,26 +62,22 @@ def _once_each(values: pl.Series, keyed: hashlib.blake2b) -> pl.Series:
 
 
 def _hexadecimal(values: pl.Series, keyed: hashlib.blake2b) -> pl.Series:
-    """Copying a hash that has its key already takes half the time of making one."""
-    copy, found = keyed.copy, list[str | None]()
-    for value in values.to_list():
-        if value is None:
-            found.append(None)
-            continue
-        state = copy()
-        state.update(value.encode())
-        found.append(state.hexdigest())
-    return pl.Series(values.name, found, dtype=pl.String)
+    return _digests(values, keyed).bin.encode("hex")
 
 
 def _keys(values: pl.Series) -> pl.Series:
-    copy, found = hashlib.blake2b(digest_size=8).copy, list[bytes | None]()
-    for value in values.to_list():
+    numbers = _digests(values, hashlib.blake2b(digest_size=8)).bin.reinterpret(dtype=pl.UInt64, endianness="big")
+    return (numbers // 2).cast(pl.Int64).clip(lower_bound=1)
+
+
+def _digests(values: pl.Series, begun: hashlib.blake2b) -> pl.Series:
+    """The digests of texts. Copying a hash that has its key already takes half the time of making one."""
+    copy, found = begun.copy, list[bytes | None]()
+    for value in values.cast(pl.Binary).to_list():
         if value is None:
             found.append(None)
             continue
         state = copy()
-        state.update(value.encode())
+        state.update(value)
         found.append(state.digest())
-    numbers = pl.Series(values.name, found, dtype=pl.Binary).bin.reinterpret(dtype=pl.UInt64, endianness="big")
-    return (numbers // 2).cast(pl.Int64).clip(lower_bound=1)
+    return pl.Series(values.name, found, dtype=pl.Binary)
