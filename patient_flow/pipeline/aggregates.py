@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 
 import polars as pl
 
+from patient_flow.contracts.columns import INSTANT
 from patient_flow.contracts.tables import (
     BRONZE_EVENTS,
     DATA_QUALITY_DAY,
@@ -114,15 +115,21 @@ def kpi_department_day(context: StepContext) -> StepResult:
     until, versions = CENSUS_UNTIL.read(hourly.checkpoint), departments.scan().collect()
     first_hours = _first_hours(hourly)
     wanted = _touched_days(target, sources, first_hours, zone) if of_these_rules else None
-    stays, hours, before = flow.scan().select(kpis.FACT_COLUMNS), hourly.scan(), target.scan()
-    arrivals = attended.scan().select(kpis.ATTENDANCE_COLUMNS)
+    stays, arrivals, hours, before = flow.scan(), attended.scan(), hourly.scan(), target.scan()
     if wanted is None:
         wanted = _all_days(flow, attended, hourly, versions, zone)
     else:
         spans = list(_instants(set(wanted["date"].unique()), ZoneInfo(zone)))
-        is_there = c("department_key").is_in(wanted["department_key"].unique().implode())
-        stays = stays.filter(is_there, _within("admission_at", spans) | _within("discharge_at", spans))
-        arrivals = arrivals.filter(is_there, _within("arrival_at", spans))
+        hour_marks = _hour_marks(wanted, zone).implode()
+        is_wanted = {
+            name: _hour_mark(name).is_in(hour_marks)
+            for name in ("admission_time_key", "discharge_time_key", "arrival_time_key")
+        }
+        stays = stays.filter(
+            _within("admission_at", spans) | _within("discharge_at", spans),
+            is_wanted["admission_time_key"] | is_wanted["discharge_time_key"],
+        )
+        arrivals = arrivals.filter(_within("arrival_at", spans), is_wanted["arrival_time_key"])
         # Of all departments of a hospital: whether it has patients on a day decides about the staffed hours of each.
         hours = hours.filter(
             pl.any_horizontal(
@@ -142,8 +149,8 @@ def kpi_department_day(context: StepContext) -> StepResult:
         staffing.beginnings(first_hours, versions), staffing.patient_days(counted, versions, zone)
     )
     after = kpis.kpi_department_day(
-        stays.collect(),
-        arrivals.collect(),
+        stays.select(kpis.FACT_COLUMNS).collect(),
+        arrivals.select(kpis.ATTENDANCE_COLUMNS).collect(),
         counted,
         versions,
         wanted=wanted,
@@ -303,6 +310,25 @@ def _instants(dates: set[date], zone: ZoneInfo) -> Iterable[tuple[datetime, date
                 calendar.first_hour(ordered[index - 1] + timedelta(days=1), zone),
             )
             start = index
+
+
+def _hour_mark(time_key: str) -> pl.Expr:
+    """A number for the department and the hour of a row. Two pairs may share one: it only narrows down what is read."""
+    return c("department_key") ^ c(time_key)
+
+
+def _hour_marks(wanted: pl.DataFrame, zone: str) -> pl.Series:
+    """:func:`_hour_mark` of every hour of the ``wanted`` days (date, department_key)."""
+    place, one_day = ZoneInfo(zone), timedelta(days=1)
+    days = [
+        (day, calendar.first_hour(day, place), calendar.first_hour(day + one_day, place))
+        for day in wanted["date"].unique()
+    ]
+    hours = pl.DataFrame(days, schema={"date": pl.Date, "first": INSTANT, "next": INSTANT}, orient="row").select(
+        "date", hour=pl.datetime_ranges("first", "next", "1h", closed="left")
+    )
+    of_days = wanted.join(hours.explode("hour"), on="date").with_columns(time_key=calendar.time_key(c("hour")))
+    return of_days.select(_hour_mark("time_key"))["department_key"].unique()
 
 
 def _within(column: str, spans: list[tuple[datetime, datetime]]) -> pl.Expr:
