@@ -519,7 +519,7 @@ FACT_PATIENT_FLOW = Table(
     partition_by=("admission_month",),
     # Corrections reach stays of any age, and each rewrites the file that its stay lies in.
     sort_by="admission_at",
-    file_bytes=512 * 1024,
+    file_bytes=128 * 1024,
     warehouse=True,
 )
 
@@ -579,7 +579,7 @@ FACT_ED_ATTENDANCE = Table(
     partition_by=("arrival_month",),
     # As with stays: each correction rewrites the file that its attendance lies in.
     sort_by="arrival_at",
-    file_bytes=512 * 1024,
+    file_bytes=128 * 1024,
     warehouse=True,
 )
 

@@ -121,25 +121,14 @@ def kpi_department_day(context: StepContext) -> StepResult:
     else:
         spans = list(_instants(set(wanted["date"].unique()), ZoneInfo(zone)))
         hour_marks = _hour_marks(wanted, zone).implode()
-        is_wanted = {
-            name: _hour_mark(name).is_in(hour_marks)
+        then = {
+            name: _within_hours(name, spans) & _hour_mark(name).is_in(hour_marks)
             for name in ("admission_time_key", "discharge_time_key", "arrival_time_key")
         }
-        stays = stays.filter(
-            _within("admission_at", spans) | _within("discharge_at", spans),
-            is_wanted["admission_time_key"] | is_wanted["discharge_time_key"],
-        )
-        arrivals = arrivals.filter(_within("arrival_at", spans), is_wanted["arrival_time_key"])
+        stays = stays.filter(then["admission_time_key"] | then["discharge_time_key"])
+        arrivals = arrivals.filter(then["arrival_time_key"])
         # Of all departments of a hospital: whether it has patients on a day decides about the staffed hours of each.
-        hours = hours.filter(
-            pl.any_horizontal(
-                pl.lit(False),
-                *(
-                    c("time_key").is_between(calendar.hour_key(start), calendar.hour_key(end), closed="left")
-                    for start, end in spans
-                ),
-            ),
-        )
+        hours = hours.filter(_within_hours("time_key", spans))
         before = before.filter(c("date").is_in(wanted["date"].unique().implode())).join(
             wanted.lazy(), on=kpis.DAY, how="semi"
         )
@@ -331,7 +320,11 @@ def _hour_marks(wanted: pl.DataFrame, zone: str) -> pl.Series:
     return of_days.select(_hour_mark("time_key"))["department_key"].unique()
 
 
-def _within(column: str, spans: list[tuple[datetime, datetime]]) -> pl.Expr:
+def _within_hours(time_key: str, spans: list[tuple[datetime, datetime]]) -> pl.Expr:
     return pl.any_horizontal(
-        pl.lit(False), *((c(column) >= pl.lit(start)) & (c(column) < pl.lit(end)) for start, end in spans)
+        pl.lit(False),
+        *(
+            c(time_key).is_between(calendar.hour_key(start), calendar.hour_key(end), closed="left")
+            for start, end in spans
+        ),
     )

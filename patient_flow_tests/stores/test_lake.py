@@ -22,7 +22,7 @@ from patient_flow.stores.lake import snapshot
 from patient_flow.stores.lake.catalog import Lake
 from patient_flow.stores.lake.changes import RowsWritten
 from patient_flow.stores.lake.errors import ChangeFeedExpired, CommitConflict, LakeError
-from patient_flow.stores.lake.spans import MAX_SPANS, spans_of, within_spans
+from patient_flow.stores.lake.spans import MAX_MERGE_SPANS, MAX_SPANS, merge_predicate, spans_of, within_spans
 from patient_flow.stores.lake.table import LakeTable
 from patient_flow_tests.builders import forget_log
 from patient_flow_tests.stacks import Stack
@@ -435,6 +435,30 @@ def test_a_table_of_an_earlier_version_takes_up_order_and_file_size(lake: Lake) 
     assert today.checkpoint("source") == 2
 
 
+def test_files_of_past_months_are_large_and_those_of_the_newest_two_small(lake: Lake) -> None:
+    by_month = replace(
+        BEDS,
+        columns=(*BEDS.columns, Column("month", pl.String(), "Its partition")),
+        partition_by=("month",),
+        file_bytes=16 * 1024,
+    )
+    opened = lake.open(by_month)
+    for number, month in enumerate(("2026-01", "2026-02", "2026-03", "2026-04")):
+        rows = beds(40_000 * number, 40_000 * (number + 1)).with_columns(month=pl.lit(month))
+        for half in range(2):
+            opened.append(rows.slice(20_000 * half, 20_000), {"source": 2 * number + half})
+    opened.maintenance().compact()
+    added = pl.DataFrame(DeltaTable(opened.uri).get_add_actions(flatten=True))
+    sizes = added.group_by(month="partition.month").agg(files=pl.len(), bytes=pl.col("size_bytes").median())
+    old, recent = sizes.filter(pl.col("month") <= "2026-02"), sizes.filter(pl.col("month") > "2026-02")
+    assert old["bytes"].min() > 2 * recent["bytes"].max()
+    assert 2 * old["files"].max() < recent["files"].min()
+    opened.append(beds(160_000, 160_001).with_columns(month=pl.lit("2026-05")), {"source": 8})
+    opened.maintenance().compact()
+    assert opened.maintenance().compact() == 0
+    assert opened.scan().drop("month").sort("key").collect().equals(beds(0, 160_001))
+
+
 def test_a_table_in_order_is_not_sorted_again(sorted_beds: LakeTable) -> None:
     lying = files(sorted_beds)
     sorted_beds.append(beds(10_000, 10_100), {"source": 10})
@@ -473,6 +497,16 @@ def test_spans_cover_every_instant_and_no_gap_that_could_be_left_out(hours: list
     assert covered == len(hours)
     assert len(spans) <= MAX_SPANS
     assert all(one[1] < other[0] for one, other in itertools.pairwise(spans))
+
+
+def test_a_merge_names_instants_that_lie_minutes_apart_and_joins_days_that_follow_each_other() -> None:
+    apart = pl.Series("seen_at", [START, START + timedelta(minutes=5), START + timedelta(minutes=30)])
+    assert merge_predicate(["key"], pl.DataFrame(), apart).count("BETWEEN") == 2
+    days = pl.Series("date", [date(2026, 1, 1), date(2026, 1, 2), date(2026, 1, 4)])
+    first, last = "DATE '2026-01-01' AND DATE '2026-01-02'", "DATE '2026-01-04' AND DATE '2026-01-04'"
+    assert f"(t.`date` BETWEEN {first} OR t.`date` BETWEEN {last})" in merge_predicate(["key"], pl.DataFrame(), days)
+    many = pl.Series("seen_at", [START + timedelta(hours=number) for number in range(2 * MAX_MERGE_SPANS)])
+    assert merge_predicate(["key"], pl.DataFrame(), many).count("BETWEEN") == MAX_MERGE_SPANS
 
 
 def test_the_newest_and_the_oldest_instant_are_exact(lake: Lake, sorted_beds: LakeTable) -> None:

@@ -26,8 +26,11 @@ from patient_flow.stores.lake.log import (
 )
 
 WIDE, OUT_OF_ORDER = 4, 0.1
-"""A file is wide if it spans this multiple of its share of the sort column; a partition is sorted again if this share
-of its rows lies in wide files."""
+"""A file is wide if it spans this multiple of its share of its partition's sort column; a partition is sorted again if
+this share of its rows lies in wide files."""
+RECENT_PARTITIONS, COLD_SIZE = 2, 8
+"""Files of the newest partitions are small, as their rows still change. Those of the others are this many times as
+large: fewer files to plan each scan with."""
 
 
 class TableMaintenance:
@@ -41,14 +44,18 @@ class TableMaintenance:
     def compact(self) -> int:
         """Joins small files; returns the number of files replaced. Never run it beside another compaction.
 
-        A partition with many rows out of the order of ``sort_by`` is sorted again as a whole.
+        A partition with many rows out of the order of ``sort_by``, or in files of another size than it should have, is
+        sorted again as a whole.
         """
         removed = 0
         with wrap_errors("compact", self._target):
             self._update_properties()
-            for partition in self._out_of_order():
+            for partition, file_bytes in self._out_of_order():
                 result = self._handle.optimize.z_order(
-                    [self._table.sort_by], partition_filters=partition, writer_properties=writer_of(self._table)
+                    [self._table.sort_by],
+                    partition_filters=partition,
+                    target_size=file_bytes,
+                    writer_properties=writer_of(self._table),
                 )
                 removed += int(result["numFilesRemoved"])
                 self._refresh()
@@ -126,21 +133,42 @@ class TableMaintenance:
         )
         self._refresh()
 
-    def _out_of_order(self) -> list[list[tuple[str, str, str]] | None]:
-        """Filters of partitions with many rows in files that are too large or too wide; None for the whole table."""
+    def _out_of_order(self) -> list[tuple[list[tuple[str, str, str]] | None, int]]:
+        """Filters of partitions to sort again and the size of their files; None for the whole table.
+
+        They have many rows in files that are too wide or too large or, where rows hardly change any more, too small.
+        """
         files = data_files(self._handle, self._target)
         first, last = (f"{side}.{self._table.sort_by}" for side in ("min", "max"))
         if not self._table.file_bytes or first not in files.columns or files["num_records"].sum() == 0:
             return []
         names = [f"partition.{name}" for name in self._table.partition_by]
-        rows = pl.col("num_records")
-        width = (pl.col(last) - pl.col(first)) / (pl.col(last).max() - pl.col(first).min())
-        is_wide = (width > WIDE * rows / rows.sum()) | (pl.col("size_bytes") > WIDE * self._table.file_bytes)
-        share = rows.filter(is_wide).sum() / rows.sum()
-        found = files.group_by(names or pl.lit("all")).agg(share=share).filter(pl.col("share") > OUT_OF_ORDER)
-        if not names:
-            return [None] * found.height
+        rows, size = pl.col("num_records"), pl.col("size_bytes")
+        age = pl.col(names[0]).rank("dense", descending=True) if names else pl.lit(1)
+        wanted = pl.when(age > RECENT_PARTITIONS).then(COLD_SIZE).otherwise(1) * self._table.file_bytes
+        files = files.with_columns(wanted=wanted)
+        within = names or pl.lit("all")
+        range_of_all = (pl.col(last).max() - pl.col(first).min()).over(within)
+        width = ((pl.col(last) - pl.col(first)) / range_of_all).fill_nan(0)
+        is_wide = (width > WIDE * rows / rows.sum().over(within)) | (size > WIDE * pl.col("wanted"))
+        is_small = (pl.col("wanted") > self._table.file_bytes) & (size < pl.col("wanted") / WIDE)
+        found = (
+            files.with_columns(is_wide=is_wide, is_small=is_small)
+            .group_by(within)
+            .agg(
+                pl.col("wanted").first(),
+                wide=rows.filter("is_wide").sum() / rows.sum(),
+                small=size.filter("is_small").sum() / pl.col("wanted").first(),
+            )
+            .filter((pl.col("wide") > OUT_OF_ORDER) | (pl.col("small") > 1))
+        )
+        partitions = found.select(names).iter_rows() if names else [None] * found.height
         return [
-            [(name, "=", value) for name, value in zip(self._table.partition_by, values, strict=True)]
-            for values in found.select(names).iter_rows()
+            (
+                None
+                if values is None
+                else [(name, "=", value) for name, value in zip(self._table.partition_by, values, strict=True)],
+                file_bytes,
+            )
+            for values, file_bytes in zip(partitions, found["wanted"], strict=True)
         ]

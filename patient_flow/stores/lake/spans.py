@@ -11,17 +11,23 @@ SPAN_GAP = timedelta(hours=12)
 """Instants further apart than this are read as separate spans."""
 MAX_SPANS = 50
 """Spans that one read uses at most; the nearest ones are joined."""
+MERGE_GAP = timedelta(minutes=10)
+MAX_MERGE_SPANS = 100
+"""The same for a merge, which writes every file again that one of its spans touches: here a closer look pays."""
 MAX_LITERALS = 1_000
 """Values that a merge lists to narrow down its target; with more of them nearly every file contains one."""
 
 
-def spans_of(instants: pl.Series) -> list[tuple[datetime, datetime]]:
-    """Inclusive spans that cover ``instants`` (or dates), cut at the widest gaps; nulls are left out."""
+def spans_of(instants: pl.Series, gap: timedelta = SPAN_GAP, limit: int = MAX_SPANS) -> list[tuple[datetime, datetime]]:
+    """Inclusive spans that cover ``instants`` (or dates), cut at the widest gaps; nulls are left out.
+
+    At most ``limit`` spans, more than ``gap`` apart.
+    """
     ordered = instants.drop_nulls().unique().sort()
     if ordered.is_empty():
         return []
-    gaps = ordered.diff().to_frame("gap").with_row_index("start").filter(pl.col("gap") > SPAN_GAP)
-    starts = sorted([0, *gaps.top_k(MAX_SPANS - 1, by="gap")["start"]])
+    gaps = ordered.diff().to_frame("gap").with_row_index("start").filter(pl.col("gap") > gap)
+    starts = sorted([0, *gaps.top_k(limit - 1, by="gap")["start"]])
     ends = [*(start - 1 for start in starts[1:]), ordered.len() - 1]
     return [(ordered[start], ordered[end]) for start, end in zip(starts, ends, strict=True)]
 
@@ -52,8 +58,10 @@ def _sort_conditions(values: pl.Series) -> list[str]:
     if values.null_count():
         return []
     if values.dtype.is_temporal():
-        spans = [f"{column} BETWEEN {_literal(first)} AND {_literal(last)}" for first, last in spans_of(values)]
-        return [f"({' OR '.join(spans)})"]
+        gap = timedelta(days=1) if values.dtype == pl.Date else MERGE_GAP
+        spans = spans_of(values, gap, MAX_MERGE_SPANS)
+        narrow = [f"{column} BETWEEN {_literal(first)} AND {_literal(last)}" for first, last in spans]
+        return [f"({' OR '.join(narrow)})"]
     distinct = values.unique().sort()
     if distinct.len() > MAX_LITERALS:
         return []
