@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from datetime import datetime
 
 import polars as pl
 
 from patient_flow.contracts.tables import BRONZE_EVENTS
 from patient_flow.monitoring.notices import EventsRemaining, Notice, ReadInterrupted
+from patient_flow.pipeline import received
 from patient_flow.pipeline.backlog import Backlog, PartitionBacklog, plan
 from patient_flow.pipeline.checkpoints import READ_UNTIL
 from patient_flow.pipeline.hub_probe import peek
@@ -27,6 +29,8 @@ into the container whether an event has a hundred bytes or a megabyte."""
 def ingest(context: StepContext) -> StepResult:
     """Appends all new events of the hub (at most ``max_events`` and :data:`DRAIN_BYTES`) to bronze, exactly once.
 
+    Many events enter in several commits, each with the positions that it reaches: a commit is always read whole, so
+    its size bounds the memory of every step that follows.
     Notices of the hub are recorded even without new events; otherwise each run would repeat them. The error of a
     partition that cannot be read becomes a notice, so that the events of the other partitions are committed.
     Raises ``HubUnavailable`` when no partition can be read, ``HubRefused`` when it is another hub, and ``ValueError``
@@ -46,7 +50,7 @@ def ingest(context: StepContext) -> StepResult:
     events = drained.events
     if drained.error is not None and events.is_empty():
         raise drained.error
-    last_read = dict(events.group_by("partition_id").agg(pl.col("sequence_number").max()).iter_rows())
+    last_read = _last_read(events)
     rows = events.with_columns(
         hub_created_at=pl.lit(state.created_at),
         ingested_at=pl.lit(now),
@@ -54,8 +58,11 @@ def ingest(context: StepContext) -> StepResult:
         run_id=pl.lit(context.run_id),
     )
     left = backlog.events - events.height
-    read_until = {} if left else READ_UNTIL.of(now)
-    version = bronze.append(rows, {**backlog.checkpoints(last_read), **read_until}, run_id=context.run_id)
+    reached: dict[str, int] = {}
+    for part in _parts(rows):
+        reached |= _last_read(part)
+        read_until = READ_UNTIL.of(now) if reached == last_read and not left else {}
+        bronze.append(part, {**backlog.checkpoints(reached), **read_until}, run_id=context.run_id)
     notices: list[Notice] = [*backlog.notices]
     if drained.error is not None:
         notices.append(ReadInterrupted(str(drained.error)))
@@ -63,7 +70,7 @@ def ingest(context: StepContext) -> StepResult:
         notices.append(EventsRemaining(left))
     return StepResult(
         BRONZE_EVENTS,
-        version,
+        bronze.version,
         RowsWritten(inserted=events.height),
         figures={
             "backlog": left,
@@ -82,6 +89,22 @@ def ingest(context: StepContext) -> StepResult:
         notices=tuple(notices),
         newest_event_at=_newest(events),
     )
+
+
+def _parts(rows: pl.DataFrame) -> Iterator[pl.DataFrame]:
+    """``rows`` in parts of which each goes on in every partition; one part without rows where there are none.
+
+    What the hub took at about the same time comes together: visits are in few parts, and files have short spans.
+    """
+    if rows.height <= received.ROWS_AT_ONCE:
+        return iter([rows])
+    taken_at = pl.col("enqueued_at").cum_max().over("partition_id")  # the clock of the hub may go back
+    return rows.sort(taken_at, maintain_order=True).iter_slices(received.ROWS_AT_ONCE)
+
+
+def _last_read(rows: pl.DataFrame) -> dict[str, int]:
+    """The largest sequence number of each partition."""
+    return dict(rows.group_by("partition_id").agg(pl.col("sequence_number").max()).iter_rows())
 
 
 def _newest(events: pl.DataFrame) -> datetime | None:

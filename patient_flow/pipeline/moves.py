@@ -19,6 +19,8 @@ from patient_flow.stores.lake.errors import ChangeFeedExpired
 from patient_flow.stores.lake.table import LakeTable
 
 FOLLOWED = (*EVENT_COORDINATES, "parts")
+COORDINATES_AT_ONCE = 4_000_000
+"""Bronze rows whose coordinates are compared at once where all are: limits memory."""
 c = pl.col
 
 
@@ -26,9 +28,9 @@ c = pl.col
 class Moves:
     """Bronze rows whose outcome may be another one than the table holds, some at once, and the table's rows of them.
 
-    ``taken`` are coordinates of parts that tables above hold: they cannot be in this one. ``received`` counts the
-    bronze rows that arrived; bodies of those that are taken are not kept in memory. ``changed`` are coordinates of
-    rows that bronze had before, in another form: the number of their parts is not known.
+    ``taken`` are coordinates of parts of these rows that tables above hold: they cannot be in this one. ``received``
+    counts the bronze rows that arrived; bodies of those that are taken are not kept in memory. ``changed`` are
+    coordinates of rows that bronze had before, in another form: the number of their parts is not known.
     """
 
     entering: list[pl.DataFrame]
@@ -90,10 +92,13 @@ def _since_consumed(
     before = pl.concat([changes.before.select(FOLLOWED) for changes in (in_silver, *others)])
     given_up = before.join(taken, on=EVENT_COORDINATES, how="anti")
     whole, returned = _whole(taken), taken
-    arriving, gone, changed, arrivals = [], [], [], 0
+    arriving: list[pl.DataFrame] = []
+    gone, changed, arrivals = [], [], 0
     for arrival in received.arrived(bronze, since[0], until):
         rows = arrival.rows
         arrivals += rows.height
+        if not arrival.gone.is_empty():
+            arriving = [earlier.join(arrival.gone, on=COORDINATES, how="anti") for earlier in arriving]
         arriving.append(rows.join(whole, on=COORDINATES, how="anti"))
         returned = returned.join(rows, on=COORDINATES, how="anti")
         gone.append(arrival.gone)
@@ -141,13 +146,22 @@ def with_other_number(rows: pl.DataFrame, others: pl.DataFrame) -> pl.DataFrame:
 
 
 def _of_all(table: LakeTable, above: tuple[LakeTable, ...], bronze: LakeTable, until: int) -> Moves:
-    taken = pl.concat([source.scan().select(FOLLOWED).collect() for source in above])
-    everything = bronze.at(until)
-    # Two passes: the bodies of the few rows that are left are read when these are known.
-    left = everything.select(COORDINATES).join(_whole(taken).lazy(), on=COORDINATES, how="anti")
-    found = left.collect(engine="streaming").lazy()
-    entering = everything.select(received.BODY_COLUMNS).join(found, on=COORDINATES, how="semi")
-    return Moves([entering.collect(engine="streaming")], table.scan().collect(), taken, bronze.row_count(until))
+    everything, received_rows = bronze.at(until), bronze.row_count(until)
+    taken = [source.table.empty().select(FOLLOWED) for source in above[:1]]
+    found = [BRONZE_EVENTS.empty().select(COORDINATES)]
+    count = -(-received_rows // COORDINATES_AT_ONCE)
+    for number in range(count):
+        part = c("sequence_number") % count == number
+        of_part = pl.concat(
+            [source.scan().filter(part).select(FOLLOWED).collect(engine="streaming") for source in above]
+        )
+        left = everything.filter(part).select(COORDINATES).join(_whole(of_part).lazy(), on=COORDINATES, how="anti")
+        found.append(left.collect(engine="streaming"))
+        taken.append(of_part.join(found[-1], on=COORDINATES, how="semi"))
+    # Another pass: the bodies of the few rows that are left are read when these are known.
+    entering = everything.select(received.BODY_COLUMNS).join(pl.concat(found).lazy(), on=COORDINATES, how="semi")
+    bodies = entering.collect(engine="streaming")
+    return Moves([bodies], table.scan().collect(), pl.concat(taken), received_rows)
 
 
 def _whole(taken: pl.DataFrame) -> pl.DataFrame:

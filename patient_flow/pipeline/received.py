@@ -12,10 +12,11 @@ from patient_flow.contracts.events import NO_HUB
 from patient_flow.contracts.tables import BRONZE_EVENTS, COORDINATES
 from patient_flow.stores.lake.table import LakeTable
 
-ROWS_AT_ONCE = 250_000
-"""Bronze rows that are read and validated at once: bounds memory when a backlog is long."""
+ROWS_AT_ONCE = 125_000
+"""Bronze rows that are read and validated at once: bounds memory when a backlog is long. One commit is always read
+whole, so no commit of the hub's events has more."""
 BYTES_AT_ONCE = 256 * 1024 * 1024
-"""The same for their bodies; it is what one micro-batch may add to bronze, for one commit is always read whole."""
+"""The same for their bodies; it is what one micro-batch may add to bronze."""
 
 BODY_COLUMNS = (*COORDINATES, "enqueued_at", "ingested_at", "body")
 

@@ -13,7 +13,7 @@ import polars as pl
 
 from patient_flow.contracts.columns import INSTANT
 from patient_flow.contracts.tables import BRONZE_EVENTS, LAKE_TABLES
-from patient_flow.pipeline import silver
+from patient_flow.pipeline import received, silver
 from patient_flow.pipeline.graph import STEPS
 from patient_flow.pipeline.maintenance import maintain
 from patient_flow.pipeline.steps import StepContext
@@ -112,21 +112,22 @@ def _known_later(corrections: pl.DataFrame, visit: pl.DataFrame) -> pl.DataFrame
 
 
 def append(lake: Lake, rows: pl.DataFrame) -> None:
-    """One commit of bronze."""
-    bronze = lake.open(BRONZE_EVENTS)
-    start = (bronze.checkpoint("benchmark") or 0) + 1
-    coordinates = rows.with_columns(
-        hub_created_at=pl.lit(START),
-        partition_id=pl.lit("0"),
-        sequence_number=pl.int_range(start, start + rows.height),
-        offset=pl.lit("0"),
-        partition_key=pl.lit(None, dtype=pl.String),
-        properties=pl.lit(None, dtype=pl.String),
-        ingested_at="enqueued_at",
-        run_id=pl.lit("benchmark"),
-        ingested_date=c("enqueued_at").dt.date(),
-    )
-    bronze.append(coordinates, {"benchmark": start + rows.height})
+    """Commits of bronze, as large as those of the hub's events."""
+    for part in rows.iter_slices(received.ROWS_AT_ONCE):
+        bronze = lake.open(BRONZE_EVENTS)
+        start = (bronze.checkpoint("benchmark") or 0) + 1
+        coordinates = part.with_columns(
+            hub_created_at=pl.lit(START),
+            partition_id=pl.lit("0"),
+            sequence_number=pl.int_range(start, start + part.height),
+            offset=pl.lit("0"),
+            partition_key=pl.lit(None, dtype=pl.String),
+            properties=pl.lit(None, dtype=pl.String),
+            ingested_at="enqueued_at",
+            run_id=pl.lit("benchmark"),
+            ingested_date=c("enqueued_at").dt.date(),
+        )
+        bronze.append(coordinates, {"benchmark": start + part.height})
 
 
 def step_context(lake: Lake, now: datetime, traffic: Traffic = MIXED) -> StepContext:

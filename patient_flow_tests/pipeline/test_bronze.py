@@ -39,12 +39,14 @@ from patient_flow.monitoring.notices import (
     describe,
 )
 from patient_flow.monitoring.rules.arrival import all_events_arrive_once, new_events_arrive_once
-from patient_flow.pipeline import bronze, inspection
+from patient_flow.pipeline import bronze, inspection, received
 from patient_flow.pipeline.backlog import HubRefused, identity
+from patient_flow.pipeline.checkpoints import READ_UNTIL
 from patient_flow.pipeline.steps import StepResult
 from patient_flow.stores import amqp
 from patient_flow.stores.hub import MAX_BATCH_EVENTS, DrainResult, Hub, HubUnavailable, Slice, _Received
 from patient_flow.stores.lake.catalog import Lake
+from patient_flow.stores.lake.table import LakeTable
 from patient_flow_tests.builders import department, department_list, step_context
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -250,6 +252,33 @@ def test_a_run_reads_up_to_its_limit_and_reports_the_rest(lake: Lake, hub: Hub, 
     assert result.notices == (EventsRemaining(60),)
     assert result.counts["lag"] == {"0": 15, "1": 15, "2": 15, "3": 15}
     assert ingest(lake, hub).written.inserted == 60
+
+
+def test_many_events_enter_in_several_commits_and_what_a_run_died_at_is_read_on_from_there(
+    lake: Lake, hub: Hub, hub_thread: HubThread, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A commit is always read whole: its size bounds the memory of the steps that follow."""
+    monkeypatch.setattr(received, "ROWS_AT_ONCE", 4)
+    bodies = [b"%d" % number for number in range(5)]
+    for partition in range(3):
+        send(hub_thread, bodies, partition)
+    append = LakeTable.append
+
+    def append_and_die(table: LakeTable, rows: pl.DataFrame, *arguments: Any, **metadata: str) -> int:
+        append(table, rows, *arguments, **metadata)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(LakeTable, "append", append_and_die)
+        with pytest.raises(KeyboardInterrupt):
+            ingest(lake, hub)
+    assert (stored(lake).height, READ_UNTIL.read(lake.open(BRONZE_EVENTS).checkpoint)) == (4, None)
+    before = lake.open(BRONZE_EVENTS).version
+    assert ingest(lake, hub).written.inserted == 11
+    assert lake.open(BRONZE_EVENTS).version == before + 3
+    assert READ_UNTIL.read(lake.open(BRONZE_EVENTS).checkpoint) == NOW
+    for partition in range(3):
+        assert stored(lake).filter(partition_id=str(partition))["body"].to_list() == bodies
 
 
 def test_a_run_takes_no_more_bytes_than_fit_into_memory_and_the_next_goes_on_from_there(

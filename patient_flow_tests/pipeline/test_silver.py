@@ -3,19 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import timedelta
+from itertools import count
 from typing import Any
 
 import polars as pl
 import pytest
 
-from patient_flow.contracts.tables import BRONZE_EVENTS, QUARANTINE, SILVER_EVENTS
-from patient_flow.pipeline import reading_process, received, silver
+from patient_flow.contracts.events import IMPORTED
+from patient_flow.contracts.tables import BRONZE_EVENTS, IGNORED, QUARANTINE, SILVER_EVENTS
+from patient_flow.pipeline import moves, reading_process, received, silver
 from patient_flow.stores.lake import snapshot
 from patient_flow.stores.lake.catalog import Lake
-from patient_flow_tests.builders import Delivery, contents, deliveries, event, forget_log, receive, run_step
+from patient_flow_tests.builders import (
+    ENQUEUED,
+    Delivery,
+    contents,
+    deliveries,
+    event,
+    forget_log,
+    receive,
+    run_step,
+)
 from patient_flow_tests.stacks import Stack
 
 BOTH = ("accept_events", "quarantine_events")
+ALL = ("accept_events", "ignore_events", "quarantine_events")
 BODIES = [
     event(),
     b"rubbish",
@@ -41,10 +54,16 @@ def receive_one_by_one(lake: Lake, received: Sequence[Delivery]) -> None:
         receive(lake, [item])
 
 
-def assert_as_in_one_batch(lake: Lake, alone: Lake, departments: pl.DataFrame) -> None:
-    receive(alone, RECEIVED)
-    run(alone, departments)
-    for table in (SILVER_EVENTS, QUARANTINE):
+def assert_as_in_one_batch(
+    lake: Lake,
+    alone: Lake,
+    departments: pl.DataFrame,
+    received: Sequence[Delivery] = RECEIVED,
+    steps: Sequence[str] = BOTH,
+) -> None:
+    receive(alone, received)
+    run(alone, departments, steps)
+    for table in (SILVER_EVENTS, IGNORED, QUARANTINE):
         assert contents(lake, table).to_dicts() == contents(alone, table).to_dicts(), table.path
 
 
@@ -56,6 +75,7 @@ def alone(stack: Stack) -> Lake:
 @pytest.fixture
 def two_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(received, "ROWS_AT_ONCE", 2)
+    monkeypatch.setattr(moves, "COORDINATES_AT_ONCE", 2)
 
 
 @pytest.fixture
@@ -133,6 +153,34 @@ class Killed(Exception):
     """The process died here."""
 
 
+def die_after(commits: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next run dies after so many commits."""
+    replace, left = silver.LakeTable.replace, commits
+
+    def deadly(*args: Any, **kwargs: Any) -> Any:
+        nonlocal left
+        written = replace(*args, **kwargs)
+        left -= 1
+        if not left:
+            raise Killed
+        return written
+
+    monkeypatch.setattr(silver.LakeTable, "replace", deadly)
+
+
+def runs_dying_at_every_commit(lake: Lake, departments: pl.DataFrame, monkeypatch: pytest.MonkeyPatch) -> int:
+    """The first run dies after its first commit, the next after its second, and so on; returns how many died."""
+    for deaths in count():
+        with monkeypatch.context() as patch:
+            die_after(deaths + 1, patch)
+            try:
+                run(lake, departments)
+            except Killed:
+                continue
+        return deaths
+    raise AssertionError
+
+
 @pytest.mark.embedded_only("how many rows a step reads, on any storage")
 @pytest.mark.usefixtures("two_at_once")
 @pytest.mark.parametrize("is_log_gone", [False, True])
@@ -144,24 +192,32 @@ def test_a_backlog_whose_taking_in_dies_at_every_commit_ends_the_same(
     receive_one_by_one(lake, RECEIVED[3:])
     if is_log_gone:
         forget_log(lake.open(BRONZE_EVENTS))
-    replace, commits, deaths = silver.LakeTable.replace, 0, 0
-
-    def deadly(*args: Any, **kwargs: Any) -> Any:
-        nonlocal commits
-        written = replace(*args, **kwargs)
-        commits += 1
-        if commits > deaths:
-            raise Killed
-        return written
-
-    monkeypatch.setattr(silver.LakeTable, "replace", deadly)
-    while True:
-        commits = 0
-        try:
-            run(lake, departments)
-            break
-        except Killed:
-            deaths += 1
-    assert deaths > 1
-    monkeypatch.setattr(silver.LakeTable, "replace", replace)
+    assert runs_dying_at_every_commit(lake, departments, monkeypatch) > 1
     assert_as_in_one_batch(lake, alone, departments)
+
+
+def imported(file: str, number: int, age: int | None, **changes: Any) -> Delivery:
+    """A row of a file; that of the later import counts."""
+    at = ENQUEUED + timedelta(days=1 + "AB".index(file))
+    return Delivery(event(age=age, **changes), ENQUEUED, f"{IMPORTED}{file}", number, at)
+
+
+@pytest.mark.embedded_only("which versions of bronze silver reads, on any storage")
+@pytest.mark.usefixtures("two_at_once")
+@pytest.mark.parametrize("commits", [1, 2, 3, 4])
+def test_rows_that_leave_bronze_after_a_run_died_between_two_parts_of_a_backlog_leave_silver(
+    lake: Lake, alone: Lake, departments: pl.DataFrame, commits: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file is withdrawn: silver holds some of its rows, one of which kept out that of another file."""
+    kept = [*RECEIVED, imported("A", 1, 50, visit_id="v5"), imported("A", 2, 50, visit_id="v6")]
+    withdrawn = [imported("B", number, 51, visit_id=f"v{number}") for number in (5, 7, 8)]
+    receive_one_by_one(lake, RECEIVED[:1])
+    run(lake, departments, ALL)
+    receive_one_by_one(lake, [*kept[-2:], *withdrawn, *RECEIVED[1:]])
+    with monkeypatch.context() as patch:
+        die_after(commits, patch)
+        with pytest.raises(Killed):
+            run(lake, departments, ALL)
+    assert lake.open(BRONZE_EVENTS).delete(f"partition_id = '{IMPORTED}B'", {}) == len(withdrawn)
+    run(lake, departments, ALL)
+    assert_as_in_one_batch(lake, alone, departments, kept, ALL)
