@@ -21,6 +21,7 @@ from patient_flow.contracts.tables import (
     KPI_DEPARTMENT_DAY,
     QUARANTINE,
 )
+from patient_flow.pipeline import incremental
 from patient_flow.pipeline.checkpoints import (
     CENSUS_UNTIL,
     LAST_HOUR,
@@ -171,8 +172,7 @@ def data_quality_day(context: StepContext) -> StepResult:
     columns = (quality.SILVER_COLUMNS, quality.IGNORED_COLUMNS, quality.QUARANTINE_COLUMNS)
     changes = [changes_of(target, source, names) for source, names in zip(counted, columns, strict=True)]
     if of_another_zone or any(change.is_whole_table for change in changes):
-        whole = [source.scan().select(names).collect() for source, names in zip(counted, columns, strict=True)]
-        after = quality.data_quality_day(whole[0], whole[1], whole[2], zone)
+        after = _all_quality(*counted, zone)
         return replace(target, target.scan().collect(), after, counted, checkpoints, run_id=run_id)
     in_silver, in_ignored, in_quarantine = changes
     change = quality.total(
@@ -186,6 +186,17 @@ def data_quality_day(context: StepContext) -> StepResult:
         .join(change, on=list(DATA_QUALITY_DAY.key), how="semi")
     )
     return replace(target, before, quality.total(before, change), counted, checkpoints, run_id=run_id)
+
+
+def _all_quality(silver: LakeTable, ignored: LakeTable, rejected: LakeTable, zone: str) -> pl.DataFrame:
+    """DataQualityDay of all rows of the three tables, which may be larger than memory."""
+    limit = incremental.EVENTS_AT_ONCE
+    return quality.total(
+        DATA_QUALITY_DAY.empty(),
+        *(quality.count_accepted(rows, zone) for rows in silver.batches(quality.SILVER_COLUMNS, limit)),
+        *(quality.count_ignored(rows, zone) for rows in ignored.batches(quality.IGNORED_COLUMNS, limit)),
+        *(quality.count_rejected(rows, zone) for rows in rejected.batches(quality.QUARANTINE_COLUMNS, limit)),
+    )
 
 
 def _first_hours(hourly: LakeTable) -> pl.DataFrame:

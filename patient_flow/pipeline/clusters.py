@@ -65,28 +65,46 @@ class Keys:
         return (self.visits, other.visits), (self.numbers, other.numbers), (self.patients, other.patients)
 
 
-def grown(silver: LakeTable, touched: Keys) -> tuple[Keys, pl.Series]:
-    """The whole clusters of what is ``touched``, and when their events happened."""
+@dataclass(frozen=True)
+class Grown:
+    """Whole clusters, and their events in silver: the columns :data:`LINK_COLUMNS`, some events twice."""
+
+    keys: Keys
+    events: pl.DataFrame
+
+
+def grown(silver: LakeTable, touched: Keys) -> Grown:
+    """The whole clusters of what is ``touched``."""
     keys, sought = touched, touched
-    instants = [SILVER_EVENTS.empty()["event_time"]]
+    events = [SILVER_EVENTS.empty().select(LINK_COLUMNS)]
     while sought.size:
         rows = silver.scan().filter(sought.match()).select(LINK_COLUMNS).collect(engine="streaming")
-        instants.append(rows["event_time"])
+        events.append(rows)
         found = keys.and_those_of(Keys.of(rows))
         keys, sought = found, found.without(keys)
-    return keys, pl.concat(instants)
+    return Grown(keys, pl.concat(events))
 
 
-def history(
-    silver: LakeTable, keys: Keys, instants: pl.Series, columns: tuple[str, ...] = VISIT_COLUMNS
-) -> pl.DataFrame:
+def divided(whole: Grown) -> list[Grown]:
+    """``whole`` in parts of about ``EVENTS_AT_ONCE`` events each; keys without an event are with the first."""
+    count = _part_count(whole.events.height)
+    if count == 1:
+        return [whole]
+    parts = [whole.events.filter(part) for part in cut(whole.events.lazy(), count)]
+    keys = [Keys.of(events) for events in parts]
+    keys[0] = keys[0].and_those_of(whole.keys.without(Keys.of(whole.events)))
+    return [Grown(*part) for part in zip(keys, parts, strict=True)]
+
+
+def history(silver: LakeTable, whole: Grown, columns: tuple[str, ...] = VISIT_COLUMNS) -> pl.DataFrame:
     """All events of whole clusters, from the spans of time in which they happened.
 
     Of a whole cluster each event has one of its patients, so no other key needs to be compared.
     """
+    spans = spans_of(whole.events["event_time"])
     return (
         silver.scan()
-        .filter(within_spans("event_time", spans_of(instants)), is_one_of("patient_hash", keys.patients))
+        .filter(within_spans("event_time", spans), is_one_of("patient_hash", whole.keys.patients))
         .select(columns)
         .collect(engine="streaming")
     )
@@ -94,8 +112,12 @@ def history(
 
 def parts(silver: LakeTable) -> list[pl.Expr]:
     """Filters that cut silver into parts of whole clusters, of about ``EVENTS_AT_ONCE`` events each."""
-    count = max(1, -(-silver.row_count() // incremental.EVENTS_AT_ONCE))
+    count = _part_count(silver.row_count())
     return [pl.lit(value=True)] if count == 1 else cut(silver.scan(), count)
+
+
+def _part_count(events: int) -> int:
+    return max(1, -(-events // incremental.EVENTS_AT_ONCE))
 
 
 def cut(silver: pl.LazyFrame, count: int) -> list[pl.Expr]:

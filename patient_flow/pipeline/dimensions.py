@@ -44,14 +44,15 @@ def dim_time(context: StepContext) -> StepResult:
     lake, zone, run_id = context.lake, context.timezone, context.run_id
     target, silver = lake.open(DIM_TIME), open_complete_silver(lake)
     changes = changes_of(target, silver, _SILVER_TIMES)
-    mentioned = calendar.years_outside_calendar(changes.both, _SILVER_TIMES)
+    named = silver.scan() if changes.is_whole_table else changes.both.lazy()
+    mentioned = calendar.years_outside_calendar(named, _SILVER_TIMES)
     is_complete = not changes.is_whole_table and not zone_changed(target, zone) and _knows_its_midnights(target)
     if not mentioned and is_complete:
         return nothing_to_do(target, silver, run_id=run_id)
-    known = calendar.years_outside_calendar(target.scan().select(_HOUR).collect(), (_HOUR,))
-    if calendar.years_outside_calendar(changes.before, _SILVER_TIMES):
+    known = calendar.years_outside_calendar(target.scan(), (_HOUR,))
+    if calendar.years_outside_calendar(changes.before.lazy(), _SILVER_TIMES):
         # an event that was taken back may have been the only one to name its year
-        mentioned = calendar.years_outside_calendar(silver.scan().select(_SILVER_TIMES).collect(), _SILVER_TIMES)
+        mentioned = calendar.years_outside_calendar(silver.scan(), _SILVER_TIMES)
     elif not changes.is_whole_table:
         mentioned |= known
     newest = silver.newest("event_time")

@@ -93,19 +93,26 @@ def _run(context: StepContext, fact: _Fact) -> StepResult:
         found = folding.fold_all(context, sources, keep=fact is _FLOW)
     else:
         touched = pl.concat([touched, pl.DataFrame({"visit_hash": again.visits})], how="diagonal")
-        found = iter([folding.fold_touched(context, sources, touched, keep=fact is _FLOW)])
+        found = folding.fold_touched(context, sources, touched, keep=fact is _FLOW)
         waiting = again.waiting
         if waiting:  # the changed list and settings are consumed with the last visit
             done = {**consumption(sources.silver, sources.ignored, sources.patients), **again.progress}
     versions = sources.departments.scan().collect()
     written, seen, placeless = RowsWritten(), 0, 0
+    before: list[pl.DataFrame] = []
+    after: list[pl.DataFrame] = []
     for clusters in found:
         is_known = is_one_of("patient_hash", clusters.patients)
         known = sources.patients.scan().filter(is_known).collect(engine="streaming")
-        after = fact.rows(clusters.folded, known, versions)
-        before = _before(fact, target, silver, clusters)
-        written += target.replace(before, after, clusters.part or done, run_id=context.run_id)
+        after.append(fact.rows(clusters.folded, known, versions))
+        before.append(_before(fact, target, silver, clusters))
         seen, placeless = seen + clusters.folded.visits, placeless + clusters.folded.waiting
+        if clusters.part is not None:
+            written += target.replace(pl.concat(before), pl.concat(after), clusters.part, run_id=context.run_id)
+            before, after = [], []
+    # What changes touch is folded in parts and committed at once: after a death between two commits, net changes would
+    # not name an event that came and went.
+    written += target.replace(pl.concat(before), pl.concat(after), done, run_id=context.run_id)
     return StepResult(
         fact.table,
         target.version,

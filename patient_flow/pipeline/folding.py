@@ -73,8 +73,8 @@ _SHARED = _Shared()
 
 def fold_touched(
     context: StepContext, sources: Sources, touched: pl.DataFrame, *, keep: bool = False
-) -> FoldedClusters:
-    """The clusters of what is ``touched`` (columns of :data:`TOUCHED_COLUMNS`), all at once.
+) -> Iterator[FoldedClusters]:
+    """The clusters of what is ``touched`` (columns of :data:`TOUCHED_COLUMNS`), part by part.
 
     With ``keep``, their attendances are kept for whoever folds the same next.
     """
@@ -82,14 +82,20 @@ def fold_touched(
     key = _key(context, sources, _digest(keys))
     shared = _take(key)
     if shared and not keep:  # what is kept has no stays: whoever keeps it folds again after a lost race
-        return shared[0]
-    grown, instants = clusters.grown(sources.silver, keys)
-    history = clusters.history(sources.silver, grown, instants)
-    begins = _beginnings(pl.concat([history, touched], how="diagonal"))
-    found = FoldedClusters(grown.visits, history["patient_hash"].unique(), begins, _fold(context, sources, history))
-    if keep:
-        _keep(key, [found])
-    return found
+        return iter(shared)
+    found = _parts_of(context, sources, keys, _beginnings(touched))
+    return _kept(key, found) if keep else found
+
+
+def _parts_of(context: StepContext, sources: Sources, keys: Keys, stated: pl.Series) -> Iterator[FoldedClusters]:
+    """The clusters of ``keys``, part by part; ``stated`` are further instants at which their rows may begin."""
+    for part in clusters.divided(clusters.grown(sources.silver, keys)):
+        history = clusters.history(sources.silver, part)
+        begins = pl.concat([_beginnings(history), stated])
+        patients = history["patient_hash"].unique()
+        found = FoldedClusters(part.keys.visits, patients, begins, _fold(context, sources, history))
+        del history
+        yield found
 
 
 def fold_all(context: StepContext, sources: Sources, *, keep: bool = False) -> Iterator[FoldedClusters]:
@@ -97,9 +103,11 @@ def fold_all(context: StepContext, sources: Sources, *, keep: bool = False) -> I
     key = _key(context, sources, "everything")
     shared = _take(key)
     if shared and not keep:
-        yield from shared
-        return
-    made: list[FoldedClusters] = []
+        return iter(shared)
+    return _kept(key, _parts_of_all(context, sources)) if keep else _parts_of_all(context, sources)
+
+
+def _parts_of_all(context: StepContext, sources: Sources) -> Iterator[FoldedClusters]:
     parts = clusters.parts(sources.silver)
     for number, part in enumerate(parts, start=1):
         history = sources.silver.scan().filter(part).select(VISIT_COLUMNS).collect()
@@ -107,10 +115,7 @@ def fold_all(context: StepContext, sources: Sources, *, keep: bool = False) -> I
         progress = PART.of(number) if number < len(parts) else None
         found = FoldedClusters(visits, patients, None, _fold(context, sources, history), progress)
         del history
-        made.append(_without_stays(found))
         yield found
-    if keep:
-        _keep(key, made)
 
 
 def _fold(context: StepContext, sources: Sources, history: pl.DataFrame) -> Folded:
@@ -139,9 +144,15 @@ def _digest(keys: Keys) -> str:
     return digest.hexdigest()
 
 
-def _keep(key: tuple[object, ...], made: list[FoldedClusters]) -> None:
-    is_small = sum(found.folded.attendances.height for found in made) <= SHARED_ATTENDANCES
-    _SHARED.key, _SHARED.clusters = (key, list(map(_without_stays, made))) if is_small else ((), [])
+def _kept(key: tuple[object, ...], parts: Iterator[FoldedClusters]) -> Iterator[FoldedClusters]:
+    """``parts``; once all were taken, their attendances are kept under ``key``, unless these are many."""
+    made: list[FoldedClusters] = []
+    attendances = 0
+    for found in parts:
+        attendances += found.folded.attendances.height
+        made = [*made, _without_stays(found)] if attendances <= SHARED_ATTENDANCES else []
+        yield found
+    _SHARED.key, _SHARED.clusters = (key, made) if attendances <= SHARED_ATTENDANCES else ((), [])
 
 
 def _without_stays(found: FoldedClusters) -> FoldedClusters:

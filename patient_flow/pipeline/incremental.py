@@ -7,6 +7,7 @@ no longer kept, or nothing was consumed yet, every key counts as touched.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
@@ -15,6 +16,7 @@ import polars as pl
 from patient_flow.pipeline.checkpoints import TIME_ZONE, consumed, consumption
 from patient_flow.pipeline.steps import StepResult, is_up_to_date
 from patient_flow.stores.lake.changes import Changes
+from patient_flow.stores.lake.errors import ChangeFeedExpired
 from patient_flow.stores.lake.log import Checkpoints
 from patient_flow.stores.lake.table import LakeTable
 
@@ -28,8 +30,17 @@ LATE = timedelta(days=1)
 
 
 def changes_of(target: LakeTable, source: LakeTable, columns: Iterable[str]) -> Changes:
-    """Changes of ``source`` since ``target`` consumed it; all rows if these are no longer kept, or it was replaced."""
-    return source.changes_or_all(consumed(target, source), list(columns))
+    """Changes of ``source`` since ``target`` consumed it.
+
+    Without a row, and marked as the whole table, where these are no longer kept, or ``source`` was replaced: all of it
+    may be larger than memory.
+    """
+    since = consumed(target, source)
+    if since is not None:
+        with contextlib.suppress(ChangeFeedExpired):
+            return source.changes(since, list(columns))
+    nothing = source.table.empty().select(list(dict.fromkeys([*source.table.key, *columns])))
+    return Changes(nothing, nothing, is_whole_table=True)
 
 
 def replace(

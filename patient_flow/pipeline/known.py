@@ -60,12 +60,12 @@ def known_at(context: StepContext, at: datetime, since: datetime) -> Known:
     touched = touched_after(context, silver, at)
     if touched.is_empty():
         return Known(stays.select(STAY_COLUMNS).collect(), arrivals.select(ATTENDANCE_COLUMNS).collect(), departments)
-    keys, instants = clusters.grown(silver, Keys.of(touched))
-    folded_again = is_one_of("visit_hash", keys.visits)
+    whole = clusters.grown(silver, Keys.of(touched))
+    folded_again = is_one_of("visit_hash", whole.keys.visits)
     unchanged_stays = stays.filter(~folded_again).select(STAY_COLUMNS).collect(engine="streaming")
     unchanged_arrivals = arrivals.filter(~folded_again).select(ATTENDANCE_COLUMNS).collect(engine="streaming")
     columns = dict.fromkeys((*VISIT_COLUMNS, *OBSERVATION_COLUMNS))
-    history = as_known_at(clusters.history(silver, keys, instants, tuple(columns)), at)
+    history = as_known_at(clusters.history(silver, whole, tuple(columns)), at)
     again = clusters.received_again(lake.open(IGNORED).scan(), history["visit_hash"]).filter(c("enqueued_at") <= at)
     folded = fold(
         history, departments, unconfirmed_days=context.unconfirmed_days, zone=context.timezone, received_again=again

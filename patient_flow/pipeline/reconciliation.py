@@ -217,10 +217,10 @@ def _history(context: StepContext, extract: Extract) -> pl.DataFrame:
         touched_after(context, silver, at),
         silver.scan().filter(ours).select(LINKS).collect(engine="streaming"),
     ]
-    keys, instants = clusters.grown(silver, Keys.of(pl.concat(links, how="diagonal").unique()))
-    if instants.is_empty():
+    whole = clusters.grown(silver, Keys.of(pl.concat(links, how="diagonal").unique()))
+    if whole.events.is_empty():
         return SILVER_EVENTS.empty().select(*VISIT_COLUMNS, "hub_created_at")
-    return clusters.history(silver, keys, instants, (*VISIT_COLUMNS, "hub_created_at"))
+    return clusters.history(silver, whole, (*VISIT_COLUMNS, "hub_created_at"))
 
 
 def _stream(context: StepContext, history: pl.DataFrame, departments: pl.DataFrame, at: datetime) -> Side:

@@ -64,9 +64,10 @@ def is_day_start(hour: pl.Expr, zone: str) -> pl.Expr:
     return local_date(hour, zone) != local_date(hour - timedelta(hours=1), zone)
 
 
-def years_outside_calendar(frame: pl.DataFrame, columns: Iterable[str]) -> set[int]:
+def years_outside_calendar(rows: pl.LazyFrame, columns: Iterable[str]) -> set[int]:
     """UTC years that the instants in ``columns`` mention beyond :data:`contracts.events.CALENDAR_YEARS`."""
-    mentioned = {year for name in columns for year in frame[name].dt.year().unique().drop_nulls()}
+    years = pl.concat([rows.select(year=pl.col(name).dt.year()).unique() for name in columns])
+    mentioned = set(years.drop_nulls().collect(engine="streaming")["year"])
     return mentioned - set(events.CALENDAR_YEARS)
 
 

@@ -21,18 +21,39 @@ _COUNTS = ["accepted", "flagged", "quarantined", "ignored"]
 
 def data_quality_day(silver: pl.DataFrame, ignored: pl.DataFrame, quarantine: pl.DataFrame, zone: str) -> pl.DataFrame:
     """DataQualityDay rows of accepted (``silver``), ``ignored`` and rejected (``quarantine``) events."""
-    accepted, left_out, rejected = (_dated(frame, zone) for frame in (silver, ignored, quarantine))
-    flagged = accepted.explode("quality_flags").drop_nulls("quality_flags")
-    broken = rejected.explode("reasons")
-    counted = [
-        accepted.group_by("date", "hospital_id", rule=pl.lit(ALL)).agg(accepted=pl.len()),
-        rejected.group_by("date", "hospital_id", rule=pl.lit(ALL)).agg(quarantined=pl.len()),
-        left_out.group_by("date", "hospital_id", rule=pl.lit(ALL)).agg(ignored=pl.len()),
+    return total(count_accepted(silver, zone), count_ignored(ignored, zone), count_rejected(quarantine, zone))
+
+
+def count_accepted(silver: pl.DataFrame, zone: str) -> pl.DataFrame:
+    """DataQualityDay rows of accepted events, by day and by flag."""
+    rows = _dated(silver, zone)
+    flagged = rows.explode("quality_flags").drop_nulls("quality_flags")
+    return _counted(
+        rows.group_by("date", "hospital_id", rule=pl.lit(ALL)).agg(accepted=pl.len()),
         flagged.group_by("date", "hospital_id", rule="quality_flags").agg(flagged=pl.len()),
-        broken.group_by("date", "hospital_id", rule="reasons").agg(quarantined=pl.len()),
-        left_out.group_by("date", "hospital_id", rule="name").agg(ignored=pl.len()),
-    ]
-    return total(pl.concat([_typed(frame) for frame in counted]))
+    )
+
+
+def count_ignored(ignored: pl.DataFrame, zone: str) -> pl.DataFrame:
+    """DataQualityDay rows of ignored events, by day and by name."""
+    rows = _dated(ignored, zone)
+    return _counted(
+        rows.group_by("date", "hospital_id", rule=pl.lit(ALL)).agg(ignored=pl.len()),
+        rows.group_by("date", "hospital_id", rule="name").agg(ignored=pl.len()),
+    )
+
+
+def count_rejected(quarantine: pl.DataFrame, zone: str) -> pl.DataFrame:
+    """DataQualityDay rows of rejected events, by day and by reason."""
+    rows = _dated(quarantine, zone)
+    return _counted(
+        rows.group_by("date", "hospital_id", rule=pl.lit(ALL)).agg(quarantined=pl.len()),
+        rows.explode("reasons").group_by("date", "hospital_id", rule="reasons").agg(quarantined=pl.len()),
+    )
+
+
+def _counted(*frames: pl.DataFrame) -> pl.DataFrame:
+    return total(*(_typed(frame) for frame in frames))
 
 
 def total(*counts: pl.DataFrame) -> pl.DataFrame:

@@ -284,10 +284,11 @@ def test_facts_of_older_rules_are_made_again_once(lake: Lake) -> None:
 def test_clusters_stay_whole_when_a_table_is_made_part_by_part(lakes: Lakes, monkeypatch: pytest.MonkeyPatch) -> None:
     bodies: list[Any] = [*VISITS, merge("C", "B", "10:00 +1"), merge("B", "A", "09:00 +1")]
     bodies += [event(visit_id=f"w{number}", patient_id=f"q{number}") for number in range(6)]
+    received = deliveries(bodies)
     with lakes(2) as (lake, alone):
         with monkeypatch.context() as patch:
             patch.setattr("patient_flow.pipeline.incremental.EVENTS_AT_ONCE", 2)
-            run_micro_batches(lake, [deliveries(bodies)], LISTED, steps=EVENT_STEPS)
-        run_micro_batches(alone, [deliveries(bodies)], LISTED, steps=EVENT_STEPS)
+            run_micro_batches(lake, [received[:7], received[7:]], LISTED, steps=EVENT_STEPS)
+        run_micro_batches(alone, [received], LISTED, steps=EVENT_STEPS)
         for table in FACTS:
             assert contents(lake, table).equals(contents(alone, table)), table.path

@@ -26,7 +26,7 @@ from patient_flow.contracts.tables import (
     SILVER_EVENTS,
 )
 from patient_flow.dialects.mapping import parse_mappings
-from patient_flow.pipeline import incremental
+from patient_flow.pipeline import folding, incremental
 from patient_flow.pipeline.flow import visits_without_stay
 from patient_flow.pipeline.rebuild import rebuild
 from patient_flow.stores.lake.catalog import Lake
@@ -192,12 +192,13 @@ def test_a_step_that_has_nothing_new_to_do_writes_nothing(lakes: Lakes) -> None:
 
 @pytest.mark.embedded_only("what the steps decide, on any storage")
 def test_tables_made_part_by_part_are_the_tables_made_at_once(lakes: Lakes, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A rebuild folds a bounded number of events at a time."""
+    """A rebuild folds a bounded number of events at a time, and so does a large micro-batch."""
     received = shuffled(3)
     with lakes(2) as (lake, alone):
         with monkeypatch.context() as patch:
             patch.setattr(incremental, "EVENTS_AT_ONCE", 4)
-            run_micro_batches(lake, [received], DEPARTMENTS, steps=EVENT_STEPS)
+            patch.setattr(folding, "SHARED_ATTENDANCES", 1)
+            run_micro_batches(lake, split(received, 3, number=2), DEPARTMENTS, steps=EVENT_STEPS)
         assert_as_in_one_batch(lake, received, alone)
 
 

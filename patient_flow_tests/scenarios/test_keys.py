@@ -80,9 +80,9 @@ def test_an_existing_year_is_added_without_reading_the_history(lake: Lake, monke
     looked_at = []
     look = calendar.years_outside_calendar
 
-    def looking(frame: pl.DataFrame, columns: tuple[str, ...]) -> set[int]:
-        looked_at.append(frame.height if "event_time" in columns else 0)
-        return look(frame, columns)
+    def looking(rows: pl.LazyFrame, columns: tuple[str, ...]) -> set[int]:
+        looked_at.append(rows.collect().height if "event_time" in columns else 0)
+        return look(rows, columns)
 
     with monkeypatch.context() as patch:
         patch.setattr(calendar, "years_outside_calendar", looking)

@@ -62,7 +62,7 @@ def test_years_that_the_data_mentions_are_added() -> None:
     frame = pl.DataFrame(
         {"a": [datetime(2019, 12, 31, 23, tzinfo=UTC), None], "b": [datetime(2026, 1, 1, tzinfo=UTC)] * 2}
     )
-    assert calendar.years_outside_calendar(frame, ["a", "b"]) == {2019}
+    assert calendar.years_outside_calendar(frame.lazy(), ["a", "b"]) == {2019}
     assert calendar.dim_time({2019}, ZONE).filter(time_key=2019123123).height == 1
 
 
