@@ -27,17 +27,13 @@ _MIN_DISPERSION = 0.02
 """Smallest variance in relation to the mean: a forecast is never certain."""
 
 
-def probabilities(mean: Array, variance: Array) -> Array:
-    """P(count = k) for k from 0 on; the last axis is k, the others are those of ``mean``."""
-    mean = np.maximum(mean, _MIN_MEAN)
-    variance = np.maximum(variance, _MIN_DISPERSION * mean)
-    # A binomial distribution has a whole number of trials: the next larger one, which keeps the mean exact.
-    is_binomial = variance < mean * (1 - 1e-9)
-    trials = np.ceil(mean**2 / np.where(is_binomial, mean - variance, 1.0) - 1e-9)
-    variance = np.where(is_binomial, mean * (1 - mean / np.maximum(trials, mean + 1e-6)), variance)
-    variance = np.maximum(variance, 1e-9 * mean)
-    decay = _DECAY * np.clip(variance / mean, 1.0, _MAX_DISPERSION)
-    largest = int(np.ceil(np.max(mean + np.maximum(_TAIL * np.sqrt(variance) + _TAIL, decay), initial=1.0)))
+def probabilities(mean: Array, variance: Array, largest: int = 0) -> Array:
+    """P(count = k) for k from 0 to ``largest``, by default as far as any of them matters.
+
+    The last axis is k, the others are those of ``mean``.
+    """
+    mean, variance, reach = _adjusted(mean, variance)
+    largest = largest or int(np.ceil(np.max(reach, initial=1.0)))
     a = 1 - mean / variance
     b = mean * (1 - a) - a
     counts = np.arange(1, largest + 1)
@@ -50,9 +46,36 @@ def probabilities(mean: Array, variance: Array) -> Array:
     return np.asarray(weights / weights.sum(axis=-1, keepdims=True))
 
 
+def _adjusted(mean: Array, variance: Array) -> tuple[Array, Array, Array]:
+    """Mean and variance that a distribution can have, and the largest count worth computing."""
+    mean = np.maximum(mean, _MIN_MEAN)
+    variance = np.maximum(variance, _MIN_DISPERSION * mean)
+    # A binomial distribution has a whole number of trials: the next larger one, which keeps the mean exact.
+    is_binomial = variance < mean * (1 - 1e-9)
+    trials = np.ceil(mean**2 / np.where(is_binomial, mean - variance, 1.0) - 1e-9)
+    variance = np.where(is_binomial, mean * (1 - mean / np.maximum(trials, mean + 1e-6)), variance)
+    variance = np.maximum(variance, 1e-9 * mean)
+    decay = _DECAY * np.clip(variance / mean, 1.0, _MAX_DISPERSION)
+    return mean, variance, mean + np.maximum(_TAIL * np.sqrt(variance) + _TAIL, decay)
+
+
+def sizes(mean: Array, variance: Array) -> Array:
+    """Powers of two that are at least the largest counts worth computing: one for all would compute mostly zeros."""
+    return np.asarray(np.exp2(np.ceil(np.log2(_adjusted(mean, variance)[2]))))
+
+
 def quantiles(mean: Array, variance: Array, levels: tuple[float, ...] = LEVELS) -> Array:
     """Quantiles of the spread count; the last axis is that of ``levels``. Never negative, never decreasing."""
-    cumulative = np.cumsum(probabilities(mean, variance), axis=-1)
+    size = sizes(mean, variance)
+    found = np.empty((*mean.shape, len(levels)))
+    for largest in np.unique(size):
+        chosen = size == largest
+        found[chosen] = _quantiles(mean[chosen], variance[chosen], int(largest), levels)
+    return found
+
+
+def _quantiles(mean: Array, variance: Array, largest: int, levels: tuple[float, ...]) -> Array:
+    cumulative = np.cumsum(probabilities(mean, variance, largest), axis=-1)
     found = np.empty((*cumulative.shape[:-1], len(levels)))
     for place, level in enumerate(levels):
         count = np.argmax(cumulative >= min(level, 1 - 1e-12), axis=-1)

@@ -202,8 +202,9 @@ def _of_entities(
     come, gone = projection.arrivals[:, None] * everyone, projection.departures[:, None] * everyone
     staffed, is_headline = _staffed(places, targets)
     staffed = np.where(staffed > 0, np.maximum(staffed + more_beds[:, None], 0.0), staffed)
-    full = probability_full(projection, variance[:, 0], widening[0], staffed, at)
-    if visits is not None:
+    if visits is None:
+        full = probability_full(projection, variance[:, 0], widening[0], staffed, at)
+    else:
         # Patients who only change their department neither come to the hospital nor leave it.
         come, gone = (each * share[:, None, None] for each, share in zip((come, gone), visits, strict=True))
         mean, variance, come, gone = (_summed(each, places) for each in (mean, variance, come, gone))

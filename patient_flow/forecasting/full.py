@@ -23,8 +23,20 @@ def probability_full(
     Hour by hour: the chance to be full that far, and the chance to become full in the next hour from below.
     """
     hours = np.arange(projection.mean.shape[1])
-    bucket = np.searchsorted(BUCKETS, np.minimum(hours + 1, BUCKETS[-1]))
-    odds = distributions.probabilities(projection.mean, variance * widening[bucket])
+    wide = variance * widening[np.searchsorted(BUCKETS, np.minimum(hours + 1, BUCKETS[-1]))]
+    size = distributions.sizes(projection.mean, wide).max(axis=1)
+    reached = np.full(staffed.shape, np.nan)
+    for largest in np.unique(size):
+        chosen = size == largest
+        part = Projection(*(each[chosen] for each in vars(projection).values()))
+        odds = distributions.probabilities(part.mean, wide[chosen], int(largest))
+        reached[chosen] = _reached(part, odds, staffed[chosen], at)
+    return np.where(staffed > 0, reached, np.nan)
+
+
+def _reached(projection: Projection, odds: Array, staffed: Array, at: NDArray[np.int64]) -> Array:
+    """The same from the odds of each count by place and hour, also where none are staffed."""
+    hours = np.arange(projection.mean.shape[1])
     beds_of_hour = staffed[:, np.searchsorted(at, hours).clip(0, len(at) - 1)]
     counts = np.arange(odds.shape[-1])
     is_below = counts < beds_of_hour[..., None]
@@ -40,7 +52,7 @@ def probability_full(
     stays_below = 1 - np.clip(crossing / np.maximum(np.roll(below, 1, axis=1), 1e-9), 0.0, 1.0)
     stays_below[:, 0] = below[:, 0]
     reached = 1 - np.minimum(np.cumprod(stays_below, axis=1), np.minimum.accumulate(below, axis=1))
-    return np.where(staffed > 0, reached[:, at], np.nan)
+    return np.asarray(reached[:, at])
 
 
 def _rise(coming: Array, leaving: Array) -> Array:
