@@ -12,14 +12,17 @@ from zoneinfo import ZoneInfo
 
 import polars as pl
 import pytest
+import sqlalchemy as sa
 from polars.testing import assert_frame_equal
 
-from patient_flow.contracts.tables import WAREHOUSE_TABLES
+from patient_flow.contracts.tables import FACT_PATIENT_FLOW, KPI_DEPARTMENT_DAY, WAREHOUSE_TABLES
 from patient_flow.dashboard import queries, reading
 from patient_flow.dashboard import snapshot as module
 from patient_flow.dashboard.snapshot import Returns, Snapshots
 from patient_flow.pipeline.load import load_warehouse
+from patient_flow.stores.warehouse import frames
 from patient_flow.stores.warehouse.errors import WarehouseError
+from patient_flow.stores.warehouse.schema import TABLES
 from patient_flow.stores.warehouse.warehouse import Warehouse
 from patient_flow_tests.builders import ZONE
 from patient_flow_tests.dashboard.conftest import settled
@@ -72,6 +75,19 @@ def test_any_number_of_viewers_costs_one_set_of_queries(warehouse: Counting, gro
     for days in (1, 7, 14, 28) * 5:
         settled(snapshots, days)
     assert {name for name, times in warehouse.asked.items() if times > asked[name]} <= {"LoadLog"}
+
+
+def test_rows_that_arrive_in_parts_are_those_of_the_driver_in_the_declared_types(
+    group: Hospital, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(frames, "PART_ROWS", 7)
+    for table in (TABLES[FACT_PATIENT_FLOW.path], TABLES[KPI_DEPARTMENT_DAY.path]):
+        statement = table.select().order_by(*table.primary_key.columns)
+        with group.warehouse.reading() as connection:
+            rows = [tuple(row) for row in connection.execute(statement)]
+        found = group.warehouse.query(statement)
+        assert found.with_columns(pl.selectors.datetime().dt.replace_time_zone(None)).rows() == rows
+        assert group.warehouse.query(statement.where(sa.false())).schema == found.schema
 
 
 def test_a_load_reads_the_running_day_and_the_days_it_changed(
