@@ -413,7 +413,7 @@ CHECKS = (
 
 RUN_FAILED = Rule(
     "run_failed",
-    "The newest run of a job failed.",
+    "The newest run of a job failed, or a step of the running micro-batch is repeated.",
     "Open the run: its error says what to do; the next run tries again.",
     ERROR,
     (WATCH,),

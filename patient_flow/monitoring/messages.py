@@ -6,6 +6,7 @@ A line says what is wrong, since when (local time), what to do, and the page of 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
@@ -151,7 +152,8 @@ def _end(alert: Alert, links: Links) -> str:
     if not alert.ends_at:
         return ""
     why = f" (it has returned {alert.returns} times)" if alert.is_held else ""
-    return f" Not seen since: ends at {links.time(alert.ends_at)[-5:]} unless it returns{why}."
+    end = math.ceil(alert.ends_at / 60) * 60
+    return f" Not seen since: ends about {links.time(end)[-5:]} unless it returns{why}."
 
 
 def _line(notification: Notification, links: Links) -> str:

@@ -28,6 +28,7 @@ from patient_flow.orchestration.checks import HISTORY
 from patient_flow.orchestration.import_job import import_files
 from patient_flow.orchestration.reports import NOTICES
 from patient_flow.orchestration.resources import read_lists
+from patient_flow.orchestration.retries import retried_runs
 from patient_flow.pipeline.hub_probe import Failure, HubFailure, HubStatus
 from patient_flow.services import Services
 from patient_flow.settings import AlertSettings, Settings
@@ -96,6 +97,7 @@ def probe_dagster(
     ]
     if repository is None:
         return ProbeResult(tuple(found), frozenset({catalogue.RUN_FAILED.name, catalogue.CHECK_FAILED.name}))
+    found += firings(catalogue.RUN_FAILED, system.run_retried(retried_runs(instance, now)))
     found += firings(catalogue.RUN_FAILED, system.run_failed(finished_runs(instance, repository.job_names, now)))
     keys = sorted(set(repository.asset_graph.asset_check_keys) - reported_by_batches())
     results = check_results(instance, keys)

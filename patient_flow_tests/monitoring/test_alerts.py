@@ -73,10 +73,10 @@ def test_a_fault_that_may_come_and_go_ends_when_it_was_not_seen_twice_and_says_s
     state = tick(AlertState(), minute(0), FAILED)
     state = tick(state, minute(1))
     table = messages.open_table(state.open.values(), messages.Links(zone=ZoneInfo("Europe/Paris")))
-    assert "The newest run failed. Not seen since: ends at 13:01 unless it returns." in table
-    assert "ends at 13:01" in messages.summarize(state.open, messages.Links(zone=ZoneInfo("Europe/Paris")))
-    assert "ends at" not in messages.summarize(tick(state, minute(1.5), FAILED).open, messages.Links())
-    assert "ends at" not in messages.summarize(tick(state, minute(2), unknown={"run_failed"}).open, messages.Links())
+    assert "The newest run failed. Not seen since: ends about 13:02 unless it returns." in table
+    assert "ends about 13:02" in messages.summarize(state.open, messages.Links(zone=ZoneInfo("Europe/Paris")))
+    assert "ends about" not in messages.summarize(tick(state, minute(1.5), FAILED).open, messages.Links())
+    assert "ends about" not in messages.summarize(tick(state, minute(2), unknown={"run_failed"}).open, messages.Links())
     state = tick(state, minute(2))
     assert events(state) == [("opened", "run_failed/micro_batch"), ("resolved", "run_failed/micro_batch")]
 

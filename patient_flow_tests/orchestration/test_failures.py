@@ -5,16 +5,19 @@ from __future__ import annotations
 import errno
 import os
 import re
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import dagster as dg
 import pytest
 
 from patient_flow.local_hub.testing import HubThread
+from patient_flow.monitoring.rules.system import RetriedRun, run_retried
 from patient_flow.orchestration import failures
 from patient_flow.orchestration.automation import _request_run
 from patient_flow.orchestration.failures import MAX_RETRIES, described, failure_of
 from patient_flow.orchestration.resources import PatientFlow
+from patient_flow.orchestration.retries import retried_runs
 from patient_flow.settings import load
 from patient_flow.stores.hub import HubUnavailable
 from patient_flow.stores.lake.errors import LakeDamaged, LakeUnavailable
@@ -132,6 +135,38 @@ def test_the_last_attempt_shows_the_failure_itself_and_no_chain_of_causes(attemp
     assert raised.value.allow_retries is is_retried
     assert raised.value.__cause__ is None
     assert raised.value.__suppress_context__
+
+
+@pytest.mark.embedded_only("what Dagster records of a step; no store of ours")
+def test_a_step_that_is_repeated_is_an_alert_before_its_last_attempt(instance: dg.DagsterInstance) -> None:
+    seen: list[list[RetriedRun]] = []
+
+    @dg.op(retry_policy=dg.RetryPolicy(max_retries=2))
+    def load_tables(context) -> None:  # type: ignore[no-untyped-def]  # Dagster reads no annotation that is text
+        now = datetime.now(UTC)
+        seen.append(retried_runs(context.instance, now + timedelta(minutes=1)))
+        if context.retry_number == 0:
+            with described(context):
+                raise WarehouseUnavailable("w: database is locked")
+        if context.retry_number == 1:
+            seen.append(retried_runs(context.instance, now))
+            raise ValueError("of a patient")
+
+    @dg.job(name="micro_batch")
+    def job() -> None:
+        load_tables()
+
+    run_id = job.execute_in_process(instance=instance).run_id
+    sentence = "load_tables: Another program has locked the warehouse, end it: w: database is locked. See "
+    assert seen == [
+        [],
+        [RetriedRun("micro_batch", run_id, f"{sentence}infra/docs/runbook/store_down.md.")],
+        [],  # it may heal within seconds
+        [RetriedRun("micro_batch", run_id, "load_tables failed")],
+    ]
+    assert retried_runs(instance, datetime.now(UTC) + timedelta(minutes=1)) == []
+    (finding,) = run_retried(seen[1])
+    assert finding.message.startswith("A step of micro_batch is repeated: load_tables: Another program")
 
 
 def test_a_bug_keeps_its_traceback() -> None:

@@ -25,6 +25,15 @@ class FinishedRun:
 
 
 @dataclass(frozen=True)
+class RetriedRun:
+    """A running job with a step that failed and is tried again; ``cause`` as in :class:`FinishedRun`."""
+
+    job: str
+    run_id: str
+    cause: str
+
+
+@dataclass(frozen=True)
 class CheckResult:
     """The newest evaluation of an asset check."""
 
@@ -68,6 +77,14 @@ def run_failed(runs: Sequence[FinishedRun]) -> list[Finding]:
         )
         for run in runs
         if not run.succeeded
+    ]
+
+
+def run_retried(runs: Sequence[RetriedRun]) -> list[Finding]:
+    """Jobs that are running and repeat a step: a warning, which becomes an error when the last attempt fails."""
+    return [
+        Finding(Severity.WARNING, f"A step of {run.job} is repeated: {run.cause} (run {run.run_id}).", subject=run.job)
+        for run in runs
     ]
 
 
