@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from patient_flow import demo
+from patient_flow.monitoring.rules.disks import Disk
 from patient_flow.simulator.run import Options
 from patient_flow_tests.servers import free_port
 
@@ -126,3 +127,25 @@ def test_a_part_that_may_end_is_no_error_unless_it_failed(tmp_path: Path) -> Non
 
 def started(folder: Path, script: str) -> demo.Part:
     return demo._spawn("dagster", [sys.executable, "-c", script], {}, folder)
+
+
+def test_a_full_disk_is_reported_once_and_leaves_room_for_the_ui(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "reserve"
+    reserve = demo.Reserve(file)
+    for free, has_reserve in (
+        (20, False),
+        (300, True),
+        (5, True),
+        (0.5, False),
+        (0.2, False),
+        (15, False),
+        (200, True),
+    ):
+        reserve.check(Disk("/data", free, 500))
+        assert file.exists() is has_reserve, free
+    assert capsys.readouterr().out.splitlines() == [
+        "5 of 500 MiB free on the disk of /data: no micro-batch starts until there is more "
+        "(infra/docs/runbook/disk_full.md)"
+    ]

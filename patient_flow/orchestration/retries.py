@@ -7,7 +7,8 @@ from datetime import datetime, timedelta
 import dagster as dg
 
 from patient_flow.monitoring.rules.system import RetriedRun
-from patient_flow.orchestration.automation import ACTIVE, micro_batch
+from patient_flow.orchestration.automation import micro_batch
+from patient_flow.orchestration.reports import ACTIVE
 
 PATIENCE = timedelta(seconds=15)
 """A retry that heals a run within this time is no alert."""
