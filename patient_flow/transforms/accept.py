@@ -82,11 +82,12 @@ def accept(candidate: pl.DataFrame, known: pl.DataFrame) -> Accepted:
     those of the latest import (flow F8). A snapshot of the hub that this import repeats keeps the time of the import,
     so that the outcome does not depend on the order in which rows arrive.
     """
-    contenders = pl.concat([candidate.with_columns(is_known=pl.lit(False)), known.with_columns(is_known=pl.lit(True))])
+    both = [candidate.with_columns(is_known=pl.lit(False)), known.with_columns(is_known=pl.lit(True))]
+    contenders = pl.concat(both, rechunk=True)  # rows are gathered several times as fast from one chunk
     is_imported = imported()
-    narrow = contenders.select(*dict.fromkeys((*HUB_ORDER, *IDENTITY)), "is_known").with_row_index("row")
+    narrow = contenders.select(*HUB_ORDER, "event_key", "is_known").with_row_index("row")
     hub = narrow.filter(~is_imported).sort(*HUB_ORDER, "is_known")
-    first = contenders[hub.unique(IDENTITY, keep="first", maintain_order=True)["row"]]
+    first = contenders[_first_of_each(hub, contenders)]
     if contenders["imported_at"].null_count() < contenders.height:
         latest = contenders.filter(is_imported).sort(*_IMPORT_ORDER, ~c("is_known"))
         last = latest.unique(IDENTITY, keep="last", maintain_order=True)
@@ -94,6 +95,18 @@ def accept(candidate: pl.DataFrame, known: pl.DataFrame) -> Accepted:
     rows = first.filter(~c("is_known")).drop("is_known")
     kept = first.filter("is_known")
     return Accepted(rows, displaced=known.join(kept, on=EVENT_COORDINATES, how="anti"))
+
+
+def _first_of_each(hub: pl.DataFrame, contenders: pl.DataFrame) -> pl.Series:
+    """The rows of ``contenders``, in the order of ``hub``, which are the first of their identity in it.
+
+    Equal identities have equal keys, if they have any: only those that share one have to be compared.
+    """
+    may_repeat = hub["event_key"].is_duplicated() | hub["event_key"].is_null()
+    repeated = hub.filter(may_repeat)
+    firsts = repeated.hstack(contenders.select(IDENTITY)[repeated["row"]]).unique(IDENTITY, keep="first")
+    later = repeated.join(firsts, on="row", how="anti")["row"]
+    return hub["row"] if later.is_empty() else hub.filter(~c("row").is_in(later.implode()))["row"]
 
 
 def imported() -> pl.Expr:

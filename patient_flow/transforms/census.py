@@ -79,16 +79,13 @@ def bed_hours(spanned: pl.DataFrame, departments: pl.DataFrame) -> pl.DataFrame:
     ``departments`` is DimDepartment.
     """
     place = ["hospital_id", "department", "gender"]
-    placed = spanned.join(
-        departments.select("department_key", "hospital_id", "department"), on="department_key", how="left"
-    )
+    beginning = spanned.select("department_key", "gender", "weight", hour="first")
+    ending = spanned.select("department_key", "gender", -c("weight"), hour="end")
     steps = (
-        pl.concat(
-            [
-                placed.select(*place, "weight", hour="first"),
-                placed.select(*place, -c("weight"), hour="end"),
-            ]
-        )
+        pl.concat([beginning, ending])
+        .group_by("department_key", "gender", "hour")  # first by number: names of places are expensive to compare
+        .agg(c("weight").sum())
+        .join(departments.select("department_key", "hospital_id", "department"), on="department_key", how="left")
         .group_by(*place, "hour")
         .agg(c("weight").sum())
         .sort(*place, "hour")

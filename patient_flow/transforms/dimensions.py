@@ -21,6 +21,9 @@ c = pl.col
 OBSERVATION_COLUMNS = ("patient_id", *ORDER_COLUMNS, "gender", "age")
 """Columns of silver events that patient versions are built from."""
 
+_PATIENT = "patient"
+"""Number of a patient among those whose events are sorted by patient: cheaper to compare than the identifier."""
+
 BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 """``valid_from`` of members that are not observed but inferred, and of unknown members."""
 
@@ -55,13 +58,14 @@ def patient_versions(
         observed = observed.with_columns(c("patient_id").replace(dict(survivors)))
     if known_before is not None:
         observed = pl.concat([_as_observations(known_before), observed])
-    known = in_order(observed, "patient_id").with_columns(c("gender", "age").forward_fill().over("patient_id"))
+    known = _numbered_and_filled(in_order(observed, "patient_id").select("patient_id", "event_time", "gender", "age"))
+    is_last = ~_equals_next(_PATIENT) | ~_equals_next("event_time")
     versions = (
-        known.with_columns(c("gender").fill_null(events.UNKNOWN))
-        .unique(["patient_id", "event_time"], keep="last", maintain_order=True)
-        .pipe(_changes_only, "patient_id", ("gender", "age"))
+        known.filter(is_last)
+        .with_columns(c("gender").fill_null(events.UNKNOWN))
+        .pipe(_changes_only, _PATIENT, ("gender", "age"))
         .rename({"event_time": "valid_from"})
-        .pipe(_with_validity, "patient_id")
+        .pipe(_with_validity, _PATIENT)
         .with_columns(
             patient_key=surrogate_key([c("patient_id"), c("valid_from").dt.epoch("us")]),
             patient_hash=short_hash(c("patient_id")),
@@ -69,6 +73,23 @@ def patient_versions(
         )
     )
     return _as(DIM_PATIENT, versions)
+
+
+def _numbered_and_filled(ordered: pl.DataFrame) -> pl.DataFrame:
+    """``ordered`` (by patient, then time) with numbered patients; what an event does not state is as last known."""
+    row = pl.int_range(pl.len(), dtype=pl.Int64)
+    is_new = c("patient_id").ne_missing(c("patient_id").shift())
+    begin = pl.when(is_new).then(row).forward_fill()
+
+    def filled(name: str) -> pl.Expr:
+        stated_at = pl.when(c(name).is_not_null()).then(row).forward_fill()
+        return pl.when(stated_at >= begin).then(c(name).forward_fill()).alias(name)
+
+    return ordered.with_columns(is_new.cum_sum().set_sorted().alias(_PATIENT), filled("gender"), filled("age"))
+
+
+def _equals_next(name: str) -> pl.Expr:
+    return (c(name) == c(name).shift(-1)).fill_null(value=False)
 
 
 def _as_observations(versions: pl.DataFrame) -> pl.DataFrame:
@@ -174,18 +195,25 @@ def version_at(
     Keys are 0 where there is no version at all.
     """
     ordered = versions.sort("valid_from").select(*by, "valid_from", *columns)
-    first = ordered.unique(by, keep="first", maintain_order=True).drop("valid_from")
-    dated = moments.select(*by, at).with_row_index("_row").sort(at)  # narrow: wide rows are expensive to sort
-    joined = dated.join_asof(
+    first = (
+        ordered.group_by(by)
+        .agg(c(columns).first(), _several=pl.len() > 1)
+        .rename({name: f"{name}_first" for name in columns})
+    )
+    narrow = moments.select(*by, at).join(first, on=by, how="left", maintain_order="left").with_row_index("_row")
+    # Where there are several versions, the moment decides.
+    dated = narrow.filter("_several").select("_row", *by, at).sort(at)
+    chosen = dated.join_asof(
         ordered, left_on=at, right_on="valid_from", by=by, strategy="backward", check_sortedness=False
-    ).join(first, on=by, how="left", suffix="_first", maintain_order="left")
+    ).select("_row", *columns)
     filled = [
         pl.coalesce(name, f"{name}_first", pl.lit(events.UNKNOWN_KEY) if name.endswith("_key") else pl.lit(None))
         .cast(versions.schema[name])
         .alias(name)
         for name in columns
     ]
-    return pl.concat([moments, joined.select("_row", *filled).sort("_row").drop("_row")], how="horizontal")
+    joined = narrow.select("_row", "^.*_first$").join(chosen, on="_row", how="left", maintain_order="left")
+    return pl.concat([moments, joined.select(filled)], how="horizontal")
 
 
 def age_band(age: pl.Expr) -> pl.Expr:
@@ -209,9 +237,8 @@ def _changes_only_by_pair(ordered: pl.DataFrame, attributes: tuple[str, ...]) ->
 
 
 def _with_validity(ordered: pl.DataFrame, key: str) -> pl.DataFrame:
-    return ordered.with_columns(valid_to=c("valid_from").shift(-1).over(key)).with_columns(
-        is_current=c("valid_to").is_null()
-    )
+    is_followed = _equals_next(key)
+    return ordered.with_columns(valid_to=pl.when(is_followed).then(c("valid_from").shift(-1)), is_current=~is_followed)
 
 
 def _unknown(table: Table, **values: object) -> pl.DataFrame:
