@@ -1,7 +1,10 @@
-"""Patches of the pinned client: a timeout of the handshake, and messages that it cannot decode.
+"""Patches of the pinned client: a timeout of the handshake, its pauses, and messages that it cannot decode.
 
 The client has no timeout during the handshake, and would wait for ever for a peer that accepts and never answers
 (tested in ``patient_flow_tests/pipeline/test_hub_probe.py``).
+
+During the handshake of each request for properties the client sleeps 50 ms after each of eight steps, although a step
+waits for its answer itself: 0.9 s for a hub's state, for every tick of the sensor and once more in the run.
 
 The client closes the whole link for a message that it cannot decode, such as one with a decimal among its properties,
 and would do so in every run until retention deletes the event. Here such a message is decoded value by value; a value
@@ -11,11 +14,13 @@ that the client still calls the patched function.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 HANDSHAKE_SECONDS = 20.0
+PAUSE_SECONDS, _PAUSE_OF_CLIENT = 0.005, 0.05
 AMQPS_PORT, HTTPS_PORT = 5671, 443
 """Ports of Azure Event Hubs: of AMQP, and of AMQP over WebSockets."""
 _ANNOTATIONS, _PROPERTIES, _DATA, _SEQUENCE, _VALUE = 0x72, 0x74, 0x75, 0x76, 0x77
@@ -39,6 +44,24 @@ def patch_handshake_timeout() -> None:
     client: Any = _transport
     client._AbstractTransport.block = _block
     client.SSLTransport._setup_transport = _set_up
+
+
+def patch_pauses() -> None:
+    """Makes the client sleep :data:`PAUSE_SECONDS` between the steps of a handshake."""
+    from azure.eventhub import _client_base
+
+    client: Any = _client_base
+    client.time = _ShortPauses
+
+
+class _ShortPauses:
+    """The functions of ``time`` that the client's module calls."""
+
+    time = time.time
+
+    @staticmethod
+    def sleep(seconds: float) -> None:
+        time.sleep(PAUSE_SECONDS if seconds == _PAUSE_OF_CLIENT else seconds)
 
 
 def _set_up(transport: Any) -> None:

@@ -147,9 +147,8 @@ class Hub:
 
         It may block for ever when the hub does not answer: ``hub_probe.peek`` has a timeout.
         """
-        with self._client() as client, ThreadPoolExecutor(max_workers=8) as pool:
+        with self._client() as client, ThreadPoolExecutor(max_workers=8) as pool:  # each request connects by itself
             properties = client.get_eventhub_properties()
-            # in parallel: the client's polling makes each request take 0.4 s
             partitions = pool.map(
                 lambda partition_id: _partition_state(client, partition_id), properties["partition_ids"]
             )
@@ -206,6 +205,7 @@ class Hub:
 
         amqp.patch_decoder()
         amqp.patch_handshake_timeout()
+        amqp.patch_pauses()
         options: dict[str, Any] = {
             "consumer_group": self.consumer_group,
             "eventhub_name": self.name,

@@ -128,6 +128,22 @@ def test_the_client_times_out_on_a_silent_tls_peer(silent: Silence, monkeypatch:
         SSLTransport("127.0.0.1", port=silent.port, ssl_opts={}).connect()
 
 
+def test_the_client_pauses_shortly_between_the_steps_of_its_handshake(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the pinned client no longer sleeps 50 ms through the patched name, the patch may go."""
+    pauses, sleep = [], time.sleep
+
+    def note(seconds: float) -> None:
+        pauses.append(seconds)
+        sleep(seconds)
+
+    monkeypatch.setattr(time, "sleep", note)
+    hub.peek()
+    assert amqp.PAUSE_SECONDS in pauses
+    assert 0.05 not in pauses
+
+
 def wait_for(holds: Callable[[], bool]) -> None:
     until = time.monotonic() + 20
     while not holds():
