@@ -20,7 +20,7 @@ from dagster._core.storage.sqlite import SQLITE_BUSY_TIMEOUT_SECONDS
 
 
 def install() -> None:
-    """Lets the SQLite event logs of this process keep their connections; not those of the daemon and the web UI."""
+    """Lets the SQLite event logs of this process keep their connections: of a run's, and of one that launches runs."""
     SqliteEventLogStorage._connect = _connect  # type: ignore[method-assign]
 
 
@@ -40,7 +40,7 @@ def _engine_of(storage: Any, shard: str) -> sa.Engine:
     engines: dict[str, sa.Engine] = storage.__dict__.setdefault("_kept_engines", {})
     if shard in engines and Path(storage.path_for_shard(shard)).exists():
         return engines[shard]
-    if shard != INDEX_SHARD_NAME:  # a process writes to one run at a time
+    if shard != INDEX_SHARD_NAME:  # a process mostly writes to one run at a time
         for other in [name for name in engines if name != INDEX_SHARD_NAME]:
             engines.pop(other).dispose()
     engine = sa.create_engine(

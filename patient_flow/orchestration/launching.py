@@ -14,10 +14,13 @@ from __future__ import annotations
 
 import time
 from datetime import timedelta
+from typing import Any
 
 import dagster as dg
 from dagster._core.launcher.base import CheckRunHealthResult, WorkerStatus
 from dagster._core.launcher.default_run_launcher import DefaultRunLauncher
+
+from patient_flow.orchestration import event_log
 
 MAX_SILENCE = timedelta(minutes=5)
 """Longer than any step of a usual micro-batch. A run can outlive its code server, and the proxy of ``dagster dev``
@@ -31,6 +34,11 @@ LOST = (
 
 class WatchfulRunLauncher(DefaultRunLauncher):
     """``DefaultRunLauncher`` with health checks. In doubt a run counts as healthy: ``max_runtime_seconds`` ends it."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        """Whoever launches runs (the daemon) creates them: each is some 60 entries of the event log."""
+        super().__init__(*args, **options)
+        event_log.install()
 
     @property
     def supports_check_run_worker_health(self) -> bool:

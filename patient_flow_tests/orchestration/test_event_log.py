@@ -13,6 +13,8 @@ import pytest
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
 
 from patient_flow.orchestration import event_log
+from patient_flow.orchestration.launching import WatchfulRunLauncher
+from patient_flow.orchestration.local import prepare_home
 
 
 @pytest.fixture
@@ -21,6 +23,13 @@ def instance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dg.Dag
     event_log.install()
     with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
         yield instance
+
+
+def test_whoever_launches_runs_keeps_its_connections_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with dg.DagsterInstance.from_config(str(prepare_home(tmp_path / "home"))) as instance:
+        monkeypatch.setattr(SqliteEventLogStorage, "_connect", None)
+        assert isinstance(instance.run_launcher, WatchfulRunLauncher)
+        assert events_in(instance, run_with_event(instance)) == 1
 
 
 def run_with_event(instance: dg.DagsterInstance) -> dg.DagsterRun:
