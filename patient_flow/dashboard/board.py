@@ -29,8 +29,8 @@ BOARDING = timedelta(minutes=measures.EMERGENCY_STANDARD_MINUTES)
 """A patient with a decision to admit who waits longer for a bed boards."""
 MIN_USUAL_WEEKS = 3
 """Of fewer weeks there is no typical band."""
-FORECAST, PLANS, MEAN = "forecast", "plans", "mean of the same weekday"
-"""Sources of figures about the rest of the day."""
+FORECAST, PLANS, MEAN, MIXED = "forecast", "plans", "mean of the same weekday", "mixed"
+"""Sources of figures about the rest of the day; those of baselines of the forecast have their own names."""
 _PLACE = ("hospital_id", "department")
 _SUMS = (
     *("beds", "staffed_beds", "closed_beds", "occupied_beds", "women", "men", "free_beds", "free_women_beds"),
@@ -43,6 +43,7 @@ NO_FORECAST = pl.DataFrame(
         "department": pl.String(),
         "expected_beds": pl.Float64(),
         "expected_admissions": pl.Float64(),
+        "source": pl.String(),
     }
 )
 
@@ -60,7 +61,10 @@ class Board:
     usual: pl.DataFrame | None = None
     """Hours of the same weekday (``dashboard.usual``); None while they are being read."""
     forecast: pl.DataFrame = field(default_factory=NO_FORECAST.clone)
-    """hospital_id, department, expected_beds, expected_admissions until local midnight; empty without a forecast."""
+    """hospital_id, department, expected_beds, expected_admissions until local midnight; empty without a forecast.
+
+    ``source`` is :data:`FORECAST`, or the name of the baseline in its place, which knows nothing of admissions.
+    """
     limits: Limits = field(default_factory=Limits)
 
     # --- departments --------------------------------------------------------------------------------------------
@@ -90,7 +94,8 @@ class Board:
         )
         has_plan = c("class").fill_null("inpatient") != "emergency"
         planned = c("occupied_beds") - c("expected_discharges") + c("expected_admissions")
-        is_forecast = c("expected_beds").is_not_null()
+        is_planned = has_plan & planned.is_not_null()
+        is_forecast = c("expected_admissions_forecast").is_not_null()
         return (
             found.with_columns(
                 closed_beds=c("beds") - c("staffed_beds"),
@@ -100,7 +105,7 @@ class Board:
                 occupancy_pct=_share(),
                 expected_tonight=pl.coalesce("expected_beds", pl.when(has_plan).then(planned)),
                 usual_admissions="expected_admissions",
-                tonight_source=_source(is_forecast, has_plan & planned.is_not_null(), PLANS),
+                tonight_source=pl.coalesce("source", pl.when(is_planned).then(pl.lit(PLANS))),
                 admissions_source=_source(is_forecast, has_plan & c("expected_admissions").is_not_null(), MEAN),
             )
             .with_columns(
@@ -119,7 +124,7 @@ class Board:
             c("is_headline") | ~c("is_headline").any().over("hospital_id")
         )
         known = [pl.when(c(name).is_not_null().any()).then(c(name).sum()).alias(name) for name in _SUMS]
-        is_planned, is_forecast = c("tonight_source").is_not_null().all(), (c("tonight_source") == FORECAST).all()
+        is_planned = c("tonight_source").is_not_null().all()
         in_known = c("occupied_beds").filter(c("staffed_beds").is_not_null()).sum()
         return (
             rows.group_by("hospital_id", maintain_order=True)
@@ -134,7 +139,7 @@ class Board:
                     c("usual_admissions").sum()
                 ),
                 expected_tonight=pl.when(is_planned).then(c("expected_tonight").sum()),
-                tonight_source=pl.when(is_planned).then(_source(is_forecast, ~is_forecast, PLANS)),
+                tonight_source=pl.when(is_planned).then(_common("tonight_source")),
             )
             .with_columns(
                 occupancy_pct=100 * c("in_known_beds") / pl.when(c("staffed_beds") > 0).then("staffed_beds"),
@@ -153,11 +158,11 @@ class Board:
             pl.when(c(name).is_not_null().any()).then(c(name).sum()).alias(name)
             for name in (*_SUMS, "in_known_beds", "expected_admissions")
         ]
-        is_planned, is_forecast = c("tonight_source").is_not_null().all(), (c("tonight_source") == FORECAST).all()
+        is_planned = c("tonight_source").is_not_null().all()
         total = rows.select(
             *known,
             expected_tonight=pl.when(is_planned).then(c("expected_tonight").sum()),
-            tonight_source=pl.when(is_planned).then(_source(is_forecast, ~is_forecast, PLANS)),
+            tonight_source=pl.when(is_planned).then(_common("tonight_source")),
             admissions_source=pl.lit(MEAN),
         )
         staffed = pl.when(c("staffed_beds") > 0).then("staffed_beds")
@@ -383,6 +388,10 @@ class Board:
 
 def _share() -> pl.Expr:
     return 100 * c("occupied_beds") / pl.when(c("staffed_beds") > 0).then("staffed_beds")
+
+
+def _common(name: str) -> pl.Expr:
+    return pl.when(c(name).n_unique() == 1).then(c(name).first()).otherwise(pl.lit(MIXED))
 
 
 def _source(is_forecast: pl.Expr, is_known: pl.Expr, otherwise: str) -> pl.Expr:

@@ -17,7 +17,7 @@ from patient_flow.contracts.figure_changes import CURRENT
 from patient_flow.contracts.fullness import Limits
 from patient_flow.dashboard.access import Viewer
 from patient_flow.dashboard.ahead import WHOLE, Ahead
-from patient_flow.dashboard.board import Board
+from patient_flow.dashboard.board import FORECAST, Board
 from patient_flow.dashboard.figures import Figures
 from patient_flow.dashboard.formats import LANGUAGES, Locale, preferred_language
 from patient_flow.dashboard.panels import OF_MEETING, panels
@@ -31,6 +31,7 @@ from patient_flow.dashboard.snapshot import PERIODS, Answer, Load
 from patient_flow.dashboard.spreadsheet import to_csv
 from patient_flow.dashboard.templating import TEMPLATES
 from patient_flow.dashboard.texts import Words
+from patient_flow.monitoring.rules.forecasts import MODEL
 from patient_flow.monitoring.thresholds import SENDER_KNOWN_DAYS
 
 CSV_COLUMNS = ("panel", "row", "measure", "value", "period")
@@ -366,7 +367,8 @@ class Page:
 def _tonight(rows: PageRows) -> pl.DataFrame:
     """The forecast of departments at local midnight, for the board."""
     of_departments = Ahead(rows).tonight.filter(pl.col("department") != WHOLE)
-    return of_departments.select("hospital_id", "department", "expected_beds", "expected_admissions")
+    source = pl.when(pl.col("source") == MODEL).then(pl.lit(FORECAST)).otherwise("source")
+    return of_departments.select("hospital_id", "department", "expected_beds", "expected_admissions", source=source)
 
 
 def refusal(status: int, language: str) -> str:

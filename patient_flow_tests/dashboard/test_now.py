@@ -13,12 +13,14 @@ from types import SimpleNamespace
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import polars as pl
 import pytest
 from starlette.testclient import TestClient
 
 from patient_flow.contracts.access_log import Kind
 from patient_flow.contracts.fullness import LEVELS, Limits
 from patient_flow.contracts.tables import WAREHOUSE_TABLES
+from patient_flow.dashboard import pages
 from patient_flow.dashboard.access import SignIn
 from patient_flow.dashboard.figures import Figures
 from patient_flow.dashboard.panels import alerts
@@ -415,3 +417,22 @@ def test_a_forecast_takes_the_place_of_plans_and_is_marked(figures: Callable[...
         assert float(row["expected_admissions"]) == pytest.approx(forecast["expected_admissions"])
     shown = face(client.get("/?lang=en").text, "board")
     assert all(row["Expected at midnight"].endswith("◆") for row in shown)
+
+
+@pytest.mark.embedded_only("rows of a page are made by the same code on both")
+def test_a_baseline_in_place_of_a_bad_forecast_is_named_and_knows_nothing_of_admissions(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forecast = pages._tonight
+    baseline = {"source": pl.lit("persistence"), "expected_admissions": pl.lit(None, pl.Float64())}
+    monkeypatch.setattr(pages, "_tonight", lambda rows: forecast(rows).with_columns(**baseline))
+    settled(client)
+    board = records(client, "/export.csv?panel=board")
+    page = client.get("/?lang=en").text
+    assert {row["tonight_source"] for row in board} == {"persistence"}
+    assert "forecast" not in {row["admissions_source"] for row in board}
+    shown = face(page, "board")
+    assert all(row["Expected at midnight"].endswith("◇") for row in shown)
+    assert not any("◆" in row["Admissions until midnight"] for row in shown)
+    assert "the forecast has done badly in the last week; admissions are the mean of this weekday" in page
+    assert "less planned discharges" not in page

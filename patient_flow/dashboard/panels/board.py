@@ -10,7 +10,7 @@ import polars as pl
 
 from patient_flow.contracts.measure_types import Text
 from patient_flow.dashboard import patients
-from patient_flow.dashboard.board import FORECAST
+from patient_flow.dashboard.board import FORECAST, MEAN, MIXED, PLANS
 from patient_flow.dashboard.headings import DEPARTMENT
 from patient_flow.dashboard.panels.context import PanelContext
 from patient_flow.dashboard.parts import Cell, Column, Grid, Group, Legend, Panel, Table
@@ -35,11 +35,19 @@ _EMERGENCY = Text(
     "Lines of emergency departments count patients in their beds; all who are there stand below.",
     "Les lignes des urgences comptent les patients installés dans un lit ; tous les présents figurent plus bas.",
 )
+_FROM_BASELINE = Text(
+    "beds marked ◇ are as many as now or as a week before, whichever has been nearer: the forecast has done badly in "
+    "the last week",
+    "les lits marqués ◇ sont autant que maintenant ou qu’une semaine plus tôt, au plus proche ces derniers temps : la "
+    "prévision a été mauvaise la semaine passée",
+)
+_FROM_MEAN = Text(
+    "admissions are the mean of this weekday over {weeks} weeks",
+    "les admissions sont la moyenne de ce jour de semaine sur {weeks} semaines",
+)
 _FROM_PLANS = Text(
-    "admissions are the mean of this weekday over {weeks} weeks; beds at midnight are those occupied less planned "
-    "discharges plus these admissions",
-    "les admissions sont la moyenne de ce jour de semaine sur {weeks} semaines ; les lits à minuit sont les lits "
-    "occupés, moins les sorties prévues, plus ces admissions",
+    "beds at midnight are those occupied less planned discharges plus these admissions",
+    "les lits à minuit sont les lits occupés, moins les sorties prévues, plus ces admissions",
 )
 _ALL_PATIENTS = Text(
     "Filters by gender and age do not apply here.", "Les filtres par sexe et âge ne s’appliquent pas ici."
@@ -145,12 +153,16 @@ def _searched(page: PanelContext) -> tuple[pl.DataFrame, pl.DataFrame]:
 
 
 def _sources(page: PanelContext, departments: pl.DataFrame) -> str:
-    forecast = (departments["admissions_source"] == FORECAST).any()
-    parts = [page.say(_FROM_FORECAST)] if forecast else []
+    tonight = set(departments["tonight_source"].drop_nulls())
+    parts = [page.say(_FROM_FORECAST)] if FORECAST in tonight else []
+    if tonight - {FORECAST, PLANS}:
+        parts.append(page.say(_FROM_BASELINE))
     if page.board.usual is None:
         parts.append(page.say(_READING))
-    elif not forecast or not (departments["admissions_source"] == FORECAST).all():
-        parts.append(page.say(_FROM_PLANS, weeks=str(min(page.board.usual_weeks or USUAL_WEEKS, USUAL_WEEKS))))
+    elif set(departments["admissions_source"].drop_nulls()) != {FORECAST}:
+        parts.append(page.say(_FROM_MEAN, weeks=str(min(page.board.usual_weeks or USUAL_WEEKS, USUAL_WEEKS))))
+    if PLANS in tonight:
+        parts.append(page.say(_FROM_PLANS))
     return "; ".join(parts)
 
 
@@ -227,7 +239,8 @@ def _cells(
 
 
 def _marked(page: PanelContext, value: float | None, source: str | None, digits: int) -> Cell:
-    return Cell(page.locale.number(value, digits) + (" ◆" if source == FORECAST and value is not None else ""))
+    mark = {None: "", PLANS: "", MEAN: "", MIXED: "", FORECAST: " ◆"}.get(source, " ◇")
+    return Cell(page.locale.number(value, digits) + (mark if value is not None else ""))
 
 
 def _digits(hours: float | None) -> int:
