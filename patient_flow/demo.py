@@ -148,8 +148,9 @@ class Reserve:
         with contextlib.suppress(OSError):
             if disk.free < 1:
                 self._file.unlink()
-            elif disk.free - RESERVE_MIB > 2 * disk.minimum and not self._file.exists():
-                self._file.write_bytes(bytes(RESERVE_MIB * 2**20))
+            elif disk.free > 2 * disk.minimum and not self._file.exists():
+                # Less than a micro-batch may use: one must not start for it.
+                self._file.write_bytes(bytes(int(min(RESERVE_MIB, disk.minimum / 2) * 2**20)))
 
 
 class Demo:

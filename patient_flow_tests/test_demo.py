@@ -145,6 +145,7 @@ def test_a_full_disk_is_reported_once_and_leaves_room_for_the_ui(
     ):
         reserve.check(Disk("/data", free, 500))
         assert file.exists() is has_reserve, free
+        assert not has_reserve or file.stat().st_size == 5 * 2**20  # less than the 10 MiB below which no run starts
     assert capsys.readouterr().out.splitlines() == [
         "5 of 500 MiB free on the disk of /data: no micro-batch starts until there is more "
         "(infra/docs/runbook/disk_full.md)"

@@ -37,12 +37,12 @@ class Disk:
 
 
 def disk_full(disks: Sequence[Disk]) -> list[Finding]:
-    """Disks that are full or nearly so. The subject is the folder."""
+    """Disks that are full or nearly so. Where there are several, the subject is the folder."""
     return [
         Finding(
             Severity.ERROR if disk.is_full else Severity.WARNING,
             f"{disk}: no micro-batch starts below {disk.minimum:,.0f} MiB, and the next one starts when there is more.",
-            subject=disk.place,
+            subject=disk.place if len(disks) > 1 else "",
         )
         for disk in disks
         if disk.is_scarce
