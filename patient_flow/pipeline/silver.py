@@ -73,7 +73,7 @@ def accept_events(context: StepContext) -> StepResult:
     ignored, quarantine = lake.open(IGNORED), lake.open(QUARANTINE)
     has_followed = follows(ignored, silver, bronze)
     batches = _not_consumed(lake, silver, bronze, parser)
-    with closing(read_batches(batches, parser, waiting=bronze.row_count() if since is None else 0)) as read:
+    with closing(read_batches(batches, parser)) as read:
         for batch, candidate in read:
             checkpoints = {**with_key, **(when_complete if batch.until == bronze.version else {})}
             losers = (ignored if has_followed else None, quarantine)

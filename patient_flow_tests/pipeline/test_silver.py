@@ -12,7 +12,7 @@ import pytest
 
 from patient_flow.contracts.events import IMPORTED
 from patient_flow.contracts.tables import BRONZE_EVENTS, IGNORED, QUARANTINE, SILVER_EVENTS
-from patient_flow.pipeline import moves, reading_process, received, silver
+from patient_flow.pipeline import moves, reading, received, silver
 from patient_flow.stores.lake import snapshot
 from patient_flow.stores.lake.catalog import Lake
 from patient_flow_tests.builders import (
@@ -87,8 +87,8 @@ def most_read(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         sizes.append(rows.height)
         return read_events(rows, *args)
 
-    read_events = reading_process.read_events
-    monkeypatch.setattr(reading_process, "read_events", read)
+    read_events = reading.read_events
+    monkeypatch.setattr(reading, "read_events", read)
     return sizes
 
 
