@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from patient_flow.contracts.tables import SILVER_EVENTS
-from patient_flow.transforms.visits.fold import RECEIVED_AGAIN, fold
+from patient_flow.transforms.visits.fold import RECEIVED_AGAIN, Folded, fold
 from patient_flow_tests import oracle_visits
 from patient_flow_tests.examples import max_examples
 from patient_flow_tests.transforms import feeds
@@ -181,8 +181,8 @@ def _hours(length: timedelta | None) -> float | None:
     return None if length is None else length / timedelta(hours=1)
 
 
-def check(given_lines: Sequence[str], again: Sequence[str], dice: random.Random) -> None:
-    """The fold of ``given_lines``, in any order, is the oracle's."""
+def check(given_lines: Sequence[str], again: Sequence[str], dice: random.Random) -> Folded:
+    """The fold of ``given_lines``, in any order, is the oracle's; gives it."""
     rows = [feeds.event(line, number) for number, line in enumerate(given_lines)]
     events = [told(row) for row in rows]
     repeats = [("v1", feeds.at(clock)) for clock in again]
@@ -205,6 +205,7 @@ def check(given_lines: Sequence[str], again: Sequence[str], dice: random.Random)
     _same(folded.stays.sort("visit_id", "stay_number"), stays)
     _same(folded.attendances.sort("visit_id"), attended)
     assert folded.waiting == len(facts.waiting)
+    return folded
 
 
 def _same(actual: pl.DataFrame, expected: list[dict[str, Any]]) -> None:
@@ -222,3 +223,12 @@ def test_the_fold_is_the_oracles(seed: int) -> None:
     dice = random.Random(seed)
     again = dice.sample(CLOCKS, dice.randint(0, 2)) if dice.random() < 0.3 else []
     check(lines(dice), again, dice)
+
+
+def test_a_discharge_that_moves_an_earlier_end_names_the_bed_until_then() -> None:
+    told_lines = [
+        "A01 10:00 visit=v1 patient=A W",
+        "A03 12:00 visit=v1 patient=A",
+        "A03 15:00 visit=v1 patient=A bed=1 discharged=20:00",
+    ]
+    assert check(told_lines, [], random.Random(0)).stays["bed_id"].to_list() == ["1"]

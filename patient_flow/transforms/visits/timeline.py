@@ -122,6 +122,7 @@ class _Timeline:
         elif kind == DISCHARGE:
             self._correct_bed(event)
             self._discharge(event)
+            self._correct_bed(event)  # it may itself say that the patient is in the stay beyond an earlier end
             self._state_class(event)
         else:
             self._state_class(event)
