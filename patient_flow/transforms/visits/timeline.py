@@ -226,10 +226,8 @@ class _Timeline:
 
     def _is_in_stay(self, event: Event) -> bool:
         """F10: whether the patient is in the newest stay at the time of ``event``."""
-        if not self.placements:
-            return False
-        end = self.placements[-1].end
-        return end is None or end.time > event.time
+        end = self.placements[-1].end if self.placements else None
+        return bool(self.placements) and (end is None or end.time > event.time)
 
     def _correct_bed(self, event: Event) -> None:
         """The bed of the stay in which the patient is, unless it is one of another department (F7, F10)."""
