@@ -6,7 +6,7 @@ what was folded by other rules, another list or another setting in as many runs 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import polars as pl
@@ -22,9 +22,9 @@ from patient_flow.contracts.tables import (
     Table,
 )
 from patient_flow.pipeline import folding, recomputation
-from patient_flow.pipeline.checkpoints import consumption
+from patient_flow.pipeline.checkpoints import PART, consumption
 from patient_flow.pipeline.folding import FoldedClusters, Sources
-from patient_flow.pipeline.incremental import changes_of, is_one_of, versions_of
+from patient_flow.pipeline.incremental import changes_of, is_one_of, mentioned, versions_of
 from patient_flow.pipeline.recomputation import Basis
 from patient_flow.pipeline.steps import StepContext, StepResult, is_up_to_date, open_complete_silver, retry_on_conflict
 from patient_flow.stores.lake.catalog import Lake
@@ -97,22 +97,8 @@ def _run(context: StepContext, fact: _Fact) -> StepResult:
         waiting = again.waiting
         if waiting:  # the changed list and settings are consumed with the last visit
             done = {**consumption(sources.silver, sources.ignored, sources.patients), **again.progress}
-    versions = sources.departments.scan().collect()
-    written, seen, placeless = RowsWritten(), 0, 0
-    before: list[pl.DataFrame] = []
-    after: list[pl.DataFrame] = []
-    for clusters in found:
-        is_known = is_one_of("patient_hash", clusters.patients)
-        known = sources.patients.scan().filter(is_known).collect(engine="streaming")
-        after.append(fact.rows(clusters.folded, known, versions))
-        before.append(_before(fact, target, silver, clusters))
-        seen, placeless = seen + clusters.folded.visits, placeless + clusters.folded.waiting
-        if clusters.part is not None:
-            written += target.replace(pl.concat(before), pl.concat(after), clusters.part, run_id=context.run_id)
-            before, after = [], []
-    # What changes touch is folded in parts and committed at once: after a death between two commits, net changes would
-    # not name an event that came and went.
-    written += target.replace(pl.concat(before), pl.concat(after), done, run_id=context.run_id)
+    # Whoever commits, part or end, is refused where another writer did since.
+    written, seen, placeless = _write(context, fact, target, sources, found, {**done, **PART.of(0)}, basis)
     return StepResult(
         fact.table,
         target.version,
@@ -120,6 +106,46 @@ def _run(context: StepContext, fact: _Fact) -> StepResult:
         consumed=versions_of(sources.all),
         figures={"visits": seen, "waiting": placeless, "to_recompute": waiting},
     )
+
+
+def _write(
+    context: StepContext,
+    fact: _Fact,
+    target: LakeTable,
+    sources: Sources,
+    found: Iterator[FoldedClusters],
+    done: Checkpoints,
+    basis: Basis,
+) -> tuple[RowsWritten, int, int]:
+    """Commits the rows of the clusters that were ``found``; returns what was written, visits, and visits without rows.
+
+    Parts of a whole table are committed one by one. Of what changes touch, new rows are appended with their part, and
+    the others merged with ``done``: a merge needs much memory for each row. After a death between these commits the
+    same clusters are touched again, because changes name rows that came and went too. Only of a list or setting that
+    was changed back they would not be: where these are not recorded, everything is committed with ``done``.
+    """
+    versions = sources.departments.scan().collect()
+    moved = mentioned(target, sources.departments, ("department_key",))
+    may_append = basis.is_settled(target) and moved is not None and moved.is_empty()
+    written, seen, placeless = RowsWritten(), 0, 0
+    befores: list[pl.DataFrame] = []
+    afters: list[pl.DataFrame] = []
+    for clusters in found:
+        is_known = is_one_of("patient_hash", clusters.patients)
+        known = sources.patients.scan().filter(is_known).collect(engine="streaming")
+        after = fact.rows(clusters.folded, known, versions)
+        before = _before(fact, target, sources.silver, clusters)
+        seen, placeless = seen + clusters.folded.visits, placeless + clusters.folded.waiting
+        if clusters.part is not None and clusters.begins is None:
+            written += target.replace(before, after, clusters.part, run_id=context.run_id)
+            continue
+        if clusters.part is not None and may_append:
+            new, after = target.append_new(before, after, clusters.part, run_id=context.run_id)
+            written += new
+        befores.append(before)
+        afters.append(after)
+    written += target.replace(pl.concat(befores), pl.concat(afters), done, run_id=context.run_id)
+    return written, seen, placeless
 
 
 def _before(fact: _Fact, target: LakeTable, silver: LakeTable, clusters: FoldedClusters) -> pl.DataFrame:

@@ -18,7 +18,7 @@ from patient_flow.contracts.tables import SILVER_EVENTS
 from patient_flow.pipeline import clusters
 from patient_flow.pipeline.checkpoints import PART
 from patient_flow.pipeline.clusters import LINK_COLUMNS, Keys
-from patient_flow.pipeline.incremental import changes_of
+from patient_flow.pipeline.incremental import mentioned
 from patient_flow.pipeline.steps import StepContext
 from patient_flow.stores.lake.log import Checkpoints
 from patient_flow.stores.lake.table import LakeTable
@@ -57,7 +57,7 @@ class FoldedClusters:
     """Instants at which their stays and attendances may begin; None where the whole table is made again."""
     folded: Folded
     part: Checkpoints | None = None
-    """Of a whole table: the part to record with it. None with the last one, and where there are no parts."""
+    """The part to record with it. None with the last one of a whole table, and where there are no parts."""
 
 
 @dataclass
@@ -89,11 +89,13 @@ def fold_touched(
 
 def _parts_of(context: StepContext, sources: Sources, keys: Keys, stated: pl.Series) -> Iterator[FoldedClusters]:
     """The clusters of ``keys``, part by part; ``stated`` are further instants at which their rows may begin."""
-    for part in clusters.divided(clusters.grown(sources.silver, keys)):
+    parts = clusters.divided(clusters.grown(sources.silver, keys))
+    for number, part in enumerate(parts, start=1):
         history = clusters.history(sources.silver, part)
         begins = pl.concat([_beginnings(history), stated])
         patients = history["patient_hash"].unique()
-        found = FoldedClusters(part.keys.visits, patients, begins, _fold(context, sources, history))
+        progress = PART.of(number) if len(parts) > 1 else None
+        found = FoldedClusters(part.keys.visits, patients, begins, _fold(context, sources, history), progress)
         del history
         yield found
 
@@ -183,19 +185,13 @@ def _beginnings(rows: pl.DataFrame) -> pl.Series:
 def touched_by_changes(target: LakeTable, sources: Sources) -> pl.DataFrame | None:
     """What links the clusters that changes touch since ``target`` consumed them; None for all.
 
-    Events that silver no longer has are among it. Columns: those of :data:`TOUCHED_COLUMNS`.
+    Events that silver no longer has are among it, also those that came and went: rows may have been made of them by a
+    run that died. Columns: those of :data:`TOUCHED_COLUMNS`.
     """
-    named = changes_of(target, sources.silver, TOUCHED_COLUMNS)
-    versions = changes_of(target, sources.patients, ("patient_hash",))
-    repeated = changes_of(target, sources.ignored, ("name", "visit_hash"))
-    if any(changes.is_whole_table for changes in (named, versions, repeated)):
+    named = mentioned(target, sources.silver, TOUCHED_COLUMNS)
+    versions = mentioned(target, sources.patients, ("patient_hash",))
+    repeated = mentioned(target, sources.ignored, ("name", "visit_hash"))
+    if named is None or versions is None or repeated is None:
         return None
     is_repeat = c("name") == events.ALREADY_RECEIVED
-    return pl.concat(
-        [
-            named.both.select(TOUCHED_COLUMNS),
-            versions.both.select("patient_hash"),
-            repeated.both.filter(is_repeat).select("visit_hash"),
-        ],
-        how="diagonal",
-    )
+    return pl.concat([named, versions, repeated.filter(is_repeat).select("visit_hash")], how="diagonal")

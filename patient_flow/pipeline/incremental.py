@@ -43,6 +43,18 @@ def changes_of(target: LakeTable, source: LakeTable, columns: Iterable[str]) -> 
     return Changes(nothing, nothing, is_whole_table=True)
 
 
+def mentioned(target: LakeTable, source: LakeTable, columns: Iterable[str]) -> pl.DataFrame | None:
+    """``columns`` of all rows of ``source`` that changed since ``target`` consumed it, also of rows that came and went.
+
+    None where :func:`changes_of` has the whole table.
+    """
+    since = consumed(target, source)
+    if since is not None:
+        with contextlib.suppress(ChangeFeedExpired):
+            return source.mentioned(since, list(columns))
+    return None
+
+
 def replace(
     target: LakeTable,
     before: pl.DataFrame,

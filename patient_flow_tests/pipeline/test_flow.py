@@ -11,7 +11,9 @@ from typing import Any
 import polars as pl
 import pytest
 
+from patient_flow.contracts.events import IMPORTED
 from patient_flow.contracts.tables import (
+    BRONZE_EVENTS,
     DIM_DEPARTMENT,
     DIM_PATIENT,
     FACT_BED_CENSUS,
@@ -290,5 +292,37 @@ def test_clusters_stay_whole_when_a_table_is_made_part_by_part(lakes: Lakes, mon
             patch.setattr("patient_flow.pipeline.incremental.EVENTS_AT_ONCE", 2)
             run_micro_batches(lake, [received[:7], received[7:]], LISTED, steps=EVENT_STEPS)
         run_micro_batches(alone, [received], LISTED, steps=EVENT_STEPS)
+        for table in FACTS:
+            assert contents(lake, table).equals(contents(alone, table)), table.path
+
+
+@pytest.mark.parametrize("appends", [1, 2])
+def test_stays_of_a_run_that_died_between_two_parts_go_with_their_events(
+    lakes: Lakes, appends: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file is withdrawn after some stays of its visits were appended: silver's net changes never name these."""
+    kept = deliveries([*VISITS, event(visit_id="v8", patient_id="p8"), event(visit_id="v9", patient_id="p9")])
+    rows = [event(visit_id=f"w{number}", patient_id=f"q{number}") for number in range(4)]
+    withdrawn = [Delivery(body, at("12:00"), f"{IMPORTED}B", number, at("12:00")) for number, body in enumerate(rows)]
+    append, left = LakeTable.append, appends
+
+    def append_and_die(self: LakeTable, *arguments: Any, **named: Any) -> int:
+        nonlocal left
+        version = append(self, *arguments, **named)
+        left -= self.table is FACT_PATIENT_FLOW
+        if not left:
+            raise KeyboardInterrupt
+        return version
+
+    with lakes(2) as (lake, alone):
+        run_micro_batches(lake, [kept[:-2]], LISTED, steps=EVENT_STEPS)
+        with monkeypatch.context() as patch:
+            patch.setattr("patient_flow.pipeline.incremental.EVENTS_AT_ONCE", 1)
+            patch.setattr(LakeTable, "append", append_and_die)
+            with pytest.raises(KeyboardInterrupt):
+                run_micro_batches(lake, [[*withdrawn, *kept[-2:]]], LISTED, steps=EVENT_STEPS)
+        assert lake.open(BRONZE_EVENTS).delete(f"partition_id = '{IMPORTED}B'", {}) == len(withdrawn)
+        run_micro_batches(lake, [[]], LISTED, steps=EVENT_STEPS)
+        run_micro_batches(alone, [kept], LISTED, steps=EVENT_STEPS)
         for table in FACTS:
             assert contents(lake, table).equals(contents(alone, table)), table.path

@@ -114,7 +114,7 @@ class LakeTable(Snapshot):
         ``before`` share a key that ``after`` lacks, all of them are deleted.
         """
         after, before = self._conform(after), self._conform(before)
-        keys = list(dict.fromkeys([*self.table.key, *self.table.partition_by]))
+        keys = self._row_keys
         removed = before.join(after, on=keys, how="anti")
         added = after.join(before, on=keys, how="anti")
         changed = differing(before, after, keys)
@@ -134,6 +134,25 @@ class LakeTable(Snapshot):
             self._merge(source, in_table, keys, commit_properties(checkpoints, metadata))
             self._refresh()
         return written
+
+    def append_new(
+        self, before: pl.DataFrame, after: pl.DataFrame, checkpoints: Checkpoints, **metadata: str
+    ) -> tuple[RowsWritten, pl.DataFrame]:
+        """Appends those rows of ``after`` that ``before`` (as for :meth:`replace`) has none for, with ``checkpoints``.
+
+        Returns what was written, and the other rows of ``after``: :meth:`replace` merges them. A merge needs memory for
+        every row of its source, an append does not.
+        """
+        after, before = self._conform(after), self._conform(before)
+        new = after.join(before, on=self._row_keys, how="anti")
+        if not new.is_empty():
+            self.append(new, checkpoints, **metadata)
+        return RowsWritten(inserted=new.height), after.join(before, on=self._row_keys, how="semi")
+
+    @property
+    def _row_keys(self) -> list[str]:
+        """Columns by which rows are matched: one that moves to another partition is another row."""
+        return list(dict.fromkeys([*self.table.key, *self.table.partition_by]))
 
     def _merge(
         self, source: pl.DataFrame, in_table: pl.DataFrame, keys: Sequence[str], properties: CommitProperties
@@ -155,6 +174,18 @@ class LakeTable(Snapshot):
             .when_matched_update(assignments, predicate=f"s.{_OPERATION} = 'upsert'")
             .when_not_matched_insert(assignments, predicate=f"s.{_OPERATION} = 'upsert'")
             .execute()
+        )
+
+    def mentioned(self, since: int, columns: Sequence[str]) -> pl.DataFrame:
+        """``columns`` of every row that the change feed states after version ``since``, old values and new ones.
+
+        Unlike :meth:`changes` also of rows that came and went. Raises :class:`ChangeFeedExpired` like it.
+        """
+        nothing = self.table.empty().select(columns)
+        if since == self.version:
+            return nothing
+        return self._feed(since, self.version, columns).select(
+            pl.col(name).cast(dtype) for name, dtype in nothing.schema.items()
         )
 
     def scan(self) -> pl.LazyFrame:
