@@ -63,6 +63,16 @@ def test_a_damaged_data_file_is_named_by_the_check(
     assert [item.path for item in found] == [str(path)]
 
 
+def test_a_log_without_entries_is_named_once(made: Made, folder: Path) -> None:
+    log = table_folder(folder, SILVER_EVENTS) / "_delta_log"
+    for path in log.iterdir():
+        path.unlink()
+    for checksums in list(folder.rglob("_checksums")):
+        shutil.rmtree(checksums)
+    (found,) = check(made.context(folder).lake, SILVER_EVENTS)
+    assert str(found) == f"{SILVER_EVENTS.path}: {log} has no entries, and there are data files beside it"
+
+
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_a_rebuild_that_cannot_read_bronze_leaves_silver_as_it_is(
     made: Made, folder: Path, damage: Callable[[Path], None]

@@ -78,6 +78,7 @@ class TableFolder:
             f"{self.name} is damaged: {path} {why}. Run `patient-flow lake check`, which names all of them, then "
             "`patient-flow lake repair`",
             why,
+            str(path),
         )
 
     def settle(self, version: int, table_id: str) -> None:

@@ -51,9 +51,9 @@ class SchemaDrift(LakeError, OperatorError):
 class LakeDamaged(LakeError, OperatorError):
     """A file of the lake is missing, torn or changed; the message names it and the command that repairs the table."""
 
-    def __init__(self, message: str, why: str = "") -> None:
+    def __init__(self, message: str, why: str = "", path: str = "") -> None:
         super().__init__(message)
-        self.why = why
+        self.why, self.path = why, path
 
 
 class ChangeFeedExpired(LakeError, DataError):

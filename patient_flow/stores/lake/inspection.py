@@ -72,7 +72,7 @@ def _check_folder(lake: Lake, table: Table, folder: TableFolder) -> Iterator[Dam
     try:
         opened = lake.open(table)
     except LakeDamaged as error:
-        yield Damage(table, str(folder.log), str(error).partition(" is damaged: ")[2].partition(". Run ")[0])
+        yield Damage(table, error.path or str(folder.log), error.why or str(error))
         return
     except LakeError as error:
         yield Damage(table, str(folder.log), f"cannot be read: {error}")
