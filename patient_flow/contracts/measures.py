@@ -828,6 +828,28 @@ MEASURES: tuple[Measure, ...] = (
 """Every measure of the contract, section 5."""
 
 BY_NAME = {measure.name: measure for measure in MEASURES}
+CHARTED = tuple(
+    BY_NAME[name]
+    for name in (
+        "headline_occupancy_pct",
+        "occupancy_pct",
+        "attendances",
+        "four_hour_pct",
+        "ed_over_720",
+        "ed_boarding_over_240",
+        "left_without_being_seen_pct",
+        "conversion_pct",
+        "admissions",
+        "day_cases",
+        "transfers_in",
+        "discharges",
+        "early_discharge_pct",
+        "wait_minutes_mean",
+        "within_240_pct",
+        "ended_overstays",
+    )
+)
+"""Measures that have control charts: sums and ratios, which the daily table gives for any range. In that order."""
 Daily = Quantity | Percentile
 DAILY: tuple[Daily, ...] = tuple(
     quantity

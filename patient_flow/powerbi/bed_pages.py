@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from patient_flow.contracts import fullness
+from patient_flow.contracts import fullness, measures
+from patient_flow.contracts.measure_types import Measure
+from patient_flow.powerbi import dax
+from patient_flow.powerbi.control_charts import LOWER as LOWER_LIMIT
+from patient_flow.powerbi.control_charts import MEAN
+from patient_flow.powerbi.control_charts import UPPER as UPPER_LIMIT
 from patient_flow.powerbi.layout import (
     DATE,
     DEPARTMENT,
@@ -153,27 +158,38 @@ FORECAST = Page(
 )
 
 
-def _control_chart(name: str, y: int) -> Visual:
+def _control_chart(charted: Measure, number: int) -> Visual:
+    name = dax.name_of(charted)
+    row, column = divmod(number, CHARTS_A_ROW)
+    label = charted.label.en
     return Visual(
-        f"chart_of_{name.lower()}",
+        f"chart_of_{charted.name}",
         "lineChart",
-        place(1, 0, y, ROW + 50),
-        f"Lines: {name.lower()} of each day, their mean and the limits beyond which a day has a cause of its own",
+        place(CHARTS_A_ROW, column, 88 + row * (ROW + 50 + GAP), ROW + 50),
+        f"Lines: {label[0].lower()}{label[1:]} of each day, mean, and limits beyond which a day has a cause of its own",
         {
             "Category": [DATE],
             "Y": [
-                measure(name),
-                measure(f"{name}, mean of days", "Mean"),
-                measure(f"{name}, lower limit", "Lower limit"),
-                measure(f"{name}, upper limit", "Upper limit"),
+                measure(name, label),
+                measure(f"{name}, {MEAN}", "Mean"),
+                measure(f"{name}, {LOWER_LIMIT}", "Lower limit"),
+                measure(f"{name}, {UPPER_LIMIT}", "Upper limit"),
             ],
         },
-        f"{name} by day: between the limits days differ by chance",
+        f"{label} by day: between the limits days differ by chance",
     )
 
 
-OVER_TIME = Page(
-    "over_time",
-    "Over time",
-    (*head("Control charts"), _control_chart("Admissions", 88), _control_chart("Attendances", 88 + ROW + 50 + GAP)),
+def _over_time(name: str, title: str, *topics: str) -> Page:
+    """Control charts of the measures of ``topics``."""
+    charted = [one for one in measures.CHARTED if one.topic in topics]
+    charts = (_control_chart(one, number) for number, one in enumerate(charted))
+    return Page(name, title, (*head("Control charts"), *charts))
+
+
+CHARTS_A_ROW = 3
+OVER_TIME = (
+    _over_time("over_time", "Over time: beds and waits", "Occupancy", "Waiting", "Length of stay"),
+    _over_time("over_time_movements", "Over time: movements", "Movements"),
+    _over_time("over_time_emergency", "Over time: emergency", "Emergency"),
 )

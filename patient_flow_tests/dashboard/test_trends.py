@@ -23,6 +23,7 @@ from patient_flow.dashboard.trends import figures, routes
 from patient_flow.dashboard.trends.daily import DailyTable
 from patient_flow.dashboard.trends.months import MAX_WAITING, Month, Months
 from patient_flow.dashboard.trends.period import Period, PeriodError, period_of
+from patient_flow.stores.warehouse import daily
 from patient_flow.stores.warehouse.daily import Scope
 from patient_flow.stores.warehouse.schema import ACCESS_LOG
 from patient_flow.stores.warehouse.views import TABLES as VIEWS
@@ -360,9 +361,17 @@ def test_sums_are_read_once_per_load_and_older_ones_stand_in_while_newer_are_rea
 def test_a_page_whose_sums_take_long_says_so_at_once_and_shows_them_later(
     group: Hospital, client: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    may_read, by_date = threading.Event(), daily.by_date
+
+    def waiting(warehouse: Warehouse, scope: Scope, first: date, last: date) -> pl.DataFrame:
+        assert may_read.wait(30)
+        return by_date(warehouse, scope, first, last)
+
+    monkeypatch.setattr(daily, "by_date", waiting)
     monkeypatch.setattr(routes, "PAGE_SECONDS", 0.0)
     path = f"/trends?lang=en&from={today_of(group) - 17 * DAY}&gender=Male"
     assert "being read for the first time" in client.get(path).text
+    may_read.set()
     for _ in range(200):
         page = client.get(path).text
         if 'data-pending="0"' in page:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from functools import cache
 from itertools import pairwise
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import polars as pl
@@ -40,6 +41,7 @@ class Choice:
     hospital: str = ""
     month: str = ""
     shift: str = ""
+    day: date | None = None
 
     @property
     def filters(self) -> dict[str, list[str]]:
@@ -68,10 +70,11 @@ class Choice:
         return placed.filter(self.is_chosen(**parts, **({"gender": "gender"} if "gender" in placed.columns else {})))
 
     def at(self, rows: pl.DataFrame, moment: str) -> pl.DataFrame:
-        """Rows whose ``moment`` lies in the chosen month and shift, on the hospital's clock."""
+        """Rows whose ``moment`` lies on the chosen day, and in the month and shift, on the hospital's clock."""
         local = c(moment).dt.convert_time_zone(ZONE)
         hour = local.dt.hour()
-        dated = rows.filter(c(moment).is_not_null()).with_columns(
+        of_day = rows if self.day is None else rows.filter(local.dt.date() == self.day)
+        dated = of_day.filter(c(moment).is_not_null()).with_columns(
             month_name=local.dt.strftime("%B"),
             shift=pl.when(hour < 6)
             .then(pl.lit("night"))
@@ -240,24 +243,57 @@ def _forecast(choice: Choice) -> dict[str, Number]:
     }
 
 
+_COUNTS_BY_DAY = (
+    *("Admissions", "Day cases", "Discharges", "Transfers", "Overstays ended"),
+    *("Attendances", "Attendances over 12 hours", "Boarding over four hours"),
+)
+_RATIOS_BY_DAY = (
+    *("Headline bed occupancy %", "Bed occupancy %", "Discharges by 17:00 %"),
+    *("Mean wait minutes", "Waits within 240 minutes %"),
+    *("Departed within four hours %", "Left without being seen %", "Conversion to admission %"),
+)
+
+
 def _control_charts(choice: Choice) -> dict[str, Number]:
     """By loops over days; the sample's rules of figures changed before all of them."""
-    begun = _started(choice.at(choice.in_place(STAYS), "admission_at")).select(_date(c("admission_at")))
-    came = choice.at(choice.in_place(ATTENDANCES), "arrival_at").select(_date(c("arrival_at")))
-    return {**_chart("Admissions", begun), **_chart("Attendances", came)}
-
-
-def _chart(name: str, moments: pl.DataFrame) -> dict[str, Number]:
     today = NOW.astimezone(ZoneInfo(ZONE)).date()
-    counted = sorted(day for day in moments.to_series() if day < today)
-    if not counted:
+    first = min(day for rows, moment in _DATED for day in rows.select(_date(c(moment))).to_series().drop_nulls())
+    days = [_of_day(replace(choice, day=first + timedelta(days=n))) for n in range((today - first).days)]
+    counts = {name: [day[name] for day in days] for name in _COUNTS_BY_DAY}
+    return {
+        key: value
+        for name, values in {
+            **{name: [number or 0.0 for number in _from_first(found)] for name, found in counts.items()},
+            **{name: [day[name] for day in days if day[name] is not None] for name in _RATIOS_BY_DAY},
+        }.items()
+        for key, value in _chart(name, values).items()
+    }
+
+
+_DATED = ((STAYS, "admission_at"), (STAYS, "discharge_at"), (CENSUS, "hour_at"), (ATTENDANCES, "arrival_at"))
+
+
+def _of_day(choice: Choice) -> dict[str, Number]:
+    return {
+        **_occupancy(choice),
+        **_movements(choice),
+        **_waits(choice),
+        **_lengths(choice),
+        **_emergency(choice),
+    }
+
+
+def _from_first(values: list[Number]) -> list[Number]:
+    """``values`` from the first day with one on; none without such a day."""
+    known = [number for number, value in enumerate(values) if value is not None]
+    return values[known[0] :] if known else []
+
+
+def _chart(name: str, values: list[Any]) -> dict[str, Number]:
+    if not values:
         return dict.fromkeys((f"{name}, mean of days", f"{name}, lower limit", f"{name}, upper limit"))
-    days, day = [], counted[0]
-    while day < today:
-        days.append(float(counted.count(day)))
-        day += timedelta(days=1)
-    mean = sum(days) / len(days)
-    ranges = [abs(later - earlier) for earlier, later in pairwise(days)]
+    mean = sum(values) / len(values)
+    ranges = [abs(later - earlier) for earlier, later in pairwise(values)]
     usual = [moved for moved in ranges if moved < 3.267 * sum(ranges) / len(ranges)]
     width = 2.66 * sum(usual) / len(usual) if usual else None
     return {

@@ -24,19 +24,7 @@ from patient_flow.transforms.measures import ratio
 c = pl.col
 
 HEADLINE, OCCUPANCY = "headline_occupancy_pct", "occupancy_pct"
-MEASURES = (
-    *(
-        HEADLINE,
-        OCCUPANCY,
-        "attendances",
-        "four_hour_pct",
-        "ed_over_720",
-        "ed_boarding_over_240",
-        "left_without_being_seen_pct",
-    ),
-    *("conversion_pct", "admissions", "day_cases", "transfers_in", "discharges", "early_discharge_pct"),
-    *("wait_minutes_mean", "within_240_pct", "ended_overstays"),
-)
+MEASURES = tuple(measure.name for measure in measures.CHARTED)
 """Measures that the daily table gives for any range, in the order of the page."""
 MAX_CACHED = 24
 
