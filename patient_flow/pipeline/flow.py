@@ -166,7 +166,8 @@ def _before(fact: _Fact, target: LakeTable, silver: LakeTable, clusters: FoldedC
 def _touched(fact: _Fact, target: LakeTable, sources: Sources) -> pl.DataFrame | None:
     """What links the clusters that changes touch; None for all."""
     touched = folding.touched_by_changes(target, sources)
-    if touched is None or changes_of(target, sources.departments, ("is_inferred",)).after.is_empty():
+    listed = changes_of(target, sources.departments, ("is_inferred",))
+    if touched is None or (listed.after.is_empty() and not listed.is_whole_table):
         return touched
     unknown = target.scan().filter(fact.has_no_department)
     return pl.concat([touched, unknown.select("visit_hash", event_time=fact.instant).collect()], how="diagonal")
