@@ -32,22 +32,41 @@ def foreign_keys(
     """
     opened = lake.open(table)
     rows = [changes.after.select(list(references))]
-    dimensions = {dimension.path: _as_consumed(opened, lake.open(dimension)) for dimension in references.values()}
-    for column, dimension in references.items():
+    known: dict[str, pl.Series] = {}
+    dimensions = {dimension.path: dimension for dimension in references.values()}
+    read = {path: _as_consumed(opened, lake.open(dimension)) for path, dimension in dimensions.items()}
+    added: dict[str, pl.Series] = {}
+    for path, dimension in dimensions.items():
         if changes.is_whole_table:
             break
         key = dimension.key[0]
-        moved = dimensions[dimension.path].changes_or_all(loaded.get(dimension.path), [key])
+        moved = read[path].changes_or_all(loaded.get(path), [key])
+        added[path] = moved.after[key]
         dropped = moved.before.join(moved.after, on=key, how="anti")[key]
         if dropped.len():
-            rows.append(opened.scan().filter(is_one_of(column, dropped)).select(list(references)).collect())
+            refers = pl.any_horizontal(is_one_of(column, dropped) for column in _columns_of(references, path))
+            rows.append(opened.scan().filter(refers).select(list(references)).collect())
     checked = pl.concat(rows)
-    known = {}
-    for column, dimension in references.items():
-        key = dimension.key[0]
-        found = dimensions[dimension.path].scan().select(key).filter(is_one_of(key, checked[column])).collect()
-        known[column] = found[key].unique()
+    for path, dimension in dimensions.items():
+        columns = _columns_of(references, path)
+        wanted = pl.concat([checked[column].rename("") for column in columns]).unique()
+        existing = _existing(read[path], dimension.key[0], wanted, added.get(path))
+        known |= dict.fromkeys(columns, existing)
     return ForeignKeys(checked, known)
+
+
+def _columns_of(references: Mapping[str, Table], dimension: str) -> list[str]:
+    return [column for column, referenced in references.items() if referenced.path == dimension]
+
+
+def _existing(dimension: Snapshot, key: str, wanted: pl.Series, added: pl.Series | None) -> pl.Series:
+    """Those of ``wanted`` that the dimension has. Rows that it ``added`` need not be found in its files again."""
+    new = wanted.filter(wanted.is_in(added.implode())) if added is not None else wanted.clear()
+    others = wanted.filter(~wanted.is_in(new.implode()))
+    if others.is_empty():
+        return new
+    found = dimension.scan().select(key).filter(is_one_of(key, others)).collect()[key]
+    return pl.concat([new, found.unique().rename(new.name)])
 
 
 def _as_consumed(table: LakeTable, dimension: LakeTable) -> Snapshot:
