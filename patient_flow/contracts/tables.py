@@ -51,8 +51,9 @@ class Table:
 
     ``key`` identifies a row. ``partition_by`` are columns whose value may change only together with a delete of the
     old row (``stores.lake`` emits both). Within a partition, rows are sorted by ``sort_by`` into files of about
-    ``file_bytes`` (0 for the default of delta-rs), so that a change touches few files. ``is_forecast`` tables are made
-    hourly, outside micro-batches, and kept by a rebuild.
+    ``file_bytes`` (0 for the default of delta-rs), so that a change touches few files. ``indexed`` are columns with
+    hashes by which rows are looked up without reading every file. ``is_forecast`` tables are made hourly, outside
+    micro-batches, and kept by a rebuild.
     """
 
     layer: str
@@ -63,6 +64,7 @@ class Table:
     partition_by: tuple[str, ...] = ()
     sort_by: str = ""
     file_bytes: int = 0
+    indexed: tuple[str, ...] = ()
     warehouse: bool = False
     is_forecast: bool = False
     configuration: dict[str, str] = field(default_factory=dict, hash=False)
@@ -245,6 +247,8 @@ SILVER_EVENTS = Table(
     ),
     key=EVENT_COORDINATES,
     partition_by=("event_month",),
+    file_bytes=16 * 1024 * 1024,
+    indexed=("visit_hash", "visit_number_hash", "patient_hash", "merged_patient_hash"),
 )
 
 _silver = SILVER_EVENTS.of
@@ -287,6 +291,7 @@ IGNORED = Table(
     ),
     key=EVENT_COORDINATES,
     partition_by=("enqueued_month",),
+    indexed=("visit_hash",),
 )
 
 _ignored = IGNORED.of
@@ -416,6 +421,7 @@ DIM_PATIENT = Table(
     # A returning patient may have come first at any time: a batch changes rows anywhere in a growing table.
     sort_by="patient_hash",
     file_bytes=512 * 1024,
+    indexed=("patient_hash", "patient_key"),
     warehouse=True,
 )
 

@@ -16,7 +16,6 @@ import polars as pl
 from patient_flow.contracts import events
 from patient_flow.contracts.tables import SILVER_EVENTS
 from patient_flow.pipeline import incremental
-from patient_flow.pipeline.incremental import is_one_of
 from patient_flow.stores.lake.spans import spans_of, within_spans
 from patient_flow.stores.lake.table import LakeTable
 from patient_flow.transforms.visits.fold import RECEIVED_AGAIN, VISIT_COLUMNS
@@ -47,11 +46,9 @@ class Keys:
         """Number of keys; it grows with every key that joins."""
         return self.visits.len() + self.numbers.len() + self.patients.len()
 
-    def match(self) -> pl.Expr:
-        """True for the events of these keys; it reads no column of a kind of which there are none."""
-        kinds = zip(LINKS, (self.visits, self.numbers, self.patients, self.patients), strict=True)
-        is_linked = [is_one_of(column, keys) for column, keys in kinds if keys.len()]
-        return pl.any_horizontal(pl.lit(value=False), *is_linked).fill_null(value=False)
+    def by_column(self) -> dict[str, pl.Series]:
+        """The keys by the columns :data:`LINKS` of their events."""
+        return dict(zip(LINKS, (self.visits, self.numbers, self.patients, self.patients), strict=True))
 
     def and_those_of(self, other: Keys) -> Keys:
         """The keys of both."""
@@ -78,7 +75,7 @@ def grown(silver: LakeTable, touched: Keys) -> Grown:
     keys, sought = touched, touched
     events = [SILVER_EVENTS.empty().select(LINK_COLUMNS)]
     while sought.size:
-        rows = silver.scan().filter(sought.match()).select(LINK_COLUMNS).collect(engine="streaming")
+        rows = silver.having(sought.by_column()).select(LINK_COLUMNS).collect(engine="streaming")
         events.append(rows)
         found = keys.and_those_of(Keys.of(rows))
         keys, sought = found, found.without(keys)
@@ -103,8 +100,8 @@ def history(silver: LakeTable, whole: Grown, columns: tuple[str, ...] = VISIT_CO
     """
     spans = spans_of(whole.events["event_time"])
     return (
-        silver.scan()
-        .filter(within_spans("event_time", spans), is_one_of("patient_hash", whole.keys.patients))
+        silver.having({"patient_hash": whole.keys.patients})
+        .filter(within_spans("event_time", spans))
         .select(columns)
         .collect(engine="streaming")
     )
@@ -169,11 +166,9 @@ def of_merges(silver: pl.LazyFrame) -> pl.DataFrame:
     return silver.filter(is_merge).select(*VISIT_COLUMNS, "merged_patient_hash").collect(engine="streaming")
 
 
-def received_again(ignored: pl.LazyFrame, visit_hashes: pl.Series | None = None) -> pl.DataFrame:
-    """When the hub took repeated snapshots of these visits, or of all: each confirms its visit (F8)."""
+def received_again(ignored: pl.LazyFrame) -> pl.DataFrame:
+    """When the hub took repeated snapshots, of the ``ignored`` events: each confirms its visit (F8)."""
     repeats = ignored.filter(c("name") == events.ALREADY_RECEIVED)
-    if visit_hashes is not None:
-        repeats = repeats.filter(is_one_of("visit_hash", visit_hashes.drop_nulls()))
     return repeats.select(RECEIVED_AGAIN.names()).collect(engine="streaming")
 
 

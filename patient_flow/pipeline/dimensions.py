@@ -112,7 +112,7 @@ def dim_patient(context: StepContext) -> StepResult:
     merged = clusters.of_merges(silver.scan())
     heirs, _ = survivors(merged)
     touched = _touched_patients(changes.both, merged)
-    versions = target.scan().filter(is_one_of("patient_hash", touched["patient_hash"])).collect(engine="streaming")
+    versions = target.having({"patient_hash": touched["patient_hash"]}).collect(engine="streaming")
     # What was observed earlier did not change, and the version then valid says all that matters of it.
     dated = versions.join(touched, on="patient_hash").with_columns(earlier=c("valid_from") < c("since"))
     last_earlier = c("valid_from").filter("earlier").max().over("patient_hash")

@@ -131,8 +131,7 @@ def _write(
     befores: list[pl.DataFrame] = []
     afters: list[pl.DataFrame] = []
     for clusters in found:
-        is_known = is_one_of("patient_hash", clusters.patients)
-        known = sources.patients.scan().filter(is_known).collect(engine="streaming")
+        known = sources.patients.having({"patient_hash": clusters.patients}).collect(engine="streaming")
         after = fact.rows(clusters.folded, known, versions)
         before = _before(fact, target, sources.silver, clusters)
         seen, placeless = seen + clusters.folded.visits, placeless + clusters.folded.waiting

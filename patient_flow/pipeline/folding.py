@@ -126,7 +126,7 @@ def _fold(context: StepContext, sources: Sources, history: pl.DataFrame) -> Fold
         sources.departments.scan().collect(),
         unconfirmed_days=context.unconfirmed_days,
         zone=context.timezone,
-        received_again=clusters.received_again(sources.ignored.scan(), history["visit_hash"]),
+        received_again=clusters.received_again(sources.ignored.having({"visit_hash": history["visit_hash"]})),
     )
 
 

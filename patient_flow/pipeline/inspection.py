@@ -280,7 +280,8 @@ def recompute_facts(lake: Lake, table: Table, part: int, zone: str, unconfirmed_
     patients = _as_known_to(flow, lake.open(tables.DIM_PATIENT))
     known = patients.filter(c("patient_hash").is_in(history["patient_hash"].unique().implode())).collect()
     departments = _as_known_to(flow, lake.open(tables.DIM_DEPARTMENT)).collect()
-    again = clusters.received_again(_as_known_to(flow, lake.open(IGNORED)), history["visit_hash"])
+    ignored = _as_known_to(flow, lake.open(IGNORED)).filter(is_one_of("visit_hash", history["visit_hash"]))
+    again = clusters.received_again(ignored)
     folded = fold(history, departments, unconfirmed_days=unconfirmed_days, zone=zone, received_again=again)
     stored = flow.scan().filter(is_one_of("visit_hash", history["visit_hash"])).collect()
     if table is tables.FACT_ED_ATTENDANCE:

@@ -65,7 +65,7 @@ def _existing(dimension: Snapshot, key: str, wanted: pl.Series, added: pl.Series
     others = wanted.filter(~wanted.is_in(new.implode()))
     if others.is_empty():
         return new
-    found = dimension.scan().select(key).filter(is_one_of(key, others)).collect()[key]
+    found = dimension.having({key: others}).select(key).collect()[key]
     return pl.concat([new, found.unique().rename(new.name)])
 
 
@@ -86,6 +86,9 @@ def member_versions(lake: Lake, changes: Changes, table: Table, member: Sequence
         return changes.after.select(columns)
     touched = pl.concat([changes.before.select(member), changes.after.select(member)]).unique()
     # The first column selects candidate files; the join is exact, also for null.
-    candidates = is_one_of(member[0], touched[member[0]]) | c(member[0]).is_null()
-    versions = lake.open(table).scan().filter(candidates).select(columns)
+    opened, name = lake.open(table), member[0]
+    firsts = touched[name]
+    is_candidate = is_one_of(name, firsts) | c(name).is_null()
+    candidates = opened.scan().filter(is_candidate) if firsts.null_count() else opened.having({name: firsts})
+    versions = candidates.select(columns)
     return versions.join(touched.lazy(), on=list(member), how="semi", nulls_equal=True).collect()

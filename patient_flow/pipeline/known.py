@@ -66,7 +66,8 @@ def known_at(context: StepContext, at: datetime, since: datetime) -> Known:
     unchanged_arrivals = arrivals.filter(~folded_again).select(ATTENDANCE_COLUMNS).collect(engine="streaming")
     columns = dict.fromkeys((*VISIT_COLUMNS, *OBSERVATION_COLUMNS))
     history = as_known_at(clusters.history(silver, whole, tuple(columns)), at)
-    again = clusters.received_again(lake.open(IGNORED).scan(), history["visit_hash"]).filter(c("enqueued_at") <= at)
+    ignored = lake.open(IGNORED).having({"visit_hash": history["visit_hash"]})
+    again = clusters.received_again(ignored).filter(c("enqueued_at") <= at)
     folded = fold(
         history, departments, unconfirmed_days=context.unconfirmed_days, zone=context.timezone, received_again=again
     )

@@ -227,7 +227,7 @@ def _stream(context: StepContext, history: pl.DataFrame, departments: pl.DataFra
     """The stream as it was known at ``at``, without what this extract has corrected before."""
     ours = (c("partition_id") == RECONCILIATION) & (c("enqueued_at") == at)
     known = as_known_at(history, at).filter(~ours)
-    again = clusters.received_again(context.lake.open(IGNORED).scan(), known["visit_hash"])
+    again = clusters.received_again(context.lake.open(IGNORED).having({"visit_hash": known["visit_hash"]}))
     folded = fold(
         known.select(VISIT_COLUMNS),
         departments,

@@ -259,5 +259,5 @@ def rivals(silver: LakeTable, candidate: pl.DataFrame) -> pl.DataFrame:
     visits = pl.concat([candidate, same_identity]).filter(imported_snapshots())["visit_hash"].unique()
     if visits.is_empty():
         return same_identity
-    of_visits = silver.scan().filter(imported_snapshots(), c("visit_hash").is_in(visits.implode())).collect()
+    of_visits = silver.having({"visit_hash": visits}).filter(imported_snapshots()).collect()
     return pl.concat([same_identity, of_visits]).unique(EVENT_COORDINATES, maintain_order=True)

@@ -29,6 +29,7 @@ from patient_flow.dialects.mapping import parse_mappings
 from patient_flow.pipeline import folding, incremental
 from patient_flow.pipeline.flow import visits_without_stay
 from patient_flow.pipeline.rebuild import rebuild
+from patient_flow.stores.lake import key_index
 from patient_flow.stores.lake.catalog import Lake
 from patient_flow.stores.lake.table import LakeTable
 from patient_flow.transforms.read import ParserConfig
@@ -126,7 +127,11 @@ def split(received: Sequence[Delivery], seed: int, number: int = 4) -> list[list
     return [batch for batch in cut if batch]
 
 
-def test_any_split_and_any_pace_of_the_partitions_ends_in_the_same_tables(stack: Stack) -> None:
+def test_any_split_and_any_pace_of_the_partitions_ends_in_the_same_tables(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With an index of every file too, which tables have once they are large."""
+
     # shrinking lakes takes minutes
     @settings(max_examples=2 if stack.is_slow else scaled(5), phases=(Phase.explicit, Phase.reuse, Phase.generate))
     @given(st.data())
@@ -134,6 +139,7 @@ def test_any_split_and_any_pace_of_the_partitions_ends_in_the_same_tables(stack:
         day = data.draw(st.sampled_from((hospital_days.consistent_days(), hospital_days.messy_days(most_events=14))))
         received = data.draw(hospital_days.deliveries(day))
         batches = data.draw(hospital_days.batches(received))
+        monkeypatch.setattr(key_index, "MAX_UNKNOWN_ROWS", data.draw(st.sampled_from((0, 4, 100_000))))
         with stack.lakes(2) as (lake, alone):
             run_micro_batches(lake, batches, DEPARTMENTS, steps=EVENT_STEPS)
             assert_as_in_one_batch(lake, received, alone)

@@ -61,6 +61,18 @@ def alone(folder: Path, on_wait: Callable[[], None]) -> Iterator[None]:
             yield
 
 
+@contextlib.contextmanager
+def locked(file: Path) -> Iterator[None]:
+    """Waits until nobody else has this lock, and keeps it until the end. Outside POSIX it does neither."""
+    number = os.open(file, os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        if _HAS_LOCKS:
+            fcntl.flock(number, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(number)
+
+
 def _rooms() -> set[Path]:
     if not hasattr(_entered, "rooms"):
         _entered.rooms = set()

@@ -18,6 +18,8 @@ from deltalake import DeltaTable
 
 from patient_flow.stores.lake.errors import LakeMisconfigured
 
+INDEX = "_index"
+"""Folder for the index of a table (``key_index``): in the table's own, where vacuum leaves it alone."""
 _PLAIN = re.compile(r"[A-Za-z0-9/._~+,:@-]*")
 _UNREADABLE = re.compile(r"%[0-9A-Fa-f]{2}|[\\\[\]^|]")
 """delta-rs 1.6.6 decodes the first once too often, and refuses the others."""
@@ -61,13 +63,31 @@ def open_table(uri: str, version: int | None = None, storage_options: dict[str, 
 
 def _plain_path(folder: Path) -> Path:
     """A link to ``folder`` in this user's temporary folder; every process uses the same one."""
-    links = Path(tempfile.gettempdir()) / f"patient-flow-{os.getuid()}"
-    with contextlib.suppress(FileExistsError):
-        links.mkdir(_PRIVATE)
-    state = links.lstat()
-    if links.is_symlink() or state.st_uid != os.getuid() or state.st_mode & 0o077:
-        links = Path(tempfile.mkdtemp(prefix="patient-flow-"))
+    links = _private_folder() or Path(tempfile.mkdtemp(prefix="patient-flow-"))
     link = links / hashlib.blake2b(os.fsencode(folder), digest_size=8).hexdigest()
     with contextlib.suppress(FileExistsError):
         link.symlink_to(folder)
     return link
+
+
+def index_folder(uri: str) -> Path | None:
+    """Where the index of the table at ``uri`` is: in its folder, or among this user's temporary files.
+
+    None where somebody else owns these.
+    """
+    if (folder := folder_of(uri)) is not None:
+        return folder / INDEX
+    private = _private_folder()
+    return private and private / INDEX / hashlib.blake2b(uri.encode(), digest_size=8).hexdigest()
+
+
+def _private_folder() -> Path | None:
+    """This user's folder among the temporary files, the same for every process; None where somebody else owns it."""
+    if os.name != "posix":  # the temporary files are one user's
+        return Path(tempfile.gettempdir()) / "patient-flow"
+    folder = Path(tempfile.gettempdir()) / f"patient-flow-{os.getuid()}"
+    with contextlib.suppress(FileExistsError):
+        folder.mkdir(_PRIVATE)
+    state = folder.lstat()
+    is_mine = not folder.is_symlink() and state.st_uid == os.getuid() and not state.st_mode & 0o077
+    return folder if is_mine else None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
 from typing import Any, Literal
@@ -12,6 +12,7 @@ import polars as pl
 from deltalake import DeltaTable
 
 from patient_flow.contracts.tables import Table
+from patient_flow.stores.lake import lookups
 from patient_flow.stores.lake.changes import (
     CHANGE,
     VERSION,
@@ -32,6 +33,9 @@ STATISTICS_TOLERANCE = timedelta(milliseconds=1)
 
 class Snapshot:
     """One Delta table, pinned at the version of its handle."""
+
+    _may_extend_index = False
+    """Whether look-ups may add data files to the index: those of the newest version."""
 
     def __init__(self, table: Table, handle: DeltaTable, storage_options: dict[str, str] | None = None) -> None:
         self.table = table
@@ -66,6 +70,25 @@ class Snapshot:
         """All rows at the pinned version."""
         with self._wrap_errors("read"):
             return pl.scan_delta(self._handle).select(self.table.schema.names())
+
+    def having(self, sought: Mapping[str, pl.Series]) -> pl.LazyFrame:
+        """Rows with one of the values ``sought`` in one of the columns: column → values.
+
+        Where all of these columns are indexed (``Table.indexed``), only files that may hold such rows are read.
+        """
+        wanted = {column: values.drop_nulls().unique() for column, values in sought.items()}
+        wanted = {column: values for column, values in wanted.items() if values.len()}
+        rows = self.scan()
+        with self._wrap_errors("read"):
+            handle = lookups.narrowed(
+                self.table, self._handle, wanted, self._files(), may_extend=self._may_extend_index
+            )
+        if handle is None:
+            return self.table.empty().lazy()
+        if handle is not self._handle:
+            rows = pl.scan_delta(handle).select(self.table.schema.names())
+        is_sought = (pl.col(column).is_in(values.implode()) for column, values in wanted.items())
+        return rows.filter(pl.any_horizontal(is_sought))
 
     def batches(
         self,
@@ -113,14 +136,14 @@ class Snapshot:
         *,
         since: datetime | None = None,
     ) -> pl.DataFrame:
-        """Rows whose ``column`` is one of ``values``, read through the spans of ``within`` that contain them.
+        """Rows whose ``column`` is one of ``values``, read like :meth:`having` and through the spans of ``within``.
 
         The first, narrow pass lets the second read only the row groups in these spans: related rows usually were
         written at about the same time, and a few distant ones cost only their own spans. With ``since``, only rows
         whose ``within`` is not earlier.
         """
         names = columns or self.table.schema.names()
-        matching = self.scan().filter(pl.col(column).is_in(values.implode()))
+        matching = self.having({column: values})
         if since is not None:
             matching = matching.filter(pl.col(within) >= since)
         with self._wrap_errors("read"):
@@ -182,21 +205,19 @@ class Snapshot:
 
     def as_of(self, version: int) -> Snapshot:
         """This table, pinned at an earlier ``version``. Raises :class:`ChangeFeedExpired` when it is no longer kept."""
-        return Snapshot(self.table, self._older(version), self._storage_options)
-
-    def _older(self, version: int) -> DeltaTable:
         try:
-            return open_table(self.uri, version, self._storage_options)
+            handle = open_table(self.uri, version, self._storage_options)
         except STORE_ERRORS as error:
             raise history_error(error, f"version {version} of {self.table.path}") from error
+        return Snapshot(self.table, handle, self._storage_options)
 
     def row_count(self, version: int | None = None) -> int:
         """Rows at the pinned version, or at an earlier one, from the statistics of the log.
 
         Raises :class:`ChangeFeedExpired` when the earlier version is no longer kept.
         """
-        handle = self._handle if version in (None, self.version) else self._older(int(version or 0))
-        return int(self._files(handle)["num_records"].sum())
+        pinned = self if version in (None, self.version) else self.as_of(int(version or 0))
+        return int(pinned._files()["num_records"].sum())
 
     def file_sizes(self) -> dict[str, int]:
         """Path of each data file, relative to the table and as the log states it, → its bytes."""
@@ -207,8 +228,8 @@ class Snapshot:
         """Bytes of the data files at the pinned version."""
         return int(self._files()["size_bytes"].sum())
 
-    def _files(self, handle: DeltaTable | None = None) -> pl.DataFrame:
-        return data_files(handle or self._handle, self._name)
+    def _files(self) -> pl.DataFrame:
+        return data_files(self._handle, self._name)
 
     def changes(self, since: int | None, columns: Sequence[str] | None = None, *, upto: int | None = None) -> Changes:
         """Net changes after version ``since`` up to ``upto`` (default: the pinned version).

@@ -15,6 +15,7 @@ from deltalake import CommitProperties, write_deltalake
 from patient_flow.stores.lake.changes import ArrowStream, RowsWritten, differing
 from patient_flow.stores.lake.durability import settle, table_folder
 from patient_flow.stores.lake.log import Checkpoints, commit_properties, writer_of
+from patient_flow.stores.lake.lookups import delete_index
 from patient_flow.stores.lake.maintenance import TableMaintenance
 from patient_flow.stores.lake.purge import purge
 from patient_flow.stores.lake.snapshot import Snapshot
@@ -28,6 +29,7 @@ _OPERATION = "_operation"
 class LakeTable(Snapshot):
     """One Delta table, pinned at the version it had when it was opened or last written through this object."""
 
+    _may_extend_index = True
     _complete = -1
     """The version whose data files are known to be there."""
 
@@ -38,8 +40,9 @@ class LakeTable(Snapshot):
     def purge(self) -> int:
         """Deletes every file of the table but those of the pinned version, which must be the newest; returns how many.
 
-        The changes up to it can no longer be read: every consumer must have read this version.
+        The changes up to it can no longer be read: every consumer must have read this version. The index goes too.
         """
+        delete_index(self.table, self.uri)
         return purge(self._handle, self.table.path, self._storage_options)
 
     def append(self, rows: pl.DataFrame, checkpoints: Checkpoints, **metadata: str) -> int:
