@@ -1,7 +1,7 @@
 """The warehouse's recent past in memory, read once per load for all viewers.
 
 A page needs the rows behind its medians, so the last weeks are kept as frames and every filter is answered from them.
-What a load changed is read again: the running day always, an earlier day when its rows in KpiDepartmentDay differ from
+What a load changed is read again: the running day once, an earlier day when its rows in KpiDepartmentDay differ from
 those seen when it was read. Not here: SQL (``queries``), filters and numbers (``figures``).
 """
 
@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
@@ -120,6 +120,7 @@ class Snapshots:
         self._history = _History(self._days)
         self._forecasts = ForecastReader(warehouse)
         self._newest: Snapshot | None = None
+        self._running: Snapshot | None = None
         self._problem = ""
         self._reader = Background[None]("warehouse reader")
         self._under_way: dict[tuple[date, date, Load], Future[None]] = {}
@@ -209,29 +210,42 @@ class Snapshots:
         self._problem = ""
 
     def _read(self, first: date, today: date, load: Load) -> Snapshot:
-        warehouse, zone, yesterday = self._warehouse, self._zone, today - DAY
-        past = self._history.up_to_date(queries.daily(warehouse, first, yesterday), first, yesterday)
+        yesterday = today - DAY
+        past = self._history.up_to_date(queries.daily(self._warehouse, first, yesterday), first, yesterday)
+        if self._running is None or not self._running.is_of(load, today):
+            self._running = self._read_running(today, load)
+        now = self._running
+        return replace(
+            now,
+            load=load,
+            first=first,
+            admissions=pl.concat([past.admissions, now.admissions]),
+            discharges=pl.concat([past.ended, now.discharges], how="diagonal"),
+            attended=pl.concat([past.attended, now.attended]),
+            census=pl.concat([past.census, now.census]),
+            quality=queries.quality(self._warehouse, first, today),
+        )
+
+    def _read_running(self, today: date, load: Load) -> Snapshot:
+        """The running day, which is the same for every period."""
+        warehouse, zone = self._warehouse, self._zone
         hours = queries.hours_of(today, today, zone)
         known_since = queries.hours_of(today - SENDER_KNOWN_DAYS * DAY, today, zone).first
         return Snapshot(
             load,
             zone,
-            first,
+            today,
             today,
             departments=queries.departments(warehouse),
-            admissions=pl.concat(
-                [past.admissions, _dated(queries.admissions(warehouse, hours), c("admission_at"), zone)]
-            ),
-            discharges=pl.concat(
-                [past.ended, _dated(queries.present(warehouse, hours.first), c("discharge_at"), zone)], how="diagonal"
-            ),
+            admissions=_dated(queries.admissions(warehouse, hours), c("admission_at"), zone),
+            discharges=_dated(queries.present(warehouse, hours.first), c("discharge_at"), zone),
             wards=queries.wards_of_present(warehouse, hours.first),
-            attended=pl.concat([past.attended, _dated(queries.attended(warehouse, hours), c("arrival_at"), zone)]),
+            attended=_dated(queries.attended(warehouse, hours), c("arrival_at"), zone),
             attending=_dated(queries.attending(warehouse, first_hour(today, zone)), c("arrival_at"), zone),
-            census=pl.concat([past.census, _hourly(queries.census(warehouse, hours), zone)]),
+            census=_hourly(queries.census(warehouse, hours), zone),
             first_hours=queries.first_hours(warehouse).with_columns(first_hour=hour_start(c("time_key"))),
             departures=queries.departures(warehouse, today - feeds.SEEN_DAYS * DAY),
-            quality=queries.quality(warehouse, first, today),
+            quality=queries.quality(warehouse, today, today),
             last_sent=dict(queries.last_sent(warehouse, known_since).iter_rows()),
             forecasts=self._forecasts.read(today),
         )

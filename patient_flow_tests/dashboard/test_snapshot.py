@@ -113,6 +113,21 @@ def test_a_load_reads_the_running_day_and_the_days_it_changed(
     assert after.admissions["wait_minutes"].max() == 999
 
 
+def test_a_longer_period_reads_the_days_that_are_missing_and_nothing_of_the_running_day(
+    warehouse: Counting, group: Hospital, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[int] = []
+    real = queries.present
+    monkeypatch.setattr(queries, "present", lambda asked, since: (read.append(since), real(asked, since))[1])
+    snapshots = Snapshots(warehouse, ZoneInfo(ZONE), lambda: group.now)
+    settled(snapshots, 7)
+    grown = settled(snapshots, 28)
+    assert len(read) == 1
+    at_once = settled(Snapshots(warehouse, ZoneInfo(ZONE), lambda: group.now), 28)
+    for rows in ("admissions", "discharges", "attended", "census", "quality"):
+        assert_frame_equal(getattr(grown, rows), getattr(at_once, rows), check_row_order=False)
+
+
 def test_a_page_is_as_old_as_the_oldest_of_its_tables(warehouse: Counting, group: Hospital) -> None:
     """A load of the quality table alone makes no stay newer."""
     snapshots = Snapshots(warehouse, ZoneInfo(ZONE), lambda: group.now)
