@@ -240,7 +240,7 @@ def _declared(table: tables.Table, rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def _insert(connection: sqlite3.Connection, table: tables.Table, rows: pl.DataFrame) -> None:
-    """Rows in the loader's formats; indexes are made at the end."""
+    """Rows in the loader's formats and order; indexes are made at the end."""
     name = table.warehouse_name
     indexes = connection.execute(
         "SELECT name, sql FROM sqlite_master WHERE type = 'index' AND tbl_name = ? AND sql IS NOT NULL", (name,)
@@ -249,14 +249,14 @@ def _insert(connection: sqlite3.Connection, table: tables.Table, rows: pl.DataFr
         connection.execute(f'DROP INDEX "{index}"')
     columns = [column.name for column in table.warehouse_columns]
     insert = f'INSERT INTO "{name}" ({", ".join(columns)}) VALUES ({", ".join("?" for _ in columns)})'
-    for part in rows.select(columns).sort(table.key).iter_slices(500_000):  # in key order SQLite appends to the table
+    for part in rows.select(columns).sort(STORED_BY.get(name, table.key)).iter_slices(500_000):
         connection.executemany(insert, _texts(part).iter_rows())
     for _, definition in indexes:
         connection.execute(definition)
 
 
 def _copy(connection: psycopg.Connection, table: tables.Table, rows: pl.DataFrame) -> None:
-    """The same with COPY; rows in the order that ``schema.STORED_BY`` declares."""
+    """The same with COPY."""
     name = table.warehouse_name
     indexes = connection.execute(
         "SELECT indexname, indexdef FROM pg_indexes WHERE tablename = %s AND indexname LIKE 'ix\\_%%'", (name,)
