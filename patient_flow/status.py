@@ -11,6 +11,7 @@ import click
 import polars as pl
 
 from patient_flow.contracts import tables
+from patient_flow.contracts.forecasts import JUDGED_DAYS
 from patient_flow.contracts.measures import HEADLINE_CLASSES
 from patient_flow.monitoring.notices import describe
 from patient_flow.monitoring.rules.mapping import describe as describe_former_rows
@@ -43,6 +44,8 @@ class Progress:
     occupancy_pct: float | None
     age: timedelta | None
     erased: int = 0
+    days_judged: int | None = None
+    is_forecast_shown: bool = False
 
     def __str__(self) -> str:
         occupancy = "" if self.occupancy_pct is None else f", bed occupancy {self.occupancy_pct:.1f} %"
@@ -54,8 +57,16 @@ class Progress:
         age = "" if self.age is None else f"; newest event {_duration(self.age)} old"
         return (
             f"{self.received:,} events received = {self.accepted:,} accepted + {self.quarantined:,} quarantined"
-            f"{ignored}{erased}{unjudged}; {self.in_beds:,} patients in beds{occupancy}{age}"
+            f"{ignored}{erased}{unjudged}; {self.in_beds:,} patients in beds{occupancy}; {self._forecast}{age}"
         )
+
+    @property
+    def _forecast(self) -> str:
+        if self.days_judged is None:
+            return "no forecast yet"
+        if self.is_forecast_shown:
+            return "forecast shown"
+        return f"forecast not shown yet, {self.days_judged} of {JUDGED_DAYS} days judged"
 
 
 def progress(services: Services, now: datetime, *, since: datetime | None = None) -> Progress | None:
@@ -70,6 +81,8 @@ def progress(services: Services, now: datetime, *, since: datetime | None = None
             return None
         fresh = warehouse.query(VIEWS["DataFreshness"].select())
         patients = warehouse.query(VIEWS["CurrentPatients"].select())
+        ahead = TABLES[tables.FORECAST_SHOWN.path]
+        judged = warehouse.query(ahead.select().with_only_columns(ahead.c.source, ahead.c.judged_days).distinct())
         departments = warehouse.query(TABLES[tables.DIM_DEPARTMENT.path].select())
         rows = _rows(services.lake)
         received = received_events(services.lake)
@@ -91,6 +104,8 @@ def progress(services: Services, now: datetime, *, since: datetime | None = None
         in_beds=patients.height,
         occupancy_pct=100 * occupied / staffed if staffed else None,
         age=None if newest is None else now - newest,
+        days_judged=None if judged.is_empty() else max(judged["judged_days"]),
+        is_forecast_shown=judged["source"].null_count() < judged.height,
     )
 
 

@@ -28,9 +28,9 @@ gold/fact_bed_census             <- gold/dim_department, gold/fact_patient_flow,
 gold/fact_ed_attendance          <- gold/dim_department, gold/dim_patient, silver/ignored, silver/patient_events
 gold/fact_patient_flow           <- gold/dim_department, gold/dim_patient, silver/ignored, silver/patient_events
 gold/forecast_arrivals           <- gold/dim_department, gold/fact_bed_census, gold/fact_ed_attendance, \
-silver/patient_events
+gold/kpi_department_day, silver/patient_events
 gold/forecast_beds               <- gold/dim_department, gold/fact_bed_census, gold/fact_patient_flow, \
-silver/patient_events
+gold/kpi_department_day, silver/patient_events
 gold/forecast_score              <- gold/data_quality_day, gold/dim_department, gold/fact_bed_census, gold/forecast_beds
 gold/forecast_shown              <- gold/dim_department, gold/fact_bed_census, gold/forecast_beds, gold/forecast_score
 gold/kpi_department_day          <- gold/dim_department, gold/fact_bed_census, gold/fact_ed_attendance, \

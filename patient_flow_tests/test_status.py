@@ -46,6 +46,7 @@ def test_patients_in_departments_without_known_beds_fill_no_others_beds(stack: S
     shown = progress(services, now)
     assert shown is not None
     assert (shown.in_beds, shown.occupancy_pct) == (5, 50.0), "of the headline's classes alone"
+    assert (shown.days_judged, shown.is_forecast_shown) == (None, False)
     assert progress(services, now, since=shown.loaded_at) is None
     services.warehouse.dispose()
 
@@ -75,3 +76,16 @@ def test_a_system_that_says_nothing_keeps_nobody_from_the_answers_of_the_others(
     assert hub[1:] == [silence]
     assert any(line.startswith("  gold/fact_patient_flow ") for line in lake)
     assert warehouse[1:] == [silence]
+
+
+@pytest.mark.parametrize(
+    ("days", "is_shown", "words"),
+    [
+        (None, False, "; no forecast yet"),
+        (9, False, "; forecast not shown yet, 9 of 28 days judged"),
+        (30, True, "; forecast shown"),
+    ],
+)
+def test_the_line_says_what_the_forecast_waits_for(days: int | None, is_shown: bool, words: str) -> None:
+    totals = Progress(datetime(2026, 11, 29, tzinfo=UTC), 9, 6, 2, 1, 4, None, None, 0, days, is_shown)
+    assert str(totals).endswith(words)

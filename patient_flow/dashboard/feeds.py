@@ -1,8 +1,4 @@
-"""The first day of a feed.
-
-A sender's first events also state who is in bed already, and since when. The days before its first one have admissions
-and census of those few alone, and hardly anybody leaves on them.
-"""
+"""When the feeds of the hospitals on a page began."""
 
 from __future__ import annotations
 
@@ -12,28 +8,16 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from patient_flow.contracts import events, measures
+from patient_flow.contracts import events
+from patient_flow.forecasting.feeds import began
 
 if TYPE_CHECKING:
     from patient_flow.dashboard.rows import PageRows
 
-RECENT_DAYS = 14
-"""Dates, the newest with rows, whose median of departures is the usual number."""
 SEEN_DAYS = 63
 """Days back whose departures tell when a feed began: those of the eight weeks of a typical band, and one more."""
-SHARE = 0.2
-"""Of the usual number: a day with fewer departures may lie before the feed."""
 
 c = pl.col
-
-DEPARTURES = c(measures.DISCHARGES.name) + c(measures.DEPARTED.name) - c(measures.ED_ADMITTED.name)
-"""Of rows of the daily table: visits that ended, and attendances without an admission."""
-
-
-def began() -> pl.Expr:
-    """The first date with the departures of a feed, of rows ``date, departures``, one per date; null without any."""
-    usual = c("departures").sort_by("date").tail(RECENT_DAYS).median()
-    return c("date").filter((c("departures") > 0) & (c("departures") >= SHARE * usual)).min()
 
 
 class Feeds:

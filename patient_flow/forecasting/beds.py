@@ -38,6 +38,11 @@ _ROUNDS = 3
 _CHUNK = 100_000
 _MAX_STAYS = 250_000
 """Stays that departures are learned from; of more, every n-th is taken."""
+_PLAN_EDGES = np.array([-96, -48, -24, -18, -12, -9, -6, -4, -3, -2, -1, 0, 1, 2, 3, 6, 9, 12, 18, 24, 48, 96])
+_MAX_PLANS = 20_000
+"""Stays with a planned end that its meaning is learned from; of more, every n-th is taken."""
+_MAX_PLAN_HOURS = 45 * 24
+"""Hours of such a stay that count."""
 _BINDING_PLAN = (0.99, 0.02)
 """Probability to be in bed before and after a planned end that ends the stay by itself."""
 
@@ -87,7 +92,7 @@ class Model:
     by_age: Array
     by_slot: Array
     arriving: arrivals.Arriving
-    plan_errors: Ints
+    by_plan: Array
     first: int
     zone_hours: Ints
 
@@ -119,18 +124,22 @@ class Projection:
         return self.present + self.coming
 
 
-def fit(stays: Stays, departments: Departments, now: int, zone: str) -> Model:
-    """The model of ``stays`` as known at the hour ``now``; departments without a stay get what their kind has."""
+def fit(stays: Stays, departments: Departments, now: int, zone: str, since: Ints | None = None) -> Model:
+    """The model of ``stays`` as known at the hour ``now``; departments without a stay get what their kind has.
+
+    ``since`` is the first hour of each department's feed (default: of its first stay). Who was in bed then is known
+    only because of having stayed that long, and who had left is unknown: hours before it count for nothing.
+    """
     first = now - WINDOW_DAYS * 24
-    stays = stays.only((stays.start <= now) & (stays.end > first) & (stays.end > stays.start))
+    begun = np.full(departments.count, first) if since is None else np.maximum(since, first)
+    stays = stays.only((stays.start <= now) & (stays.end > begun[stays.place]) & (stays.end > stays.start))
     zone_hours = calendar.hours_of_week(first, now + HORIZON_HOURS + 1, zone)
-    by_age, by_slot = _departure_factors(
-        stays.every(len(stays.start) // _MAX_STAYS + 1), departments, now, first, zone_hours
-    )
-    arriving = arrivals.fit(stays.place, stays.start, departments.kind, now, first, zone_hours)
-    ended = (stays.planned < OPEN) & (stays.end <= now)
-    errors = np.sort(stays.end[ended] - stays.planned[ended])
-    return Model(departments, by_age, by_slot, arriving, errors, first, zone_hours)
+    learned = stays.every(len(stays.start) // _MAX_STAYS + 1)
+    by_age, by_slot = _departure_factors(learned, departments, now, first, zone_hours, begun)
+    came = stays.start > begun[stays.place]
+    arriving = arrivals.fit(stays.place[came], stays.start[came], departments.kind, now, first, zone_hours)
+    by_plan = _plan_factors(learned, departments, now, first, zone_hours, begun, by_age, by_slot)
+    return Model(departments, by_age, by_slot, arriving, by_plan, first, zone_hours)
 
 
 @dataclass(frozen=True)
@@ -193,7 +202,7 @@ def project(
 
 
 def _departure_factors(
-    stays: Stays, departments: Departments, now: int, first: int, zone_hours: Ints
+    stays: Stays, departments: Departments, now: int, first: int, zone_hours: Ints, begun: Ints
 ) -> tuple[Array, Array]:
     """Factors by (department, time in department) and by (kind, hour of the week)."""
     bins, kinds = len(_EDGES) - 1, int(departments.kind.max(initial=0)) + 1
@@ -219,12 +228,12 @@ def _departure_factors(
     for _ in range(_ROUNDS):
         passed = np.concatenate([np.zeros((kinds, 1)), np.cumsum(by_slot[:, zone_hours[:hours]], axis=1)], axis=1)
         exposed = np.zeros((departments.count, bins))
-        for piece, low, high in _pieces(stays, now, first):
+        for piece, low, high in _pieces(stays, now, first, begun):
             exposure = passed[kind[piece][:, None], high] - passed[kind[piece][:, None], low]
             np.add.at(exposed, stays.place[piece], exposure * weight[piece][:, None])
         by_age = _borrowed(left, exposed, departments.kind, kinds)
         change = np.zeros((kinds, hours + 1))
-        for piece, low, high in _pieces(stays, now, first):
+        for piece, low, high in _pieces(stays, now, first, begun):
             factor = by_age[stays.place[piece]] * weight[piece][:, None]
             np.add.at(change, (np.broadcast_to(kind[piece][:, None], low.shape), low), factor)
             np.add.at(change, (np.broadcast_to(kind[piece][:, None], low.shape), high), -factor)
@@ -234,13 +243,13 @@ def _departure_factors(
     return by_age, by_slot
 
 
-def _pieces(stays: Stays, now: int, first: int) -> Iterator[tuple[slice, Ints, Ints]]:
+def _pieces(stays: Stays, now: int, first: int, begun: Ints) -> Iterator[tuple[slice, Ints, Ints]]:
     """Chunks of stays, with the hours (from ``first``) at which each enters and leaves each class of time."""
     for begin in range(0, len(stays.start), _CHUNK):
         piece = slice(begin, begin + _CHUNK)
         start = stays.start[piece][:, None]
         end = np.minimum(stays.end[piece], now)[:, None]
-        low = np.clip(start + _EDGES[:-1], first, end)
+        low = np.clip(start + _EDGES[:-1], begun[stays.place[piece]][:, None], end)
         high = np.clip(np.minimum(start + _EDGES[1:], end), low, None)
         low = np.minimum(low, high)
         yield piece, np.clip(low - first, 0, now - first), np.clip(high - first, 0, now - first)
@@ -265,24 +274,48 @@ def _staying(model: Model, inside: Stays, now: int) -> Array:
     slots = model.slots(now, HORIZON_HOURS)
     kind = model.departments.kind[inside.place]
     leaving = model.by_age[inside.place[:, None], age] * model.by_slot[kind[:, None], slots]
-    staying = np.cumprod(1 - np.clip(leaving, 0.0, 0.98), axis=1)
-    hours = now + 1 + ahead
     binding = inside.end < OPEN
-    before, after = _BINDING_PLAN
-    staying[binding] = np.where(hours < inside.end[binding][:, None], before, after)
     planned = ~binding & (inside.planned < OPEN)
-    if planned.any() and len(model.plan_errors):
-        later = _later(model.plan_errors, (now - inside.planned[planned])[:, None])
-        still = _later(model.plan_errors, hours - inside.planned[planned][:, None])
-        weight = later / (later + _BORROWED_PLANS)
-        by_plan = still / np.maximum(later, 1.0)
-        staying[planned] = weight * by_plan + (1 - weight) * staying[planned]
+    if planned.any():
+        leaving[planned] *= model.by_plan[_past_plan(now + ahead - inside.planned[planned][:, None])]
+    staying = np.cumprod(1 - np.clip(leaving, 0.0, 0.98), axis=1)
+    before, after = _BINDING_PLAN
+    staying[binding] = np.where(now + 1 + ahead < inside.end[binding][:, None], before, after)
     return np.asarray(staying)
 
 
-def _later(errors: Ints, than: Ints) -> Array:
-    """How many of the sorted ``errors`` are larger."""
-    return (len(errors) - np.searchsorted(errors, than, side="right")).astype(float)
+def _plan_factors(
+    stays: Stays,
+    departments: Departments,
+    now: int,
+    first: int,
+    zone_hours: Ints,
+    begun: Ints,
+    by_age: Array,
+    by_slot: Array,
+) -> Array:
+    """Departures in relation to the other factors, by the hours that a planned end lies ahead or back."""
+    chosen = stays.only((stays.planned < OPEN) & (stays.start < stays.planned) & (stays.start < now))
+    chosen = chosen.every(len(chosen.start) // _MAX_PLANS + 1)
+    begins = np.maximum(chosen.start, begun[chosen.place])
+    ends = np.minimum(np.minimum(chosen.end, now), begins + _MAX_PLAN_HOURS)
+    count = np.maximum(ends - begins, 0)
+    stay = np.repeat(np.arange(len(count)), count)
+    hour = np.arange(len(stay)) - np.repeat(np.cumsum(count) - count, count) + begins[stay]
+    age = np.searchsorted(_EDGES, hour - chosen.start[stay], side="right") - 1
+    place = chosen.place[stay]
+    expected = by_age[place, age] * by_slot[departments.kind[place], zone_hours[hour - first]]
+    bucket = _past_plan(hour - chosen.planned[stay])
+    buckets = len(_PLAN_EDGES) + 1
+    at_risk = np.bincount(bucket, np.minimum(expected, 0.98), minlength=buckets)
+    left = chosen.end == ends
+    gone = np.bincount(_past_plan(ends[left] - 1 - chosen.planned[left]), minlength=buckets)
+    return np.asarray((gone + _BORROWED_PLANS) / (at_risk + _BORROWED_PLANS))
+
+
+def _past_plan(hours: Ints) -> Ints:
+    """Class of so many hours after a planned end (before it: negative)."""
+    return np.searchsorted(_PLAN_EDGES, hours, side="right")
 
 
 def _earlier(staying: Array, hours: Ints) -> Array:

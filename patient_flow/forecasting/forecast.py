@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from patient_flow.forecasting import arrivals, beds, calendar, distributions
 from patient_flow.forecasting.beds import OPEN, Departments, Measures, Model, Projection, Stays
 from patient_flow.forecasting.distributions import Array
+from patient_flow.forecasting.feed_hours import first_hours
 from patient_flow.forecasting.full import BUCKETS, probability_full
 from patient_flow.forecasting.places import Places
 
@@ -107,7 +108,8 @@ def fit_beds(rows: pl.DataFrame, versions: pl.DataFrame, made_at: datetime, zone
         return None
     now = calendar.hour_of(made_at)
     stays = known_stays(rows, places, made_at)
-    model = beds.fit(stays, places.departments, now, zone)
+    since = first_hours(stays, places.departments, now)
+    model = beds.fit(stays, places.departments, now, zone, since)
     return BedForecast(
         made_at,
         places,
@@ -115,7 +117,7 @@ def fit_beds(rows: pl.DataFrame, versions: pl.DataFrame, made_at: datetime, zone
         model,
         stays.only((stays.start <= now) & (stays.end > now)),
         _gender_shares(stays, places.departments.count),
-        _widening(model, stays, now),
+        _widening(model, stays, now, since),
         _visit_shares(rows, places, made_at),
     )
 
@@ -217,7 +219,7 @@ def _of_entities(
             together, _summed(own, places), widening[1], _summed(np.where(chosen[:, None], staffed, 0.0), places), at
         )
     bucket = np.searchsorted(BUCKETS, np.minimum(at + 1, BUCKETS[-1]))
-    wide = variance[:, :, at] * widening[int(visits is not None)][bucket]
+    wide = variance[:, :, at] * widening[int(visits is not None)][:, None, bucket]
     stated = mean[:, :, at]
     quantiles = distributions.quantiles(stated, wide)
     count, genders, hours = stated.shape
@@ -293,14 +295,14 @@ def _gender_shares(stays: Stays, places: int) -> Array:
     return np.asarray(shares / shares.sum(axis=1, keepdims=True))
 
 
-def _widening(model: Model, stays: Stays, now: int) -> tuple[Array, Array]:
-    """Factors of the variance by bucket of horizon, for departments and for hospitals.
+def _widening(model: Model, stays: Stays, now: int, since: NDArray[np.int64]) -> tuple[Array, Array]:
+    """Factors of the variance by (department, bucket of horizon) and by (hospital, bucket).
 
-    The model is applied to past instants, a day apart, and its squared errors are compared with its variances. Little
-    history gives wider intervals.
+    The model is applied to past instants, a day apart, and its squared errors are compared with its variances. It was
+    fitted to the same days: of a mean of n weeks, errors of a further week have (n + 1) / (n - 1) times the variance.
     """
     departments = model.departments
-    begun = int(stays.start.min(initial=now))
+    begun = int(since.min(initial=now))
     origins = [now - 24 * back for back in range(1, _ORIGINS + 1) if now - 24 * back >= begun + _FIRST_DAYS * 24]
     occupied = _occupied(stays, departments.count, now)
     squares, variances = np.zeros((2, len(BUCKETS))), np.zeros((2, len(BUCKETS)))
@@ -311,13 +313,14 @@ def _widening(model: Model, stays: Stays, now: int) -> tuple[Array, Array]:
         there = Stays(there.place, there.group, there.start, np.full_like(there.end, OPEN), there.planned)
         projection = beds.project(model, there, origin, len(GENDERS), back, unit)
         own = projection.doubt + projection.coming + model.arriving.spread[:, None] * projection.coming**2
+        is_fed = since <= origin - _FIRST_DAYS * 24
         for number, ahead in enumerate(BUCKETS):
             if origin + ahead > now:
                 break
             actual = occupied[:, occupied.shape[1] - 1 - (now - origin - ahead)]
-            gap = actual - projection.mean[:, ahead - 1]
+            of_places = (actual - projection.mean[:, ahead - 1]) * is_fed, own[:, ahead - 1] * is_fed
             for level, (error, expected) in enumerate(
-                ((gap, own[:, ahead - 1]), tuple(_by_hospital(each, departments) for each in (gap, own[:, ahead - 1])))
+                (of_places, tuple(_by_hospital(each, departments) for each in of_places))
             ):
                 squares[level, number] += (error**2).sum()
                 variances[level, number] += expected.sum()
@@ -325,7 +328,11 @@ def _widening(model: Model, stays: Stays, now: int) -> tuple[Array, Array]:
     factors = (squares + prior) / (variances + prior) * (1 + 2 / (len(origins) + 2))
     # Few past instants reach the longest horizons: a longer one is at least as uncertain as the one before.
     factors = np.maximum(factors, 0.5)
-    return factors[0], factors[1]
+    weeks = np.maximum((now - since) / calendar.HOURS_OF_WEEK, _FIRST_DAYS / 7)
+    of_fit = (weeks + 1) / (weeks - 1)
+    of_hospital = np.full(int(departments.hospital.max(initial=0)) + 1, 1.0)
+    np.maximum.at(of_hospital, departments.hospital, of_fit)
+    return of_fit[:, None] * factors[0], of_hospital[:, None] * factors[1]
 
 
 def _by_hospital(values: Array, departments: Departments) -> Array:

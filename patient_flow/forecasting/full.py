@@ -23,7 +23,7 @@ def probability_full(
     Hour by hour: the chance to be full that far, and the chance to become full in the next hour from below.
     """
     hours = np.arange(projection.mean.shape[1])
-    wide = variance * widening[np.searchsorted(BUCKETS, np.minimum(hours + 1, BUCKETS[-1]))]
+    wide = variance * widening[:, np.searchsorted(BUCKETS, np.minimum(hours + 1, BUCKETS[-1]))]
     size = distributions.sizes(projection.mean, wide).max(axis=1)
     reached = np.full(staffed.shape, np.nan)
     for largest in np.unique(size):

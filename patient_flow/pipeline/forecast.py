@@ -11,7 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from datetime import time as clock_time
 from zoneinfo import ZoneInfo
 
@@ -28,10 +28,12 @@ from patient_flow.contracts.tables import (
     FORECAST_BEDS,
     FORECAST_SCORE,
     FORECAST_SHOWN,
+    KPI_DEPARTMENT_DAY,
     SILVER_EVENTS,
     Table,
 )
 from patient_flow.forecasting import baselines, beds, forecast, scores, shown
+from patient_flow.forecasting.feeds import RECENT_DAYS, began
 from patient_flow.monitoring.rules.forecasts import judgement_rows
 from patient_flow.pipeline.checkpoints import MADE_FROM_FILES, MADE_UNTIL, MORNINGS_MISSING, consumed
 from patient_flow.pipeline.imports import FilesState, files_state
@@ -43,6 +45,7 @@ from patient_flow.pipeline.steps import StepContext, StepResult, retry_on_confli
 from patient_flow.stores.lake.catalog import Lake
 from patient_flow.stores.lake.changes import RowsWritten
 from patient_flow.stores.lake.table import LakeTable
+from patient_flow.transforms.feeds import DEPARTURES
 from patient_flow.transforms.keys import surrogate_key
 
 c = pl.col
@@ -52,9 +55,9 @@ _NATURAL_KEY = ("made_at", "target_at", "hospital_id", "department_key", "gender
 MORNING = clock_time(6)
 KEPT = timedelta(days=400)
 FIRST_HISTORY = timedelta(days=7)
-"""History that a forecast made afterwards needs."""
+"""Days of a hospital's feed before its first forecast that is kept and judged."""
 BACKCAST_SECONDS = 120.0
-"""A run begins no further missing forecast of a morning after this time; the newest forecast always comes first."""
+"""A step begins no further missing forecast of a morning after this time; the newest forecast always comes first."""
 MAX_MORNINGS = JUDGED_DAYS + 14
 """Newest mornings that are made afterwards: the last ones have no outcome yet."""
 
@@ -71,31 +74,53 @@ def forecast_arrivals(context: StepContext) -> StepResult:
     return _run(context, FORECAST_ARRIVALS)
 
 
-def _run(context: StepContext, table: Table) -> StepResult:
-    target = context.lake.open(table)
+_TABLES = (FORECAST_BEDS, FORECAST_ARRIVALS)
+
+
+def _run(context: StepContext, own: Table) -> StepResult:
+    """Makes what is missing in ``own``, and the same forecasts of the other table: both need what was known then.
+
+    Whichever of the two steps runs first makes both; the result is that of ``own``.
+    """
+    targets = {table: context.lake.open(table) for table in _TABLES}
     files = files_state(context.lake, context.now)  # before anything is read: what comes later is another state
     newest = _newest(context.lake, context.now)
     has_all_events = newest is not None and is_complete(context.lake, newest)
     has_all_rows = newest is not None and files.is_complete and is_complete(context.lake, newest, with_files=True)
-    written = _drop_former_departments(context, target)
-    if newest is not None and has_all_rows:
-        written += _drop_of_former_files(context, target, newest, files)
-    due = [] if newest is None else _due(context, target, newest)
-    due = [each for each in due if each.is_backcast or has_all_events]
-    began = time.monotonic()
-    made, missing = 0, len(due)
-    for each in due:
-        if each.is_backcast and (not has_all_rows or time.monotonic() - began > BACKCAST_SECONDS):
+    written, due = dict.fromkeys(_TABLES, RowsWritten()), dict[Table, list[_Due]]()
+    for table, target in targets.items():
+        written[table] += _drop_former_departments(context, target)
+        if newest is not None and has_all_rows:
+            written[table] += _drop_of_former_files(context, target, newest, files)
+        is_of_nobody = table is FORECAST_ARRIVALS and context.lake.open(FACT_ED_ATTENDANCE).row_count() == 0
+        found = [] if newest is None or is_of_nobody else _due(context, target, newest)
+        due[table] = [each for each in found if each.is_backcast or has_all_events]
+    started, made = time.monotonic(), 0
+    for each in sorted({each for found in due.values() for each in found}, key=lambda each: each.made_at, reverse=True):
+        if each.is_backcast and (not has_all_rows or time.monotonic() - started > BACKCAST_SECONDS):
             break
-        rows = make(context, table, each.made_at)
-        rows = rows.with_columns(is_morning=pl.lit(each.is_morning), is_backcast=pl.lit(each.is_backcast))
-        after = rows.select(c(name).cast(dtype) for name, dtype in table.schema.items())
-        before = table.empty() if each.is_backcast else _superseded(target, each.made_at)
-        made, missing = made + 1, missing - 1
-        recorded = {**MADE_UNTIL.of(each.made_at), **MORNINGS_MISSING.of(missing)}
-        written += target.replace(before, after, recorded, run_id=context.run_id)
-    figures: dict[str, int | float | str] = {"forecasts": made, "mornings_missing": missing}
-    return StepResult(table, target.version, written, figures=figures)
+        known = known_at(context, each.made_at, each.made_at - timedelta(days=beds.WINDOW_DAYS))
+        for table, found in due.items():
+            if each in found:
+                found.remove(each)
+                made += table is own
+                written[table] += _write(context, targets[table], each, known, len(found))
+    figures: dict[str, int | float | str] = {"forecasts": made, "mornings_missing": len(due[own])}
+    return StepResult(own, targets[own].version, written[own], figures=figures)
+
+
+def _write(context: StepContext, target: LakeTable, each: _Due, known: Known, missing: int) -> RowsWritten:
+    """Makes one forecast from what was known then, and replaces the one before."""
+    table = target.table
+    rows = of_known(known, table, each.made_at, context.timezone)
+    is_morning = c("hospital_id").is_in(sorted(each.hospitals))
+    if each.is_backcast:
+        rows = rows.filter(is_morning)
+    rows = rows.with_columns(is_morning=is_morning, is_backcast=pl.lit(each.is_backcast))
+    after = rows.select(c(name).cast(dtype) for name, dtype in table.schema.items())
+    before = table.empty() if each.is_backcast else _superseded(target, each.made_at)
+    recorded = {**MADE_UNTIL.of(each.made_at), **MORNINGS_MISSING.of(missing)}
+    return target.replace(before, after, recorded, run_id=context.run_id)
 
 
 @dataclass(frozen=True)
@@ -182,10 +207,10 @@ def of_known(known: Known, table: Table, made_at: datetime, zone: str) -> pl.Dat
 
 @dataclass(frozen=True)
 class _Due:
-    """A forecast to make: of a morning (06:00 local), and afterwards (``is_backcast``)?"""
+    """A forecast to make, perhaps afterwards (``is_backcast``); it is that of a morning for these ``hospitals``."""
 
     made_at: datetime
-    is_morning: bool
+    hospitals: frozenset[str]
     is_backcast: bool = False
 
 
@@ -201,18 +226,37 @@ def _due(context: StepContext, target: LakeTable, newest: datetime) -> list[_Due
     """The forecasts to make: the newest, then missing ones of past mornings, the latest first."""
     made = target.scan().select("made_at", "is_morning").unique().collect()
     have = set(made.filter("is_morning")["made_at"])
-    first = _first_hour(context.lake.open(FACT_BED_CENSUS))
-    mornings = [each for each in _mornings(newest, context.timezone) if each >= first + FIRST_HISTORY]
+    begins = _feeds(context, newest)
+    mornings = {
+        each: frozenset(hospital for hospital, first in begins.items() if each >= first + FIRST_HISTORY)
+        for each in _mornings(newest, context.timezone)
+    }
     found = []
     if newest not in set(made["made_at"]):
-        found.append(_Due(newest, newest in mornings))
-    missing = sorted((each for each in mornings if each not in have and each != newest), reverse=True)
-    return [*found, *(_Due(each, is_morning=True, is_backcast=True) for each in missing)]
+        found.append(_Due(newest, mornings.get(newest, frozenset())))
+    missing = sorted((each for each in mornings if mornings[each] and each not in have | {newest}), reverse=True)
+    return [*found, *(_Due(each, mornings[each], is_backcast=True) for each in missing)]
 
 
-def _first_hour(census: LakeTable) -> datetime:
-    first = census.scan().select(c("time_key").min()).collect().item()
-    return datetime.strptime(f"{first}+0000", "%Y%m%d%H%z")
+def _feeds(context: StepContext, newest: datetime) -> dict[str, datetime]:
+    """hospital_id → when its feed began, as far back as missing mornings can depend on it.
+
+    Days before it have only the patients who were in bed when it began: no forecast can be judged by them.
+    """
+    lake, zone = context.lake, ZoneInfo(context.timezone)
+    since = newest.astimezone(zone).date() - timedelta(days=MAX_MORNINGS) - FIRST_HISTORY - timedelta(days=RECENT_DAYS)
+    days = (
+        lake.open(KPI_DEPARTMENT_DAY)
+        .scan()
+        .filter(c("date") >= since)
+        .join(lake.open(DIM_DEPARTMENT).scan().select("department_key", "hospital_id"), on="department_key")
+        .group_by("hospital_id", "date")
+        .agg(departures=DEPARTURES.sum())
+        .group_by("hospital_id")
+        .agg(pl.coalesce(began(), c("date").min()).alias("began"))
+        .collect()
+    )
+    return {hospital: datetime.combine(day, clock_time(), zone).astimezone(UTC) for hospital, day in days.iter_rows()}
 
 
 def _mornings(newest: datetime, zone: str) -> Iterator[datetime]:

@@ -95,10 +95,21 @@ _UNACCEPTED = ("pipeline.moves", *_PARSING)
 
 _MODEL = (
     "pipeline.known",
+    "transforms.feeds",
     "transforms.keys",
     *(
         f"forecasting.{module}"
-        for module in ("arrivals", "beds", "calendar", "distributions", "forecast", "full", "places")
+        for module in (
+            "arrivals",
+            "beds",
+            "calendar",
+            "distributions",
+            "feed_hours",
+            "feeds",
+            "forecast",
+            "full",
+            "places",
+        )
     ),
 )
 
@@ -186,13 +197,13 @@ ALL_STEPS = tuple(
             Step(
                 FORECAST_BEDS,
                 forecast.forecast_beds,
-                reads=(SILVER_EVENTS, FACT_PATIENT_FLOW, FACT_BED_CENSUS, DIM_DEPARTMENT),
+                reads=(SILVER_EVENTS, FACT_PATIENT_FLOW, FACT_BED_CENSUS, KPI_DEPARTMENT_DAY, DIM_DEPARTMENT),
                 depends_on=_MODEL,
             ),
             Step(
                 FORECAST_ARRIVALS,
                 forecast.forecast_arrivals,
-                reads=(SILVER_EVENTS, FACT_ED_ATTENDANCE, FACT_BED_CENSUS, DIM_DEPARTMENT),
+                reads=(SILVER_EVENTS, FACT_ED_ATTENDANCE, FACT_BED_CENSUS, KPI_DEPARTMENT_DAY, DIM_DEPARTMENT),
                 depends_on=_MODEL,
             ),
             Step(

@@ -120,6 +120,39 @@ def test_a_steady_hospital_stays_where_it_is(made: pl.DataFrame) -> None:
     assert means[2] == pytest.approx(40, rel=0.2)
 
 
+def test_patients_in_bed_when_a_feed_begins_do_not_make_stays_look_longer() -> None:
+    began = NOW - timedelta(days=25)
+    listed = _stays().filter(c("discharge_at").is_null() | (c("discharge_at") > began))
+    rows = forecast_beds(listed, DEPARTMENTS, NOW, ZONE)
+    whole = rows.filter(c("gender") == "All", c("department_key") != 0, c("horizon_hours") >= 150)
+    means = dict(whole.group_by("department_key").agg(c("expected_beds").mean()).iter_rows())
+    assert means[1] == pytest.approx(10, rel=0.25)
+    assert means[2] == pytest.approx(40, rel=0.2)
+    spread = dict(whole.group_by("department_key").agg((c("p90") - c("p10")).mean()).iter_rows())
+    assert spread[2] < 40
+
+
+def test_planned_ends_move_departures_within_the_hours_of_discharge() -> None:
+    noon = pl.col("discharge_at").dt.truncate("1d") + pl.duration(hours=12, minutes=pl.int_range(pl.len()) % 180)
+    stays = _stays().with_columns(
+        discharge_at=pl.when(c("discharge_at") > c("admission_at").dt.offset_by("1d")).then(noon)
+    )
+    stays = stays.with_columns(discharge_at=pl.when(c("discharge_at") <= NOW).then(c("discharge_at")))
+    error = pl.duration(hours=(pl.int_range(pl.len()) % 13) - 6)
+    known = stays.with_columns(planned_discharge_at=c("discharge_at") + error)
+    tomorrow = NOW + timedelta(hours=31)
+    planned = known.with_columns(
+        planned_discharge_at=pl.when(c("discharge_at").is_null())
+        .then(pl.lit(tomorrow))
+        .otherwise("planned_discharge_at")
+    )
+    at = (c("department_key") == 2) & (c("gender") == "All")
+    rows = forecast_beds(planned, DEPARTMENTS, NOW, ZONE).filter(at).sort("horizon_hours")
+    gone = dict(rows.select("horizon_hours", "expected_discharges").iter_rows())
+    overnight, by_day = gone[30] - gone[14], gone[36] - gone[30]
+    assert overnight < 0.1 * by_day
+
+
 def test_a_planned_end_that_ends_a_stay_by_itself_empties_the_bed_then() -> None:
     stays = _stays()
     leaving = NOW + timedelta(hours=20)

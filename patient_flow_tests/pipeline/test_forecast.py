@@ -55,9 +55,15 @@ def _feed(until: datetime) -> list[Delivery]:
     """Arrivals at the emergency department, some admitted to the ICU, each event at the hub when it happens."""
     random = np.random.default_rng(7)
     timed: list[tuple[datetime, dict[str, Any]]] = []
+    for number in range(5):  # in bed when the feed begins, some for weeks
+        begun = START - timedelta(days=7 * number)
+        visit = {"visit_id": f"o{number}", "patient_id": f"o{number}"}
+        timed.append((START, event(event_type="admission", event_time=begun, department="ICU", **visit)))
+        left = START + timedelta(days=1 + number)
+        timed.append((left, event(event_type="discharge", event_time=left, department=None, **visit)))
     for number in range(220):
         begun = START + timedelta(hours=float(random.uniform(0, 29 * 24)))
-        visit: dict[str, Any] = {
+        visit = {
             "visit_id": f"v{number}",
             "patient_id": f"p{number}",
             "gender": ("Female", "Male")[number % 2],
@@ -153,6 +159,8 @@ def test_morning_forecasts_are_kept_and_scored_and_others_give_way(filled: Lake)
     mornings = made.filter("is_morning")
     assert mornings.height >= 10
     assert mornings["is_backcast"].all()
+    # The days before the feed have the patients who were in bed when it began, and nobody else.
+    assert mornings["made_at"].min() == forecast.morning_of((START + timedelta(days=7)).date(), ZONE)
     scored = filled.open(FORECAST_SCORE).scan().collect()
     assert {"1h", "24h", "midnight 1"} <= set(scored["horizon"])
     assert scored.filter(c("department_key") == 0).height > 0
@@ -192,6 +200,22 @@ def test_what_if_starts_from_the_newest_forecast_and_writes_nothing(filled: Lake
         ask("", 2, 0, 0)
     with pytest.raises(OperatorError, match="0 to 12 hours"):
         ask("", 0, 0, 13)
+
+
+@pytest.mark.embedded_only("which forecasts are made does not depend on the store")
+def test_one_step_makes_the_forecasts_of_both_tables_from_what_was_known(
+    filled: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(forecast, "MAX_MORNINGS", 2)
+    context = step_context(filled, DEPARTMENTS, now=END + timedelta(minutes=6))
+    forecast.forecast_arrivals(context)
+    made = {
+        table: filled.open(table).scan().collect()["made_at"].unique().to_list()
+        for table in (FORECAST_BEDS, FORECAST_ARRIVALS)
+    }
+    assert made[FORECAST_BEDS] == made[FORECAST_ARRIVALS]
+    assert len(made[FORECAST_BEDS]) == 2
+    assert forecast.forecast_beds(context).figures == {"forecasts": 0, "mornings_missing": 0}
 
 
 def test_nothing_is_forecast_before_silver_has_what_the_hub_accepted(filled: Lake) -> None:

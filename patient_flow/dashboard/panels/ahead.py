@@ -31,7 +31,10 @@ NOT_JUDGED = Text(
     "Aucune prévision n’est encore affichée : {days} jours sur {needed} ont été comparés à la réalité. Une prévision "
     "doit d’abord faire ses preuves.",
 )
-NO_FORECAST = Text("No forecast has been made yet.", "Aucune prévision n’a encore été faite.")
+NO_FORECAST = Text(
+    "No forecast has been made yet: the first one follows the import of the history, then one is made each hour.",
+    "Aucune prévision n’a encore été faite : la première suit l’import de l’historique, puis il y en a une par heure.",
+)
 _MEANING = Text(
     "“Likely”: the number lies in this range on 8 days out of 10; on 1 day out of 10 it is higher, on 1 lower. "
     "Pale: 19 days out of 20.",

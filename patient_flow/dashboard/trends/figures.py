@@ -11,11 +11,12 @@ import polars as pl
 from patient_flow.contracts.chart_notes import ChartNote, ChartNotes
 from patient_flow.contracts.measure_types import Measure
 from patient_flow.contracts.measures import BY_NAME
-from patient_flow.dashboard import feeds
 from patient_flow.dashboard.trends.daily import HEADLINE, MEASURES, OCCUPANCY, measured
 from patient_flow.dashboard.trends.period import DAY, STEPS, Period
+from patient_flow.forecasting.feeds import began
 from patient_flow.stores.warehouse.daily import FINGERPRINT
 from patient_flow.transforms.control_charts import Assurance, assurance, control_chart
+from patient_flow.transforms.feeds import DEPARTURES
 
 c = pl.col
 
@@ -49,14 +50,14 @@ def earlier(period: Period) -> tuple[date, date]:
 def first_date(rows: pl.DataFrame, asked: date) -> date | None:
     """The first whole day of the feed in ``rows``, which were asked for from ``asked`` on.
 
-    Where data begins later, that is the day after the one on which the feed begins (``dashboard.feeds``); without any
+    Where data begins later, that is the day after the one on which the feed begins (``forecasting.feeds``); without any
     departure, data begins on its first date.
     """
     first: date | None = rows.select(c("date").min()).item()
     if first is None or first <= asked:
         return first
-    began: date | None = rows.select("date", departures=feeds.DEPARTURES).select(feeds.began()).item()
-    return first if began is None or began == first else began + DAY
+    fed: date | None = rows.select("date", departures=DEPARTURES).select(began()).item()
+    return first if fed is None or fed == first else fed + DAY
 
 
 def compared(rows: pl.DataFrame, period: Period, known_since: date | None) -> list[Compared]:
