@@ -291,7 +291,7 @@ class Warehouse:
         except sa.exc.DBAPIError as error:
             if self.target.is_conflict(error):
                 raise WarehouseConflict(f"another load is running: {readable(error)}") from error
-            reason = f"{self.address}: {readable(error)}"
+            reason = f"{self.address}: {self.target.reason_of(error, self._url)}"
             if self._is_initialised(error):
                 hint = ". Run `patient-flow warehouse migrate`" if self.target.is_missing_table(error) else ""
                 raise WarehouseUnavailable(f"{reason}{hint}") from error

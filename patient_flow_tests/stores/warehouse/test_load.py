@@ -27,7 +27,7 @@ from patient_flow.contracts.tables import (
     FACT_BED_CENSUS,
     FACT_PATIENT_FLOW,
 )
-from patient_flow.stores.warehouse.errors import WarehouseConflict, WarehouseError
+from patient_flow.stores.warehouse.errors import WarehouseConflict, WarehouseError, WarehouseNotInitialised
 from patient_flow.stores.warehouse.reconciliation import verify
 from patient_flow.stores.warehouse.schema import LOAD_LOG, TABLES
 from patient_flow.stores.warehouse.warehouse import Batch, Warehouse
@@ -367,3 +367,41 @@ def test_a_dead_server_is_named_without_the_password() -> None:
     assert "s3cret" not in repr(warehouse)
     assert "\n" not in str(raised.value)
     assert os.linesep not in str(raised.value)
+
+
+def test_a_file_that_cannot_be_opened_or_read_is_named_with_what_to_do(tmp_path: Path) -> None:
+    file = tmp_path / "folder" / "warehouse.db"
+    warehouse = Warehouse(f"sqlite:///{file}", "sqlite")
+    warehouse.init()
+    warehouse.dispose()
+    file.write_bytes(b"SQLite format 3\0" + bytes(range(256)) * 99)
+    with pytest.raises(WarehouseError, match=r"the file is damaged\. Move it away .* the next load makes a new one"):
+        version(warehouse)
+    warehouse.dispose()
+    for path in file.parent.iterdir():
+        path.unlink()
+    file.parent.rmdir()
+    with pytest.raises(WarehouseError, match=r"unable to open database file: .*/folder: it does not exist"):
+        version(warehouse)
+
+
+@pytest.mark.parametrize("moved", ["deleted", "replaced"])
+def test_a_reader_follows_the_file_when_another_takes_its_place(moved: str, tmp_path: Path) -> None:
+    """Kept connections would read the deleted file for ever, while loads fill the new one."""
+    file = tmp_path / "warehouse.db"
+    reader, loader = (Warehouse(f"sqlite:///{file}", "sqlite") for _ in range(2))
+    loader.init()
+    load(loader, census_change(None, 1, {}, {1: 10}))
+    assert beds(reader) == {1: 10}
+    loader.dispose()
+    if moved == "deleted":
+        file.unlink()
+    else:
+        file.rename(tmp_path / "earlier.db")
+    with pytest.raises(WarehouseNotInitialised):
+        version(reader)
+    loader.init()
+    load(loader, census_change(None, 2, {}, {1: 12}))
+    assert beds(reader) == {1: 12}
+    for used in (reader, loader):
+        used.dispose()

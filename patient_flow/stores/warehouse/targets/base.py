@@ -19,6 +19,7 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 
 from patient_flow.stores.warehouse.batch import Written
 from patient_flow.stores.warehouse.changes import Change
+from patient_flow.stores.warehouse.connection import readable
 from patient_flow.stores.warehouse.schema import IS_PRESENT, staging_table
 
 WRITES = "patient_flow_writes"
@@ -85,6 +86,10 @@ class Target(ABC):
     @abstractmethod
     def dialect(self) -> sa.Dialect:
         """The dialect to compile with; needs no driver."""
+
+    def reason_of(self, error: sa.exc.DBAPIError, url: str) -> str:  # noqa: ARG002
+        """What the database at ``url`` answered, on one line and without secrets."""
+        return readable(error)
 
     @abstractmethod
     def engine(self, url: sa.URL) -> sa.Engine:

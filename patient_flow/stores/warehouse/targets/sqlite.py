@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import getpass
+import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,6 +17,7 @@ from sqlalchemy.schema import CreateIndex, DropIndex
 
 from patient_flow.stores.warehouse.batch import Written
 from patient_flow.stores.warehouse.changes import Change
+from patient_flow.stores.warehouse.connection import readable
 from patient_flow.stores.warehouse.errors import WarehouseMisconfigured
 from patient_flow.stores.warehouse.targets.base import WRITES, SqlDialect, StagingInside, temporary_table, wrapped
 
@@ -92,6 +95,8 @@ class SQLite(StagingInside):
         engine = sa.create_engine(url, hide_parameters=True)
         sa.event.listen(engine, "connect", _configure)
         sa.event.listen(engine, "begin", _begin)
+        if url.database and url.database != ":memory:":
+            _follow(engine, Path(url.database))
         return engine
 
     @contextmanager
@@ -134,6 +139,24 @@ class SQLite(StagingInside):
             connection.execute(CreateIndex(index))
         return Written(deleted.rowcount, rows.height)
 
+    def reason_of(self, error: sa.exc.DBAPIError, url: str) -> str:
+        """SQLite's message, and what is wrong with the file or its folder, which SQLite does not say."""
+        code = getattr(error.orig, "sqlite_errorcode", 0) & _PRIMARY_CODE
+        file = Path(sa.make_url(url).database or "")
+        text = readable(error)
+        if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+            return (
+                f"{text}: the file is damaged. Move it away with its -wal and -shm files (it holds the access log too, "
+                "so nothing does this by itself): the next load makes a new one from gold"
+            )
+        if code not in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM, sqlite3.SQLITE_READONLY):
+            return text
+        for place in (file.parent, file):
+            if not os.access(place, os.W_OK) and (place == file.parent or file.exists()):
+                why = f"user {_user()} may not write it" if place.exists() else "it does not exist"
+                return f"{text}: {place}: {why}"
+        return text
+
     def is_conflict(self, error: sa.exc.DBAPIError) -> bool:
         """Another writer kept the file locked."""
         code = getattr(error.orig, "sqlite_errorcode", 0)
@@ -169,6 +192,40 @@ def _configure(connection: sa.engine.interfaces.DBAPIConnection, _: object) -> N
     for pragma in PRAGMAS:
         cursor.execute(pragma)
     cursor.close()
+
+
+def _follow(engine: sa.Engine, file: Path) -> None:
+    """Lets kept connections end when the file is not the one that they opened: deleted, moved or replaced.
+
+    They would read the deleted file for ever, while loads fill the new one.
+    """
+
+    def remember(_: sa.engine.interfaces.DBAPIConnection, record: sa.pool.ConnectionPoolEntry) -> None:
+        record.info["file"] = _identity(file)
+
+    def compare(_: object, record: sa.pool.ConnectionPoolEntry, __: object) -> None:
+        if record.info["file"] != _identity(file):
+            raise sa.exc.DisconnectionError(f"{file} was replaced")
+
+    sa.event.listen(engine, "connect", remember)
+    sa.event.listen(engine, "checkout", compare)
+
+
+def _user() -> str:
+    """Name of the process's account, else its number."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return str(os.getuid())
+
+
+def _identity(file: Path) -> tuple[int, int] | None:
+    """Device and number of the file; None where there is none."""
+    try:
+        found = file.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _begin(connection: sa.Connection) -> None:
