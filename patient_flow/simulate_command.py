@@ -42,7 +42,7 @@ from patient_flow.settings import load
 @click.option(
     "--journal",
     type=click.Path(path_type=Path),
-    help="File that stores the feed's position, to resume.",
+    help="File that stores the feed's position, to resume, also at another --speed.",
 )
 @click.option(
     "--history-to",

@@ -45,15 +45,26 @@ class Message(NamedTuple):
     visit_id: str = ""
 
 
+class Pace(NamedTuple):
+    """From the real instant ``since`` on simulated time runs ``speed`` times as fast, beginning at ``at``.
+
+    Instants are in microseconds since 1970.
+    """
+
+    since: int
+    at: int
+    speed: float
+
+
 @dataclass(frozen=True)
 class Plan:
     """The definition of a feed. The same plan always gives the same bytes.
 
-    ``start``: when the simulation begins. ``now``: when sending begins; earlier events are history.
-    ``speed``: simulated seconds per second after ``now``. ``rate``: messages per second instead, whatever the hour.
-    ``ends_now``: history only. ``spares_moves``: corruptions do not touch who is in which bed, and the typing errors of
-    departments are those of one hospital. ``demand``: arrivals relative to those of a busy network. ``reserve``: share
-    of beds that departments keep free of planned patients.
+    ``start``: when the simulation begins. ``now``: when sending begins; earlier events are history. ``speed``:
+    simulated seconds per second after ``now``; ``changes`` of it follow in order. ``rate``: messages per second
+    instead, whatever the hour. ``ends_now``: history only. ``spares_moves``: corruptions do not touch who is in which
+    bed, and the typing errors of departments are those of one hospital. ``demand``: arrivals relative to those of a
+    busy network. ``reserve``: share of beds that departments keep free of planned patients.
     """
 
     seed: int
@@ -69,6 +80,7 @@ class Plan:
     spares_moves: bool = False
     demand: float = 1.0
     reserve: float = 0.0
+    changes: tuple[Pace, ...] = ()
 
 
 class Timeline:
@@ -78,17 +90,32 @@ class Timeline:
     is divided by it, at a ``rate`` events are evenly spaced. Either way no message states an event later than its
     sending, beds stay finite, and stays, waits and the daily and weekly profile shrink together. Durations are
     therefore realistic at speed 1 only.
+
+    An event sees only the pace that it happens at: what was sent before a change of the speed is the same without it.
     """
 
     def __init__(self, plan: Plan, visits_per_second: float) -> None:
         self._now = plan.now
-        self._speed = plan.speed
+        self._paces = (Pace(plan.now, plan.now, plan.speed), *plan.changes)
         self._interval = SECOND / plan.rate if plan.rate else None
         self._live_events = 0
         self._history_waits = plan.rate is not None and plan.start == plan.now
-        # Simulated seconds per real second. Under a rate it varies with the hour; this is the average.
+        # Simulated seconds per real second under a rate: the average, as it varies with the hour.
         per_visit = EVENTS_PER_VISIT if plan.format == "lifecycle" else 1.0
-        self._speed_ratio = plan.rate / (per_visit * visits_per_second) if plan.rate else plan.speed
+        self._average_speed = plan.rate / (per_visit * visits_per_second) if plan.rate else None
+
+    def _pace(self, at: int) -> Pace:
+        """The pace at a simulated instant of the live feed."""
+        return next((pace for pace in reversed(self._paces) if pace.at <= at), self._paces[0])
+
+    def _real(self, at: int) -> int:
+        """Real time of a simulated instant of a live feed without a rate."""
+        pace = self._pace(at)
+        return pace.since + int((at - pace.at) / pace.speed)
+
+    def _speed(self, at: int) -> float:
+        """Simulated seconds per real second at a simulated instant."""
+        return self._average_speed or self._pace(at).speed
 
     def schedule(self, at: int) -> tuple[int, int]:
         """Event time and due time of the next event, which happens at the simulated instant ``at``.
@@ -99,7 +126,7 @@ class Timeline:
         if is_history and not self._history_waits:
             return at, at
         if self._interval is None:
-            due = self._now + int((at - self._now) / self._speed)
+            due = self._real(at)
             return due, due
         self._live_events += 1
         due = self._now + int(self._live_events * self._interval)
@@ -112,7 +139,7 @@ class Timeline:
         """
         if later <= self._now:
             return later
-        return max(scheduled, self._now) + int((later - max(at, self._now)) / self._speed_ratio)
+        return max(scheduled, self._now) + int((later - max(at, self._now)) / self._speed(at))
 
     def recall(self, scheduled: int, earlier: int) -> int:
         """Real time of a simulated instant before the event whose real time is ``scheduled``.
@@ -123,11 +150,11 @@ class Timeline:
             return earlier
         if self._interval is not None:
             return scheduled
-        return self._now + int((earlier - self._now) / self._speed)
+        return self._real(earlier)
 
     def scale(self, at: int, duration: int) -> int:
         """The real length of a simulated duration that ended at the simulated instant ``at``."""
-        return duration if at <= self._now else int(duration / self._speed_ratio)
+        return duration if at <= self._now else int(duration / self._speed(at))
 
 
 def messages(plan: Plan) -> Iterator[Message]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
@@ -24,7 +24,7 @@ from ..settings import Settings
 from . import departments, history
 from .demand import DAY, SECOND
 from .events import Format
-from .feed import Message, Plan, messages
+from .feed import Message, Pace, Plan, messages
 from .journal import Journal, JournaledSink
 from .progress import SendProgress
 from .sending import FileSink, SimulatorError, Sink, hub_sink, pump
@@ -42,7 +42,7 @@ class Options:
         first events are older: the admissions of the patients who are in a bed when the history starts.
     dirty: fraction of events that are corrupted.
     to_file: write the bodies to this file, one per line, at the same pace, instead of sending them.
-    journal: record the position of the feed in this file, and resume from it.
+    journal: record the position of the feed in this file, and resume from it, also at another speed.
     history_to: write the history to files in this folder instead of sending it (``history``), then go on live.
     spares_moves: corruptions leave it right who is in which bed.
     demand: arrivals relative to those of a busy network, whose departments are often full.
@@ -125,8 +125,8 @@ class Summary:
         return "\n".join(lines)
 
 
-def plan(settings: Settings, options: Options, now: int) -> Plan:
-    """The plan of a feed whose sending starts at ``now`` (microseconds since 1970)."""
+def plan(settings: Settings, options: Options, now: int, paces: Sequence[Pace] = ()) -> Plan:
+    """The plan of a feed whose sending starts at ``now`` (microseconds since 1970); ``paces`` as in a journal."""
     try:
         network = departments.load(settings.departments)
     except DepartmentListError as error:
@@ -139,12 +139,13 @@ def plan(settings: Settings, options: Options, now: int) -> Plan:
         zone=ZoneInfo(settings.timezone),
         format=options.format,
         dirty=options.dirty,
-        speed=options.speed or 1.0,
+        speed=paces[0].speed if paces else options.speed or 1.0,
         rate=options.rate,
         ends_now=not options.is_live,
         spares_moves=options.spares_moves,
         demand=options.demand,
         reserve=options.reserve,
+        changes=tuple(paces[1:]),
     )
 
 
@@ -173,7 +174,7 @@ def simulate(
     started_at = clock()
     now = int(started_at * SECOND)
     journal = Journal.open(options.journal, options.identity, now) if options.journal else None
-    feed_plan = plan(settings, options, journal.started_at if journal else now)
+    feed_plan = plan(settings, options, *((journal.started_at, journal.paces) if journal else (now,)))
     report = partial(console.print, markup=False, highlight=False)
     if sink is None:
         sink = FileSink(options.to_file) if options.to_file else hub_sink(settings, sleep=sleep, report=report)

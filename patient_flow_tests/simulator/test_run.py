@@ -10,6 +10,8 @@ from rich.console import Console
 
 from patient_flow.settings import Settings
 from patient_flow.simulator.demand import SECOND
+from patient_flow.simulator.feed import Message
+from patient_flow.simulator.journal import Journal
 from patient_flow.simulator.run import Options, simulate
 from patient_flow.simulator.sending import SimulatorError
 
@@ -69,6 +71,49 @@ def test_an_interrupt_ends_the_feed_with_a_summary() -> None:
     summary = run(sink, rate=5.0)
     assert summary.sent == 0
     assert sink.is_closed
+
+
+def test_a_feed_goes_on_at_another_speed_from_now(tmp_path: Path) -> None:
+    """What was sent is sent no second time; the hospitals go on where they are, first faster, then as the clock."""
+    listed = tmp_path / "departments.csv"
+    listed.write_text(
+        "hospital_id,hospital_name,department,staffed_beds,staff,expected_los_hours,valid_from,class\n"
+        "1,St Anna,Emergency,9,,6,2020-01-01T00:00:00Z,emergency\n"
+        "1,St Anna,Surgery,20,,48,2020-01-01T00:00:00Z,inpatient\n"
+    )
+    clock, sinks = Clock(), []
+    for speed, events, pause in ((1.0, 120, 600), (3600.0, 900, 86_400), (1.0, 30, 0)):
+        options = Options(days=0.1, speed=speed, events=events, dirty=0.05, journal=tmp_path / "journal.json")
+        sinks.append(MemorySink(clock))
+        settings = Settings(departments=str(listed))
+        simulate(settings, options, clock=clock, sleep=clock.sleep, console=console(), sink=sinks[-1])
+        clock.sleep(pause)
+    slow, fast, after = ([message for _, message in sink.received] for sink in sinks)
+    again = simulated(settings, Options(days=0.1, speed=1.0, events=120, dirty=0.05))
+    assert [message.body for message in slow] == [message.body for message in again]
+    sent = [json.loads(message.body)["event_id"] for message in (*slow, *fast, *after) if not message.corruption]
+    assert len(set(sent)) == len(sent) > 900
+    assert all(message.at <= at * SECOND + 1 for sink in sinks for at, message in sink.received)
+    hours = (slow[-1].due - NOW) / SECOND / 3600
+    assert hours > 0.5  # of the slow feed; the fast one sends ten times as many events in less time
+    assert fast[-1].due - slow[-1].due < hours * 3600 * SECOND
+    assert after[-1].due - fast[-1].due > 86_400 * SECOND  # no ten years of events wait after the pause of a day
+
+
+def simulated(settings: Settings, options: Options) -> list[Message]:
+    sink = MemorySink(Clock())
+    simulate(settings, options, clock=sink.clock, sleep=sink.clock.sleep, console=console(), sink=sink)
+    return [message for _, message in sink.received]
+
+
+def test_only_the_speed_of_a_feed_may_change(tmp_path: Path) -> None:
+    options: dict[str, Any] = {"events": 10, "journal": tmp_path / "journal.json"}
+    started = Options(days=0.1, speed=1.0, **options)
+    Journal(started.journal or tmp_path, started.identity, NOW, 10).count(0)
+    with pytest.raises(SimulatorError, match=r"only the speed may change"):
+        run(MemorySink(Clock()), days=0.2, speed=60.0, **options)
+    with pytest.raises(SimulatorError, match=r"only the speed may change"):
+        run(MemorySink(Clock()), days=0.1, rate=60.0, **options)
 
 
 def test_two_runs_into_files_give_the_same_bytes(tmp_path: Path) -> None:
