@@ -39,12 +39,13 @@ PORT, ANY_PORT = click.IntRange(1, 65535), click.IntRange(0, 65535)
 POSITIVE = click.FloatRange(min=0, min_open=True)
 
 
-@cli.command(epilog=f"{_EXAMPLE}patient-flow demo --days 7")
-@click.option("--days", type=click.FloatRange(min=0), help="Days of history before going live  [default: 38]")
+@cli.command(epilog=f"{_EXAMPLE}patient-flow demo\n  patient-flow demo --speed 3600")
+@click.option("--days", type=click.FloatRange(min=0), help="Days of history of a new demo  [default: 38]")
 @click.option(
     "--speed",
     type=POSITIVE,
-    help="Hospital seconds per second once live; 3600 shows a day of the hospitals in 24 seconds  [default: 1]",
+    help="Hospital seconds per second once live; 3600 shows a day of the hospitals in 24 seconds. A demo that goes on "
+    "may change it  [default: 1, or as before]",
 )
 @click.option("--hub-port", type=PORT, help="Port of the local Event Hub  [default: 5672, or a free one]")
 @click.option("--ui-port", type=PORT, help="Port of the Dagster UI  [default: 3000, or a free one]")
@@ -52,7 +53,10 @@ POSITIVE = click.FloatRange(min=0, min_open=True)
 def demo(
     days: float | None, speed: float | None, hub_port: int | None, ui_port: int | None, dashboard_port: int | None
 ) -> None:
-    """Run everything on this machine: Event Hub, hospitals, pipeline, dashboard. Ctrl-C stops it, keeping the data."""
+    """Run everything on this machine: Event Hub, hospitals, pipeline, dashboard.
+
+    Ctrl-C stops it and keeps the data in the folder data; the next start goes on from there.
+    """
     from patient_flow import demo as everything
 
     everything.run(everything.Options(days, speed, hub_port, ui_port, dashboard_port))
@@ -262,8 +266,18 @@ def erase(number: str, scope: str | None, path: Path | None, *, dry_run: bool) -
 
 
 @cli.command(epilog=f"{_EXAMPLE}patient-flow powerbi --storage directquery")
-@click.option("--storage", type=click.Choice(["import", "directquery"]), default="import", show_default=True)
-@click.option("--folder", type=click.Path(path_type=Path), help="[default: infra/powerbi, or powerbi-aggregates]")
+@click.option(
+    "--storage",
+    type=click.Choice(["import", "directquery"]),
+    default="import",
+    show_default=True,
+    help="Whether Power BI keeps a copy of the rows or asks the warehouse each time.",
+)
+@click.option(
+    "--folder",
+    type=click.Path(path_type=Path),
+    help="Where to write it  [default: infra/powerbi, or powerbi-aggregates]",
+)
 @click.option("--aggregates", "only_aggregates", is_flag=True, help="The model of published days and months, no facts.")
 def powerbi(storage: str, folder: Path | None, only_aggregates: bool) -> None:
     """Write the Power BI project (semantic model and report) from the contracts."""
@@ -315,7 +329,8 @@ def check() -> None:
 def repair() -> None:
     """Bring back damaged tables from what hub and other tables still hold, and state what is lost for good.
 
-    Stop the sensor and running micro-batches first. Damaged files are moved to LAYER/_damaged, never deleted.
+    The job "lake_repair" in the UI does the same between micro-batches. Before this command stop the sensor and
+    running micro-batches. Damaged files are moved to LAYER/_damaged, never deleted.
     """
     from patient_flow import operations
     from patient_flow.services import Services

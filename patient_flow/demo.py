@@ -12,35 +12,29 @@ import os
 import re
 import signal
 import socket
-import subprocess
 import sys
 import threading
 import time
-import urllib.request
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 import click
 
 from patient_flow.contracts.fullness import Limits
-from patient_flow.errors import OperatorError
+from patient_flow.demo_parts import DemoError, Part, answers, is_free, spawn_part
 from patient_flow.monitoring.rules.disks import Disk
 from patient_flow.orchestration.local import PATIENCE, prepare_home
 from patient_flow.services import Services
 from patient_flow.settings import Settings, load, local_hub_connection
 from patient_flow.simulator import history
 from patient_flow.status import progress
+from patient_flow.stores.warehouse.errors import WarehouseError
 
-NOTE_SECONDS = 30.0
-"""How often a part that is still starting is named."""
 POLL_SECONDS, ASK_SECONDS = 0.25, 3.0
 """How often processes are looked at while one starts, and the warehouse is asked for a new load."""
-ANSWER_SECONDS = 60.0
-STOP_SECONDS = 20.0
-RESTART_SECONDS = 10.0
-"""A part that was up and has ended starts again after this time: the disk may have been full."""
+QUIET_SECONDS = 180.0
+"""After this time without a load of the warehouse, and again each time, a line says where the reason is."""
 DAYS, SPEED, DIRTY, DEMAND, RESERVE = 38.0, 1.0, 0.004, 1.2, 0.1
 """Of a new demo: days of history (a forecast needs 38 to judge 28), speed, fraction of corrupted events, demand and the
 reserve of beds: 80 to 90 % of the beds are occupied by day, and now and then a department is full for hours."""
@@ -58,8 +52,8 @@ _IDENTITY = re.compile(
 )
 
 
-class DemoError(OperatorError):
-    """A part of the demo did not start, or ended unexpectedly; the message names its log."""
+Feed = tuple[float, float, tuple[str, ...]]
+"""Days of history, speed, and further options of the simulator."""
 
 
 @dataclass(frozen=True)
@@ -71,66 +65,6 @@ class Options:
     hub_port: int | None = None
     ui_port: int | None = None
     dashboard_port: int | None = None
-
-
-@dataclass
-class Part:
-    """One process of the demo, with its own log and process group. ``is_up`` says when it is of use."""
-
-    name: str
-    process: subprocess.Popen[bytes]
-    log: Path
-    spawn: Callable[[], subprocess.Popen[bytes]]
-    is_up: Callable[[], bool] = lambda: True
-    address: str = ""
-    may_end: bool = False
-    began: float = field(default_factory=time.monotonic)
-    noted: float = field(default_factory=time.monotonic)
-    was_up: bool = False
-    has_been_up: bool = False
-    ended_at: float | None = None
-
-    def stop(self) -> None:
-        """Sends SIGINT (as Ctrl-C would), then kills what is left of its process group."""
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGINT)
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self.process.wait(STOP_SECONDS)
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait()
-
-    def check(self) -> None:
-        """Reports that it is up, or still starting; starts it again when it has ended.
-
-        Raises :class:`DemoError` when it ended before it ever was up.
-        """
-        code = self.process.poll()
-        if code is not None and not (self.may_end and code == 0):
-            self._revive(code)
-            return
-        if self.was_up:
-            return
-        seconds = time.monotonic() - self.began
-        if self.is_up():
-            self.was_up = self.has_been_up = True
-            click.echo(f"{self.name:<14}{self.address}  up after {seconds:.0f} s")
-        elif time.monotonic() - self.noted > NOTE_SECONDS:
-            self.noted = time.monotonic()
-            click.echo(f"{self.name} is still starting after {seconds:.0f} seconds; its log is {self.log}")
-
-    def _revive(self, code: int) -> None:
-        """Starts it again some seconds after it ended."""
-        now = time.monotonic()
-        reason = f"{self.name} ended, exit code {code}: {_last_words(self.log)} (see {self.log})"
-        if not self.has_been_up:
-            raise DemoError(reason)
-        if self.ended_at is None:
-            self.ended_at = now
-            click.echo(f"{reason}; it starts again in {RESTART_SECONDS:.0f} s")
-        elif now - self.ended_at > RESTART_SECONDS:
-            self.process, self.was_up, self.ended_at = self.spawn(), False, None
-            self.began = self.noted = now
 
 
 class Reserve:
@@ -169,28 +103,30 @@ class Demo:
         self._loaded_at = datetime.now(UTC)  # of the loads before this start there is no line
         self._asked = 0.0
         self._number = 0
+        self._quiet_since = self._noted = time.monotonic()
+        self._alerts = "the asset audit/open_alerts"
 
     def start(self, name: str, *command: str, **more: str) -> Part:
         """Starts a part."""
-        part = _spawn(name, [sys.executable, *command], {**self._environment, **more}, self._root / "logs")
+        part = spawn_part(name, [sys.executable, *command], {**self._environment, **more}, self._root / "logs")
         self._stack.callback(part.stop)
         self._stack.callback(_ignore_signals)  # runs before the stops: callbacks are last in, first out
         self.parts.append(part)
         return part
 
-    def start_all(self, options: Options, ports: Ports) -> None:
+    def start_all(self, feed: Feed, ports: Ports) -> None:
         """Starts everything but the import, which needs the simulator's files."""
         flow = ("-m", "patient_flow")
-        days, speed, feed = _feed(options, self._root / "simulator.json")
+        days, speed, more = feed
         page = ("--port", str(ports.dashboard), "--history-days", str(int(days)))
         dashboard = self.start("Dashboard", *flow, "dashboard", *page)
         dashboard.address = f"http://127.0.0.1:{ports.dashboard}"
-        dashboard.is_up = lambda: not _is_free(ports.dashboard)
+        dashboard.is_up = lambda: not is_free(ports.dashboard)
         hub = self.start("Event Hub", *flow, "hub", "--port", str(ports.hub), "--data", str(self._root / "hub"))
-        hub.address, hub.is_up = local_hub_connection(ports.hub), lambda: not _is_free(ports.hub)
+        hub.address, hub.is_up = local_hub_connection(ports.hub), lambda: not is_free(ports.hub)
         folder = ("--history-to", str(self._root / "history")) if days else ()
         simulator = self.start(
-            "Simulator", *flow, "simulate", "--days", str(days), "--speed", str(speed), *feed, *folder
+            "Simulator", *flow, "simulate", "--days", str(days), "--speed", str(speed), *more, *folder
         )
         simulator.address = f"{days:g} days of history written; live at {speed:g} × real time"
         newest = self._files[0]
@@ -198,13 +134,14 @@ class Demo:
         home = prepare_home(self._root / "dagster")
         dagster = self.start(
             "Dagster UI",
-            *("-W", "ignore", "-m", "dagster", "dev", "-h", "127.0.0.1", "-p", str(ports.ui)),
+            *("-W", "ignore", "-m", "patient_flow.orchestration.dev", "-h", "127.0.0.1", "-p", str(ports.ui)),
             *("-m", "patient_flow.definitions"),
             DAGSTER_HOME=str(home),
             **{name: os.environ.get(name, value) for name, value in PATIENCE.items()},
         )
         dagster.address = f"http://127.0.0.1:{ports.ui}"
-        dagster.is_up = lambda: _answers(f"http://127.0.0.1:{ports.ui}/server_info")
+        self._alerts = f"{dagster.address}/assets/audit/open_alerts"
+        dagster.is_up = lambda: answers(f"http://127.0.0.1:{ports.ui}/server_info")
 
     def look(self) -> None:
         """Reports what is new. Raises :class:`DemoError` when a part has ended."""
@@ -219,7 +156,24 @@ class Demo:
         seen = progress(self._services, datetime.now(UTC), since=self._loaded_at)
         if seen is not None:
             self._loaded_at, self._number = seen.loaded_at, self._number + 1
-            click.echo(f"{datetime.now().astimezone():%H:%M:%S}  micro-batch {self._number}: {seen}")
+            self._quiet_since = self._noted = time.monotonic()
+            self._say(f"micro-batch {self._number}: {seen}")
+        elif time.monotonic() - self._noted > QUIET_SECONDS:
+            self._noted = time.monotonic()
+            minutes = (time.monotonic() - self._quiet_since) / 60
+            where = f"{self._alerts} names what is wrong"
+            self._say(f"no micro-batch has loaded the warehouse for {minutes:.0f} min; {where}{self._trouble()}")
+
+    def _trouble(self) -> str:
+        """The error of the warehouse, where it cannot be read."""
+        try:
+            self._services.warehouse.loaded_versions()
+        except WarehouseError as error:
+            return f" ({error})"
+        return ""
+
+    def _say(self, line: str) -> None:
+        click.echo(f"{datetime.now().astimezone():%H:%M:%S}  {line}")
 
     @property
     def is_starting(self) -> bool:
@@ -255,6 +209,7 @@ def run(options: Options) -> None:
     if not settings.lake_is_folder:
         raise DemoError("the demo keeps its data on this machine: unset PATIENT_FLOW_LAKE_URI")
     Services(settings).require_strong_key()
+    feed = _feed(options, settings.local_root / "simulator.json")
     ports = Ports.of(options, settings.hub_port)
     connection = local_hub_connection(ports.hub)
     stopped = _stop_on_signals()
@@ -267,7 +222,7 @@ def run(options: Options) -> None:
             settings.model_copy(update={"eventhub_connection": connection}),
             {**_limits(settings), "PATIENT_FLOW_EVENTHUB_CONNECTION": connection},
         )
-        demo.start_all(options, ports)
+        demo.start_all(feed, ports)
         click.echo("One line per part that is up and per load of the warehouse; Ctrl-C stops all and keeps the data.")
         while not stopped.wait(POLL_SECONDS if demo.is_starting else 2 * POLL_SECONDS):
             demo.look()
@@ -302,10 +257,10 @@ def _limits(settings: Settings) -> dict[str, str]:
 
 def _port(asked: int | None, usual: int, option: str, name: str) -> int:
     if asked:
-        if not _is_free(asked):
+        if not is_free(asked):
             raise DemoError(f"port {asked} is in use (another demo?): stop that program, or choose another {option}")
         return asked
-    if _is_free(usual):
+    if is_free(usual):
         return usual
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -314,13 +269,21 @@ def _port(asked: int | None, usual: int, option: str, name: str) -> int:
     return port
 
 
-def _feed(options: Options, journal: Path) -> tuple[float, float, tuple[str, ...]]:
-    """Days, speed and further options of the simulator: a demo that goes on keeps those it began with."""
+def _feed(options: Options, journal: Path) -> Feed:
+    """Days, speed and further options of the simulator: a demo that goes on keeps those it began with.
+
+    Only its speed may change. Raises :class:`DemoError` for other days.
+    """
     began = _IDENTITY.search(journal.read_text(errors="replace")) if journal.exists() else None
     days, speed, dirty, demand, reserve, spares = DAYS, SPEED, DIRTY, DEMAND, RESERVE, True
     if began:
         days, speed, dirty = (float(began[name]) for name in ("days", "speed", "dirty"))
         demand, reserve, spares = float(began["demand"] or 1), float(began["reserve"] or 0), bool(began["spared"])
+        if options.days not in (None, days):
+            raise DemoError(
+                f"this demo began with {days:g} days of history, which do not change: leave out --days, or move the "
+                f"folder {journal.parent} away to begin again"
+            )
     days = days if options.days is None else options.days
     speed = speed if options.speed is None else options.speed
     flow = ("--demand", str(demand), "--reserve", str(reserve))
@@ -340,41 +303,3 @@ def _ignore_signals() -> None:
     """Ignores further signals: a second Ctrl-C (`uv run` forwards it too) must not interrupt the clean-up."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
-
-
-def _spawn(name: str, command: list[str], environment: dict[str, str], logs: Path) -> Part:
-    logs.mkdir(parents=True, exist_ok=True)
-    path = logs / f"{name.casefold().replace(' ', '-')}.log"
-
-    def spawn() -> subprocess.Popen[bytes]:
-        with path.open("ab") as log:
-            return subprocess.Popen(  # noqa: S603  (our own commands)
-                command,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                stdin=subprocess.DEVNULL,
-                env={**os.environ, **environment},
-                start_new_session=True,  # Ctrl-C reaches only this process, which stops the parts in order
-            )
-
-    return Part(name, spawn(), path, spawn)
-
-
-def _last_words(log: Path) -> str:
-    """The last line of a log, with the line before it when it is only the name of an exception."""
-    lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
-    return " / ".join(lines[-1:] if lines and " " in lines[-1] else lines[-2:]) or "no output"
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.settimeout(1.0)
-        return probe.connect_ex(("127.0.0.1", port)) != 0
-
-
-def _answers(url: str) -> bool:
-    try:
-        with urllib.request.urlopen(url, timeout=ANSWER_SECONDS) as reply:  # noqa: S310  (our own loopback address)
-            return bool(reply.status == 200)
-    except OSError:
-        return False

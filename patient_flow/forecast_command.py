@@ -58,7 +58,7 @@ def backtest(first: datetime, last: datetime, file: TextIO | None) -> None:
 @click.option("--earlier", default=0, help="By how many hours patients leave earlier, 0 to 12.")
 @click.option("--unjudged", is_flag=True, help="Also where 28 days have not been judged, or the last week was bad.")
 def what_if(hospital: str, department: str, beds: int, postpone: float, earlier: int, *, unjudged: bool) -> None:
-    """What opened or closed beds, postponed admissions or earlier discharges would change in the newest forecast."""
+    """Show how opened or closed beds, postponed admissions or earlier discharges would change the newest forecast."""
     from patient_flow import forecast_report
     from patient_flow.operations import step_context
     from patient_flow.services import Services

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from patient_flow import demo
+from patient_flow import demo, demo_parts
 from patient_flow.monitoring.rules.disks import Disk
 from patient_flow.simulator.run import Options
 from patient_flow_tests.servers import free_port
@@ -56,7 +56,7 @@ def test_usual_ports_that_are_in_use_are_replaced_and_given_ones_refused(
         ports = demo.Ports.of(demo.Options(hub_port=free_port(), dashboard_port=free_port()), 5672)
         assert ports.ui != used
         assert f"Port {used} is in use, so the Dagster UI uses {ports.ui}." in capsys.readouterr().out
-        with pytest.raises(demo.DemoError, match=rf"port {used} is in use .* choose another --ui-port"):
+        with pytest.raises(demo_parts.DemoError, match=rf"port {used} is in use .* choose another --ui-port"):
             demo.Ports.of(demo.Options(ui_port=used), free_port())
 
 
@@ -70,7 +70,9 @@ def test_a_demo_goes_on_with_the_feed_that_it_began_with(tmp_path: Path) -> None
     assert "--spare-moves" not in feed
     assert feed[feed.index("--dirty") + 1] == "0.02"
     assert feed[feed.index("--demand") + 1] == "1.0"
-    assert demo._feed(demo.Options(days=7), journal)[0] == 7
+    assert demo._feed(demo.Options(days=3, speed=60), journal)[1] == 60
+    with pytest.raises(demo_parts.DemoError, match=r"began with 3 days of history, .* leave out --days"):
+        demo._feed(demo.Options(days=7), journal)
     now = Options(days=3.0, speed=1e6, dirty=0.004, spares_moves=True, demand=0.8)
     journal.write_text(json.dumps({"identity": now.identity, "began": 0, "sent": 9}))
     days, speed, feed = demo._feed(demo.Options(), journal)
@@ -82,7 +84,7 @@ def test_a_demo_goes_on_with_the_feed_that_it_began_with(tmp_path: Path) -> None
 def test_a_part_that_is_not_up_is_named_from_time_to_time_and_once_it_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(demo, "NOTE_SECONDS", 0.0)
+    monkeypatch.setattr(demo_parts, "NOTE_SECONDS", 0.0)
     part = started(tmp_path, "import time; time.sleep(60)")
     answers = iter([False, False, True])
     part.is_up = lambda: next(answers)
@@ -97,14 +99,14 @@ def test_a_part_that_is_not_up_is_named_from_time_to_time_and_once_it_is(
 def test_a_part_that_ends_with_the_name_of_an_exception_is_quoted_with_the_line_before(tmp_path: Path) -> None:
     part = started(tmp_path, "print('no room on the disk'); raise TimeoutError")
     part.process.wait()
-    with pytest.raises(demo.DemoError, match=r"exit code 1: .* / TimeoutError \(see "):
+    with pytest.raises(demo_parts.DemoError, match=r"exit code 1: .* / TimeoutError \(see "):
         part.check()
 
 
 def test_a_part_that_was_up_and_ended_starts_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(demo, "RESTART_SECONDS", 0.0)
+    monkeypatch.setattr(demo_parts, "RESTART_SECONDS", 0.0)
     part = started(tmp_path, "print('No space left on device'); raise SystemExit(1)")
     part.has_been_up = part.was_up = True
     part.process.wait()
@@ -119,14 +121,14 @@ def test_a_part_that_was_up_and_ended_starts_again(
 def test_a_part_that_may_end_is_no_error_unless_it_failed(tmp_path: Path) -> None:
     part = started(tmp_path, "pass")
     part.process.wait()
-    with pytest.raises(demo.DemoError):
+    with pytest.raises(demo_parts.DemoError):
         part.check()
     part.may_end = True
     part.check()
 
 
-def started(folder: Path, script: str) -> demo.Part:
-    return demo._spawn("dagster", [sys.executable, "-c", script], {}, folder)
+def started(folder: Path, script: str) -> demo_parts.Part:
+    return demo_parts.spawn_part("dagster", [sys.executable, "-c", script], {}, folder)
 
 
 def test_a_full_disk_is_reported_once_and_leaves_room_for_the_ui(
