@@ -27,6 +27,7 @@ from patient_flow.orchestration.housekeeping import hourly_housekeeping, houseke
 from patient_flow.orchestration.import_job import import_files
 from patient_flow.orchestration.open_alerts import OPEN_ALERTS
 from patient_flow.orchestration.reconcile_job import reconcile, reconciliation_differences
+from patient_flow.orchestration.repair_job import lake_repair
 from patient_flow.orchestration.resources import PatientFlow
 from patient_flow.settings import CADENCE_SECONDS, SettingsError, load
 
@@ -44,6 +45,7 @@ def build_defs(patient_flow: PatientFlow | None = None, *, cadence: int = CADENC
             housekeeping,
             backfill,
             import_files,
+            lake_repair,
             reconcile,
             forecast,
             forecast_backtest,

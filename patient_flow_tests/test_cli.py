@@ -201,7 +201,10 @@ def test_a_file_that_the_lake_has_lost_is_one_line(
         main()
     assert ended.value.code == 1
     captured = capsys.readouterr()
-    assert_one_line(Outcome(1, captured.out, captured.err), ".parquet is missing. Run `patient-flow lake check`")
+    assert_one_line(
+        Outcome(1, captured.out, captured.err),
+        ".parquet is missing. Launch the job `lake_repair`, or run `patient-flow lake repair`",
+    )
 
 
 @pytest.mark.embedded_only("a file is deleted")

@@ -529,7 +529,14 @@ EVENTS_EXPIRED = Rule(
 STORE_DOWN = Rule(
     "store_down",
     "Lake, warehouse and department list answer.",
-    "Start this store, or end the program that locks it.",
+    "Start this store, end the program that locks it, or correct what the message names.",
+    ERROR,
+    (WATCH,),
+)
+DAMAGED_TABLE = Rule(
+    "damaged_table",
+    "Every file of the lake that runs read is there and is what was written.",
+    "Launch the job `lake_repair` (*Jobs*, its *Launchpad*): it makes the table again; its receipt says what is lost.",
     ERROR,
     (WATCH,),
 )
@@ -571,6 +578,7 @@ ALERTS = (
     PARTITION_ADDED,
     EVENTS_EXPIRED,
     STORE_DOWN,
+    DAMAGED_TABLE,
     DISK_FULL,
     SETTINGS_INVALID,
     PSEUDONYM_KEY_WEAK,

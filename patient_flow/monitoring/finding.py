@@ -53,6 +53,10 @@ class Finding:
         return self.severity is Severity.ERROR
 
 
+COULD_NOT_RUN = "The check could not run: "
+"""Begins the message of a check without a result: what its rule says about a finding is not what is to be done."""
+
+
 def ok(message: str, figures: Figures | None = None, rows: Sequence[Row] = ()) -> Finding:
     """Nothing to do."""
     return Finding(Severity.OK, message, dict(figures or {}), rows)

@@ -8,7 +8,7 @@ from datetime import timedelta
 from enum import StrEnum
 
 from patient_flow.contracts.tables import Table
-from patient_flow.monitoring.finding import Finding, Severity
+from patient_flow.monitoring.finding import COULD_NOT_RUN, Finding, Severity
 from patient_flow.monitoring.inputs import CheckInputs
 from patient_flow.monitoring.thresholds import Threshold
 
@@ -73,4 +73,6 @@ class Rule:
 
     def describe(self, finding: Finding) -> str:
         """The finding and, unless it is ok, what to do and where to read on."""
+        if finding.message.startswith(COULD_NOT_RUN):
+            return f"{finding.message} The next evaluation tries again."
         return finding.message if finding.is_ok else f"{finding.message} {self.action} See {self.page}."

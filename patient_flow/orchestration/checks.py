@@ -16,15 +16,16 @@ from patient_flow.contracts.departments import DepartmentListError
 from patient_flow.contracts.tables import LAKE_TABLES, WAREHOUSE_TABLES, Table
 from patient_flow.monitoring.catalogue import CHECKS as RULES
 from patient_flow.monitoring.catalogue import DATA_FRESH
-from patient_flow.monitoring.finding import Finding, Row, combine, warning
+from patient_flow.monitoring.finding import COULD_NOT_RUN, Finding, Row, combine, warning
 from patient_flow.monitoring.inputs import ReadProgress
 from patient_flow.monitoring.rule import Cadence, Rule
 from patient_flow.orchestration.check_context import HISTORY_TABLE, CheckContext, ask_hub, utc_now
-from patient_flow.orchestration.failures import described
+from patient_flow.orchestration.failures import described, sentence_of
 from patient_flow.orchestration.reports import OWNERS, lake_key, warehouse_key
 from patient_flow.orchestration.resources import PatientFlow
 from patient_flow.services import Services
-from patient_flow.stores.lake.errors import STORE_ERRORS, LakeError
+from patient_flow.stores.lake.errors import STORE_ERRORS, UNDECODABLE, LakeError, is_undecodable
+from patient_flow.stores.lake.inspection import name_damage
 from patient_flow.stores.warehouse.errors import WarehouseError
 from patient_flow.stores.warehouse.warehouse import Warehouse
 
@@ -172,11 +173,15 @@ def evaluate_history(rule: Rule, services: Services, now: datetime, progress: Ca
             for table in checked
         }
         return combine(findings) if len(findings) > 1 else findings[checked[0].path]
+    except UNDECODABLE as error:  # before the errors of Polars: a panic is none of them
+        damage = name_damage(services.lake, rule.tables or LAKE_TABLES) if is_undecodable(error) else None
+        reason = type(error).__name__ if damage is None else sentence_of(damage)
+        return warning(f"{COULD_NOT_RUN}{reason.rstrip('.')}.")
     except pl.exceptions.PolarsError as error:  # its text may repeat values
-        return warning(f"The check could not run: {type(error).__name__}.")
+        return warning(f"{COULD_NOT_RUN}{type(error).__name__}.")
     except (LakeError, WarehouseError, DepartmentListError, *STORE_ERRORS) as error:
         reason = " ".join(str(error).split()).rstrip(".")
-        return warning(f"The check could not run: {type(error).__name__}: {reason}.")
+        return warning(f"{COULD_NOT_RUN}{type(error).__name__}: {reason}.")
 
 
 def _check_history(

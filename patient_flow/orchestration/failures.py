@@ -22,11 +22,10 @@ from patient_flow.stores.warehouse.errors import WarehouseError, WarehouseNotIni
 
 MAX_RETRIES = 2
 """Retries of a step within a run; the last attempt shows its error as it is."""
-DAMAGED_TABLE = "damaged_table"
 _PAGES: tuple[tuple[type[Exception], str], ...] = (
     (HubRefused, catalogue.HUB_REFUSED.name),
     (HubUnavailable, catalogue.HUB_DOWN.name),
-    (LakeDamaged, DAMAGED_TABLE),
+    (LakeDamaged, catalogue.DAMAGED_TABLE.name),
     (SchemaDrift, catalogue.SCHEMAS_MATCH.name),
     (WarehouseNotInitialised, catalogue.SCHEMAS_MATCH.name),
     (LakeError, catalogue.STORE_DOWN.name),

@@ -26,6 +26,7 @@ from patient_flow.orchestration.automation import ASSET_JOB
 from patient_flow.orchestration.backfill import backfill
 from patient_flow.orchestration.checks import HISTORY
 from patient_flow.orchestration.import_job import import_files
+from patient_flow.orchestration.repair_job import lake_repair
 from patient_flow.orchestration.reports import NOTICES
 from patient_flow.orchestration.resources import read_lists
 from patient_flow.orchestration.retries import retried_runs
@@ -51,6 +52,7 @@ HUB_RULES = {
     Failure.HUB_TIMEOUT: catalogue.HUB_DOWN,
     Failure.HUB_REFUSED: catalogue.HUB_REFUSED,
     Failure.LAKE_DOWN: catalogue.STORE_DOWN,
+    Failure.LAKE_DAMAGED: catalogue.DAMAGED_TABLE,
 }
 NOTICE_RULES: dict[type, Rule] = {
     HubRecreated: catalogue.HUB_RECREATED,
@@ -97,16 +99,16 @@ def probe_dagster(
     ]
     if repository is None:
         return ProbeResult(tuple(found), frozenset({catalogue.RUN_FAILED.name, catalogue.CHECK_FAILED.name}))
-    found += firings(catalogue.RUN_FAILED, system.run_retried(retried_runs(instance, now)))
-    found += firings(catalogue.RUN_FAILED, system.run_failed(finished_runs(instance, repository.job_names, now)))
+    runs = system.run_retried(retried_runs(instance, now))
+    runs += system.run_failed(finished_runs(instance, repository.job_names, now))
+    failed, damaged = system.separate_damage(runs, catalogue.DAMAGED_TABLE.page)
+    found += [*firings(catalogue.RUN_FAILED, failed), *firings(catalogue.DAMAGED_TABLE, damaged)]
     keys = sorted(set(repository.asset_graph.asset_check_keys) - reported_by_batches())
     results = check_results(instance, keys)
     found += firings(catalogue.CHECK_FAILED, system.check_failed(results))
     evaluated = {(result.asset, result.check) for result in results}
-    names = [(key.asset_key.to_user_string(), key.name) for key in keys]
-    never = {alert_key(catalogue.CHECK_FAILED.name, f"{asset}/{name}") for asset, name in names} - {
-        alert_key(catalogue.CHECK_FAILED.name, f"{asset}/{name}") for asset, name in evaluated
-    }
+    names = {(key.asset_key.to_user_string(), key.name) for key in keys} - evaluated
+    never = {alert_key(catalogue.CHECK_FAILED.name, f"{asset}/{name}") for asset, name in names}
     return ProbeResult(tuple(found), frozenset(never))
 
 
@@ -130,7 +132,7 @@ def finished_runs(instance: dg.DagsterInstance, jobs: Sequence[str], now: dateti
     """
     newest: dict[str, dg.RunRecord] = {}
     for name in jobs:
-        since = now - MANUAL_RUN_TTL if name in (backfill.name, import_files.name) else None
+        since = now - MANUAL_RUN_TTL if name in (backfill.name, import_files.name, lake_repair.name) else None
         wanted = dg.RunsFilter(job_name=name, statuses=FINISHED, updated_after=since)
         job = system.MICRO_BATCH if name == ASSET_JOB else name
         for record in instance.get_run_records(wanted, limit=1):

@@ -42,7 +42,7 @@ from patient_flow.stores import cluster as clusters
 from patient_flow.stores.cluster import Cluster
 from patient_flow.stores.lake.catalog import Lake
 from patient_flow.stores.lake.changes import RowsWritten
-from patient_flow.stores.lake.errors import LakeDamaged
+from patient_flow.stores.lake.errors import REPAIR, LakeDamaged
 from patient_flow.stores.lake.log import NO_CHECKPOINT
 from patient_flow.stores.lake.table import LakeTable
 from patient_flow.stores.staging import Staged, Staging
@@ -106,8 +106,8 @@ def _silver(context: StepContext, cluster: Cluster, staging: Staging) -> Iterato
     staged = staging.open("validated")
     if staged.row_count() < bronze.row_count():  # before silver is replaced
         raise LakeDamaged(
-            f"the cluster read {staged.row_count()} of {bronze.row_count()} events of {BRONZE_EVENTS.path}: run "
-            "`patient-flow lake check`, which names files that cannot be read"
+            f"the cluster read {staged.row_count()} of {bronze.row_count()} events of {BRONZE_EVENTS.path}. "
+            f"{REPAIR}, which names files that cannot be read"
         )
     accepted = _replace_silver(lake, staged, bronze, parser, run_id)
     yield accepted

@@ -16,7 +16,7 @@ from patient_flow.pipeline.backlog import Backlog, HubRefused, plan
 from patient_flow.pipeline.checkpoints import position
 from patient_flow.stores.hub import Hub, HubState, HubTimeout, HubUnavailable
 from patient_flow.stores.lake.catalog import Lake
-from patient_flow.stores.lake.errors import LakeError
+from patient_flow.stores.lake.errors import LakeDamaged, LakeError
 from patient_flow.stores.timeouts import CallTimedOut, call_with_timeout
 
 SECONDS = 20.0
@@ -33,6 +33,7 @@ class Failure(Enum):
     HUB_TIMEOUT = "the hub does not answer"
     HUB_REFUSED = "the hub is not the one that bronze follows"
     LAKE_DOWN = "the lake does not answer"
+    LAKE_DAMAGED = "a file of bronze is damaged"
 
 
 @dataclass(frozen=True)
@@ -97,6 +98,8 @@ def probe_hub(hub: Hub, lake: Lake, max_events: int, *, seconds: float = SECONDS
         return HubFailure(Failure.LAKE_DOWN, f"{uri} does not answer; the next tick tries again")
     except HubRefused as error:
         return HubFailure(Failure.HUB_REFUSED, str(error))
+    except LakeDamaged as error:
+        return HubFailure(Failure.LAKE_DAMAGED, str(error))
     except LakeError as error:
         return HubFailure(Failure.LAKE_DOWN, str(error))
 

@@ -18,7 +18,7 @@ PAGES = sorted(path.stem for path in FOLDER.glob("*.md"))
 HEADINGS = ["What it means", "How to see more", "What to do", "When it is over"]
 
 
-WITHOUT_A_RULE = {"damaged_table", "erasure"}
+WITHOUT_A_RULE = {"erasure"}
 """Pages that an error message leads to, not a check or an alert."""
 
 

@@ -7,6 +7,7 @@ import shutil
 import threading
 import uuid
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -18,6 +19,8 @@ from deltalake.exceptions import DeltaError
 from patient_flow.contracts import tables
 from patient_flow.definitions import build_defs
 from patient_flow.local_hub.testing import HubThread
+from patient_flow.monitoring import catalogue
+from patient_flow.monitoring.finding import Finding
 from patient_flow.monitoring.finding import error as error_finding
 from patient_flow.monitoring.inputs import ReadProgress
 from patient_flow.monitoring.rule import Cadence
@@ -460,6 +463,24 @@ def test_a_failing_store_affects_one_rule_and_its_error_is_reported_without_valu
     assert f"The check could not run: {type(error).__name__}" in said
     assert ("no answer" in said) is not isinstance(error, pl.exceptions.ComputeError)
     assert "Roe" not in said
+
+
+@pytest.mark.parametrize(
+    "error", [pl.exceptions.PanicException("Jane Roe"), pl.exceptions.ComputeError("parquet: Roe")]
+)
+def test_a_check_that_a_damaged_file_stops_names_the_repair_and_not_its_own_remedy(
+    error: BaseException, tmp_path: Path
+) -> None:
+    def fails(_: object) -> Finding:
+        raise error
+
+    rule = replace(catalogue.VISIT_NUMBERS_UNAMBIGUOUS, evaluate=fails)
+    services = Services(load({"PATIENT_FLOW_LAKE_URI": f"{tmp_path}/{{layer}}"}, environ={}))
+    said = rule.describe(checks.evaluate_history(rule, services, datetime.now(UTC), ReadProgress))
+    assert said == (
+        "The check could not run: a data file cannot be decoded. Launch the job `lake_repair`, or run "
+        "`patient-flow lake repair`. The next evaluation tries again."
+    )
 
 
 def test_a_job_whose_checks_fail_names_itself_and_the_checks(

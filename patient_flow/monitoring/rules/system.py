@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from patient_flow.contracts.access_log import VIEWS, Review
@@ -86,6 +86,14 @@ def run_retried(runs: Sequence[RetriedRun]) -> list[Finding]:
         Finding(Severity.WARNING, f"A step of {run.job} is repeated: {run.cause} (run {run.run_id}).", subject=run.job)
         for run in runs
     ]
+
+
+def separate_damage(findings: Sequence[Finding], page: str) -> tuple[list[Finding], list[Finding]]:
+    """Findings about runs, and one instead of those that a damaged file causes, which name its ``page``."""
+    of_damage = [finding for finding in findings if page in finding.message]
+    others = [finding for finding in findings if page not in finding.message]
+    worst = sorted(of_damage, key=lambda finding: finding.is_error)[-1:]
+    return others, [replace(finding, subject="") for finding in worst]
 
 
 def check_failed(results: Sequence[CheckResult]) -> list[Finding]:

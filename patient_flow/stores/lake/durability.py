@@ -27,7 +27,7 @@ from urllib.parse import unquote
 import polars as pl
 from deltalake import DeltaTable
 
-from patient_flow.stores.lake.errors import CommitConflict, LakeDamaged
+from patient_flow.stores.lake.errors import REPAIR, CommitConflict, LakeDamaged
 from patient_flow.stores.lake.folders import folder_of
 from patient_flow.stores.lake.handles import Stamp, entry_path, stamp_of
 
@@ -75,8 +75,7 @@ class TableFolder:
     def damaged(self, path: Path, why: str) -> LakeDamaged:
         """The error for a damaged file."""
         return LakeDamaged(
-            f"{self.name} is damaged: {path} {why}. Run `patient-flow lake check`, which names all of them, then "
-            "`patient-flow lake repair`",
+            f"{self.name} is damaged: {path} {why}. {REPAIR}",
             why,
             str(path),
         )

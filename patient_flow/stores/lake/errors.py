@@ -25,6 +25,7 @@ _EXPIRED = (
 )
 """delta-rs has no error class for a log that was cleaned up, a file that was deleted or a table that was replaced, only
 these messages. A network failure has others: after it a consumer must retry, not read the whole table."""
+REPAIR = "Launch the job `lake_repair`, or run `patient-flow lake repair`"
 _BRANCH = re.compile(r"\s*(?:\x1b\[\d*m)*↳(?:\x1b\[\d*m)*\s*")
 
 
@@ -75,7 +76,7 @@ def wrap_errors(action: str, target: str) -> Iterator[None]:
         if not is_undecodable(error):
             raise
         raise LakeDamaged(
-            f"cannot {action} {target}: a data file cannot be decoded. Run `patient-flow lake check`, which names it"
+            f"cannot {action} {target}: a data file cannot be decoded. {REPAIR}, which names it"
         ) from error
     except STORE_ERRORS as error:
         raise LakeUnavailable(f"cannot {action} {target}: {_one_line(error)}") from error

@@ -13,6 +13,7 @@ from patient_flow.contracts.tables import Table
 from patient_flow.stores.lake.catalog import Lake
 from patient_flow.stores.lake.durability import TableFolder, checksum, table_folder
 from patient_flow.stores.lake.errors import (
+    REPAIR,
     UNDECODABLE,
     LakeDamaged,
     LakeError,
@@ -55,13 +56,13 @@ def require_readable(lake: Lake, table: Table) -> None:
     """Raises :class:`LakeDamaged` for the first damaged data file or log file of ``table``."""
     for damage in check(lake, table):
         if damage.needs_copy:
-            raise LakeDamaged(f"{damage}. Run `patient-flow lake repair`")
+            raise LakeDamaged(f"{damage}. {REPAIR}")
 
 
 def name_damage(lake: Lake, tables: tuple[Table, ...]) -> LakeDamaged:
     """The error for a read that failed because some data file of ``tables`` cannot be decoded."""
     found = next((damage for table in tables for damage in check(lake, table)), None)
-    return LakeDamaged(f"{found or 'a data file cannot be decoded'}. Run `patient-flow lake repair`")
+    return LakeDamaged(f"{found or 'a data file cannot be decoded'}. {REPAIR}")
 
 
 def _check_folder(lake: Lake, table: Table, folder: TableFolder) -> Iterator[Damage]:

@@ -21,7 +21,14 @@ from patient_flow.stores.lake.changes import (
     net_changes,
     stops,
 )
-from patient_flow.stores.lake.errors import STORE_ERRORS, ChangeFeedExpired, LakeDamaged, history_error, wrap_errors
+from patient_flow.stores.lake.errors import (
+    REPAIR,
+    STORE_ERRORS,
+    ChangeFeedExpired,
+    LakeDamaged,
+    history_error,
+    wrap_errors,
+)
 from patient_flow.stores.lake.folders import open_table
 from patient_flow.stores.lake.log import NO_CHECKPOINT, data_files, number_of
 from patient_flow.stores.lake.spans import spans_of, within_spans
@@ -121,8 +128,7 @@ class Snapshot:
                     height, weight = height + part.height, weight + added
                 if missing:  # Polars ends such a read without an error where a file cannot be decoded
                     raise LakeDamaged(
-                        f"{missing} rows of {self._name} cannot be decoded. "
-                        "Run `patient-flow lake check`, which names the file"
+                        f"{missing} rows of {self._name} cannot be decoded. {REPAIR}, which names the file"
                     )
                 if gathered:
                     yield pl.concat(gathered)
