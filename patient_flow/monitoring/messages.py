@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
@@ -17,13 +18,16 @@ from patient_flow.monitoring.finding import Severity
 from patient_flow.monitoring.rule import RUNBOOK, Audience
 
 MAX_NAMED = 3
-"""Open alerts that a tick names; the table of open alerts has them all."""
+"""Open alerts that a tick names; the asset of open alerts has them all."""
 
 MAX_NOTIFICATIONS, MAX_CHARACTERS, MAX_BYTES = 20, 400, 20_000
 """Notifications that a message writes out, characters of each, and bytes of all as JSON: Teams refuses a card above
 28 KB, and would do so on every retry."""
-MAX_LISTED = 100
-"""Rows of a table of alerts."""
+MAX_LISTED, MAX_ENTRY_CHARACTERS = 50, 600
+"""Alerts of an audience on the asset's page, and characters of each message there."""
+MAX_RESOLVED_LISTED, MAX_RESOLVED_CHARACTERS = 6, 110
+_CODE, _MARKUP, _LONG_WORD = re.compile("(`[^`]*`)"), re.compile(r"[\\*_<|\[\]]"), re.compile(r"\S{31,}")
+_MAY_BREAK = "\u200b"
 
 
 @dataclass(frozen=True)
@@ -104,29 +108,40 @@ def by_urgency(alerts: Iterable[Alert]) -> list[Alert]:
     )
 
 
-def open_table(alerts: Iterable[Alert], links: Links) -> str:
-    """Open alerts as Markdown: severity, what, since when, what to do, page."""
+def entries(alerts: Iterable[Alert], links: Links, prefix: str = "") -> dict[str, str]:
+    """Open alerts as entries of an asset's page in Dagster, the most urgent first: key → Markdown.
+
+    Each is three paragraphs: what and since when, the message, what to do with the page. The page shows an entry below
+    1,000 characters at once, leaves 340 pixels for it, and cuts off words that are wider.
+    """
     listed = by_urgency(alerts)
-    rows = [
-        (
-            alert.severity.value,
-            f"{_what(alert)}{_end(alert, links)}",
-            links.time(alert.opened_at),
-            action(alert),
-            links.page(alert),
+    shown = {
+        f"{prefix}{number} {alert.severity.value}": "\n\n".join(
+            (
+                f"**{_escape(_title(alert))}**, since {links.time(alert.opened_at)}",
+                f"{_escape(_shorten(alert.message, MAX_ENTRY_CHARACTERS))}{_end(alert, links)}",
+                f"**To do:** {action(alert)} {_page_unless_named(alert, links)}",
+            )
         )
-        for alert in listed[:MAX_LISTED]
-    ]
-    return _table(("", "What", "Since", "What to do", "Runbook"), rows, len(listed)) if rows else "None."
+        for number, alert in enumerate(listed[:MAX_LISTED], start=1)
+    }
+    if len(listed) > MAX_LISTED:
+        shown[f"{prefix}more"] = f"And {len(listed) - MAX_LISTED} more."
+    return shown
 
 
-def resolved_table(resolved: Sequence[ResolvedAlert], links: Links) -> str:
-    """Alerts that ended as Markdown, the newest first: what, from, to."""
-    rows = [
-        (_what(ended.alert), links.time(ended.alert.opened_at), links.time(ended.resolved_at))
-        for ended in resolved[:MAX_LISTED]
+def resolved_list(resolved: Sequence[ResolvedAlert], links: Links) -> str:
+    """The last alerts that ended as Markdown, the newest first, an item each: from, to, what."""
+    shown = [
+        f"- {_span(ended, links)}: {_escape(_shorten(_what(ended.alert), MAX_RESOLVED_CHARACTERS))}"
+        for ended in resolved[:MAX_RESOLVED_LISTED]
     ]
-    return _table(("What", "From", "To"), rows, len(resolved)) if rows else "None yet."
+    return "\n".join(shown) or "None yet."
+
+
+def _span(ended: ResolvedAlert, links: Links) -> str:
+    began, end = links.time(ended.alert.opened_at), links.time(ended.resolved_at)
+    return f"{began} to {end[-5:] if end[:10] == began[:10] else end}"
 
 
 def action(alert: Alert) -> str:
@@ -135,12 +150,19 @@ def action(alert: Alert) -> str:
     return "" if rule is None else rule.action
 
 
-def _table(heads: Sequence[str], rows: Sequence[Sequence[str]], total: int) -> str:
-    def line(cells: Sequence[str]) -> str:
-        return f"| {' | '.join(' '.join(cell.replace('|', '/').split()) for cell in cells)} |"
+def _page_unless_named(alert: Alert, links: Links) -> str:
+    """The page of the runbook, where the message does not name it."""
+    page = links.page(alert)
+    if page in alert.message:
+        return ""
+    return f"See [{page.rpartition('/')[2]}]({page})." if "://" in page else f"See {_escape(page)}."
 
-    lines = [line(heads), "|" + "---|" * len(heads), *map(line, rows)]
-    return "\n".join([*lines, *([f"\nAnd {total - len(rows)} more."] if total > len(rows) else [])])
+
+def _escape(text: str) -> str:
+    """Text on one line in which Markdown changes nothing but the code between backticks; long paths may be broken."""
+    parts = _CODE.split(" ".join(text.split()))
+    escaped = (part if part.startswith("`") else _MARKUP.sub(r"\\\g<0>", part) for part in parts)
+    return _LONG_WORD.sub(lambda word: word[0].replace("/", f"/{_MAY_BREAK}"), "".join(escaped))
 
 
 def _what(alert: Alert) -> str:
@@ -170,8 +192,8 @@ def _line(notification: Notification, links: Links) -> str:
     )
 
 
-def _shorten(message: str) -> str:
-    return message if len(message) <= MAX_CHARACTERS else f"{message[: MAX_CHARACTERS - 1]}…"
+def _shorten(message: str, limit: int = MAX_CHARACTERS) -> str:
+    return message if len(message) <= limit else f"{message[: limit - 1]}…"
 
 
 def _state(notification: Notification) -> str:

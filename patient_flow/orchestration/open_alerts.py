@@ -1,17 +1,18 @@
-"""The asset of open alerts: its page shows them as a table, with those that ended before.
+"""The asset of open alerts: its page lists them, with those that ended before.
 
-The alert sensor reports a materialization whenever the tables change; the page's history is that of the alerts.
+The alert sensor reports a materialization whenever an entry changes; the page's history is that of the alerts.
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import dagster as dg
 
 from patient_flow.monitoring.alert_state import Alert, AlertState
-from patient_flow.monitoring.messages import Links, open_table, resolved_table
+from patient_flow.monitoring.messages import Links, entries, resolved_list
 from patient_flow.monitoring.rule import Audience
 from patient_flow.orchestration.reports import OWNERS
 
@@ -23,36 +24,36 @@ OPEN_ALERTS = dg.AssetSpec(
     owners=OWNERS,
     description="Alerts that are open now, and the last ones that ended. The sensor `alerts` evaluates them once a "
     "minute and reports here whenever one opens, changes or ends; older reports are below *Events*. Faults of the "
-    "pipeline are for operators; full departments and delayed discharges are for bed management.",
+    "pipeline are for operators and come first; full departments and delayed discharges (`beds`) are for bed "
+    "management.",
 )
 
 
 @dataclass(frozen=True)
 class Report:
-    """What the page of the asset shows."""
+    """What the page of the asset shows: entries of Markdown by key, and numbers of open alerts."""
 
-    operators: str
-    bed_management: str
-    resolved: str
+    entries: Mapping[str, str]
     counts: tuple[int, int, int]
 
     @classmethod
     def of(cls, state: AlertState, links: Links) -> Report:
-        """The tables of a state."""
+        """The report of a state: the faults first, then the beds, then what ended."""
         faults = [alert for alert in state.open.values() if alert.audience is Audience.OPERATOR]
         beds = [alert for alert in state.open.values() if alert.audience is Audience.BED_MANAGEMENT]
         critical = sum(_is_critical(alert) for alert in faults)
-        return cls(
-            open_table(faults, links),
-            open_table(beds, links),
-            resolved_table(state.resolved, links),
-            (len(faults), critical, len(beds)),
-        )
+        shown = {
+            **(entries(faults, links) or {"operators": "None."}),
+            **(entries(beds, links, "beds ") or {"beds": "None."}),
+            "ended": resolved_list(state.resolved, links),
+        }
+        return cls(shown, (len(faults), critical, len(beds)))
 
     @property
     def fingerprint(self) -> str:
         """Changes with any text of the page."""
-        return hashlib.sha256("\0".join((self.operators, self.bed_management, self.resolved)).encode()).hexdigest()[:16]
+        texts = (text for entry in self.entries.items() for text in entry)
+        return hashlib.sha256("\0".join(texts).encode()).hexdigest()[:16]
 
     def materialization(self) -> dg.AssetMaterialization:
         """The event that the page shows."""
@@ -61,9 +62,7 @@ class Report:
             KEY,
             description=f"{faults} open for operators ({critical} critical), {beds} for bed management",
             metadata={
-                "for operators": dg.MetadataValue.md(self.operators),
-                "for bed management": dg.MetadataValue.md(self.bed_management),
-                "ended": dg.MetadataValue.md(self.resolved),
+                **{name: dg.MetadataValue.md(text) for name, text in self.entries.items()},
                 "open_for_operators": faults,
                 "open_for_bed_management": beds,
             },

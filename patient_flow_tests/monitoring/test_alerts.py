@@ -72,8 +72,8 @@ FAILED = fires(catalogue.RUN_FAILED, "micro_batch", ERROR, "The newest run faile
 def test_a_fault_that_may_come_and_go_ends_when_it_was_not_seen_twice_and_says_so_before() -> None:
     state = tick(AlertState(), minute(0), FAILED)
     state = tick(state, minute(1))
-    table = messages.open_table(state.open.values(), messages.Links(zone=ZoneInfo("Europe/Paris")))
-    assert "The newest run failed. Not seen since: ends about 13:02 unless it returns." in table
+    (shown,) = messages.entries(state.open.values(), messages.Links(zone=ZoneInfo("Europe/Paris"))).values()
+    assert "The newest run failed. Not seen since: ends about 13:02 unless it returns." in shown
     assert "ends about 13:02" in messages.summarize(state.open, messages.Links(zone=ZoneInfo("Europe/Paris")))
     assert "ends about" not in messages.summarize(tick(state, minute(1.5), FAILED).open, messages.Links())
     assert "ends about" not in messages.summarize(tick(state, minute(2), unknown={"run_failed"}).open, messages.Links())
@@ -134,8 +134,8 @@ def test_what_ended_is_remembered_the_newest_first() -> None:
         ("hub_down", minute(1).timestamp()),
     ]
     assert AlertState.from_json(state.to_json()) == state
-    table = messages.resolved_table(state.resolved, messages.Links(zone=ZoneInfo("Europe/Paris")))
-    assert "| data stale: late | 2026-11-20 13:01 | 2026-11-20 13:02 |" in table
+    table = messages.resolved_list(state.resolved, messages.Links(zone=ZoneInfo("Europe/Paris")))
+    assert "- 2026-11-20 13:01 to 13:02: data stale: late" in table
 
 
 def test_a_restart_goes_on_with_the_same_state() -> None:
@@ -429,15 +429,26 @@ def test_a_tick_names_the_worst_faults_and_counts_the_others() -> None:
     assert only_beds == "no faults; 50 for bed management (asset audit/open_alerts)"
 
 
-def test_the_table_of_open_alerts_has_faults_first_and_a_line_each() -> None:
-    full = fires(catalogue.OCCUPANCY_HIGH, "St Anna/ICU", ERROR, "96 % | full")
-    late = fires(catalogue.NO_EVENTS, "", WARNING, "No event\nfor hours.")
-    table = messages.open_table(tick(AlertState(), minute(0), full, late, DOWN).open.values(), messages.Links())
-    assert [line.split(" | ")[1].partition(":")[0] for line in table.splitlines()[2:]] == [
-        *("hub down", "no events", "occupancy high")
-    ]
-    assert all(line.count("|") == 6 for line in table.splitlines())
-    assert messages.open_table([], messages.Links()) == "None."
+def test_each_open_alert_is_an_entry_that_the_page_shows_at_once_the_worst_first() -> None:
+    path = "/lake/gold/_delta_log/" + 40 * "long/" + "part.parquet"
+    full = fires(
+        catalogue.DAMAGED_TABLE, "", ERROR, f"{path} | *is*\ndamaged. Launch the job `lake_repair`. {'x ' * 999}"
+    )
+    late = fires(catalogue.NO_EVENTS, "", WARNING, f"No event for hours. See {catalogue.NO_EVENTS.page}.")
+    shown = messages.entries(tick(AlertState(), minute(0), late, full).open.values(), messages.Links())
+    assert list(shown) == ["1 critical", "2 warning"]
+    assert all(len(text) < 1000 for text in shown.values())
+    what, message, action = shown["1 critical"].split("\n\n")
+    assert (what, "\n" in message) == ("**damaged table**, since 2026-11-20 12:00", False)
+    assert r"/\_delta\_log/" in message.replace("\u200b", "")
+    assert max(map(len, message.replace("\u200b", " ").split())) < 40  # the page cuts off longer words
+    assert r"\| \*is\* damaged. Launch the job `lake_repair`. x" in message
+    assert action.startswith("**To do:** Launch the job `lake_repair`")
+    assert action.replace("\u200b", "").endswith(r"See infra/docs/runbook/damaged\_table.md.")
+    assert "See" not in shown["2 warning"].split("**To do:**")[1]  # the message names the page
+    many = [fires(catalogue.CHECK_FAILED, f"check {number}", WARNING, "x") for number in range(60)]
+    assert list(messages.entries(tick(AlertState(), minute(0), *many).open.values(), messages.Links()))[-1] == "more"
+    assert messages.entries([], messages.Links()) == {}
 
 
 def test_a_resolved_alert_states_its_duration() -> None:
