@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import shutil
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -10,6 +11,8 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from deltalake import DeltaTable
+from deltalake.transaction import AddAction
 
 from patient_flow.contracts.columns import Column
 from patient_flow.contracts.tables import Table
@@ -214,3 +217,20 @@ def test_a_table_without_indexed_columns_is_scanned(tmp_path: Path) -> None:
     opened.append(rows(random.Random(4), range(20)), {})
     assert_finds_what_a_scan_finds(opened, {"visit_hash": pl.Series(HASHES[:5])})
     assert not (Path(opened.uri) / INDEX).exists()
+
+
+def test_data_files_with_the_same_name_in_two_partitions_are_all_read(tmp_path: Path) -> None:
+    """Spark names them so; an index would not know them apart."""
+    dice, lake = random.Random(5), Lake(f"{tmp_path}/{{layer}}")
+    lake.open(VISITS).append(rows(dice, range(9)).with_columns(month=pl.lit("a")), {})
+    opened = lake.open(VISITS)
+    folder, ((stated, size),) = Path(opened.uri.removeprefix("file://")), opened.file_sizes().items()
+    twin = stated.replace("month=a", "month=b")
+    (folder / twin).parent.mkdir()
+    shutil.copy(folder / stated, folder / twin)
+    action = AddAction(twin, size, {"month": "b"}, 0, True, '{"numRecords": 9}')
+    handle = DeltaTable(str(folder))
+    handle.create_write_transaction([action], "append", handle.schema(), ["month"])
+    doubled = lake.open(VISITS)
+    assert doubled.row_count() == 18
+    assert_finds_what_a_scan_finds(doubled, {"patient_hash": pl.Series(HASHES[:9])})

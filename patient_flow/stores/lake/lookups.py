@@ -22,21 +22,22 @@ class PartOfTable(DeltaTable):
         self.__dict__.update(vars(whole))
         self.storage_options: dict[str, str] | None = vars(whole)["_storage_options"]
         self._whole, self._paths = whole, list(paths)
+        wanted = {_name(path): path for path in paths}
+        self.files = {uri: wanted[name] for uri in whole.file_uris() if (name := _name(uri)) in wanted}
+        """The path that Polars can read → the path that the log states."""
 
     def file_uris(self, *_: Any, **__: Any) -> list[str]:
         """Paths of the data files that Polars can read."""
-        return list(self.files())
+        return list(self.files)
 
     def get_add_actions(self, flatten: bool = False) -> pl.DataFrame:  # type: ignore[override]
         """Statistics of the same files, in the same order."""
         return pl.DataFrame(self._whole.get_add_actions(flatten)).filter(pl.col("path").is_in(self._paths))
 
-    def files(self) -> dict[str, str]:
-        """The path that Polars can read → the path that the log states."""
-        stated = pl.DataFrame(self._whole.get_add_actions(flatten=True))["path"]
-        wanted = set(self._paths)
-        uris = zip(self._whole.file_uris(), stated, strict=True)
-        return {uri: path for uri, path in uris if path in wanted}
+
+def _name(path: str) -> str:
+    """Name of a data file, which is the same however the folders above it are written."""
+    return path.rpartition("/")[2]
 
 
 def narrowed(
@@ -49,8 +50,10 @@ def narrowed(
     """
     if not sought or files.is_empty():
         return None
-    index = _index_of(table, handle.table_uri)
-    if index is None or not sought.keys() <= set(table.indexed):
+    # Files of other writers may have the same name in two partitions.
+    is_indexed = sought.keys() <= set(table.indexed) and len(set(map(_name, files["path"]))) == files.height
+    index = _index_at(handle.table_uri, table.indexed) if is_indexed else None
+    if index is None:
         return handle
 
     def keys_in(paths: Sequence[str]) -> pl.DataFrame:
@@ -63,26 +66,25 @@ def narrowed(
     return PartOfTable(handle, paths) if len(paths) < len(rows) else handle
 
 
-def delete_index(table: Table, uri: str) -> None:
-    """Deletes the index of ``table`` on this machine, if there is one."""
-    if (index := _index_of(table, uri)) is not None:
+def delete_index(uri: str) -> None:
+    """Deletes the index of the table at ``uri`` on this machine, if there is one."""
+    if (index := _index_at(uri, ())) is not None:
         index.delete()
 
 
-def _index_of(table: Table, uri: str) -> KeyIndex | None:
-    folder = index_folder(uri) if table.indexed else None
+def _index_at(uri: str, columns: Sequence[str]) -> KeyIndex | None:
+    folder = index_folder(uri)
     if folder is None:
         return None
     from patient_flow.stores.lake.key_index import KeyIndex  # imports NumPy, which few commands need
 
-    return KeyIndex(folder, table.indexed)
+    return KeyIndex(folder, columns)
 
 
 def _keys_in(table: Table, part: PartOfTable) -> pl.DataFrame:
     """The indexed columns of some data files, and the ``file`` (its path) that each row is in."""
-    paths = part.files()
     found = pl.scan_parquet(
-        list(paths),
+        list(part.files),
         schema={name: table.schema[name] for name in table.indexed},
         missing_columns="insert",
         extra_columns="ignore",
@@ -91,4 +93,4 @@ def _keys_in(table: Table, part: PartOfTable) -> pl.DataFrame:
         storage_options=part.storage_options,
         credential_provider=None,
     )
-    return found.with_columns(pl.col("file").replace_strict(paths)).collect(engine="streaming")
+    return found.with_columns(pl.col("file").replace_strict(part.files)).collect(engine="streaming")

@@ -17,10 +17,13 @@ from deltalake._internal import DeltaFileSystemHandler
 
 from patient_flow.stores.lake.durability import CHECKSUMS, table_folder
 from patient_flow.stores.lake.errors import wrap_errors
+from patient_flow.stores.lake.folders import INDEX
 from patient_flow.stores.lake.log import data_files
 
 _LOG = "_delta_log"
 _LAST_CHECKPOINT = f"{_LOG}/_last_checkpoint"
+_OTHERS = (f"{CHECKSUMS}/", f"{INDEX}/")
+"""Folders that others remove files from."""
 _MISSING_ENTRIES = 100
 """Versions without a file after which the log counts as ended; there is a checkpoint every 50."""
 
@@ -66,7 +69,7 @@ def purge(handle: DeltaTable, name: str, storage_options: dict[str, str] | None)
         kept = {*_live(handle, name), *_log_of(handle.version()), _LAST_CHECKPOINT}
         files = Files(handle.table_uri)
         folder.flush_log()
-        old = [path for path in files.paths() if path not in kept and not path.startswith(f"{CHECKSUMS}/")]
+        old = [path for path in files.paths() if path not in kept and not path.startswith(_OTHERS)]
         # The log last: what it names and no longer is there would look like damage.
         for path in sorted(old, key=lambda path: path.startswith(f"{_LOG}/")):
             files.delete(path)

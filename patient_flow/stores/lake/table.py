@@ -42,7 +42,7 @@ class LakeTable(Snapshot):
 
         The changes up to it can no longer be read: every consumer must have read this version. The index goes too.
         """
-        delete_index(self.table, self.uri)
+        delete_index(self.uri)
         return purge(self._handle, self.table.path, self._storage_options)
 
     def append(self, rows: pl.DataFrame, checkpoints: Checkpoints, **metadata: str) -> int:
