@@ -3,6 +3,7 @@
     uv run python -m patient_flow_tests.benchmarks                        all parts; half an hour on two idle cores
     uv run python -m patient_flow_tests.benchmarks --only batch --only drain
     uv run python -m patient_flow_tests.benchmarks --size large           a million events and more; hours
+    uv run python -m patient_flow_tests.benchmarks --only memory --size huge     a rebuild of 20 million events
     uv run python -m patient_flow_tests.benchmarks --size tiny            whether all parts still run; writes nothing
 
 Each part is written as soon as it has ended: its section to ``infra/docs/benchmarks.md``, one row to the README. A

@@ -148,6 +148,15 @@ def fill(lake: Lake, total: int, traffic: Traffic = MIXED, at_once: int = 500_00
     return visits
 
 
+def receive(lake: Lake, total: int, at_once: int = 500_000) -> None:
+    """Bronze with ``total`` events; one in eight reaches the hub once more an hour later, and is rejected."""
+    visits = total // EVENTS_A_VISIT
+    for first in range(0, visits, at_once // EVENTS_A_VISIT):
+        rows = events(first, min(at_once // EVENTS_A_VISIT, visits - first))
+        again = rows.gather_every(8).with_columns(c("enqueued_at") + pl.duration(hours=1))
+        append(lake, pl.concat([rows, again]).sort("enqueued_at"))
+
+
 def maintain_all(lake: Lake) -> None:
     """Maintenance of every table, as an hourly job does it."""
     for table in LAKE_TABLES:
