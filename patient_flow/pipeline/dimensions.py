@@ -19,6 +19,7 @@ from patient_flow.pipeline.incremental import (
     is_one_of,
     nothing_to_do,
     replace,
+    rows_without_source,
     versions_of,
     zone_changed,
 )
@@ -167,16 +168,15 @@ def _observed_since(silver: LakeTable, touched: pl.DataFrame) -> pl.DataFrame:
 def _all_patients(target: LakeTable, silver: LakeTable, *, run_id: str) -> StepResult:
     """All versions, in parts of whole clusters; with the last one go those of patients that silver no longer has."""
     heirs, _ = survivors(clusters.of_merges(silver.scan()))
-    written = RowsWritten()
+    written, start = RowsWritten(), target.version
     parts = clusters.parts(silver)
     for number, part in enumerate(parts, start=1):
         observed = silver.scan().filter(part).select("patient_hash", *dimensions.OBSERVATION_COLUMNS).collect()
         after = dimensions.patient_versions(observed, survivors=heirs)
-        before = target.scan().filter(is_one_of("patient_hash", observed["patient_hash"])).collect()
+        before = target.at(start).filter(is_one_of("patient_hash", observed["patient_hash"])).collect()
         checkpoints = PART.of(number)
         if number == len(parts):
-            known = silver.scan().select("patient_hash").unique()
-            gone = target.scan().join(known, on="patient_hash", how="anti").collect(engine="streaming")
+            gone = rows_without_source(target.at(start), silver, "patient_hash")
             after, before = pl.concat([dimensions.unknown_patient(), after]), pl.concat([before, gone])
             checkpoints = consumption(silver)
         written += target.replace(before, after, checkpoints, run_id=run_id)

@@ -24,7 +24,7 @@ from patient_flow.contracts.tables import (
 from patient_flow.pipeline import folding, recomputation
 from patient_flow.pipeline.checkpoints import PART, consumption
 from patient_flow.pipeline.folding import FoldedClusters, Sources
-from patient_flow.pipeline.incremental import changes_of, is_one_of, mentioned, versions_of
+from patient_flow.pipeline.incremental import changes_of, is_one_of, mentioned, rows_without_source, versions_of
 from patient_flow.pipeline.recomputation import Basis
 from patient_flow.pipeline.steps import StepContext, StepResult, is_up_to_date, open_complete_silver, retry_on_conflict
 from patient_flow.stores.lake.catalog import Lake
@@ -122,18 +122,19 @@ def _write(
     Parts of a whole table are committed one by one. Of what changes touch, new rows are appended with their part, and
     the others merged with ``done``: a merge needs much memory for each row. After a death between these commits the
     same clusters are touched again, because changes name rows that came and went too. Only of a list or setting that
-    was changed back they would not be: where these are not recorded, everything is committed with ``done``.
+    was changed back they would not be: where these are not recorded, everything is committed with ``done``. Present
+    rows are those of the start: no part changes rows of another one.
     """
     versions = sources.departments.scan().collect()
     moved = mentioned(target, sources.departments, ("department_key",))
     may_append = basis.is_settled(target) and moved is not None and moved.is_empty()
-    written, seen, placeless = RowsWritten(), 0, 0
+    written, seen, placeless, start = RowsWritten(), 0, 0, target.version
     befores: list[pl.DataFrame] = []
     afters: list[pl.DataFrame] = []
     for clusters in found:
         known = sources.patients.having({"patient_hash": clusters.patients}).collect(engine="streaming")
         after = fact.rows(clusters.folded, known, versions)
-        before = _before(fact, target, sources.silver, clusters)
+        before = _before(fact, target.at(start), sources.silver, clusters)
         seen, placeless = seen + clusters.folded.visits, placeless + clusters.folded.waiting
         if clusters.part is not None and clusters.begins is None:
             written += target.replace(before, after, clusters.part, run_id=context.run_id)
@@ -147,19 +148,17 @@ def _write(
     return written, seen, placeless
 
 
-def _before(fact: _Fact, target: LakeTable, silver: LakeTable, clusters: FoldedClusters) -> pl.DataFrame:
+def _before(fact: _Fact, present: pl.LazyFrame, silver: LakeTable, clusters: FoldedClusters) -> pl.DataFrame:
     """The present rows of ``clusters``; with the last part of a whole table those of visits that silver lacks."""
     is_mine = is_one_of("visit_hash", clusters.visits)
     if clusters.begins is not None:
         is_then = within_spans(fact.instant, spans_of(clusters.begins))
         is_in_month = is_one_of(fact.month, clusters.begins.dt.strftime("%Y-%m"))
-        return target.scan().filter(is_in_month, is_then, is_mine).collect(engine="streaming")
-    before = target.scan().filter(is_mine).collect()
+        return present.filter(is_in_month, is_then, is_mine).collect(engine="streaming")
+    before = present.filter(is_mine).collect()
     if clusters.part is not None:
         return before
-    known = silver.scan().select("visit_hash").unique()
-    gone = target.scan().join(known, on="visit_hash", how="anti").collect(engine="streaming")
-    return pl.concat([before, gone])
+    return pl.concat([before, rows_without_source(present, silver, "visit_hash")])
 
 
 def _touched(fact: _Fact, target: LakeTable, sources: Sources) -> pl.DataFrame | None:

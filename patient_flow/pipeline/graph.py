@@ -31,7 +31,7 @@ from patient_flow.contracts.tables import (
     SILVER_EVENTS,
     Table,
 )
-from patient_flow.pipeline import aggregates, bronze, dimensions, flow, forecast, silver, unaccepted
+from patient_flow.pipeline import aggregates, bronze, daily_measures, dimensions, flow, forecast, silver, unaccepted
 from patient_flow.pipeline.steps import StepContext, StepResult
 
 
@@ -184,7 +184,7 @@ ALL_STEPS = tuple(
             ),
             Step(
                 KPI_DEPARTMENT_DAY,
-                aggregates.kpi_department_day,
+                daily_measures.kpi_department_day,
                 reads=(FACT_PATIENT_FLOW, FACT_ED_ATTENDANCE, FACT_BED_CENSUS, DIM_DEPARTMENT),
                 depends_on=("transforms.kpis", "transforms.measures"),
             ),

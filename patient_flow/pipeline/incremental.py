@@ -25,6 +25,9 @@ c = pl.col
 EVENTS_AT_ONCE = 250_000
 """Silver events that are processed at once when a whole table is computed: limits memory."""
 
+STAYS_AT_ONCE = 1_000_000
+"""Stays that are counted at once when a whole table is computed, or one month of them: limits memory."""
+
 LATE = timedelta(days=1)
 """Events that are older than most of their batch by more than this are read separately."""
 
@@ -107,6 +110,13 @@ def versions_changed(target: LakeTable, departments: LakeTable) -> bool:
 def is_one_of(column: str, values: pl.Series) -> pl.Expr:
     """True where ``column`` is one of ``values``."""
     return c(column).is_in(values.unique().implode())
+
+
+def rows_without_source(rows: pl.LazyFrame, source: LakeTable, key: str) -> pl.DataFrame:
+    """Those of ``rows`` whose ``key`` is null, or which no row of ``source`` has. Only keys are compared."""
+    known = source.scan().select(key).unique()
+    gone = rows.select(key).join(known, on=key, how="anti").unique().collect(engine="streaming")
+    return rows.filter(c(key).is_null() | is_one_of(key, gone[key])).collect(engine="streaming")
 
 
 def earliest(instants: pl.Series) -> datetime | None:

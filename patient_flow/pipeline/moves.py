@@ -6,6 +6,7 @@ They follow from the changes of bronze and of the tables that decide before this
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import polars as pl
@@ -19,7 +20,7 @@ from patient_flow.stores.lake.errors import ChangeFeedExpired
 from patient_flow.stores.lake.table import LakeTable
 
 FOLLOWED = (*EVENT_COORDINATES, "parts")
-COORDINATES_AT_ONCE = 4_000_000
+COORDINATES_AT_ONCE = 2_000_000
 """Bronze rows whose coordinates are compared at once where all are: limits memory."""
 c = pl.col
 
@@ -30,7 +31,8 @@ class Moves:
 
     ``taken`` are coordinates of parts of these rows that tables above hold: they cannot be in this one. ``received``
     counts the bronze rows that arrived; bodies of those that are taken are not kept in memory. ``changed`` are
-    coordinates of rows that bronze had before, in another form: the number of their parts is not known.
+    coordinates of rows that bronze had before, in another form: the number of their parts is not known. Others follow
+    unless it ``is_last``.
     """
 
     entering: list[pl.DataFrame]
@@ -39,6 +41,7 @@ class Moves:
     received: int
     given_up: pl.DataFrame = field(default_factory=lambda: BRONZE_EVENTS.empty().select(COORDINATES))
     changed: pl.DataFrame = field(default_factory=lambda: BRONZE_EVENTS.empty().select(COORDINATES))
+    is_last: bool = True
 
     @property
     def known_parts(self) -> pl.DataFrame:
@@ -61,13 +64,16 @@ def find_moves(
     bronze: LakeTable,
     until: int,
     beside: LakeTable | None = None,
-) -> Moves:
-    """What follows from the changes of the tables ``above`` and of bronze; where they are gone, from all rows."""
+) -> Iterator[Moves]:
+    """What follows from the changes of the tables ``above`` and of bronze; where they are gone, of all rows, in parts.
+
+    Each part may be committed before the next is read: after a death between them all rows are compared again.
+    """
     since = [_since(table, source) for source in (bronze, *above)]
     known = [version for version in since if version is not None]
     if len(known) == len(since):
         with contextlib.suppress(ChangeFeedExpired):
-            return _since_consumed(table, above, bronze, known, until, beside)
+            return iter([_since_consumed(table, above, bronze, known, until, beside)])
     return _of_all(table, above, bronze, until)
 
 
@@ -145,11 +151,26 @@ def with_other_number(rows: pl.DataFrame, others: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _of_all(table: LakeTable, above: tuple[LakeTable, ...], bronze: LakeTable, until: int) -> Moves:
-    everything, received_rows = bronze.at(until), bronze.row_count(until)
+def _of_all(table: LakeTable, above: tuple[LakeTable, ...], bronze: LakeTable, until: int) -> Iterator[Moves]:
+    """The rows of the table that are left without a bronze row go with the last part."""
+    left, taken = _left(above, bronze, until)
+    arrivals, before = bronze.row_count(until), table.as_of(table.version)
+    keys = before.scan().select(COORDINATES).join(left.lazy(), on=COORDINATES, how="anti")
+    gone = received.at_coordinates(before, keys.collect(engine="streaming"))
+    parts = received.fetch_in_parts(bronze, until, left)
+    rows = next(parts)
+    for following in parts:
+        yield Moves([rows], received.at_coordinates(before, rows), taken, arrivals, is_last=False)
+        rows = following
+    yield Moves([rows], pl.concat([received.at_coordinates(before, rows), gone]), taken, arrivals)
+
+
+def _left(above: tuple[LakeTable, ...], bronze: LakeTable, until: int) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Coordinates of the bronze rows that are not whole in the tables ``above``, and of their parts that are there."""
+    everything = bronze.at(until)
     taken = [source.table.empty().select(FOLLOWED) for source in above[:1]]
     found = [BRONZE_EVENTS.empty().select(COORDINATES)]
-    count = -(-received_rows // COORDINATES_AT_ONCE)
+    count = -(-bronze.row_count(until) // COORDINATES_AT_ONCE)
     for number in range(count):
         part = c("sequence_number") % count == number
         of_part = pl.concat(
@@ -158,10 +179,7 @@ def _of_all(table: LakeTable, above: tuple[LakeTable, ...], bronze: LakeTable, u
         left = everything.filter(part).select(COORDINATES).join(_whole(of_part).lazy(), on=COORDINATES, how="anti")
         found.append(left.collect(engine="streaming"))
         taken.append(of_part.join(found[-1], on=COORDINATES, how="semi"))
-    # Another pass: the bodies of the few rows that are left are read when these are known.
-    entering = everything.select(received.BODY_COLUMNS).join(pl.concat(found).lazy(), on=COORDINATES, how="semi")
-    bodies = entering.collect(engine="streaming")
-    return Moves([bodies], table.scan().collect(), pl.concat(taken), received_rows)
+    return pl.concat(found), pl.concat(taken)
 
 
 def _whole(taken: pl.DataFrame) -> pl.DataFrame:

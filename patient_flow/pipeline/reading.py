@@ -29,7 +29,13 @@ Batch = TypeVar("Batch", bound=HasRows)
 
 def read(rows: pl.DataFrame, parser: ParserConfig) -> pl.DataFrame:
     """The candidates for silver among bronze ``rows``."""
-    return pl.concat([candidates(validate(read_events(some, parser)), parser.secret) for some in _slices(rows)])
+    return pl.concat([candidates(some, parser.secret) for some in validated(rows, parser)])
+
+
+def validated(rows: pl.DataFrame, parser: ParserConfig) -> Iterator[pl.DataFrame]:
+    """Bronze ``rows`` as read and validated, some at once; at least one frame."""
+    for some in rows.iter_slices(ROWS_IN_SLICE) if rows.height else [rows]:
+        yield validate(read_events(some, parser))
 
 
 def read_batches(batches: Iterable[Batch], parser: ParserConfig) -> Generator[tuple[Batch, pl.DataFrame], None, None]:
@@ -46,10 +52,6 @@ def read_batches(batches: Iterable[Batch], parser: ParserConfig) -> Generator[tu
                 yield _finished(*ahead.popleft())
         while ahead:
             yield _finished(*ahead.popleft())
-
-
-def _slices(rows: pl.DataFrame) -> Iterator[pl.DataFrame]:
-    return rows.iter_slices(ROWS_IN_SLICE) if rows.height else iter([rows])
 
 
 def _finished(batch: Batch, reading: Future[pl.DataFrame]) -> tuple[Batch, pl.DataFrame]:

@@ -10,6 +10,8 @@ import polars as pl
 
 from patient_flow.contracts.events import NO_HUB
 from patient_flow.contracts.tables import BRONZE_EVENTS, COORDINATES
+from patient_flow.stores.lake.errors import require_decoded
+from patient_flow.stores.lake.snapshot import READ_ROWS, Snapshot
 from patient_flow.stores.lake.table import LakeTable
 
 ROWS_AT_ONCE = 125_000
@@ -62,6 +64,24 @@ def fetch(bronze: LakeTable, coordinates: pl.DataFrame) -> pl.DataFrame:
     return at_coordinates(bronze, coordinates, BODY_COLUMNS)
 
 
+def fetch_in_parts(bronze: LakeTable, version: int, coordinates: pl.DataFrame) -> Iterator[pl.DataFrame]:
+    """All bronze rows at ``version`` with these coordinates, some at once, in one pass; at least one part.
+
+    Raises ``LakeDamaged`` where not all of them can be decoded.
+    """
+    gathered, height, weight, missing = [BRONZE_EVENTS.empty().select(BODY_COLUMNS)], 0, 0, coordinates.height
+    wanted = bronze.at(version).select(BODY_COLUMNS).join(coordinates.lazy(), on=COORDINATES, how="semi")
+    for rows in wanted.collect_batches(chunk_size=READ_ROWS) if missing else ():
+        added = int(rows["body"].bin.size().sum())
+        if height and (height + rows.height > ROWS_AT_ONCE or weight + added > BYTES_AT_ONCE):
+            yield pl.concat(gathered)
+            gathered, height, weight = [], 0, 0
+        gathered.append(rows)
+        height, weight, missing = height + rows.height, weight + added, missing - rows.height
+    require_decoded(missing, f"{bronze.table.path} at {bronze.uri}")
+    yield pl.concat(gathered)
+
+
 def with_bodies(rows: pl.DataFrame, bronze: LakeTable) -> pl.DataFrame:
     """The bronze rows that these quarantined ``rows`` are parts of, once each, with their bodies as received.
 
@@ -74,7 +94,7 @@ def with_bodies(rows: pl.DataFrame, bronze: LakeTable) -> pl.DataFrame:
     return pl.concat([alone, fetch(bronze, rows.filter(~is_alone))]).unique(COORDINATES, maintain_order=True)
 
 
-def at_coordinates(table: LakeTable, coordinates: pl.DataFrame, columns: tuple[str, ...] | None = None) -> pl.DataFrame:
+def at_coordinates(table: Snapshot, coordinates: pl.DataFrame, columns: tuple[str, ...] | None = None) -> pl.DataFrame:
     """Rows of ``table`` of the bronze rows with these coordinates, whatever part of their bodies they are."""
     if coordinates.is_empty():
         return table.table.empty().select(columns or table.table.schema.names())

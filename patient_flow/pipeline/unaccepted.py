@@ -24,9 +24,10 @@ from patient_flow.contracts.tables import (
     SILVER_EVENTS,
 )
 from patient_flow.pipeline import received
-from patient_flow.pipeline.checkpoints import consumed, consumption, consumption_until
+from patient_flow.pipeline.checkpoints import PART, consumed, consumption, consumption_until
 from patient_flow.pipeline.erased import has_erasures, judging_as_silver
 from patient_flow.pipeline.moves import Moves, find_moves, with_other_number
+from patient_flow.pipeline.reading import validated
 from patient_flow.pipeline.silver import check_key, rivals
 from patient_flow.pipeline.staleness import former_rows, read_with
 from patient_flow.pipeline.steps import StepContext, StepResult, open_complete_silver, retry_on_conflict
@@ -37,6 +38,8 @@ from patient_flow.stores.lake.table import LakeTable
 from patient_flow.transforms import accept
 from patient_flow.transforms.read import ParserConfig, read_events
 
+OUTCOMES_KEPT = 500_000
+"""Bronze rows whose outcomes quarantine takes over from ignored: limits memory."""
 _UNKNOWN = ("part_body", "hospital_id", "ignored_as", "event_key", "visit_id", "visit_hash")
 """Columns of outcomes that are null where a part of a body can no longer be found in it."""
 c = pl.col
@@ -50,15 +53,16 @@ def record_erased(context: StepContext) -> StepResult:
     parser, until = judging_as_silver(lake, silver, context.parser), consumed(silver, bronze)
     if until is None or not has_erasures(silver) or _has_followed(erased, bronze, until, silver):
         return StepResult(ERASED, erased.version)
-    moves = find_moves(erased, (silver,), bronze, until)
-    found = [
-        accept.erased(read_events(rows.select(received.BODY_COLUMNS), parser))
-        for entering in moves.entering
-        for rows in entering.iter_slices(received.ROWS_AT_ONCE)
-    ]
-    after = pl.concat([ERASED.empty(), *found]).join(moves.taken, on=EVENT_COORDINATES, how="anti")
     checkpoints = {**consumption_until(bronze, until), **consumption(silver)}
-    written = erased.replace(moves.before, after, checkpoints, run_id=context.run_id)
+    written = RowsWritten()
+    for moves in find_moves(erased, (silver,), bronze, until):
+        found = [
+            accept.erased(read_events(rows.select(received.BODY_COLUMNS), parser))
+            for entering in moves.entering
+            for rows in entering.iter_slices(received.ROWS_AT_ONCE)
+        ]
+        after = pl.concat([ERASED.empty(), *found]).join(moves.taken, on=EVENT_COORDINATES, how="anti")
+        written += erased.replace(moves.before, after, _recorded(erased, moves, checkpoints), run_id=context.run_id)
     return StepResult(
         ERASED,
         erased.version,
@@ -80,19 +84,20 @@ def ignore_events(context: StepContext) -> StepResult:
     if until is None or _has_followed(ignored, bronze, until, *above):
         return StepResult(IGNORED, ignored.version)
     # A rejected event may have to be ignored, when another one takes the identity that it lost.
-    moves = find_moves(ignored, above, bronze, until, beside=lake.open(QUARANTINE))
     judge = _NEWEST.judge = _Judge(context, silver, bronze, until, parser)
-    after = _each(moves, above, judge, accept.ignored, IGNORED.empty())
     checkpoints = {**consumption_until(bronze, until), **consumption(*above)}
-    written = ignored.replace(moves.before, after, checkpoints, run_id=context.run_id)
-    names = after["name"].value_counts(sort=True)
+    written, names = RowsWritten(), [IGNORED.empty()["name"]]
+    for moves in find_moves(ignored, above, bronze, until, beside=lake.open(QUARANTINE)):
+        after = _each(moves, above, judge.outcomes_to_keep, accept.ignored, IGNORED.empty())
+        written += ignored.replace(moves.before, after, _recorded(ignored, moves, checkpoints), run_id=context.run_id)
+        names.append(after["name"])
     return StepResult(
         IGNORED,
         ignored.version,
         written,
         consumed={BRONZE_EVENTS.path: until, SILVER_EVENTS.path: silver.version},
         figures={"ignored": written.inserted, "released": written.deleted},
-        counts={"names": dict(names.iter_rows())},
+        counts={"names": _counts(names)},
     )
 
 
@@ -108,22 +113,23 @@ def quarantine_events(context: StepContext) -> StepResult:
     if until is None or _has_followed(quarantine, bronze, until, *above, ignored):
         return StepResult(QUARANTINE, quarantine.version)
     versions = {BRONZE_EVENTS.path: until, SILVER_EVENTS.path: silver.version, IGNORED.path: ignored.version}
-    checkpoints = {
-        **consumption_until(bronze, until),
-        **consumption(*above, ignored),
-        **read_with(quarantine, parser),
-    }
-    moves = find_moves(quarantine, (*above, ignored), bronze, until)
+    now_read = read_with(quarantine, parser)
+    checkpoints = {**consumption_until(bronze, until), **consumption(*above, ignored)}
 
     def rejected(outcome: pl.DataFrame, rows: pl.DataFrame) -> pl.DataFrame:
         new = rows.with_columns(rejected_at=pl.lit(context.now, QUARANTINE.schema["rejected_at"]))
         return accept.quarantined(_unless_ignored(outcome, ignored), new)
 
     judge = _take_judge(_Judge(context, silver, bronze, until, parser))
-    after = _keep_times(_each(moves, (*above, ignored), judge, rejected, QUARANTINE.empty()), moves.before)
-    written = quarantine.replace(moves.before, after, checkpoints, run_id=context.run_id)
-    entered = after.join(moves.before, on=EVENT_COORDINATES, how="anti")
-    reasons = entered.select(c("reasons").explode()).to_series().value_counts()
+    written, arrivals, entering, reasons = RowsWritten(), 0, 0, [QUARANTINE.empty()["reasons"].explode()]
+    for moves in find_moves(quarantine, (*above, ignored), bronze, until):
+        entered = _each(moves, (*above, ignored), judge.outcomes, rejected, QUARANTINE.empty())
+        after = _keep_times(entered, moves.before)
+        recorded = {**now_read, **_recorded(quarantine, moves, checkpoints)}
+        written += quarantine.replace(moves.before, after, recorded, run_id=context.run_id)
+        new = after.join(moves.before, on=EVENT_COORDINATES, how="anti")
+        arrivals, entering = moves.received, entering + new.height
+        reasons.append(new["reasons"].explode())
     return StepResult(
         QUARANTINE,
         quarantine.version,
@@ -132,11 +138,21 @@ def quarantine_events(context: StepContext) -> StepResult:
         figures={
             "quarantined": written.inserted,
             "released": written.deleted,
-            "quarantined_pct": 100.0 * entered.height / moves.received if moves.received else 0.0,
+            "quarantined_pct": 100.0 * entering / arrivals if arrivals else 0.0,
             "read_before_change": former_rows(quarantine, parser),
         },
-        counts={"reasons": dict(reasons.sort("count", descending=True).iter_rows())},
+        counts={"reasons": _counts(reasons)},
     )
+
+
+def _recorded(table: LakeTable, moves: Moves, when_done: Checkpoints) -> Checkpoints:
+    """``when_done`` with the last of the ``moves``. Whoever commits is refused where another writer did since."""
+    return {**when_done, **PART.of(0)} if moves.is_last else PART.of((PART.read(table.checkpoint) or 0) + 1)
+
+
+def _counts(texts: list[pl.Series]) -> dict[str, int]:
+    """How often each text occurs, the most frequent first."""
+    return dict(pl.concat(texts).value_counts(sort=True).iter_rows())
 
 
 def restate(
@@ -208,7 +224,7 @@ def _has_followed(table: LakeTable, bronze: LakeTable, until: int, *above: LakeT
 def _each(
     moves: Moves,
     above: tuple[LakeTable, ...],
-    judge: _Judge,
+    judge: Callable[[pl.DataFrame], pl.DataFrame],
     rows_of: Callable[..., pl.DataFrame],
     nothing: pl.DataFrame,
 ) -> pl.DataFrame:
@@ -218,7 +234,7 @@ def _each(
     found = [nothing]
     for entering in moves.entering:
         for rows in entering.iter_slices(received.ROWS_AT_ONCE):
-            outcome = judge.outcomes(rows).join(moves.taken, on=EVENT_COORDINATES, how="anti")
+            outcome = judge(rows).join(moves.taken, on=EVENT_COORDINATES, how="anti")
             same, other = _by_number(outcome, known)
             if not other.is_empty():
                 stays, lost = _as_first_read(other, moves.before, above)
@@ -265,7 +281,7 @@ def _as_first_read(
 
 
 class _Judge:
-    """Outcomes of bronze rows by one state of silver, each judged once: quarantine holds what ignored leaves."""
+    """Outcomes of bronze rows by one state of silver, most judged once: quarantine holds what ignored leaves."""
 
     def __init__(
         self, context: StepContext, silver: LakeTable, bronze: LakeTable, until: int, parser: ParserConfig
@@ -279,15 +295,21 @@ class _Judge:
         """True where both come to the same outcomes."""
         return self._state == other._state and self._asked is other._asked
 
+    def outcomes_to_keep(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """The outcomes of those parts of these bronze rows that silver does not hold. The first ones are kept."""
+        outcome = _outcomes(rows, self._silver, self._parser)
+        if sum(coordinates.height for coordinates, _ in self._judged) < OUTCOMES_KEPT:
+            self._judged.append((rows.select(COORDINATES), outcome))
+        return outcome
+
     def outcomes(self, rows: pl.DataFrame) -> pl.DataFrame:
-        """The outcomes of those parts of these bronze rows that silver does not hold."""
+        """The same, of what was kept where it was."""
         found = []
-        for judged, outcome in self._judged:
+        for coordinates, outcome in self._judged:
             found.append(outcome.join(rows, on=COORDINATES, how="semi", maintain_order="left"))
-            rows = rows.join(judged, on=COORDINATES, how="anti", maintain_order="left")
+            rows = rows.join(coordinates, on=COORDINATES, how="anti", maintain_order="left")
         if rows.height or not found:
             found.append(_outcomes(rows, self._silver, self._parser))
-            self._judged.append((rows.select(COORDINATES), found[-1]))
         return pl.concat(found)
 
 
@@ -309,10 +331,10 @@ def _take_judge(judge: _Judge) -> _Judge:
 
 def _outcomes(rows: pl.DataFrame, silver: LakeTable, parser: ParserConfig) -> pl.DataFrame:
     """The outcomes of those parts of these bronze rows that silver does not hold."""
-    validated = accept.validate(read_events(rows.select(received.BODY_COLUMNS), parser))
-    losers = accept.candidates(validated, parser.secret)
+    read = pl.concat(validated(rows.select(received.BODY_COLUMNS), parser))
+    losers = accept.candidates(read, parser.secret)
     winners = rivals(silver, losers)
-    return accept.outcomes(validated, losers, winners).join(winners, on=EVENT_COORDINATES, how="anti")
+    return accept.outcomes(read, losers, winners).join(winners, on=EVENT_COORDINATES, how="anti")
 
 
 def _unless_ignored(outcome: pl.DataFrame, ignored: LakeTable) -> pl.DataFrame:

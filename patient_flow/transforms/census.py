@@ -12,9 +12,9 @@ from datetime import datetime, timedelta
 
 import polars as pl
 
-from patient_flow.contracts.tables import FACT_BED_CENSUS
+from patient_flow.contracts.tables import FACT_BED_CENSUS, FACT_PATIENT_FLOW
 from patient_flow.transforms.calendar import hour_start, time_key
-from patient_flow.transforms.dimensions import version_at
+from patient_flow.transforms.dimensions import BEGINNING, version_at
 
 c = pl.col
 
@@ -70,6 +70,20 @@ def spans(
         )
         .filter(c("first") < c("end"))
         .collect()
+    )
+
+
+def no_spans() -> pl.DataFrame:
+    """No span of a stay, in the form of :func:`spans`."""
+    return spans(FACT_PATIENT_FLOW.empty(), until=BEGINNING)
+
+
+def split(spanned: pl.DataFrame, hour: datetime) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """``spanned`` (:func:`spans`) before a full ``hour``, and from it on."""
+    at = pl.lit(hour, spanned.schema["first"])
+    return (
+        spanned.filter(c("first") < at).with_columns(end=pl.min_horizontal("end", at)),
+        spanned.filter(c("end") > at).with_columns(first=pl.max_horizontal("first", at)),
     )
 
 

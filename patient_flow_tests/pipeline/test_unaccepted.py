@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import polars as pl
@@ -18,7 +18,7 @@ from patient_flow.contracts.tables import (
     SILVER_EVENTS,
 )
 from patient_flow.dialects import hl7
-from patient_flow.pipeline import aggregates, silver, unaccepted
+from patient_flow.pipeline import aggregates, reading, silver, unaccepted
 from patient_flow.pipeline.checkpoints import FORMER_PSEUDONYM_KEY, PSEUDONYM_KEY
 from patient_flow.pipeline.rebuild import reset
 from patient_flow.pipeline.replay import replay
@@ -79,10 +79,13 @@ def test_a_lifecycle_event_sent_again_stays_a_duplicate(lake: Lake, parser: Pars
 def test_a_rejected_body_is_read_once_for_both_tables(
     lake: Lake, parser: ParserConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    read, read_events = [], unaccepted.read_events
-    monkeypatch.setattr(
-        unaccepted, "read_events", lambda rows, of: (read.append(rows.height), read_events(rows, of))[1]
-    )
+    read: list[int] = []
+
+    def read_some(rows: pl.DataFrame, of: ParserConfig) -> Iterator[pl.DataFrame]:
+        read.append(rows.height)
+        return reading.validated(rows, of)
+
+    monkeypatch.setattr(unaccepted, "validated", read_some)
     received = deliveries([event(), LABORATORY, b"rubbish", event(), LABORATORY])
     receive(lake, received[:3])
     run(lake, parser)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from datetime import timedelta
 from typing import Any
 
 import polars as pl
@@ -22,13 +23,16 @@ from patient_flow.contracts.tables import (
     DIM_PATIENT,
     FACT_BED_CENSUS,
     FACT_PATIENT_FLOW,
+    IGNORED,
     KPI_DEPARTMENT_DAY,
+    QUARANTINE,
     SILVER_EVENTS,
 )
 from patient_flow.dialects.mapping import parse_mappings
-from patient_flow.pipeline import folding, incremental
+from patient_flow.pipeline import folding, incremental, moves
+from patient_flow.pipeline import received as received_rows
 from patient_flow.pipeline.flow import visits_without_stay
-from patient_flow.pipeline.rebuild import rebuild
+from patient_flow.pipeline.rebuild import rebuild, reset
 from patient_flow.stores.lake import key_index
 from patient_flow.stores.lake.catalog import Lake
 from patient_flow.stores.lake.table import LakeTable
@@ -198,18 +202,64 @@ def test_a_step_that_has_nothing_new_to_do_writes_nothing(lakes: Lakes) -> None:
 
 @pytest.mark.embedded_only("what the steps decide, on any storage")
 def test_tables_made_part_by_part_are_the_tables_made_at_once(lakes: Lakes, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A rebuild folds a bounded number of events at a time, and so does a large micro-batch."""
+    """A rebuild computes a bounded number of rows at a time, and so does a large micro-batch."""
     received = shuffled(3)
     with lakes(2) as (lake, alone):
         with monkeypatch.context() as patch:
-            patch.setattr(incremental, "EVENTS_AT_ONCE", 4)
+            make_small_parts(patch)
             patch.setattr(folding, "SHARED_ATTENDANCES", 1)
             run_micro_batches(lake, split(received, 3, number=2), DEPARTMENTS, steps=EVENT_STEPS)
         assert_as_in_one_batch(lake, received, alone)
 
 
+def make_small_parts(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(incremental, "EVENTS_AT_ONCE", 4)
+    patch.setattr(incremental, "STAYS_AT_ONCE", 1)
+    patch.setattr(received_rows, "ROWS_AT_ONCE", 2)
+    patch.setattr(moves, "COORDINATES_AT_ONCE", 4)
+
+
 class Killed(Exception):
     """The process died here."""
+
+
+@pytest.mark.embedded_only("what the steps decide, on any storage")
+def test_tables_of_which_a_part_was_made_are_whole_although_events_come_and_go_before_the_next_run(
+    lakes: Lakes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Bronze loses the newest event, so fewer hours count; each table is made again, dies once, and an event comes."""
+    months = [event(visit_id=f"m{days}", patient_id="p7", event_time=at(f"10:00 -{days}")) for days in (60, 30)]
+    end = event(visit_id="m60", patient_id="p7", event_type="discharge", event_time=at("09:00 -25"), department=None)
+    kept = deliveries([*months, end, *DAY, {"rubbish": True}, {}, *DAY[-4:]])
+    newest = kept[-1].enqueued_at
+    gone, *coming = (
+        Delivery(event(visit_id=f"w{n}", event_time=at("10:00 -60")), newest + timedelta(hours=hours), "0", 100 + n)
+        for n, hours in enumerate([3, 6, 5, 2, 1])
+    )
+    dying = {IGNORED, QUARANTINE, FACT_BED_CENSUS, KPI_DEPARTMENT_DAY}
+    replace, came = LakeTable.replace, list(kept)
+
+    def replace_and_die(self: LakeTable, *arguments: Any, **named: Any) -> Any:
+        written = replace(self, *arguments, **named)
+        if self.table in dying:
+            dying.remove(self.table)
+            raise Killed
+        return written
+
+    with lakes(2) as (lake, alone):
+        run_micro_batches(lake, [[*kept, gone]], DEPARTMENTS, steps=EVENT_STEPS)
+        assert lake.open(BRONZE_EVENTS).delete("sequence_number = 100", {}) == 1
+        for table in (IGNORED, QUARANTINE, KPI_DEPARTMENT_DAY):
+            reset(lake, table)
+        make_small_parts(monkeypatch)
+        monkeypatch.setattr(LakeTable, "replace", replace_and_die)
+        while dying:
+            with pytest.raises(Killed):
+                run_micro_batches(lake, [came[len(kept) :]], DEPARTMENTS, steps=EVENT_STEPS)
+            came = [*kept, coming[len(dying)]]
+        run_micro_batches(lake, [came[len(kept) :]], DEPARTMENTS, steps=EVENT_STEPS)
+        monkeypatch.undo()
+        assert_as_in_one_batch(lake, [*kept, *coming], alone)
 
 
 @pytest.mark.parametrize("dies", ["before its commit", "after its commit"])
@@ -235,6 +285,7 @@ def test_a_run_killed_at_any_write_and_started_again_ends_the_same(
 
         monkeypatch.setattr(LakeTable, name, wrapped)
 
+    make_small_parts(monkeypatch)
     for name in ("append", "overwrite", "_merge"):
         deadly(name)
     with lakes(2) as (lake, alone):

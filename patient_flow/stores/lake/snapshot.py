@@ -22,11 +22,10 @@ from patient_flow.stores.lake.changes import (
     stops,
 )
 from patient_flow.stores.lake.errors import (
-    REPAIR,
     STORE_ERRORS,
     ChangeFeedExpired,
-    LakeDamaged,
     history_error,
+    require_decoded,
     wrap_errors,
 )
 from patient_flow.stores.lake.folders import open_table
@@ -126,10 +125,7 @@ class Snapshot:
                         gathered, height, weight = [], 0, 0
                     gathered.append(part)
                     height, weight = height + part.height, weight + added
-                if missing:  # Polars ends such a read without an error where a file cannot be decoded
-                    raise LakeDamaged(
-                        f"{missing} rows of {self._name} cannot be decoded. {REPAIR}, which names the file"
-                    )
+                require_decoded(missing, self._name)
                 if gathered:
                     yield pl.concat(gathered)
 
@@ -310,6 +306,12 @@ class Snapshot:
         return wrap_errors(action, self._name)
 
 
+def partitions_in_steps(table: Snapshot, rows: int) -> list[list[Any]]:
+    """Values of the table's partition column in ascending order, in runs that have at most ``rows``, or one value."""
+    files = table._files()
+    return [] if files.is_empty() else [run for run, _ in _runs(files, table.table.partition_by, rows)]
+
+
 def _in_order(
     everything: pl.LazyFrame, files: pl.DataFrame, partition_by: Sequence[str], rows: int
 ) -> Iterator[tuple[pl.LazyFrame, int]]:
@@ -320,14 +322,19 @@ def _in_order(
     if not partition_by or files.is_empty():
         yield everything, int(files["num_records"].sum())
         return
-    name = partition_by[0]
-    sizes = files.group_by(value=f"partition.{name}").agg(pl.col("num_records").sum()).sort("value")
-    run: list[object] = []
+    for run, count in _runs(files, partition_by, rows):
+        yield everything.filter(pl.col(partition_by[0]).is_in(run, nulls_equal=True)), count
+
+
+def _runs(files: pl.DataFrame, partition_by: Sequence[str], rows: int) -> Iterator[tuple[list[Any], int]]:
+    """Partitions one after the other in runs of at most ``rows``, or of one partition, and how many rows a run has."""
+    sizes = files.group_by(value=f"partition.{partition_by[0]}").agg(pl.col("num_records").sum()).sort("value")
+    run: list[Any] = []
     height = 0
     for value, count in sizes.iter_rows():
         if run and height + count > rows:
-            yield everything.filter(pl.col(name).is_in(run, nulls_equal=True)), height
+            yield run, height
             run, height = [], 0
         run.append(value)
         height += count
-    yield everything.filter(pl.col(name).is_in(run, nulls_equal=True)), height
+    yield run, height
