@@ -9,6 +9,7 @@ events, which are no data: progress is in the lake. PostgreSQL is not concerned.
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -37,7 +38,10 @@ def _connect(self: Any, shard: str) -> Iterator[sa.Connection]:
 
 
 def _engine_of(storage: Any, shard: str) -> sa.Engine:
-    engines: dict[str, sa.Engine] = storage.__dict__.setdefault("_kept_engines", {})
+    if "_kept_engines" not in storage.__dict__:
+        storage._kept_engines = {}
+        weakref.finalize(storage, _close, storage._kept_engines)
+    engines: dict[str, sa.Engine] = storage._kept_engines
     if shard in engines and Path(storage.path_for_shard(shard)).exists():
         return engines[shard]
     if shard != INDEX_SHARD_NAME:  # a process mostly writes to one run at a time
@@ -49,6 +53,12 @@ def _engine_of(storage: Any, shard: str) -> sa.Engine:
     sa.event.listen(engine, "connect", _flush_with_the_next_merge)
     engines[shard] = engine
     return engine
+
+
+def _close(engines: dict[str, sa.Engine]) -> None:
+    """Closes the connections of a storage that is gone."""
+    for engine in engines.values():
+        engine.dispose()
 
 
 def _flush_with_the_next_merge(connection: Any, _record: object) -> None:

@@ -176,7 +176,7 @@ def _control_chart(charted: Measure, number: int) -> Visual:
                 measure(f"{name}, {UPPER_LIMIT}", "Upper limit"),
             ],
         },
-        f"{label} by day: between the limits days differ by chance",
+        f"{label} by day: outside the limits a day has a cause of its own",
     )
 
 
@@ -184,10 +184,11 @@ def _over_time(name: str, title: str, *topics: str) -> Page:
     """Control charts of the measures of ``topics``."""
     charted = [one for one in measures.CHARTED if one.topic in topics]
     charts = (_control_chart(one, number) for number, one in enumerate(charted))
-    return Page(name, title, (*head("Control charts"), *charts))
+    return Page(name, title, (*head(_CONTROL_CHARTS), *charts))
 
 
 CHARTS_A_ROW = 3
+_CONTROL_CHARTS = "Control charts; runs and trends: see dashboard"
 OVER_TIME = (
     _over_time("over_time", "Over time: beds and waits", "Occupancy", "Waiting", "Length of stay"),
     _over_time("over_time_movements", "Over time: movements", "Movements"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import sqlite3
 import uuid
 from collections.abc import Iterator
@@ -30,6 +31,19 @@ def test_whoever_launches_runs_keeps_its_connections_too(tmp_path: Path, monkeyp
         monkeypatch.setattr(SqliteEventLogStorage, "_connect", None)
         assert isinstance(instance.run_launcher, WatchfulRunLauncher)
         assert events_in(instance, run_with_event(instance)) == 1
+
+
+def test_a_storage_that_is_gone_has_closed_its_connections(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(SqliteEventLogStorage, "_connect", SqliteEventLogStorage._connect)
+    event_log.install()
+    storage = SqliteEventLogStorage(str(tmp_path))
+    with storage.index_connection():
+        pass
+    (engine,) = storage._kept_engines.values()  # type: ignore[attr-defined]
+    assert engine.pool.checkedin() == 1
+    del storage
+    gc.collect()
+    assert engine.pool.checkedin() == 0
 
 
 def run_with_event(instance: dg.DagsterInstance) -> dg.DagsterRun:
