@@ -122,7 +122,7 @@ class Dashboard:
         self._options = options or Options()
         self._clock = clock
         self._snapshots = Snapshots(warehouse, zone, clock)
-        self._returns = Returns(warehouse, zone)
+        self._returns = Returns(warehouse, zone, self._snapshots)
         self._history = History(warehouse, self._options.history_days)
         self._usual = UsualDays(warehouse, zone)
         self._recorder = Recorder(AccessLog(warehouse), self._options.access_log_key, clock)

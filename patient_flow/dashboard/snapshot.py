@@ -12,6 +12,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent import futures
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
@@ -43,6 +44,8 @@ PAGE_TIMEOUT_SECONDS = 0.8
 """How long a page waits for rows where there are none; then it says so, and asks again."""
 NEWER_SECONDS = 0.3
 """How long it waits for newer rows than those in memory; then it shows these with their age, and asks again."""
+PERIODS_SECONDS = 30.0
+"""How long readmissions wait for the periods to be read."""
 DAY = timedelta(days=1)
 
 _LOG = logging.getLogger(__name__)
@@ -174,6 +177,12 @@ class Snapshots:
                 return readings[0]
         return None
 
+    def wait(self, timeout: float) -> None:
+        """Waits until no period is being read, ``timeout`` seconds at most."""
+        with self._lock:
+            under_way = [*self._under_way.values()]
+        futures.wait(under_way, timeout)
+
     def close(self, timeout: float) -> None:
         """Starts no more reads, and waits ``timeout`` seconds for the running one."""
         self._reader.close(timeout)
@@ -298,11 +307,15 @@ def _replaced(days: _Days | None, first: date, last: date, read: _Days) -> _Days
 
 
 class Returns:
-    """Discharges a month back and the admissions that followed them: long to read, and changed by late events only."""
+    """Discharges a month back and the admissions that followed them: long to read, and changed by late events only.
 
-    def __init__(self, warehouse: Warehouse, zone: ZoneInfo) -> None:
+    They are read after ``periods``, not beside them: each thread that reads delays the pages of the same process.
+    """
+
+    def __init__(self, warehouse: Warehouse, zone: ZoneInfo, periods: Snapshots | None = None) -> None:
         self._warehouse = warehouse
         self._zone = zone
+        self._periods = periods
         self._reader = Background[pl.DataFrame]("readmissions reader")
         self._lock = threading.Lock()
         self._known: dict[tuple[date, date], Reading] = {}
@@ -316,8 +329,13 @@ class Returns:
             reading.settle()
             if reading.is_due:
                 hours = queries.hours_of(first, last, self._zone)
-                reading.start(self._reader.submit(lambda: queries.returns(self._warehouse, hours)))
+                reading.start(self._reader.submit(lambda: self._read(hours)))
             return reading.found
+
+    def _read(self, hours: queries.Hours) -> pl.DataFrame:
+        if self._periods is not None:
+            self._periods.wait(PERIODS_SECONDS)
+        return queries.returns(self._warehouse, hours)
 
     def close(self, timeout: float) -> None:
         """Starts no more reads, and waits ``timeout`` seconds for the running one."""

@@ -234,6 +234,28 @@ def test_unreadable_readmissions_are_logged_once_and_retried_after_a_minute(
     assert returns.between(*dates).problem == ""
 
 
+def test_readmissions_are_read_when_the_periods_have_been(
+    warehouse: Counting, group: Hospital, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    snapshots = Snapshots(warehouse, ZoneInfo(ZONE), lambda: group.now)
+    returns = Returns(warehouse, ZoneInfo(ZONE), snapshots)
+    has_periods: list[bool] = []
+    is_read = threading.Event()
+
+    def read(*_: object) -> pl.DataFrame:
+        has_periods.append(snapshots.answer(28).snapshot is not None)
+        is_read.set()
+        return pl.DataFrame()
+
+    monkeypatch.setattr(queries, "returns", read)
+    warehouse.hangs = threading.Event()
+    snapshots.warm()
+    returns.between(local_date(group.now) - timedelta(days=37), local_date(group.now) - timedelta(days=31))
+    warehouse.hangs.set()
+    assert is_read.wait(60)
+    assert has_periods == [True]
+
+
 def wait_until(holds: Callable[[], bool]) -> None:
     for _ in range(200):
         if holds():
