@@ -10,8 +10,7 @@ import polars as pl
 
 from patient_flow.contracts.events import NO_HUB
 from patient_flow.contracts.tables import BRONZE_EVENTS, COORDINATES
-from patient_flow.stores.lake.errors import require_decoded
-from patient_flow.stores.lake.snapshot import READ_ROWS, Snapshot
+from patient_flow.stores.lake.snapshot import Snapshot
 from patient_flow.stores.lake.table import LakeTable
 
 ROWS_AT_ONCE = 125_000
@@ -67,18 +66,19 @@ def fetch(bronze: LakeTable, coordinates: pl.DataFrame) -> pl.DataFrame:
 def fetch_in_parts(bronze: LakeTable, version: int, coordinates: pl.DataFrame) -> Iterator[pl.DataFrame]:
     """All bronze rows at ``version`` with these coordinates, some at once, in one pass; at least one part.
 
-    Raises ``LakeDamaged`` where not all of them can be decoded.
+    A lazy join would hold what it has read until its end.
     """
-    gathered, height, weight, missing = [BRONZE_EVENTS.empty().select(BODY_COLUMNS)], 0, 0, coordinates.height
-    wanted = bronze.at(version).select(BODY_COLUMNS).join(coordinates.lazy(), on=COORDINATES, how="semi")
-    for rows in wanted.collect_batches(chunk_size=READ_ROWS) if missing else ():
+    gathered, height, weight = [BRONZE_EVENTS.empty().select(BODY_COLUMNS)], 0, 0
+    for batch in all_rows(bronze, version) if coordinates.height else ():
+        numbers = batch["sequence_number"]
+        near = coordinates.filter(c("sequence_number").is_between(numbers.min(), numbers.max()))
+        rows = batch.join(near, on=COORDINATES, how="semi")
         added = int(rows["body"].bin.size().sum())
         if height and (height + rows.height > ROWS_AT_ONCE or weight + added > BYTES_AT_ONCE):
             yield pl.concat(gathered)
             gathered, height, weight = [], 0, 0
         gathered.append(rows)
-        height, weight, missing = height + rows.height, weight + added, missing - rows.height
-    require_decoded(missing, f"{bronze.table.path} at {bronze.uri}")
+        height, weight = height + rows.height, weight + added
     yield pl.concat(gathered)
 
 

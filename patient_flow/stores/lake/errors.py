@@ -99,9 +99,3 @@ def history_error(error: Exception, target: str) -> LakeError:
 def _one_line(error: Exception) -> str:
     """delta-rs prints its chain of causes as a coloured tree."""
     return " ".join(_BRANCH.sub(": ", str(error)).split())
-
-
-def require_decoded(missing: int, name: str) -> None:
-    """Raises :class:`LakeDamaged` where a read of the table in batches lacks rows: Polars ends it without an error."""
-    if missing:
-        raise LakeDamaged(f"{missing} rows of {name} cannot be decoded. {REPAIR}, which names the file")

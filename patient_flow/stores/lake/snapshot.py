@@ -22,10 +22,11 @@ from patient_flow.stores.lake.changes import (
     stops,
 )
 from patient_flow.stores.lake.errors import (
+    REPAIR,
     STORE_ERRORS,
     ChangeFeedExpired,
+    LakeDamaged,
     history_error,
-    require_decoded,
     wrap_errors,
 )
 from patient_flow.stores.lake.folders import open_table
@@ -125,7 +126,10 @@ class Snapshot:
                         gathered, height, weight = [], 0, 0
                     gathered.append(part)
                     height, weight = height + part.height, weight + added
-                require_decoded(missing, self._name)
+                if missing:  # Polars ends such a read without an error where a file cannot be decoded
+                    raise LakeDamaged(
+                        f"{missing} rows of {self._name} cannot be decoded. {REPAIR}, which names the file"
+                    )
                 if gathered:
                     yield pl.concat(gathered)
 
