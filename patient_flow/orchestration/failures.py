@@ -36,6 +36,7 @@ _PAGES: tuple[tuple[type[Exception], str], ...] = (
 """Error → its page; the first that fits."""
 _IS_FULL = (os.strerror(errno.ENOSPC).casefold(), os.strerror(errno.EDQUOT).casefold(), "disk is full", "os error 28")
 _LACKS_A_COLUMN = re.compile("no such column|invalid column name|column .* does not exist", re.IGNORECASE)
+_IS_DENIED = tuple(os.strerror(code).casefold() for code in (errno.EACCES, errno.EPERM, errno.EROFS))
 _IS_LOCKED = ("database is locked", "database table is locked")
 
 
@@ -78,6 +79,11 @@ def sentence_of(error: Exception, disks: Sequence[Disk] = ()) -> str:
     if is_full(error):
         room = f" ({'; '.join(map(str, disks))})" if disks else ""
         text = f"The disk is full{room}: {text}"
+    elif any(words in text.casefold() for words in _IS_DENIED):
+        text = (
+            f"The account of the pipeline (user id {os.geteuid()}) may not read or write a file: give the permission "
+            f"back, or mount its disk writable: {text}"
+        )
     elif any(words in text for words in _IS_LOCKED):
         text = f"Another program has locked the warehouse, end it: {text}"
     elif isinstance(error, WarehouseError) and _LACKS_A_COLUMN.search(text):

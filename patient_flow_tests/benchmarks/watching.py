@@ -41,6 +41,7 @@ def program_of(pid: int) -> str:
         ("webserver", "webserver"),
         ("api grpc", "code server"),
         ("code-server", "code server"),
+        ("orchestration.dev", "dagster dev"),
         (" dev", "dagster dev"),
         (" hub", "hub"),
         (" simulate", "simulator"),

@@ -103,6 +103,12 @@ def test_each_store_that_is_away_fails_its_own_step_with_one_sentence(
             "store_down",
             "V.x: run `patient-flow warehouse migrate`. See ",
         ),
+        (
+            LakeUnavailable("cannot write bronze/x: Unable to open file /lake/x: Permission denied (os error 13)"),
+            "store_down",
+            f"(user id {os.geteuid()}) may not read or write a file: give the permission back",
+        ),
+        (OSError(errno.EROFS, os.strerror(errno.EROFS), "/lake/x"), "store_down", "mount its disk writable: "),
         (WarehouseUnavailable("w: database is locked"), "store_down", "Another program has locked the warehouse"),
     ],
 )
