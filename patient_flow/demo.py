@@ -15,6 +15,7 @@ import socket
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -213,9 +214,10 @@ def run(options: Options) -> None:
     ports = Ports.of(options, settings.hub_port)
     connection = local_hub_connection(ports.hub)
     stopped = _stop_on_signals()
-    click.echo("Starting; the logs of all parts are in " + str(settings.local_root / "logs"))
-    click.echo(f"{'Warehouse':<14}{Services(settings).warehouse.address}")
     with contextlib.ExitStack() as stack:
+        stack.enter_context(_alone(settings.local_root))
+        click.echo("Starting; the logs of all parts are in " + str(settings.local_root / "logs"))
+        click.echo(f"{'Warehouse':<14}{Services(settings).warehouse.address}")
         stack.callback(click.echo, f"Stopped. The data stays in {settings.local_root}/; start again to continue.")
         demo = Demo(
             stack,
@@ -226,6 +228,20 @@ def run(options: Options) -> None:
         click.echo("One line per part that is up and per load of the warehouse; Ctrl-C stops all and keeps the data.")
         while not stopped.wait(POLL_SECONDS if demo.is_starting else 2 * POLL_SECONDS):
             demo.look()
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Keeps a second demo out of the folder: both would end each other's runs. The lock ends with the process."""
+    import fcntl
+
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "demo.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise DemoError(f"another demo uses {folder}: stop it, or start this one in another folder") from None
+        yield
 
 
 @dataclass(frozen=True)
@@ -243,11 +259,16 @@ class Ports:
         if hub != usual_hub and not options.hub_port:
             click.echo("For other commands, run")
             click.echo(f"  export PATIENT_FLOW_EVENTHUB_CONNECTION='{local_hub_connection(hub)}'")
-        return cls(
+        ports = cls(
             hub,
             _port(options.ui_port, UI_PORT, "--ui-port", "the Dagster UI"),
             _port(options.dashboard_port, DASHBOARD_PORT, "--dashboard-port", "the dashboard"),
         )
+        if len({ports.hub, ports.ui, ports.dashboard}) < 3:
+            raise DemoError(
+                f"hub, Dagster UI and dashboard need a port each, not {ports.hub}, {ports.ui} and {ports.dashboard}"
+            )
+        return ports
 
 
 def _limits(settings: Settings) -> dict[str, str]:

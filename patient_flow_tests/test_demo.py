@@ -58,6 +58,16 @@ def test_usual_ports_that_are_in_use_are_replaced_and_given_ones_refused(
         assert f"Port {used} is in use, so the Dagster UI uses {ports.ui}." in capsys.readouterr().out
         with pytest.raises(demo_parts.DemoError, match=rf"port {used} is in use .* choose another --ui-port"):
             demo.Ports.of(demo.Options(ui_port=used), free_port())
+    with pytest.raises(demo_parts.DemoError, match="need a port each"):
+        demo.Ports.of(demo.Options(ui_port=used, dashboard_port=used), free_port())
+
+
+def test_a_second_demo_in_a_folder_is_refused(tmp_path: Path) -> None:
+    refused = pytest.raises(demo_parts.DemoError, match="another demo uses")
+    with demo._alone(tmp_path), refused, demo._alone(tmp_path):
+        pass
+    with demo._alone(tmp_path):
+        pass
 
 
 def test_a_demo_goes_on_with_the_feed_that_it_began_with(tmp_path: Path) -> None:
