@@ -446,7 +446,7 @@ NO_EVENTS = Rule(
 QUARANTINE_SPIKE = Rule(
     "quarantine_spike",
     "The share of the last 15 minutes' events that was quarantined (PATIENT_FLOW_ALERT_QUARANTINE_PCT).",
-    "Read the reasons on the asset silver/quarantine, and ask the sender that they name.",
+    "Ask the sender that the alert names; the asset silver/quarantine has the reasons of each micro-batch.",
     WARNING,
     (WATCH,),
     Threshold("% of the events", QUARANTINE_SPIKE_PCT),

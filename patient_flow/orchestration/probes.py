@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
 from zoneinfo import ZoneInfo
 
 import dagster as dg
@@ -26,6 +25,7 @@ from patient_flow.orchestration.automation import ASSET_JOB
 from patient_flow.orchestration.backfill import backfill
 from patient_flow.orchestration.checks import HISTORY
 from patient_flow.orchestration.import_job import import_files
+from patient_flow.orchestration.recorded import RECENT, materialized, quarantine_reasons, rows_added
 from patient_flow.orchestration.repair_job import lake_repair
 from patient_flow.orchestration.reports import NOTICES
 from patient_flow.orchestration.resources import read_lists
@@ -38,7 +38,6 @@ from patient_flow.stores.warehouse.errors import WarehouseError, WarehouseNotIni
 from patient_flow.stores.warehouse.schema import LOAD_LOG
 from patient_flow.stores.warehouse.views import TABLES as VIEWS
 
-RECENT = timedelta(minutes=15)
 MANUAL_RUN_TTL = timedelta(days=1)
 FINISHED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE]
 _WRAPPERS = {"DagsterExecutionStepExecutionError", "RetryRequestedFromPolicy"}
@@ -94,6 +93,7 @@ def probe_dagster(
                 rows_added(instance, QUARANTINE.path, now),
                 settings.quarantine_pct,
                 min_events=thresholds.QUARANTINE_MIN_EVENTS,
+                reasons=quarantine_reasons(instance, now),
             ),
         ),
     ]
@@ -170,7 +170,7 @@ def recorded_notices(instance: dg.DagsterInstance, now: datetime) -> list[Notice
     requested = [run.tags.get("notices", "") for run in instance.get_runs(filters, limit=20)]
     recorded = [
         notices.value or ""
-        for metadata in _materialized(instance, BRONZE_EVENTS.path, now)
+        for metadata in materialized(instance, BRONZE_EVENTS.path, now)
         if isinstance(notices := metadata.get(NOTICES), dg.TextMetadataValue)
     ]
     return [notice for text in (*requested, *recorded) for notice in decode(text)]
@@ -206,22 +206,6 @@ def check_results(instance: dg.DagsterInstance, keys: Sequence[dg.AssetCheckKey]
             )
         )
     return results
-
-
-def rows_added(instance: dg.DagsterInstance, path: str, now: datetime) -> int:
-    """Rows that the materializations of an asset added in the last 15 minutes, by their metadata."""
-    values = [metadata.get("rows_inserted") for metadata in _materialized(instance, path, now)]
-    return sum(value.value for value in values if value is not None and isinstance(value.value, int))
-
-
-def _materialized(instance: dg.DagsterInstance, path: str, now: datetime) -> list[Mapping[str, dg.MetadataValue[Any]]]:
-    """Metadata of an asset's materializations of the last 15 minutes, the newest first."""
-    records = instance.fetch_materializations(
-        dg.AssetRecordsFilter(asset_key=dg.AssetKey(path.split("/")), after_timestamp=(now - RECENT).timestamp()),
-        limit=30,
-    ).records
-    found = [record.asset_materialization for record in records]
-    return [materialization.metadata for materialization in found if materialization is not None]
 
 
 # --- hub ------------------------------------------------------------------------------------------------------------

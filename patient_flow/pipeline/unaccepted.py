@@ -40,6 +40,8 @@ from patient_flow.transforms.read import ParserConfig, read_events
 
 OUTCOMES_KEPT = 500_000
 """Bronze rows whose outcomes quarantine takes over from ignored: limits memory."""
+MOST_FREQUENT = "most_frequent_reason"
+"""Figure of the step of quarantine: the most frequent reason of its new rows, with their number and sender."""
 _UNKNOWN = ("part_body", "hospital_id", "ignored_as", "event_key", "visit_id", "visit_hash")
 """Columns of outcomes that are null where a part of a body can no longer be found in it."""
 c = pl.col
@@ -121,7 +123,7 @@ def quarantine_events(context: StepContext) -> StepResult:
         return accept.quarantined(_unless_ignored(outcome, ignored), new)
 
     judge = _take_judge(_Judge(context, silver, bronze, until, parser))
-    written, arrivals, entering, reasons = RowsWritten(), 0, 0, [QUARANTINE.empty()["reasons"].explode()]
+    written, arrivals, entering, parts = RowsWritten(), 0, 0, [_reasons_by_sender(QUARANTINE.empty())]
     for moves in find_moves(quarantine, (*above, ignored), bronze, until):
         entered = _each(moves, (*above, ignored), judge.outcomes, rejected, QUARANTINE.empty())
         after = _keep_times(entered, moves.before)
@@ -129,7 +131,9 @@ def quarantine_events(context: StepContext) -> StepResult:
         written += quarantine.replace(moves.before, after, recorded, run_id=context.run_id)
         new = after.join(moves.before, on=EVENT_COORDINATES, how="anti")
         arrivals, entering = moves.received, entering + new.height
-        reasons.append(new["reasons"].explode())
+        parts.append(_reasons_by_sender(new))
+    pairs = pl.concat(parts).group_by("reasons", "hospital_id").agg(c("len").sum())
+    reasons = pairs.group_by("reasons").agg(c("len").sum()).sort("len", "reasons", descending=[True, False])
     return StepResult(
         QUARANTINE,
         quarantine.version,
@@ -140,8 +144,9 @@ def quarantine_events(context: StepContext) -> StepResult:
             "released": written.deleted,
             "quarantined_pct": 100.0 * entering / arrivals if arrivals else 0.0,
             "read_before_change": former_rows(quarantine, parser),
+            **_most_frequent(pairs, parser.departments),
         },
-        counts={"reasons": _counts(reasons)},
+        counts={"reasons": dict(reasons.iter_rows())},
     )
 
 
@@ -153,6 +158,24 @@ def _recorded(table: LakeTable, moves: Moves, when_done: Checkpoints) -> Checkpo
 def _counts(texts: list[pl.Series]) -> dict[str, int]:
     """How often each text occurs, the most frequent first."""
     return dict(pl.concat(texts).value_counts(sort=True).iter_rows())
+
+
+def _reasons_by_sender(rows: pl.DataFrame) -> pl.DataFrame:
+    """reasons, hospital_id, len: how many quarantined rows have the reason."""
+    return rows.select("reasons", "hospital_id").explode("reasons").group_by("reasons", "hospital_id").len()
+
+
+def _most_frequent(pairs: pl.DataFrame, departments: pl.DataFrame) -> dict[str, int | float | str]:
+    """The figure that names the most frequent of :func:`_reasons_by_sender`, for the alert of a spike.
+
+    Other identifiers than those of the list are not named: a sender may state anything there.
+    """
+    if pairs.is_empty():
+        return {}
+    reason, hospital, events = pairs.sort("len", "reasons", "hospital_id", descending=[True, False, False]).row(0)
+    is_listed = hospital is not None and hospital in departments["hospital_id"]
+    sender = f"hospital {hospital}" if is_listed else "a sender that is not in the department list"
+    return {MOST_FREQUENT: f"{reason} ({events:,} events of {sender})"}
 
 
 def restate(

@@ -384,6 +384,11 @@ def test_a_spike_is_a_share_of_enough_events(accepted: int, quarantined: int, is
     )
 
 
+def test_a_spike_names_the_most_frequent_reasons() -> None:
+    (finding,) = senders.quarantine_spike(0, 100, 20, min_events=100, reasons=["a (7 events of hospital 3)", "b"])
+    assert finding.message.endswith("(limit 20 %). Most frequent: a (7 events of hospital 3); b.")
+
+
 # --- texts and runbook ----------------------------------------------------------------------------------------------
 
 

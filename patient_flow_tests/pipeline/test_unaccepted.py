@@ -140,6 +140,18 @@ def test_details_stand_beside_their_reasons_and_hold_no_value(lake: Lake, parser
     }
 
 
+@pytest.mark.parametrize(("hospital", "sender"), [("3", "hospital 3"), ("J. Roe", "a sender that is not in the")])
+def test_the_most_frequent_reason_is_named_with_its_sender_where_the_list_has_it(
+    hospital: str, sender: str, lake: Lake, parser: ParserConfig
+) -> None:
+    receive(lake, [b"rubbish", *(event(hospital_id=hospital, patient_id=None, event_id=name) for name in "ab")])
+    context = step_context(lake, parser)
+    silver.accept_events(context)
+    named = str(unaccepted.quarantine_events(context).figures[unaccepted.MOST_FREQUENT])
+    assert named.startswith(f"patient_is_missing (2 events of {sender}")
+    assert unaccepted.MOST_FREQUENT not in unaccepted.quarantine_events(context).figures
+
+
 def test_what_a_mapping_stops_reading_between_two_steps_is_not_lost(lake: Lake, departments: pl.DataFrame) -> None:
     """Ignored under the mapping of the second step, rejected under that of the first: it is in quarantine, by name."""
     before, after = ParserConfig(departments, SECRET), ParserConfig(departments, SECRET, formats=(hl7.interpret,))

@@ -37,14 +37,17 @@ def quarantine_rate(quality: pl.DataFrame, limit: Threshold, *, min_events: int)
     return warning(f"{share:.1f} % of the newest day's events are quarantined.", figures, rows)
 
 
-def quarantine_spike(accepted: int, quarantined: int, limit_pct: float, *, min_events: int) -> list[Finding]:
-    """The share of the last 15 minutes' events that was quarantined."""
+def quarantine_spike(
+    accepted: int, quarantined: int, limit_pct: float, *, min_events: int, reasons: Sequence[str] = ()
+) -> list[Finding]:
+    """The share of the last 15 minutes' events that was quarantined. ``reasons`` are the most frequent ones."""
     total = accepted + quarantined
     share = 100 * quarantined / max(1, total)
     if total < min_events or share < limit_pct:
         return []
     message = f"{share:.0f} % of the {total:,} events of the last 15 minutes were quarantined (limit {limit_pct:g} %)."
-    return [Finding(Severity.WARNING, message)]
+    most = f" Most frequent: {'; '.join(reasons)}." if reasons else ""
+    return [Finding(Severity.WARNING, message + most)]
 
 
 def event_volume_normal(volume: Volume, limit: Threshold, *, min_events: int, read_until: datetime | None) -> Finding:
