@@ -134,7 +134,10 @@ def meeting(stack: Stack) -> Iterator[Warehouse]:
 
 
 def sql(warehouse: Warehouse, query: str, **values: object) -> list[tuple[Any, ...]]:
-    return warehouse.query(query, {"now": NOW.replace(tzinfo=None), **values}).rows()
+    bound = {"now": NOW.replace(tzinfo=None), **values}
+    if warehouse.address.startswith("sqlite"):  # its driver's own conversion is deprecated from Python 3.12 on
+        bound = {name: str(value) if isinstance(value, datetime) else value for name, value in bound.items()}
+    return warehouse.query(query, bound).rows()
 
 
 def count(warehouse: Warehouse, query: str, **values: object) -> Any:
