@@ -172,6 +172,7 @@ def test_micro_batches_go_on_where_a_rebuild_on_a_cluster_ended(
     assert_same(held(lake), expected)
 
 
+@pytest.mark.embedded_only("what the steps decide, on any storage")
 def test_a_rebuild_that_was_killed_is_simply_started_again(
     machine: Machine, remote: str, settings: dict[str, str], tmp_path: Path
 ) -> None:
@@ -204,6 +205,7 @@ def test_tables_taken_in_part_by_part_are_the_same(
     assert_same(held(lake), expected)
 
 
+@pytest.mark.embedded_only("what the steps decide, on any storage")
 def test_an_empty_bronze_makes_empty_tables(remote: str, lake: Lake) -> None:
     lake.open(tables.BRONZE_EVENTS)
     rebuilt(lake, remote)
@@ -368,6 +370,7 @@ def test_a_missing_client_is_reported_on_one_line_with_the_install_command(monke
         Cluster("sc://127.0.0.1:1")
 
 
+@pytest.mark.embedded_only("what is printed, on any storage")
 def test_a_workers_error_text_with_row_values_is_not_printed(remote: str, lake: Lake) -> None:
     receive(lake, days())
     with Cluster(remote) as cluster:

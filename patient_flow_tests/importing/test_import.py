@@ -233,6 +233,7 @@ def test_a_file_that_grows_while_it_is_imported_is_refused_and_can_be_withdrawn(
     assert list(imports.withdraw(lake, source.sha256, now=datetime.now(UTC), run_id="test", progress=print)) == [3]
 
 
+@pytest.mark.embedded_only("test_reconcile withdraws on both stacks")
 def test_a_withdrawn_file_leaves_the_tables_as_if_it_had_never_been_there(
     lakes: Lakes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -286,6 +287,7 @@ def without_clock(lake: Lake) -> dict[str, pl.DataFrame]:
     return {path: frame.drop("imported_at", strict=False) for path, frame in everything(lake).items()}
 
 
+@pytest.mark.embedded_only("which process judges them, on any storage")
 def test_a_rebuild_on_a_cluster_judges_rows_of_files_in_this_process(lake: Lake, tmp_path: Path) -> None:
     from_hub(lake, HISTORY[:3])
     bring(lake, lines_of(tmp_path / "history.jsonl", [*HISTORY, {**HISTORY[0], "age": 7}]))
@@ -311,6 +313,7 @@ def test_a_withdrawal_that_was_interrupted_has_to_end_before_the_file_comes_agai
     assert lake.open(BRONZE_EVENTS).row_count() == len(HISTORY)
 
 
+@pytest.mark.embedded_only("what a file says, on any storage")
 def test_a_file_whose_numbers_do_not_fit_the_lake_is_refused(lake: Lake, tmp_path: Path) -> None:
     from_hub(lake, HISTORY)
     numbered = list(enumerate(HISTORY))
@@ -334,6 +337,7 @@ def test_a_file_whose_numbers_do_not_fit_the_lake_is_refused(lake: Lake, tmp_pat
             compared.require_fit("rows.jsonl")
 
 
+@pytest.mark.embedded_only("what the rules read, on any storage")
 def test_freshness_and_silence_are_judged_by_the_hub_alone_and_numbers_arrive_once(lake: Lake, tmp_path: Path) -> None:
     from_hub(lake, [event()])
     recent = datetime.now(UTC) - timedelta(minutes=5)
@@ -386,6 +390,7 @@ def test_files_on_blob_storage_are_found_by_address_folder_and_pattern(running: 
             blobs.fetch(missing, tmp_path / "none")
 
 
+@pytest.mark.embedded_only("what the job does, on any storage")
 def test_the_launchpad_imports_and_withdraws_and_is_dry_by_default(stack: Stack, tmp_path: Path) -> None:
     path = lines_of(tmp_path / "history.jsonl", HISTORY)
     settings = stack.settings()

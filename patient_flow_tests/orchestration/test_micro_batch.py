@@ -87,6 +87,7 @@ def rows(result: dg.ExecuteInProcessResult) -> dict[str, int]:
     }
 
 
+@pytest.mark.embedded_only("e2e/test_foreign_producer runs micro-batches on both stacks")
 def test_one_run_takes_events_from_the_hub_to_the_views(
     patient_flow: PatientFlow, hub_thread: HubThread, materialize: Materialize
 ) -> None:
@@ -106,6 +107,7 @@ def test_one_run_takes_events_from_the_hub_to_the_views(
     assert set(beds) == {("Female", 1), ("Male", 1)}  # one bed each in every hour until the plan ends it
 
 
+@pytest.mark.embedded_only("e2e/test_foreign_producer runs micro-batches on both stacks")
 def test_running_again_without_news_changes_nothing(
     patient_flow: PatientFlow, hub_thread: HubThread, materialize: Materialize
 ) -> None:
@@ -114,6 +116,7 @@ def test_running_again_without_news_changes_nothing(
     assert rows(materialize(patient_flow)) == first
 
 
+@pytest.mark.embedded_only("what the steps decide, on any storage")
 @pytest.mark.parametrize(
     "asset",
     [

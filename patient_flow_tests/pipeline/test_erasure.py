@@ -307,6 +307,7 @@ def test_events_that_come_back_stay_erased_and_later_ones_are_a_new_beginning(
 # --- whose number it is
 
 
+@pytest.mark.embedded_only("which events are erased, on any storage")
 def test_a_number_of_several_persons_needs_a_scope_and_a_dry_run_changes_nothing(
     hospitals: tuple[Hospital, Hospital],
 ) -> None:
@@ -338,6 +339,7 @@ def test_a_number_of_several_persons_needs_a_scope_and_a_dry_run_changes_nothing
     assert contents(hospital.lake, SILVER_EVENTS)["sequence_number"].to_list() == [0, 2]
 
 
+@pytest.mark.embedded_only("which events are erased, on any storage")
 def test_of_a_body_with_several_persons_the_others_keep_number_and_identity(
     hospitals: tuple[Hospital, Hospital],
 ) -> None:

@@ -106,6 +106,7 @@ def _made(lake: Lake) -> tuple[pl.DataFrame, pl.DataFrame]:
     return beds, forecast.make(context, FORECAST_ARRIVALS, MADE_AT).sort("target_at")
 
 
+@pytest.mark.embedded_only("which rows are forecast, on any storage")
 def test_a_forecast_as_of_an_instant_is_the_one_that_was_made_then(lakes: Lakes) -> None:
     with lakes(2) as (then, later):
         known = [*_feed(MADE_AT), *_imported(MADE_AT)]
@@ -117,6 +118,7 @@ def test_a_forecast_as_of_an_instant_is_the_one_that_was_made_then(lakes: Lakes)
             assert late.equals(early)
 
 
+@pytest.mark.embedded_only("which rows are forecast, on any storage")
 def test_late_corrections_do_not_reach_an_earlier_forecast(lakes: Lakes) -> None:
     with lakes(2) as (then, later):
         run_micro_batches(then, [_feed(MADE_AT)], DEPARTMENTS)
@@ -173,6 +175,7 @@ def test_morning_forecasts_are_kept_and_scored_and_others_give_way(filled: Lake)
     assert set(scored["date"]) - set(left["date"]) == {mornings["made_at"].min().date()}  # type: ignore[union-attr]
 
 
+@pytest.mark.embedded_only("which rows are forecast, on any storage")
 def test_what_if_starts_from_the_newest_forecast_and_writes_nothing(filled: Lake) -> None:
     context = step_context(filled, DEPARTMENTS, now=END + timedelta(minutes=6))
     with pytest.raises(OperatorError, match="0 of 28 days of hospital 1 have been compared"):
@@ -218,6 +221,7 @@ def test_one_step_makes_the_forecasts_of_both_tables_from_what_was_known(
     assert forecast.forecast_beds(context).figures == {"forecasts": 0, "mornings_missing": 0}
 
 
+@pytest.mark.embedded_only("which rows are forecast, on any storage")
 def test_nothing_is_forecast_before_silver_has_what_the_hub_accepted(filled: Lake) -> None:
     filled.open(BRONZE_EVENTS).record(READ_UNTIL.of(END - timedelta(minutes=30)))
     forecast.forecast_beds(step_context(filled, DEPARTMENTS, now=END + timedelta(hours=4)))
@@ -225,6 +229,7 @@ def test_nothing_is_forecast_before_silver_has_what_the_hub_accepted(filled: Lak
     assert newest == END - timedelta(hours=1)
 
 
+@pytest.mark.embedded_only("which rows are forecast, on any storage")
 def test_imports_alone_are_forecast_and_judged_in_bounded_runs(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
     run_micro_batches(lake, [_imported(END)], DEPARTMENTS)
     lake.open(BRONZE_EVENTS).record(READ_UNTIL.of(None))
@@ -245,6 +250,7 @@ def test_imports_alone_are_forecast_and_judged_in_bounded_runs(lake: Lake, monke
     assert forecast.forecast_beds(context).figures == {"forecasts": 0, "mornings_missing": 0}
 
 
+@pytest.mark.embedded_only("which rows are forecast, on any storage")
 def test_the_job_reports_a_backtest_with_bars_and_writes_nothing(filled: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
     before = {table: filled.open(table).version for table in (FORECAST_BEDS, FORECAST_SCORE)}
     context = step_context(filled, DEPARTMENTS, now=END)

@@ -47,6 +47,7 @@ def counted(frame: pl.DataFrame) -> dict[str, int]:
     return dict(frame.select("partition_id", "events").iter_rows())
 
 
+@pytest.mark.embedded_only("which rows are compared, on any storage")
 def test_accounts_of_a_micro_batch_are_of_what_came_since_and_totals_of_everything(
     lake: Lake, departments: pl.DataFrame
 ) -> None:
@@ -203,6 +204,7 @@ def test_the_audit_takes_recent_census_hours_from_the_data_not_from_the_clock(
     assert (hours["time_key"].min(), since, hours["time_key"].max()) == (2026032010, 2026032009, 2026032209)
 
 
+@pytest.mark.embedded_only("which rows are compared, on any storage")
 def test_recomputed_rows_use_the_dimension_versions_of_the_facts_while_the_pipeline_is_between_steps(
     lake: Lake, departments: pl.DataFrame
 ) -> None:

@@ -96,6 +96,7 @@ def die_after(monkeypatch: pytest.MonkeyPatch, commits: int) -> None:
     monkeypatch.setattr(silver, "commit_accepted", dying)
 
 
+@pytest.mark.embedded_only("what the steps decide, on any storage")
 @pytest.mark.parametrize("commits", [0, 2])
 def test_nothing_is_made_of_half_a_silver_and_the_next_micro_batch_completes_it(
     filled: Lake, departments: pl.DataFrame, parser: ParserConfig, monkeypatch: pytest.MonkeyPatch, commits: int
@@ -135,6 +136,7 @@ def test_a_rebuild_and_a_micro_batch_that_fill_silver_side_by_side_both_get_ther
         assert contents(filled, table).equals(expected[table]), table.path
 
 
+@pytest.mark.embedded_only("what the steps decide, on any storage")
 def test_a_rebuild_of_a_lake_without_events_leaves_it_usable(
     stack: Stack, departments: pl.DataFrame, parser: ParserConfig
 ) -> None:
@@ -147,6 +149,7 @@ def test_a_rebuild_of_a_lake_without_events_leaves_it_usable(
     assert lake.open(QUARANTINE).row_count() == 0
 
 
+@pytest.mark.embedded_only("what a rebuild decides, on any storage")
 @pytest.mark.parametrize("is_changed", [False, True], ids=["the same", "another"])
 def test_a_row_that_gold_has_twice_is_there_once_after_a_rebuild_and_the_warehouse_agrees(
     filled: Lake, departments: pl.DataFrame, parser: ParserConfig, stack: Stack, *, is_changed: bool

@@ -144,7 +144,7 @@ def test_a_replay_leaves_the_quarantine_that_a_rebuild_would_make(stack: Stack, 
         unaccepted.quarantine_events(step_context(lake, parser))
 
     # shrinking lakes takes minutes
-    @settings(max_examples=2 if stack.is_slow else scaled(10), phases=(Phase.explicit, Phase.reuse, Phase.generate))
+    @settings(max_examples=2 if stack.is_slow else scaled(6), phases=(Phase.explicit, Phase.reuse, Phase.generate))
     @given(st.lists(bodies, min_size=3, max_size=8), st.data())
     def they_are_the_same(sent: list[Body], data: st.DataObject) -> None:
         partitions = [data.draw(st.integers(0, 1)) for _ in sent]

@@ -130,6 +130,7 @@ def test_a_long_backlog_of_large_bodies_is_read_fewer_rows_at_a_time(
     assert_as_in_one_batch(lake, alone, departments)
 
 
+@pytest.mark.embedded_only("what the steps decide, on any storage")
 @pytest.mark.usefixtures("two_at_once")
 @pytest.mark.parametrize("fell_behind", [BOTH, BOTH[1:]])
 def test_what_fell_behind_until_the_log_was_cleaned_up_misses_nothing(

@@ -188,7 +188,7 @@ def test_every_part_ends_in_exactly_one_table_whatever_the_batches(stack: Stack,
     bodies = st.one_of(singles, singles, several, st.sampled_from([LABORATORY, b"rubbish"]))
 
     @settings(
-        max_examples=2 if stack.is_slow else 12, phases=(Phase.explicit, Phase.reuse, Phase.generate), deadline=None
+        max_examples=2 if stack.is_slow else 8, phases=(Phase.explicit, Phase.reuse, Phase.generate), deadline=None
     )
     @given(st.lists(bodies, min_size=3, max_size=9), st.data())
     def they_are_the_same(sent: list[Body | bytes], data: st.DataObject) -> None:

@@ -58,7 +58,7 @@ def corrected_days(draw: Any) -> tuple[list[Delivery], list[list[Delivery]]]:
 @pytest.mark.long
 @pytest.mark.embedded_only("the order of events is not the business of stores")
 def test_corrections_end_in_the_same_tables_in_any_order(stack: Stack) -> None:
-    @settings(max_examples=scaled(10), phases=(Phase.explicit, Phase.reuse, Phase.generate))
+    @settings(max_examples=scaled(6), phases=(Phase.explicit, Phase.reuse, Phase.generate))
     @given(corrected_days())
     def they_end_the_same(history: tuple[list[Delivery], list[list[Delivery]]]) -> None:
         received, batches = history

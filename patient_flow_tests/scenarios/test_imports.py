@@ -88,7 +88,7 @@ def histories(draw: Any) -> tuple[list[Delivery], list[list[Delivery]]]:
 
 def test_files_and_hub_end_in_the_same_tables_in_any_order(stack: Stack) -> None:
     # shrinking lakes takes minutes
-    @settings(max_examples=2 if stack.is_slow else scaled(10), phases=(Phase.explicit, Phase.reuse, Phase.generate))
+    @settings(max_examples=2 if stack.is_slow else scaled(5), phases=(Phase.explicit, Phase.reuse, Phase.generate))
     @given(histories())
     def they_end_the_same(history: tuple[list[Delivery], list[list[Delivery]]]) -> None:
         received, batches = history

@@ -151,6 +151,7 @@ def test_any_split_and_any_pace_of_the_partitions_ends_in_the_same_tables(
     they_end_the_same()
 
 
+@pytest.mark.embedded_only("what the steps decide, on any storage")
 def test_a_day_with_one_of_everything_ends_the_same_in_many_small_batches(lakes: Lakes) -> None:
     """Some events come alone, others several in a body, and one body is empty."""
     day = [item.body for item in shuffled(0)]
@@ -161,6 +162,7 @@ def test_a_day_with_one_of_everything_ends_the_same_in_many_small_batches(lakes:
         assert_as_in_one_batch(lake, received, alone, ARRAYS)
 
 
+@pytest.mark.embedded_only("what the steps decide, on any storage")
 @pytest.mark.parametrize("seed", [0, 3])
 def test_steps_may_run_in_any_order_twice_or_not_at_all(lakes: Lakes, seed: int) -> None:
     """Assets are materialised one by one, late, repeatedly: once all have run the tables are those of one batch."""
@@ -189,6 +191,7 @@ def test_steps_in_the_opposite_order_catch_up_batch_after_batch(lakes: Lakes) ->
         assert_as_in_one_batch(lake, received, alone)
 
 
+@pytest.mark.embedded_only("what the steps decide, on any storage")
 def test_a_step_that_has_nothing_new_to_do_writes_nothing(lakes: Lakes) -> None:
     with lakes(1) as (lake,):
         run_micro_batches(lake, [shuffled(0)], DEPARTMENTS)
