@@ -64,6 +64,7 @@ def loads_meanwhile(
     return lambda: len(happened)
 
 
+@pytest.mark.embedded_only("the repair below is overtaken by a load on both stacks")
 def test_what_a_micro_batch_loads_while_the_warehouse_is_compared_is_no_difference(
     services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -128,6 +128,7 @@ def test_a_longer_period_reads_the_days_that_are_missing_and_nothing_of_the_runn
         assert_frame_equal(getattr(grown, rows), getattr(at_once, rows), check_row_order=False)
 
 
+@pytest.mark.embedded_only("what the snapshot keeps, of any database")
 def test_a_page_is_as_old_as_the_oldest_of_its_tables(warehouse: Counting, group: Hospital) -> None:
     """A load of the quality table alone makes no stay newer."""
     snapshots = Snapshots(warehouse, ZoneInfo(ZONE), lambda: group.now)
@@ -149,6 +150,7 @@ def test_a_warehouse_whose_facts_wait_for_a_new_column_is_not_empty(warehouse: C
     assert settled(snapshots, 7).admissions.height > 0
 
 
+@pytest.mark.embedded_only("what the snapshot keeps, of any database")
 def test_the_next_day_makes_the_running_day_a_past_one(warehouse: Counting, group: Hospital) -> None:
     now = group.now
     snapshots = Snapshots(warehouse, ZoneInfo(ZONE), lambda: now)
@@ -177,6 +179,7 @@ def test_while_the_warehouse_is_away_the_last_figures_stay(
     assert snapshots.answer(7).problem == ""
 
 
+@pytest.mark.embedded_only("what the snapshot keeps, of any database")
 def test_figures_that_a_newer_load_cannot_replace_keep_their_own_age(
     warehouse: Counting, group: Hospital, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -195,6 +198,7 @@ def test_figures_that_a_newer_load_cannot_replace_keep_their_own_age(
     assert settled(snapshots, 7).load.newest_event_at == group.now + timedelta(hours=3)
 
 
+@pytest.mark.embedded_only("what the snapshot keeps, of any database")
 def test_a_failure_after_the_page_timed_out_is_logged_and_shown_by_the_next_page(
     warehouse: Counting, group: Hospital, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -214,6 +218,7 @@ def test_a_failure_after_the_page_timed_out_is_logged_and_shown_by_the_next_page
     assert snapshots.answer(7).load.versions != seen.load.versions
 
 
+@pytest.mark.embedded_only("what the snapshot keeps, of any database")
 def test_unreadable_readmissions_are_logged_once_and_retried_after_a_minute(
     warehouse: Counting, group: Hospital, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -272,6 +277,7 @@ def test_a_warehouse_that_was_never_there_gives_nothing_but_the_reason(warehouse
     assert (answer.snapshot, answer.problem) == (None, "no route to host")
 
 
+@pytest.mark.embedded_only("what the snapshot keeps, of any database")
 def test_no_page_takes_the_days_that_it_lacks_for_days_without_patients(warehouse: Counting, group: Hospital) -> None:
     snapshots = Snapshots(warehouse, ZoneInfo(ZONE), lambda: group.now)
     settled(snapshots, 7)

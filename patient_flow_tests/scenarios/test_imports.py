@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
 from typing import Any
 
+import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
@@ -86,9 +87,10 @@ def histories(draw: Any) -> tuple[list[Delivery], list[list[Delivery]]]:
     return rows, [batch for batch in batches if batch]
 
 
+@pytest.mark.embedded_only("the order of events is not the business of stores")
 def test_files_and_hub_end_in_the_same_tables_in_any_order(stack: Stack) -> None:
     # shrinking lakes takes minutes
-    @settings(max_examples=2 if stack.is_slow else scaled(5), phases=(Phase.explicit, Phase.reuse, Phase.generate))
+    @settings(max_examples=scaled(5), phases=(Phase.explicit, Phase.reuse, Phase.generate))
     @given(histories())
     def they_end_the_same(history: tuple[list[Delivery], list[list[Delivery]]]) -> None:
         received, batches = history

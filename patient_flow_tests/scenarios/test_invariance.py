@@ -265,6 +265,7 @@ def test_tables_of_which_a_part_was_made_are_whole_although_events_come_and_go_b
         assert_as_in_one_batch(lake, [*kept, *coming], alone)
 
 
+@pytest.mark.embedded_only("what the steps decide, on any storage")
 @pytest.mark.parametrize("dies", ["before its commit", "after its commit"])
 def test_a_run_killed_at_any_write_and_started_again_ends_the_same(
     lakes: Lakes, dies: str, monkeypatch: pytest.MonkeyPatch
