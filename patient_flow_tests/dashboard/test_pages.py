@@ -116,6 +116,7 @@ def test_the_page_says_how_far_the_history_is_until_all_of_it_is_there(group: Ho
         assert ("history from" in page) is is_there
 
 
+@pytest.mark.embedded_only("what the page makes of a request, on any database")
 def test_the_page_takes_nothing_from_anywhere_else(client: TestClient) -> None:
     reply = client.get("/")
     assert "default-src 'self'" in reply.headers["Content-Security-Policy"]
@@ -126,6 +127,7 @@ def test_the_page_takes_nothing_from_anywhere_else(client: TestClient) -> None:
         assert client.get("/" + path).status_code == 200
 
 
+@pytest.mark.embedded_only("what the page makes of a request, on any database")
 def test_the_filters_are_in_the_address(client: TestClient) -> None:
     settled(client, "/figures?days=14")
     page = text(client, "/?hospital=1&department=ICU&gender=Female&age=65-79&days=14&lang=en")
@@ -143,6 +145,7 @@ def test_a_department_leads_to_its_hours(client: TestClient) -> None:
     assert 'id="hours"' in text(client, "/" + drilled)
 
 
+@pytest.mark.embedded_only("what the page makes of a request, on any database")
 @pytest.mark.parametrize(
     "query", ["?days=9999", "?days=x", "?gender=%27%3B--", "?age=1", "?lang=xx", "?hospital=" + "9" * 500]
 )
@@ -150,12 +153,14 @@ def test_filters_that_make_no_sense_do_no_harm(client: TestClient, query: str) -
     assert 'id="status"' in text(client, "/" + query)
 
 
+@pytest.mark.embedded_only("what the page makes of a request, on any database")
 def test_names_in_an_address_are_shown_as_text(client: TestClient) -> None:
     page = text(client, "/?department=%3Cscript%3Ealert(1)%3C/script%3E&lang=en")
     assert "<script>alert" not in page
     assert "Nothing to show" in page
 
 
+@pytest.mark.embedded_only("what the page makes of a request, on any database")
 def test_a_refresh_that_brings_nothing_new_is_empty(client: TestClient) -> None:
     settled(client)
     first = client.get("/figures")
@@ -177,12 +182,14 @@ def test_the_csv_has_what_is_on_screen(client: TestClient, group: Hospital) -> N
     assert moved[-2]["admissions"] == str(yesterday)
 
 
+@pytest.mark.embedded_only("what the page makes of a request, on any database")
 def test_the_csv_has_full_numbers_whatever_the_language(client: TestClient) -> None:
     english = text(client, "/export.csv?panel=waits&lang=en")
     assert english == text(client, "/export.csv?panel=waits&lang=fr")
     assert re.search(r"\d+\.\d{3,}", english)
 
 
+@pytest.mark.embedded_only("what the page makes of a request, on any database")
 def test_french_is_spoken_to_those_who_prefer_it(client: TestClient) -> None:
     page = text(client, **{"Accept-Language": "fr-CA,fr;q=0.9,en;q=0.5"})
     assert '<html lang="fr">' in page
@@ -268,6 +275,7 @@ def test_unreadable_readmissions_are_shown_as_unavailable_without_delaying_the_p
     assert "too many rows" not in page
 
 
+@pytest.mark.embedded_only("what the page makes of a request, on any database")
 @pytest.mark.parametrize(
     ("language", "said"),
     [
@@ -295,6 +303,7 @@ GONE = {"1": timedelta(minutes=2)}
 """The same when one has had no patient for days."""
 
 
+@pytest.mark.embedded_only("what the page makes of a request, on any database")
 @pytest.mark.parametrize(
     ("ages", "query", "state", "age", "banner"),
     [
@@ -410,6 +419,7 @@ def test_limits_fail_closed(signed_client: TestClient) -> None:
     assert "Nothing to show" in text(signed_client, **{"X-User": "someone", "X-Departments": "*"})
 
 
+@pytest.mark.embedded_only("what the page makes of a request, on any database")
 def test_headers_from_anywhere_but_the_proxy_count_for_nothing(group: Hospital) -> None:
     from patient_flow.dashboard.server import Options
 

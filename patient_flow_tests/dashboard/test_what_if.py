@@ -53,6 +53,7 @@ def test_earlier_discharges_of_all_departments_free_beds(client: TestClient) -> 
     assert found[0][1] > found[0][2]
 
 
+@pytest.mark.embedded_only("what the page makes of a request, on any database")
 @pytest.mark.parametrize(
     ("query", "answer"),
     [
@@ -71,6 +72,7 @@ def test_a_question_without_an_answer_says_why(client: TestClient, query: str, a
     assert not free(page)
 
 
+@pytest.mark.embedded_only("what the page makes of a request, on any database")
 def test_a_viewer_of_one_department_gets_its_answer_and_no_total(signed_client: TestClient) -> None:
     scope = {"X-User": "someone", "X-Hospitals": "1", "X-Departments": "ICU"}
     page = answer(signed_client, "hospital=1&department=ICU&beds=2", **scope)
@@ -92,6 +94,7 @@ def test_earlier_discharges_of_all_hospitals_are_answered_for_each_that_the_view
     assert free(answer(signed_client, "earlier=12", **scope)) == found[:1]
 
 
+@pytest.mark.embedded_only("what the page makes of a request, on any database")
 @pytest.mark.parametrize(
     ("hospital", "department", "beds", "earlier"), [("1", "ICU", 2, 3), ("2", "", 0, 4), ("", "", 0, 12)]
 )
