@@ -161,7 +161,8 @@ class Dashboard:
         threading.Thread(target=self._warm, name="warm", daemon=True).start()
         current_default_thread_limiter().total_tokens = PAGES_AT_ONCE
         yield
-        for part in (self._snapshots, self._returns, self._usual, self._trends, self._what_if, self._recorder):
+        # Readmissions first: their reader waits for periods, which nobody reads once the snapshots are closed.
+        for part in (self._returns, self._snapshots, self._usual, self._trends, self._what_if, self._recorder):
             part.close(PARTING_SECONDS)
 
     def _warm(self) -> None:
