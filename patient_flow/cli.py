@@ -44,8 +44,8 @@ POSITIVE = click.FloatRange(min=0, min_open=True)
 @click.option(
     "--speed",
     type=POSITIVE,
-    help="Hospital seconds per second once live; 3600 shows a day of the hospitals in 24 seconds. A demo that goes on "
-    "may change it  [default: 1, or as before]",
+    help="Hospital seconds per second once live; 3600 shows a day of the hospitals in 24 seconds. An existing demo "
+    "may be continued at another speed  [default: 1, or as before]",
 )
 @click.option("--hub-port", type=PORT, help="Port of the local Event Hub  [default: 5672, or a free one]")
 @click.option("--ui-port", type=PORT, help="Port of the Dagster UI  [default: 3000, or a free one]")

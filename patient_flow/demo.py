@@ -240,7 +240,9 @@ def _alone(folder: Path) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise DemoError(f"another demo uses {folder}: stop it, or start this one in another folder") from None
+            raise DemoError(
+                f"another demo uses {folder}: stop it, or start this one from another working directory"
+            ) from None
         yield
 
 
@@ -266,7 +268,8 @@ class Ports:
         )
         if len({ports.hub, ports.ui, ports.dashboard}) < 3:
             raise DemoError(
-                f"hub, Dagster UI and dashboard need a port each, not {ports.hub}, {ports.ui} and {ports.dashboard}"
+                "hub, Dagster UI and dashboard need a port each; these are not three: "
+                f"{ports.hub}, {ports.ui}, {ports.dashboard}"
             )
         return ports
 

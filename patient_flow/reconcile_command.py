@@ -32,7 +32,7 @@ def command(
     dry_run: bool,
     undo: str | None,
 ) -> None:
-    """Compare a nightly extract (ward list, census, FHIR Encounters) with the stream, and correct the stream.
+    """Compare a nightly extract (ward list, census, FHIR Encounters) with the stream.
 
     EXTRACTS are files, folders, patterns or abfss:// addresses of complete lists of the patients in bed. Each
     difference is named; where the rules of PATIENT_FLOW_EXTRACT_RULES let the extract win, events correct the stream.

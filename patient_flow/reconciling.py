@@ -1,4 +1,4 @@
-"""``patient-flow reconcile``: a nightly extract held against the stream, corrected where the site's rules say so.
+"""``patient-flow reconcile`` compares a nightly extract with the stream, and corrects it by the site's rules.
 
 Each function yields lines for the operator. Not here: what differs (``transforms.reconciliation``).
 """

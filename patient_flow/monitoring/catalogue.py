@@ -535,8 +535,8 @@ STORE_DOWN = Rule(
 )
 DAMAGED_TABLE = Rule(
     "damaged_table",
-    "Every file of the lake that runs read is there and is what was written.",
-    "Launch the job `lake_repair` (*Jobs*, its *Launchpad*): it makes the table again; its receipt says what is lost.",
+    "Every file of the lake that runs read is present and unchanged.",
+    "Launch the job `lake_repair` (*Jobs*, its *Launchpad*): it restores the table, and its receipt names lost events.",
     ERROR,
     (WATCH,),
 )

@@ -79,10 +79,12 @@ def sentence_of(error: Exception, disks: Sequence[Disk] = ()) -> str:
     if is_full(error):
         room = f" ({'; '.join(map(str, disks))})" if disks else ""
         text = f"The disk is full{room}: {text}"
-    elif any(words in text.casefold() for words in _IS_DENIED):
+    elif not isinstance(error, WarehouseError | HubUnavailable) and any(
+        words in text.casefold() for words in _IS_DENIED
+    ):
         text = (
             f"The account of the pipeline (user id {os.geteuid()}) may not read or write a file: give the permission "
-            f"back, or mount its disk writable: {text}"
+            f"back, or mount the disk writable ({text})"
         )
     elif any(words in text for words in _IS_LOCKED):
         text = f"Another program has locked the warehouse, end it: {text}"

@@ -166,7 +166,7 @@ def _control_chart(charted: Measure, number: int) -> Visual:
         f"chart_of_{charted.name}",
         "lineChart",
         place(CHARTS_A_ROW, column, 88 + row * (ROW + 50 + GAP), ROW + 50),
-        f"Lines: {label[0].lower()}{label[1:]} of each day, mean, and limits beyond which a day has a cause of its own",
+        f"Lines: {label[0].lower()}{label[1:]} of each day, mean, and limits beyond which a point is a special cause",
         {
             "Category": [DATE],
             "Y": [
@@ -176,7 +176,7 @@ def _control_chart(charted: Measure, number: int) -> Visual:
                 measure(f"{name}, {UPPER_LIMIT}", "Upper limit"),
             ],
         },
-        f"{label} by day: outside the limits a day has a cause of its own",
+        f"{label} by day: a point outside the limits is a special cause",
     )
 
 

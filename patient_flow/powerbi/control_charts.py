@@ -72,8 +72,8 @@ def _chart(measure: DeclaredMeasure) -> Iterator[Measure]:
     shape = dax.format_of(measure) if measure.unit == "percent" else "#,0.0"
     for what, description, expression in (
         (MEAN, "Mean of the chart.", "\nRETURN\n    IF(IsCharted, AVERAGEX(Points, [Value]))"),
-        (LOWER, "A day below it has a cause of its own.", _limit(measure, "-")),
-        (UPPER, "A day above it has a cause of its own.", _limit(measure, "+")),
+        (LOWER, "A point below it is a special cause.", _limit(measure, "-")),
+        (UPPER, "A point above it is a special cause.", _limit(measure, "+")),
     ):
         name, text = f"{dax.name_of(measure)}, {what}", (_points(measure) + expression).strip()
         yield Measure(name, dax.home_of(measure), FOLDER, shape, description, text)

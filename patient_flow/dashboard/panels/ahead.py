@@ -32,8 +32,8 @@ NOT_JUDGED = Text(
     "doit d’abord faire ses preuves.",
 )
 NO_FORECAST = Text(
-    "No forecast has been made yet: the first one follows the import of the history, then one is made each hour.",
-    "Aucune prévision n’a encore été faite : la première suit l’import de l’historique, puis il y en a une par heure.",
+    "No forecast has been made yet: the job forecast makes one each hour, and one after each import.",
+    "Aucune prévision n’a encore été faite : il y en a une par heure, et une après chaque import.",
 )
 _MEANING = Text(
     "“Likely”: the number lies in this range on 8 days out of 10; on 1 day out of 10 it is higher, on 1 lower. "

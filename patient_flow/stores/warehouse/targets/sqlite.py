@@ -146,8 +146,8 @@ class SQLite(StagingInside):
         text = readable(error)
         if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
             return (
-                f"{text}: the file is damaged. Move it away with its -wal and -shm files (it holds the access log too, "
-                "so nothing does this by itself): the next load makes a new one from gold"
+                f"{text}: the file is damaged. Move it away with its -wal and -shm files and keep it, since only it "
+                "holds the access log: the next load makes a new one from gold"
             )
         if code not in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM, sqlite3.SQLITE_READONLY):
             return text
