@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import random
 import shutil
 from collections.abc import Sequence
@@ -17,6 +18,7 @@ from deltalake.transaction import AddAction
 from patient_flow.contracts.columns import Column
 from patient_flow.contracts.tables import Table
 from patient_flow.stores.lake import key_index
+from patient_flow.stores.lake import table as lake_table
 from patient_flow.stores.lake.catalog import Lake
 from patient_flow.stores.lake.folders import INDEX, index_folder
 from patient_flow.stores.lake.key_index import MANIFEST, KeyIndex
@@ -148,6 +150,29 @@ def test_a_folder_that_cannot_be_written_costs_no_row(tmp_path: Path) -> None:
     assert_finds_what_a_scan_finds(lake.open(VISITS), {"visit_hash": pl.Series(HASHES)})
 
 
+def test_a_full_disk_leaves_no_part_of_an_index_and_the_next_look_up_makes_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dice, lake = random.Random(4), Lake(f"{tmp_path}/{{layer}}")
+    folder, sought = Path(lake.uri(VISITS)) / INDEX, {"visit_hash": pl.Series(HASHES)}
+    append(dice, lake)
+    assert_finds_what_a_scan_finds(lake.open(VISITS), sought)
+    append(dice, lake)
+    kept = {path.name for path in folder.iterdir()}
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(key_index, "_flush", full)
+        for _ in range(3):
+            assert_finds_what_a_scan_finds(lake.open(VISITS), sought)
+            assert {path.name for path in folder.iterdir()} == kept
+    (folder / "left by a process that died.keys").touch()
+    assert_finds_what_a_scan_finds(lake.open(VISITS), sought)
+    assert not (folder / "left by a process that died.keys").exists()
+
+
 def test_nothing_of_the_index_is_left_after_the_history_of_a_table_is_deleted(tmp_path: Path) -> None:
     dice, lake = random.Random(3), Lake(f"{tmp_path}/{{layer}}")
     append(dice, lake)
@@ -156,6 +181,22 @@ def test_nothing_of_the_index_is_left_after_the_history_of_a_table_is_deleted(tm
     assert {path.suffix for path in folder.iterdir()} >= {".keys", ".json"}
     lake.open(VISITS).purge()
     assert not [path for path in folder.rglob("*") if path.name != "lock"]
+
+
+def test_a_look_up_beside_the_deletion_of_a_history_leaves_no_key(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dice, lake = random.Random(5), Lake(f"{tmp_path}/{{layer}}")
+    append(dice, lake)
+    opened = lake.open(VISITS)
+
+    def look_up_meanwhile(*_: object) -> int:
+        opened.having({"visit_hash": pl.Series(HASHES)}).collect()
+        return 0
+
+    monkeypatch.setattr(lake_table, "purge", look_up_meanwhile)
+    opened.purge()
+    assert not list((Path(lake.uri(VISITS)) / INDEX).glob("*.keys"))
 
 
 class Files:

@@ -129,11 +129,13 @@ class KeyIndex:
 
     def _extend(self, files: Mapping[str, int], read: Reader) -> _Index:
         """Adds those of ``files`` that the index lacks. Raises ``OSError`` where it cannot be written."""
-        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._folder.mkdir(parents=True, exist_ok=True)
         with locked(self._folder / LOCK):
             index = self._open()
             if _unknown_rows(files, index) <= MAX_UNKNOWN_ROWS:  # another process was faster
                 return index
+            former = index.arrays
+            self._remove_others(former)  # a process that died may have left some
             known = {path: number for path, number in index.files.items() if path in files}
             new = [path for path in files if path not in known]
             if not known or index.next + len(new) > int(_FILE):
@@ -143,11 +145,15 @@ class KeyIndex:
             is_known = np.zeros(next_number, dtype=bool)
             is_known[[*known.values(), *numbers.values()]] = True
             arrays = dict(index.arrays)
-            for group in _groups(new, files):
-                name = self._write([_entries(read(group), self._columns, numbers)])
-                arrays = self._merge({**arrays, name: self._mapped(name)}, is_known, keep=index.arrays)
-            grown = _Index(self._columns, next_number, {**known, **numbers}, arrays)
-            self._commit(grown)
+            try:
+                for group in _groups(new, files):
+                    name = self._write([_entries(read(group), self._columns, numbers)])
+                    arrays = self._merge({**arrays, name: self._mapped(name)}, is_known, keep=former)
+                grown = _Index(self._columns, next_number, {**known, **numbers}, arrays)
+                self._commit(grown)
+            except BaseException:  # on a full disk the room is needed for commits
+                self._remove_others(former)
+                raise
             self._remove_others(arrays)
             return grown
 

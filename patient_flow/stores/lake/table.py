@@ -42,8 +42,10 @@ class LakeTable(Snapshot):
 
         The changes up to it can no longer be read: every consumer must have read this version. The index goes too.
         """
-        delete_index(self.uri)
-        return purge(self._handle, self.table.path, self._storage_options)
+        deleted = purge(self._handle, self.table.path, self._storage_options)
+        with self._wrap_errors("write"):  # last: until the old files are gone, a reader may add them to the index again
+            delete_index(self.uri)
+        return deleted
 
     def append(self, rows: pl.DataFrame, checkpoints: Checkpoints, **metadata: str) -> int:
         """Adds ``rows`` and records ``checkpoints`` in one commit; returns the new version.
