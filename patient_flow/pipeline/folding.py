@@ -78,12 +78,12 @@ def fold_touched(
 
     With ``keep``, their attendances are kept for whoever folds the same next.
     """
-    keys = Keys.of(touched)
-    key = _key(context, sources, _digest(keys))
+    keys, stated = Keys.of(touched), _beginnings(touched)
+    key = _key(context, sources, _digest(keys, stated))
     shared = _take(key)
     if shared and not keep:  # what is kept has no stays: whoever keeps it folds again after a lost race
         return iter(shared)
-    found = _parts_of(context, sources, keys, _beginnings(touched))
+    found = _parts_of(context, sources, keys, stated)
     return _kept(key, found) if keep else found
 
 
@@ -139,9 +139,10 @@ def _key(context: StepContext, sources: Sources, touched: str) -> tuple[object, 
     return (context.lake.uri(SILVER_EVENTS), *versions, context.timezone, context.unconfirmed_days, touched)
 
 
-def _digest(keys: Keys) -> str:
+def _digest(keys: Keys, stated: pl.Series) -> str:
+    """The two facts may have consumed different changes, which touch the same keys at different instants."""
     digest = hashlib.blake2b(digest_size=16)
-    for series in (keys.visits, keys.numbers, keys.patients):
+    for series in (keys.visits, keys.numbers, keys.patients, stated.unique()):
         digest.update(series.sort().to_numpy().tobytes() + b"|")
     return digest.hexdigest()
 

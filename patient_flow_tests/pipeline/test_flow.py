@@ -250,6 +250,25 @@ def test_both_facts_share_one_fold_and_each_folds_by_itself_too(lakes: Lakes, mo
         assert contents(lake, FACT_ED_ATTENDANCE).equals(contents(alone, FACT_ED_ATTENDANCE))
 
 
+def test_a_fact_that_is_behind_finds_its_rows_where_they_began_before(lakes: Lakes) -> None:
+    """A file is withdrawn and comes again with later times; attendances follow only then, stays each time."""
+
+    def visit(clock: str) -> Body:
+        return event(event_type="arrival", department="Emergency", event_time=at(clock))
+
+    def of_file(name: str, clock: str) -> list[Delivery]:
+        return [Delivery(visit(clock), at("12:00"), f"{IMPORTED}{name}", 0, at("12:00"))]
+
+    hub = deliveries([event(visit_id="v9", patient_id="p9")])
+    with lakes(2) as (lake, alone):
+        run_micro_batches(lake, [[*hub, *of_file("B", "08:00 -70")]], LISTED, steps=EVENT_STEPS)
+        assert lake.open(BRONZE_EVENTS).delete(f"partition_id = '{IMPORTED}B'", {}) == 1
+        run_micro_batches(lake, [[]], LISTED, steps=(*EVENT_STEPS[:-5], "fact_patient_flow"))
+        run_micro_batches(lake, [of_file("C", "08:00 -30")], LISTED, steps=EVENT_STEPS)
+        run_micro_batches(alone, [[*hub, *of_file("C", "08:00 -30")]], LISTED, steps=EVENT_STEPS)
+        assert contents(lake, FACT_ED_ATTENDANCE).equals(contents(alone, FACT_ED_ATTENDANCE))
+
+
 def test_a_fold_whose_commit_was_lost_is_made_again_whole(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
     """The attendances that were kept of it are no fold for the stays."""
     later = Delivery(event(visit_id="v2", patient_id="p2"), at("11:00"), "0", 99)
