@@ -123,6 +123,16 @@ def test_a_row_that_changes_its_partition_is_there_once(lake: Lake, stays: LakeT
     assert content(lake.open(STAYS)) == [(1, "b", 10), (2, "a", 20), (3, "b", 30)]
 
 
+def test_a_row_that_changes_its_partition_beside_new_rows_is_a_change_and_no_new_row(stays: LakeTable) -> None:
+    since, before = stays.version, rows((1, "a", 10))
+    written, others = stays.append_new(before, rows((1, "b", 10), (9, "b", 90)), {})
+    assert (written.inserted, others["key"].to_list()) == (1, [1])
+    stays.replace(before, others, {})
+    changes = stays.changes(since)
+    assert changes.before.select("key", "month").rows() == [(1, "a")]
+    assert sorted(changes.after.select("key", "month").rows()) == [(1, "b"), (9, "b")]
+
+
 def test_changes_are_net_over_several_commits(lake: Lake, stays: LakeTable) -> None:
     since = stays.version
     stays.replace(stays.scan().collect(), rows((1, "a", 11), (2, "a", 20), (5, "b", 50)), {"source": 2})

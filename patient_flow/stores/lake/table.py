@@ -146,13 +146,15 @@ class LakeTable(Snapshot):
         """Appends those rows of ``after`` that ``before`` (as for :meth:`replace`) has none for, with ``checkpoints``.
 
         Returns what was written, and the other rows of ``after``: :meth:`replace` merges them. A merge needs memory for
-        every row of its source, an append does not.
+        every row of its source, an append does not. A row that moves to another partition is not new: the change feed
+        must have both of its images in one commit.
         """
         after, before = self._conform(after), self._conform(before)
-        new = after.join(before, on=self._row_keys, how="anti")
+        keys = list(self.table.key)
+        new = after.join(before, on=keys, how="anti")
         if not new.is_empty():
             self.append(new, checkpoints, **metadata)
-        return RowsWritten(inserted=new.height), after.join(before, on=self._row_keys, how="semi")
+        return RowsWritten(inserted=new.height), after.join(before, on=keys, how="semi")
 
     @property
     def _row_keys(self) -> list[str]:
