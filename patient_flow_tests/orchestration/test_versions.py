@@ -69,7 +69,7 @@ def test_the_module_of_the_step_that_makes_a_table_counts(step: Step) -> None:
 
 
 def test_a_change_of_a_step_changes_what_its_module_makes_and_nothing_else(code: Path) -> None:
-    assert changed(code, "pipeline/flow.py", "placeless = RowsWritten(), 0, 0", "placeless = RowsWritten(), 0, 1") == {
+    assert changed(code, "pipeline/flow.py", "seen + clusters.folded.visits", "seen - clusters.folded.visits") == {
         "gold/fact_ed_attendance",
         "gold/fact_patient_flow",
     }

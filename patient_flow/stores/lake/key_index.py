@@ -47,10 +47,6 @@ Reader = Callable[[Sequence[str]], pl.DataFrame]
 _log = logging.getLogger(__name__)
 
 
-class _Damaged(Exception):
-    """The index cannot be used: it is made again."""
-
-
 @dataclass(frozen=True)
 class _Index:
     """One state of the index. ``files`` are the known data files and their numbers; ``next`` is the next one's."""
@@ -109,17 +105,17 @@ class KeyIndex:
         if index is None or known != stamp or index.columns != self._columns:
             try:
                 index = self._load(json.loads(manifest.read_bytes()))
-            except (_Damaged, OSError, ValueError, KeyError, TypeError, AttributeError):
+            except (OSError, ValueError, KeyError, TypeError, AttributeError):  # another layout, or damaged
                 return _Index(self._columns, 0, {}, {})
         _opened[self._folder] = (stamp, index)
         return index
 
     def _load(self, stated: dict[str, object]) -> _Index:
         if stated["layout"] != _LAYOUT or stated["columns"] != list(self._columns):
-            raise _Damaged
+            raise ValueError(self._folder)
         files, arrays = stated["files"], stated["arrays"]
         if not isinstance(files, dict) or not isinstance(arrays, dict):
-            raise _Damaged
+            raise TypeError(self._folder)
         return _Index(
             self._columns,
             int(str(stated["next"])),
@@ -271,9 +267,9 @@ def _merged(arrays: Sequence[Entries], is_known: NDArray[np.bool_]) -> Iterator[
 
 
 def _mapped(path: Path, length: int) -> Entries:
-    """The array of ``length`` entries in ``path``. Raises :class:`_Damaged` where the file has another size."""
+    """The array of ``length`` entries in ``path``. Raises ``ValueError`` where the file has another size."""
     if path.stat().st_size != length * _ENTRY.itemsize:
-        raise _Damaged
+        raise ValueError(path)
     return np.asarray(np.memmap(path, _ENTRY, "r")) if length else np.empty(0, _ENTRY)
 
 
