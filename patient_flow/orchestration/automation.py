@@ -23,7 +23,7 @@ from patient_flow.monitoring import catalogue
 from patient_flow.monitoring.notices import encode
 from patient_flow.monitoring.rules.disks import disk_full
 from patient_flow.orchestration import run_workers
-from patient_flow.orchestration.failures import MAX_RETRIES
+from patient_flow.orchestration.failures import MAX_RETRIES, failure_of
 from patient_flow.orchestration.forecasts import FORECAST_KEYS
 from patient_flow.orchestration.launching import fail_lost_starts
 from patient_flow.orchestration.reports import ACTIVE, POOL, RECONCILIATION_KEY, lake_key
@@ -32,7 +32,7 @@ from patient_flow.pipeline.backlog import Backlog
 from patient_flow.pipeline.hub_probe import HubFailure, probe_hub
 from patient_flow.pipeline.maintenance import maintain
 from patient_flow.settings import CADENCE_SECONDS, Settings
-from patient_flow.stores.lake.errors import LakeError
+from patient_flow.stores.lake.errors import LakeDamaged, LakeError
 from patient_flow.stores.lake.log import NO_CHECKPOINT
 from patient_flow.stores.warehouse.errors import WarehouseError
 
@@ -72,7 +72,8 @@ micro_batch = dg.define_asset_job(
 def maintain_lake(context: dg.OpExecutionContext, patient_flow: PatientFlow) -> None:
     """Maintains one table after another; the next run retries those that failed.
 
-    The run fails after the last table if any of them could not be read or written. While the warehouse is unavailable,
+    The run fails after the last table if any of them could not be read or written; of damage it states the first, with
+    its page of the runbook. While the warehouse is unavailable,
     tables are compacted but not vacuumed: it may still have to read their old files.
     """
     services = patient_flow.services()
@@ -82,24 +83,29 @@ def maintain_lake(context: dg.OpExecutionContext, patient_flow: PatientFlow) -> 
     except WarehouseError as error:
         context.log.warning(f"the loaded versions are unknown, so gold tables are not vacuumed: {error}")
         loaded = dict.fromkeys((table.path for table in WAREHOUSE_TABLES), NO_CHECKPOINT)
-    failed = []
+    failed: list[str] = []
+    damage: LakeDamaged | None = None
     try:
         if cleared := operations.clear_returned(services):
             context.log.info(f"{cleared} events of erased persons had come back: their bodies have left bronze")
     except (LakeError, WarehouseError) as error:
         context.log.warning(f"events of erased persons that came back have not been cleared: {error}")
         failed.append(BRONZE_EVENTS.path)
+        damage = error if isinstance(error, LakeDamaged) else None
     for table in LAKE_TABLES:
         try:
             done = maintain(services.lake, table, loaded, now=datetime.now(UTC))
         except LakeError as error:
             context.log.warning(f"maintenance failed: {error}")
             failed.append(table.path)
+            damage = damage or (error if isinstance(error, LakeDamaged) else None)
             continue
         note = f"; {done.skip_reason}" if done.skip_reason else ""
         context.log.info(f"{table.path}: {done.files_joined} files compacted, {done.files_deleted} deleted{note}")
     for path in services.lake.remove_leftovers(datetime.now(UTC)):
         context.log.info(f"removed what a killed process or an old repair left: {path}")
+    if damage is not None:
+        raise failure_of(damage, allow_retries=False)
     if failed:
         raise dg.Failure(f"maintenance failed for {', '.join(failed)}: see the log of this run; the next run retries")
 

@@ -231,6 +231,32 @@ def test_a_table_that_cannot_be_maintained_holds_up_no_other_and_is_named(
     services.warehouse.dispose()
 
 
+@pytest.mark.embedded_only("a file is cut off")
+def test_damage_that_only_maintenance_meets_ends_with_its_page_after_the_last_table(
+    stack: Stack, instance: dg.DagsterInstance
+) -> None:
+    resource = PatientFlow(overrides=stack.settings())
+    services = resource.services()
+    services.warehouse.init()
+    opened = [services.lake.open(table) for table in (DIM_TIME, QUARANTINE)]
+    for version in range(3):
+        for table in opened:
+            table.append(table.table.empty().clear(n=1), {"source": version})
+    newest = max(Path(opened[1].uri.removeprefix("file://"), "_delta_log").glob("*.json"))
+    newest.write_bytes(newest.read_bytes()[:50])
+    result = lake_maintenance.execute_in_process(
+        resources={"patient_flow": resource}, instance=instance, raise_on_error=False
+    )
+    assert not result.success
+    assert f"{DIM_TIME.path}: 3 files compacted, 0 deleted" in [e.message for e in instance.all_logs(result.run_id)]
+    failed = result.failure_data_for_node("maintain_lake")
+    assert failed is not None
+    description = str(failed.user_failure_data.description)
+    assert description.startswith(f"{QUARANTINE.path} is damaged: {newest}")
+    assert "damaged_table.md" in description
+    services.warehouse.dispose()
+
+
 def test_a_warehouse_that_does_not_answer_holds_up_no_upkeep_and_loses_no_file(
     stack: Stack, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
