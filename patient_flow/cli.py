@@ -335,7 +335,7 @@ def repair() -> None:
     from patient_flow import operations
     from patient_flow.services import Services
 
-    for line in operations.repair_lake(Services(load())):
+    for line in operations.repair_lake(Services(load()), click.echo):
         click.echo(line)
 
 

@@ -168,10 +168,13 @@ def check_lake(services: Services) -> Iterator[Damage]:
         yield from check(services.lake, table)
 
 
-def repair_lake(services: Services) -> Iterator[str]:
-    """Repairs damaged tables and loads what differs into the warehouse; states what is lost for good."""
+def repair_lake(services: Services, log: Callable[[str], None]) -> Iterator[str]:
+    """Repairs damaged tables and loads what differs into the warehouse; states what is lost for good.
+
+    ``log`` takes a line where it has to wait for another writer.
+    """
     context = step_context(services, run_id=_run_id("repair"), now=datetime.now(UTC))
-    yield from repair(context)
+    yield from repair(context, lambda: log("waiting until no other writer is active"))
     yield from load_all(services, context.run_id)
     yield from reload_warehouse(services)
 

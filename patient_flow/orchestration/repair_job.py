@@ -35,7 +35,8 @@ def repair_lake(context: dg.OpExecutionContext, config: RepairConfig, patient_fl
     services = patient_flow.services()
     receipt: list[str] = []
     with described(context, services.settings):
-        for line in _check(services) if config.check_only else operations.repair_lake(services):
+        lines = _check(services) if config.check_only else operations.repair_lake(services, context.log.info)
+        for line in lines:
             receipt.append(line)
             (context.log.warning if line.startswith(LOST) else context.log.info)(line)
     context.add_output_metadata(

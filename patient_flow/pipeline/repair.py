@@ -1,6 +1,8 @@
 """Repairs damaged tables of a folder lake: bronze from its other files, the hub and quarantine; the others from bronze.
 
 Nothing is deleted: damaged files and tables are moved to ``<layer>/_damaged/``. Tables after bronze are computed again.
+No other process writes meanwhile. The new bronze is complete before the damaged one is moved away; a repair that died
+between the two moves leaves a lake that every writer refuses, and the next repair puts the new table in its place.
 A bronze table whose log or data files are damaged is written again, with another identity, from every data file that is
 readable: bronze only grows, so a file that a compaction replaced holds true rows as well. Events that no file has are
 read from the hub while it keeps them, then from quarantine. The rest are lost, and stated; silver keeps what it
@@ -10,12 +12,14 @@ accepted of them, until a rebuild.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
+from patient_flow.contracts.events import IMPORTED, NO_HUB
 from patient_flow.contracts.tables import (
     BRONZE_EVENTS,
     COORDINATES,
@@ -25,28 +29,42 @@ from patient_flow.contracts.tables import (
 )
 from patient_flow.pipeline import graph, repair_remote
 from patient_flow.pipeline.backlog import identity
-from patient_flow.pipeline.checkpoints import FOLLOWED_HUB, incarnation, partition_count, position
+from patient_flow.pipeline.checkpoints import FOLLOWED_HUB, imported_at, incarnation, partition_count, position
 from patient_flow.pipeline.rebuild import rebuild
 from patient_flow.pipeline.recovery import as_bronze, explained, from_hub, from_quarantine, gaps_of, hub_state
-from patient_flow.pipeline.steps import StepContext, while_writing
+from patient_flow.pipeline.steps import StepContext
 from patient_flow.stores.hub import HubState
-from patient_flow.stores.lake.durability import TableFolder, checksum, table_folder
+from patient_flow.stores.lake.catalog import Lake
+from patient_flow.stores.lake.durability import TableFolder, checksum, flush_folder, table_folder
 from patient_flow.stores.lake.inspection import check, decode
-from patient_flow.stores.lake.leftovers import DAMAGED
+from patient_flow.stores.lake.leftovers import DAMAGED, REPLACED, REPLACEMENT, replacement_of
+from patient_flow.stores.lake.log import NO_CHECKPOINT, Checkpoints
 
 _ATTEMPTS = 4
 """Each removes the spare files that are damaged; what they hid is found by the next."""
 
 
-@while_writing
-def repair(context: StepContext) -> Iterator[str]:
-    """Repairs every damaged table; yields a line for each thing done, and for each gap that remains."""
-    damaged = []
+def repair(context: StepContext, on_wait: Callable[[], None] = lambda: None) -> Iterator[str]:
+    """Repairs every damaged table; yields a line for each thing done, and for each gap that remains.
+
+    It waits until no other process writes the lake, and holds back new writers; ``on_wait`` is called once where it has
+    to wait.
+    """
+    with context.lake.alone(on_wait):
+        yield from _repair(context)
+
+
+def _repair(context: StepContext) -> Iterator[str]:
+    damaged, is_replaced = [], False
     for table in LAKE_TABLES:
         folder = table_folder(table.path, context.lake.uri(table))
         if folder is None:
             yield from repair_remote.repair(context)
             return
+        if (replacement := replacement_of(folder.folder)) is not None:
+            is_replaced = True
+            _put_in_place(replacement, folder)
+            yield f"{table.path}: an interrupted repair had written it again; now it is in its place"
         yield from _set_spare_files_aside(context, table, folder)
         if any(damage.needs_copy for damage in check(context.lake, table)):
             damaged.append(table)
@@ -58,10 +76,10 @@ def repair(context: StepContext) -> Iterator[str]:
     if SILVER_EVENTS in damaged:
         steps = rebuild(context)
     else:
-        steps = (step.run(context) for step in graph.STEPS[1:]) if damaged else iter(())
+        steps = (step.run(context) for step in graph.STEPS[1:]) if damaged or is_replaced else iter(())
     for result in steps:
         yield f"{result.table.path}: {result.written.inserted:,} rows inserted, {result.written.deleted:,} deleted"
-    yield "every table is whole" if damaged else "no table had to be computed again"
+    yield "every table is whole" if damaged or is_replaced else "no table had to be computed again"
 
 
 def _set_spare_files_aside(context: StepContext, table: Table, folder: TableFolder) -> Iterator[str]:
@@ -79,8 +97,8 @@ def _set_table_aside(context: StepContext, table: Table) -> str:
     folder = table_folder(table.path, context.lake.uri(table))
     assert folder is not None  # noqa: S101  (repair has refused remote storage)
     place = _place(context, table, folder)
-    _move(folder.folder, place / "table")
-    return f"{table.path}: damaged, moved to {place / 'table'}; computed again from bronze"
+    _move(folder.folder, place / REPLACED)
+    return f"{table.path}: damaged, moved to {place / REPLACED}; computed again from bronze"
 
 
 def _place(context: StepContext, table: Table, folder: TableFolder) -> Path:
@@ -102,22 +120,56 @@ def _repair_bronze(context: StepContext) -> Iterator[str]:
     state = hub_state(context)
     hub, created_at_ms = _followed(context, checkpoints, rows)
     yield f"{BRONZE_EVENTS.path}: {rows.height:,} events are in readable files"
+    for sha256, number in _withdrawn(rows, checkpoints):
+        yield (
+            f"{BRONZE_EVENTS.path}: {number:,} rows of a file that was withdrawn are back: run "
+            f"`patient-flow import --undo {sha256}` again"
+        )
     for source, name in ((from_hub, "the hub"), (from_quarantine, "quarantine")):
         found = source(context, gaps_of(rows, checkpoints, hub, created_at_ms), state)
         new = found.join(rows, on=COORDINATES, how="anti").unique(COORDINATES)
         rows = pl.concat([rows, new])
         yield f"{BRONZE_EVENTS.path}: {new.height:,} events were read again from {name}"
     gaps = gaps_of(rows, checkpoints, hub, created_at_ms)
-    yield _set_table_aside(context, BRONZE_EVENTS).replace("computed again from bronze", "written again")
-    context.lake.open(BRONZE_EVENTS).append(
-        rows.select(BRONZE_EVENTS.schema.names()),
-        {**checkpoints, **_positions(rows, checkpoints, hub, created_at_ms, state), **explained(gaps, checkpoints)},
-        run_id=context.run_id,
-    )
     for gap in gaps:
         yield f"lost for good from {BRONZE_EVENTS.path}: {gap}"
     if gaps:
         yield f"{SILVER_EVENTS.path} keeps what it accepted of these, until the next `patient-flow rebuild`"
+    recorded = {**checkpoints, **_positions(rows, checkpoints, hub, created_at_ms, state)}
+    yield _write_again(context, folder, rows, {**recorded, **explained(gaps, checkpoints)})
+
+
+def _write_again(context: StepContext, folder: TableFolder, rows: pl.DataFrame, checkpoints: Checkpoints) -> str:
+    """Writes a new bronze table beside the damaged one, then replaces that: there is always one that is complete."""
+    place = _place(context, BRONZE_EVENTS, folder)
+    try:
+        new = Lake(str(place / REPLACEMENT)).open(BRONZE_EVENTS)
+        new.append(rows, checkpoints, run_id=context.run_id)
+    except BaseException:  # the disk may be full, and a copy of readable rows is no loss
+        shutil.rmtree(place / REPLACEMENT, ignore_errors=True)
+        raise
+    line = _set_table_aside(context, BRONZE_EVENTS)
+    _put_in_place(place / REPLACEMENT / BRONZE_EVENTS.name, folder)
+    return line.replace("computed again from bronze", "written again")
+
+
+def _put_in_place(replacement: Path, folder: TableFolder) -> None:
+    replacement.rename(folder.folder)
+    replacement.parent.rmdir()
+    for changed in (replacement.parent.parent, folder.folder.parent):
+        flush_folder(changed)
+
+
+def _withdrawn(rows: pl.DataFrame, checkpoints: dict[str, int]) -> Iterator[tuple[str, int]]:
+    """SHA-256 and number of rows of files that were withdrawn: files of the table that a withdrawal replaced have them.
+
+    They are kept, because silver may not have followed the withdrawal, and only rows of bronze can be withdrawn.
+    """
+    of_files = rows.filter(pl.col("hub_created_at") == NO_HUB)["partition_id"].value_counts(sort=True)
+    for part, number in of_files.iter_rows():
+        sha256 = part.removeprefix(IMPORTED)
+        if checkpoints.get(imported_at(sha256).name) == NO_CHECKPOINT:
+            yield sha256, number
 
 
 def _readable_rows(folder: TableFolder) -> pl.DataFrame:

@@ -177,6 +177,8 @@ class Lake:
         # Properties are final at creation: changing one later makes every concurrent writer fail.
         if (folder := durability.table_folder(table.path, uri)) is not None:
             folder.require_new()
+            if leftovers.replacement_of(folder.folder) is not None:
+                raise folder.damaged(folder.folder, "is missing, because a repair was interrupted")
         # If another process creates the table at the same moment, its table is used.
         with contextlib.suppress(CommitFailedError):
             DeltaTable.create(

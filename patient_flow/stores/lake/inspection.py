@@ -21,6 +21,7 @@ from patient_flow.stores.lake.errors import (
     is_undecodable,
     wrap_errors,
 )
+from patient_flow.stores.lake.leftovers import replacement_of
 from patient_flow.stores.lake.table import LakeTable
 
 CHANGE_DATA = "_change_data/"
@@ -48,7 +49,7 @@ def check(lake: Lake, table: Table) -> Iterator[Damage]:
     if folder is None:
         if lake.exists(table):
             yield from _undecodable(table, lake.open(table))
-    elif folder.folder.exists():
+    elif folder.folder.exists() or replacement_of(folder.folder) is not None:
         yield from _check_folder(lake, table, folder)
 
 

@@ -19,6 +19,8 @@ from patient_flow.stores.staging import FOLDER as STAGED
 
 DAMAGED = "_damaged"
 """Folder beside the tables of a layer for files and tables that a repair set aside."""
+REPLACED, REPLACEMENT = "table", "new"
+"""In a folder of ``DAMAGED``: the damaged table, and the folder of the one that was written to replace it."""
 KEPT = {STAGED: timedelta(days=3), DAMAGED: timedelta(days=30)}
 """Folder beside the tables → how long the newest file in one of its folders may be unchanged."""
 UNFINISHED_AFTER = timedelta(days=1)
@@ -41,6 +43,16 @@ def remove(layer: Path, now: datetime) -> Iterator[str]:
     for table in _subfolders(layer):
         if table.name not in KEPT:
             yield from _unfinished(table, (now - UNFINISHED_AFTER).timestamp())
+
+
+def replacement_of(table: Path) -> Path | None:
+    """The folder of the complete table that a repair was about to move to the folder ``table`` when it died."""
+    if (table / "_delta_log").exists():
+        return None
+    for place in sorted(table.parent.glob(f"{DAMAGED}/*/{table.name}")):
+        if (place / REPLACED).exists() and (place / REPLACEMENT / table.name).exists():
+            return place / REPLACEMENT / table.name
+    return None
 
 
 def _unfinished(table: Path, before: float) -> Iterator[str]:
