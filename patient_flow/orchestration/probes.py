@@ -98,7 +98,8 @@ def probe_dagster(
         ),
     ]
     if repository is None:
-        return ProbeResult(tuple(found), frozenset({catalogue.RUN_FAILED.name, catalogue.CHECK_FAILED.name}))
+        unknown = (catalogue.RUN_FAILED, catalogue.CHECK_FAILED, catalogue.DAMAGED_TABLE)
+        return ProbeResult(tuple(found), frozenset(rule.name for rule in unknown))
     runs = system.run_retried(retried_runs(instance, now))
     runs += system.run_failed(finished_runs(instance, repository.job_names, now))
     failed, damaged = system.separate_damage(runs, catalogue.DAMAGED_TABLE.page)
@@ -218,6 +219,8 @@ def judge_hub(hub: HubStatus | HubFailure, now: datetime, settings: AlertSetting
         subject = LAKE if rule is catalogue.STORE_DOWN else ""
         resolve_after = SETTLE_WINDOW if hub.failure is Failure.HUB_TIMEOUT else None
         unknown = {catalogue.NO_EVENTS, catalogue.DATA_STALE, catalogue.HUB_REFUSED, catalogue.HUB_SLOW}
+        if hub.failure not in (Failure.LAKE_DAMAGED, Failure.HUB_REFUSED):  # else the log of bronze was read
+            unknown.add(catalogue.DAMAGED_TABLE)
         of_lake = () if hub.lake_was_asked else (alert_key(catalogue.STORE_DOWN.name, LAKE),)
         return ProbeResult(
             firings(rule, [system.unavailable(hub.reason, subject, resolve_after=resolve_after)]),

@@ -424,6 +424,7 @@ def test_a_failed_run_is_delivered_with_its_step_and_resolves_with_the_next_succ
     assert "[patient_flow] critical: run failed: micro_batch" in inbox.subjects
 
 
+DAMAGED = HubFailure(Failure.LAKE_DAMAGED, "A file of bronze is damaged.")
 LAKE_DOWN = HubFailure(Failure.LAKE_DOWN, "The lake is away.")
 REFUSED = HubFailure(Failure.HUB_REFUSED, "The lake was filled from another hub.")
 SLOW = HubStatus(Backlog("hub/h/patient-flow", 0, (), 1, ()), seconds=9)
@@ -433,7 +434,7 @@ SILENT = HubFailure(Failure.HUB_TIMEOUT, "The hub does not answer within 20 s.")
 
 
 @pytest.mark.parametrize("away", [DOWN, SILENT], ids=["down", "silent"])
-@pytest.mark.parametrize("before", [LAKE_DOWN, REFUSED, SLOW], ids=["lake", "refused", "slow"])
+@pytest.mark.parametrize("before", [LAKE_DOWN, REFUSED, SLOW, DAMAGED], ids=["lake", "refused", "slow", "damaged"])
 def test_open_alerts_stay_open_and_are_not_delivered_again_while_the_hub_is_unreachable(
     before: HubStatus | HubFailure,
     away: HubFailure,
@@ -450,6 +451,19 @@ def test_open_alerts_stay_open_and_are_not_delivered_again_while_the_hub_is_unre
         [],
         ["[patient_flow] resolved: hub down"],
     )
+
+
+@pytest.mark.parametrize("failure", Failure)
+def test_bronze_is_not_known_to_be_whole_unless_its_log_was_read(failure: Failure) -> None:
+    result = probes.judge_hub(HubFailure(failure, "It failed."), datetime.now(UTC), AlertSettings())
+    was_read = failure in (Failure.LAKE_DAMAGED, Failure.HUB_REFUSED)
+    assert (catalogue.DAMAGED_TABLE.name in result.unknown) is not was_read
+
+
+def test_without_the_jobs_of_the_repository_a_damaged_table_of_a_run_is_not_over() -> None:
+    with dg.DagsterInstance.ephemeral() as instance:
+        result = probes.probe_dagster(instance, None, [], datetime.now(UTC), AlertSettings())
+    assert catalogue.DAMAGED_TABLE.name in result.unknown
 
 
 def test_a_hub_that_refuses_and_then_hangs_is_one_alert(
