@@ -68,6 +68,14 @@ def look(warehouse: Warehouse) -> None:
     process.end()
 
 
+def keep(warehouse: Warehouse) -> None:
+    """Keeps an idle connection until its input ends."""
+    warehouse.loaded_versions()
+    sys.stdout.write("open\n")
+    sys.stdout.flush()
+    sys.stdin.read()
+
+
 if __name__ == "__main__":
     verb, url, kind = sys.argv[1:]
-    {"init": init, "count": count, "watch": watch, "look": look}[verb](Warehouse(url, kind))
+    {"init": init, "count": count, "watch": watch, "look": look, "keep": keep}[verb](Warehouse(url, kind))

@@ -383,6 +383,9 @@ def test_a_file_that_cannot_be_opened_or_read_is_named_with_what_to_do(tmp_path:
     file.parent.rmdir()
     with pytest.raises(WarehouseError, match=r"unable to open database file: .*/folder: it does not exist"):
         version(warehouse)
+    file.mkdir(parents=True)
+    with pytest.raises(WarehouseError, match=r"unable to open database file: .*/warehouse\.db is a folder"):
+        version(warehouse)
 
 
 @pytest.mark.parametrize("moved", ["deleted", "replaced"])
@@ -405,3 +408,26 @@ def test_a_reader_follows_the_file_when_another_takes_its_place(moved: str, tmp_
     assert beds(reader) == {1: 12}
     for used in (reader, loader):
         used.dispose()
+
+
+def test_a_file_that_is_deleted_while_another_process_has_it_open_is_made_again(tmp_path: Path) -> None:
+    """The other process keeps ``-shm``, which is not that of the new file."""
+    file = tmp_path / "warehouse.db"
+    url = f"sqlite:///{file}"
+    loader = Warehouse(url, "sqlite")
+    loader.init()
+    load(loader, census_change(None, 1, {}, {1: 10}))
+    command = [sys.executable, str(HELPERS), "keep", url, "sqlite"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        try:
+            assert other.stdout is not None
+            assert other.stdout.readline() == b"open\n"
+            loader.dispose()
+            file.unlink()
+            assert file.with_name("warehouse.db-shm").exists()
+            loader.init()
+            load(loader, census_change(None, 2, {}, {1: 12}))
+            assert beds(loader) == {1: 12}
+        finally:
+            other.kill()
+    loader.dispose()

@@ -6,7 +6,7 @@ import getpass
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.sqlite import dialect as sqlite_dialect
 from sqlalchemy.schema import CreateIndex, DropIndex
 
+from patient_flow.stores.lake.exclusion import locked
 from patient_flow.stores.warehouse.batch import Written
 from patient_flow.stores.warehouse.changes import Change
 from patient_flow.stores.warehouse.connection import readable
@@ -96,6 +97,8 @@ class SQLite(StagingInside):
         sa.event.listen(engine, "connect", _configure)
         sa.event.listen(engine, "begin", _begin)
         if url.database and url.database != ":memory:":
+            if "uri" not in url.query:
+                _clear_leftovers(engine, Path(url.database))
             _follow(engine, Path(url.database))
         return engine
 
@@ -151,6 +154,8 @@ class SQLite(StagingInside):
             )
         if code not in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM, sqlite3.SQLITE_READONLY):
             return text
+        if file.is_dir():
+            return f"{text}: {file} is a folder"
         for place in (file.parent, file):
             if not os.access(place, os.W_OK) and (place == file.parent or file.exists()):
                 why = f"user {_user()} may not write it" if place.exists() else "it does not exist"
@@ -192,6 +197,30 @@ def _configure(connection: sa.engine.interfaces.DBAPIConnection, _: object) -> N
     for pragma in PRAGMAS:
         cursor.execute(pragma)
     cursor.close()
+
+
+def _clear_leftovers(engine: sa.Engine, file: Path) -> None:
+    """Deletes what is left of a file that somebody deleted without its ``-wal`` and ``-shm``, before one is made.
+
+    While another process keeps the deleted file open, SQLite would take its ``-shm`` for that of the new file, and
+    each load would end with a disk I/O error.
+    """
+
+    def clear(*_: object) -> None:
+        if file.exists():
+            return
+        place = file.resolve()  # as SQLite does: the other files are beside that of a link
+        with suppress(OSError), locked(place.with_name(f"{place.name}.lock")):  # SQLite names what is not allowed here
+            if place.exists():
+                return
+            for ending in ("-wal", "-shm"):
+                place.with_name(place.name + ending).unlink(missing_ok=True)
+            # Made under another name: to close it here would end the locks of this process on it.
+            empty = place.with_name(f"{place.name}.new")
+            empty.touch(0o644)
+            empty.replace(place)
+
+    sa.event.listen(engine, "do_connect", clear)
 
 
 def _follow(engine: sa.Engine, file: Path) -> None:
