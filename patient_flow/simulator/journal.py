@@ -2,12 +2,13 @@
 
 A feed is a function of its plan, so its start, the changes of its speed and the number of sent messages define the
 position. Messages that were acknowledged but not yet counted when the process died are sent again, as by a producer's
-retry.
+retry; where the feed is faster than real time, with the later time of the restart.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -35,8 +36,9 @@ class Journal:
 
     @classmethod
     def open(cls, path: Path, identity: str, now: int) -> Journal:
-        """The journal at ``path``, or a new one that starts now. A feed of another speed goes on at the new one.
+        """The journal at ``path``, or a new one that starts now.
 
+        A feed of another speed goes on at the new one, and one that is faster than real time goes on where it stopped.
         Raises :class:`SimulatorError` when the file belongs to another feed or is not a journal.
         """
         if not path.exists():
@@ -44,19 +46,21 @@ class Journal:
         try:
             stored = json.loads(path.read_text())
             journal = cls(path, str(stored["identity"]), int(stored["began"]), int(stored["sent"]))
-            journal.reached = int(stored.get("reached", 0))
+            # Earlier versions did not record it; they wrote the file when the last message had been sent.
+            journal.reached = int(stored.get("reached", min(now, int(path.stat().st_mtime * 1e6))))
             paces = stored.get("paces", ())
             journal.paces = tuple(Pace(int(since), int(at), float(speed)) for since, at, speed in paces)
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise SimulatorError(
                 f"{path} is not a simulator journal ({error}); delete it or choose another file"
             ) from error
-        if journal.identity != identity:
+        speed = _SPEED.search(journal.identity)
+        if journal.identity != identity or (speed is not None and float(speed[1]) > 1):
             journal._change_speed(identity, now)
         return journal
 
     def _change_speed(self, identity: str, now: int) -> None:
-        """Goes on at the speed of ``identity`` from ``now`` on.
+        """Goes on at the speed of ``identity``, which may be the same, from ``now`` on.
 
         The hospitals lived on while a feed in real time was stopped, and send that now; faster ones stood still: a
         night would be years.
@@ -69,8 +73,9 @@ class Journal:
             )
         paces = self.paces or (Pace(self.started_at, self.started_at, float(before[1])),)
         last = paces[-1]
-        until = now if last.speed <= 1 or not self.reached else max(self.reached, last.since)
-        at = last.at + int((until - last.since) * last.speed)
+        until = now if last.speed <= 1 else max(self.reached, last.since)
+        # After all that was due by then: what was sent belongs to the pace before.
+        at = last.at + math.ceil((until - last.since + 1) * last.speed)
         self.identity, self.paces = identity, (*paces, Pace(now, at, float(after[1])))
         self.count(0)
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -15,7 +16,7 @@ import pytest
 from patient_flow.contracts.tables import BRONZE_EVENTS, IGNORED, QUARANTINE, SILVER_EVENTS, WAREHOUSE_TABLES
 from patient_flow.demo import DEMAND, DIRTY, RESERVE
 from patient_flow.settings import load
-from patient_flow.simulator.feed import messages
+from patient_flow.simulator.feed import Pace, messages
 from patient_flow.simulator.run import Options, plan
 from patient_flow_tests.e2e.numbered import held
 from patient_flow_tests.e2e.processes import Machine, Program, free_port, micro_batch
@@ -36,7 +37,7 @@ class Session:
     output: str
     exit_code: int
     counts: dict[str, int]
-    journal: dict[str, int]
+    journal: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ def start_demo(machine: Machine) -> Program:
     return machine.start("demo", "patient-flow", "demo", "--days", str(DAYS), "--speed", str(SPEED), *ports)
 
 
-def journal_of(machine: Machine) -> dict[str, int]:
+def journal_of(machine: Machine) -> dict[str, Any]:
     return json.loads((machine.folder / "data" / "simulator.json").read_text())
 
 
@@ -126,8 +127,9 @@ def test_counts_agree_from_the_hub_to_the_warehouse(demo: Demo) -> None:
     assert demo.first.journal["sent"] < feed.total() == demo.second.journal["sent"] <= len(history) + len(in_hub)
 
 
-def acknowledged(journal: dict[str, int]) -> Iterator[bytes]:
+def acknowledged(journal: dict[str, Any]) -> Iterator[bytes]:
     """Bodies that the simulator of the demo has sent, by its journal: a feed is a function of its plan."""
     options = Options(days=DAYS, speed=SPEED, dirty=DIRTY, spares_moves=True, demand=DEMAND, reserve=RESERVE)
-    whole = plan(load({}, environ={}), options, journal["began"])
+    paces = [Pace(*pace) for pace in journal["paces"]]
+    whole = plan(load({}, environ={}), options, journal["began"], paces)
     return (message.body for message in islice(messages(whole), journal["sent"]))

@@ -2,6 +2,8 @@
 
 import io
 import json
+import os
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +12,9 @@ from rich.console import Console
 
 from patient_flow.settings import Settings
 from patient_flow.simulator.demand import SECOND
-from patient_flow.simulator.feed import Message
+from patient_flow.simulator.feed import Message, messages
 from patient_flow.simulator.journal import Journal
-from patient_flow.simulator.run import Options, simulate
+from patient_flow.simulator.run import Options, plan, simulate
 from patient_flow.simulator.sending import SimulatorError
 
 from .builders import NOW, Clock, MemorySink
@@ -75,17 +77,11 @@ def test_an_interrupt_ends_the_feed_with_a_summary() -> None:
 
 def test_a_feed_goes_on_at_another_speed_from_now(tmp_path: Path) -> None:
     """What was sent is sent no second time; the hospitals go on where they are, first faster, then as the clock."""
-    listed = tmp_path / "departments.csv"
-    listed.write_text(
-        "hospital_id,hospital_name,department,staffed_beds,staff,expected_los_hours,valid_from,class\n"
-        "1,St Anna,Emergency,9,,6,2020-01-01T00:00:00Z,emergency\n"
-        "1,St Anna,Surgery,20,,48,2020-01-01T00:00:00Z,inpatient\n"
-    )
+    settings = of_one_hospital(tmp_path)
     clock, sinks = Clock(), []
     for speed, events, pause in ((1.0, 120, 600), (3600.0, 900, 86_400), (1.0, 30, 0)):
         options = Options(days=0.1, speed=speed, events=events, dirty=0.05, journal=tmp_path / "journal.json")
         sinks.append(MemorySink(clock))
-        settings = Settings(departments=str(listed))
         simulate(settings, options, clock=clock, sleep=clock.sleep, console=console(), sink=sinks[-1])
         clock.sleep(pause)
     slow, fast, after = ([message for _, message in sink.received] for sink in sinks)
@@ -98,6 +94,47 @@ def test_a_feed_goes_on_at_another_speed_from_now(tmp_path: Path) -> None:
     assert hours > 0.5  # of the slow feed; the fast one sends ten times as many events in less time
     assert fast[-1].due - slow[-1].due < hours * 3600 * SECOND
     assert after[-1].due - fast[-1].due > 86_400 * SECOND  # no ten years of events wait after the pause of a day
+
+
+def of_one_hospital(folder: Path) -> Settings:
+    listed = folder / "departments.csv"
+    listed.write_text(
+        "hospital_id,hospital_name,department,staffed_beds,staff,expected_los_hours,valid_from,class\n"
+        "1,St Anna,Emergency,9,,6,2020-01-01T00:00:00Z,emergency\n"
+        "1,St Anna,Surgery,20,,48,2020-01-01T00:00:00Z,inpatient\n"
+    )
+    return Settings(departments=str(listed))
+
+
+@pytest.mark.parametrize("speed", [300.0, 3600.0])
+def test_a_feed_that_is_faster_than_real_time_goes_on_where_it_stopped(speed: float, tmp_path: Path) -> None:
+    """The hospitals stood still, and what was sent belongs to the feed to the byte."""
+    settings, clock = of_one_hospital(tmp_path), Clock()
+    received: list[Message] = []
+    options = Options(days=0.1, speed=speed, events=300, dirty=0.1, journal=tmp_path / "journal.json")
+    for _ in range(4):
+        began, sink = clock(), MemorySink(clock)
+        simulate(settings, options, clock=clock, sleep=clock.sleep, console=console(), sink=sink)
+        received += [message for _, message in sink.received]
+        assert len(sink.received) == 300
+        late = [message for _, message in sink.received if NOW < message.due < began * SECOND]
+        assert len(late) < 30  # a corrupted message may be late
+        assert all(message.at <= at * SECOND + 1 for at, message in sink.received)
+        clock.sleep(86_400)
+    journal = Journal.open(tmp_path / "journal.json", options.identity, int(clock() * SECOND))
+    assert len(journal.paces) == 5
+    whole = messages(plan(settings, options, journal.started_at, journal.paces))
+    assert [message.body for message in islice(whole, journal.sent)] == [message.body for message in received]
+
+
+def test_a_journal_that_does_not_say_what_it_reached_was_written_then(tmp_path: Path) -> None:
+    path, hour = tmp_path / "journal.json", 3600 * SECOND
+    identity = Options(speed=60.0).identity
+    path.write_text(json.dumps({"identity": identity, "began": NOW, "sent": 10}))
+    os.utime(path, times=(0, NOW / SECOND + 3600))
+    journal = Journal.open(path, identity, NOW + 24 * hour)
+    assert journal.reached == NOW + hour
+    assert journal.paces[-1] == (NOW + 24 * hour, NOW + 60 * (hour + 1), 60.0)
 
 
 def simulated(settings: Settings, options: Options) -> list[Message]:
