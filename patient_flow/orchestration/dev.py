@@ -12,17 +12,27 @@ import sys
 
 import dagster as dg
 
-INTERRUPTED = "the demo was stopped while this run was under way; the next micro-batch goes on from its last commit"
+INTERRUPTED = "the demo was stopped while this run was under way"
+GOES_ON = f"{INTERRUPTED}; micro-batches and scheduled jobs go on by themselves"
+START_AGAIN = f"{INTERRUPTED}: start it again"
 _ACTIVE = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
 
 
 def end_interrupted_runs(instance: dg.DagsterInstance) -> int:
-    """Marks runs as canceled whose process on this machine is gone; returns how many."""
+    """Marks runs as canceled whose process on this machine is gone; returns how many.
+
+    Those that only a person starts again (``dagster/max_retries`` is 0) have failed, so that the alert ``run_failed``
+    names them.
+    """
     ended = 0
     for run in instance.get_runs(dg.RunsFilter(statuses=_ACTIVE)):
-        if not _is_alive(instance, run.run_id):
-            instance.report_run_canceled(run, INTERRUPTED)
-            ended += 1
+        if _is_alive(instance, run.run_id):
+            continue
+        if run.tags.get("dagster/max_retries") == "0" and run.status is not dg.DagsterRunStatus.CANCELING:
+            instance.report_run_failed(run, START_AGAIN)
+        else:
+            instance.report_run_canceled(run, GOES_ON)
+        ended += 1
     return ended
 
 
@@ -31,7 +41,8 @@ def _is_alive(instance: dg.DagsterInstance, run_id: str) -> bool:
     for entry in instance.all_logs(run_id, of_type=dg.DagsterEventType.ENGINE_EVENT):
         event = entry.dagster_event
         named = event.engine_event_data.metadata.get("pid") if event is not None else None
-        with contextlib.suppress(ProcessLookupError, ValueError, TypeError):
+        # PermissionError: another user's process has the number now.
+        with contextlib.suppress(ProcessLookupError, PermissionError, OverflowError, ValueError, TypeError):
             if named is not None:
                 os.kill(int(str(named.value)), 0)
                 return True

@@ -100,6 +100,44 @@ def test_runs_whose_process_is_gone_end_when_the_demo_starts_again(instance: dg.
     assert [state.status.value for state in states if state] == ["STARTED", "CANCELED", "CANCELED"]
 
 
+@pytest.mark.parametrize("error", [PermissionError, OverflowError])
+def test_a_process_of_another_user_is_not_that_of_a_run(
+    error: type[Exception], instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = dg.DagsterRun(job_name="micro_batch", run_id="1" * 32, status=STARTED)
+    instance.add_run(made)
+    instance.report_engine_event("Executing steps", made, EngineEventData({"pid": dg.MetadataValue.text("1")}))
+
+    def kill(*_: int) -> None:
+        raise error
+
+    monkeypatch.setattr(os, "kill", kill)
+    assert end_interrupted_runs(instance) == 1
+
+
+def test_interrupted_runs_that_only_a_person_starts_again_have_failed(instance: dg.DagsterInstance) -> None:
+    expected = {
+        **dict.fromkeys(("backfill", "import_files", "lake_repair", "reconcile"), "FAILURE"),
+        **dict.fromkeys(("micro_batch", "lake_maintenance", "hourly_checks", "forecast"), "CANCELED"),
+    }
+    defs = build_defs()
+    for number, name in enumerate(expected):
+        tags = defs.resolve_job_def(name).run_tags
+        instance.add_run(dg.DagsterRun(job_name=name, run_id=f"{number}" * 32, status=STARTED, tags=tags))
+    # It was canceled before.
+    canceling = dg.DagsterRun(
+        job_name="backfill",
+        run_id="9" * 32,
+        status=dg.DagsterRunStatus.CANCELING,
+        tags=defs.resolve_job_def("backfill").run_tags,
+    )
+    instance.add_run(canceling)
+    assert end_interrupted_runs(instance) == len(expected) + 1
+    states = {run.run_id: run for run in instance.get_runs()}
+    assert states.pop(canceling.run_id).status is dg.DagsterRunStatus.CANCELED
+    assert {run.job_name: run.status.value for run in states.values()} == expected
+
+
 STARTED = dg.DagsterRunStatus.STARTED
 
 
