@@ -15,7 +15,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -30,7 +30,7 @@ from patient_flow.services import Services
 from patient_flow.settings import Settings, load, local_hub_connection
 from patient_flow.simulator import history
 from patient_flow.status import progress
-from patient_flow.stores.warehouse.errors import WarehouseError
+from patient_flow.stores.warehouse.errors import WarehouseError, WarehouseNotInitialised
 
 POLL_SECONDS, ASK_SECONDS = 0.25, 3.0
 """How often processes are looked at while one starts, and the warehouse is asked for a new load."""
@@ -91,13 +91,19 @@ class Reserve:
 class Demo:
     """The running parts. They have all ended when the ``with`` block of ``stack`` ends."""
 
-    def __init__(self, stack: contextlib.ExitStack, settings: Settings, environment: dict[str, str]) -> None:
+    def __init__(
+        self,
+        stack: contextlib.ExitStack,
+        settings: Settings,
+        environment: dict[str, str],
+        locks: Collection[int],
+    ) -> None:
         self.parts: list[Part] = []
         self._stack = stack
         self._services = Services(settings)
         self._reserve = Reserve(settings.local_root / "reserve")
         stack.callback(lambda: self._services.warehouse.dispose())
-        self._environment = environment
+        self._environment, self._locks = environment, locks
         self._root = settings.local_root
         self._files = [self._root / "history" / name for name in (history.RECENT, history.OLDER)]
         self._importing: Part | None = None
@@ -109,7 +115,8 @@ class Demo:
 
     def start(self, name: str, *command: str, **more: str) -> Part:
         """Starts a part."""
-        part = spawn_part(name, [sys.executable, *command], {**self._environment, **more}, self._root / "logs")
+        environment = {**self._environment, **more}
+        part = spawn_part(name, [sys.executable, *command], environment, self._root / "logs", self._locks)
         self._stack.callback(part.stop)
         self._stack.callback(_ignore_signals)  # runs before the stops: callbacks are last in, first out
         self.parts.append(part)
@@ -162,13 +169,15 @@ class Demo:
         elif time.monotonic() - self._noted > QUIET_SECONDS:
             self._noted = time.monotonic()
             minutes = (time.monotonic() - self._quiet_since) / 60
-            where = f"{self._alerts} names what is wrong"
+            where = f"{self._alerts} names what is wrong, if anything"
             self._say(f"no micro-batch has loaded the warehouse for {minutes:.0f} min; {where}{self._trouble()}")
 
     def _trouble(self) -> str:
-        """The error of the warehouse, where it cannot be read."""
+        """The error of the warehouse, where it cannot be read. Before the first load it has no tables."""
         try:
             self._services.warehouse.loaded_versions()
+        except WarehouseNotInitialised:
+            return ""
         except WarehouseError as error:
             return f" ({error})"
         return ""
@@ -210,12 +219,12 @@ def run(options: Options) -> None:
     if not settings.lake_is_folder:
         raise DemoError("the demo keeps its data on this machine: unset PATIENT_FLOW_LAKE_URI")
     Services(settings).require_strong_key()
-    feed = _feed(options, settings.local_root / "simulator.json")
-    ports = Ports.of(options, settings.hub_port)
-    connection = local_hub_connection(ports.hub)
     stopped = _stop_on_signals()
     with contextlib.ExitStack() as stack:
-        stack.enter_context(_alone(settings.local_root))
+        locks = stack.enter_context(_alone(settings.local_root))
+        feed = _feed(options, settings.local_root / "simulator.json")
+        ports = Ports.of(options, settings.hub_port)
+        connection = local_hub_connection(ports.hub)
         click.echo("Starting; the logs of all parts are in " + str(settings.local_root / "logs"))
         click.echo(f"{'Warehouse':<14}{Services(settings).warehouse.address}")
         stack.callback(click.echo, f"Stopped. The data stays in {settings.local_root}/; start again to continue.")
@@ -223,6 +232,7 @@ def run(options: Options) -> None:
             stack,
             settings.model_copy(update={"eventhub_connection": connection}),
             {**_limits(settings), "PATIENT_FLOW_EVENTHUB_CONNECTION": connection},
+            locks,
         )
         demo.start_all(feed, ports)
         click.echo("One line per part that is up and per load of the warehouse; Ctrl-C stops all and keeps the data.")
@@ -231,19 +241,30 @@ def run(options: Options) -> None:
 
 
 @contextlib.contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Keeps a second demo out of the folder: both would end each other's runs. The lock ends with the process."""
-    import fcntl
+def _alone(folder: Path) -> Iterator[tuple[int, ...]]:
+    """Keeps a second demo out of the folder: both would end each other's runs.
 
+    The file descriptors are for the parts: the lock ends with the last process that has one, since parts outlive a demo
+    that was killed. A file system without locks has none.
+    """
+    try:
+        import fcntl
+    except ImportError:
+        raise DemoError("the demo needs POSIX calls: on Windows, run it in WSL") from None
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "demo.lock").open("w") as lock:
+    file = folder / "demo.lock"
+    with file.open("w") as lock:
+        locks: tuple[int, ...] = (lock.fileno(),)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise DemoError(
-                f"another demo uses {folder}: stop it, or start this one from another working directory"
+                f"another demo uses {folder}: stop it, or start this one from another working directory. "
+                f"If it was killed, its parts still run: `fuser {file}` names their processes"
             ) from None
-        yield
+        except OSError:
+            locks = ()
+        yield locks
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import socket
 import subprocess
 import time
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -55,9 +55,13 @@ class Part:
             self.process.send_signal(signal.SIGINT)
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self.process.wait(STOP_SECONDS)
+        self._kill_group()
+        self.process.wait()
+
+    def _kill_group(self) -> None:
+        """Kills what is left of its process group."""
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait()
 
     def check(self) -> None:
         """Reports that it is up, or still starting; starts it again when it has ended.
@@ -87,14 +91,20 @@ class Part:
             raise DemoError(reason)
         if self.ended_at is None:
             self.ended_at = now
+            self._kill_group()  # its child processes would keep its port
             click.echo(f"{reason}; it starts again in {RESTART_SECONDS:.0f} s")
         elif now - self.ended_at > RESTART_SECONDS:
             self.process, self.was_up, self.ended_at = self.spawn(), False, None
             self.began = self.noted = now
 
 
-def spawn_part(name: str, command: list[str], environment: dict[str, str], logs: Path) -> Part:
-    """Starts a part with these variables besides the demo's own; its log is a file in ``logs``."""
+def spawn_part(
+    name: str, command: list[str], environment: dict[str, str], logs: Path, kept: Collection[int] = ()
+) -> Part:
+    """Starts a part with these variables besides the demo's own; its log is a file in ``logs``.
+
+    ``kept`` are file descriptors that stay open in the part.
+    """
     logs.mkdir(parents=True, exist_ok=True)
     path = logs / f"{name.casefold().replace(' ', '-')}.log"
 
@@ -106,6 +116,7 @@ def spawn_part(name: str, command: list[str], environment: dict[str, str], logs:
                 stderr=subprocess.STDOUT,
                 stdin=subprocess.DEVNULL,
                 env={**os.environ, **environment},
+                pass_fds=tuple(kept),
                 start_new_session=True,  # Ctrl-C reaches only this process, which stops the parts in order
             )
 

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import fcntl
 import json
+import shutil
 import socket
 import sys
 import threading
+import time
+from collections.abc import Collection
 from pathlib import Path
 
 import pytest
@@ -70,6 +76,57 @@ def test_a_second_demo_in_a_folder_is_refused(tmp_path: Path) -> None:
         pass
 
 
+def test_the_parts_of_a_demo_that_was_killed_keep_a_second_one_out(tmp_path: Path) -> None:
+    with demo._alone(tmp_path) as locks:
+        part = started(tmp_path, "import time; time.sleep(60)", locks)
+    try:
+        with pytest.raises(demo_parts.DemoError, match=r"`fuser .*/demo\.lock`"), demo._alone(tmp_path):
+            pass
+    finally:
+        part.stop()
+    with demo._alone(tmp_path):
+        pass
+
+
+def test_a_demo_that_is_refused_says_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with socket.socket() as other, demo._alone(demo.load().local_root):
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        monkeypatch.setattr(demo, "UI_PORT", other.getsockname()[1])
+        with pytest.raises(demo_parts.DemoError, match="another demo uses"):
+            run_without_parts(monkeypatch, capsys, demo.Options())
+    assert capsys.readouterr().out == ""
+
+
+def test_a_file_system_without_locks_is_no_error_and_a_system_without_them_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def flock(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with demo._alone(tmp_path) as locks:
+        assert locks == ()
+    monkeypatch.setitem(sys.modules, "fcntl", None)
+    with pytest.raises(demo_parts.DemoError, match="on Windows, run it in WSL"), demo._alone(tmp_path):
+        pass
+
+
+def test_a_warehouse_before_its_first_load_is_no_trouble(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    settings = demo.load()
+    with contextlib.ExitStack() as stack:
+        running = demo.Demo(stack, settings, {}, ())
+        assert running._trouble() == ""
+    shutil.rmtree(settings.local_root)
+    (settings.local_root / "warehouse.db").mkdir(parents=True)
+    with contextlib.ExitStack() as stack:
+        assert "warehouse.db is a folder" in demo.Demo(stack, settings, {}, ())._trouble()
+
+
 def test_a_demo_goes_on_with_the_feed_that_it_began_with(tmp_path: Path) -> None:
     journal = tmp_path / "simulator.json"
     assert demo._feed(demo.Options(), journal)[:2] == (demo.DAYS, demo.SPEED)
@@ -128,6 +185,27 @@ def test_a_part_that_was_up_and_ended_starts_again(
     part.stop()
 
 
+def test_a_part_that_ended_leaves_no_process_that_keeps_its_port(tmp_path: Path) -> None:
+    child = "[sys.executable, '-c', 'import time; time.sleep(60)']"
+    with demo._alone(tmp_path) as locks:
+        script = f"import subprocess, sys; subprocess.Popen({child}, pass_fds={locks})"
+        part = started(tmp_path, script, locks)
+    part.has_been_up = part.was_up = True
+    part.process.wait()
+    try:
+        with pytest.raises(demo_parts.DemoError), demo._alone(tmp_path):
+            pass
+        part.check()
+        for _ in range(300):  # until the child process, which has the lock too, is gone
+            with contextlib.suppress(demo_parts.DemoError), demo._alone(tmp_path):
+                break
+            time.sleep(0.1)
+        else:
+            pytest.fail("the child process still runs")
+    finally:
+        part.stop()
+
+
 def test_a_part_that_may_end_is_no_error_unless_it_failed(tmp_path: Path) -> None:
     part = started(tmp_path, "pass")
     part.process.wait()
@@ -137,8 +215,8 @@ def test_a_part_that_may_end_is_no_error_unless_it_failed(tmp_path: Path) -> Non
     part.check()
 
 
-def started(folder: Path, script: str) -> demo_parts.Part:
-    return demo_parts.spawn_part("dagster", [sys.executable, "-c", script], {}, folder)
+def started(folder: Path, script: str, kept: Collection[int] = ()) -> demo_parts.Part:
+    return demo_parts.spawn_part("dagster", [sys.executable, "-c", script], {}, folder, kept)
 
 
 def test_a_full_disk_is_reported_once_and_leaves_room_for_the_ui(
