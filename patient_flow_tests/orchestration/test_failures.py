@@ -108,7 +108,7 @@ def test_each_store_that_is_away_fails_its_own_step_with_one_sentence(
             "store_down",
             f"(user id {os.geteuid()}) may not read or write a file: give the permission back",
         ),
-        (OSError(errno.EROFS, os.strerror(errno.EROFS), "/lake/x"), "store_down", "mount its disk writable: "),
+        (OSError(errno.EROFS, os.strerror(errno.EROFS), "/lake/x"), "store_down", "mount the disk writable ("),
         (WarehouseUnavailable("w: database is locked"), "store_down", "Another program has locked the warehouse"),
     ],
 )
