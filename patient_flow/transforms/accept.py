@@ -31,6 +31,7 @@ HUB_ORDER = ("enqueued_at", *EVENT_COORDINATES)
 IDENTITY = ("event_id", "event_time")
 _IMPORT_ORDER = ("imported_at", "partition_id", "sequence_number", "part")
 _NO_TEXTS = pl.lit([], dtype=TEXTS)
+_SCOPES = tuple(scopes.resolved())
 
 c = pl.col
 
@@ -65,7 +66,8 @@ def candidates(validated: pl.DataFrame, secret: str) -> pl.DataFrame:
 def with_raw_ids(validated: pl.DataFrame) -> pl.DataFrame:
     """:func:`candidates` before they get their pseudonyms: under their own identifiers, keys and short hashes null."""
     hashes = ("event_key", "visit_hash", "patient_hash", "merged_patient_hash", "visit_number_hash")
-    valid = validated.filter(is_candidate())
+    needed = (*SILVER_EVENTS.schema, "reasons", "ignored_as", "erased_at", *_SCOPES)
+    valid = validated.select(name for name in needed if name in validated.columns).filter(is_candidate())
     return valid.with_columns(
         scopes.scoped("visit_id", "visit_scope"),
         scopes.scoped("patient_id", "patient_scope"),
@@ -248,17 +250,8 @@ def _broken(read: pl.DataFrame, of: tuple[rules.Rule, ...]) -> pl.Series:
     """Names of the rules that each row breaks. Lists are built only for rows that break one: most break none."""
     marks = read.select(rule.violation.fill_null(False).alias(rule.name) for rule in of if rule.violation is not None)
     breaks_any = marks.select(pl.any_horizontal(pl.all())).to_series()
-    names = (
-        marks.with_row_index("row")
-        .filter(breaks_any)
-        .select(
-            "row",
-            names=pl.concat_list(pl.when(c(name)).then(pl.lit(name)) for name in marks.columns).list.drop_nulls(),
-        )
+    names = marks.filter(breaks_any).select(
+        pl.concat_list(pl.when(c(name)).then(pl.lit(name)) for name in marks.columns).list.drop_nulls()
     )
-    return (
-        pl.DataFrame({"row": pl.int_range(read.height, dtype=pl.get_index_type(), eager=True)})
-        .join(names, on="row", how="left", maintain_order="left")
-        .select(c("names").fill_null(_NO_TEXTS))
-        .to_series()
-    )
+    lists = pl.concat([pl.Series([[]], dtype=TEXTS), names.to_series()], rechunk=True)
+    return lists.gather(breaks_any.cum_sum() * breaks_any)

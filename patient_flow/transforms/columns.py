@@ -195,7 +195,7 @@ def _stated(fields: list[bodies.Fields]) -> tuple[list[pl.Series], list[str], bo
     or split rows of foreign ones. These are encoded here, from values that were validated one by one.
     """
     readable = {name: pl.Int64() if dtype == pl.Int16() else dtype for name, dtype in _STATED.items()}  # no Int16
-    frames, digests, is_escaped = [pl.DataFrame(schema=readable)], list[str](), False
+    frames, digests, is_escaped = list[pl.DataFrame](), list[str](), False
     for start in range(0, len(fields), _LINES_AT_ONCE):
         some = fields[start : start + _LINES_AT_ONCE]
         lines = bodies.lines_of(some)
@@ -203,8 +203,10 @@ def _stated(fields: list[bodies.Fields]) -> tuple[list[pl.Series], list[str], bo
         is_escaped |= bodies.may_hold_control_characters(lines)
         names = (*bodies.COMMON_FIELDS, *bodies.rare_fields_of(some))  # a column without values takes time too
         frames.append(pl.read_ndjson(lines, schema={name: readable[name] for name in names}))
-    read = pl.concat(frames, how="diagonal", rechunk=True)
-    return [read[name].cast(dtype) for name, dtype in _STATED.items()], digests, is_escaped
+    read = frames[0] if len(frames) == 1 else pl.concat([pl.DataFrame(schema=readable), *frames], how="diagonal")
+    of = {column.name: column for column in read.rechunk()}
+    absent = pl.repeat(None, read.height, dtype=pl.String, eager=True)
+    return [of.get(name, absent.alias(name)).cast(dtype) for name, dtype in _STATED.items()], digests, is_escaped
 
 
 def _texts(name: str, height: int, found: dict[int, str]) -> pl.Series:
@@ -212,10 +214,11 @@ def _texts(name: str, height: int, found: dict[int, str]) -> pl.Series:
 
 
 def _sparse(name: str, height: int, found: Mapping[int, object], dtype: pl.DataType) -> pl.Series:
-    empty = pl.repeat(None, height, eager=True, dtype=dtype).alias(name)
-    return empty.scatter(list(found), pl.Series(list(found.values()), dtype=dtype)) if found else empty
+    nothing = pl.repeat(None, height, eager=True, dtype=dtype).alias(name)
+    return nothing.scatter(list(found), pl.Series(list(found.values()), dtype=dtype)) if found else nothing
 
 
 def marks(name: str, height: int, places: list[int]) -> pl.Series:
     """A column that is true at ``places``."""
-    return pl.repeat(False, height, eager=True, dtype=pl.Boolean).alias(name).scatter(places, True)
+    none = pl.repeat(False, height, eager=True, dtype=pl.Boolean).alias(name)
+    return none.scatter(places, True) if places else none

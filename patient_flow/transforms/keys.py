@@ -6,9 +6,12 @@ All are functions of natural keys alone, so that any order of events and any reb
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import polars as pl
+
+T = TypeVar("T", str, bytes)
 
 SEPARATOR = "\x1f"
 """Between the parts of a natural key; control characters cannot occur in one (``transforms.read`` refuses them)."""
@@ -41,18 +44,21 @@ def pseudonym(identifier: pl.Expr, secret: str, kind: str) -> pl.Expr:
     return identifier.map_batches(lambda values: _once_each(values, keyed), return_dtype=pl.String)
 
 
-def derived_visit() -> pl.Expr:
-    """``visit_id`` of a snapshot whose sender gives no visit number: null if a part is missing.
+def derived_visit(where: pl.Expr | None = None) -> pl.Expr:
+    """``visit_id`` of a snapshot whose sender gives no visit number: null if a part is missing, or not ``where``.
 
     From the pseudonym of the patient, so that it can be derived again with the survivor of a merge (flow F3). The key
     is no secret: the pseudonym has been made with one.
     """
     parts = [pl.col("hospital_id"), pl.col("patient_id"), pl.col("admission_time").dt.epoch("us").cast(pl.String)]
-    return pseudonym(pl.concat_str(parts, separator=SEPARATOR), "", "derived visit")
+    text = pl.concat_str(parts, separator=SEPARATOR)
+    return pseudonym(text if where is None else pl.when(where).then(text), "", "derived visit")
 
 
 def _once_each(values: pl.Series, keyed: hashlib.blake2b) -> pl.Series:
     """The hexadecimal hashes of ``values``; where most of them occur several times, each is hashed once."""
+    if values.null_count() == values.len():
+        return values
     distinct = values.unique()
     if 2 * distinct.len() > values.len():
         return _hexadecimal(values, keyed)
@@ -62,22 +68,23 @@ def _once_each(values: pl.Series, keyed: hashlib.blake2b) -> pl.Series:
 
 
 def _hexadecimal(values: pl.Series, keyed: hashlib.blake2b) -> pl.Series:
-    return _digests(values, keyed).bin.encode("hex")
+    return pl.Series(values.name, _hashed(values, keyed, hashlib.blake2b.hexdigest), dtype=pl.String)
 
 
 def _keys(values: pl.Series) -> pl.Series:
-    numbers = _digests(values, hashlib.blake2b(digest_size=8)).bin.reinterpret(dtype=pl.UInt64, endianness="big")
+    digests = _hashed(values, hashlib.blake2b(digest_size=8), hashlib.blake2b.digest)
+    numbers = pl.Series(values.name, digests, dtype=pl.Binary).bin.reinterpret(dtype=pl.UInt64, endianness="big")
     return (numbers // 2).cast(pl.Int64).clip(lower_bound=1)
 
 
-def _digests(values: pl.Series, begun: hashlib.blake2b) -> pl.Series:
-    """The digests of texts. Copying a hash that has its key already takes half the time of making one."""
-    copy, found = begun.copy, list[bytes | None]()
+def _hashed(values: pl.Series, begun: hashlib.blake2b, result: Callable[[hashlib.blake2b], T]) -> list[T | None]:
+    """The ``result`` of hashing each text. Copying a hash that has its key takes half the time of making one."""
+    copy, found = begun.copy, list[T | None]()
     for value in values.cast(pl.Binary).to_list():
         if value is None:
             found.append(None)
             continue
         state = copy()
         state.update(value)
-        found.append(state.digest())
-    return pl.Series(values.name, found, dtype=pl.Binary)
+        found.append(result(state))
+    return found

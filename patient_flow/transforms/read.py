@@ -91,14 +91,19 @@ def read_events(bronze: pl.DataFrame, parser: ParserConfig) -> pl.DataFrame:
         .pipe(_default_event_time)
         .pipe(_drop_implausible_times)
         .pipe(spell_departments, parser.departments)
-        .with_columns(
-            event_id=pl.coalesce("event_id", "digest"),
-            body_hash=short_hash(pl.col("digest")),
-            **scopes.resolved(),
-        )
-        .drop("digest")
+        .pipe(_identify)
         .pipe(mark_erased, bronze, parser.erasures)
     )
+
+
+def _identify(frame: pl.DataFrame) -> pl.DataFrame:
+    """The digest stands in for an ``event_id`` that is not stated; numbers get the scopes that they are unique in."""
+    absent = {name for name in scopes.DECIDING if frame[name].null_count() == frame.height}
+    return frame.with_columns(
+        event_id=pl.coalesce("event_id", "digest"),
+        body_hash=short_hash(pl.col("digest")),
+        **scopes.resolved(absent),
+    ).drop("digest")
 
 
 def _imported_at(bronze: pl.DataFrame) -> pl.Expr:
@@ -118,19 +123,21 @@ def pseudonymise(frame: pl.DataFrame, secret: str) -> pl.DataFrame:
     stands_in = (pl.col("event_id").str.len_chars() == bodies.DIGEST_LENGTH) & (
         short_hash(pl.col("event_id")) == pl.col("body_hash")
     )
+    elsewhere = pl.lit(None, pl.Int64)
+    if not frame.select(scopes.is_of_hospital("visit_id").all()).item():
+        elsewhere = short_hash(pseudonym(scopes.as_of_hospital("visit_id"), secret, "visit"))
+    derived = derived_visit(where=pl.col("visit_id").is_null() & (pl.col("event_type") == events.SNAPSHOT))
     return (
         frame.with_columns(
             visit_id=pseudonym(pl.col("visit_id"), secret, "visit"),
-            number_elsewhere=short_hash(pseudonym(scopes.as_of_hospital("visit_id"), secret, "visit")),
+            number_elsewhere=elsewhere,
             patient_id=pseudonym(pl.col("patient_id"), secret, "patient"),
             merged_patient_id=pseudonym(pl.col("merged_patient_id"), secret, "patient"),
             event_id=pl.coalesce(pseudonym(pl.when(stands_in).then("event_id"), secret, "body"), "event_id"),
             body_hash=short_hash(pseudonym(pl.col("body_hash").cast(pl.String), secret, "body")),
         )
         .with_columns(visit_number_hash=pl.coalesce("number_elsewhere", short_hash(pl.col("visit_id"))))
-        .with_columns(
-            visit_id=pl.coalesce("visit_id", pl.when(pl.col("event_type") == events.SNAPSHOT).then(derived_visit()))
-        )
+        .with_columns(visit_id=pl.coalesce("visit_id", derived))
         .with_columns(
             event_key=surrogate_key([pl.col("event_id"), pl.col("event_time").dt.epoch("us")]),
             visit_hash=short_hash(pl.col("visit_id")),

@@ -7,12 +7,16 @@ visit number belongs to its hospital and a patient number to the network.
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
+
 import polars as pl
 
 from patient_flow.transforms.keys import SEPARATOR
 
 POLICIES = ("patient_scope", "visit_scope")
 """Columns with the policy that a mapping sets, null where it sets none."""
+DECIDING = (*POLICIES, "patient_assigner", "visit_assigner", "merged_patient_assigner")
+"""Columns that decide about scopes, and that few senders state."""
 _NETWORK, _HOSPITAL = "", "hospital"
 KINDS = ("hospital", "assigner", "shared")
 """Kinds of scopes that have a name."""
@@ -20,14 +24,17 @@ KINDS = ("hospital", "assigner", "shared")
 c = pl.col
 
 
-def resolved() -> dict[str, pl.Expr]:
-    """The columns ``patient_scope``, ``visit_scope`` and ``merged_patient_scope``: each the scope itself, as text."""
+def resolved(absent: Collection[str] = ()) -> dict[str, pl.Expr]:
+    """The columns ``patient_scope``, ``visit_scope`` and ``merged_patient_scope``: each the scope itself, as text.
+
+    Those of :data:`DECIDING` that are ``absent`` (null in every row) are not looked at.
+    """
     hospital, network = _named(_HOSPITAL, c("hospital_id")), pl.lit(_NETWORK)
     return {
-        "visit_scope": _scope("visit_scope", c("visit_assigner"), hospital),
-        "patient_scope": _scope("patient_scope", c("patient_assigner"), network),
+        "visit_scope": _scope("visit_scope", ("visit_assigner",), hospital, absent),
+        "patient_scope": _scope("patient_scope", ("patient_assigner",), network, absent),
         "merged_patient_scope": _scope(
-            "patient_scope", pl.coalesce("merged_patient_assigner", "patient_assigner"), network
+            "patient_scope", ("merged_patient_assigner", "patient_assigner"), network, absent
         ),
     }
 
@@ -42,9 +49,14 @@ def scoped(number: str, scope: str) -> pl.Expr:
     )
 
 
+def is_of_hospital(number: str) -> pl.Expr:
+    """True where ``number``, as :func:`scoped` writes it, is in its hospital's scope."""
+    return c(number).str.starts_with(_HOSPITAL + SEPARATOR)
+
+
 def as_of_hospital(number: str) -> pl.Expr:
     """``number`` as :func:`scoped` writes it in its hospital's scope; null where it has that form already."""
-    elsewhere = pl.when(~c(number).str.starts_with(_HOSPITAL + SEPARATOR)).then(number)
+    elsewhere = pl.when(~is_of_hospital(number)).then(number)
     plain = elsewhere.str.extract(rf"([^{SEPARATOR}]*)$")
     return pl.concat_str([_named(_HOSPITAL, c("hospital_id")), plain], separator=SEPARATOR)
 
@@ -79,10 +91,14 @@ def of_name(name: str, number: str) -> str:
     return SEPARATOR.join((kind, value, number) if is_kind else ("assigner", name, number))
 
 
-def _scope(policy: str, assigner: pl.Expr, default: pl.Expr) -> pl.Expr:
+def _scope(policy: str, assigners: Sequence[str], default: pl.Expr, absent: Collection[str]) -> pl.Expr:
+    stated = [name for name in assigners if name not in absent]
+    usual = pl.coalesce(_named("assigner", pl.coalesce(stated)), default) if stated else default
+    if policy in absent:
+        return usual
     return (
         pl.when(c(policy).is_null() | (c(policy) == "assigner"))
-        .then(pl.coalesce(_named("assigner", assigner), default))
+        .then(usual)
         .when(c(policy) == "hospital")
         .then(_named(_HOSPITAL, c("hospital_id")))
         .when(c(policy) == "network")
