@@ -94,7 +94,7 @@ def accept(candidate: pl.DataFrame, known: pl.DataFrame) -> Accepted:
         latest = contenders.filter(is_imported).sort(*_IMPORT_ORDER, ~c("is_known"))
         last = latest.unique(IDENTITY, keep="last", maintain_order=True)
         first = _of_latest_import(pl.concat([first, last.join(first, on=IDENTITY, how="anti")]), contenders)
-    rows = first.filter(~c("is_known")).drop("is_known")
+    rows = (first if known.is_empty() else first.filter(~c("is_known"))).drop("is_known")
     kept = first.filter("is_known")
     return Accepted(rows, displaced=known.join(kept, on=EVENT_COORDINATES, how="anti"))
 

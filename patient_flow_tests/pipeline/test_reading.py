@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Mapping
 from contextlib import closing
@@ -66,6 +67,31 @@ def test_the_next_batch_is_read_while_the_caller_has_the_one_before(monkeypatch:
     with closing(read_batches([Batch(rows[:1]), Batch(rows[:2]), Batch(rows[:3])], of_parser())) as batches:
         assert next(batches)[0].rows.height == 1
         assert seen.wait(60)
+
+
+def test_two_slices_of_a_batch_are_read_side_by_side(monkeypatch: pytest.MonkeyPatch) -> None:
+    together = threading.Barrier(2)
+
+    def watched(rows: pl.DataFrame, parser: ParserConfig) -> pl.DataFrame:
+        together.wait(60)
+        return read_one(rows, parser)
+
+    read_one = reading.read
+    monkeypatch.setattr(reading, "read", watched)
+    monkeypatch.setattr(reading, "ROWS_IN_SLICE", 50)
+    rows = of_events(100)[:100]
+    ((_, found),) = read_batches([Batch(rows)], of_parser())
+    assert_frame_equal(found, read_one(rows, of_parser()))
+
+
+def test_threads_take_turns_as_usual_once_all_is_read_or_the_caller_has_enough() -> None:
+    usual, rows = sys.getswitchinterval(), of_events(100)
+    with closing(read_batches([Batch(rows)] * 3, of_parser())) as found:
+        next(found)
+        assert sys.getswitchinterval() < usual
+    assert sys.getswitchinterval() == usual
+    assert len(list(read_batches([Batch(rows)] * 3, of_parser()))) == 3
+    assert sys.getswitchinterval() == usual
 
 
 def test_what_cannot_be_read_is_an_error_of_the_caller_after_the_batches_before_it() -> None:

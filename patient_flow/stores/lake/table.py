@@ -121,7 +121,7 @@ class LakeTable(Snapshot):
         after, before = self._conform(after), self._conform(before)
         keys = self._row_keys
         removed = before.join(after, on=keys, how="anti")
-        added = after.join(before, on=keys, how="anti")
+        added = after if before.is_empty() else after.join(before, on=keys, how="anti")
         changed = differing(before, after, keys)
         written = RowsWritten(inserted=added.height, updated=changed.height, deleted=removed.height)
         if removed.is_empty() and changed.is_empty():
