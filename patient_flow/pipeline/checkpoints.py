@@ -220,3 +220,11 @@ def consumption_until(source: LakeTable, version: int | None) -> dict[str, int]:
     if version is None:
         return version_of(source.table).of(None)
     return {**version_of(source.table).of(version), **identity_of(source.table).of(source.identity)}
+
+
+def no_consumption(*sources: LakeTable) -> dict[str, int]:
+    """Checkpoints of a table that follows none of ``sources`` while only parts of it are made from them.
+
+    Whoever continues makes all of it again, also where an older backup of a source has taken its place meanwhile.
+    """
+    return dict.fromkeys(consumption(*sources), NO_CHECKPOINT)

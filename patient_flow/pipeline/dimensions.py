@@ -11,7 +11,7 @@ from patient_flow.contracts.tables import (
     DIM_TIME,
 )
 from patient_flow.pipeline import clusters
-from patient_flow.pipeline.checkpoints import NAMED_WITH, PART, TIME_ZONE, consumption
+from patient_flow.pipeline.checkpoints import NAMED_WITH, PART, TIME_ZONE, consumption, no_consumption
 from patient_flow.pipeline.incremental import (
     LATE,
     changes_of,
@@ -174,7 +174,7 @@ def _all_patients(target: LakeTable, silver: LakeTable, *, run_id: str) -> StepR
         observed = silver.scan().filter(part).select("patient_hash", *dimensions.OBSERVATION_COLUMNS).collect()
         after = dimensions.patient_versions(observed, survivors=heirs)
         before = target.at(start).filter(is_one_of("patient_hash", observed["patient_hash"])).collect()
-        checkpoints = PART.of(number)
+        checkpoints = {**no_consumption(silver), **PART.of(number)}
         if number == len(parts):
             gone = rows_without_source(target.at(start), silver, "patient_hash")
             after, before = pl.concat([dimensions.unknown_patient(), after]), pl.concat([before, gone])

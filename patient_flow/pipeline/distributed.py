@@ -30,7 +30,7 @@ from patient_flow.contracts.tables import (
 )
 from patient_flow.pipeline import clusters as visit_clusters
 from patient_flow.pipeline import graph, incremental, workers
-from patient_flow.pipeline.checkpoints import PART, consumption, consumption_until
+from patient_flow.pipeline.checkpoints import PART, consumption, consumption_until, no_consumption
 from patient_flow.pipeline.erased import judged_by, judging_all
 from patient_flow.pipeline.rebuild import reset, reset_silver
 from patient_flow.pipeline.recomputation import Basis
@@ -43,7 +43,6 @@ from patient_flow.stores.cluster import Cluster
 from patient_flow.stores.lake.catalog import Lake
 from patient_flow.stores.lake.changes import RowsWritten
 from patient_flow.stores.lake.errors import REPAIR, LakeDamaged
-from patient_flow.stores.lake.log import NO_CHECKPOINT
 from patient_flow.stores.lake.table import LakeTable
 from patient_flow.stores.staging import Staged, Staging
 from patient_flow.transforms import accept, dimensions
@@ -271,7 +270,7 @@ def _commit_parts(
     target = lake.open(table)
     consumed = consumption(*sources)
     # The sources are stated with every part: a micro-batch that commits meanwhile makes this a conflict.
-    not_yet = dict.fromkeys(consumed, NO_CHECKPOINT)
+    not_yet = no_consumption(*sources)
     written = RowsWritten()
     for number in range(count):
         is_here = c(hashed) % count == number

@@ -22,7 +22,7 @@ from patient_flow.contracts.tables import (
     Table,
 )
 from patient_flow.pipeline import folding, recomputation
-from patient_flow.pipeline.checkpoints import PART, consumption
+from patient_flow.pipeline.checkpoints import PART, consumption, no_consumption
 from patient_flow.pipeline.folding import FoldedClusters, Sources
 from patient_flow.pipeline.incremental import changes_of, is_one_of, mentioned, rows_without_source, versions_of
 from patient_flow.pipeline.recomputation import Basis
@@ -137,7 +137,8 @@ def _write(
         before = _before(fact, target.at(start), sources.silver, clusters)
         seen, placeless = seen + clusters.folded.visits, placeless + clusters.folded.waiting
         if clusters.part is not None and clusters.begins is None:
-            written += target.replace(before, after, clusters.part, run_id=context.run_id)
+            recorded = {**no_consumption(*sources.all), **clusters.part}
+            written += target.replace(before, after, recorded, run_id=context.run_id)
             continue
         if clusters.part is not None and may_append:
             new, after = target.append_new(before, after, clusters.part, run_id=context.run_id)

@@ -6,6 +6,7 @@ They follow from the changes of bronze and of the tables that decide before this
 from __future__ import annotations
 
 import contextlib
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -152,17 +153,22 @@ def with_other_number(rows: pl.DataFrame, others: pl.DataFrame) -> pl.DataFrame:
 
 
 def _of_all(table: LakeTable, above: tuple[LakeTable, ...], bronze: LakeTable, until: int) -> Iterator[Moves]:
-    """The rows of the table that are left without a bronze row go with the last part."""
+    """The rows of the table that are left without a bronze row go with the last parts."""
     left, taken = _left(above, bronze, until)
     arrivals, before = bronze.row_count(until), table.as_of(table.version)
-    keys = before.scan().select(COORDINATES).join(left.lazy(), on=COORDINATES, how="anti")
-    gone = received.at_coordinates(before, keys.collect(engine="streaming"))
-    parts = received.fetch_in_parts(bronze, until, left)
-    rows = next(parts)
+    keys = before.scan().select(COORDINATES).join(left.lazy(), on=COORDINATES, how="anti").unique()
+    gone = keys.collect(engine="streaming")
+    entering = received.fetch_in_parts(bronze, until, left)
+    leaving = received.fetch_in_parts(before, before.version, gone, tuple(table.table.schema)) if gone.height else ()
+    nothing = BRONZE_EVENTS.empty().select(received.BODY_COLUMNS)
+    parts = itertools.chain(
+        ((rows, received.at_coordinates(before, rows)) for rows in entering), ((nothing, rows) for rows in leaving)
+    )
+    rows, held = next(parts)
     for following in parts:
-        yield Moves([rows], received.at_coordinates(before, rows), taken, arrivals, is_last=False)
-        rows = following
-    yield Moves([rows], pl.concat([received.at_coordinates(before, rows), gone]), taken, arrivals)
+        yield Moves([rows], held, taken, arrivals, is_last=False)
+        rows, held = following
+    yield Moves([rows], held, taken, arrivals)
 
 
 def _left(above: tuple[LakeTable, ...], bronze: LakeTable, until: int) -> tuple[pl.DataFrame, pl.DataFrame]:

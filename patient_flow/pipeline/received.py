@@ -10,7 +10,7 @@ import polars as pl
 
 from patient_flow.contracts.events import NO_HUB
 from patient_flow.contracts.tables import BRONZE_EVENTS, COORDINATES
-from patient_flow.stores.lake.snapshot import Snapshot
+from patient_flow.stores.lake.snapshot import STATISTICS_TOLERANCE, Snapshot
 from patient_flow.stores.lake.table import LakeTable
 
 ROWS_AT_ONCE = 125_000
@@ -53,7 +53,12 @@ def stops(bronze: LakeTable, since: int, upto: int) -> list[int]:
 
 def all_rows(bronze: LakeTable, version: int) -> Iterator[pl.DataFrame]:
     """All bronze rows at ``version``, some at once."""
-    return bronze.batches(BODY_COLUMNS, ROWS_AT_ONCE, version=version, weighed="body", max_bytes=BYTES_AT_ONCE)
+    return _all_of(bronze, BODY_COLUMNS, version)
+
+
+def _all_of(table: Snapshot, columns: tuple[str, ...], version: int) -> Iterator[pl.DataFrame]:
+    weighed = "body" if "body" in columns else None
+    return table.batches(columns, ROWS_AT_ONCE, version=version, weighed=weighed, max_bytes=BYTES_AT_ONCE)
 
 
 def fetch(bronze: LakeTable, coordinates: pl.DataFrame) -> pl.DataFrame:
@@ -63,17 +68,19 @@ def fetch(bronze: LakeTable, coordinates: pl.DataFrame) -> pl.DataFrame:
     return at_coordinates(bronze, coordinates, BODY_COLUMNS)
 
 
-def fetch_in_parts(bronze: LakeTable, version: int, coordinates: pl.DataFrame) -> Iterator[pl.DataFrame]:
-    """All bronze rows at ``version`` with these coordinates, some at once, in one pass; at least one part.
+def fetch_in_parts(
+    table: Snapshot, version: int, coordinates: pl.DataFrame, columns: tuple[str, ...] = BODY_COLUMNS
+) -> Iterator[pl.DataFrame]:
+    """All rows of ``table`` at ``version`` with these coordinates, some at once, in one pass; at least one part.
 
     A lazy join would hold what it has read until its end.
     """
-    gathered, height, weight = [BRONZE_EVENTS.empty().select(BODY_COLUMNS)], 0, 0
-    for batch in all_rows(bronze, version) if coordinates.height else ():
+    gathered, height, weight = [table.table.empty().select(columns)], 0, 0
+    for batch in _all_of(table, columns, version) if coordinates.height else ():
         numbers = batch["sequence_number"]
         near = coordinates.filter(c("sequence_number").is_between(numbers.min(), numbers.max()))
         rows = batch.join(near, on=COORDINATES, how="semi")
-        added = int(rows["body"].bin.size().sum())
+        added = int(rows["body"].bin.size().sum()) if "body" in columns else 0
         if height and (height + rows.height > ROWS_AT_ONCE or weight + added > BYTES_AT_ONCE):
             yield pl.concat(gathered)
             gathered, height, weight = [], 0, 0
@@ -98,9 +105,17 @@ def at_coordinates(table: Snapshot, coordinates: pl.DataFrame, columns: tuple[st
     """Rows of ``table`` of the bronze rows with these coordinates, whatever part of their bodies they are."""
     if coordinates.is_empty():
         return table.table.empty().select(columns or table.table.schema.names())
-    rows = table.scan().filter(c("sequence_number").is_in(coordinates["sequence_number"].unique().implode()))
+    # All partitions number their events from 0, and so does each incarnation of the hub: rows that only share a number
+    # are not kept in memory for the join.
+    hubs = coordinates["hub_created_at"]
+    earliest, latest = pl.lit(hubs.min()) - STATISTICS_TOLERANCE, pl.lit(hubs.max()) + STATISTICS_TOLERANCE
     return (
-        rows.select(columns or table.table.schema.names())
+        table.scan()
+        .filter(
+            c("hub_created_at").is_between(earliest, latest),
+            *(c(name).is_in(coordinates[name].unique().implode()) for name in ("partition_id", "sequence_number")),
+        )
+        .select(columns or table.table.schema.names())
         .collect()
         .join(coordinates.select(COORDINATES).unique(), on=COORDINATES, how="semi")
     )

@@ -33,7 +33,7 @@ from patient_flow.pipeline.staleness import former_rows, read_with
 from patient_flow.pipeline.steps import StepContext, StepResult, open_complete_silver, retry_on_conflict
 from patient_flow.stores.lake.catalog import Lake
 from patient_flow.stores.lake.changes import RowsWritten
-from patient_flow.stores.lake.log import Checkpoints
+from patient_flow.stores.lake.log import NO_CHECKPOINT, Checkpoints
 from patient_flow.stores.lake.table import LakeTable
 from patient_flow.transforms import accept
 from patient_flow.transforms.read import ParserConfig, read_events
@@ -151,8 +151,13 @@ def quarantine_events(context: StepContext) -> StepResult:
 
 
 def _recorded(table: LakeTable, moves: Moves, when_done: Checkpoints) -> Checkpoints:
-    """``when_done`` with the last of the ``moves``. Whoever commits is refused where another writer did since."""
-    return {**when_done, **PART.of(0)} if moves.is_last else PART.of((PART.read(table.checkpoint) or 0) + 1)
+    """``when_done`` with the last of the ``moves``, until then nothing that the table follows.
+
+    Whoever commits is refused where another writer did since.
+    """
+    if moves.is_last:
+        return {**when_done, **PART.of(0)}
+    return {**dict.fromkeys(when_done, NO_CHECKPOINT), **PART.of((PART.read(table.checkpoint) or 0) + 1)}
 
 
 def _counts(texts: list[pl.Series]) -> dict[str, int]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -11,18 +13,38 @@ import pytest
 from patient_flow.contracts.tables import (
     BRONZE_EVENTS,
     DIM_PATIENT,
+    FACT_ED_ATTENDANCE,
+    FACT_PATIENT_FLOW,
+    IGNORED,
     LAKE_TABLES,
+    QUARANTINE,
     SILVER_EVENTS,
     WAREHOUSE_TABLES,
     Table,
 )
+from patient_flow.pipeline import graph
 from patient_flow.pipeline.checkpoints import identity_of
 from patient_flow.pipeline.graph import GOLD
 from patient_flow.pipeline.load import load_warehouse
 from patient_flow.stores.lake.catalog import Lake
+from patient_flow.stores.lake.table import LakeTable
 from patient_flow.stores.warehouse.reconciliation import verify
 from patient_flow.stores.warehouse.warehouse import Warehouse
-from patient_flow_tests.builders import NOW, STEPS, Delivery, contents, event, run_micro_batches, run_step
+from patient_flow_tests.builders import (
+    EVENT_STEPS,
+    NOW,
+    STEPS,
+    Delivery,
+    contents,
+    deliveries,
+    event,
+    forget_log,
+    receive,
+    run_micro_batches,
+    run_step,
+    snapshot,
+)
+from patient_flow_tests.scenarios.test_invariance import make_small_parts
 
 GOLD_STEPS = [step.run.__name__ for step in GOLD]
 
@@ -112,3 +134,55 @@ def test_a_lake_and_a_warehouse_without_identities_go_on_and_record_them(
     assert differences(local, warehouse) == []
     assert identity_of(SILVER_EVENTS).read(local.open(DIM_PATIENT).checkpoint) == local.open(SILVER_EVENTS).identity
     assert warehouse.loaded_identities()[DIM_PATIENT.path] == local.open(DIM_PATIENT).identity
+
+
+class Killed(Exception):
+    """The process died here."""
+
+
+@pytest.mark.parametrize("dying", [IGNORED, QUARANTINE, DIM_PATIENT, FACT_PATIENT_FLOW, FACT_ED_ATTENDANCE])
+def test_a_table_that_was_half_made_is_made_again_from_sources_that_were_restored(
+    local: Lake, departments: pl.DataFrame, monkeypatch: pytest.MonkeyPatch, dying: Table
+) -> None:
+    """A backup of bronze and silver takes their place, from before the events that the first part was made of."""
+
+    def several(name: str, first: int) -> list[Delivery]:
+        emergency = {"event_type": "arrival", "department": "Emergency", "visit_class": "emergency"}
+        arrivals = [event(**emergency, visit_id=f"{name}{n}", patient_id=f"{name}{n}") for n in range(4, 8)]
+        stays = [event(visit_id=f"{name}{n}", patient_id=f"{name}{n}") for n in range(4)]
+        bodies = [*arrivals, *stays, snapshot(patient_id=name), snapshot(patient_id=name), b"rubbish", b"rubbish"]
+        return [each._replace(number=first + each.number) for each in deliveries(bodies)]
+
+    make_small_parts(monkeypatch)
+    step = next(each.run.__name__ for each in graph.STEPS if each.table is dying)
+    steps = EVENT_STEPS[: EVENT_STEPS.index(step) + 1]
+    run_micro_batches(local, [several("old", 0)], departments, steps=steps)
+    expected = contents(local, dying)
+    folders = {Path(local.uri(table)): Path(f"{local.uri(table)}.backup") for table in (BRONZE_EVENTS, SILVER_EVENTS)}
+    for folder, backup in folders.items():
+        shutil.copytree(folder, backup)
+    receive(local, several("new", 100))
+    forget_log(local.open(BRONZE_EVENTS))
+    for earlier in steps[:-1]:
+        run_step(earlier, local, departments)
+    forget_log(local.open(SILVER_EVENTS))
+    with monkeypatch.context() as patch:
+        patch.setattr(LakeTable, "replace", dying_after_one(dying, LakeTable.replace))
+        with pytest.raises(Killed):
+            run_step(step, local, departments)
+    assert not contents(local, dying).equals(expected)
+    for folder, backup in folders.items():
+        shutil.rmtree(folder)
+        backup.rename(folder)
+    run_step(step, local, departments)
+    assert contents(local, dying).equals(expected)
+
+
+def dying_after_one(dying: Table, replace: Callable[..., Any]) -> Callable[..., Any]:
+    def replace_and_die(self: LakeTable, *arguments: Any, **named: Any) -> Any:
+        written = replace(self, *arguments, **named)
+        if self.table is dying:
+            raise Killed
+        return written
+
+    return replace_and_die

@@ -15,6 +15,7 @@ from patient_flow.contracts.tables import BRONZE_EVENTS, IGNORED, QUARANTINE, SI
 from patient_flow.pipeline import moves, reading, received, silver
 from patient_flow.stores.lake import snapshot
 from patient_flow.stores.lake.catalog import Lake
+from patient_flow.stores.lake.table import LakeTable
 from patient_flow_tests.builders import (
     ENQUEUED,
     Delivery,
@@ -222,3 +223,27 @@ def test_rows_that_leave_bronze_after_a_run_died_between_two_parts_of_a_backlog_
     assert lake.open(BRONZE_EVENTS).delete(f"partition_id = '{IMPORTED}B'", {}) == len(withdrawn)
     run(lake, departments, ALL)
     assert_as_in_one_batch(lake, alone, departments, kept, ALL)
+
+
+@pytest.mark.embedded_only("how many rows a step reads, on any storage")
+@pytest.mark.usefixtures("two_at_once")
+def test_rows_that_lost_their_bronze_rows_leave_some_at_a_time_where_the_changes_are_no_longer_kept(
+    lake: Lake, alone: Lake, departments: pl.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rejected = deliveries([b"rubbish"] * 5, start=ENQUEUED + timedelta(days=1))
+    undone = [each._replace(partition="of a file") for each in rejected]
+    receive(lake, [*RECEIVED, *undone])
+    run(lake, departments)
+    lake.open(BRONZE_EVENTS).delete("partition_id = 'of a file'", {})
+    forget_log(lake.open(BRONZE_EVENTS))
+    leaving = []
+
+    def replace(self: LakeTable, before: pl.DataFrame, *arguments: Any, **named: Any) -> Any:
+        leaving.append(before.filter(pl.col("partition_id") == "of a file").height)
+        return replaced(self, before, *arguments, **named)
+
+    replaced = LakeTable.replace
+    monkeypatch.setattr(LakeTable, "replace", replace)
+    run(lake, departments, BOTH)
+    assert (sum(leaving), max(leaving)) == (5, 2)
+    assert_as_in_one_batch(lake, alone, departments)
