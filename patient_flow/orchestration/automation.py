@@ -28,6 +28,7 @@ from patient_flow.orchestration.forecasts import FORECAST_KEYS
 from patient_flow.orchestration.launching import fail_lost_starts
 from patient_flow.orchestration.reports import ACTIVE, POOL, RECONCILIATION_KEY, lake_key
 from patient_flow.orchestration.resources import PatientFlow
+from patient_flow.orchestration.tags import PIPELINE_TAG, RUN_TAGS
 from patient_flow.pipeline.backlog import Backlog
 from patient_flow.pipeline.hub_probe import HubFailure, probe_hub
 from patient_flow.pipeline.maintenance import maintain
@@ -36,16 +37,6 @@ from patient_flow.stores.lake.errors import LakeDamaged, LakeError
 from patient_flow.stores.lake.log import NO_CHECKPOINT
 from patient_flow.stores.warehouse.errors import WarehouseError
 
-PIPELINE_TAG = {"pipeline": "patient_flow"}
-DAY_SECONDS = str(24 * 60 * 60)
-"""Tag ``dagster/max_runtime`` of jobs whose runtime grows with the history; others end at ``max_runtime_seconds``."""
-RUN_TAGS = {
-    **PIPELINE_TAG,
-    # Dagster restarts a run whose process died. It must not restart one whose step failed permanently, which
-    # Failure(allow_retries=False) alone does not prevent: the second tag does.
-    "dagster/max_retries": "2",
-    "dagster/retry_on_asset_or_op_failure": "false",
-}
 FINISHED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
 
 RETRY_DELAY = timedelta(minutes=1)

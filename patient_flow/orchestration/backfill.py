@@ -11,9 +11,9 @@ from pydantic import Field
 
 from patient_flow import operations
 from patient_flow.errors import OperatorError
-from patient_flow.orchestration.automation import DAY_SECONDS, PIPELINE_TAG
 from patient_flow.orchestration.reports import POOL
 from patient_flow.orchestration.resources import PatientFlow
+from patient_flow.orchestration.tags import MANUAL_TAGS
 
 
 class BackfillConfig(dg.Config):
@@ -65,14 +65,9 @@ def run_backfill(context: dg.OpExecutionContext, config: BackfillConfig, patient
     executor_def=dg.in_process_executor,
     # The launchpad's default. Without it the launchpad shows the resource's settings, which belong in the environment.
     config={"ops": {"run_backfill": {"config": {"operation": "rebuild", "reason": "", "dry_run": True}}}},
-    tags={
-        **PIPELINE_TAG,
-        # A rebuild of years takes hours and empties silver first: Dagster neither ends it after the hour that a
-        # micro-batch has, nor restarts it. The next micro-batch completes a rebuild that died.
-        "dagster/max_runtime": DAY_SECONDS,
-        "dagster/max_retries": "0",
-        "dagster/retry_on_asset_or_op_failure": "false",
-    },
+    # A rebuild of years takes hours and empties silver first: Dagster neither ends it after the hour that a
+    # micro-batch has, nor restarts it. The next micro-batch completes a rebuild that died.
+    tags=MANUAL_TAGS,
 )
 def backfill() -> None:
     """One op."""

@@ -6,8 +6,6 @@ import dagster as dg
 
 from patient_flow.contracts import tables
 from patient_flow.orchestration.automation import (
-    DAY_SECONDS,
-    PIPELINE_TAG,
     decide,
     full_disk,
     is_run_active,
@@ -16,6 +14,7 @@ from patient_flow.orchestration.automation import (
 from patient_flow.orchestration.checks import HISTORY_CHECKS, check_recent_data
 from patient_flow.orchestration.reports import warehouse_key
 from patient_flow.orchestration.resources import PatientFlow
+from patient_flow.orchestration.tags import DAY_SECONDS, PIPELINE_TAG
 from patient_flow.pipeline.hub_probe import HubFailure, probe_hub
 
 audit = dg.define_asset_job(

@@ -12,6 +12,8 @@ import sys
 
 import dagster as dg
 
+from patient_flow.orchestration.tags import is_manual
+
 INTERRUPTED = "the demo was stopped while this run was under way"
 GOES_ON = f"{INTERRUPTED}; micro-batches and scheduled jobs go on by themselves"
 START_AGAIN = f"{INTERRUPTED}: start it again"
@@ -21,14 +23,13 @@ _ACTIVE = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.Dagster
 def end_interrupted_runs(instance: dg.DagsterInstance) -> int:
     """Marks runs as canceled whose process on this machine is gone; returns how many.
 
-    Those that only a person starts again (``dagster/max_retries`` is 0) have failed, so that the alert ``run_failed``
-    names them.
+    Those that only a person starts again have failed, so that the alert ``run_failed`` names them.
     """
     ended = 0
     for run in instance.get_runs(dg.RunsFilter(statuses=_ACTIVE)):
         if _is_alive(instance, run.run_id):
             continue
-        if run.tags.get("dagster/max_retries") == "0" and run.status is not dg.DagsterRunStatus.CANCELING:
+        if is_manual(run) and run.status is not dg.DagsterRunStatus.CANCELING:
             instance.report_run_failed(run, START_AGAIN)
         else:
             instance.report_run_canceled(run, GOES_ON)

@@ -11,9 +11,9 @@ from pydantic import Field
 
 from patient_flow import importing
 from patient_flow.errors import OperatorError
-from patient_flow.orchestration.automation import DAY_SECONDS, PIPELINE_TAG
 from patient_flow.orchestration.reports import POOL
 from patient_flow.orchestration.resources import PatientFlow
+from patient_flow.orchestration.tags import MANUAL_TAGS
 from patient_flow.services import Services
 
 
@@ -80,13 +80,7 @@ def _lines(config: ImportConfig, services: Services, watch: importing.Watch) -> 
     "one waits for the job.",
     executor_def=dg.in_process_executor,
     config={"ops": {"run_import": {"config": {"paths": [], "dry_run": True}}}},
-    tags={
-        **PIPELINE_TAG,
-        # An import that died goes on when a person starts it again; Dagster would not know which one to restart.
-        "dagster/max_runtime": DAY_SECONDS,
-        "dagster/max_retries": "0",
-        "dagster/retry_on_asset_or_op_failure": "false",
-    },
+    tags=MANUAL_TAGS,  # an import that died goes on when a person starts it again
 )
 def import_files() -> None:
     """One op."""

@@ -18,10 +18,10 @@ from patient_flow.importing import instant
 from patient_flow.monitoring.catalogue import STREAM_MATCHES_EXTRACT
 from patient_flow.monitoring.finding import Row
 from patient_flow.monitoring.rules.extracts import stream_matches_extract
-from patient_flow.orchestration.automation import DAY_SECONDS, PIPELINE_TAG
 from patient_flow.orchestration.checks import result_of, spec_of
 from patient_flow.orchestration.reports import OWNERS, POOL, RECONCILIATION_KEY, lake_key
 from patient_flow.orchestration.resources import PatientFlow
+from patient_flow.orchestration.tags import MANUAL_TAGS
 from patient_flow.transforms.reconciliation import Difference, Stay
 
 
@@ -136,10 +136,5 @@ reconcile = dg.define_asset_job(
     "The job waits for a running micro-batch, and the next one waits for the job.",
     executor_def=dg.in_process_executor,
     config={"ops": {"reconciliation__differences": {"config": {"paths": [], "dry_run": True}}}},
-    tags={
-        **PIPELINE_TAG,
-        "dagster/max_runtime": DAY_SECONDS,
-        "dagster/max_retries": "0",
-        "dagster/retry_on_asset_or_op_failure": "false",
-    },
+    tags=MANUAL_TAGS,
 )

@@ -9,10 +9,10 @@ import dagster as dg
 from pydantic import Field
 
 from patient_flow import operations
-from patient_flow.orchestration.automation import DAY_SECONDS, PIPELINE_TAG
 from patient_flow.orchestration.failures import described
 from patient_flow.orchestration.reports import POOL
 from patient_flow.orchestration.resources import PatientFlow
+from patient_flow.orchestration.tags import MANUAL_TAGS
 from patient_flow.services import Services
 
 LOST = "lost for good"
@@ -61,13 +61,7 @@ def _check(services: Services) -> Iterator[str]:
     "in the metadata of the op's output. The job waits for a running micro-batch, and the next one waits for the job.",
     executor_def=dg.in_process_executor,
     config={"ops": {"repair_lake": {"config": {"check_only": False}}}},
-    tags={
-        **PIPELINE_TAG,
-        # As long as a rebuild. One that died is started again by a person, who reads first what it said.
-        "dagster/max_runtime": DAY_SECONDS,
-        "dagster/max_retries": "0",
-        "dagster/retry_on_asset_or_op_failure": "false",
-    },
+    tags=MANUAL_TAGS,  # one that died is started again by a person, who reads first what it said
 )
 def lake_repair() -> None:
     """One op."""

@@ -25,10 +25,11 @@ import pytest
 from patient_flow.definitions import build_defs
 from patient_flow.local_hub.testing import HubThread
 from patient_flow.orchestration import housekeeping
-from patient_flow.orchestration.automation import PIPELINE_TAG, micro_batch
+from patient_flow.orchestration.automation import micro_batch
 from patient_flow.orchestration.housekeeping import prune
 from patient_flow.orchestration.local import prepare_home
 from patient_flow.orchestration.resources import PatientFlow
+from patient_flow.orchestration.tags import PIPELINE_TAG
 from patient_flow_tests.benchmarks import report
 from patient_flow_tests.benchmarks.sizes import Size
 from patient_flow_tests.benchmarks.watching import size_mib

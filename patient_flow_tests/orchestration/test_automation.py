@@ -21,13 +21,13 @@ from patient_flow.orchestration import automation
 from patient_flow.orchestration.alert_sensor import judge_machine
 from patient_flow.orchestration.automation import (
     ACTIVE,
-    PIPELINE_TAG,
     decide,
     event_hub_backlog,
     lake_maintenance,
     micro_batch,
 )
 from patient_flow.orchestration.resources import PatientFlow
+from patient_flow.orchestration.tags import PIPELINE_TAG
 from patient_flow.pipeline import hub_probe
 from patient_flow.pipeline.backlog import Backlog, PartitionBacklog
 from patient_flow.pipeline.maintenance import KEEP_HOURS

@@ -14,10 +14,10 @@ from dagster._core.storage.tags import MAX_RETRIES_TAG
 from dagster._daemon.monitoring import run_monitoring
 
 from patient_flow.definitions import build_defs
-from patient_flow.orchestration.automation import PIPELINE_TAG
 from patient_flow.orchestration.backfill import BackfillConfig, backfill
 from patient_flow.orchestration.check_jobs import audit
 from patient_flow.orchestration.resources import PatientFlow
+from patient_flow.orchestration.tags import PIPELINE_TAG
 
 
 def run(folder: Path, **config: Any) -> tuple[bool, str]:

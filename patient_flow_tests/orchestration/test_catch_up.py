@@ -21,7 +21,6 @@ from patient_flow.orchestration import automation
 from patient_flow.orchestration.automation import (
     ACTIVE,
     ASSET_JOB,
-    PIPELINE_TAG,
     catch_up,
     event_hub_backlog,
     lake_maintenance,
@@ -29,6 +28,7 @@ from patient_flow.orchestration.automation import (
 )
 from patient_flow.orchestration.reports import lake_key
 from patient_flow.orchestration.resources import PatientFlow
+from patient_flow.orchestration.tags import PIPELINE_TAG
 
 LEFT_BEHIND = {"events": "2", "backlog": "5"}
 NOTHING_LEFT = {"events": "5", "backlog": "5"}

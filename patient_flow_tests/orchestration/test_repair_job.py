@@ -124,6 +124,10 @@ def test_interrupted_runs_that_only_a_person_starts_again_have_failed(instance: 
     for number, name in enumerate(expected):
         tags = defs.resolve_job_def(name).run_tags
         instance.add_run(dg.DagsterRun(job_name=name, run_id=f"{number}" * 32, status=STARTED, tags=tags))
+    # It goes on by itself, although nobody wanted it to be tried again.
+    tried_once = {**defs.resolve_job_def("forecast").run_tags, "dagster/max_retries": "0"}
+    once = dg.DagsterRun(job_name="forecast", run_id="8" * 32, status=STARTED, tags=tried_once)
+    instance.add_run(once)
     # It was canceled before.
     canceling = dg.DagsterRun(
         job_name="backfill",
@@ -132,9 +136,10 @@ def test_interrupted_runs_that_only_a_person_starts_again_have_failed(instance: 
         tags=defs.resolve_job_def("backfill").run_tags,
     )
     instance.add_run(canceling)
-    assert end_interrupted_runs(instance) == len(expected) + 1
+    assert end_interrupted_runs(instance) == len(expected) + 2
     states = {run.run_id: run for run in instance.get_runs()}
-    assert states.pop(canceling.run_id).status is dg.DagsterRunStatus.CANCELED
+    for run in (once, canceling):
+        assert states.pop(run.run_id).status is dg.DagsterRunStatus.CANCELED
     assert {run.job_name: run.status.value for run in states.values()} == expected
 
 
