@@ -20,6 +20,20 @@ _MONTHS = {
 }
 
 
+class Counted(str):
+    """A number as it is shown, with which words agree: ``"{beds} {beds:bed is|beds are} closed"``."""
+
+    is_one: bool
+    """Whether the singular follows: in English with 1, in French below 2."""
+
+    def __format__(self, forms: str) -> str:
+        """The number itself, or the first of two ``forms``, ``one|several``, where it is one, else the second."""
+        if not forms:
+            return str(self)
+        one, several = forms.split("|")
+        return one if self.is_one else several
+
+
 @dataclass(frozen=True)
 class Locale:
     """One language and one time zone."""
@@ -35,6 +49,12 @@ class Locale:
         if self.language == "fr":
             text = text.replace(",", _NARROW_SPACE).replace(".", ",")
         return text
+
+    def counted(self, value: int) -> Counted:
+        """:meth:`number` of whole things, with which words agree."""
+        shown = Counted(self.number(value))
+        shown.is_one = 0 <= value < 2 if self.language == "fr" else value == 1
+        return shown
 
     def quantity(self, value: float | None, unit: str) -> str:
         """A number with its unit: count, percent, minutes or hours."""

@@ -264,7 +264,7 @@ class Page:
         if self._history is not None:
             first, days = self._history
             done = (self._request.now.astimezone(locale.zone).date() - first).days
-            lines.append(words("history_since", day=locale.short_day(first), done=str(done), days=str(days)))
+            lines.append(words("history_since", day=locale.short_day(first), done=locale.counted(done), days=str(days)))
         moment = locale.moment(self._request.now)
         lines.append(words("as_of", moment=moment))
         lines.append(words("times_in", zone=locale.zone.key))

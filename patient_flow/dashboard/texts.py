@@ -44,12 +44,12 @@ _ENGLISH: Mapping[str, str] = {
     "mean_days": "mean of {days} days",
     "mean_today": "mean of today",
     "back": "Back to the board",
-    "patients_count": "{count} patients: {where}",
+    "patients_count": "{count} {count:patient|patients}: {where}",
     "patients_note": (
         "Pseudonyms, no names. This view is in the access log; reads in the database or in Power BI are in the logs of "
         "those services."
     ),
-    "patients_more": "{count} more are in the CSV.",
+    "patients_more": "{count} more {count:is|are} in the CSV.",
     "patients_none": "Nobody.",
     "headline_classes": "inpatient, critical care and maternity",
     "columns_export": "CSV",
@@ -136,12 +136,12 @@ _FRENCH: Mapping[str, str] = {
     "mean_days": "moyenne sur {days} jours",
     "mean_today": "moyenne du jour",
     "back": "Retour au tableau",
-    "patients_count": "{count} patients : {where}",
+    "patients_count": "{count} {count:patient|patients} : {where}",
     "patients_note": (
         "Pseudonymes, sans noms. Cette consultation figure au journal des accès ; les lectures dans la base ou dans "
         "Power BI figurent aux journaux de ces services."
     ),
-    "patients_more": "{count} autres figurent dans le CSV.",
+    "patients_more": "{count} {count:autre figure|autres figurent} dans le CSV.",
     "patients_none": "Personne.",
     "headline_classes": "hospitalisation, soins critiques et maternité",
     "columns_export": "CSV",
@@ -153,7 +153,7 @@ _FRENCH: Mapping[str, str] = {
     "freshness": "dernier événement il y a {age}",
     "freshness_load": "chargé {lag} après son arrivée",
     "times_in": "Heures : {zone}",
-    "history_since": "historique depuis le {day}, {done} jours sur {days}",
+    "history_since": "historique depuis le {day}, {done} {done:jour|jours} sur {days}",
     "as_of": "Situation au {moment}",
     "stale_banner": "Aucun événement reçu depuis {age}. « Maintenant » suppose que rien ne s’est passé depuis.",
     "behind_banner": "Le dernier événement date de {age} ; les chiffres du moment peuvent être en retard.",

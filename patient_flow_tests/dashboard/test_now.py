@@ -22,6 +22,7 @@ from patient_flow.contracts.fullness import LEVELS, Limits
 from patient_flow.contracts.tables import WAREHOUSE_TABLES
 from patient_flow.dashboard import pages
 from patient_flow.dashboard.access import SignIn
+from patient_flow.dashboard.board import Board
 from patient_flow.dashboard.figures import Figures
 from patient_flow.dashboard.panels import alerts
 from patient_flow.dashboard.server import Options
@@ -439,3 +440,19 @@ def test_a_baseline_in_place_of_a_bad_forecast_is_named_and_knows_nothing_of_adm
     assert not any("◆" in row["Admissions until midnight"] for row in shown)
     assert "the forecast has done badly in the last week; admissions are the mean of this weekday" in page
     assert "less planned discharges" not in page
+
+
+@pytest.mark.embedded_only("it is about the page")
+@pytest.mark.parametrize(
+    ("weeks", "english", "french"),
+    [(1, "over 1 week", "sur 1 semaine"), (3, "over 3 weeks", "sur 3 semaines")],
+)
+def test_the_board_says_over_how_many_weeks_admissions_are_the_mean(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch, weeks: int, english: str, french: str
+) -> None:
+    forecast, none = pages._tonight, {"expected_admissions": pl.lit(None, pl.Float64())}
+    monkeypatch.setattr(pages, "_tonight", lambda rows: forecast(rows).with_columns(**none))
+    monkeypatch.setattr(Board, "usual_weeks", weeks)
+    settled(client)
+    for language, expected in {"en": english, "fr": french}.items():
+        assert re.search(rf"{expected}\b", client.get(f"/?lang={language}").text)

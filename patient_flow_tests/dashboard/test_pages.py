@@ -24,7 +24,7 @@ from patient_flow.dashboard import panels, queries
 from patient_flow.dashboard.access import SignIn
 from patient_flow.dashboard.formats import Locale, preferred_language
 from patient_flow.dashboard.server import Options as DashboardOptions
-from patient_flow.dashboard.texts import NAMES, TEXTS
+from patient_flow.dashboard.texts import NAMES, TEXTS, Words
 from patient_flow.stores.warehouse.errors import WarehouseError
 from patient_flow.stores.warehouse.schema import LOAD_LOG
 from patient_flow.stores.warehouse.warehouse import Warehouse
@@ -223,6 +223,23 @@ def test_texts_of_panels_and_measures_have_the_same_places_for_values_in_both_la
         assert text.en
         assert text.fr
         assert sorted(re.findall(r"{\w+}", text.en)) == sorted(re.findall(r"{\w+}", text.fr)), text
+        for forms in re.findall(r"{\w+:([^}]*)}", text.en + text.fr):
+            assert forms.count("|") == 1, text
+
+
+@pytest.mark.parametrize(
+    ("number", "english", "french"),
+    [
+        (0, "0 patients: ICU", "0 patient : ICU"),
+        (1, "1 patient: ICU", "1 patient : ICU"),
+        (2, "2 patients: ICU", "2 patients : ICU"),
+        (1200, "1,200 patients: ICU", "1\N{NARROW NO-BREAK SPACE}200 patients : ICU"),
+    ],
+)
+def test_words_agree_with_their_number(number: int, english: str, french: str) -> None:
+    for language, expected in {"en": english, "fr": french}.items():
+        counted = Locale(language, ZoneInfo("Europe/Paris")).counted(number)
+        assert Words(language)("patients_count", count=counted, where="ICU") == expected
 
 
 def test_numbers_and_dates_follow_the_language_and_the_hospitals_clock() -> None:

@@ -26,10 +26,10 @@ OCCUPIED_TONIGHT = Text(
     "occupied tonight: {beds}, likely {low} to {high}", "occupés cette nuit : {beds}, probablement {low} à {high}"
 )
 NOT_JUDGED = Text(
-    "No forecast is shown yet: {days} of {needed} days have been compared with what happened. A forecast must prove "
-    "itself first.",
-    "Aucune prévision n’est encore affichée : {days} jours sur {needed} ont été comparés à la réalité. Une prévision "
-    "doit d’abord faire ses preuves.",
+    "No forecast is shown yet: {days} of {needed} days {days:has|have} been compared with what happened. A forecast "
+    "must prove itself first.",
+    "Aucune prévision n’est encore affichée : {days} {days:jour|jours} sur {needed} {days:a été comparé|ont été "
+    "comparés} à la réalité. Une prévision doit d’abord faire ses preuves.",
 )
 NO_FORECAST = Text(
     "No forecast has been made yet: the job forecast makes one each hour, and one after each import.",
@@ -42,10 +42,10 @@ _MEANING = Text(
     "sur 10 plus bas. En pâle : 19 jours sur 20.",
 )
 _LATELY = Text(
-    "Lately ({days} days, one day ahead): off by {error} beds on average (supposing that nothing changes: "
+    "Lately ({days} {days:day|days}, one day ahead): off by {error} beds on average (supposing that nothing changes: "
     "{persistence}); within “likely” on {likely} of the days.",
-    "Récemment ({days} jours, un jour à l’avance) : {error} lits d’écart en moyenne (en supposant que rien ne change : "
-    "{persistence}) ; dans la plage « probable » {likely} des jours.",
+    "Récemment ({days} {days:jour|jours}, un jour à l’avance) : {error} lits d’écart en moyenne (en supposant que rien "
+    "ne change : {persistence}) ; dans la plage « probable » {likely} des jours.",
 )
 _BASELINE = Text(
     "The forecast has done badly in the last week ({hospitals}). In its place: {baseline}.",
@@ -104,7 +104,7 @@ def state_words(page: PanelContext) -> str:
     if ahead.made_at is None:
         return page.say(NO_FORECAST)
     number = page.locale.number
-    return page.say(NOT_JUDGED, days=number(ahead.days_judged), needed=number(ahead.days_needed))
+    return page.say(NOT_JUDGED, days=page.locale.counted(ahead.days_judged), needed=number(ahead.days_needed))
 
 
 def build(page: PanelContext) -> Panel:
@@ -140,7 +140,7 @@ def _quality(page: PanelContext, ahead: Ahead) -> list[str]:
         said.append(
             page.say(
                 _LATELY,
-                days=number(lately.days),
+                days=page.locale.counted(lately.days),
                 error=number(lately.absolute_error, 1),
                 persistence=number(lately.persistence_absolute_error, 1),
                 likely=page.locale.quantity(lately.within_likely_pct, "percent"),

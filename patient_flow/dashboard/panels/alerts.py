@@ -22,7 +22,7 @@ NOTE = Text(
     "Alertes ouvertes, les plus graves d’abord ; la gestion des lits reçoit les mêmes par message.",
 )
 _NONE = Text("No alert is open.", "Aucune alerte ouverte.")
-_MORE = Text("{count} more", "{count} autres")
+_MORE = Text("{count} more", "{count} {count:autre|autres}")
 _SINCE, _BEFORE = Text("since {moment}", "depuis {moment}"), Text("since before {moment}", "depuis avant {moment}")
 _CRITICAL, _WARNING = Text("critical", "critique"), Text("warning", "attention")
 _HEADINGS = {
@@ -70,7 +70,7 @@ def _lists(page: PanelContext, alerts: Sequence[BedAlert]) -> Markup:
     if not alerts:
         return svg.tag("p", page.say(_NONE))
     first, others = alerts[:MAX_OPEN], alerts[MAX_OPEN:]
-    more = page.say(_MORE, count=page.locale.number(len(others)))
+    more = page.say(_MORE, count=page.locale.counted(len(others)))
     fold = svg.tag("details", svg.tag("summary", more), _list(page, others), id="alerts-more") if others else Markup()
     return svg.tag("div", _list(page, first), fold, css="alerts")
 

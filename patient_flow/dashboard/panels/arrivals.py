@@ -16,8 +16,9 @@ NOTE = Text(
     "précédents. La courbe s’arrête à la dernière heure entière.",
 )
 _NO_BAND = Text(
-    "{arrived} since midnight. No usual band yet: it takes {needed} earlier {day}, and {weeks} are known.",
-    "{arrived} depuis minuit. Pas encore de bande habituelle : il faut {needed} {day} précédents, {weeks} sont connus.",
+    "{arrived} since midnight. No usual band yet: it takes {needed} earlier {day}, and {weeks} {weeks:is|are} known.",
+    "{arrived} depuis minuit. Pas encore de bande habituelle : il faut {needed} {day} précédents, {weeks} {weeks:est "
+    "connu|sont connus}.",
 )
 _READING = Text(
     "{arrived} since midnight. The usual band is being read and appears by itself.",
@@ -55,7 +56,7 @@ def build(page: PanelContext) -> Panel | None:
     usual = before + (median[clock.hour] or 0) * clock.minute / 60 if is_known else 0
     said = {
         "arrived": locale.number(sum(value or 0 for value in today)),
-        "weeks": str(weeks),
+        "weeks": locale.counted(weeks),
         "day": page.say(_DAYS[page.figures.today.weekday()]),
     }
     drawn = [value if hour < clock.hour else None for hour, value in zip(hours, today, strict=True)]

@@ -42,8 +42,8 @@ _FROM_BASELINE = Text(
     "prévision a été mauvaise la semaine passée",
 )
 _FROM_MEAN = Text(
-    "admissions are the mean of this weekday over {weeks} weeks",
-    "les admissions sont la moyenne de ce jour de semaine sur {weeks} semaines",
+    "admissions are the mean of this weekday over {weeks} {weeks:week|weeks}",
+    "les admissions sont la moyenne de ce jour de semaine sur {weeks} {weeks:semaine|semaines}",
 )
 _FROM_PLANS = Text(
     "beds at midnight are those occupied less planned discharges plus these admissions",
@@ -58,10 +58,12 @@ _OVERFLOW = Text(
     "Plus de services qu’une feuille n’en contient : le tableau continue sur la feuille suivante.",
 )
 _LEFT_OUT = Text(
-    "{count} further departments are left out here: choose a hospital, search, or export the CSV.",
-    "{count} autres services ne figurent pas ici : choisir un hôpital, chercher, ou exporter en CSV.",
+    "{count} further {count:department is|departments are} left out here: choose a hospital, search, or export the "
+    "CSV.",
+    "{count} {count:autre service ne figure|autres services ne figurent} pas ici : choisir un hôpital, chercher, ou "
+    "exporter en CSV.",
 )
-_MORE = Text("{count} further departments", "{count} autres services")
+_MORE = Text("{count} further {count:department|departments}", "{count} {count:autre service|autres services}")
 _BEFORE = Text("before {moment}", "avant {moment}")
 _THIS_HOUR = Text("less than 1 h ago", "moins d’une heure")
 _HEADINGS = {
@@ -160,7 +162,8 @@ def _sources(page: PanelContext, departments: pl.DataFrame) -> str:
     if page.board.usual is None:
         parts.append(page.say(_READING))
     elif set(departments["admissions_source"].drop_nulls()) != {FORECAST}:
-        parts.append(page.say(_FROM_MEAN, weeks=str(min(page.board.usual_weeks or USUAL_WEEKS, USUAL_WEEKS))))
+        weeks = min(page.board.usual_weeks or USUAL_WEEKS, USUAL_WEEKS)
+        parts.append(page.say(_FROM_MEAN, weeks=page.locale.counted(weeks)))
     if PLANS in tonight:
         parts.append(page.say(_FROM_PLANS))
     return "; ".join(parts)
@@ -175,7 +178,7 @@ def _remarks(page: PanelContext, left_out: int) -> Iterator[str]:
     if selection.gender or selection.age:
         yield page.say(_ALL_PATIENTS)
     if left_out:
-        yield page.say(_LEFT_OUT, count=page.locale.number(left_out))
+        yield page.say(_LEFT_OUT, count=page.locale.counted(left_out))
 
 
 def _total(page: PanelContext, hospitals: pl.DataFrame, columns: Sequence[str]) -> Iterator[Group]:
@@ -191,7 +194,7 @@ def _group(page: PanelContext, hospital: dict[str, Any], shown: pl.DataFrame, co
     rows = shown.filter(c("hospital_id") == identifier)
     left_out = page.board.departments.filter(c("hospital_id") == identifier).height - rows.height
     is_searched = bool(page.figures.selection.search)
-    more = page.say(_MORE, count=page.locale.number(left_out))
+    more = page.say(_MORE, count=page.locale.counted(left_out))
     head = Cell(hospital["hospital_name"], page.link(hospital=identifier))
     return Group(
         f"board-{identifier}",

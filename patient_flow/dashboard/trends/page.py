@@ -110,7 +110,8 @@ class TrendsPage:
             (PLACES, texts.PLACES, self._say(texts.PLACES_NOTE) + reading, self._places()),
         ]
         if self._found.months:
-            waiting = " " + self._say(texts.MONTHS_PENDING, count=str(self._pending)) if self._pending else ""
+            pending = self._say(texts.MONTHS_PENDING, count=self._locale.counted(self._pending))
+            waiting = f" {pending}" if self._pending else ""
             made.append((MONTHS, texts.MONTHS, self._say(texts.MONTHS_NOTE) + waiting, self._months()))
         return [
             {"id": name, "title": self._titled(title), "note": note, "table": table}

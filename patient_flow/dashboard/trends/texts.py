@@ -39,7 +39,9 @@ MONTHS_LATER = Text(
     "The months of this range are still being read. Try again in half a minute.",
     "Les mois de cette période sont en cours de lecture. Réessayez dans une demi-minute.",
 )
-MONTHS_PENDING = Text("{count} months are still being read.", "{count} mois sont en cours de lecture.")
+MONTHS_PENDING = Text(
+    "{count} {count:month is|months are} still being read.", "{count} mois {count:est|sont} en cours de lecture."
+)
 CHARTS = Text("Plot the dots: control charts", "Cartes de contrôle")
 CHARTS_NOTE = Text(
     "XmR charts over {steps}: mean, and limits at 2.66 mean moving ranges. What lies within them without a pattern is "

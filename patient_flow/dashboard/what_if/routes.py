@@ -186,8 +186,7 @@ def _reason_against(page: Context) -> str:
     judgements = [found for hospital, found in ahead.judgements.items() if hospital in page.figures.hospitals]
     if ahead.made_at is None or ahead.tonight.is_empty() or not judgements:
         if judgements and not any(found.is_shown for found in judgements):
-            number = page.locale.number
-            days, needed = number(ahead.days_judged), number(ahead.days_needed)
+            days, needed = page.locale.counted(ahead.days_judged), page.locale.number(ahead.days_needed)
             return page.say(NOT_JUDGED, days=days, needed=needed)
         return page.say(texts.NOTHING)
     return "" if any(found.holds for found in judgements) else page.say(texts.BAD_WEEK)
