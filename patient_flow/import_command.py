@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from patient_flow.file_options import FileOptions, file_options
 from patient_flow.settings import load
 
 
@@ -34,22 +35,18 @@ def _bar(what: str, rows: int) -> Iterator[Callable[[int], None]]:
     "  patient-flow import --undo exports/2024-03.csv",
 )
 @click.argument("paths", nargs=-1)
-@click.option("--as-of", metavar="TIME", help="When an extract was taken; local unless it has an offset.")
-@click.option("--encoding", help="Encoding of text files  [default: guessed, and stated]")
-@click.option("--separator", help="Separator of CSV files; \\t for the tab  [default: guessed, and stated]")
-@click.option("--accept-overlap", is_flag=True, help="Import although the numbers do not fit those of the lake.")
-@click.option("--dry-run", is_flag=True, help="Examine the files, compare them with the lake, and write nothing.")
+@file_options(
+    as_of="When an extract was taken; local unless it has an offset.",
+    accept_overlap="Import although the numbers do not fit those of the lake.",
+    dry_run="Examine the files, compare them with the lake, and write nothing.",
+)
 @click.option("--undo", metavar="FILE", help="Withdraw the rows of this file, named by its path or SHA-256.")
 @click.option("--capture", is_flag=True, help="Restore lost events from files of Event Hubs Capture (Avro).")
 @click.option("--partition", help="With --capture: their partition, where the paths do not name it.")
 @click.option("--hub-created-at", metavar="TIME", help="With --capture: when their hub was created.")
 def command(
     paths: tuple[str, ...],
-    as_of: str | None,
-    encoding: str | None,
-    separator: str | None,
-    accept_overlap: bool,
-    dry_run: bool,
+    given: FileOptions,
     undo: str | None,
     capture: bool,
     partition: str | None,
@@ -75,9 +72,6 @@ def command(
     elif undo:
         lines = importing.undo(services, undo, _bar)
     else:
-        options = importing.Options(
-            importing.instant(as_of, settings.timezone), encoding, separator, accept_overlap, dry_run
-        )
-        lines = importing.import_files(services, paths, options, _bar)
+        lines = importing.import_files(services, paths, given.within(settings.timezone), _bar)
     for line in lines:
         click.echo(line)

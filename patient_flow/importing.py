@@ -47,8 +47,9 @@ class Watch(Protocol):
 
 @dataclass(frozen=True)
 class Options:
-    """How files are imported. ``as_of`` is when an extract was taken; else each row counts at its latest instant.
+    """How files are read. ``as_of`` is when an extract was taken.
 
+    Without it each row of an import counts at its latest instant, and an extract that is reconciled states it itself.
     With ``dry_run`` files are examined and compared with the lake, and nothing is written.
     """
 

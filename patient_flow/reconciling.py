@@ -26,17 +26,6 @@ from patient_flow.services import Services
 from patient_flow.transforms.reconciliation import MEANINGS, Difference, Kind
 
 
-@dataclass(frozen=True)
-class Options:
-    """How extracts are read. ``as_of`` is when they were taken; else each states it itself."""
-
-    as_of: datetime | None = None
-    encoding: str | None = None
-    separator: str | None = None
-    accept_overlap: bool = False
-    dry_run: bool = False
-
-
 @dataclass
 class Outcome:
     """What was found: a report per extract, and how many corrections were written. Filled while the lines are read."""
@@ -51,7 +40,12 @@ class Outcome:
 
 
 def reconcile(
-    services: Services, places: Sequence[str], options: Options, outcome: Outcome | None = None, *, names: bool = True
+    services: Services,
+    places: Sequence[str],
+    options: importing.Options,
+    outcome: Outcome | None = None,
+    *,
+    names: bool = True,
 ) -> Iterator[str]:
     """Holds the extracts that ``places`` name against the stream, in the order of their names; loads the warehouse.
 
@@ -91,7 +85,7 @@ def undo(services: Services, text: str) -> Iterator[str]:
     yield from importing.load(services, context)
 
 
-def _read(services: Services, context: StepContext, path: Path, options: Options) -> Extract:
+def _read(services: Services, context: StepContext, path: Path, options: importing.Options) -> Extract:
     """An extract whose numbers fit those of the lake, once that has what the hub accepted until it was taken."""
     source = examine(path, encoding=options.encoding, separator=options.separator)
     extract = reconciliation.read_extract(source, services.parser, services.lake, context.now, options.as_of)

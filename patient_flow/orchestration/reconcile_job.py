@@ -14,7 +14,7 @@ from pydantic import Field
 from patient_flow import reconciling
 from patient_flow.contracts.tables import SILVER_EVENTS
 from patient_flow.errors import OperatorError
-from patient_flow.importing import instant
+from patient_flow.importing import Options, instant
 from patient_flow.monitoring.catalogue import STREAM_MATCHES_EXTRACT
 from patient_flow.monitoring.finding import Row
 from patient_flow.monitoring.rules.extracts import stream_matches_extract
@@ -98,7 +98,7 @@ def _lines(config: ReconcileConfig, patient_flow: PatientFlow, outcome: reconcil
         return iter(()) if config.dry_run else reconciling.undo(services, config.undo)
     if not config.paths:
         return iter(())
-    options = reconciling.Options(
+    options = Options(
         instant(config.as_of, services.settings.timezone),
         config.encoding,
         config.separator,

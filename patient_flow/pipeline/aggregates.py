@@ -62,7 +62,7 @@ def fact_bed_census(context: StepContext) -> StepResult:
     if (
         counted is None
         or until < counted  # newer rows of files, or an erased event, count no more
-        or changes.is_whole_table
+        or changes is None
         or is_replaced(target, silver)
         or versions_changed(target, departments)
     ):
@@ -135,10 +135,10 @@ def data_quality_day(context: StepContext) -> StepResult:
     checkpoints = {**received, **TIME_ZONE.of(zone)}
     columns = (quality.SILVER_COLUMNS, quality.IGNORED_COLUMNS, quality.QUARANTINE_COLUMNS)
     changes = [changes_of(target, source, names) for source, names in zip(counted, columns, strict=True)]
-    if of_another_zone or any(change.is_whole_table for change in changes):
+    in_silver, in_ignored, in_quarantine = changes
+    if of_another_zone or in_silver is None or in_ignored is None or in_quarantine is None:
         after = _all_quality(*counted, zone)
         return replace(target, target.scan().collect(), after, counted, checkpoints, run_id=run_id)
-    in_silver, in_ignored, in_quarantine = changes
     change = quality.total(
         quality.data_quality_day(in_silver.after, in_ignored.after, in_quarantine.after, zone),
         quality.negative(quality.data_quality_day(in_silver.before, in_ignored.before, in_quarantine.before, zone)),

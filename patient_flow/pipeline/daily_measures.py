@@ -149,8 +149,9 @@ def _touched_days(
     arrivals = changes_of(target, attended, ("department_key", "arrival_at"))
     hours = changes_of(target, hourly, ("department_key", "time_key"))
     former, until = LAST_HOUR.read(target.checkpoint), CENSUS_UNTIL.read(hourly.checkpoint)
-    is_whole_table = stays.is_whole_table or arrivals.is_whole_table or hours.is_whole_table
-    if is_whole_table or former is None or until is None or versions_changed(target, departments):
+    if stays is None or arrivals is None or hours is None or former is None or until is None:
+        return None
+    if versions_changed(target, departments):
         return None
     versions = departments.scan().collect()
     moved = _dates_between(min(former, until), max(former, until), zone) if former != until else []

@@ -45,16 +45,16 @@ def dim_time(context: StepContext) -> StepResult:
     lake, zone, run_id = context.lake, context.timezone, context.run_id
     target, silver = lake.open(DIM_TIME), open_complete_silver(lake)
     changes = changes_of(target, silver, _SILVER_TIMES)
-    named = silver.scan() if changes.is_whole_table else changes.both.lazy()
+    named = silver.scan() if changes is None else changes.both.lazy()
     mentioned = calendar.years_outside_calendar(named, _SILVER_TIMES)
-    is_complete = not changes.is_whole_table and not zone_changed(target, zone) and _knows_its_midnights(target)
+    is_complete = changes is not None and not zone_changed(target, zone) and _knows_its_midnights(target)
     if not mentioned and is_complete:
         return nothing_to_do(target, silver, run_id=run_id)
     known = calendar.years_outside_calendar(target.scan(), (_HOUR,))
-    if calendar.years_outside_calendar(changes.before.lazy(), _SILVER_TIMES):
+    if changes is not None and calendar.years_outside_calendar(changes.before.lazy(), _SILVER_TIMES):
         # an event that was taken back may have been the only one to name its year
         mentioned = calendar.years_outside_calendar(silver.scan(), _SILVER_TIMES)
-    elif not changes.is_whole_table:
+    elif changes is not None:
         mentioned |= known
     newest = silver.newest("event_time")
     years = calendar.years_to_add(mentioned, newest.year) if newest else mentioned
@@ -80,7 +80,7 @@ def dim_department(context: StepContext) -> StepResult:
     is_of_former_rules = NAMED_WITH.read(target.checkpoint) != NAMING_RULES
     before = target.scan().collect()
     dropped = before.filter(~c("is_inferred")).join(reference, on=pair, how="anti")
-    if changes.before.is_empty() and not (changes.is_whole_table or is_of_former_rules) and dropped.is_empty():
+    if changes is not None and changes.before.is_empty() and not is_of_former_rules and dropped.is_empty():
         mentioned = pl.concat(
             [
                 _names(changes.after.lazy()),
@@ -108,7 +108,7 @@ def dim_patient(context: StepContext) -> StepResult:
     if is_up_to_date(target, silver):
         return StepResult(DIM_PATIENT, target.version)
     changes = changes_of(target, silver, ("patient_hash", "merged_patient_hash", "event_time"))
-    if changes.is_whole_table:
+    if changes is None:
         return _all_patients(target, silver, run_id=context.run_id)
     merged = clusters.of_merges(silver.scan())
     heirs, _ = survivors(merged)

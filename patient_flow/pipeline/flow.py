@@ -166,7 +166,7 @@ def _touched(fact: _Fact, target: LakeTable, sources: Sources) -> pl.DataFrame |
     """What links the clusters that changes touch; None for all."""
     touched = folding.touched_by_changes(target, sources)
     listed = changes_of(target, sources.departments, ("is_inferred",))
-    if touched is None or (listed.after.is_empty() and not listed.is_whole_table):
+    if touched is None or (listed is not None and listed.after.is_empty()):
         return touched
     unknown = target.scan().filter(fact.has_no_department)
     return pl.concat([touched, unknown.select("visit_hash", event_time=fact.instant).collect()], how="diagonal")

@@ -32,24 +32,23 @@ LATE = timedelta(days=1)
 """Events that are older than most of their batch by more than this are read separately."""
 
 
-def changes_of(target: LakeTable, source: LakeTable, columns: Iterable[str]) -> Changes:
+def changes_of(target: LakeTable, source: LakeTable, columns: Iterable[str]) -> Changes | None:
     """Changes of ``source`` since ``target`` consumed it.
 
-    Without a row, and marked as the whole table, where these are no longer kept, or ``source`` was replaced: all of it
-    may be larger than memory.
+    None where these are no longer kept, or ``source`` was replaced: then all of it counts, which may be larger than
+    memory.
     """
     since = consumed(target, source)
     if since is not None:
         with contextlib.suppress(ChangeFeedExpired):
             return source.changes(since, list(columns))
-    nothing = source.table.empty().select(list(dict.fromkeys([*source.table.key, *columns])))
-    return Changes(nothing, nothing, is_whole_table=True)
+    return None
 
 
 def mentioned(target: LakeTable, source: LakeTable, columns: Iterable[str]) -> pl.DataFrame | None:
     """``columns`` of all rows of ``source`` that changed since ``target`` consumed it, also of rows that came and went.
 
-    None where :func:`changes_of` has the whole table.
+    None where :func:`changes_of` is.
     """
     since = consumed(target, source)
     if since is not None:
@@ -101,7 +100,7 @@ def versions_changed(target: LakeTable, departments: LakeTable) -> bool:
     """
     columns = [name for name in departments.table.schema if name != "department"]
     changes = changes_of(target, departments, columns)
-    if changes.is_whole_table:
+    if changes is None:
         return True
     gone = changes.before.join(changes.after, on=columns, how="anti", nulls_equal=True)
     return not gone.is_empty() or not changes.after["is_inferred"].all()

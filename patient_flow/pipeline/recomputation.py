@@ -157,7 +157,7 @@ def _affected(target: LakeTable, silver: LakeTable, basis: Basis) -> list[pl.Laz
         is_governed = c("confirmed_spans").is_not_null() & (c("stay_kind") != EMERGENCY)
         affected.append(target.scan().filter(is_governed).select("visit_hash"))
     changes = changes_of(target, basis.departments, (*_DECIDING, "is_inferred"))
-    if changes.is_whole_table:
+    if changes is None:
         return None
     versions = basis.departments.scan().collect()
     since = _changed_since(*map(_with_folded_names, (changes.before, changes.after, versions)))

@@ -19,9 +19,10 @@ from zoneinfo import ZoneInfo
 import polars as pl
 
 from patient_flow.contracts.tables import BRONZE_EVENTS, DIM_DEPARTMENT, FACT_BED_CENSUS
+from patient_flow.importing import Options
 from patient_flow.pipeline.checkpoints import READ_UNTIL
 from patient_flow.pipeline.reconciliation import Report
-from patient_flow.reconciling import Options, Outcome, reconcile
+from patient_flow.reconciling import Outcome, reconcile
 from patient_flow.services import Services
 from patient_flow.simulator import departments
 from patient_flow.simulator.feed import Plan, messages

@@ -17,6 +17,7 @@ from patient_flow.cli import cli
 from patient_flow.contracts.tables import BRONZE_EVENTS, DIM_DEPARTMENT, FACT_PATIENT_FLOW, QUARANTINE, SILVER_EVENTS
 from patient_flow.definitions import build_defs
 from patient_flow.errors import OperatorError
+from patient_flow.importing import Options
 from patient_flow.monitoring.finding import Severity
 from patient_flow.monitoring.rules.arrival import all_events_arrive_once
 from patient_flow.monitoring.rules.reconciliation import counts_reconcile
@@ -25,7 +26,7 @@ from patient_flow.orchestration.resources import PatientFlow
 from patient_flow.pipeline.inspection import all_bronze_events, reconciliation_counts
 from patient_flow.pipeline.known import known_at
 from patient_flow.pipeline.rebuild import rebuild
-from patient_flow.reconciling import Options, Outcome, reconcile, undo
+from patient_flow.reconciling import Outcome, reconcile, undo
 from patient_flow.services import Services
 from patient_flow.settings import load
 from patient_flow.transforms.reconciliation import Kind

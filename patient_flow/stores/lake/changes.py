@@ -24,8 +24,8 @@ class Changes:
     """Net changes of a table between two versions, one row per key on each side.
 
     ``before`` holds changed and removed rows with their old values, ``after`` changed and added rows with their new
-    values. ``grown_by`` is the growth of the table in rows: more than ``after`` minus ``before`` where a key was added
-    twice.
+    values. With ``is_whole_table`` these are all rows of the table, as if each was added. ``grown_by`` is the growth of
+    the table in rows: more than ``after`` minus ``before`` where a key was added twice.
     """
 
     before: pl.DataFrame

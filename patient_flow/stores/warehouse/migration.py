@@ -12,7 +12,7 @@ from patient_flow.stores.warehouse.targets.base import Target
 from patient_flow.stores.warehouse.views import definitions
 
 
-def missing_columns(target: Target, connection: sa.Connection) -> dict[str, list[str]]:
+def incomplete_tables(target: Target, connection: sa.Connection) -> dict[str, list[str]]:
     """Warehouse table → declared columns that it does not have, where there are any.
 
     Raises :class:`WarehouseNotInitialised` when a table that loads need is missing.
@@ -23,10 +23,10 @@ def missing_columns(target: Target, connection: sa.Connection) -> dict[str, list
         raise WarehouseNotInitialised(
             f"the warehouse has no table {', '.join(absent)}: run `patient-flow warehouse migrate`"
         )
-    return missing_columns_of(existing, [table for table in ALL_TABLES if table.name in existing])
+    return missing_columns(existing, [table for table in ALL_TABLES if table.name in existing])
 
 
-def missing_columns_of(existing: Mapping[str, set[str]], tables: Iterable[sa.Table]) -> dict[str, list[str]]:
+def missing_columns(existing: Mapping[str, set[str]], tables: Iterable[sa.Table]) -> dict[str, list[str]]:
     """The same for ``tables``, which are among the ``existing`` ones."""
     missing = {
         table.name: [column.name for column in table.columns if column.name not in existing[table.name]]
@@ -41,7 +41,7 @@ def statements(target: Target, connection: sa.Connection) -> list[str]:
     Raises :class:`WarehouseNotInitialised` when it has no table at all.
     """
     existing = _existing(target, connection)
-    missing = missing_columns_of(existing, [table for table in ALL_TABLES if table.name in existing])
+    missing = missing_columns(existing, [table for table in ALL_TABLES if table.name in existing])
     absent = [table for table in ALL_TABLES if table.name not in existing]
     logged = set(connection.scalars(sa.select(LOAD_LOG.c.table_name)))
     return [

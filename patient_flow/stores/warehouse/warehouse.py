@@ -80,7 +80,7 @@ class Warehouse:
             for table in TABLES.values():
                 if table.name not in logged:
                     connection.execute(seed(table))
-            if migration.missing_columns_of(columns, existing):
+            if migration.missing_columns(columns, existing):
                 return  # views may need those columns: the migration creates both
             views = self.target.view_definitions(connection)
             if not view_names() <= views.keys():
@@ -139,7 +139,7 @@ class Warehouse:
         if self._has_all_columns:
             return
         with self._wrap_errors(), self._engine.connect() as connection:
-            missing = migration.missing_columns(self.target, connection)
+            missing = migration.incomplete_tables(self.target, connection)
         if missing:
             named = ", ".join(f"{table}.{column}" for table, columns in missing.items() for column in columns)
             raise WarehouseMisconfigured(
