@@ -94,6 +94,7 @@ def _run(context: StepContext, fact: _Fact) -> StepResult:
     else:
         touched = pl.concat([touched, pl.DataFrame({"visit_hash": again.visits})], how="diagonal")
         found = folding.fold_touched(context, sources, touched, keep=fact is _FLOW)
+        del touched  # as large as the micro-batch
         waiting = again.waiting
         if waiting:  # the changed list and settings are consumed with the last visit
             done = {**consumption(sources.silver, sources.ignored, sources.patients), **again.progress}
@@ -132,21 +133,28 @@ def _write(
     befores: list[pl.DataFrame] = []
     afters: list[pl.DataFrame] = []
     for clusters in found:
-        known = sources.patients.having({"patient_hash": clusters.patients}).collect(engine="streaming")
-        after = fact.rows(clusters.folded, known, versions)
+        after = _after(fact, sources.patients, versions, clusters)
         before = _before(fact, target.at(start), sources.silver, clusters)
         seen, placeless = seen + clusters.folded.visits, placeless + clusters.folded.waiting
         if clusters.part is not None and clusters.begins is None:
             recorded = {**no_consumption(*sources.all), **clusters.part}
             written += target.replace(before, after, recorded, run_id=context.run_id)
-            continue
-        if clusters.part is not None and may_append:
-            new, after = target.append_new(before, after, clusters.part, run_id=context.run_id)
-            written += new
-        befores.append(before)
-        afters.append(after)
+        else:
+            if clusters.part is not None and may_append:
+                new, after = target.append_new(before, after, clusters.part, run_id=context.run_id)
+                written += new
+            before, after = target.without_equal(before, after)
+            befores.append(before)
+            afters.append(after)
+        del clusters, before, after  # else they would be in memory while the next part is folded
     written += target.replace(pl.concat(befores), pl.concat(afters), done, run_id=context.run_id)
     return written, seen, placeless
+
+
+def _after(fact: _Fact, patients: LakeTable, versions: pl.DataFrame, clusters: FoldedClusters) -> pl.DataFrame:
+    """The rows that ``clusters`` come to."""
+    known = patients.having({"patient_hash": clusters.patients}).collect(engine="streaming")
+    return fact.rows(clusters.folded, known, versions)
 
 
 def _before(fact: _Fact, present: pl.LazyFrame, silver: LakeTable, clusters: FoldedClusters) -> pl.DataFrame:

@@ -95,9 +95,10 @@ def _parts_of(context: StepContext, sources: Sources, keys: Keys, stated: pl.Ser
         begins = pl.concat([_beginnings(history), stated])
         patients = history["patient_hash"].unique()
         progress = PART.of(number) if len(parts) > 1 else None
-        found = FoldedClusters(part.keys.visits, patients, begins, _fold(context, sources, history), progress)
+        folded = _fold(context, sources, history)
         del history
-        yield found
+        yield FoldedClusters(part.keys.visits, patients, begins, folded, progress)
+        del folded
 
 
 def fold_all(context: StepContext, sources: Sources, *, keep: bool = False) -> Iterator[FoldedClusters]:
@@ -115,9 +116,10 @@ def _parts_of_all(context: StepContext, sources: Sources) -> Iterator[FoldedClus
         history = sources.silver.scan().filter(part).select(VISIT_COLUMNS).collect()
         visits, patients = history["visit_hash"].drop_nulls().unique(), history["patient_hash"].unique()
         progress = PART.of(number) if number < len(parts) else None
-        found = FoldedClusters(visits, patients, None, _fold(context, sources, history), progress)
+        folded = _fold(context, sources, history)
         del history
-        yield found
+        yield FoldedClusters(visits, patients, None, folded, progress)
+        del folded
 
 
 def _fold(context: StepContext, sources: Sources, history: pl.DataFrame) -> Folded:
@@ -155,6 +157,7 @@ def _kept(key: tuple[object, ...], parts: Iterator[FoldedClusters]) -> Iterator[
         attendances += found.folded.attendances.height
         made = [*made, _without_stays(found)] if attendances <= SHARED_ATTENDANCES else []
         yield found
+        del found  # its stays would be in memory beside those of the next part
     _SHARED.key, _SHARED.clusters = (key, made) if attendances <= SHARED_ATTENDANCES else ((), [])
 
 

@@ -7,6 +7,7 @@ the comparison. What the tables then hold is the oracle's business: agreement is
 from __future__ import annotations
 
 import random
+import weakref
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from datetime import timedelta
@@ -220,6 +221,34 @@ def make_small_parts(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(incremental, "STAYS_AT_ONCE", 1)
     patch.setattr(received_rows, "ROWS_AT_ONCE", 2)
     patch.setattr(moves, "COORDINATES_AT_ONCE", 4)
+
+
+@pytest.mark.embedded_only("what the steps keep, on any storage")
+@pytest.mark.parametrize("is_whole", [True, False])
+def test_stays_of_a_part_have_left_memory_when_the_next_part_is_folded(
+    lakes: Lakes, monkeypatch: pytest.MonkeyPatch, is_whole: bool
+) -> None:
+    made: list[weakref.ref[pl.DataFrame]] = []
+    present: list[int] = []
+    fold = folding.fold
+
+    def noting_fold(*arguments: Any, **named: Any) -> Any:
+        present.append(sum(stays() is not None for stays in made))
+        folded = fold(*arguments, **named)
+        made.append(weakref.ref(folded.stays))
+        return folded
+
+    make_small_parts(monkeypatch)
+    monkeypatch.setattr(folding, "fold", noting_fold)
+    steps = EVENT_STEPS[: EVENT_STEPS.index("fact_patient_flow") + 1]
+    with lakes(1) as (lake,):
+        if not is_whole:
+            run_micro_batches(lake, [shuffled(3)[:1]], DEPARTMENTS, steps=steps)
+            made.clear()
+            present.clear()
+        run_micro_batches(lake, [shuffled(3)[0 if is_whole else 1 :]], DEPARTMENTS, steps=steps)
+    assert len(present) > 2
+    assert set(present) == {0}
 
 
 class Killed(Exception):

@@ -106,6 +106,14 @@ def test_replace_writes_only_what_differs(lake: Lake, stays: LakeTable) -> None:
     assert lake.open(STAYS).checkpoint("source") == 2
 
 
+def test_a_replacement_without_the_rows_that_stay_equal_is_the_same(stays: LakeTable) -> None:
+    after = [(1, "a", 10), (2, "b", 20), (4, "b", 40)]
+    left = stays.without_equal(stays.scan().collect(), rows(*after))
+    assert [frame["key"].sort().to_list() for frame in left] == [[2, 3], [2, 4]]
+    stays.replace(*left, {"source": 2})
+    assert content(stays) == after
+
+
 def test_a_replacement_that_changes_nothing_records_its_progress(lake: Lake, stays: LakeTable) -> None:
     before = stays.scan().collect()
     assert stays.replace(before, before, {"source": 2}) == RowsWritten()

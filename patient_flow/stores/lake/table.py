@@ -156,6 +156,15 @@ class LakeTable(Snapshot):
             self.append(new, checkpoints, **metadata)
         return RowsWritten(inserted=new.height), after.join(before, on=keys, how="semi")
 
+    def without_equal(self, before: pl.DataFrame, after: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """``before`` and ``after`` (as for :meth:`replace`) without the rows that it would not write."""
+        after, before = self._conform(after), self._conform(before)
+        keys = self._row_keys
+        changed = differing(before, after, keys)
+        removed = before.join(after, on=keys, how="anti")
+        added = after.join(before, on=keys, how="anti")
+        return pl.concat([removed, before.join(changed, on=keys, how="semi")]), pl.concat([added, changed])
+
     @property
     def _row_keys(self) -> list[str]:
         """Columns by which rows are matched: one that moves to another partition is another row."""
