@@ -83,7 +83,7 @@ def grown(silver: LakeTable, touched: Keys) -> Grown:
 
 
 def divided(whole: Grown) -> list[Grown]:
-    """``whole`` in parts of about ``EVENTS_AT_ONCE`` events each; keys without an event are with the first."""
+    """``whole`` in parts of at most about ``EVENTS_AT_ONCE`` events each; keys without an event are with the first."""
     count = _part_count(whole.events.height)
     if count == 1:
         return [whole]
@@ -108,13 +108,18 @@ def history(silver: LakeTable, whole: Grown, columns: tuple[str, ...] = VISIT_CO
 
 
 def parts(silver: LakeTable) -> list[pl.Expr]:
-    """Filters that cut silver into parts of whole clusters, of about ``EVENTS_AT_ONCE`` events each."""
+    """Filters that cut silver into parts of whole clusters, of at most about ``EVENTS_AT_ONCE`` events each."""
     count = _part_count(silver.row_count())
     return [pl.lit(value=True)] if count == 1 else cut(silver.scan(), count)
 
 
 def _part_count(events: int) -> int:
-    return max(1, -(-events // incremental.EVENTS_AT_ONCE))
+    """Up to eight parts have half as many events: one is folded while another is committed.
+
+    More would make too many files: each part adds some to every month.
+    """
+    whole, halves = (-(-number * events // incremental.EVENTS_AT_ONCE) for number in (1, 2))
+    return max(1, whole, min(halves, 8))
 
 
 def cut(silver: pl.LazyFrame, count: int) -> list[pl.Expr]:

@@ -16,6 +16,7 @@ import polars as pl
 from patient_flow.contracts import events
 from patient_flow.contracts.tables import SILVER_EVENTS
 from patient_flow.pipeline import clusters
+from patient_flow.pipeline.ahead import ahead
 from patient_flow.pipeline.checkpoints import PART
 from patient_flow.pipeline.clusters import LINK_COLUMNS, Keys
 from patient_flow.pipeline.incremental import mentioned
@@ -107,7 +108,8 @@ def fold_all(context: StepContext, sources: Sources, *, keep: bool = False) -> I
     shared = _take(key)
     if shared and not keep:
         return iter(shared)
-    return _kept(key, _parts_of_all(context, sources)) if keep else _parts_of_all(context, sources)
+    parts = ahead(_parts_of_all(context, sources))
+    return _kept(key, parts) if keep else parts
 
 
 def _parts_of_all(context: StepContext, sources: Sources) -> Iterator[FoldedClusters]:

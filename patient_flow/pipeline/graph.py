@@ -41,13 +41,20 @@ class Step:
 
     ``run`` reads what is new in ``reads``, and commits rows and checkpoints together. ``depends_on`` names the modules
     whose code decides what stands in the table, besides that of ``run``: the transforms that ``run`` calls. Which
-    rules check the table, the catalogue says (``monitoring.catalogue``).
+    rules check the table, the catalogue says (``monitoring.catalogue``). A step that goes on with what the step of
+    another table left in memory comes ``after`` it.
     """
 
     table: Table
     run: Callable[[StepContext], StepResult]
     reads: tuple[Table | ExternalSource, ...]
     depends_on: tuple[str, ...] = ()
+    after: tuple[Table, ...] = ()
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """Paths of the tables that must be made before this step begins."""
+        return frozenset(source.path for source in (*self.reads, *self.after) if isinstance(source, Table))
 
     @property
     def modules(self) -> tuple[str, ...]:
@@ -175,6 +182,7 @@ ALL_STEPS = tuple(
                 flow.fact_ed_attendance,
                 reads=(SILVER_EVENTS, IGNORED, DIM_PATIENT, DIM_DEPARTMENT),
                 depends_on=_FOLD,
+                after=(FACT_PATIENT_FLOW,),
             ),
             Step(
                 FACT_BED_CENSUS,

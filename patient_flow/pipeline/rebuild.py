@@ -4,11 +4,15 @@ Silver and quarantine are emptied first. Gold and warehouse keep their rows unti
 differences are written, so that readers never see a partial result; steps read silver only when it is complete. Of gold
 only rows with duplicate keys are deleted first, because the comparison is by key. After a rebuild that died, the next
 micro-batch completes it.
+
+Steps that do not need each other's tables run side by side.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextvars import copy_context
 
 import polars as pl
 
@@ -21,6 +25,9 @@ from patient_flow.stores.lake.catalog import Lake
 from patient_flow.stores.lake.inspection import require_readable
 from patient_flow.stores.lake.log import Checkpoints
 from patient_flow.stores.lake.table import LakeTable
+
+STEPS_AT_ONCE = 2
+"""Limits memory: what steps need at the same time adds up."""
 
 
 def rebuild(context: StepContext) -> Iterator[StepResult]:
@@ -39,8 +46,29 @@ def _rebuild(context: StepContext) -> Iterator[StepResult]:
     reset_silver(context)
     for step in graph.GOLD:
         reset(lake, step.table)
-    for step in graph.STEPS[1:]:
-        yield step.run(context)
+    yield from side_by_side(graph.STEPS[1:], context)
+
+
+def side_by_side(steps: Sequence[graph.Step], context: StepContext) -> Iterator[StepResult]:
+    """Runs ``steps``, each once those of them that it reads from or comes after have ended; yields results in order.
+
+    Raises the error of a step that fails, once those that run beside it have ended; no other one begins.
+    """
+    left, unfinished = list(steps), {step.table.path for step in steps}
+    running: dict[Future[StepResult], graph.Step] = {}
+    results: dict[str, StepResult] = {}
+    with ThreadPoolExecutor(STEPS_AT_ONCE, "step") as threads:
+        for step in steps:
+            while step.table.path not in results:
+                for ready in [one for one in left if one.needs.isdisjoint(unfinished)][: STEPS_AT_ONCE - len(running)]:
+                    left.remove(ready)
+                    # In this context the thread is inside the lake for as long as the rebuild is.
+                    running[threads.submit(copy_context().run, ready.run, context)] = ready
+                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                    path = running.pop(future).table.path
+                    results[path] = future.result()
+                    unfinished.discard(path)
+            yield results[step.table.path]
 
 
 def reset_silver(context: StepContext) -> None:

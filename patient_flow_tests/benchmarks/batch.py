@@ -54,7 +54,8 @@ def run(folder: Path, size: Size) -> report.Section:
         "less (no sorting, cancels, updates, attendances, canonical hashes, commits, change feed or flushing). The "
         "floor only decodes each body once and writes the columns.\n\n"
         f"{report.comparison(figures)}\n\nSeconds by step, "
-        f"starts of processes left out:\n\n{report.steps(figures)}"
+        "starts of processes left out (of steps that run side by side, the time since the one before had ended):\n\n"
+        f"{report.steps(figures)}"
     )
     seconds = ", ".join(f"{name} {one.wall_seconds:.0f} s ({one.peak_mib:,.0f} MiB)" for name, one in figures.items())
     return report.Section(text, f"{size.events:,} events: {seconds}")

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from typing import Any
 
 import polars as pl
 import pytest
 
+from patient_flow.contracts import tables
 from patient_flow.contracts.tables import LAKE_TABLES, QUARANTINE, SILVER_EVENTS, WAREHOUSE_TABLES, Table
 from patient_flow.monitoring.finding import Finding
 from patient_flow.monitoring.rules.keys import keys_unique
-from patient_flow.pipeline import received, silver, steps
+from patient_flow.pipeline import graph, received, silver, steps
 from patient_flow.pipeline.graph import GOLD as GOLD_STEPS
 from patient_flow.pipeline.load import load_warehouse
-from patient_flow.pipeline.rebuild import rebuild
+from patient_flow.pipeline.rebuild import STEPS_AT_ONCE, rebuild
 from patient_flow.stores.lake.catalog import Lake
 from patient_flow.stores.lake.errors import CommitConflict
 from patient_flow.stores.lake.table import LakeTable
@@ -177,3 +179,49 @@ def keys_of(lake: Lake, table: Table) -> Finding:
     """What the check says of the whole table."""
     rows = lake.open(table).changes(None)
     return keys_unique(rows, table.key)
+
+
+@pytest.mark.embedded_only("what the steps decide, on any storage")
+def test_steps_of_a_rebuild_run_side_by_side_and_none_before_what_it_needs(
+    filled: Lake, parser: ParserConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, ended, beside = set[str](), set[str](), list[set[str]]()
+
+    def watched(step: graph.Step) -> graph.Step:
+        def run(context: steps.StepContext) -> steps.StepResult:
+            path = step.table.path
+            assert step.needs - {tables.BRONZE_EVENTS.path} <= ended, path
+            begun.add(path)
+            beside.append(begun - ended)
+            with context.lake.writing():
+                result = step.run(context)
+            ended.add(path)
+            return result
+
+        return dataclasses.replace(step, run=run)
+
+    monkeypatch.setattr(graph, "STEPS", tuple(watched(step) for step in graph.STEPS))
+    results = list(rebuild(step_context(filled, parser)))
+    assert [result.table for result in results] == [step.table for step in graph.STEPS[1:]]
+    assert max(map(len, beside)) == STEPS_AT_ONCE
+
+
+@pytest.mark.embedded_only("what the steps decide, on any storage")
+def test_a_rebuild_ends_with_the_error_of_the_step_that_fails(
+    filled: Lake, parser: ParserConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[str] = []
+
+    def failing(step: graph.Step) -> graph.Step:
+        def run(context: steps.StepContext) -> steps.StepResult:
+            begun.append(step.table.name)
+            if step.table is tables.DIM_PATIENT:
+                raise Died
+            return step.run(context)
+
+        return dataclasses.replace(step, run=run)
+
+    monkeypatch.setattr(graph, "STEPS", tuple(failing(step) for step in graph.STEPS))
+    with pytest.raises(Died):
+        list(rebuild(step_context(filled, parser)))
+    assert "fact_patient_flow" not in begun

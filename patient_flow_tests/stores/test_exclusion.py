@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from pathlib import Path
 
 import pytest
@@ -92,3 +94,23 @@ def test_a_dead_process_holds_nobody_back_and_a_folder_that_refuses_no_reader(tm
     (tmp_path / "file").write_text("")
     with shared(tmp_path / "file"):
         pass
+
+
+def test_a_step_in_a_thread_of_one_that_is_inside_enters_while_somebody_waits_to_be_alone(tmp_path: Path) -> None:
+    begun, done = threading.Event(), threading.Event()
+
+    def work_alone() -> None:
+        with alone(tmp_path, begun.set):
+            done.set()
+
+    def write() -> bool:
+        with shared(tmp_path):
+            return not done.is_set()
+
+    with shared(tmp_path), ThreadPoolExecutor(1) as thread:
+        lonely = threading.Thread(target=work_alone)
+        lonely.start()
+        assert begun.wait(60)
+        assert thread.submit(copy_context().run, write).result(timeout=60)
+    lonely.join()
+    assert done.is_set()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from datetime import timedelta
 
 import obstore
@@ -75,6 +77,11 @@ def test_one_that_works_alone_waits_for_a_writer_and_holds_back_the_next(store: 
     assert names(store) == [late._own]
 
 
+def entered(room: Room, alone: Entered) -> bool:
+    with room.shared():
+        return not alone.inside.is_set()
+
+
 def test_a_step_inside_another_enters_while_somebody_waits_to_be_alone(store: MemoryStore) -> None:
     room = Room(store)
     with room.shared():
@@ -83,6 +90,8 @@ def test_a_step_inside_another_enters_while_somebody_waits_to_be_alone(store: Me
             time.sleep(0.01)
         with room.shared():
             assert not alone.inside.is_set()
+        with ThreadPoolExecutor(1) as thread:  # a step beside others
+            assert thread.submit(copy_context().run, lambda: entered(room, alone)).result(timeout=60)
     room.withdraw()
     assert alone.inside.wait(60)
     alone.release()

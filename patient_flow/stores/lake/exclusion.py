@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-import threading
 from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 from pathlib import Path
 
 try:
@@ -20,8 +20,8 @@ except ImportError:  # pragma: no cover  (Windows)
 
 _HAS_LOCKS = fcntl is not None
 GATE, ROOM = "_writers.gate", "_writers.lock"
-_entered = threading.local()
-"""Of this thread: folders whose room it is in. A step that runs another one is already inside."""
+_entered: ContextVar[frozenset[Path]] = ContextVar("_entered", default=frozenset())
+"""Folders whose room this thread, or the one that gave it its context, is in. A step of theirs is already inside."""
 
 
 @contextlib.contextmanager
@@ -31,7 +31,7 @@ def shared(folder: Path) -> Iterator[None]:
     Who may not write there, or has no room left to, enters without a lock: nothing can be committed either.
     """
     with contextlib.ExitStack() as held:
-        if _HAS_LOCKS and folder not in _rooms():
+        if _HAS_LOCKS and folder not in _entered.get():
             with contextlib.suppress(OSError):
                 gate, room = held.enter_context(_opened(folder))
                 fcntl.flock(gate, fcntl.LOCK_SH)
@@ -73,20 +73,13 @@ def locked(file: Path) -> Iterator[None]:
         os.close(number)
 
 
-def _rooms() -> set[Path]:
-    if not hasattr(_entered, "rooms"):
-        _entered.rooms = set()
-    rooms: set[Path] = _entered.rooms
-    return rooms
-
-
 @contextlib.contextmanager
 def _inside(folder: Path) -> Iterator[None]:
-    _rooms().add(folder)
+    _entered.set(_entered.get() | {folder})
     try:
         yield
     finally:
-        _rooms().discard(folder)
+        _entered.set(_entered.get() - {folder})
 
 
 @contextlib.contextmanager

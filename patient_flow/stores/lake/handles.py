@@ -75,7 +75,7 @@ def _checkpoint_of(log: Path) -> Stamp | None:
 def _keep(uri: str, kept: _Kept) -> None:
     _kept[uri] = kept
     while len(_kept) > MAX_KEPT:
-        _kept.pop(next(iter(_kept)), None)
+        _kept.pop(next(iter(list(_kept))), None)  # a copy: other threads keep handles too
 
 
 def entry_path(log: Path, version: int) -> Path:

@@ -15,6 +15,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -34,6 +35,8 @@ POLL_SECONDS = 1.0
 _CLIENT_OPTIONS: ClientConfig = {"timeout": "10s", "connect_timeout": "5s"}
 _RETRIES: RetryConfig = {"max_retries": 1}
 _ERRORS = (BaseError, OSError)
+_entered: ContextVar[frozenset[str]] = ContextVar("_entered", default=frozenset())
+"""Rooms (by their own object) that this thread, or the one that gave it its context, is in."""
 
 
 @functools.cache
@@ -53,7 +56,6 @@ class Room:
         self._lock = threading.Lock()
         self._inside = 0
         self._announced_at: float | None = None
-        self._nested = threading.local()
 
     @contextlib.contextmanager
     def shared(self) -> Iterator[None]:
@@ -61,7 +63,7 @@ class Room:
 
         Who may not write there, or cannot reach the storage, enters at once: nothing can be committed either.
         """
-        if getattr(self._nested, "is_inside", False) or not self._enter():
+        if self._own in _entered.get() or not self._enter():
             yield
             return
         try:
@@ -92,11 +94,11 @@ class Room:
     @contextlib.contextmanager
     def _nesting(self) -> Iterator[None]:
         """What this thread writes until the end is part of what it is inside for already."""
-        self._nested.is_inside = True
+        _entered.set(_entered.get() | {self._own})
         try:
             yield
         finally:
-            self._nested.is_inside = False
+            _entered.set(_entered.get() - {self._own})
 
     def withdraw(self) -> None:
         """Deletes the announcement of this process, unless it writes."""
