@@ -12,6 +12,8 @@ from datetime import datetime, timedelta
 
 import polars as pl
 
+from patient_flow.contracts.columns import INSTANT
+from patient_flow.contracts.events import UNKNOWN_KEY
 from patient_flow.contracts.tables import FACT_BED_CENSUS, FACT_PATIENT_FLOW
 from patient_flow.transforms.calendar import hour_start, time_key
 from patient_flow.transforms.dimensions import BEGINNING, version_at
@@ -23,6 +25,9 @@ STAY_COLUMNS = ("stay_key", "department_key", "gender", "admission_at", "dischar
 
 HOUR = timedelta(hours=1)
 _KEY = list(FACT_BED_CENSUS.key)
+_PLACE = ["hospital_id", "department"]
+_HOURS = 2**32
+"""More hours than there are in all years of an instant."""
 
 
 def spans(
@@ -92,29 +97,56 @@ def bed_hours(spanned: pl.DataFrame, departments: pl.DataFrame) -> pl.DataFrame:
 
     ``departments`` is DimDepartment.
     """
-    place = ["hospital_id", "department", "gender"]
-    beginning = spanned.select("department_key", "gender", "weight", hour="first")
-    ending = spanned.select("department_key", "gender", -c("weight"), hour="end")
+    # Hours of a department and gender are numbered together: names are expensive to group and to sort by.
+    genders = spanned.select(c("gender").unique()).with_row_index("number").cast({"number": pl.Int64})
+    places = departments.select("department_key", *_PLACE, place=pl.struct(_PLACE).rank("dense").cast(pl.Int64))
+    unknown = places.filter(department_key=UNKNOWN_KEY)["place"].first()
+    group = c("place").fill_null(unknown or 0) * genders.height + c("number")
+    numbered = (
+        spanned.join(places.select("department_key", "place"), on="department_key", how="left")
+        .join(genders, on="gender", how="left", nulls_equal=True)
+        .select("first", "end", "weight", group=group)
+    )
+    change = pl.concat(
+        [
+            numbered.select("weight", at=_numbered_hour("first")),
+            numbered.select(-c("weight"), at=_numbered_hour("end")),
+        ]
+    )
     steps = (
-        pl.concat([beginning, ending])
-        .group_by("department_key", "gender", "hour")  # first by number: names of places are expensive to compare
+        change.group_by("at")
         .agg(c("weight").sum())
-        .join(departments.select("department_key", "hospital_id", "department"), on="department_key", how="left")
-        .group_by(*place, "hour")
-        .agg(c("weight").sum())
-        .sort(*place, "hour")
-        .with_columns(occupied_beds=c("weight").cum_sum().over(place), next_hour=c("hour").shift(-1).over(place))
+        .sort("at")
+        # Every span ends: behind the last hour of a group its sum is 0.
+        .with_columns(
+            next_at=c("at").shift(-1),
+            group=(c("at") + _HOURS // 2) // _HOURS,
+            occupied_beds=c("weight").cum_sum(),
+        )
         .filter(c("occupied_beds") != 0)
     )
-    hours = steps.with_columns(hour=pl.datetime_ranges("hour", "next_hour", "1h", closed="left")).explode("hour")
+    hours = (
+        steps.with_columns(place=c("group") // genders.height, number=c("group") % genders.height)
+        .join(places.select("place", *_PLACE).unique(), on="place", how="left")
+        .join(genders, on="number", how="left")
+        .with_columns(at=pl.int_ranges("at", "next_at"))
+        .explode("at")
+        .with_columns(hour=_hour_of(c("at") - c("group") * _HOURS))
+    )
     return (
-        hours.pipe(version_at, departments, by=["hospital_id", "department"], at="hour", columns=["department_key"])
-        .with_columns(time_key=time_key(c("hour")))
-        .group_by(_KEY)
-        .agg(c("occupied_beds").sum(), census_month=c("hour").first().dt.strftime("%Y-%m"))
-        .filter(c("occupied_beds") != 0)
+        hours.pipe(version_at, departments, by=_PLACE, at="hour", columns=["department_key"])
+        .with_columns(time_key=time_key(c("hour")), census_month=c("hour").dt.strftime("%Y-%m"))
         .select(c(name).cast(dtype) for name, dtype in FACT_BED_CENSUS.schema.items())
     )
+
+
+def _numbered_hour(instant: str) -> pl.Expr:
+    """The hour that begins at ``instant``, numbered among those of its group: groups are ``_HOURS`` apart."""
+    return c("group") * _HOURS + c(instant).dt.epoch("s") // 3_600
+
+
+def _hour_of(number: pl.Expr) -> pl.Expr:
+    return (number * 3_600_000_000).cast(INSTANT)
 
 
 def add(census: pl.DataFrame, change: pl.DataFrame) -> pl.DataFrame:
