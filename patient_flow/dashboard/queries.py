@@ -113,7 +113,10 @@ def wards_of_present(warehouse: Warehouse, since: int) -> pl.DataFrame:
     ward = _STAYS.alias("ward")
     is_open = _STAYS.c.discharge_time_key == events.UNKNOWN_KEY
     return warehouse.query(
-        _STAYS.join(ward, ward.c.visit_id == _STAYS.c.visit_id)
+        _STAYS.join(
+            ward,
+            (ward.c.arrival_time_key == _STAYS.c.arrival_time_key) & (ward.c.visit_id == _STAYS.c.visit_id),
+        )
         .select()
         .with_only_columns(_STAYS.c.stay_key, ward.c.admission_at, ward.c.discharge_at)
         .where(_STAYS.c.stay_kind == WARD, ward.c.stay_kind == WARD)

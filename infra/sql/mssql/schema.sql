@@ -95,11 +95,14 @@ CREATE TABLE [FactPatientFlow] (
     last_confirmed_at DATETIME2(6) NULL,
     confirmed_until DATETIME2(6) NULL,
     last_enqueued_at DATETIME2(6) NOT NULL,
-    PRIMARY KEY (stay_key)
+    PRIMARY KEY (admission_time_key, stay_key)
 )
 GO
 
 CREATE INDEX [ix_FactPatientFlow_admission_time_key] ON [FactPatientFlow] (admission_time_key, department_key, from_department_key, gender, patient_key, admission_at, is_visit_start, is_transfer, is_day_case, is_observation, stay_kind, wait_minutes)
+GO
+
+CREATE INDEX [ix_FactPatientFlow_arrival_time_key] ON [FactPatientFlow] (arrival_time_key, visit_id)
 GO
 
 CREATE INDEX [ix_FactPatientFlow_department_key] ON [FactPatientFlow] (department_key)
@@ -112,9 +115,6 @@ CREATE INDEX [ix_FactPatientFlow_discharge_time_key] ON [FactPatientFlow] (disch
 GO
 
 CREATE INDEX [ix_FactPatientFlow_patient_key] ON [FactPatientFlow] (patient_key)
-GO
-
-CREATE INDEX [ix_FactPatientFlow_visit_id] ON [FactPatientFlow] (visit_id)
 GO
 
 CREATE TABLE [FactEdAttendance] (
@@ -139,7 +139,7 @@ CREATE TABLE [FactEdAttendance] (
     last_confirmed_at DATETIME2(6) NULL,
     confirmed_until DATETIME2(6) NULL,
     last_enqueued_at DATETIME2(6) NOT NULL,
-    PRIMARY KEY (attendance_key)
+    PRIMARY KEY (arrival_time_key, attendance_key)
 )
 GO
 
@@ -802,6 +802,7 @@ CROSS JOIN [DimDepartment] d
         WHERE f.admission_at <= SYSUTCDATETIME()
 AND (f.discharge_at IS NULL OR f.discharge_at > SYSUTCDATETIME())
 AND (f.confirmed_until IS NULL OR f.confirmed_until >= SYSUTCDATETIME())
+AND v.arrival_time_key = f.arrival_time_key
 AND v.visit_id = f.visit_id
 AND d.department_key = f.department_key
             AND v.is_visit_start = 1 AND (v.is_day_case IS NULL OR v.is_day_case <> 1) AND (v.is_observation IS NULL OR v.is_observation <> 1)
@@ -811,7 +812,7 @@ AND d.department_key = f.department_key
     ) ended_and_open
 ) cells
 WHERE place = 1
-/* definition cc87ac3f5b85 */
+/* definition 31b9651f1826 */
 GO
 
 CREATE VIEW [CurrentPatients] AS
@@ -855,10 +856,11 @@ CROSS JOIN [DimDepartment] d
     WHERE f.admission_at <= SYSUTCDATETIME()
 AND (f.discharge_at IS NULL OR f.discharge_at > SYSUTCDATETIME())
 AND (f.confirmed_until IS NULL OR f.confirmed_until >= SYSUTCDATETIME())
+AND v.arrival_time_key = f.arrival_time_key
 AND v.visit_id = f.visit_id
 AND d.department_key = f.department_key AND v.stay_number = 1 AND t.time_key = f.admission_time_key
 ) stays
-/* definition a0668088a49d */
+/* definition fbb9b60f1abd */
 GO
 
 CREATE VIEW [DepartmentInflow] AS
@@ -930,9 +932,10 @@ CROSS JOIN [DimDepartment] d
 WHERE f.admission_at <= SYSUTCDATETIME()
 AND (f.discharge_at IS NULL OR f.discharge_at > SYSUTCDATETIME())
 AND (f.confirmed_until IS NULL OR f.confirmed_until >= SYSUTCDATETIME())
+AND v.arrival_time_key = f.arrival_time_key
 AND v.visit_id = f.visit_id
 AND d.department_key = f.department_key AND v.stay_number = 1 AND t.time_key = (CAST(CONVERT(CHAR(8), SYSUTCDATETIME(), 112) AS BIGINT) * 100 + DATEPART(HOUR, SYSUTCDATETIME())) AND (CAST(DATEDIFF_BIG(MICROSECOND, f.admission_at, SYSUTCDATETIME()) AS FLOAT) / 3600000000) > d.expected_los_hours
-/* definition 41701f7590a1 */
+/* definition f0c92383151b */
 GO
 
 CREATE VIEW [BedTurnover] AS
@@ -1393,6 +1396,7 @@ FROM (
 AND (f.discharge_at IS NULL OR f.discharge_at > SYSUTCDATETIME())
 AND (f.confirmed_until IS NULL OR f.confirmed_until >= SYSUTCDATETIME())
         AND f.stay_kind = 'ward'
+        AND w.arrival_time_key = f.arrival_time_key
         AND w.visit_id = f.visit_id
         AND w.stay_kind = 'ward'
         AND w.admission_at <= SYSUTCDATETIME()
@@ -1400,7 +1404,7 @@ AND (f.confirmed_until IS NULL OR f.confirmed_until >= SYSUTCDATETIME())
         f.stay_key, f.visit_id, d.hospital_id, d.hospital_name, d.department, f.gender, f.bed_id, f.admission_at
 ) stays
 WHERE nights >= 7
-/* definition 02d0314550d7 */
+/* definition 923fad3a2f02 */
 GO
 
 CREATE VIEW [UnconfirmedStays] AS

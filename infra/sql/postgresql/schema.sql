@@ -87,10 +87,12 @@ CREATE TABLE "FactPatientFlow" (
     last_confirmed_at TIMESTAMP(6) WITHOUT TIME ZONE,
     confirmed_until TIMESTAMP(6) WITHOUT TIME ZONE,
     last_enqueued_at TIMESTAMP(6) WITHOUT TIME ZONE NOT NULL,
-    PRIMARY KEY (stay_key)
+    PRIMARY KEY (admission_time_key, stay_key)
 );
 
 CREATE INDEX "ix_FactPatientFlow_admission_time_key" ON "FactPatientFlow" (admission_time_key, department_key, from_department_key, gender, patient_key, admission_at, is_visit_start, is_transfer, is_day_case, is_observation, stay_kind, wait_minutes);
+
+CREATE INDEX "ix_FactPatientFlow_arrival_time_key" ON "FactPatientFlow" (arrival_time_key, visit_id);
 
 CREATE INDEX "ix_FactPatientFlow_department_key" ON "FactPatientFlow" (department_key);
 
@@ -99,8 +101,6 @@ CREATE INDEX "ix_FactPatientFlow_discharge_at" ON "FactPatientFlow" (discharge_a
 CREATE INDEX "ix_FactPatientFlow_discharge_time_key" ON "FactPatientFlow" (discharge_time_key, department_key, gender, patient_key, bed_id, admission_at, discharge_at, length_of_stay_hours, visit_length_of_stay_hours, in_bed_hours, nights, is_visit_end, is_day_case, is_observation, confirmed_until);
 
 CREATE INDEX "ix_FactPatientFlow_patient_key" ON "FactPatientFlow" (patient_key);
-
-CREATE INDEX "ix_FactPatientFlow_visit_id" ON "FactPatientFlow" (visit_id);
 
 CREATE TABLE "FactEdAttendance" (
     attendance_key BIGINT NOT NULL,
@@ -124,7 +124,7 @@ CREATE TABLE "FactEdAttendance" (
     last_confirmed_at TIMESTAMP(6) WITHOUT TIME ZONE,
     confirmed_until TIMESTAMP(6) WITHOUT TIME ZONE,
     last_enqueued_at TIMESTAMP(6) WITHOUT TIME ZONE NOT NULL,
-    PRIMARY KEY (attendance_key)
+    PRIMARY KEY (arrival_time_key, attendance_key)
 );
 
 CREATE INDEX "ix_FactEdAttendance_arrival_time_key" ON "FactEdAttendance" (arrival_time_key, department_key, gender, patient_key, arrival_at, departure_at, outcome, minutes_to_triage, minutes_to_seen, minutes_in_department, boarding_minutes);
@@ -757,6 +757,7 @@ CROSS JOIN "DimDepartment" d
         WHERE f.admission_at <= (now() AT TIME ZONE 'UTC')
 AND (f.discharge_at IS NULL OR f.discharge_at > (now() AT TIME ZONE 'UTC'))
 AND (f.confirmed_until IS NULL OR f.confirmed_until >= (now() AT TIME ZONE 'UTC'))
+AND v.arrival_time_key = f.arrival_time_key
 AND v.visit_id = f.visit_id
 AND d.department_key = f.department_key
             AND v.is_visit_start = TRUE AND (v.is_day_case IS NULL OR v.is_day_case <> TRUE) AND (v.is_observation IS NULL OR v.is_observation <> TRUE)
@@ -767,7 +768,7 @@ AND d.department_key = f.department_key
 ) cells
 WHERE place = 1;
 
-COMMENT ON VIEW "LengthOfStay" IS 'Length of visits that have ended, by local date of discharge and last department; beside it, under today''s date, the visits that are still open and how long they have lasted. /* definition 414aa5380b59 */';
+COMMENT ON VIEW "LengthOfStay" IS 'Length of visits that have ended, by local date of discharge and last department; beside it, under today''s date, the visits that are still open and how long they have lasted. /* definition 6953cfb65d0a */';
 
 CREATE VIEW "CurrentPatients" WITH (security_invoker = true) AS
 SELECT
@@ -810,11 +811,12 @@ CROSS JOIN "DimDepartment" d
     WHERE f.admission_at <= (now() AT TIME ZONE 'UTC')
 AND (f.discharge_at IS NULL OR f.discharge_at > (now() AT TIME ZONE 'UTC'))
 AND (f.confirmed_until IS NULL OR f.confirmed_until >= (now() AT TIME ZONE 'UTC'))
+AND v.arrival_time_key = f.arrival_time_key
 AND v.visit_id = f.visit_id
 AND d.department_key = f.department_key AND v.stay_number = 1 AND t.time_key = f.admission_time_key
 ) stays;
 
-COMMENT ON VIEW "CurrentPatients" IS 'Patients in beds now, one row per open stay. /* definition 96f23c0638ff */';
+COMMENT ON VIEW "CurrentPatients" IS 'Patients in beds now, one row per open stay. /* definition 47ff60851bda */';
 
 CREATE VIEW "DepartmentInflow" WITH (security_invoker = true) AS
 SELECT
@@ -885,10 +887,11 @@ CROSS JOIN "DimDepartment" d
 WHERE f.admission_at <= (now() AT TIME ZONE 'UTC')
 AND (f.discharge_at IS NULL OR f.discharge_at > (now() AT TIME ZONE 'UTC'))
 AND (f.confirmed_until IS NULL OR f.confirmed_until >= (now() AT TIME ZONE 'UTC'))
+AND v.arrival_time_key = f.arrival_time_key
 AND v.visit_id = f.visit_id
 AND d.department_key = f.department_key AND v.stay_number = 1 AND t.time_key = CAST(to_char(now() AT TIME ZONE 'UTC', 'YYYYMMDDHH24') AS BIGINT) AND CAST(EXTRACT(EPOCH FROM (now() AT TIME ZONE 'UTC') - f.admission_at) / 3600 AS FLOAT) > d.expected_los_hours;
 
-COMMENT ON VIEW "Overstays" IS 'Stays that are, or were, longer than their department expects, one row per stay. /* definition 115ae168096c */';
+COMMENT ON VIEW "Overstays" IS 'Stays that are, or were, longer than their department expects, one row per stay. /* definition 40b25d8dcb2f */';
 
 CREATE VIEW "BedTurnover" WITH (security_invoker = true) AS
 SELECT
@@ -1348,6 +1351,7 @@ FROM (
 AND (f.discharge_at IS NULL OR f.discharge_at > (now() AT TIME ZONE 'UTC'))
 AND (f.confirmed_until IS NULL OR f.confirmed_until >= (now() AT TIME ZONE 'UTC'))
         AND f.stay_kind = 'ward'
+        AND w.arrival_time_key = f.arrival_time_key
         AND w.visit_id = f.visit_id
         AND w.stay_kind = 'ward'
         AND w.admission_at <= (now() AT TIME ZONE 'UTC')
@@ -1356,7 +1360,7 @@ AND (f.confirmed_until IS NULL OR f.confirmed_until >= (now() AT TIME ZONE 'UTC'
 ) stays
 WHERE nights >= 7;
 
-COMMENT ON VIEW "LongStays" IS 'Patients in ward beds now with 7 nights or more in wards, one row per open stay. /* definition 27a96d60076b */';
+COMMENT ON VIEW "LongStays" IS 'Patients in ward beds now with 7 nights or more in wards, one row per open stay. /* definition fa54e3020b0e */';
 
 CREATE VIEW "UnconfirmedStays" WITH (security_invoker = true) AS
 SELECT

@@ -87,10 +87,12 @@ CREATE TABLE "FactPatientFlow" (
     last_confirmed_at DATETIME,
     confirmed_until DATETIME,
     last_enqueued_at DATETIME NOT NULL,
-    PRIMARY KEY (stay_key)
+    PRIMARY KEY (admission_time_key, stay_key)
 );
 
 CREATE INDEX "ix_FactPatientFlow_admission_time_key" ON "FactPatientFlow" (admission_time_key, department_key, from_department_key, gender, patient_key, admission_at, is_visit_start, is_transfer, is_day_case, is_observation, stay_kind, wait_minutes);
+
+CREATE INDEX "ix_FactPatientFlow_arrival_time_key" ON "FactPatientFlow" (arrival_time_key, visit_id);
 
 CREATE INDEX "ix_FactPatientFlow_department_key" ON "FactPatientFlow" (department_key);
 
@@ -99,8 +101,6 @@ CREATE INDEX "ix_FactPatientFlow_discharge_at" ON "FactPatientFlow" (discharge_a
 CREATE INDEX "ix_FactPatientFlow_discharge_time_key" ON "FactPatientFlow" (discharge_time_key, department_key, gender, patient_key, bed_id, admission_at, discharge_at, length_of_stay_hours, visit_length_of_stay_hours, in_bed_hours, nights, is_visit_end, is_day_case, is_observation, confirmed_until);
 
 CREATE INDEX "ix_FactPatientFlow_patient_key" ON "FactPatientFlow" (patient_key);
-
-CREATE INDEX "ix_FactPatientFlow_visit_id" ON "FactPatientFlow" (visit_id);
 
 CREATE TABLE "FactEdAttendance" (
     attendance_key BIGINT NOT NULL,
@@ -124,7 +124,7 @@ CREATE TABLE "FactEdAttendance" (
     last_confirmed_at DATETIME,
     confirmed_until DATETIME,
     last_enqueued_at DATETIME NOT NULL,
-    PRIMARY KEY (attendance_key)
+    PRIMARY KEY (arrival_time_key, attendance_key)
 );
 
 CREATE INDEX "ix_FactEdAttendance_arrival_time_key" ON "FactEdAttendance" (arrival_time_key, department_key, gender, patient_key, arrival_at, departure_at, outcome, minutes_to_triage, minutes_to_seen, minutes_in_department, boarding_minutes);
@@ -757,6 +757,7 @@ CROSS JOIN "DimDepartment" d
         WHERE f.admission_at <= strftime('%Y-%m-%d %H:%M:%f000', 'now')
 AND (f.discharge_at IS NULL OR f.discharge_at > strftime('%Y-%m-%d %H:%M:%f000', 'now'))
 AND (f.confirmed_until IS NULL OR f.confirmed_until >= strftime('%Y-%m-%d %H:%M:%f000', 'now'))
+AND v.arrival_time_key = f.arrival_time_key
 AND v.visit_id = f.visit_id
 AND d.department_key = f.department_key
             AND v.is_visit_start = 1 AND (v.is_day_case IS NULL OR v.is_day_case <> 1) AND (v.is_observation IS NULL OR v.is_observation <> 1)
@@ -766,7 +767,7 @@ AND d.department_key = f.department_key
     ) ended_and_open
 ) cells
 WHERE place = 1
-/* definition dcba18bbc923 */;
+/* definition ee2d5d2c6ca3 */;
 
 CREATE VIEW "CurrentPatients" AS
 SELECT
@@ -809,10 +810,11 @@ CROSS JOIN "DimDepartment" d
     WHERE f.admission_at <= strftime('%Y-%m-%d %H:%M:%f000', 'now')
 AND (f.discharge_at IS NULL OR f.discharge_at > strftime('%Y-%m-%d %H:%M:%f000', 'now'))
 AND (f.confirmed_until IS NULL OR f.confirmed_until >= strftime('%Y-%m-%d %H:%M:%f000', 'now'))
+AND v.arrival_time_key = f.arrival_time_key
 AND v.visit_id = f.visit_id
 AND d.department_key = f.department_key AND v.stay_number = 1 AND t.time_key = f.admission_time_key
 ) stays
-/* definition 697c8ada2637 */;
+/* definition c84f91ecfc92 */;
 
 CREATE VIEW "DepartmentInflow" AS
 SELECT
@@ -882,9 +884,10 @@ CROSS JOIN "DimDepartment" d
 WHERE f.admission_at <= strftime('%Y-%m-%d %H:%M:%f000', 'now')
 AND (f.discharge_at IS NULL OR f.discharge_at > strftime('%Y-%m-%d %H:%M:%f000', 'now'))
 AND (f.confirmed_until IS NULL OR f.confirmed_until >= strftime('%Y-%m-%d %H:%M:%f000', 'now'))
+AND v.arrival_time_key = f.arrival_time_key
 AND v.visit_id = f.visit_id
 AND d.department_key = f.department_key AND v.stay_number = 1 AND t.time_key = CAST(strftime('%Y%m%d%H', 'now') AS INTEGER) AND ((julianday('now') - julianday(f.admission_at)) * 24.0) > d.expected_los_hours
-/* definition e0ab32a0fe74 */;
+/* definition e5ab6038d654 */;
 
 CREATE VIEW "BedTurnover" AS
 SELECT
@@ -1336,6 +1339,7 @@ FROM (
 AND (f.discharge_at IS NULL OR f.discharge_at > strftime('%Y-%m-%d %H:%M:%f000', 'now'))
 AND (f.confirmed_until IS NULL OR f.confirmed_until >= strftime('%Y-%m-%d %H:%M:%f000', 'now'))
         AND f.stay_kind = 'ward'
+        AND w.arrival_time_key = f.arrival_time_key
         AND w.visit_id = f.visit_id
         AND w.stay_kind = 'ward'
         AND w.admission_at <= strftime('%Y-%m-%d %H:%M:%f000', 'now')
@@ -1343,7 +1347,7 @@ AND (f.confirmed_until IS NULL OR f.confirmed_until >= strftime('%Y-%m-%d %H:%M:
         f.stay_key, f.visit_id, d.hospital_id, d.hospital_name, d.department, f.gender, f.bed_id, f.admission_at
 ) stays
 WHERE nights >= 7
-/* definition d1b873ed0266 */;
+/* definition d87dc27b459f */;
 
 CREATE VIEW "UnconfirmedStays" AS
 SELECT

@@ -122,7 +122,7 @@ CREATE TABLE [FactPatientFlow] (
     last_confirmed_at DATETIME2(6) NULL,
     confirmed_until DATETIME2(6) NULL,
     last_enqueued_at DATETIME2(6) NOT NULL,
-    PRIMARY KEY NONCLUSTERED (stay_key) NOT ENFORCED
+    PRIMARY KEY NONCLUSTERED (admission_time_key, stay_key) NOT ENFORCED
 )
 WITH (DISTRIBUTION = HASH(stay_key), CLUSTERED COLUMNSTORE INDEX)
 GO
@@ -182,7 +182,7 @@ CREATE TABLE [FactEdAttendance] (
     last_confirmed_at DATETIME2(6) NULL,
     confirmed_until DATETIME2(6) NULL,
     last_enqueued_at DATETIME2(6) NOT NULL,
-    PRIMARY KEY NONCLUSTERED (attendance_key) NOT ENFORCED
+    PRIMARY KEY NONCLUSTERED (arrival_time_key, attendance_key) NOT ENFORCED
 )
 WITH (DISTRIBUTION = HASH(attendance_key), CLUSTERED INDEX (attendance_key))
 GO
@@ -955,6 +955,7 @@ CROSS JOIN [DimDepartment] d
         WHERE f.admission_at <= SYSUTCDATETIME()
 AND (f.discharge_at IS NULL OR f.discharge_at > SYSUTCDATETIME())
 AND (f.confirmed_until IS NULL OR f.confirmed_until >= SYSUTCDATETIME())
+AND v.arrival_time_key = f.arrival_time_key
 AND v.visit_id = f.visit_id
 AND d.department_key = f.department_key
             AND v.is_visit_start = 1 AND (v.is_day_case IS NULL OR v.is_day_case <> 1) AND (v.is_observation IS NULL OR v.is_observation <> 1)
@@ -964,7 +965,7 @@ AND d.department_key = f.department_key
     ) ended_and_open
 ) cells
 WHERE place = 1
-/* definition cc87ac3f5b85 */
+/* definition 31b9651f1826 */
 GO
 
 CREATE VIEW [CurrentPatients] AS
@@ -1008,10 +1009,11 @@ CROSS JOIN [DimDepartment] d
     WHERE f.admission_at <= SYSUTCDATETIME()
 AND (f.discharge_at IS NULL OR f.discharge_at > SYSUTCDATETIME())
 AND (f.confirmed_until IS NULL OR f.confirmed_until >= SYSUTCDATETIME())
+AND v.arrival_time_key = f.arrival_time_key
 AND v.visit_id = f.visit_id
 AND d.department_key = f.department_key AND v.stay_number = 1 AND t.time_key = f.admission_time_key
 ) stays
-/* definition a0668088a49d */
+/* definition fbb9b60f1abd */
 GO
 
 CREATE VIEW [DepartmentInflow] AS
@@ -1083,9 +1085,10 @@ CROSS JOIN [DimDepartment] d
 WHERE f.admission_at <= SYSUTCDATETIME()
 AND (f.discharge_at IS NULL OR f.discharge_at > SYSUTCDATETIME())
 AND (f.confirmed_until IS NULL OR f.confirmed_until >= SYSUTCDATETIME())
+AND v.arrival_time_key = f.arrival_time_key
 AND v.visit_id = f.visit_id
 AND d.department_key = f.department_key AND v.stay_number = 1 AND t.time_key = (CAST(CONVERT(CHAR(8), SYSUTCDATETIME(), 112) AS BIGINT) * 100 + DATEPART(HOUR, SYSUTCDATETIME())) AND (CAST(DATEDIFF_BIG(MICROSECOND, f.admission_at, SYSUTCDATETIME()) AS FLOAT) / 3600000000) > d.expected_los_hours
-/* definition 41701f7590a1 */
+/* definition f0c92383151b */
 GO
 
 CREATE VIEW [BedTurnover] AS
@@ -1546,6 +1549,7 @@ FROM (
 AND (f.discharge_at IS NULL OR f.discharge_at > SYSUTCDATETIME())
 AND (f.confirmed_until IS NULL OR f.confirmed_until >= SYSUTCDATETIME())
         AND f.stay_kind = 'ward'
+        AND w.arrival_time_key = f.arrival_time_key
         AND w.visit_id = f.visit_id
         AND w.stay_kind = 'ward'
         AND w.admission_at <= SYSUTCDATETIME()
@@ -1553,7 +1557,7 @@ AND (f.confirmed_until IS NULL OR f.confirmed_until >= SYSUTCDATETIME())
         f.stay_key, f.visit_id, d.hospital_id, d.hospital_name, d.department, f.gender, f.bed_id, f.admission_at
 ) stays
 WHERE nights >= 7
-/* definition 02d0314550d7 */
+/* definition 923fad3a2f02 */
 GO
 
 CREATE VIEW [UnconfirmedStays] AS

@@ -14,7 +14,7 @@ from patient_flow.contracts.columns import INSTANT, TEXTS, Column
 from patient_flow.contracts.tables import Table
 from patient_flow.stores.warehouse.batch import Batch
 from patient_flow.stores.warehouse.errors import WarehouseMisconfigured
-from patient_flow.stores.warehouse.schema import IS_PRESENT, STORED_BY, TABLES
+from patient_flow.stores.warehouse.schema import IS_PRESENT, STORED_BY, TABLES, stored_key
 
 c = pl.col
 
@@ -41,8 +41,8 @@ def change(batch: Batch) -> Change:
 
     Raises :class:`WarehouseMisconfigured` when a text is longer than declared: texts are never truncated.
     """
-    table, key = batch.table, list(batch.table.key)
-    rows = stored(table, batch.rows).unique(key, keep="last").with_columns(pl.lit(True).alias(IS_PRESENT))
+    table, key = batch.table, list(stored_key(batch.table))
+    rows = stored(table, batch.rows).unique(table.key, keep="last").with_columns(pl.lit(True).alias(IS_PRESENT))
     _check_lengths(table, rows)
     gone = (
         batch.removed.select(c(name).cast(table.schema[name]) for name in key)

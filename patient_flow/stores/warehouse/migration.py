@@ -1,4 +1,4 @@
-"""Finds tables, columns and views that a warehouse lacks, and adds them. Nothing is dropped or narrowed."""
+"""Finds tables, columns, keys, indexes and views that a warehouse lacks, and adds them. No column is dropped."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping
 import sqlalchemy as sa
 
 from patient_flow.stores.warehouse.errors import WarehouseNotInitialised
-from patient_flow.stores.warehouse.schema import ALL_TABLES, LOAD_LOG, LOADED_TABLES, TABLES, seed
-from patient_flow.stores.warehouse.targets.base import Target
+from patient_flow.stores.warehouse.schema import ALL_TABLES, LOAD_LOG, LOADED_TABLES, TABLES, forget, seed
+from patient_flow.stores.warehouse.targets.base import StagingInside, Target
 from patient_flow.stores.warehouse.views import definitions
 
 
@@ -36,7 +36,7 @@ def missing_columns(existing: Mapping[str, set[str]], tables: Iterable[sa.Table]
 
 
 def statements(target: Target, connection: sa.Connection) -> list[str]:
-    """Statements that adapt the warehouse to the declaration: columns, new tables, the views that changed.
+    """Statements that adapt the warehouse to the declaration: columns, new tables, keys, indexes, changed views.
 
     Raises :class:`WarehouseNotInitialised` when it has no table at all.
     """
@@ -55,6 +55,12 @@ def statements(target: Target, connection: sa.Connection) -> list[str]:
             ]
         ),
         *(statement for table in absent for statement in target.table_statements(table)),
+        *(
+            statement
+            for table in TABLES.values()
+            if table not in absent and isinstance(target, StagingInside)  # of the others keys are not compared
+            for statement in target.key_statements(connection, table)
+        ),
         *(target.literal(seed(table)) for table in TABLES.values() if table.name not in logged),
         *_changed_views(target, connection),
     ]
@@ -72,8 +78,7 @@ def _reset_loaded_version(target: Target, table: sa.Table) -> list[str]:
     """Makes the next load replace a table with a new column, so that existing rows get their values."""
     if table.name not in {known.name for known in TABLES.values()}:
         return []
-    reset = sa.update(LOAD_LOG).where(LOAD_LOG.c.table_name == table.name).values(gold_version=None)
-    return [target.literal(reset)]
+    return [target.literal(forget(table))]
 
 
 def _changed_views(target: Target, connection: sa.Connection) -> list[str]:

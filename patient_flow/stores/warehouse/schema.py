@@ -42,7 +42,7 @@ INDEXES: Mapping[str, tuple[tuple[str, ...], ...]] = {
     "DimPatient": (("patient_id",),),
     "DimTime": (("date",),),
     "FactPatientFlow": (
-        ("visit_id",),
+        ("arrival_time_key", "visit_id"),
         ("patient_key",),
         ("department_key",),
         (
@@ -104,6 +104,14 @@ INDEXES: Mapping[str, tuple[tuple[str, ...], ...]] = {
 """Indexed columns, for targets that have indexes.
 
 The stays of a day are scattered (their key is a hash), so the two long indexes cover the queries of the dashboard.
+An index that begins with a hash is written all over by each load. The stays of a visit share their arrival, by which
+new ones are found and written side by side.
+"""
+
+KEY_LED_BY: Mapping[str, str] = {"FactPatientFlow": "admission_time_key", "FactEdAttendance": "arrival_time_key"}
+"""Column before a hashed key in the primary key, so that new rows lie side by side in its index.
+
+A load deletes a row by both: by the value of this column that it was loaded with.
 """
 
 STORED_BY: Mapping[str, str] = {"FactPatientFlow": "admission_at", "FactEdAttendance": "arrival_at"}
@@ -132,6 +140,12 @@ def _text(length: int, collation: str | None = None) -> sa.types.TypeEngine[Any]
     return sa.Unicode(length).with_variant(in_units, "mssql")
 
 
+def stored_key(table: Table) -> tuple[str, ...]:
+    """Columns of the primary key of ``table`` in the warehouse."""
+    first = KEY_LED_BY.get(table.warehouse_name)
+    return table.key if first is None else (first, *table.key)
+
+
 def _table(table: Table) -> sa.Table:
     name = table.warehouse_name
     return sa.Table(
@@ -142,13 +156,13 @@ def _table(table: Table) -> sa.Table:
                 column.name,
                 # A row id in the order of a hashed key would scatter over the file what the other order keeps together.
                 sa.BigInteger() if name in STORED_BY and column.name in table.key else sql_type(column),
-                primary_key=column.name in table.key,
                 autoincrement=False,
                 nullable=column.nullable and column.name not in table.key,
                 comment=column.description,
             )
             for column in table.warehouse_columns
         ),
+        sa.PrimaryKeyConstraint(*stored_key(table)),
         *(sa.Index(f"ix_{name}_{columns[0]}", *columns) for columns in INDEXES.get(name, ())),
         # SQLite: a composite key then is the table's only tree.
         sqlite_with_rowid=len(table.key) == 1,
@@ -246,6 +260,11 @@ def seed(table: sa.Table) -> sa.Insert:
     return sa.insert(LOAD_LOG).from_select(
         ["table_name"], sa.select(sa.literal(table.name, LOAD_LOG.c.table_name.type).label("table_name")).where(~line)
     )
+
+
+def forget(table: sa.Table) -> sa.Update:
+    """Makes the next load replace all rows of ``table``."""
+    return sa.update(LOAD_LOG).where(LOAD_LOG.c.table_name == table.name).values(gold_version=None)
 
 
 IS_PRESENT = "is_present"

@@ -90,10 +90,10 @@ class Warehouse:
         self._has_all_columns = True
 
     def migrate(self, *, dry_run: bool) -> list[str]:
-        """Adapts the warehouse to the declaration: adds new columns and tables, and replaces changed views.
+        """Adapts the warehouse to the declaration: new columns, tables, keys and indexes, and changed views.
 
         Returns the statements, in order; with ``dry_run`` it does not execute them. The next load replaces a table with
-        a new column completely, so that existing rows get their values. Nothing is ever dropped or narrowed.
+        a new column completely, so that existing rows get their values. No column is ever dropped or narrowed.
         """
         with self._wrap_errors(), self.target.changing_schema(self._engine) as connection:
             statements = migration.statements(self.target, connection)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
+import polars as pl
 import pytest
 import sqlalchemy as sa
 
-from patient_flow.contracts.tables import FACT_BED_CENSUS
+from patient_flow.contracts.tables import FACT_BED_CENSUS, FACT_PATIENT_FLOW
 from patient_flow.stores.warehouse.errors import WarehouseError
+from patient_flow.stores.warehouse.reconciliation import verify
 from patient_flow.stores.warehouse.schema import TABLES
 from patient_flow.stores.warehouse.warehouse import Warehouse
-from patient_flow_tests.stores.warehouse.builders import census_of, whole
+from patient_flow_tests.stores.warehouse.builders import census_of, changed, hospital, whole
 
 NOW = datetime(2026, 11, 20, tzinfo=UTC)
 
@@ -89,3 +91,68 @@ def test_a_view_that_changed_is_replaced(warehouse: Warehouse) -> None:
     assert shown[0] == 'DROP VIEW "CurrentPatients"'
     assert "stay_key" in warehouse.query('SELECT * FROM "CurrentPatients"').columns
     assert warehouse.migrate(dry_run=True) == []
+
+
+STAYS = TABLES[FACT_PATIENT_FLOW.path]
+INDEX_OF_VISITS = "ix_FactPatientFlow_arrival_time_key"
+
+
+@pytest.fixture
+def scattered(empty: Warehouse) -> Warehouse:
+    """A warehouse from when the key and an index of stays began with a hash."""
+    empty.init()
+    columns = "(admission_time_key, stay_key)"
+    table = [text.replace(columns, "(stay_key)") for text in empty.target.table_statements(STAYS)]
+    with empty.writing() as connection:
+        connection.exec_driver_sql('DROP TABLE "FactPatientFlow"' + (" CASCADE" if empty.target.has_users else ""))
+        for text in table:
+            connection.exec_driver_sql(text)
+        connection.exec_driver_sql(f'DROP INDEX "{INDEX_OF_VISITS}"')
+        connection.exec_driver_sql('CREATE INDEX "ix_FactPatientFlow_visit_id" ON "FactPatientFlow" (visit_id)')
+        connection.exec_driver_sql('CREATE INDEX "of_the_hospital" ON "FactPatientFlow" (bed_id)')
+    empty.init()
+    return empty
+
+
+def stays_of(visits: int) -> pl.DataFrame:
+    return hospital(NOW - timedelta(days=5), NOW, visits=visits).frames()[FACT_PATIENT_FLOW.path]
+
+
+def load_stays(
+    warehouse: Warehouse, since: int | None, version: int, before: pl.DataFrame, after: pl.DataFrame
+) -> None:
+    batch = changed(FACT_PATIENT_FLOW, before, after, since=since, version=version)
+    warehouse.load([batch], newest_event_at=None, loaded_at=NOW, run_id="test")
+
+
+def key_and_indexes(warehouse: Warehouse) -> tuple[list[str], set[str]]:
+    with warehouse.reading() as connection:
+        found = sa.inspect(connection)
+        indexes = {str(index["name"]) for index in found.get_indexes(STAYS.name)}
+        return found.get_pk_constraint(STAYS.name)["constrained_columns"], indexes
+
+
+def test_a_warehouse_with_the_former_key_and_index_is_loaded_as_it_is(scattered: Warehouse) -> None:
+    stays = stays_of(20)
+    moved = stays.with_columns(admission_time_key=pl.col("admission_time_key") + 1)
+    load_stays(scattered, None, 1, stays[:0], stays)
+    load_stays(scattered, 1, 2, stays, moved)
+    assert verify(scattered, {FACT_PATIENT_FLOW.path: moved.lazy()}) == []
+    assert key_and_indexes(scattered)[0] == ["stay_key"]
+
+
+def test_a_migration_brings_the_declared_key_and_indexes_and_keeps_those_of_an_administrator(
+    scattered: Warehouse,
+) -> None:
+    stays = stays_of(20)
+    load_stays(scattered, None, 1, stays[:0], stays)
+    scattered.migrate(dry_run=False)
+    assert scattered.migrate(dry_run=True) == []
+    since = scattered.loaded_versions()[FACT_PATIENT_FLOW.path]
+    batch = whole(FACT_PATIENT_FLOW, stays, since=since, version=2)
+    scattered.load([batch], newest_event_at=None, loaded_at=NOW, run_id="test")
+    key, indexes = key_and_indexes(scattered)
+    assert key == ["admission_time_key", "stay_key"]
+    assert indexes == {"of_the_hospital", *(str(index.name) for index in STAYS.indexes)}
+    assert scattered.migrate(dry_run=True) == []
+    assert verify(scattered, {FACT_PATIENT_FLOW.path: stays.lazy()}) == []

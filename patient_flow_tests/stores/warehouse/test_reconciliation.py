@@ -6,9 +6,11 @@ from datetime import UTC, datetime, timedelta
 
 import polars as pl
 import pytest
+import sqlalchemy as sa
 
 from patient_flow.contracts.tables import FACT_PATIENT_FLOW
 from patient_flow.stores.warehouse.reconciliation import verify
+from patient_flow.stores.warehouse.schema import TABLES
 from patient_flow.stores.warehouse.warehouse import Warehouse
 from patient_flow_tests.stores.warehouse.builders import everything, hospital
 
@@ -61,6 +63,17 @@ def test_values_that_changed_places_are_seen(warehouse: Warehouse, gold: dict[st
             'WHERE visit_id IN (SELECT visit_id FROM "FactPatientFlow" GROUP BY visit_id HAVING COUNT(*) = 2)'
         )
     assert [difference.figure for difference in verify(warehouse, gold)] == ["checksum of stay_number"]
+
+
+def test_a_stay_that_is_there_under_two_hours_is_a_duplicate(
+    warehouse: Warehouse, gold: dict[str, pl.LazyFrame]
+) -> None:
+    with warehouse.writing() as connection:
+        stay = dict(connection.execute(sa.select(TABLES[FACT_PATIENT_FLOW.path]).limit(1)).mappings().one())
+        twin = {**stay, "admission_time_key": stay["admission_time_key"] + 1}
+        connection.execute(sa.insert(TABLES[FACT_PATIENT_FLOW.path]).values(twin))
+    figures = {found.figure for found in verify(warehouse, gold)}
+    assert {"rows", "duplicated keys"} <= figures
 
 
 def test_counting_rows_is_enough_for_every_load(warehouse: Warehouse, gold: dict[str, pl.LazyFrame]) -> None:

@@ -117,8 +117,7 @@ class Target(ABC):
 
     def table_statements(self, table: sa.Table) -> list[str]:
         """Statements that create ``table`` with its indexes or statistics."""
-        indexes = sorted(table.indexes, key=lambda index: str(index.name))
-        return [self.compiled(CreateTable(table)), *(self.compiled(CreateIndex(index)) for index in indexes)]
+        return [self.compiled(CreateTable(table)), *(self.compiled(CreateIndex(index)) for index in indexes_of(table))]
 
     def view_statements(self, view: Definition, *, exists: bool) -> list[str]:
         """Statements that create or replace the view."""
@@ -213,6 +212,11 @@ class Target(ABC):
         return Written(deleted.rowcount, inserted.rowcount)
 
 
+def indexes_of(table: sa.Table) -> list[sa.Index]:
+    """The declared indexes of ``table``, in the order of their names."""
+    return sorted(table.indexes, key=lambda index: str(index.name))
+
+
 class StagingInside(Target):
     """A target with temporary tables and transactional DDL: staging and load are one transaction."""
 
@@ -223,6 +227,30 @@ class StagingInside(Target):
     @abstractmethod
     def temporary(self, table: sa.Table) -> sa.Table:
         """The staging table of ``table``."""
+
+    def key_statements(self, connection: sa.Connection, table: sa.Table) -> list[str]:
+        """Statements that give an existing ``table`` the declared primary key and indexes; none where it has them.
+
+        Loads and queries work without them, and take longer. Indexes of an administrator have other names, and stay.
+        """
+        existing = {
+            str(index["name"]): index["column_names"] for index in sa.inspect(connection).get_indexes(table.name)
+        }
+        declared = {str(index.name): index.columns.keys() for index in table.indexes}
+        former = [name for name in existing if name.startswith(f"ix_{table.name}_")]
+        return [
+            *(f"DROP INDEX {self.quoted(name)}" for name in former if declared.get(name) != existing[name]),
+            *(
+                self.compiled(CreateIndex(index))
+                for index in indexes_of(table)
+                if existing.get(str(index.name)) != declared[str(index.name)]
+            ),
+        ]
+
+    def has_declared_key(self, connection: sa.Connection, table: sa.Table) -> bool:
+        """True where the primary key of an existing ``table`` is the declared one."""
+        found = sa.inspect(connection).get_pk_constraint(table.name)
+        return found["constrained_columns"] == [column.name for column in table.primary_key.columns]
 
     @contextmanager
     def loading(self, engine: sa.Engine, changes: Sequence[Change]) -> Iterator[Loading]:  # noqa: ARG002

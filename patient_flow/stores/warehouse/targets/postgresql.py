@@ -76,6 +76,17 @@ class PostgreSQL(StagingInside):
             f"COMMENT ON VIEW {name} IS '{comment}'",
         ]
 
+    def key_statements(self, connection: sa.Connection, table: sa.Table) -> list[str]:
+        """In place: loads wait while an index is made, and readers too while a key is."""
+        statements = super().key_statements(connection, table)
+        if not self.has_declared_key(connection, table):
+            name = str(sa.inspect(connection).get_pk_constraint(table.name)["name"])
+            key = ", ".join(self.quoted(column.name) for column in table.primary_key.columns)
+            statements.append(
+                f"ALTER TABLE {self.quoted(table.name)} DROP CONSTRAINT {self.quoted(name)}, ADD PRIMARY KEY ({key})"
+            )
+        return statements
+
     def grants(self, connection: sa.Connection, view: str) -> list[str]:
         """The grants of the view, which it loses when it is dropped."""
         found = connection.exec_driver_sql(

@@ -13,18 +13,26 @@ from pathlib import Path
 import polars as pl
 import sqlalchemy as sa
 from sqlalchemy.dialects.sqlite import dialect as sqlite_dialect
-from sqlalchemy.schema import CreateIndex, DropIndex
+from sqlalchemy.schema import CreateIndex, CreateTable, DropTable
 
 from patient_flow.stores.lake.exclusion import locked
 from patient_flow.stores.warehouse.batch import Written
 from patient_flow.stores.warehouse.changes import Change
 from patient_flow.stores.warehouse.connection import readable
 from patient_flow.stores.warehouse.errors import WarehouseMisconfigured
-from patient_flow.stores.warehouse.targets.base import WRITES, SqlDialect, StagingInside, temporary_table, wrapped
+from patient_flow.stores.warehouse.schema import LOAD_LOG, forget
+from patient_flow.stores.warehouse.targets.base import (
+    WRITES,
+    SqlDialect,
+    StagingInside,
+    indexes_of,
+    temporary_table,
+)
 
 c = pl.col
 
 BUSY_TIMEOUT_MS = 30_000
+ROWS_PER_WRITE = 10_000
 WAL_LIMIT_BYTES = 64 * 2**20
 """The log is truncated to this size after a load."""
 
@@ -108,6 +116,14 @@ class SQLite(StagingInside):
         with engine.execution_options(**{WRITES: True}).begin() as connection:
             yield connection
 
+    def key_statements(self, connection: sa.Connection, table: sa.Table) -> list[str]:
+        """The next load changes the key, with all rows: SQLite cannot change that of an existing table."""
+        statements = super().key_statements(connection, table)
+        is_loaded = LOAD_LOG.c.gold_version.is_not(None) & (LOAD_LOG.c.table_name == table.name)
+        if not self.has_declared_key(connection, table) and connection.scalar(sa.select(sa.exists().where(is_loaded))):
+            statements.append(self.literal(forget(table)))
+        return statements
+
     def view_definitions(self, connection: sa.Connection) -> Mapping[str, str]:
         """Views with their text."""
         found = connection.exec_driver_sql("SELECT name, sql FROM sqlite_master WHERE type = 'view'")
@@ -119,27 +135,54 @@ class SQLite(StagingInside):
 
     def fill(self, connection: sa.Connection, table: sa.Table, rows: pl.DataFrame) -> None:
         """One prepared statement over all rows, in the driver itself."""
-        columns = ", ".join(self.quoted(name) for name in rows.columns)
-        marks = ", ".join("?" for _ in rows.columns)
-        insert = f"INSERT INTO {self.quoted(table.name)} ({columns}) VALUES ({marks})"  # noqa: S608
-        with wrapped(connection, insert):
-            cursor = connection.connection.cursor()
-            cursor.executemany(insert, _texts(rows).iter_rows())  # type: ignore[arg-type]
-            cursor.close()
+        for part in rows.iter_slices(ROWS_PER_WRITE):
+            values = _bindable(part)
+            columns = ", ".join(self.quoted(name) for name in values.columns)
+            marks = ", ".join("?" for _ in values.columns)
+            insert = f"INSERT INTO {self.quoted(table.name)} ({columns}) VALUES ({marks})"  # noqa: S608
+            connection.exec_driver_sql(insert, values.rows())
 
     def _apply(self, connection: sa.Connection, change: Change) -> Written:
-        return self._replace_all(connection, change) if change.is_whole_table else super()._apply(connection, change)
+        return (self._replace_all if change.is_whole_table else self._replace_keys)(connection, change)
+
+    def _replace_keys(self, connection: sa.Connection, change: Change) -> Written:
+        """Deletes by staged keys, then inserts the rows where they belong instead of staging them."""
+        if change.staged.is_empty():
+            return Written(0, 0)
+        table, stage = change.table, self.temporary(change.table)
+        stage.create(connection)
+        self.fill(connection, stage, change.staged.select(column.name for column in table.primary_key.columns))
+        deleted = connection.execute(sa.delete(table).where(self.staged_rows(table, stage)))
+        stage.drop(connection)
+        rows = change.rows
+        self.fill(connection, table, rows)
+        return Written(deleted.rowcount, rows.height)
 
     def _replace_all(self, connection: sa.Connection, change: Change) -> Written:
-        """Replaces all rows without staging; recreates the indexes at the end, which is faster than updating them."""
-        indexes = sorted(change.table.indexes, key=lambda index: str(index.name))
-        for index in indexes:
-            connection.execute(DropIndex(index, if_exists=True))
-        deleted = connection.execute(sa.delete(change.table))
+        """Replaces all rows without staging; creates the indexes at the end, which is faster than updating them.
+
+        A table that has another primary key than the declared one is created again, with the indexes that others made.
+        """
+        table = change.table
+        declared = [str(index.name) for index in table.indexes]
+        found = connection.exec_driver_sql(
+            "SELECT name, sql FROM sqlite_master WHERE type = 'index' AND tbl_name = ? AND sql IS NOT NULL",
+            (table.name,),
+        )
+        indexes = {str(name): str(sql) for name, sql in found}
+        for name in declared:
+            if name in indexes:
+                connection.exec_driver_sql(f"DROP INDEX {self.quoted(name)}")
+        deleted = connection.execute(sa.delete(table))
+        others: list[str] = []
+        if not self.has_declared_key(connection, table):
+            others = [text for name, text in indexes.items() if name not in declared]
+            connection.execute(DropTable(table))
+            connection.execute(CreateTable(table))
         rows = change.rows
-        self.fill(connection, change.table, rows)
-        for index in indexes:
-            connection.execute(CreateIndex(index))
+        self.fill(connection, table, rows)
+        for text in [*(self.compiled(CreateIndex(index)) for index in indexes_of(table)), *others]:
+            connection.exec_driver_sql(text)
         return Written(deleted.rowcount, rows.height)
 
     def reason_of(self, error: sa.exc.DBAPIError, url: str) -> str:
@@ -266,9 +309,14 @@ def _begin(connection: sa.Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
 
-def _texts(rows: pl.DataFrame) -> pl.DataFrame:
-    """Instants and dates as the texts that SQLAlchemy writes and reads."""
+def _bindable(rows: pl.DataFrame) -> pl.DataFrame:
+    """Instants and dates as the texts that SQLAlchemy writes and reads, without columns that have no value.
+
+    The driver binds a truth value or null in several times the time of a number: it looks for an adapter first.
+    """
+    rows = rows.select(column for column in rows if column.null_count() < rows.height)
     return rows.with_columns(
+        c(pl.Boolean).cast(pl.Int8),
         *(c(name).dt.strftime("%Y-%m-%d %H:%M:%S%.6f") for name, dtype in rows.schema.items() if dtype == pl.Datetime),
         *(c(name).dt.strftime("%Y-%m-%d") for name, dtype in rows.schema.items() if dtype == pl.Date),
     )

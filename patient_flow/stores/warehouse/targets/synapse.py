@@ -131,8 +131,8 @@ class Synapse(CopyInto):
 
 
 def statistics_columns(table: sa.Table) -> list[str]:
-    """Columns of joins, filters and loads; of an index of other targets the first column."""
-    searched = {columns[0] for columns in INDEXES.get(table.name, ())}
+    """Columns of joins, filters and loads; of an index of other targets the first two columns."""
+    searched = {column for columns in INDEXES.get(table.name, ()) for column in columns[:2]}
     wanted = {*searched, "date", "hospital_id", "department", "gender", "valid_from", "admission_at"}
     return [
         column.name

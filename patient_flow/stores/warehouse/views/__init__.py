@@ -108,6 +108,7 @@ AND (f.confirmed_until IS NULL OR f.confirmed_until >= {{ now }})""",
 f.admission_at <= {{ now }}
 AND (f.discharge_at IS NULL OR f.discharge_at > {{ now }})
 AND (f.confirmed_until IS NULL OR f.confirmed_until >= {{ now }})
+AND v.arrival_time_key = f.arrival_time_key
 AND v.visit_id = f.visit_id
 AND d.department_key = f.department_key""",
     "is_in_department": """\
