@@ -23,6 +23,10 @@ from patient_flow.stores.lake.table import LakeTable
 FOLLOWED = (*EVENT_COORDINATES, "parts")
 COORDINATES_AT_ONCE = 2_000_000
 """Bronze rows whose coordinates are compared at once where all are: limits memory."""
+ROWS_KEPT = 500_000
+"""Coordinates of rows that silver left, which quarantine takes over from ignored: limits memory."""
+BYTES_KEPT = 32 * 1024 * 1024
+"""The same for their bodies."""
 c = pl.col
 
 
@@ -154,11 +158,12 @@ def with_other_number(rows: pl.DataFrame, others: pl.DataFrame) -> pl.DataFrame:
 
 def _of_all(table: LakeTable, above: tuple[LakeTable, ...], bronze: LakeTable, until: int) -> Iterator[Moves]:
     """The rows of the table that are left without a bronze row go with the last parts."""
-    left, taken = _left(above, bronze, until)
+    of_silver = _left_by(above[0], bronze, until)
+    left, taken = _left(of_silver, above[1:], bronze, until)
     arrivals, before = bronze.row_count(until), table.as_of(table.version)
     keys = before.scan().select(COORDINATES).join(left.lazy(), on=COORDINATES, how="anti").unique()
     gone = keys.collect(engine="streaming")
-    entering = received.fetch_in_parts(bronze, until, left)
+    entering = of_silver.fetch(left, bronze, until)
     leaving = received.fetch_in_parts(before, before.version, gone, tuple(table.table.schema)) if gone.height else ()
     nothing = BRONZE_EVENTS.empty().select(received.BODY_COLUMNS)
     parts = itertools.chain(
@@ -171,21 +176,81 @@ def _of_all(table: LakeTable, above: tuple[LakeTable, ...], bronze: LakeTable, u
     yield Moves([rows], held, taken, arrivals)
 
 
-def _left(above: tuple[LakeTable, ...], bronze: LakeTable, until: int) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Coordinates of the bronze rows that are not whole in the tables ``above``, and of their parts that are there."""
+@dataclass
+class _Left:
+    """Coordinates of the bronze rows that are not whole in silver, and of their parts that are there.
+
+    ``state`` identifies the versions that both follow from. The rows themselves are kept where they are few.
+    """
+
+    state: tuple[object, ...]
+    rows: pl.DataFrame
+    taken: pl.DataFrame
+    bodies: pl.DataFrame | None = None
+
+    def fetch(self, coordinates: pl.DataFrame, bronze: LakeTable, until: int) -> Iterator[pl.DataFrame]:
+        """Those of them that have these ``coordinates``, some at once; at least one part."""
+        if self.bodies is not None:
+            yield self.bodies.join(coordinates, on=COORDINATES, how="semi")
+            return
+        few: pl.DataFrame | None = None
+        for number, part in enumerate(received.fetch_in_parts(bronze, until, coordinates)):
+            is_few = number == 0 and int(part["body"].bin.size().sum()) <= BYTES_KEPT
+            few = part if is_few and part.height == self.rows.height else None
+            yield part
+        self.bodies = few
+
+
+@dataclass
+class _Newest:
+    """What silver left last in this process: ignored asks first, and quarantine after it."""
+
+    left: _Left | None = None
+
+
+_NEWEST = _Newest()
+
+
+def _left(
+    of_silver: _Left, others: tuple[LakeTable, ...], bronze: LakeTable, until: int
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """What the ``others`` leave too: coordinates of bronze rows that are whole in no table, and of parts that are."""
+    if not others:
+        return of_silver.rows, of_silver.taken
+    left, taken = [of_silver.rows.clear()], [of_silver.taken.clear()]
+    for part in _in_parts(bronze, until):
+        rows, held = of_silver.rows.filter(part), of_silver.taken.filter(part)
+        of_others = [source.scan().filter(part).select(FOLLOWED).collect(engine="streaming") for source in others]
+        held = pl.concat([held, *of_others])
+        left.append(rows.join(_whole(held), on=COORDINATES, how="anti"))
+        taken.append(held.join(left[-1], on=COORDINATES, how="semi"))
+    return pl.concat(left), pl.concat(taken)
+
+
+def _left_by(silver: LakeTable, bronze: LakeTable, until: int) -> _Left:
+    """What silver alone leaves. All of bronze and silver is compared for it, so the next who asks gets the same."""
+    state = (silver.uri, silver.identity, silver.version, bronze.identity, until)
+    kept, _NEWEST.left = _NEWEST.left, None
+    if kept is not None and kept.state == state:
+        return kept
     everything = bronze.at(until)
-    taken = [source.table.empty().select(FOLLOWED) for source in above[:1]]
-    found = [BRONZE_EVENTS.empty().select(COORDINATES)]
+    taken, left = [silver.table.empty().select(FOLLOWED)], [BRONZE_EVENTS.empty().select(COORDINATES)]
+    for part in _in_parts(bronze, until):
+        held = silver.scan().filter(part).select(FOLLOWED).collect(engine="streaming")
+        rows = everything.filter(part).select(COORDINATES).join(_whole(held).lazy(), on=COORDINATES, how="anti")
+        left.append(rows.collect(engine="streaming"))
+        taken.append(held.join(left[-1], on=COORDINATES, how="semi"))
+    found = _Left(state, pl.concat(left), pl.concat(taken))
+    if found.rows.height <= ROWS_KEPT:
+        _NEWEST.left = found
+    return found
+
+
+def _in_parts(bronze: LakeTable, until: int) -> Iterator[pl.Expr]:
+    """Conditions that split bronze rows into parts of about :data:`COORDINATES_AT_ONCE`."""
     count = -(-bronze.row_count(until) // COORDINATES_AT_ONCE)
     for number in range(count):
-        part = c("sequence_number") % count == number
-        of_part = pl.concat(
-            [source.scan().filter(part).select(FOLLOWED).collect(engine="streaming") for source in above]
-        )
-        left = everything.filter(part).select(COORDINATES).join(_whole(of_part).lazy(), on=COORDINATES, how="anti")
-        found.append(left.collect(engine="streaming"))
-        taken.append(of_part.join(found[-1], on=COORDINATES, how="semi"))
-    return pl.concat(found), pl.concat(taken)
+        yield c("sequence_number") % count == number
 
 
 def _whole(taken: pl.DataFrame) -> pl.DataFrame:

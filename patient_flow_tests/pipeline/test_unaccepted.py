@@ -9,8 +9,10 @@ import polars as pl
 import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
+from polars.testing import assert_frame_equal
 
 from patient_flow.contracts.tables import (
+    BRONZE_EVENTS,
     DATA_QUALITY_DAY,
     EVENT_COORDINATES,
     IGNORED,
@@ -23,6 +25,7 @@ from patient_flow.pipeline.checkpoints import FORMER_PSEUDONYM_KEY, PSEUDONYM_KE
 from patient_flow.pipeline.rebuild import reset
 from patient_flow.pipeline.replay import replay
 from patient_flow.stores.lake.catalog import Lake
+from patient_flow.stores.lake.table import LakeTable
 from patient_flow.transforms.bodies import Interpretation
 from patient_flow.transforms.read import ParserConfig
 from patient_flow_tests.builders import SECRET, Body, contents, deliveries, event, receive, snapshot, step_context
@@ -96,6 +99,29 @@ def test_a_rejected_body_is_read_once_for_both_tables(
     reasons = contents(lake, QUARANTINE)["reasons"].explode()
     assert set(reasons) == {"body_is_not_a_json_object", "event_is_a_duplicate"}
     assert names(lake) == {"message_is_not_adt": 2}
+
+
+def test_what_silver_left_is_found_once_for_both_tables_that_follow_from_the_beginning(
+    lake: Lake, parser: ParserConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = {"rows": [event(), event(visit_id="v2", department=None)]}
+    receive(lake, [event(), rows, LABORATORY, b"rubbish", event()])
+    run(lake, parser)
+    followed = [contents(lake, table) for table in OUTCOMES]
+    compared: list[str] = []
+    at = LakeTable.at
+
+    def watched(table: LakeTable, version: int) -> pl.LazyFrame:
+        compared.append(table.table.path)
+        return at(table, version)
+
+    monkeypatch.setattr(LakeTable, "at", watched)
+    for table in (IGNORED, QUARANTINE):
+        reset(lake, table, empty=True)
+    run(lake, parser)
+    assert compared == [BRONZE_EVENTS.path]
+    for table, before in zip(OUTCOMES, followed, strict=True):
+        assert_frame_equal(contents(lake, table), before, check_row_order=False)
 
 
 def test_messages_that_say_nothing_about_the_flow_are_ignored_and_counted(lake: Lake, parser: ParserConfig) -> None:
