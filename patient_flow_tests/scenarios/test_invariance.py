@@ -248,7 +248,8 @@ def test_stays_of_a_part_have_left_memory_when_the_next_part_is_folded(
             present.clear()
         run_micro_batches(lake, [shuffled(3)[0 if is_whole else 1 :]], DEPARTMENTS, steps=steps)
     assert len(present) > 2
-    assert set(present) == {0}
+    # A whole table is folded ahead: the part before is being committed.
+    assert max(present) <= (1 if is_whole else 0)
 
 
 class Killed(Exception):
