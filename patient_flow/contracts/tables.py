@@ -420,7 +420,7 @@ DIM_PATIENT = Table(
     key=("patient_key",),
     # A returning patient may have come first at any time: a batch changes rows anywhere in a growing table.
     sort_by="patient_hash",
-    file_bytes=512 * 1024,
+    file_bytes=128 * 1024,
     indexed=("patient_hash", "patient_key"),
     warehouse=True,
 )

@@ -176,9 +176,12 @@ def _take(key: tuple[object, ...]) -> list[FoldedClusters]:
 
 # -- what changes touch
 
-_BEGINNINGS = ("event_time", "admission_time", "arrival_time", "triage_time")
-"""A stay or an attendance begins at one of these instants of its visit's events, or where its ``stays`` begin."""
-TOUCHED_COLUMNS = (*LINK_COLUMNS, "admission_time", "arrival_time", "triage_time", "stays")
+_BEGINNINGS = ("event_time", "admission_time", "arrival_time", "triage_time", "discharge_time")
+"""A stay or an attendance begins at one of these instants of its visit's events, or where its ``stays`` begin.
+
+At a discharge where a snapshot names another department for a patient who has left by its time (F7).
+"""
+TOUCHED_COLUMNS = (*LINK_COLUMNS, *_BEGINNINGS[1:], "stays")
 
 
 def _beginnings(rows: pl.DataFrame) -> pl.Series:

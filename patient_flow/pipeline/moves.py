@@ -203,12 +203,17 @@ class _Left:
 
 @dataclass
 class _Newest:
-    """What silver left last in this process: ignored asks first, and quarantine after it."""
+    """What silver left last in this process: erased and ignored ask first, and quarantine last."""
 
     left: _Left | None = None
 
 
 _NEWEST = _Newest()
+
+
+def forget_what_is_left() -> None:
+    """For the step that asks last: bodies must not stay in the memory of a process that goes on."""
+    _NEWEST.left = None
 
 
 def _left(
@@ -230,9 +235,9 @@ def _left(
 def _left_by(silver: LakeTable, bronze: LakeTable, until: int) -> _Left:
     """What silver alone leaves. All of bronze and silver is compared for it, so the next who asks gets the same."""
     state = (silver.uri, silver.identity, silver.version, bronze.identity, until)
-    kept, _NEWEST.left = _NEWEST.left, None
-    if kept is not None and kept.state == state:
-        return kept
+    if _NEWEST.left is not None and _NEWEST.left.state == state:
+        return _NEWEST.left
+    forget_what_is_left()
     everything = bronze.at(until)
     taken, left = [silver.table.empty().select(FOLLOWED)], [BRONZE_EVENTS.empty().select(COORDINATES)]
     for part in _in_parts(bronze, until):
@@ -241,7 +246,7 @@ def _left_by(silver: LakeTable, bronze: LakeTable, until: int) -> _Left:
         left.append(rows.collect(engine="streaming"))
         taken.append(held.join(left[-1], on=COORDINATES, how="semi"))
     found = _Left(state, pl.concat(left), pl.concat(taken))
-    if found.rows.height <= ROWS_KEPT:
+    if found.rows.height + found.taken.height <= ROWS_KEPT:
         _NEWEST.left = found
     return found
 

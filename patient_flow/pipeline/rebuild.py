@@ -10,7 +10,8 @@ Steps that do not need each other's tables run side by side.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import contextlib
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextvars import copy_context
 
@@ -28,6 +29,8 @@ from patient_flow.stores.lake.table import LakeTable
 
 STEPS_AT_ONCE = 2
 """Limits memory: what steps need at the same time adds up."""
+WAKE_SECONDS = 1.0
+"""Time after which an interrupt is noticed at the latest."""
 
 
 def rebuild(context: StepContext) -> Iterator[StepResult]:
@@ -52,23 +55,36 @@ def _rebuild(context: StepContext) -> Iterator[StepResult]:
 def side_by_side(steps: Sequence[graph.Step], context: StepContext) -> Iterator[StepResult]:
     """Runs ``steps``, each once those of them that it reads from or comes after have ended; yields results in order.
 
-    Raises the error of a step that fails, once those that run beside it have ended; no other one begins.
+    Raises the error of a step that fails, or an interrupt, once those that run beside it have ended; no other one
+    begins.
     """
     left, unfinished = list(steps), {step.table.path for step in steps}
     running: dict[Future[StepResult], graph.Step] = {}
     results: dict[str, StepResult] = {}
-    with ThreadPoolExecutor(STEPS_AT_ONCE, "step") as threads:
+    threads = ThreadPoolExecutor(STEPS_AT_ONCE, "step")
+    try:
         for step in steps:
             while step.table.path not in results:
                 for ready in [one for one in left if one.needs.isdisjoint(unfinished)][: STEPS_AT_ONCE - len(running)]:
                     left.remove(ready)
                     # In this context the thread is inside the lake for as long as the rebuild is.
                     running[threads.submit(copy_context().run, ready.run, context)] = ready
-                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                # Polars' signal handler restarts a wait without a limit, so that an interrupt would not end it.
+                for future in wait(running, timeout=WAKE_SECONDS, return_when=FIRST_COMPLETED).done:
                     path = running.pop(future).table.path
                     results[path] = future.result()
                     unfinished.discard(path)
             yield results[step.table.path]
+    finally:
+        _wait_for(running)
+        threads.shutdown()
+
+
+def _wait_for(running: Collection[Future[StepResult]]) -> None:
+    """Until steps have ended that still write: nobody may leave the lake before them, however often interrupted."""
+    while unfinished := [future for future in running if not future.done()]:
+        with contextlib.suppress(BaseException):  # of interrupts, Dagster's is no Exception either
+            wait(unfinished, timeout=WAKE_SECONDS)
 
 
 def reset_silver(context: StepContext) -> None:

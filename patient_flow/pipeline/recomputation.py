@@ -17,6 +17,7 @@ from patient_flow.contracts.events import CLOCK_TOLERANCE
 from patient_flow.contracts.tables import DIM_DEPARTMENT, FACT_ED_ATTENDANCE, FACT_PATIENT_FLOW, SILVER_EVENTS
 from patient_flow.pipeline.checkpoints import (
     FOLDED_WITH,
+    PART,
     RECOMPUTED_FOR,
     RECOMPUTED_UNTIL,
     UNCONFIRMED_DAYS,
@@ -128,9 +129,11 @@ def waiting_visits(lake: Lake, zone: str, unconfirmed_days: int) -> int:
     waiting = [_no_visits()]
     for table in (FACT_PATIENT_FLOW, FACT_ED_ATTENDANCE):
         target = lake.open(table)
-        if consumed(target, silver) is None or basis.is_recorded(target):
-            continue
-        left = _left(target, silver, basis)
+        if consumed(target, silver) is None:
+            is_half_made = bool(PART.read(target.checkpoint))  # a run died between two parts of the whole table
+            left = None if is_half_made else _no_visits()
+        else:
+            left = _no_visits() if basis.is_recorded(target) else _left(target, silver, basis)
         waiting.append(_with_events(silver, silver.scan().select("visit_hash")) if left is None else left)
     return pl.concat(waiting)["visit_hash"].n_unique()
 

@@ -26,7 +26,7 @@ from patient_flow.contracts.tables import (
 from patient_flow.pipeline import received
 from patient_flow.pipeline.checkpoints import PART, consumed, consumption, consumption_until
 from patient_flow.pipeline.erased import has_erasures, judging_as_silver
-from patient_flow.pipeline.moves import Moves, find_moves, with_other_number
+from patient_flow.pipeline.moves import Moves, find_moves, forget_what_is_left, with_other_number
 from patient_flow.pipeline.reading import validated
 from patient_flow.pipeline.silver import check_key, rivals
 from patient_flow.pipeline.staleness import former_rows, read_with
@@ -106,6 +106,14 @@ def ignore_events(context: StepContext) -> StepResult:
 @retry_on_conflict
 def quarantine_events(context: StepContext) -> StepResult:
     """Events that are neither accepted, erased nor ignored enter quarantine; those that are now leave it."""
+    try:
+        return _quarantine_events(context)
+    finally:  # also where there was nothing to do
+        _NEWEST.judge = None
+        forget_what_is_left()
+
+
+def _quarantine_events(context: StepContext) -> StepResult:
     ignored, *above = _open_followed(context)
     lake, silver = context.lake, above[0]
     parser = judging_as_silver(lake, silver, context.parser)
@@ -122,7 +130,8 @@ def quarantine_events(context: StepContext) -> StepResult:
         new = rows.with_columns(rejected_at=pl.lit(context.now, QUARANTINE.schema["rejected_at"]))
         return accept.quarantined(_unless_ignored(outcome, ignored), new)
 
-    judge = _take_judge(_Judge(context, silver, bronze, until, parser))
+    judge, kept = _Judge(context, silver, bronze, until, parser), _NEWEST.judge
+    judge = kept if kept is not None and kept.judges_like(judge) else judge
     written, arrivals, entering, parts = RowsWritten(), 0, 0, [_reasons_by_sender(QUARANTINE.empty())]
     for moves in find_moves(quarantine, (*above, ignored), bronze, until):
         entered = _each(moves, (*above, ignored), judge.outcomes, rejected, QUARANTINE.empty())
@@ -349,12 +358,6 @@ class _Newest:
 
 
 _NEWEST = _Newest()
-
-
-def _take_judge(judge: _Judge) -> _Judge:
-    """The one that is kept, where it judges like ``judge``. It is kept no longer in either case."""
-    kept, _NEWEST.judge = _NEWEST.judge, None
-    return kept if kept is not None and kept.judges_like(judge) else judge
 
 
 def _outcomes(rows: pl.DataFrame, silver: LakeTable, parser: ParserConfig) -> pl.DataFrame:

@@ -21,7 +21,7 @@ from patient_flow.contracts.tables import (
     FACT_PATIENT_FLOW,
     KPI_DEPARTMENT_DAY,
 )
-from patient_flow.pipeline import flow, folding
+from patient_flow.pipeline import flow, folding, incremental
 from patient_flow.pipeline.checkpoints import FOLDED_WITH
 from patient_flow.pipeline.recomputation import Basis, waiting_visits
 from patient_flow.stores.lake.catalog import Lake
@@ -173,6 +173,10 @@ def test_another_setting_confirms_open_stays_for_another_time(lake: Lake) -> Non
     assert contents(lake, FACT_PATIENT_FLOW)["confirmed_until"].to_list() == [at("10:00 +10")]
 
 
+class Killed(Exception):
+    """The process died here."""
+
+
 def as_emergency(*names: str) -> pl.DataFrame:
     return LISTED.with_columns(
         pl.when(pl.col("department").is_in(names)).then(pl.lit("emergency")).otherwise("class").alias("class")
@@ -198,6 +202,43 @@ def test_a_changed_list_is_taken_over_within_the_limit_of_a_run(lakes: Lakes) ->
         run_micro_batches(alone, [deliveries(bodies)], changed, steps=EVENT_STEPS)
         for table in (FACT_PATIENT_FLOW, FACT_ED_ATTENDANCE):
             assert contents(lake, table).equals(contents(alone, table)), table.path
+
+
+def test_a_stay_that_begins_at_the_discharge_of_a_snapshot_is_found_again(lake: Lake) -> None:
+    """F7: who has left by the time of the snapshot has moved before it. Days later another event touches the visit."""
+    stated = {"visit_id": "v1", "admission_time": at("10:00 -20"), "discharge_time": None}
+    first = snapshot(**stated, event_time=at("10:00 -19"))
+    moved = snapshot(**{**stated, "discharge_time": at("15:00 -10")}, event_time=at("12:00 -5"), department="Surgery")
+    updated = event(event_type="update", event_time=at("13:00 -5"), department=None)
+    received = deliveries([first, moved, updated])
+    run_micro_batches(lake, [received[:2]], LISTED, steps=EVENT_STEPS)
+    begins = [at("10:00 -20"), at("15:00 -10")]
+    assert contents(lake, FACT_PATIENT_FLOW).sort("stay_number")["admission_at"].to_list() == begins
+    run_micro_batches(lake, [received[2:]], LISTED, steps=EVENT_STEPS)
+    assert contents(lake, FACT_PATIENT_FLOW).sort("stay_number")["admission_at"].to_list() == begins
+
+
+def test_all_visits_wait_where_a_run_died_between_two_parts_of_a_whole_table(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bodies = [event(visit_id=f"v{number}", patient_id=f"p{number}") for number in range(5)]
+    before_facts = EVENT_STEPS[: EVENT_STEPS.index("fact_patient_flow")]
+    run_micro_batches(lake, [deliveries(bodies)], LISTED, steps=before_facts)
+    assert waiting_visits(lake, ZONE, 90) == 0, "they are new"
+    replaced = LakeTable.replace
+
+    def replace_and_die(self: LakeTable, *arguments: Any, **named: Any) -> Any:
+        replaced(self, *arguments, **named)
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(incremental, "EVENTS_AT_ONCE", 2)
+        patch.setattr(LakeTable, "replace", replace_and_die)
+        with pytest.raises(Killed):
+            flow.fact_patient_flow(step_context(lake, LISTED))
+    assert waiting_visits(lake, ZONE, 90) == 5
+    flow.fact_patient_flow(step_context(lake, LISTED))
+    assert waiting_visits(lake, ZONE, 90) == 0
 
 
 def test_a_list_that_changes_back_while_visits_wait_leaves_nothing_of_the_change(lake: Lake) -> None:

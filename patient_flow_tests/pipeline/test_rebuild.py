@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import _thread
 import dataclasses
 import itertools
+import threading
+import time
 from typing import Any
 
 import polars as pl
@@ -14,9 +17,10 @@ from patient_flow.contracts.tables import LAKE_TABLES, QUARANTINE, SILVER_EVENTS
 from patient_flow.monitoring.finding import Finding
 from patient_flow.monitoring.rules.keys import keys_unique
 from patient_flow.pipeline import graph, received, silver, steps
+from patient_flow.pipeline import rebuild as rebuilding
 from patient_flow.pipeline.graph import GOLD as GOLD_STEPS
 from patient_flow.pipeline.load import load_warehouse
-from patient_flow.pipeline.rebuild import STEPS_AT_ONCE, rebuild
+from patient_flow.pipeline.rebuild import STEPS_AT_ONCE, rebuild, side_by_side
 from patient_flow.stores.lake.catalog import Lake
 from patient_flow.stores.lake.errors import CommitConflict
 from patient_flow.stores.lake.table import LakeTable
@@ -225,3 +229,37 @@ def test_a_rebuild_ends_with_the_error_of_the_step_that_fails(
     with pytest.raises(Died):
         list(rebuild(step_context(filled, parser)))
     assert "fact_patient_flow" not in begun
+
+
+@pytest.mark.embedded_only("what the steps decide, on any storage")
+def test_a_rebuild_that_is_interrupted_twice_ends_when_its_running_step_has_ended(
+    filled: Lake, parser: ParserConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Until then it is inside the lake: a repair that waits to be alone must not begin while a step writes."""
+    begun, ended, noticed = threading.Event(), threading.Event(), threading.Event()
+
+    def slow(step: graph.Step) -> graph.Step:
+        def run(context: steps.StepContext) -> steps.StepResult:
+            begun.set()
+            assert noticed.wait(30)
+            result = step.run(context)
+            ended.set()
+            return result
+
+        return dataclasses.replace(step, run=run)
+
+    def interrupt_twice() -> None:
+        assert begun.wait(30)
+        for _ in range(2):
+            time.sleep(20 * rebuilding.WAKE_SECONDS)  # by then the caller waits
+            _thread.interrupt_main()
+        time.sleep(20 * rebuilding.WAKE_SECONDS)
+        noticed.set()
+
+    monkeypatch.setattr(rebuilding, "WAKE_SECONDS", 0.05)
+    interrupting = threading.Thread(target=interrupt_twice)
+    interrupting.start()
+    with pytest.raises(KeyboardInterrupt):
+        list(side_by_side([slow(graph.step_of(SILVER_EVENTS))], step_context(filled, parser)))
+    assert ended.is_set()
+    interrupting.join()

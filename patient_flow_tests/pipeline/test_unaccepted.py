@@ -20,7 +20,7 @@ from patient_flow.contracts.tables import (
     SILVER_EVENTS,
 )
 from patient_flow.dialects import hl7
-from patient_flow.pipeline import aggregates, reading, silver, unaccepted
+from patient_flow.pipeline import aggregates, moves, reading, silver, unaccepted
 from patient_flow.pipeline.checkpoints import FORMER_PSEUDONYM_KEY, PSEUDONYM_KEY
 from patient_flow.pipeline.rebuild import reset
 from patient_flow.pipeline.replay import replay
@@ -120,6 +120,7 @@ def test_what_silver_left_is_found_once_for_both_tables_that_follow_from_the_beg
         reset(lake, table, empty=True)
     run(lake, parser)
     assert compared == [BRONZE_EVENTS.path]
+    assert moves._NEWEST.left is None, "bodies do not stay in memory"
     for table, before in zip(OUTCOMES, followed, strict=True):
         assert_frame_equal(contents(lake, table), before, check_row_order=False)
 
