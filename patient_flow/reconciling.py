@@ -17,7 +17,7 @@ from zoneinfo import ZoneInfo
 from patient_flow import importing
 from patient_flow.contracts.tables import SILVER_EVENTS
 from patient_flow.errors import OperatorError
-from patient_flow.files import examine
+from patient_flow.files import Source, examine
 from patient_flow.operations import step_context
 from patient_flow.pipeline import corrections, import_checks, imports, reconciliation
 from patient_flow.pipeline.reconciliation import Extract, Report
@@ -56,7 +56,13 @@ def reconcile(
     context = step_context(services, run_id=f"reconcile-{uuid.uuid4()}", now=datetime.now(UTC))
     with tempfile.TemporaryDirectory(prefix="patient-flow-reconcile-") as folder:
         importing.judge(context)
-        extracts = [_read(services, context, path, options) for path in importing.files_of(places, Path(folder))]
+        extracts: list[Extract] = []
+        for path in importing.files_of(places, Path(folder)):
+            source = examine(path, encoding=options.encoding, separator=options.separator)
+            if source.notes:
+                yield str(source)
+                yield from (f"  {note}" for note in source.notes)
+            extracts.append(_read(services, context, source, options))
         for _, group in groupby(sorted(extracts, key=_taken_at), key=_taken_at):
             reports = _compare(services, context, list(group))
             outcome.reports += reports
@@ -85,21 +91,20 @@ def undo(services: Services, text: str) -> Iterator[str]:
     yield from importing.load(services, context)
 
 
-def _read(services: Services, context: StepContext, path: Path, options: importing.Options) -> Extract:
+def _read(services: Services, context: StepContext, source: Source, options: importing.Options) -> Extract:
     """An extract whose numbers fit those of the lake, once that has what the hub accepted until it was taken."""
-    source = examine(path, encoding=options.encoding, separator=options.separator)
     extract = reconciliation.read_extract(source, services.parser, services.lake, context.now, options.as_of)
     if extract.rows.is_empty():
         broken = ", ".join(f"{reason} {number:,}" for reason, number in extract.refused.items()) or "no event in them"
         raise OperatorError(
-            f"{path.name}: none of its {source.rows:,} rows can be read ({broken}): "
+            f"{source.path.name}: none of its {source.rows:,} rows can be read ({broken}): "
             "`patient-flow mapping try` shows row by row what the source mapping makes of them"
         )
     reconciliation.require_silver_until(context, extract.taken_at)
     if not options.accept_overlap and services.lake.open(SILVER_EVENTS).row_count():
         batches = imports.batches(source, services.parser, context.now, extract.taken_at)
         fits = import_checks.compare(services.lake, batches, services.parser, only_numbered=True)
-        fits.require_fit(path.name)
+        fits.require_fit(source.path.name)
     return extract
 
 

@@ -221,6 +221,7 @@ def test_without_a_rule_nothing_is_corrected_and_what_cannot_be_compared_is_refu
     assert (done.exit_code, "missing_admission 1" in done.output) == (0, True), done.output
     assert "not corrected: no rule lets the extract win" in done.output
     assert "0 corrections written" in done.output
+    assert "separator guessed as semicolon (--separator names another)" in done.output
     with pytest.raises(OperatorError, match="does not state when it was taken: name the time with --as-of"):
         list(reconcile(services, [str(path)], Options()))
     with pytest.raises(OperatorError, match="in the future"):
