@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import sqlalchemy as sa
 
@@ -36,7 +36,7 @@ def missing_columns(existing: Mapping[str, set[str]], tables: Iterable[sa.Table]
 
 
 def statements(target: Target, connection: sa.Connection) -> list[str]:
-    """Statements that adapt the warehouse to the declaration: columns, new tables, keys, indexes, changed views.
+    """Statements that adapt the warehouse to the declaration: columns, new tables, indexes, changed views, keys.
 
     Raises :class:`WarehouseNotInitialised` when it has no table at all.
     """
@@ -55,14 +55,12 @@ def statements(target: Target, connection: sa.Connection) -> list[str]:
             ]
         ),
         *(statement for table in absent for statement in target.table_statements(table)),
-        *(
-            statement
-            for table in TABLES.values()
-            if table not in absent and isinstance(target, StagingInside)  # of the others keys are not compared
-            for statement in target.key_statements(connection, table)
-        ),
         *(target.literal(seed(table)) for table in TABLES.values() if table.name not in logged),
+        *_of_compared(target, existing, lambda inside, table: inside.index_statements(connection, table)),
+        # Views before keys, in the order in which a reader locks them: one that has locked a view and waits for its
+        # table would hold up the migration, which has locked the table and waits for the view.
         *_changed_views(target, connection),
+        *_of_compared(target, existing, lambda inside, table: inside.key_statements(connection, table)),
     ]
 
 
@@ -79,6 +77,16 @@ def _reset_loaded_version(target: Target, table: sa.Table) -> list[str]:
     if table.name not in {known.name for known in TABLES.values()}:
         return []
     return [target.literal(forget(table))]
+
+
+def _of_compared(
+    target: Target, existing: Mapping[str, set[str]], statements_of: Callable[[StagingInside, sa.Table], list[str]]
+) -> list[str]:
+    """Statements on each existing table; none on targets whose keys and indexes are not compared."""
+    if not isinstance(target, StagingInside):
+        return []
+    tables = [table for table in TABLES.values() if table.name in existing]
+    return [statement for table in tables for statement in statements_of(target, table)]
 
 
 def _changed_views(target: Target, connection: sa.Connection) -> list[str]:

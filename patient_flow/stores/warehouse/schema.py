@@ -108,6 +108,9 @@ An index that begins with a hash is written all over by each load. The stays of 
 new ones are found and written side by side.
 """
 
+FORMER_INDEXES = frozenset({"ix_FactPatientFlow_visit_id"})
+"""Names of indexes that an earlier version declared: a migration drops them."""
+
 KEY_LED_BY: Mapping[str, str] = {"FactPatientFlow": "admission_time_key", "FactEdAttendance": "arrival_time_key"}
 """Column before a hashed key in the primary key, so that new rows lie side by side in its index.
 

@@ -14,6 +14,7 @@ from patient_flow.stores.warehouse.reconciliation import verify
 from patient_flow.stores.warehouse.schema import TABLES
 from patient_flow.stores.warehouse.warehouse import Warehouse
 from patient_flow_tests.stores.warehouse.builders import census_of, changed, hospital, whole
+from patient_flow_tests.stores.warehouse.earlier import OWN_INDEX, scatter
 
 NOW = datetime(2026, 11, 20, tzinfo=UTC)
 
@@ -94,23 +95,12 @@ def test_a_view_that_changed_is_replaced(warehouse: Warehouse) -> None:
 
 
 STAYS = TABLES[FACT_PATIENT_FLOW.path]
-INDEX_OF_VISITS = "ix_FactPatientFlow_arrival_time_key"
 
 
 @pytest.fixture
 def scattered(empty: Warehouse) -> Warehouse:
     """A warehouse from when the key and an index of stays began with a hash."""
-    empty.init()
-    columns = "(admission_time_key, stay_key)"
-    table = [text.replace(columns, "(stay_key)") for text in empty.target.table_statements(STAYS)]
-    with empty.writing() as connection:
-        connection.exec_driver_sql('DROP TABLE "FactPatientFlow"' + (" CASCADE" if empty.target.has_users else ""))
-        for text in table:
-            connection.exec_driver_sql(text)
-        connection.exec_driver_sql(f'DROP INDEX "{INDEX_OF_VISITS}"')
-        connection.exec_driver_sql('CREATE INDEX "ix_FactPatientFlow_visit_id" ON "FactPatientFlow" (visit_id)')
-        connection.exec_driver_sql('CREATE INDEX "of_the_hospital" ON "FactPatientFlow" (bed_id)')
-    empty.init()
+    scatter(empty)
     return empty
 
 
@@ -153,6 +143,54 @@ def test_a_migration_brings_the_declared_key_and_indexes_and_keeps_those_of_an_a
     scattered.load([batch], newest_event_at=None, loaded_at=NOW, run_id="test")
     key, indexes = key_and_indexes(scattered)
     assert key == ["admission_time_key", "stay_key"]
-    assert indexes == {"of_the_hospital", *(str(index.name) for index in STAYS.indexes)}
+    assert indexes == {OWN_INDEX, *(str(index.name) for index in STAYS.indexes)}
     assert scattered.migrate(dry_run=True) == []
     assert verify(scattered, {FACT_PATIENT_FLOW.path: stays.lazy()}) == []
+
+
+ON_SQLITE = pytest.mark.embedded_only("PostgreSQL changes the key in place")
+
+
+def replace_stays(warehouse: Warehouse, stays: pl.DataFrame, version: int) -> None:
+    since = warehouse.loaded_versions()[FACT_PATIENT_FLOW.path]
+    batch = whole(FACT_PATIENT_FLOW, stays, since=since, version=version)
+    warehouse.load([batch], newest_event_at=None, loaded_at=NOW, run_id="test")
+
+
+@ON_SQLITE
+def test_a_table_with_a_column_of_an_administrator_keeps_its_key_and_the_column(scattered: Warehouse) -> None:
+    stays = stays_of(20)
+    load_stays(scattered, None, 1, stays[:0], stays)
+    with scattered.writing() as connection:
+        connection.exec_driver_sql('ALTER TABLE "FactPatientFlow" ADD COLUMN ward_note TEXT')
+        connection.exec_driver_sql('CREATE INDEX of_notes ON "FactPatientFlow" (ward_note)')
+    scattered.migrate(dry_run=False)
+    assert scattered.migrate(dry_run=True) == []
+    assert scattered.loaded_versions()[FACT_PATIENT_FLOW.path] == 1
+    replace_stays(scattered, stays, 2)
+    key, indexes = key_and_indexes(scattered)
+    assert key == ["stay_key"]
+    assert indexes == {"of_notes", OWN_INDEX, *(str(index.name) for index in STAYS.indexes)}
+    assert verify(scattered, {FACT_PATIENT_FLOW.path: stays.lazy()}) == []
+    with scattered.writing() as connection:
+        connection.exec_driver_sql("DROP INDEX of_notes")
+        connection.exec_driver_sql('ALTER TABLE "FactPatientFlow" DROP COLUMN ward_note')
+    scattered.migrate(dry_run=False)
+    replace_stays(scattered, stays, 3)
+    assert key_and_indexes(scattered)[0] == ["admission_time_key", "stay_key"]
+
+
+@ON_SQLITE
+def test_triggers_of_an_administrator_outlive_the_new_key(scattered: Warehouse) -> None:
+    stays = stays_of(20)
+    load_stays(scattered, None, 1, stays[:0], stays)
+    with scattered.writing() as connection:
+        connection.exec_driver_sql("CREATE TABLE seen (stay_key INTEGER)")
+        connection.exec_driver_sql(
+            'CREATE TRIGGER note AFTER INSERT ON "FactPatientFlow" BEGIN INSERT INTO seen VALUES (NEW.stay_key); END'
+        )
+    scattered.migrate(dry_run=False)
+    replace_stays(scattered, stays, 2)
+    assert key_and_indexes(scattered)[0] == ["admission_time_key", "stay_key"]
+    load_stays(scattered, 2, 3, stays[:1], stays[:1].with_columns(wait_minutes=7))
+    assert scattered.query("SELECT stay_key FROM seen")["stay_key"].to_list() == stays["stay_key"][:1].to_list()

@@ -20,7 +20,7 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 from patient_flow.stores.warehouse.batch import Written
 from patient_flow.stores.warehouse.changes import Change
 from patient_flow.stores.warehouse.connection import readable
-from patient_flow.stores.warehouse.schema import IS_PRESENT, staging_table
+from patient_flow.stores.warehouse.schema import FORMER_INDEXES, IS_PRESENT, staging_table
 
 WRITES = "patient_flow_writes"
 """Execution option of connections that will write."""
@@ -217,6 +217,11 @@ def indexes_of(table: sa.Table) -> list[sa.Index]:
     return sorted(table.indexes, key=lambda index: str(index.name))
 
 
+def _existing_indexes(connection: sa.Connection, table: sa.Table) -> dict[str, Sequence[str | None]]:
+    """Index of an existing ``table`` → its columns; None is an expression."""
+    return {str(index["name"]): index["column_names"] for index in sa.inspect(connection).get_indexes(table.name)}
+
+
 class StagingInside(Target):
     """A target with temporary tables and transactional DDL: staging and load are one transaction."""
 
@@ -228,23 +233,31 @@ class StagingInside(Target):
     def temporary(self, table: sa.Table) -> sa.Table:
         """The staging table of ``table``."""
 
-    def key_statements(self, connection: sa.Connection, table: sa.Table) -> list[str]:
-        """Statements that give an existing ``table`` the declared primary key and indexes; none where it has them.
+    def index_statements(self, connection: sa.Connection, table: sa.Table) -> list[str]:
+        """Statements that create declared indexes that an existing ``table`` lacks."""
+        existing = _existing_indexes(connection, table)
+        return [self.compiled(CreateIndex(index)) for index in indexes_of(table) if str(index.name) not in existing]
 
-        Loads and queries work without them, and take longer. Indexes of an administrator have other names, and stay.
+    def key_statements(self, connection: sa.Connection, table: sa.Table) -> list[str]:
+        """Statements that change the primary key and indexes of an existing ``table`` into the declared ones.
+
+        They follow :meth:`index_statements`. Loads and queries work without both, and take longer. Indexes that no
+        version of this package has declared stay.
         """
-        existing = {
-            str(index["name"]): index["column_names"] for index in sa.inspect(connection).get_indexes(table.name)
-        }
-        declared = {str(index.name): index.columns.keys() for index in table.indexes}
-        former = [name for name in existing if name.startswith(f"ix_{table.name}_")]
+        existing = _existing_indexes(connection, table)
+        redefined = [
+            index
+            for index in indexes_of(table)
+            if existing.get(str(index.name), index.columns.keys()) != index.columns.keys()
+        ]
+        former = sorted(FORMER_INDEXES & existing.keys())
         return [
-            *(f"DROP INDEX {self.quoted(name)}" for name in former if declared.get(name) != existing[name]),
             *(
-                self.compiled(CreateIndex(index))
-                for index in indexes_of(table)
-                if existing.get(str(index.name)) != declared[str(index.name)]
+                statement
+                for index in redefined
+                for statement in (f"DROP INDEX {self.quoted(str(index.name))}", self.compiled(CreateIndex(index)))
             ),
+            *(f"DROP INDEX {self.quoted(name)}" for name in former),
         ]
 
     def has_declared_key(self, connection: sa.Connection, table: sa.Table) -> bool:

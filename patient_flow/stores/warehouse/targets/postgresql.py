@@ -28,6 +28,21 @@ ROWS_PER_WRITE = 100_000
 SERIALIZATION_FAILURE, DEADLOCK, UNDEFINED_TABLE = "40001", "40P01", "42P01"
 
 
+_KEY_IN_USE = """
+SELECT key.conname AS name, (SELECT indisreplident FROM pg_index WHERE indexrelid = key.conindid) OR EXISTS (
+    SELECT FROM pg_depend
+    WHERE ((refclassid = 'pg_constraint'::regclass AND refobjid = key.oid)
+        OR (refclassid = 'pg_class'::regclass AND refobjid = key.conindid))
+    AND NOT (classid = 'pg_class'::regclass AND objid = key.conindid)
+) AS is_used
+FROM pg_constraint key
+WHERE key.contype = 'p' AND key.conrelid = (
+    SELECT oid FROM pg_class WHERE relname = %(table)s AND relnamespace = current_schema()::regnamespace
+)
+"""
+"""The primary key of a table, and whether foreign keys, views, functions or a replication depend on it."""
+
+
 class PostgreSQL(StagingInside):
     """PostgreSQL through psycopg 3."""
 
@@ -77,15 +92,20 @@ class PostgreSQL(StagingInside):
         ]
 
     def key_statements(self, connection: sa.Connection, table: sa.Table) -> list[str]:
-        """In place: loads wait while an index is made, and readers too while a key is."""
+        """In place: readers and loads of ``table`` wait from the first of these statements to the commit.
+
+        A key on which something else depends stays as it is, because PostgreSQL would refuse the whole migration.
+        """
         statements = super().key_statements(connection, table)
-        if not self.has_declared_key(connection, table):
-            name = str(sa.inspect(connection).get_pk_constraint(table.name)["name"])
-            key = ", ".join(self.quoted(column.name) for column in table.primary_key.columns)
-            statements.append(
-                f"ALTER TABLE {self.quoted(table.name)} DROP CONSTRAINT {self.quoted(name)}, ADD PRIMARY KEY ({key})"
-            )
-        return statements
+        if self.has_declared_key(connection, table) or not _can_be_key(connection, table):
+            return statements
+        found = connection.exec_driver_sql(_KEY_IN_USE, {"table": table.name}).one_or_none()
+        if found is not None and found.is_used:
+            return statements
+        drop = "" if found is None else f"DROP CONSTRAINT {self.quoted(found.name)}, "
+        key = ", ".join(self.quoted(column.name) for column in table.primary_key.columns)
+        # The indexes last: to drop one needs a lock on the table, which the key needs too.
+        return [f"ALTER TABLE {self.quoted(table.name)} {drop}ADD PRIMARY KEY ({key})", *statements]
 
     def grants(self, connection: sa.Connection, view: str) -> list[str]:
         """The grants of the view, which it loses when it is dropped."""
@@ -152,3 +172,9 @@ class PostgreSQL(StagingInside):
     def purge_statements(self, tables: Sequence[str]) -> Sequence[str]:
         """Writes the tables again: until then deleted rows stay in their files. Readers of a table wait meanwhile."""
         return [f"VACUUM (FULL, ANALYZE) {self.quoted(name)}" for name in tables]
+
+
+def _can_be_key(connection: sa.Connection, table: sa.Table) -> bool:
+    """False where a column of the declared key may be null: one that a migration added has no values yet."""
+    required = {column["name"] for column in sa.inspect(connection).get_columns(table.name) if not column["nullable"]}
+    return {column.name for column in table.primary_key.columns} <= required

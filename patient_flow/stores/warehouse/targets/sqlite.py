@@ -117,10 +117,13 @@ class SQLite(StagingInside):
             yield connection
 
     def key_statements(self, connection: sa.Connection, table: sa.Table) -> list[str]:
-        """The next load changes the key, with all rows: SQLite cannot change that of an existing table."""
+        """The next load changes the key, with all rows: SQLite cannot change that of an existing table.
+
+        A table with columns of others keeps its key, because they would be lost.
+        """
         statements = super().key_statements(connection, table)
         is_loaded = LOAD_LOG.c.gold_version.is_not(None) & (LOAD_LOG.c.table_name == table.name)
-        if not self.has_declared_key(connection, table) and connection.scalar(sa.select(sa.exists().where(is_loaded))):
+        if _is_to_be_made_again(self, connection, table) and connection.scalar(sa.select(sa.exists().where(is_loaded))):
             statements.append(self.literal(forget(table)))
         return statements
 
@@ -161,22 +164,24 @@ class SQLite(StagingInside):
     def _replace_all(self, connection: sa.Connection, change: Change) -> Written:
         """Replaces all rows without staging; creates the indexes at the end, which is faster than updating them.
 
-        A table that has another primary key than the declared one is created again, with the indexes that others made.
+        A table that has another primary key than the declared one is created again, with the indexes and triggers that
+        others made; one with columns of others is not.
         """
         table = change.table
         declared = [str(index.name) for index in table.indexes]
         found = connection.exec_driver_sql(
-            "SELECT name, sql FROM sqlite_master WHERE type = 'index' AND tbl_name = ? AND sql IS NOT NULL",
+            "SELECT name, sql FROM sqlite_master "
+            "WHERE type IN ('index', 'trigger') AND tbl_name = ? AND sql IS NOT NULL ORDER BY rowid",
             (table.name,),
         )
-        indexes = {str(name): str(sql) for name, sql in found}
+        existing = {str(name): str(sql) for name, sql in found}
         for name in declared:
-            if name in indexes:
+            if name in existing:
                 connection.exec_driver_sql(f"DROP INDEX {self.quoted(name)}")
         deleted = connection.execute(sa.delete(table))
         others: list[str] = []
-        if not self.has_declared_key(connection, table):
-            others = [text for name, text in indexes.items() if name not in declared]
+        if _is_to_be_made_again(self, connection, table):
+            others = [text for name, text in existing.items() if name not in declared]
             connection.execute(DropTable(table))
             connection.execute(CreateTable(table))
         rows = change.rows
@@ -226,6 +231,14 @@ class SQLite(StagingInside):
     def purge_statements(self, tables: Sequence[str]) -> Sequence[str]:  # noqa: ARG002  (they are one file)
         """Writes the file again without free pages, and empties the log beside it."""
         return ("VACUUM", "PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+def _is_to_be_made_again(target: SQLite, connection: sa.Connection, table: sa.Table) -> bool:
+    """True where an existing ``table`` lacks the declared key and has no column that making it again would lose."""
+    if target.has_declared_key(connection, table):
+        return False
+    existing = {column["name"] for column in sa.inspect(connection).get_columns(table.name)}
+    return existing <= set(table.columns.keys())
 
 
 @cache
