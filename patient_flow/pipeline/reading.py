@@ -21,6 +21,8 @@ READERS = 2
 SWITCH_SECONDS = 0.0005
 """Time after which a thread gives the lock to another. Polars takes it back after each of some hundred operations on a
 slice: with the usual 5 ms most of the time would be spent waiting for a thread that hashes."""
+USUAL_SECONDS = sys.getswitchinterval()
+"""The same at other times."""
 
 
 class HasRows(Protocol):
@@ -75,9 +77,8 @@ def _finished(batch: Batch, reading: list[Future[pl.DataFrame]]) -> tuple[Batch,
 
 @contextlib.contextmanager
 def _switching_often() -> Iterator[None]:
-    usual = sys.getswitchinterval()
-    sys.setswitchinterval(min(usual, SWITCH_SECONDS))
+    sys.setswitchinterval(min(USUAL_SECONDS, SWITCH_SECONDS))
     try:
         yield
     finally:
-        sys.setswitchinterval(usual)
+        sys.setswitchinterval(USUAL_SECONDS)

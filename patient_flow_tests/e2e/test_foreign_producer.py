@@ -139,7 +139,7 @@ def test_lake_and_warehouse_hold_the_same_number_of_rows(story: Story) -> None:
 
 
 def test_status_shows_the_progress_of_every_part(story: Story) -> None:
-    said = command(story, "status")
+    said = command(story, "status", "--wait", "60")
     assert f"{EVENTS:,}" in said
     assert f"{len(story.accepted):,}" in said
     assert "admission_is_in_the_future" in said

@@ -85,7 +85,7 @@ def test_two_slices_of_a_batch_are_read_side_by_side(monkeypatch: pytest.MonkeyP
 
 
 def test_threads_take_turns_as_usual_once_all_is_read_or_the_caller_has_enough() -> None:
-    usual, rows = sys.getswitchinterval(), of_events(100)
+    usual, rows = reading.USUAL_SECONDS, of_events(100)
     with closing(read_batches([Batch(rows)] * 3, of_parser())) as found:
         next(found)
         assert sys.getswitchinterval() < usual

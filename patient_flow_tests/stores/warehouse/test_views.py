@@ -487,7 +487,8 @@ def test_delayed_discharges_are_due_by_ready_time_else_by_plan(filled: Warehouse
     due = {(stay.key,): stay.ready or stay.planned for stay in known.stays if is_open(stay)}
     late = {key: at for key, at in due.items() if at and at <= NOW}
     found = rows_of(filled, "DelayedDischarges", "stay_key")
-    assert found.keys() == late.keys()
+    late_by_now = {key for key, at in due.items() if at and at <= datetime.now(UTC)}  # the tests run for minutes
+    assert late.keys() <= found.keys() <= late_by_now
     for key, at in late.items():
         assert found[key]["due_at"] == at
         assert found[key]["delay_hours"] == pytest.approx((datetime.now(UTC) - at) / HOUR, abs=0.05)
