@@ -115,6 +115,13 @@ def load_stays(
     warehouse.load([batch], newest_event_at=None, loaded_at=NOW, run_id="test")
 
 
+def loaded_stays(warehouse: Warehouse, visits: int) -> pl.DataFrame:
+    """The stays of some visits, which the first load of ``warehouse`` has brought."""
+    stays = stays_of(visits)
+    load_stays(warehouse, None, 1, stays[:0], stays)
+    return stays
+
+
 def key_and_indexes(warehouse: Warehouse) -> tuple[list[str], set[str]]:
     with warehouse.reading() as connection:
         found = sa.inspect(connection)
@@ -134,8 +141,7 @@ def test_a_warehouse_with_the_former_key_and_index_is_loaded_as_it_is(scattered:
 def test_a_migration_brings_the_declared_key_and_indexes_and_keeps_those_of_an_administrator(
     scattered: Warehouse,
 ) -> None:
-    stays = stays_of(20)
-    load_stays(scattered, None, 1, stays[:0], stays)
+    stays = loaded_stays(scattered, 20)
     scattered.migrate(dry_run=False)
     assert scattered.migrate(dry_run=True) == []
     since = scattered.loaded_versions()[FACT_PATIENT_FLOW.path]
@@ -159,8 +165,7 @@ def replace_stays(warehouse: Warehouse, stays: pl.DataFrame, version: int) -> No
 
 @ON_SQLITE
 def test_a_table_with_a_column_of_an_administrator_keeps_its_key_and_the_column(scattered: Warehouse) -> None:
-    stays = stays_of(20)
-    load_stays(scattered, None, 1, stays[:0], stays)
+    stays = loaded_stays(scattered, 20)
     with scattered.writing() as connection:
         connection.exec_driver_sql('ALTER TABLE "FactPatientFlow" ADD COLUMN ward_note TEXT')
         connection.exec_driver_sql('CREATE INDEX of_notes ON "FactPatientFlow" (ward_note)')
@@ -182,8 +187,7 @@ def test_a_table_with_a_column_of_an_administrator_keeps_its_key_and_the_column(
 
 @ON_SQLITE
 def test_triggers_of_an_administrator_outlive_the_new_key(scattered: Warehouse) -> None:
-    stays = stays_of(20)
-    load_stays(scattered, None, 1, stays[:0], stays)
+    stays = loaded_stays(scattered, 20)
     with scattered.writing() as connection:
         connection.exec_driver_sql("CREATE TABLE seen (stay_key INTEGER)")
         connection.exec_driver_sql(
