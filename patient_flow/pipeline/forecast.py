@@ -46,7 +46,7 @@ from patient_flow.stores.lake.catalog import Lake
 from patient_flow.stores.lake.changes import RowsWritten
 from patient_flow.stores.lake.table import LakeTable
 from patient_flow.transforms.feeds import DEPARTURES
-from patient_flow.transforms.keys import surrogate_key
+from patient_flow.transforms.keys import with_surrogate_key
 
 c = pl.col
 
@@ -202,7 +202,7 @@ def of_known(known: Known, table: Table, made_at: datetime, zone: str) -> pl.Dat
     if rows.is_empty():
         return table.empty().drop("is_morning", "is_backcast")
     named = [name for name in _NATURAL_KEY if name in rows.columns]
-    return rows.with_columns(forecast_key=surrogate_key([c(name).cast(pl.String) for name in named]))
+    return with_surrogate_key(rows, "forecast_key", [c(name) for name in named])
 
 
 @dataclass(frozen=True)

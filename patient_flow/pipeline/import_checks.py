@@ -17,7 +17,7 @@ from patient_flow.pipeline.incremental import is_one_of
 from patient_flow.stores.lake.catalog import Lake
 from patient_flow.transforms import scopes
 from patient_flow.transforms.accept import candidates, is_candidate, validate
-from patient_flow.transforms.keys import pseudonym, short_hash
+from patient_flow.transforms.keys import pseudonyms, short_hash
 from patient_flow.transforms.read import ParserConfig, read_events
 
 MAX_OVERLAP_PCT = 1.0
@@ -116,10 +116,10 @@ def _patients(found: Comparison, lake: Lake, validated: pl.DataFrame, candidate:
         under = (
             numbers.with_columns(patient_scope=pl.lit(policy))
             .with_columns(patient_scope=scope)
-            .with_columns(scopes.scoped("patient_id", "patient_scope"))
-            .select(short_hash(pseudonym(c("patient_id"), secret, "patient")).alias("patient_hash"))
+            .select(scopes.scoped("patient_id", "patient_scope"))
         )
-        others = silver.filter(is_one_of("patient_hash", under["patient_hash"])).unique()
+        hashed = pl.select(patient_hash=short_hash(pl.lit(pseudonyms(under["patient_id"], secret, "patient"))))
+        others = silver.filter(is_one_of("patient_hash", hashed["patient_hash"])).unique()
         number = int(others.select(pl.len()).collect(engine="streaming").item())
         found.elsewhere[policy] = found.elsewhere.get(policy, 0) + number
 

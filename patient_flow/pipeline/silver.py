@@ -44,7 +44,7 @@ from patient_flow.stores.lake.log import Checkpoints
 from patient_flow.stores.lake.spans import spans_of, within_spans
 from patient_flow.stores.lake.table import LakeTable
 from patient_flow.transforms.accept import IDENTITY, accept, imported_snapshots
-from patient_flow.transforms.keys import pseudonym, short_hash
+from patient_flow.transforms.keys import pseudonyms, short_hash
 from patient_flow.transforms.read import ParserConfig
 
 _WITHOUT_SCOPES, _SCOPED = FORMER_PSEUDONYM_KEY.name, "pseudonyms of scoped numbers"
@@ -149,7 +149,7 @@ def key_of(silver: LakeTable, secret: str) -> dict[str, int]:
 
 
 def _former_number(secret: str, scheme: str) -> int:
-    return int(pl.select(short_hash(pseudonym(pl.lit(scheme), secret, "key"))).item())
+    return int(pl.select(short_hash(pl.lit(pseudonyms(pl.Series([scheme]), secret, "key")))).item())
 
 
 def check_key(silver: LakeTable, secret: str) -> dict[str, int]:

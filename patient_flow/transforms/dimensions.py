@@ -12,7 +12,7 @@ import polars as pl
 
 from patient_flow.contracts import events
 from patient_flow.contracts.tables import DIM_DEPARTMENT, DIM_PATIENT, SILVER_EVENTS, Table
-from patient_flow.transforms.keys import short_hash, surrogate_key
+from patient_flow.transforms.keys import short_hash, with_surrogate_key
 from patient_flow.transforms.names import fold_name, fold_names
 from patient_flow.transforms.order import ORDER_COLUMNS, in_order
 
@@ -66,11 +66,8 @@ def patient_versions(
         .pipe(_changes_only, _PATIENT, ("gender", "age"))
         .rename({"event_time": "valid_from"})
         .pipe(_with_validity, _PATIENT)
-        .with_columns(
-            patient_key=surrogate_key([c("patient_id"), c("valid_from").dt.epoch("us")]),
-            patient_hash=short_hash(c("patient_id")),
-            age_band=age_band(c("age")),
-        )
+        .with_columns(patient_hash=short_hash(c("patient_id")), age_band=age_band(c("age")))
+        .pipe(with_surrogate_key, "patient_key", [c("patient_id"), c("valid_from").dt.epoch("us")])
     )
     return _as(DIM_PATIENT, versions)
 
@@ -155,15 +152,15 @@ def department_versions(reference: pl.DataFrame, mentioned: pl.DataFrame) -> pl.
         pl.concat([listed, inferred], how="diagonal_relaxed")
         .sort(*pair, "valid_from")
         .with_columns(valid_to=pl.min_horizontal(c("valid_from").shift(-1).over(pair), "listed_until"))
-        .with_columns(
-            is_current=c("valid_to").is_null(),
-            department_key=surrogate_key(
-                [
-                    c("hospital_id"),
-                    pl.when("is_inferred").then("folded").otherwise("department"),
-                    c("valid_from").dt.epoch("us"),
-                ]
-            ),
+        .with_columns(is_current=c("valid_to").is_null())
+        .pipe(
+            with_surrogate_key,
+            "department_key",
+            [
+                c("hospital_id"),
+                pl.when("is_inferred").then("folded").otherwise("department"),
+                c("valid_from").dt.epoch("us"),
+            ],
         )
     )
     unknown = _unknown(

@@ -19,7 +19,7 @@ from patient_flow.contracts.erasure import marked_instant
 from patient_flow.contracts.tables import COORDINATES, EVENT_COORDINATES
 from patient_flow.transforms import scopes
 from patient_flow.transforms.identifiers import find_identifiers
-from patient_flow.transforms.keys import pseudonym
+from patient_flow.transforms.keys import pseudonyms
 
 _NUMBERS = (("patient_id", "patient_scope"), ("merged_patient_id", "merged_patient_scope"))
 
@@ -36,7 +36,7 @@ class Erasures:
 
     def hashes(self, numbers: pl.Series) -> pl.Series:
         """The hash of each number with its scope (``scopes.scoped``)."""
-        return pl.select(pseudonym(pl.lit(numbers), self.key, "erasure")).to_series()
+        return pseudonyms(numbers, self.key, "erasure")
 
 
 def mark_erased(frame: pl.DataFrame, bodies: pl.DataFrame, erasures: Erasures) -> pl.DataFrame:

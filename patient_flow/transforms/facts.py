@@ -8,7 +8,7 @@ from patient_flow.contracts import events
 from patient_flow.contracts.tables import FACT_ED_ATTENDANCE, FACT_PATIENT_FLOW, Table
 from patient_flow.transforms.calendar import time_key
 from patient_flow.transforms.dimensions import version_at
-from patient_flow.transforms.keys import surrogate_key
+from patient_flow.transforms.keys import with_surrogate_key
 
 c = pl.col
 
@@ -34,8 +34,8 @@ def fact_patient_flow(stays: pl.DataFrame, patients: pl.DataFrame, departments: 
             at="admission_at",
             columns=["from_department_key"],
         )
+        .pipe(with_surrogate_key, "stay_key", [c("visit_id"), c("stay_number")])
         .with_columns(
-            stay_key=surrogate_key([c("visit_id"), c("stay_number")]),
             arrival_time_key=time_key(c("arrival_at")),
             admission_time_key=time_key(c("admission_at")),
             discharge_time_key=time_key(c("discharge_at")),
@@ -49,8 +49,8 @@ def fact_ed_attendance(attended: pl.DataFrame, patients: pl.DataFrame, departmen
     """FactEdAttendance rows of ``attended``, each with the versions of patient and department valid at its arrival."""
     return (
         attended.pipe(_with_versions, patients, departments, "arrival_at")
+        .pipe(with_surrogate_key, "attendance_key", [c("visit_id"), pl.lit(ATTENDANCE)])
         .with_columns(
-            attendance_key=surrogate_key([c("visit_id"), pl.lit(ATTENDANCE)]),
             arrival_time_key=time_key(c("arrival_at")),
             departure_time_key=time_key(c("departure_at")),
             arrival_month=c("arrival_at").dt.strftime("%Y-%m"),

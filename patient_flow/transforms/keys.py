@@ -1,6 +1,7 @@
 """Hashes: surrogate keys, pseudonyms, and the short hashes that find rows fast.
 
-All are functions of natural keys alone, so that any order of events and any rebuild gives the same ones.
+All are functions of natural keys alone, so that any order of events and any rebuild gives the same ones. Python hashes
+in the calling thread: in an expression, one of Polars' threads would wait for the interpreter's lock.
 """
 
 from __future__ import annotations
@@ -17,14 +18,15 @@ SEPARATOR = "\x1f"
 """Between the parts of a natural key; control characters cannot occur in one (``transforms.read`` refuses them)."""
 
 
-def surrogate_key(parts: Sequence[pl.Expr]) -> pl.Expr:
-    """63-bit key of a natural key: BLAKE2b of its parts, joined; 1 … 2⁶³-1 (0 is the unknown member).
+def with_surrogate_key(rows: pl.DataFrame, name: str, parts: Sequence[pl.Expr]) -> pl.DataFrame:
+    """``rows`` with ``name``, a 63-bit key: BLAKE2b of ``parts``, joined; 1 … 2⁶³-1 (0 is the unknown member).
 
-    Null where one of the ``parts`` is; instants count in microseconds.
+    Null where one of the ``parts`` is, which are texts, numbers or instants in microseconds.
     """
-    return pl.concat_str([part.cast(pl.String) for part in parts], separator=SEPARATOR).map_batches(
-        _keys, return_dtype=pl.Int64
-    )
+    natural = rows.select(pl.concat_str([part.cast(pl.String) for part in parts], separator=SEPARATOR)).to_series()
+    digests = _hashed(natural, hashlib.blake2b(digest_size=8), hashlib.blake2b.digest)
+    numbers = pl.Series(name, digests, dtype=pl.Binary).bin.reinterpret(dtype=pl.UInt64, endianness="big")
+    return rows.with_columns((numbers // 2).cast(pl.Int64).clip(lower_bound=1))
 
 
 def short_hash(hexadecimal: pl.Expr) -> pl.Expr:
@@ -35,46 +37,25 @@ def short_hash(hexadecimal: pl.Expr) -> pl.Expr:
     return hexadecimal.str.slice(0, 15).str.to_integer(base=16, dtype=pl.Int64, strict=False)
 
 
-def pseudonym(identifier: pl.Expr, secret: str, kind: str) -> pl.Expr:
-    """Keyed 128-bit hash (BLAKE2b, hexadecimal) of an identifier; null stays null.
+def pseudonyms(identifiers: pl.Series, secret: str, kind: str) -> pl.Series:
+    """Keyed 128-bit hashes (BLAKE2b, hexadecimal) of ``identifiers``, texts; null stays null.
 
     ``kind`` ("patient", "visit") separates name spaces: the same number as a visit and as a patient must not match.
     """
     keyed = hashlib.blake2b(digest_size=16, key=hashlib.sha512(secret.encode()).digest(), person=kind.encode())
-    return identifier.map_batches(lambda values: _once_each(values, keyed), return_dtype=pl.String)
+    if identifiers.null_count() == identifiers.len():
+        return identifiers.cast(pl.String)
+    return pl.Series(identifiers.name, _hashed(identifiers, keyed, hashlib.blake2b.hexdigest), dtype=pl.String)
 
 
-def derived_visit(where: pl.Expr | None = None) -> pl.Expr:
-    """``visit_id`` of a snapshot whose sender gives no visit number: null if a part is missing, or not ``where``.
+def derived_visits(rows: pl.DataFrame) -> pl.Series:
+    """``visit_id`` of snapshots whose sender gives no visit number: null if a part is missing.
 
     From the pseudonym of the patient, so that it can be derived again with the survivor of a merge (flow F3). The key
     is no secret: the pseudonym has been made with one.
     """
     parts = [pl.col("hospital_id"), pl.col("patient_id"), pl.col("admission_time").dt.epoch("us").cast(pl.String)]
-    text = pl.concat_str(parts, separator=SEPARATOR)
-    return pseudonym(text if where is None else pl.when(where).then(text), "", "derived visit")
-
-
-def _once_each(values: pl.Series, keyed: hashlib.blake2b) -> pl.Series:
-    """The hexadecimal hashes of ``values``; where most of them occur several times, each is hashed once."""
-    if values.null_count() == values.len():
-        return values
-    distinct = values.unique()
-    if 2 * distinct.len() > values.len():
-        return _hexadecimal(values, keyed)
-    hashed = pl.DataFrame([distinct.rename("text"), _hexadecimal(distinct, keyed).rename("hash")])
-    found = values.rename("text").to_frame().join(hashed, on="text", how="left", maintain_order="left")
-    return found["hash"].rename(values.name)
-
-
-def _hexadecimal(values: pl.Series, keyed: hashlib.blake2b) -> pl.Series:
-    return pl.Series(values.name, _hashed(values, keyed, hashlib.blake2b.hexdigest), dtype=pl.String)
-
-
-def _keys(values: pl.Series) -> pl.Series:
-    digests = _hashed(values, hashlib.blake2b(digest_size=8), hashlib.blake2b.digest)
-    numbers = pl.Series(values.name, digests, dtype=pl.Binary).bin.reinterpret(dtype=pl.UInt64, endianness="big")
-    return (numbers // 2).cast(pl.Int64).clip(lower_bound=1)
+    return pseudonyms(rows.select(pl.concat_str(parts, separator=SEPARATOR)).to_series(), "", "derived visit")
 
 
 def _hashed(values: pl.Series, begun: hashlib.blake2b, result: Callable[[hashlib.blake2b], T]) -> list[T | None]:

@@ -21,12 +21,13 @@ from patient_flow.transforms.columns import (
     VOCABULARIES,
     Parsed,
     columns,
+    constant,
     marks,
     one_row_per_part,
     parse_each,
 )
 from patient_flow.transforms.erasure import Erasures, mark_erased
-from patient_flow.transforms.keys import derived_visit, pseudonym, short_hash, surrogate_key
+from patient_flow.transforms.keys import derived_visits, pseudonyms, short_hash, with_surrogate_key
 from patient_flow.transforms.names import clean_names, fold_names
 
 _WITHOUT_DEFAULT = ("event_type", "schema_version")
@@ -44,6 +45,15 @@ _DATE_ALONE = r"^[0-9]{4}-?[0-9]{2}-?[0-9]{2}$"
 _NAIVE = ("%Y-%m-%dT%H:%M:%S.%6f", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%S%.f")
 """Spellings without an offset, those of one length first: they are parsed six times as fast."""
 _WITH_OFFSET = "%Y-%m-%dT%H:%M:%S%.f%#z"
+_KINDS = {
+    "visit_id": "visit",
+    "elsewhere": "visit",
+    "patient_id": "patient",
+    "merged_patient_id": "patient",
+    "stands_in": "body",
+    "body_hash": "body",
+}
+"""Columns of identifiers → the kinds of their pseudonyms."""
 _LATEST = datetime(9999, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)
 
 
@@ -123,28 +133,33 @@ def pseudonymise(frame: pl.DataFrame, secret: str) -> pl.DataFrame:
     stands_in = (pl.col("event_id").str.len_chars() == bodies.DIGEST_LENGTH) & (
         short_hash(pl.col("event_id")) == pl.col("body_hash")
     )
-    elsewhere = pl.lit(None, pl.Int64)
-    if not frame.select(scopes.is_of_hospital("visit_id").all()).item():
-        elsewhere = short_hash(pseudonym(scopes.as_of_hospital("visit_id"), secret, "visit"))
-    derived = derived_visit(where=pl.col("visit_id").is_null() & (pl.col("event_type") == events.SNAPSHOT))
+    states_no_visit = pl.col("visit_id").is_null() & (pl.col("event_type") == events.SNAPSHOT)
+    identifiers = frame.select(
+        "visit_id",
+        "patient_id",
+        "merged_patient_id",
+        elsewhere=scopes.as_of_hospital("visit_id"),
+        stands_in=pl.when(stands_in).then("event_id"),
+        body_hash=pl.col("body_hash").cast(pl.String),
+        derives_from=pl.when(states_no_visit).then("admission_time"),
+    )
+    hashed = [pseudonyms(identifiers[name], secret, kind) for name, kind in _KINDS.items()]
+    named = frame.with_columns(identifiers["derives_from"], *hashed)
+    derived = derived_visits(named.select("hospital_id", "patient_id", admission_time="derives_from"))
     return (
-        frame.with_columns(
-            visit_id=pseudonym(pl.col("visit_id"), secret, "visit"),
-            number_elsewhere=elsewhere,
-            patient_id=pseudonym(pl.col("patient_id"), secret, "patient"),
-            merged_patient_id=pseudonym(pl.col("merged_patient_id"), secret, "patient"),
-            event_id=pl.coalesce(pseudonym(pl.when(stands_in).then("event_id"), secret, "body"), "event_id"),
-            body_hash=short_hash(pseudonym(pl.col("body_hash").cast(pl.String), secret, "body")),
+        named.with_columns(
+            visit_id=pl.coalesce("visit_id", derived),
+            event_id=pl.coalesce("stands_in", "event_id"),
+            body_hash=short_hash(pl.col("body_hash")),
+            visit_number_hash=short_hash(pl.coalesce("elsewhere", "visit_id")),
         )
-        .with_columns(visit_number_hash=pl.coalesce("number_elsewhere", short_hash(pl.col("visit_id"))))
-        .with_columns(visit_id=pl.coalesce("visit_id", derived))
         .with_columns(
-            event_key=surrogate_key([pl.col("event_id"), pl.col("event_time").dt.epoch("us")]),
             visit_hash=short_hash(pl.col("visit_id")),
             patient_hash=short_hash(pl.col("patient_id")),
             merged_patient_hash=short_hash(pl.col("merged_patient_id")),
         )
-        .drop("number_elsewhere")
+        .pipe(with_surrogate_key, "event_key", [pl.col("event_id"), pl.col("event_time").dt.epoch("us")])
+        .drop("elsewhere", "stands_in", "derives_from")
     )
 
 
@@ -284,7 +299,7 @@ def _instants(texts: pl.Series) -> tuple[pl.Series, pl.Series]:
 
 def _naive(usual: pl.Series) -> pl.Series:
     """The instants of texts in the usual spelling without an offset, which means UTC; null for the others."""
-    found = pl.repeat(None, usual.len(), dtype=INSTANT, eager=True)
+    found = constant(usual.name, None, usual.len(), INSTANT)
     for spelling in _NAIVE:
         left = usual.is_not_null() & found.is_null()
         if not left.any():

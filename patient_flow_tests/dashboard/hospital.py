@@ -30,7 +30,7 @@ from patient_flow.pipeline.load import load_warehouse
 from patient_flow.stores.lake.catalog import Lake
 from patient_flow.stores.warehouse.warehouse import Warehouse
 from patient_flow.transforms.dimensions import age_band
-from patient_flow.transforms.keys import surrogate_key
+from patient_flow.transforms.keys import with_surrogate_key
 from patient_flow_tests.builders import (
     ZONE,
     Body,
@@ -167,8 +167,8 @@ def _forecast(lake: Lake, now: datetime) -> None:
     stays, departments = (lake.open(table).scan().collect() for table in (FACT_PATIENT_FLOW, DIM_DEPARTMENT))
     made_at = now.replace(minute=0)
     rows = forecast_beds(stays.select(STAY_COLUMNS), departments, made_at, ZONE)
-    key = surrogate_key([pl.col(name).cast(pl.String) for name in ("made_at", "target_at", *PLACED)])
-    rows = rows.with_columns(forecast_key=key, is_morning=pl.lit(False), is_backcast=pl.lit(False))
+    rows = with_surrogate_key(rows, "forecast_key", [pl.col(name) for name in ("made_at", "target_at", *PLACED)])
+    rows = rows.with_columns(is_morning=pl.lit(False), is_backcast=pl.lit(False))
     _fill(lake, FORECAST_BEDS, rows)
     mornings = []
     for back in range(1, 36):

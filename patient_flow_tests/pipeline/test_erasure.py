@@ -44,7 +44,7 @@ from patient_flow.stores.lake.inspection import check
 from patient_flow.stores.lake.table import LakeTable
 from patient_flow.stores.warehouse.reconciliation import verify
 from patient_flow.stores.warehouse.warehouse import Warehouse
-from patient_flow.transforms.keys import pseudonym
+from patient_flow.transforms.keys import pseudonyms
 from patient_flow.transforms.read import ParserConfig
 from patient_flow_tests.builders import (
     ENQUEUED,
@@ -192,7 +192,7 @@ def hospitals(stack: Any, lakes: Any, parser: ParserConfig) -> Iterator[tuple[Ho
 def needles() -> list[bytes]:
     """What nobody may find: numbers, pseudonyms, and a name."""
     numbers = (PERSON, FORMER, MIDDLE)
-    hashed = pl.select(pseudonym(pl.lit(pl.Series(numbers)), SECRET, "patient")).to_series()
+    hashed = pseudonyms(pl.Series(numbers, dtype=pl.String), SECRET, "patient")
     plain = [text.encode() for text in (*numbers, NAME, *hashed)]
     encoded = [base64.b64encode(number.encode())[:12] for number in numbers]
     return plain + encoded + [text.encode("utf-16-le") for text in numbers]

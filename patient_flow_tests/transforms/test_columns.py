@@ -54,15 +54,13 @@ def test_columns_state_what_the_bodies_state_one_by_one(feed: list[bytes]) -> No
 @given(st.lists(st.none() | st.sampled_from("abc") | st.text(max_size=5), max_size=12))
 def test_a_hash_depends_on_its_own_value_alone(identifiers: list[str | None]) -> None:
     frame = pl.DataFrame({"id": identifiers}, schema={"id": pl.String})
-    hashed = frame.select(
-        pseudonym=keys.pseudonym(pl.col("id"), "secret", "patient"), key=keys.surrogate_key([pl.col("id")])
-    )
+    keyed = keys.with_surrogate_key(frame, "key", [pl.col("id")])
     key = hashlib.sha512(b"secret").digest()
-    assert hashed["pseudonym"].to_list() == [
+    assert keys.pseudonyms(frame["id"], "secret", "patient").to_list() == [
         text if text is None else hashlib.blake2b(text.encode(), digest_size=16, key=key, person=b"patient").hexdigest()
         for text in identifiers
     ]
-    assert hashed["key"].to_list() == [
+    assert keyed["key"].to_list() == [
         text
         if text is None
         else max(1, int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big") >> 1)

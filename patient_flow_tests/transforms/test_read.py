@@ -17,7 +17,7 @@ from patient_flow.contracts.events import LONGEST_PLAN
 from patient_flow.contracts.tables import COORDINATES, SILVER_EVENTS
 from patient_flow.transforms.accept import candidates, validate
 from patient_flow.transforms.details import describe
-from patient_flow.transforms.keys import derived_visit
+from patient_flow.transforms.keys import derived_visits
 from patient_flow.transforms.read import ParserConfig, parse_timestamps, read_events
 
 ENQUEUED = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -96,7 +96,7 @@ def test_a_snapshot_without_a_visit_number_has_the_visit_of_its_hospital_patient
     for other in ({"hospital_id": 4}, {"patient_id": "p-2"}, {"admission_time": "2026-11-20T10:16:00"}):
         assert visit() != visit(**other)
     frame = candidates(judged(encoded(SNAPSHOT)), "a key")
-    assert frame.select(derived_visit()).item() == visit(), "gold can derive it again, with another patient"
+    assert derived_visits(frame).item() == visit(), "gold can derive it again, with another patient"
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ import pytest
 from patient_flow.contracts.columns import INSTANT
 from patient_flow.transforms.accept import candidates, validate
 from patient_flow.transforms.bodies import Interpretation, Interpreter
-from patient_flow.transforms.keys import pseudonym
+from patient_flow.transforms.keys import pseudonyms
 from patient_flow.transforms.read import ParserConfig, read_events
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -100,7 +100,7 @@ def test_sources_that_share_numbers_name_the_same_text() -> None:
 
 
 def test_a_patient_number_of_the_network_keeps_the_pseudonym_that_it_had_before_there_were_scopes() -> None:
-    assert patient() == pl.select(pseudonym(pl.lit("77"), "a key", "patient")).item()
+    assert patient() == pseudonyms(pl.Series(["77"]), "a key", "patient").item()
 
 
 def test_one_number_of_a_hospital_is_found_under_all_its_scopes() -> None:

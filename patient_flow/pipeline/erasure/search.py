@@ -28,7 +28,7 @@ from patient_flow.transforms.erasure import Erasures
 from patient_flow.transforms.identifiers import find_identifiers, masked, redacted
 from patient_flow.transforms.identifiers.number import IsPerson, Number
 from patient_flow.transforms.identifiers.opening import opened
-from patient_flow.transforms.keys import pseudonym
+from patient_flow.transforms.keys import pseudonyms
 from patient_flow.transforms.read import ParserConfig, pseudonymise, read_events
 
 READ = (*received.BODY_COLUMNS, "partition_key", "properties")
@@ -219,7 +219,7 @@ def _scoped() -> list[pl.Expr]:
 
 def _accepted(silver: LakeTable, parser: ParserConfig, numbers: Iterable[str]) -> pl.DataFrame:
     """Coordinates of accepted events of ``numbers``, and whether one is a merge."""
-    hashed = pl.select(pseudonym(pl.lit(pl.Series(sorted(numbers))), parser.secret, "patient")).to_series().implode()
+    hashed = pseudonyms(pl.Series(sorted(numbers), dtype=pl.String), parser.secret, "patient").implode()
     rows = silver.scan().filter(c("patient_id").is_in(hashed) | c("merged_patient_id").is_in(hashed))
     return rows.select(*COORDINATES, is_merge=c("merged_patient_id").is_not_null()).collect(engine="streaming")
 
