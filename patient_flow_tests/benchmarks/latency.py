@@ -46,7 +46,9 @@ def _observe(running: Deployment, rate: int, seconds: float) -> dict[str, str]:
     failed = sum(run["status"] != "SUCCESS" for run in done)
     took = live.quantiles([run["endTime"] - run["tick"] for run in done if run["tick"]])
     seen = live.ages(running.observed.loads, running.events())
-    age = live.quantiles(seen.filter(seen["seen_at"] >= first)["age"].to_list())
+    ages = seen.filter(seen["seen_at"] >= first)["age"].to_list()
+    assert ages, f"no load reached the warehouse in {seconds:.0f} s at {rate} events a second: is the machine busy?"
+    age = live.quantiles(ages)
     memory = sum(mib for name, mib in running.observed.memory.items() if name not in ("hub", "simulator"))
     return {
         "event → warehouse p50": f"{age[0]:.1f}",

@@ -73,13 +73,13 @@ class Deployment:
         wait_for(are_read, START_SECONDS)
 
     def cpu_seconds(self) -> float:
-        """CPU time of all living processes of the pipeline so far, hub and simulator left out."""
+        """CPU time of the pipeline's processes so far, also of those that ended; hub and simulator left out."""
         total = 0.0
         for pid in self.machine.processes():
             with contextlib.suppress(psutil.Error, OSError):
                 if program_of(pid) not in ("hub", "simulator"):
                     used = psutil.Process(pid).cpu_times()
-                    total += used.user + used.system
+                    total += used.user + used.system + used.children_user + used.children_system
         return total
 
     def events(self) -> pl.DataFrame:
