@@ -186,15 +186,26 @@ def test_a_table_with_a_column_of_an_administrator_keeps_its_key_and_the_column(
 
 
 @ON_SQLITE
-def test_triggers_of_an_administrator_outlive_the_new_key(scattered: Warehouse) -> None:
+def test_triggers_of_an_administrator_outlive_the_new_key_and_run_for_every_row(scattered: Warehouse) -> None:
     stays = loaded_stays(scattered, 20)
+    columns = "stay_key, wait_minutes"
     with scattered.writing() as connection:
-        connection.exec_driver_sql("CREATE TABLE seen (stay_key INTEGER)")
+        connection.exec_driver_sql(f'CREATE TABLE mirror AS SELECT {columns} FROM "FactPatientFlow"')
         connection.exec_driver_sql(
-            'CREATE TRIGGER note AFTER INSERT ON "FactPatientFlow" BEGIN INSERT INTO seen VALUES (NEW.stay_key); END'
+            'CREATE TRIGGER added AFTER INSERT ON "FactPatientFlow" '
+            "BEGIN INSERT INTO mirror VALUES (NEW.stay_key, NEW.wait_minutes); END"
         )
+        connection.exec_driver_sql(
+            'CREATE TRIGGER removed AFTER DELETE ON "FactPatientFlow" '
+            "BEGIN DELETE FROM mirror WHERE stay_key = OLD.stay_key; END"
+        )
+
+    def rows_of(table: str) -> list[tuple[object, ...]]:
+        return scattered.query(f'SELECT {columns} FROM "{table}" ORDER BY stay_key').rows()
+
     scattered.migrate(dry_run=False)
     replace_stays(scattered, stays, 2)
     assert key_and_indexes(scattered)[0] == ["admission_time_key", "stay_key"]
+    assert len(rows_of("mirror")) == stays.height
     load_stays(scattered, 2, 3, stays[:1], stays[:1].with_columns(wait_minutes=7))
-    assert scattered.query("SELECT stay_key FROM seen")["stay_key"].to_list() == stays["stay_key"][:1].to_list()
+    assert rows_of("mirror") == rows_of("FactPatientFlow")

@@ -165,29 +165,30 @@ class SQLite(StagingInside):
         """Replaces all rows without staging; creates the indexes at the end, which is faster than updating them.
 
         A table that has another primary key than the declared one is created again, with the indexes and triggers that
-        others made; one with columns of others is not.
+        others made; one with columns of others is not. Triggers run for each deleted and each inserted row.
         """
         table = change.table
-        declared = [str(index.name) for index in table.indexes]
-        found = connection.exec_driver_sql(
-            "SELECT name, sql FROM sqlite_master "
+        declared = {str(index.name) for index in table.indexes}
+        existing = connection.exec_driver_sql(
+            "SELECT type, name, sql FROM sqlite_master "
             "WHERE type IN ('index', 'trigger') AND tbl_name = ? AND sql IS NOT NULL ORDER BY rowid",
             (table.name,),
-        )
-        existing = {str(name): str(sql) for name, sql in found}
-        for name in declared:
-            if name in existing:
-                connection.exec_driver_sql(f"DROP INDEX {self.quoted(name)}")
+        ).all()
+        indexes = {str(name): str(sql) for kind, name, sql in existing if kind == "index"}
+        for name in declared & indexes.keys():
+            connection.exec_driver_sql(f"DROP INDEX {self.quoted(name)}")
         deleted = connection.execute(sa.delete(table))
-        others: list[str] = []
+        missing = [self.compiled(CreateIndex(index)) for index in indexes_of(table)]
         if _is_to_be_made_again(self, connection, table):
-            others = [text for name, text in existing.items() if name not in declared]
             connection.execute(DropTable(table))
             connection.execute(CreateTable(table))
+            for trigger in (str(sql) for kind, _, sql in existing if kind == "trigger"):
+                connection.exec_driver_sql(trigger)
+            missing += [sql for name, sql in indexes.items() if name not in declared]
         rows = change.rows
         self.fill(connection, table, rows)
-        for text in [*(self.compiled(CreateIndex(index)) for index in indexes_of(table)), *others]:
-            connection.exec_driver_sql(text)
+        for index in missing:
+            connection.exec_driver_sql(index)
         return Written(deleted.rowcount, rows.height)
 
     def reason_of(self, error: sa.exc.DBAPIError, url: str) -> str:
