@@ -14,7 +14,10 @@ class WarehouseUnavailable(WarehouseError, TransientError):
 
 
 class WarehouseConflict(WarehouseError, TransientError):
-    """Another loader committed first; nothing was written. Read ``loaded_versions`` again and recompute."""
+    """Another load, or a reader beside a migration, was in the way.
+
+    Of a load nothing was written: read ``loaded_versions`` again and recompute.
+    """
 
 
 class WarehouseMisconfigured(WarehouseError, OperatorError):

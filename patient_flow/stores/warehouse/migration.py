@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import sqlalchemy as sa
 
 from patient_flow.stores.warehouse.errors import WarehouseNotInitialised
 from patient_flow.stores.warehouse.schema import ALL_TABLES, LOAD_LOG, LOADED_TABLES, TABLES, forget, seed
-from patient_flow.stores.warehouse.targets.base import StagingInside, Target
+from patient_flow.stores.warehouse.targets.base import Target
 from patient_flow.stores.warehouse.views import definitions
 
 
@@ -27,7 +27,10 @@ def incomplete_tables(target: Target, connection: sa.Connection) -> dict[str, li
 
 
 def missing_columns(existing: Mapping[str, set[str]], tables: Iterable[sa.Table]) -> dict[str, list[str]]:
-    """The same for ``tables``, which are among the ``existing`` ones."""
+    """Name of each of ``tables`` → its declared columns that are not among the ``existing`` ones, where there are any.
+
+    ``existing`` has the columns of every one of ``tables``.
+    """
     missing = {
         table.name: [column.name for column in table.columns if column.name not in existing[table.name]]
         for table in tables
@@ -41,26 +44,29 @@ def statements(target: Target, connection: sa.Connection) -> list[str]:
     Raises :class:`WarehouseNotInitialised` when it has no table at all.
     """
     existing = _existing(target, connection)
-    missing = missing_columns(existing, [table for table in ALL_TABLES if table.name in existing])
+    present = [table for table in ALL_TABLES if table.name in existing]
+    loaded = [table for table in TABLES.values() if table.name in existing]
+    missing = missing_columns(existing, present)
     absent = [table for table in ALL_TABLES if table.name not in existing]
     logged = set(connection.scalars(sa.select(LOAD_LOG.c.table_name)))
+    dropped, created = _changed_views(target, connection)
     return [
+        # Views before what locks their tables: a reader locks a view, then its tables. One that had locked the view and
+        # waited for a table would hold up the migration, which had locked the table and waited for the view.
+        *(dropped if missing else []),
         *(
             statement
-            for table in ALL_TABLES
+            for table in present
             if table.name in missing
-            for statement in [
-                *target.column_statements(table, missing[table.name]),
-                *_reset_loaded_version(target, table),
-            ]
+            for statement in _added_columns(target, table, missing[table.name])
         ),
         *(statement for table in absent for statement in target.table_statements(table)),
         *(target.literal(seed(table)) for table in TABLES.values() if table.name not in logged),
-        *_of_compared(target, existing, lambda inside, table: inside.index_statements(connection, table)),
-        # Views before keys, in the order in which a reader locks them: one that has locked a view and waits for its
-        # table would hold up the migration, which has locked the table and waits for the view.
-        *_changed_views(target, connection),
-        *_of_compared(target, existing, lambda inside, table: inside.key_statements(connection, table)),
+        *(statement for table in loaded for statement in target.index_statements(connection, table)),
+        # Not before the indexes where there is no need: readers of these views wait from here.
+        *([] if missing else dropped),
+        *created,
+        *(statement for table in loaded for statement in target.key_statements(connection, table)),
     ]
 
 
@@ -72,28 +78,28 @@ def _existing(target: Target, connection: sa.Connection) -> Mapping[str, set[str
     return existing
 
 
-def _reset_loaded_version(target: Target, table: sa.Table) -> list[str]:
-    """Makes the next load replace a table with a new column, so that existing rows get their values."""
+def _added_columns(target: Target, table: sa.Table, columns: Sequence[str]) -> list[str]:
+    """Adds ``columns``, and makes the next load replace the table, so that existing rows get their values."""
+    added = target.column_statements(table, columns)
     if table.name not in {known.name for known in TABLES.values()}:
-        return []
-    return [target.literal(forget(table))]
+        return added
+    reset = target.literal(forget(table))
+    # Before, for a migration that is killed in between where each statement is a transaction; after, for a load of an
+    # earlier version in between. The row of the log is locked before the table, as loads do.
+    return [reset, *added, reset]
 
 
-def _of_compared(
-    target: Target, existing: Mapping[str, set[str]], statements_of: Callable[[StagingInside, sa.Table], list[str]]
-) -> list[str]:
-    """Statements on each existing table; none on targets whose keys and indexes are not compared."""
-    if not isinstance(target, StagingInside):
-        return []
-    tables = [table for table in TABLES.values() if table.name in existing]
-    return [statement for table in tables for statement in statements_of(target, table)]
-
-
-def _changed_views(target: Target, connection: sa.Connection) -> list[str]:
+def _changed_views(target: Target, connection: sa.Connection) -> tuple[list[str], list[str]]:
+    """Statements that drop views of another definition, and those that create them and the missing ones."""
     existing = target.view_definitions(connection)
-    changed: list[str] = []
+    dropped: list[str] = []
+    created: list[str] = []
     for wanted in definitions(target):
-        if wanted.mark not in existing.get(wanted.name, ""):
-            changed += target.view_statements(wanted, exists=wanted.name in existing)
-            changed += target.grants(connection, wanted.name) if wanted.name in existing else []
-    return changed
+        exists = wanted.name in existing
+        if wanted.mark in existing.get(wanted.name, ""):
+            continue
+        created += target.view_statements(wanted, exists=exists)
+        if exists:
+            dropped += target.drop_statements(wanted)
+            created += target.grants(connection, wanted.name)
+    return dropped, created

@@ -35,6 +35,8 @@ from patient_flow.stores.warehouse.targets.base import WRITES
 from patient_flow.stores.warehouse.targets.copyinto import Exporter
 from patient_flow.stores.warehouse.views import definitions, view_names
 
+_LOADING = "another load is running"
+
 
 class Warehouse:
     """One warehouse at ``url`` (an SQLAlchemy URL), of one of the kinds in ``settings.WAREHOUSE_KINDS``.
@@ -94,8 +96,12 @@ class Warehouse:
 
         Returns the statements, in order; with ``dry_run`` it does not execute them. The next load replaces a table with
         a new column completely, so that existing rows get their values. No column is ever dropped or narrowed.
+        Raises :class:`WarehouseConflict` when the database ended it for the sake of a load or a reader.
         """
-        with self._wrap_errors(), self.target.changing_schema(self._engine) as connection:
+        unchanged = "; nothing was changed" if self.target.has_transactional_ddl else ""
+        again = f"a load or a reader was in the way{unchanged}: run `patient-flow warehouse migrate` again"
+        conflict = _LOADING if dry_run else again
+        with self._wrap_errors(conflict), self.target.changing_schema(self._engine) as connection:
             statements = migration.statements(self.target, connection)
             if not dry_run:
                 self._run(connection, statements)
@@ -284,13 +290,13 @@ class Warehouse:
             return True
 
     @contextlib.contextmanager
-    def _wrap_errors(self) -> Iterator[None]:
+    def _wrap_errors(self, conflict: str = _LOADING) -> Iterator[None]:
         """Raises database errors as a ``WarehouseError``, on one line and without secrets."""
         try:
             yield
         except sa.exc.DBAPIError as error:
             if self.target.is_conflict(error):
-                raise WarehouseConflict(f"another load is running: {readable(error)}") from error
+                raise WarehouseConflict(f"{conflict} ({readable(error)})") from error
             reason = f"{self.address}: {self.target.reason_of(error, self._url)}"
             if self._is_initialised(error):
                 hint = ". Run `patient-flow warehouse migrate`" if self.target.is_missing_table(error) else ""

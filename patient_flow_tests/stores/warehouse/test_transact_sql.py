@@ -296,6 +296,39 @@ def test_all_ddl_of_init_is_sent_outside_transactions(warehouse: Warehouse, serv
     assert sum("CREATE VIEW" in line for line in ddl) == len(VIEWS) + 2
 
 
+def reset_of(table: str) -> str:
+    return f"auto: UPDATE [LoadLog] SET gold_version=NULL WHERE [LoadLog].table_name = N'{table}'"
+
+
+@pytest.mark.parametrize("is_killed", [False, True], ids=["whole", "killed after the column"])
+def test_a_table_with_a_new_column_is_loaded_as_a_whole_also_after_a_killed_migration(
+    warehouse: Warehouse, server: Recorder, is_killed: bool
+) -> None:
+    """Each statement is a transaction of its own."""
+    server.columns.remove(("FactBedCensus", "occupied_beds"))
+    column = "ALTER TABLE [FactBedCensus] ADD occupied_beds BIGINT NULL"
+    if is_killed:
+        server.fails = {column: "Cannot continue the execution because the session is in the kill state. (596)"}
+        with pytest.raises(WarehouseError, match="kill state"):
+            warehouse.migrate(dry_run=False)
+    else:
+        warehouse.migrate(dry_run=False)
+    changes = [line for line in server.log if "CREATE" not in line]
+    after = [] if is_killed else [reset_of("FactBedCensus")]
+    assert changes == [reset_of("FactBedCensus"), f"auto: {column}", *after]
+
+
+def test_a_migration_in_the_way_of_a_load_says_so_and_does_not_claim_that_nothing_was_changed(
+    warehouse: Warehouse, server: Recorder
+) -> None:
+    server.columns.remove(("FactBedCensus", "occupied_beds"))
+    server.fails = {"ALTER TABLE": "Transaction was deadlocked and has been chosen as the deadlock victim. (1205)"}
+    with pytest.raises(WarehouseConflict) as raised:
+        warehouse.migrate(dry_run=False)
+    said = str(raised.value)
+    assert said.startswith("a load or a reader was in the way: run `patient-flow warehouse migrate` again (")
+
+
 def test_what_another_process_created_meanwhile_is_as_good(warehouse: Warehouse, server: Recorder) -> None:
     server.tables.clear()
     server.fails = {"CREATE TABLE [DimTime]": "There is already an object named 'DimTime' in the database. (2714)"}
@@ -328,3 +361,4 @@ def test_a_parser_of_transact_sql_understands_the_views(kind: str, view: Any) ->
 def test_a_changed_view_is_altered_so_that_its_permissions_stay() -> None:
     (statement,) = target_of("synapse").view_statements(definition(VIEWS[0], target_of("synapse")), exists=True)
     assert statement.startswith("ALTER VIEW [BedOccupancyHourly] AS\nSELECT")
+    assert target_of("synapse").drop_statements(definition(VIEWS[0], target_of("synapse"))) == []

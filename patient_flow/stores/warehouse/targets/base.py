@@ -82,6 +82,8 @@ class Target(ABC):
     """Ends a statement in a script."""
     has_users: ClassVar[bool] = True
     """False where whoever opens the database may do everything."""
+    has_transactional_ddl: ClassVar[bool] = True
+    """False where each statement of a migration is a transaction of its own."""
 
     @abstractmethod
     def dialect(self) -> sa.Dialect:
@@ -119,11 +121,13 @@ class Target(ABC):
         """Statements that create ``table`` with its indexes or statistics."""
         return [self.compiled(CreateTable(table)), *(self.compiled(CreateIndex(index)) for index in indexes_of(table))]
 
-    def view_statements(self, view: Definition, *, exists: bool) -> list[str]:
-        """Statements that create or replace the view."""
-        name = self.quoted(view.name)
-        drop = [f"DROP VIEW {name}"] if exists else []
-        return [*drop, f"CREATE VIEW {name} AS\n{view.select}\n{view.mark}"]
+    def drop_statements(self, view: Definition) -> list[str]:
+        """Statements that must run before :meth:`view_statements` where the view exists."""
+        return [f"DROP VIEW {self.quoted(view.name)}"]
+
+    def view_statements(self, view: Definition, *, exists: bool) -> list[str]:  # noqa: ARG002
+        """Statements that create the view; where it ``exists``, they follow :meth:`drop_statements`."""
+        return [f"CREATE VIEW {self.quoted(view.name)} AS\n{view.select}\n{view.mark}"]
 
     def column_statements(self, table: sa.Table, columns: Sequence[str]) -> list[str]:
         """Statements that add ``columns`` of ``table``. They are nullable, as existing rows have no value."""
@@ -133,8 +137,19 @@ class Target(ABC):
             for name in columns
         ]
 
+    def index_statements(self, connection: sa.Connection, table: sa.Table) -> list[str]:  # noqa: ARG002
+        """Statements that create indexes that an existing ``table`` lacks. None where indexes are not compared."""
+        return []
+
+    def key_statements(self, connection: sa.Connection, table: sa.Table) -> list[str]:  # noqa: ARG002
+        """Statements that change the primary key and indexes of an existing ``table`` into the declared ones.
+
+        They follow :meth:`index_statements`. None where keys and indexes are not compared.
+        """
+        return []
+
     def grants(self, connection: sa.Connection, view: str) -> list[str]:  # noqa: ARG002
-        """Statements that restore the grants that :meth:`view_statements` removes from an existing view."""
+        """Statements that restore the grants that :meth:`drop_statements` removes from an existing view."""
         return []
 
     @abstractmethod
@@ -234,15 +249,14 @@ class StagingInside(Target):
         """The staging table of ``table``."""
 
     def index_statements(self, connection: sa.Connection, table: sa.Table) -> list[str]:
-        """Statements that create declared indexes that an existing ``table`` lacks."""
+        """By name: an index of the same name with other columns is for :meth:`key_statements`."""
         existing = _existing_indexes(connection, table)
         return [self.compiled(CreateIndex(index)) for index in indexes_of(table) if str(index.name) not in existing]
 
     def key_statements(self, connection: sa.Connection, table: sa.Table) -> list[str]:
-        """Statements that change the primary key and indexes of an existing ``table`` into the declared ones.
+        """Indexes with other columns are made again, former ones dropped; subclasses change the primary key.
 
-        They follow :meth:`index_statements`. Loads and queries work without both, and take longer. Indexes that no
-        version of this package has declared stay.
+        Loads and queries work without, and take longer. Indexes that no version of this package has declared stay.
         """
         existing = _existing_indexes(connection, table)
         redefined = [

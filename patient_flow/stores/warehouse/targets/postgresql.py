@@ -76,17 +76,15 @@ class PostgreSQL(StagingInside):
         options = {"connect_timeout": CONNECT_TIMEOUT_SECONDS, "options": "-c timezone=UTC", **KEEPALIVE_OPTIONS}
         return sa.create_engine(url, hide_parameters=True, pool_pre_ping=True, connect_args=options)
 
-    def view_statements(self, view: Definition, *, exists: bool) -> list[str]:
+    def view_statements(self, view: Definition, *, exists: bool) -> list[str]:  # noqa: ARG002
         """The view runs with its reader's rights unless it says otherwise.
 
         Its comment stores the mark, as PostgreSQL rewrites the text.
         """
         name = self.quoted(view.name)
-        drop = [f"DROP VIEW {name}"] if exists else []
         options = "security_barrier" if view.runs_as_owner else "security_invoker"
         comment = f"{view.description} {view.mark}".replace("'", "''")
         return [
-            *drop,
             f"CREATE VIEW {name} WITH ({options} = true) AS\n{view.select}",
             f"COMMENT ON VIEW {name} IS '{comment}'",
         ]

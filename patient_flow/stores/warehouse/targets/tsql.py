@@ -78,6 +78,7 @@ class TransactSQL(Target):
     isolation_level: ClassVar[str]
     """Default isolation level of a session."""
     separator = "\nGO\n\n"
+    has_transactional_ddl = False
     sql = SqlDialect(
         now="SYSUTCDATETIME()",
         this_hour="(CAST(CONVERT(CHAR(8), SYSUTCDATETIME(), 112) AS BIGINT) * 100 + DATEPART(HOUR, SYSUTCDATETIME()))",
@@ -135,6 +136,10 @@ class TransactSQL(Target):
         except sa.exc.DBAPIError as error:
             if ALREADY_EXISTS not in _numbers(error):
                 raise
+
+    def drop_statements(self, view: Definition) -> list[str]:  # noqa: ARG002
+        """None: an existing view is altered."""
+        return []
 
     def view_statements(self, view: Definition, *, exists: bool) -> list[str]:
         """ALTER keeps the permissions, and the view exists at all times."""
