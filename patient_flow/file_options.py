@@ -23,8 +23,11 @@ class FileOptions:
     accept_overlap: bool
     dry_run: bool
 
-    def within(self, timezone: str) -> Options:
-        """The same, with a local time in ``timezone``. Raises ``OperatorError`` for a time that cannot be read."""
+    def import_options(self, timezone: str) -> Options:
+        """As ``importing`` takes them: a local time is one of ``timezone``.
+
+        Raises ``OperatorError`` for a time that cannot be read.
+        """
         from patient_flow.importing import Options, instant
 
         taken_at = instant(self.as_of, timezone)

@@ -72,6 +72,6 @@ def command(
     elif undo:
         lines = importing.undo(services, undo, _bar)
     else:
-        lines = importing.import_files(services, paths, given.within(settings.timezone), _bar)
+        lines = importing.import_files(services, paths, given.import_options(settings.timezone), _bar)
     for line in lines:
         click.echo(line)

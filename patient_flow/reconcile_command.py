@@ -40,6 +40,6 @@ def command(
     if undo:
         lines = reconciling.undo(services, undo)
     else:
-        lines = reconciling.reconcile(services, extracts, given.within(settings.timezone))
+        lines = reconciling.reconcile(services, extracts, given.import_options(settings.timezone))
     for line in lines:
         click.echo(line)

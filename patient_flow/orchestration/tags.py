@@ -15,16 +15,15 @@ RUN_TAGS = {
     "dagster/retry_on_asset_or_op_failure": "false",
 }
 _MANUAL_TAG = {"patient_flow/restart": "manual"}
-_EARLIER_MANUAL_TAGS = {
+MANUAL_TAGS = {
     **RUN_TAGS,
+    **_MANUAL_TAG,
     "dagster/max_runtime": DAY_SECONDS,
     "dagster/max_retries": "0",
 }
-"""By which runs from before that tag are recognised."""
-MANUAL_TAGS = {**_EARLIER_MANUAL_TAGS, **_MANUAL_TAG}
 """Of jobs that only a person starts, and starts again after their process died: Dagster cannot know what is left."""
 
 
 def is_manual(run: dg.DagsterRun) -> bool:
     """True when only a person starts ``run`` again, also where they gave it another time limit in the launchpad."""
-    return any(tags.items() <= run.tags.items() for tags in (_MANUAL_TAG, _EARLIER_MANUAL_TAGS))
+    return _MANUAL_TAG.items() <= run.tags.items()

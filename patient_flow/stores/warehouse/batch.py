@@ -17,7 +17,7 @@ class Batch:
     """The net change of one gold table between two of its Delta versions.
 
     ``since`` is the version that the warehouse must have loaded before (None: nothing), ``version`` the one loaded
-    afterwards. ``removed`` has at least the columns ``schema.stored_key`` of changed and deleted rows, as they were
+    afterwards. ``removed`` has at least the warehouse table's primary key of changed and deleted rows, as they were
     loaded; ``rows`` are changed and added rows in gold's schema. With ``is_whole_table`` they are the complete table
     and replace all rows. ``identity`` is that of the gold table, which changes when it is created again; None keeps the
     recorded one.

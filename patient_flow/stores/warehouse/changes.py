@@ -14,7 +14,7 @@ from patient_flow.contracts.columns import INSTANT, TEXTS, Column
 from patient_flow.contracts.tables import Table
 from patient_flow.stores.warehouse.batch import Batch
 from patient_flow.stores.warehouse.errors import WarehouseMisconfigured
-from patient_flow.stores.warehouse.schema import IS_PRESENT, STORED_BY, TABLES, stored_key
+from patient_flow.stores.warehouse.schema import IS_PRESENT, STORED_BY, TABLES
 
 c = pl.col
 
@@ -41,7 +41,8 @@ def change(batch: Batch) -> Change:
 
     Raises :class:`WarehouseMisconfigured` when a text is longer than declared: texts are never truncated.
     """
-    table, key = batch.table, list(stored_key(batch.table))
+    table, target = batch.table, TABLES[batch.table.path]
+    key = target.primary_key.columns.keys()
     rows = stored(table, batch.rows).unique(table.key, keep="last").with_columns(pl.lit(True).alias(IS_PRESENT))
     _check_lengths(table, rows)
     gone = (
@@ -50,7 +51,6 @@ def change(batch: Batch) -> Change:
         .join(rows, on=key, how="anti")
         .with_columns(pl.lit(False).alias(IS_PRESENT))
     )
-    target = TABLES[table.path]
     staged = pl.concat([rows, gone], how="diagonal").sort(STORED_BY.get(target.name, key))
     return Change(target, staged, batch.is_whole_table)
 

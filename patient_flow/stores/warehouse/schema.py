@@ -143,14 +143,9 @@ def _text(length: int, collation: str | None = None) -> sa.types.TypeEngine[Any]
     return sa.Unicode(length).with_variant(in_units, "mssql")
 
 
-def stored_key(table: Table) -> tuple[str, ...]:
-    """Columns of the primary key of ``table`` in the warehouse."""
-    first = KEY_LED_BY.get(table.warehouse_name)
-    return table.key if first is None else (first, *table.key)
-
-
 def _table(table: Table) -> sa.Table:
     name = table.warehouse_name
+    key = (KEY_LED_BY[name], *table.key) if name in KEY_LED_BY else table.key
     return sa.Table(
         name,
         METADATA,
@@ -165,7 +160,7 @@ def _table(table: Table) -> sa.Table:
             )
             for column in table.warehouse_columns
         ),
-        sa.PrimaryKeyConstraint(*stored_key(table)),
+        sa.PrimaryKeyConstraint(*key),
         *(sa.Index(f"ix_{name}_{columns[0]}", *columns) for columns in INDEXES.get(name, ())),
         # SQLite: a composite key then is the table's only tree.
         sqlite_with_rowid=len(table.key) == 1,
