@@ -291,6 +291,16 @@ def test_a_page_says_that_usual_days_are_being_read_and_asks_again(
     assert reply.headers["X-Refresh-Seconds"] == "2"
 
 
+@pytest.mark.embedded_only("it is about the page")
+def test_the_board_names_no_mean_where_no_week_is_known(meeting: Warehouse, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("patient_flow.dashboard.board.usual_dates", lambda _: [])
+    with client_of(meeting, lambda: NOW) as client:
+        english, french = (settled(client, f"/figures?lang={language}") for language in ("en", "fr"))
+    assert "Expected until midnight: not known yet. Numbers of patients" in english
+    assert "pas encore connu. Les nombres" in french
+    assert "mean of this weekday" not in english
+
+
 @pytest.mark.embedded_only("rows of a page are made by the same code on both")
 def test_every_number_of_the_board_leads_to_as_many_patients(meeting: Warehouse) -> None:
     """12. the list of patients behind each number."""

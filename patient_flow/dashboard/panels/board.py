@@ -14,7 +14,6 @@ from patient_flow.dashboard.board import FORECAST, MEAN, MIXED, PLANS
 from patient_flow.dashboard.headings import DEPARTMENT
 from patient_flow.dashboard.panels.context import PanelContext
 from patient_flow.dashboard.parts import Cell, Column, Grid, Group, Legend, Panel, Table
-from patient_flow.dashboard.usual import USUAL_WEEKS
 
 TITLE = Text("Beds", "Lits")
 NOTE = Text(
@@ -31,6 +30,7 @@ _READING = Text(
     "the mean of this weekday is being read, and appears by itself",
     "la moyenne de ce jour de semaine est en cours de lecture et s’affichera d’elle-même",
 )
+_NOTHING = Text("not known yet", "pas encore connu")
 _EMERGENCY = Text(
     "Lines of emergency departments count patients in their beds; all who are there stand below.",
     "Les lignes des urgences comptent les patients installés dans un lit ; tous les présents figurent plus bas.",
@@ -161,12 +161,11 @@ def _sources(page: PanelContext, departments: pl.DataFrame) -> str:
         parts.append(page.say(_FROM_BASELINE))
     if page.board.usual is None:
         parts.append(page.say(_READING))
-    elif set(departments["admissions_source"].drop_nulls()) != {FORECAST}:
-        weeks = min(page.board.usual_weeks or USUAL_WEEKS, USUAL_WEEKS)
-        parts.append(page.say(_FROM_MEAN, weeks=page.locale.counted(weeks)))
+    elif page.board.usual_weeks and set(departments["admissions_source"].drop_nulls()) != {FORECAST}:
+        parts.append(page.say(_FROM_MEAN, weeks=page.locale.counted(page.board.usual_weeks)))
     if PLANS in tonight:
         parts.append(page.say(_FROM_PLANS))
-    return "; ".join(parts)
+    return "; ".join(parts or [page.say(_NOTHING)])
 
 
 def _remarks(page: PanelContext, left_out: int) -> Iterator[str]:
