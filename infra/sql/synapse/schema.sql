@@ -124,7 +124,7 @@ CREATE TABLE [FactPatientFlow] (
     last_enqueued_at DATETIME2(6) NOT NULL,
     PRIMARY KEY NONCLUSTERED (admission_time_key, stay_key) NOT ENFORCED
 )
-WITH (DISTRIBUTION = HASH(stay_key), CLUSTERED COLUMNSTORE INDEX)
+WITH (DISTRIBUTION = HASH(stay_key), CLUSTERED INDEX (admission_time_key, stay_key))
 GO
 
 CREATE STATISTICS [st_FactPatientFlow_stay_key] ON [FactPatientFlow] (stay_key)
@@ -184,7 +184,7 @@ CREATE TABLE [FactEdAttendance] (
     last_enqueued_at DATETIME2(6) NOT NULL,
     PRIMARY KEY NONCLUSTERED (arrival_time_key, attendance_key) NOT ENFORCED
 )
-WITH (DISTRIBUTION = HASH(attendance_key), CLUSTERED INDEX (attendance_key))
+WITH (DISTRIBUTION = HASH(attendance_key), CLUSTERED INDEX (arrival_time_key, attendance_key))
 GO
 
 CREATE STATISTICS [st_FactEdAttendance_attendance_key] ON [FactEdAttendance] (attendance_key)

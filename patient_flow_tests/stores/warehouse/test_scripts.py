@@ -21,7 +21,7 @@ from patient_flow.dashboard import queries
 from patient_flow.settings import WAREHOUSE_KINDS
 from patient_flow.stores.warehouse.errors import WarehouseError
 from patient_flow.stores.warehouse.kinds import target_of
-from patient_flow.stores.warehouse.schema import INDEXES, TABLES
+from patient_flow.stores.warehouse.schema import INDEXES, KEY_LED_BY, TABLES
 from patient_flow.stores.warehouse.scripts import ddl, scripts
 from patient_flow.stores.warehouse.targets.synapse import Synapse
 from patient_flow.stores.warehouse.warehouse import Warehouse
@@ -144,6 +144,13 @@ def test_synapse_hash_columns_are_not_null_and_never_updated() -> None:
         table = next(table for table in TABLES.values() if table.name == name)
         assert table.c[column].primary_key
         assert not table.c[column].nullable
+
+
+@pytest.mark.parametrize("name", KEY_LED_BY)
+def test_synapse_clusters_facts_by_the_key_that_loads_delete_by(name: str) -> None:
+    (table,) = (table for table in TABLES.values() if table.name == name)
+    (made,) = (text for text in ddl("synapse").split("\nGO\n") if f"CREATE TABLE [{name}]" in text)
+    assert f"CLUSTERED INDEX ({', '.join(table.primary_key.columns.keys())}))" in made
 
 
 def test_fabric_declares_keys_by_alter_and_has_no_physical_options() -> None:
