@@ -42,7 +42,7 @@ def init() -> None:
 @warehouse.command("migrate", epilog=f"{_EXAMPLE}patient-flow warehouse migrate --dry-run")
 @click.option("--dry-run", is_flag=True, help="Show the statements and change nothing.")
 def migrate_warehouse(dry_run: bool) -> None:
-    """Add missing columns and tables to the warehouse and update changed views."""
+    """Add missing columns and tables, update changed views; on SQLite and PostgreSQL also indexes and keys."""
     from patient_flow.services import Services
 
     statements = Services(load()).warehouse.migrate(dry_run=dry_run)

@@ -267,7 +267,8 @@ NO_NEW_FIELDS = Rule(
 )
 SCHEMAS_MATCH = Rule(
     "schemas_match",
-    "Tables of lake and warehouse have the columns that this version declares.",
+    "Tables of lake and warehouse have the columns that this version declares; the warehouse also its tables, indexes, "
+    "keys and views.",
     "Run `patient-flow migrate` for the lake, `patient-flow warehouse migrate` for the warehouse.",
     ERROR,
     (HOURLY,),

@@ -104,14 +104,14 @@ def rows_match(both: Recomputed, key: Sequence[str], values: Sequence[str]) -> F
 
 
 def schemas_match(differences: SchemaDifferences) -> Finding:
-    """Columns of lake and warehouse against the declaration."""
+    """Columns of the lake, and all that a migration of the warehouse would change, against the declaration."""
     pending = differences.pending_statements
     figures = {"drifted_tables": len(differences.lake), "pending_statements": pending}
     if differences.lake:
         return error("; ".join(differences.lake), figures)
     if pending:
         return warning(f"The warehouse lacks {pending} changes of this version.", figures)
-    return ok("Lake and warehouse have the declared columns.", figures)
+    return ok("Lake and warehouse are as declared.", figures)
 
 
 def warehouse_matches_gold(differences: WarehouseDifferences) -> Finding:
