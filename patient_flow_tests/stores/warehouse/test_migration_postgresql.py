@@ -109,7 +109,7 @@ def test_a_migration_that_a_reader_ends_changes_nothing_and_says_so(scattered: W
         def read(connection: sa.Connection, statement: str) -> None:
             if statement.startswith("ALTER TABLE"):
                 readers.append(pool.submit(reader.exec_driver_sql, f'SELECT count(*) FROM "{VIEW}"'))
-                while lock_waits(watcher) == 0:
+                while not readers[-1].done() and lock_waits(watcher) == 0:
                     time.sleep(0.01)
             run_ddl(connection, statement)
 
