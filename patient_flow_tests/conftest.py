@@ -31,6 +31,8 @@ from patient_flow_tests import azure_client, examples
 from patient_flow_tests.stacks import EMBEDDED, PRODUCTION, STACKS, Embedded, Production, Servers, Stack
 
 _RAN_ON = "stack"
+_SLOW = {"e2e", "scenarios"}
+"""Folders of tests that start processes, or run whole micro-batches for each example."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -83,7 +85,8 @@ def pytest_itemcollected(item: pytest.Item) -> None:
         on = item.callspec.params.get("stack", "no stack") if hasattr(item, "callspec") else "no stack"
         only = " only" if item.get_closest_marker("embedded_only") else ""
         item.user_properties.append((_RAN_ON, on + only))
-        if on == PRODUCTION or item.get_closest_marker("long"):  # code that coverage has already seen
+        is_long = item.get_closest_marker("long") or "scenarios" in item.path.parts
+        if on == PRODUCTION or is_long:  # code that coverage has already seen
             item.add_marker("no_cover")
 
 
@@ -102,8 +105,21 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> LoadScope
 
 class _FileAndStack(LoadScopeScheduling):
     def _split_scope(self, nodeid: str) -> str:
-        stack = re.search(rf"[\[-]({'|'.join(STACKS)})[\]-]", nodeid)
-        return f"{nodeid.split('::', 1)[0]}@{stack[1] if stack else ''}"
+        return _scope_of(nodeid)
+
+
+def _scope_of(nodeid: str) -> str:
+    """What one worker runs as a whole: the tests of a file on one stack."""
+    stack = re.search(rf"[\[-]({'|'.join(STACKS)})[\]-]", nodeid)
+    return f"{nodeid.split('::', 1)[0]}@{stack[1] if stack else ''}"
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with long tests come first, then those with many tests: workers that end with short files end together."""
+    tests = Counter(_scope_of(item.nodeid) for item in items)
+    long = {_scope_of(item.nodeid) for item in items if item.get_closest_marker("long") or _SLOW & set(item.path.parts)}
+    items.sort(key=lambda item: ((scope := _scope_of(item.nodeid)) not in long, -tests[scope], scope))
 
 
 @pytest.fixture(scope="session")
