@@ -98,7 +98,7 @@ _PARSING = (
     "dialects.hl7",
     "dialects.fhir",
 )
-_UNACCEPTED = ("pipeline.moves", *_PARSING)
+_UNACCEPTED = ("pipeline.judging", "pipeline.moves", *_PARSING)
 
 _MODEL = (
     "pipeline.known",

@@ -24,7 +24,7 @@ FOLLOWED = (*EVENT_COORDINATES, "parts")
 COORDINATES_AT_ONCE = 2_000_000
 """Bronze rows whose coordinates are compared at once where all are: limits memory."""
 ROWS_KEPT = 500_000
-"""Coordinates of rows that silver left, which quarantine takes over from ignored: limits memory."""
+"""Coordinates that :class:`Rest` keeps: limits memory."""
 BYTES_KEPT = 32 * 1024 * 1024
 """The same for their bodies."""
 c = pl.col
@@ -68,10 +68,12 @@ def find_moves(
     above: tuple[LakeTable, ...],
     bronze: LakeTable,
     until: int,
+    rest: Rest,
     beside: LakeTable | None = None,
 ) -> Iterator[Moves]:
-    """What follows from the changes of the tables ``above`` and of bronze; where they are gone, of all rows, in parts.
+    """What follows from the changes of the tables ``above`` (the first is silver) and of bronze up to ``until``.
 
+    Where they are no longer kept, from all rows, in parts; ``rest`` is what silver lacks of them.
     Each part may be committed before the next is read: after a death between them all rows are compared again.
     """
     since = [_since(table, source) for source in (bronze, *above)]
@@ -79,7 +81,7 @@ def find_moves(
     if len(known) == len(since):
         with contextlib.suppress(ChangeFeedExpired):
             return iter([_since_consumed(table, above, bronze, known, until, beside)])
-    return _of_all(table, above, bronze, until)
+    return _of_all(table, above, bronze, until, rest)
 
 
 def _since(table: LakeTable, source: LakeTable) -> int | None:
@@ -156,14 +158,15 @@ def with_other_number(rows: pl.DataFrame, others: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _of_all(table: LakeTable, above: tuple[LakeTable, ...], bronze: LakeTable, until: int) -> Iterator[Moves]:
-    """The rows of the table that are left without a bronze row go with the last parts."""
-    of_silver = _left_by(above[0], bronze, until)
-    left, taken = _left(of_silver, above[1:], bronze, until)
+def _of_all(
+    table: LakeTable, above: tuple[LakeTable, ...], bronze: LakeTable, until: int, rest: Rest
+) -> Iterator[Moves]:
+    """The rows of the table that remain without a bronze row leave with the last parts."""
+    remaining, taken = rest.without(above[1:])
     arrivals, before = bronze.row_count(until), table.as_of(table.version)
-    keys = before.scan().select(COORDINATES).join(left.lazy(), on=COORDINATES, how="anti").unique()
+    keys = before.scan().select(COORDINATES).join(remaining.lazy(), on=COORDINATES, how="anti").unique()
     gone = keys.collect(engine="streaming")
-    entering = of_silver.fetch(left, bronze, until)
+    entering = rest.bodies_of(remaining)
     leaving = received.fetch_in_parts(before, before.version, gone, tuple(table.table.schema)) if gone.height else ()
     nothing = BRONZE_EVENTS.empty().select(received.BODY_COLUMNS)
     parts = itertools.chain(
@@ -176,79 +179,57 @@ def _of_all(table: LakeTable, above: tuple[LakeTable, ...], bronze: LakeTable, u
     yield Moves([rows], held, taken, arrivals)
 
 
-@dataclass
-class _Left:
-    """Coordinates of the bronze rows that are not whole in silver, and of their parts that are there.
+class Rest:
+    """The bronze rows up to a version that are not whole in silver. Where they are few, they are found once.
 
-    ``state`` identifies the versions that both follow from. The rows themselves are kept where they are few.
+    All of bronze is compared with silver for it, when they are first asked for.
     """
 
-    state: tuple[object, ...]
-    rows: pl.DataFrame
-    taken: pl.DataFrame
-    bodies: pl.DataFrame | None = None
+    def __init__(self, silver: LakeTable, bronze: LakeTable, until: int) -> None:
+        self._silver, self._bronze, self._until = silver, bronze, until
+        self._few: tuple[pl.DataFrame, pl.DataFrame] | None = None
+        self._bodies: pl.DataFrame | None = None
 
-    def fetch(self, coordinates: pl.DataFrame, bronze: LakeTable, until: int) -> Iterator[pl.DataFrame]:
+    def without(self, others: tuple[LakeTable, ...]) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """Coordinates of those that are not whole in one of the ``others``, and of their parts that a table holds."""
+        rows, taken = self._coordinates()
+        if not others:
+            return rows, taken
+        remaining, held = [rows.clear()], [taken.clear()]
+        for part in _in_parts(self._bronze, self._until):
+            of_others = [source.scan().filter(part).select(FOLLOWED).collect(engine="streaming") for source in others]
+            of_all = pl.concat([taken.filter(part), *of_others])
+            remaining.append(rows.filter(part).join(_whole(of_all), on=COORDINATES, how="anti"))
+            held.append(of_all.join(remaining[-1], on=COORDINATES, how="semi"))
+        return pl.concat(remaining), pl.concat(held)
+
+    def bodies_of(self, coordinates: pl.DataFrame) -> Iterator[pl.DataFrame]:
         """Those of them that have these ``coordinates``, some at once; at least one part."""
-        if self.bodies is not None:
-            yield self.bodies.join(coordinates, on=COORDINATES, how="semi")
+        if self._bodies is not None:
+            yield self._bodies.join(coordinates, on=COORDINATES, how="semi")
             return
         few: pl.DataFrame | None = None
-        for number, part in enumerate(received.fetch_in_parts(bronze, until, coordinates)):
+        for number, part in enumerate(received.fetch_in_parts(self._bronze, self._until, coordinates)):
             is_few = number == 0 and int(part["body"].bin.size().sum()) <= BYTES_KEPT
-            few = part if is_few and part.height == self.rows.height else None
+            few = part if is_few and self._few is not None and part.height == self._few[0].height else None
             yield part
-        self.bodies = few
+        self._bodies = few
 
-
-@dataclass
-class _Newest:
-    """What silver left last in this process: erased and ignored ask first, and quarantine last."""
-
-    left: _Left | None = None
-
-
-_NEWEST = _Newest()
-
-
-def forget_what_is_left() -> None:
-    """For the step that asks last: bodies must not stay in the memory of a process that goes on."""
-    _NEWEST.left = None
-
-
-def _left(
-    of_silver: _Left, others: tuple[LakeTable, ...], bronze: LakeTable, until: int
-) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """What the ``others`` leave too: coordinates of bronze rows that are whole in no table, and of parts that are."""
-    if not others:
-        return of_silver.rows, of_silver.taken
-    left, taken = [of_silver.rows.clear()], [of_silver.taken.clear()]
-    for part in _in_parts(bronze, until):
-        rows, held = of_silver.rows.filter(part), of_silver.taken.filter(part)
-        of_others = [source.scan().filter(part).select(FOLLOWED).collect(engine="streaming") for source in others]
-        held = pl.concat([held, *of_others])
-        left.append(rows.join(_whole(held), on=COORDINATES, how="anti"))
-        taken.append(held.join(left[-1], on=COORDINATES, how="semi"))
-    return pl.concat(left), pl.concat(taken)
-
-
-def _left_by(silver: LakeTable, bronze: LakeTable, until: int) -> _Left:
-    """What silver alone leaves. All of bronze and silver is compared for it, so the next who asks gets the same."""
-    state = (silver.uri, silver.identity, silver.version, bronze.identity, until)
-    if _NEWEST.left is not None and _NEWEST.left.state == state:
-        return _NEWEST.left
-    forget_what_is_left()
-    everything = bronze.at(until)
-    taken, left = [silver.table.empty().select(FOLLOWED)], [BRONZE_EVENTS.empty().select(COORDINATES)]
-    for part in _in_parts(bronze, until):
-        held = silver.scan().filter(part).select(FOLLOWED).collect(engine="streaming")
-        rows = everything.filter(part).select(COORDINATES).join(_whole(held).lazy(), on=COORDINATES, how="anti")
-        left.append(rows.collect(engine="streaming"))
-        taken.append(held.join(left[-1], on=COORDINATES, how="semi"))
-    found = _Left(state, pl.concat(left), pl.concat(taken))
-    if found.rows.height + found.taken.height <= ROWS_KEPT:
-        _NEWEST.left = found
-    return found
+    def _coordinates(self) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """Coordinates of all of them, and of their parts that silver holds."""
+        if self._few is not None:
+            return self._few
+        bronze = self._bronze.at(self._until)
+        rows, taken = [BRONZE_EVENTS.empty().select(COORDINATES)], [self._silver.table.empty().select(FOLLOWED)]
+        for part in _in_parts(self._bronze, self._until):
+            held = self._silver.scan().filter(part).select(FOLLOWED).collect(engine="streaming")
+            of_part = bronze.filter(part).select(COORDINATES).join(_whole(held).lazy(), on=COORDINATES, how="anti")
+            rows.append(of_part.collect(engine="streaming"))
+            taken.append(held.join(rows[-1], on=COORDINATES, how="semi"))
+        found = pl.concat(rows), pl.concat(taken)
+        if sum(frame.height for frame in found) <= ROWS_KEPT:
+            self._few = found
+        return found
 
 
 def _in_parts(bronze: LakeTable, until: int) -> Iterator[pl.Expr]:

@@ -8,7 +8,7 @@ others. Each can be materialised alone and die anywhere, and still every part en
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from functools import partial
 
 import polars as pl
 
@@ -23,12 +23,11 @@ from patient_flow.contracts.tables import (
     QUARANTINE,
     SILVER_EVENTS,
 )
-from patient_flow.pipeline import received
+from patient_flow.pipeline import judging, received
 from patient_flow.pipeline.checkpoints import PART, consumed, consumption, consumption_until
 from patient_flow.pipeline.erased import has_erasures, judging_as_silver
-from patient_flow.pipeline.moves import Moves, find_moves, forget_what_is_left, with_other_number
-from patient_flow.pipeline.reading import validated
-from patient_flow.pipeline.silver import check_key, rivals
+from patient_flow.pipeline.moves import Moves, find_moves, with_other_number
+from patient_flow.pipeline.silver import check_key
 from patient_flow.pipeline.staleness import former_rows, read_with
 from patient_flow.pipeline.steps import StepContext, StepResult, open_complete_silver, retry_on_conflict
 from patient_flow.stores.lake.catalog import Lake
@@ -38,8 +37,6 @@ from patient_flow.stores.lake.table import LakeTable
 from patient_flow.transforms import accept
 from patient_flow.transforms.read import ParserConfig, read_events
 
-OUTCOMES_KEPT = 500_000
-"""Bronze rows whose outcomes quarantine takes over from ignored: limits memory."""
 MOST_FREQUENT = "most_frequent_reason"
 """Figure of the step of quarantine: the most frequent reason of its new rows, with their number and sender."""
 _UNKNOWN = ("part_body", "hospital_id", "ignored_as", "event_key", "visit_id", "visit_hash")
@@ -57,7 +54,8 @@ def record_erased(context: StepContext) -> StepResult:
         return StepResult(ERASED, erased.version)
     checkpoints = {**consumption_until(bronze, until), **consumption(silver)}
     written = RowsWritten()
-    for moves in find_moves(erased, (silver,), bronze, until):
+    rest = judging.judge_of(context, silver, bronze, until, parser).rest
+    for moves in find_moves(erased, (silver,), bronze, until, rest):
         found = [
             accept.erased(read_events(rows.select(received.BODY_COLUMNS), parser))
             for entering in moves.entering
@@ -86,11 +84,11 @@ def ignore_events(context: StepContext) -> StepResult:
     if until is None or _has_followed(ignored, bronze, until, *above):
         return StepResult(IGNORED, ignored.version)
     # A rejected event may have to be ignored, when another one takes the identity that it lost.
-    judge = _NEWEST.judge = _Judge(context, silver, bronze, until, parser)
+    judge = judging.judge_of(context, silver, bronze, until, parser)
     checkpoints = {**consumption_until(bronze, until), **consumption(*above)}
     written, names = RowsWritten(), [IGNORED.empty()["name"]]
-    for moves in find_moves(ignored, above, bronze, until, beside=lake.open(QUARANTINE)):
-        after = _each(moves, above, judge.outcomes_to_keep, accept.ignored, IGNORED.empty())
+    for moves in find_moves(ignored, above, bronze, until, judge.rest, beside=lake.open(QUARANTINE)):
+        after = _each(moves, above, partial(judge.outcomes, keep=True), accept.ignored, IGNORED.empty())
         written += ignored.replace(moves.before, after, _recorded(ignored, moves, checkpoints), run_id=context.run_id)
         names.append(after["name"])
     return StepResult(
@@ -109,8 +107,7 @@ def quarantine_events(context: StepContext) -> StepResult:
     try:
         return _quarantine_events(context)
     finally:  # also where there was nothing to do
-        _NEWEST.judge = None
-        forget_what_is_left()
+        judging.forget()
 
 
 def _quarantine_events(context: StepContext) -> StepResult:
@@ -130,10 +127,9 @@ def _quarantine_events(context: StepContext) -> StepResult:
         new = rows.with_columns(rejected_at=pl.lit(context.now, QUARANTINE.schema["rejected_at"]))
         return accept.quarantined(_unless_ignored(outcome, ignored), new)
 
-    judge, kept = _Judge(context, silver, bronze, until, parser), _NEWEST.judge
-    judge = kept if kept is not None and kept.judges_like(judge) else judge
+    judge = judging.judge_of(context, silver, bronze, until, parser)
     written, arrivals, entering, parts = RowsWritten(), 0, 0, [_reasons_by_sender(QUARANTINE.empty())]
-    for moves in find_moves(quarantine, (*above, ignored), bronze, until):
+    for moves in find_moves(quarantine, (*above, ignored), bronze, until, judge.rest):
         entered = _each(moves, (*above, ignored), judge.outcomes, rejected, QUARANTINE.empty())
         after = _keep_times(entered, moves.before)
         recorded = {**now_read, **_recorded(quarantine, moves, checkpoints)}
@@ -206,14 +202,14 @@ def restate(
     numbers = rows.select(*COORDINATES, known=c("parts").fill_null(1)).unique(COORDINATES)
     after, renumbered = [QUARANTINE.empty()], [rows.clear().select(COORDINATES)]
     for part in bodies.iter_slices(received.ROWS_AT_ONCE):
-        same, other = _by_number(_outcomes(part, silver, parser), numbers)
+        same, other = _by_number(judging.outcomes_of(part, silver, parser), numbers)
         accepted = received.at_coordinates(silver, other, (*COORDINATES, "parts"))
         again = other.join(with_other_number(accepted, other), on=COORDINATES, how="anti")
         renumbered.append(again.select(COORDINATES))
         outcome = pl.concat(
             [
                 same.join(rows, on=EVENT_COORDINATES, how="semi", maintain_order="left"),
-                _outcomes(part.join(again, on=COORDINATES, how="semi"), silver, parser),
+                judging.outcomes_of(part.join(again, on=COORDINATES, how="semi"), silver, parser),
             ]
         )
         held = received.at_coordinates(ignored, outcome)
@@ -315,57 +311,6 @@ def _as_first_read(
         missing = missing.join(held, on=EVENT_COORDINATES, how="anti")
     stays = before.join(missing, on=[*EVENT_COORDINATES, "parts"], how="semi")
     return stays, missing.join(stays, on=EVENT_COORDINATES, how="anti")
-
-
-class _Judge:
-    """Outcomes of bronze rows by one state of silver, most judged once: quarantine holds what ignored leaves."""
-
-    def __init__(
-        self, context: StepContext, silver: LakeTable, bronze: LakeTable, until: int, parser: ParserConfig
-    ) -> None:
-        """``parser`` is that of ``context``, with the erasures that ``silver`` judged its events by."""
-        self._silver, self._parser, self._asked = silver, parser, context.parser
-        self._state = (silver.uri, silver.identity, silver.version, bronze.identity, until)
-        self._judged: list[tuple[pl.DataFrame, pl.DataFrame]] = []
-
-    def judges_like(self, other: _Judge) -> bool:
-        """True where both come to the same outcomes."""
-        return self._state == other._state and self._asked is other._asked
-
-    def outcomes_to_keep(self, rows: pl.DataFrame) -> pl.DataFrame:
-        """The outcomes of those parts of these bronze rows that silver does not hold. The first ones are kept."""
-        outcome = _outcomes(rows, self._silver, self._parser)
-        if sum(coordinates.height for coordinates, _ in self._judged) < OUTCOMES_KEPT:
-            self._judged.append((rows.select(COORDINATES), outcome))
-        return outcome
-
-    def outcomes(self, rows: pl.DataFrame) -> pl.DataFrame:
-        """The same, of what was kept where it was."""
-        found = []
-        for coordinates, outcome in self._judged:
-            found.append(outcome.join(rows, on=COORDINATES, how="semi", maintain_order="left"))
-            rows = rows.join(coordinates, on=COORDINATES, how="anti", maintain_order="left")
-        if rows.height or not found:
-            found.append(_outcomes(rows, self._silver, self._parser))
-        return pl.concat(found)
-
-
-@dataclass
-class _Newest:
-    """The newest judge of this process."""
-
-    judge: _Judge | None = None
-
-
-_NEWEST = _Newest()
-
-
-def _outcomes(rows: pl.DataFrame, silver: LakeTable, parser: ParserConfig) -> pl.DataFrame:
-    """The outcomes of those parts of these bronze rows that silver does not hold."""
-    read = pl.concat(validated(rows.select(received.BODY_COLUMNS), parser))
-    losers = accept.candidates(read, parser.secret)
-    winners = rivals(silver, losers)
-    return accept.outcomes(read, losers, winners).join(winners, on=EVENT_COORDINATES, how="anti")
 
 
 def _unless_ignored(outcome: pl.DataFrame, ignored: LakeTable) -> pl.DataFrame:

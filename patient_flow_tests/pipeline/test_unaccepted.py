@@ -20,7 +20,7 @@ from patient_flow.contracts.tables import (
     SILVER_EVENTS,
 )
 from patient_flow.dialects import hl7
-from patient_flow.pipeline import aggregates, moves, reading, silver, unaccepted
+from patient_flow.pipeline import aggregates, judging, reading, silver, unaccepted
 from patient_flow.pipeline.checkpoints import FORMER_PSEUDONYM_KEY, PSEUDONYM_KEY
 from patient_flow.pipeline.rebuild import reset
 from patient_flow.pipeline.replay import replay
@@ -88,7 +88,7 @@ def test_a_rejected_body_is_read_once_for_both_tables(
         read.append(rows.height)
         return reading.validated(rows, of)
 
-    monkeypatch.setattr(unaccepted, "validated", read_some)
+    monkeypatch.setattr(judging, "validated", read_some)
     received = deliveries([event(), LABORATORY, b"rubbish", event(), LABORATORY])
     receive(lake, received[:3])
     run(lake, parser)
@@ -101,7 +101,7 @@ def test_a_rejected_body_is_read_once_for_both_tables(
     assert names(lake) == {"message_is_not_adt": 2}
 
 
-def test_what_silver_left_is_found_once_for_both_tables_that_follow_from_the_beginning(
+def test_what_silver_lacks_is_found_once_for_both_tables_that_follow_from_the_beginning(
     lake: Lake, parser: ParserConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rows = {"rows": [event(), event(visit_id="v2", department=None)]}
@@ -120,7 +120,7 @@ def test_what_silver_left_is_found_once_for_both_tables_that_follow_from_the_beg
         reset(lake, table, empty=True)
     run(lake, parser)
     assert compared == [BRONZE_EVENTS.path]
-    assert moves._NEWEST.left is None, "bodies do not stay in memory"
+    assert judging._NEWEST.judge is None, "bodies do not stay in memory"
     for table, before in zip(OUTCOMES, followed, strict=True):
         assert_frame_equal(contents(lake, table), before, check_row_order=False)
 
