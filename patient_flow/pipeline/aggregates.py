@@ -25,6 +25,7 @@ from patient_flow.pipeline.checkpoints import (
     consumption,
     identity_of,
     is_replaced,
+    no_consumption,
     version_of,
 )
 from patient_flow.pipeline.incremental import (
@@ -107,7 +108,8 @@ def _whole_census(
         is_here, checkpoints = c("census_month") >= since, {**consumption(*sources), **CENSUS_UNTIL.of(until)}
         if number < len(parts):
             # Nothing counts as consumed yet: what is added to half a census would count twice.
-            since, checkpoints = parts[number][0], {**PART.of(number), **CENSUS_UNTIL.of(None)}
+            since = parts[number][0]
+            checkpoints = {**no_consumption(*sources), **PART.of(number), **CENSUS_UNTIL.of(None)}
             is_here &= c("census_month") < since
             spans, carried = census.split(spans, datetime.strptime(since, "%Y-%m").replace(tzinfo=UTC))
         before = target.scan().filter(is_here).collect(engine="streaming")

@@ -114,7 +114,7 @@ def parts(silver: LakeTable) -> list[pl.Expr]:
 
 
 def _part_count(events: int) -> int:
-    """Up to eight parts have half as many events: one is folded while another is committed.
+    """Parts have half as many events while that makes eight of them at most: :func:`flow.fold_all` has two in memory.
 
     More would make too many files: each part adds some to every month.
     """

@@ -19,7 +19,14 @@ from patient_flow.contracts.tables import (
     KPI_DEPARTMENT_DAY,
 )
 from patient_flow.pipeline import incremental
-from patient_flow.pipeline.checkpoints import CENSUS_UNTIL, LAST_HOUR, MEASURED_WITH, PART, consumption
+from patient_flow.pipeline.checkpoints import (
+    CENSUS_UNTIL,
+    LAST_HOUR,
+    MEASURED_WITH,
+    PART,
+    consumption,
+    no_consumption,
+)
 from patient_flow.pipeline.incremental import changes_of, replace, versions_changed, versions_of
 from patient_flow.pipeline.steps import StepContext, StepResult, is_up_to_date, retry_on_conflict
 from patient_flow.stores.lake.changes import RowsWritten
@@ -109,7 +116,8 @@ def _whole_measures(target: LakeTable, measured: _Measured, checkpoints: Checkpo
         recorded = {**consumption(*measured.sources), **checkpoints}
         if number < len(parts):
             # After a death everything is made again: the changes of one day may be taken back until then.
-            since, recorded = min(parts[number]["date"]), {**PART.of(number), **LAST_HOUR.of(None)}
+            since = min(parts[number]["date"])
+            recorded = {**no_consumption(*measured.sources), **PART.of(number), **LAST_HOUR.of(None)}
             is_here &= c("date") < since
         spans = list(_instants(set(days[:1] + days[-1:]), ZoneInfo(measured.zone)))
         spans = [(spans[0][0], spans[-1][1])] if spans else []

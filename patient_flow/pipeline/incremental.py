@@ -48,7 +48,7 @@ def changes_of(target: LakeTable, source: LakeTable, columns: Iterable[str]) -> 
 def mentioned(target: LakeTable, source: LakeTable, columns: Iterable[str]) -> pl.DataFrame | None:
     """``columns`` of all rows of ``source`` that changed since ``target`` consumed it, also of rows that came and went.
 
-    None where :func:`changes_of` is.
+    None where :func:`changes_of` is None.
     """
     since = consumed(target, source)
     if since is not None:

@@ -245,7 +245,7 @@ def newest_day_quality(lake: Lake, zone: str) -> pl.DataFrame:
 
 
 def recompute_census(lake: Lake) -> Recomputed:
-    """FactBedCensus as stored, and recomputed from the stays it was made from.
+    """FactBedCensus as stored, and recomputed from the stays it was made from; nothing while only parts are made.
 
     Raises :class:`ChangeFeedExpired` where these are no longer kept:
     with newer ones every difference would be a false alarm.
@@ -255,7 +255,7 @@ def recompute_census(lake: Lake) -> Recomputed:
     flow = lake.open(tables.FACT_PATIENT_FLOW)
     since = consumed(hourly, flow)
     if until is None or since is None:
-        return Recomputed(hourly.scan().collect(), tables.FACT_BED_CENSUS.empty())
+        return Recomputed(tables.FACT_BED_CENSUS.empty(), tables.FACT_BED_CENSUS.empty())
     stays = flow.at(since)
     departments = _as_known_to(hourly, lake.open(tables.DIM_DEPARTMENT)).collect()
     return Recomputed(hourly.scan().collect(), census.bed_hours(census.spans(stays, until=until), departments))
@@ -264,15 +264,12 @@ def recompute_census(lake: Lake) -> Recomputed:
 def recompute_facts(lake: Lake, table: Table, part: int, zone: str, unconfirmed_days: int) -> Recomputed:
     """``table`` (stays or attendances) of one of :data:`AUDIT_PARTS` parts of all visits, stored and recomputed.
 
-    Events and dimensions are those that the facts were made from; facts that were made by other rules are not compared.
-    Raises :class:`ChangeFeedExpired`,
-    as :func:`recompute_census`.
+    Events and dimensions are those that the facts were made from; facts that were made by other rules, or of which only
+    some parts are made, are not compared. Raises :class:`ChangeFeedExpired`, as :func:`recompute_census`.
     """
     flow, silver = lake.open(table), lake.open(SILVER_EVENTS)
     since = consumed(flow, silver)
-    if since is None:
-        return Recomputed(flow.scan().collect(), table.empty())
-    if not Basis(zone, unconfirmed_days, lake.open(tables.DIM_DEPARTMENT)).is_settled(flow):
+    if since is None or not Basis(zone, unconfirmed_days, lake.open(tables.DIM_DEPARTMENT)).is_settled(flow):
         return Recomputed(table.empty(), table.empty())
     events = silver.at(since)
     in_part = clusters.cut(events, AUDIT_PARTS)[part % AUDIT_PARTS]

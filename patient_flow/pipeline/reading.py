@@ -17,7 +17,7 @@ from patient_flow.transforms.read import ParserConfig, read_events
 ROWS_IN_SLICE = 15_000
 """Rows that a thread reads at once: while they are Python objects, statements take about a kilobyte each."""
 READERS = 2
-"""Threads that read: a part of reading that holds the interpreter's lock (decoding, hashing) is two fifths of it."""
+"""Threads that read. For two fifths of reading they hold the interpreter's lock (decoding, hashing)."""
 SWITCH_SECONDS = 0.0005
 """Time after which a thread gives the lock to another. Polars takes it back after each of some hundred operations on a
 slice: with the usual 5 ms most of the time would be spent waiting for a thread that hashes."""

@@ -82,9 +82,10 @@ def side_by_side(steps: Sequence[graph.Step], context: StepContext) -> Iterator[
 
 def _wait_for(running: Collection[Future[StepResult]]) -> None:
     """Until steps have ended that still write: nobody may leave the lake before them, however often interrupted."""
-    while unfinished := [future for future in running if not future.done()]:
+    while True:
         with contextlib.suppress(BaseException):  # of interrupts, Dagster's is no Exception either
-            wait(unfinished, timeout=WAKE_SECONDS)
+            if not wait(running, timeout=WAKE_SECONDS).not_done:
+                return
 
 
 def reset_silver(context: StepContext) -> None:

@@ -114,6 +114,13 @@ def test_a_replacement_without_the_rows_that_stay_equal_is_the_same(stays: LakeT
     assert content(stays) == after
 
 
+def test_a_row_that_the_table_holds_twice_does_not_stop_its_replacement(stays: LakeTable) -> None:
+    stays.append(rows((1, "a", 10)), {"source": 2})
+    before = stays.scan().filter(pl.col("key") == 1).collect()
+    stays.replace(*stays.without_equal(before, rows((1, "a", 11))), {"source": 3})
+    assert content(stays) == [(1, "a", 11), (1, "a", 11), (2, "a", 20), (3, "b", 30)]
+
+
 def test_a_replacement_that_changes_nothing_records_its_progress(lake: Lake, stays: LakeTable) -> None:
     before = stays.scan().collect()
     assert stays.replace(before, before, {"source": 2}) == RowsWritten()

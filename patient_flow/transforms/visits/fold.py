@@ -96,7 +96,7 @@ def fold(
     stated = silver.filter(c("visit_id").is_not_null()).with_columns(stated_hash="visit_hash")
     of_visits = without_void(merges.merged(stated, final))
     ordered = numbered(in_order(of_visits.select(*VISIT_COLUMNS, "stated_hash"), "visit_id"))
-    del silver, stated, of_visits  # each is as large as ``ordered``
+    del stated, of_visits  # each is as large as ``ordered``
     listed = DepartmentList(departments)
     again = _arrivals_again(ordered, received_again)
     flags = numbers.ambiguous(ordered)
