@@ -22,6 +22,7 @@ from patient_flow.dashboard.selection import Selection
 from patient_flow.dashboard.spreadsheet import visible
 from patient_flow.errors import TransientError
 from patient_flow.stores.warehouse.access_log import AccessLog, ChainWriter
+from patient_flow.wording import plural
 
 LOCK_SECONDS = 5.0
 """How long a request waits for its line."""
@@ -143,7 +144,8 @@ class Recorder:
         if thread is not None:
             thread.join(timeout)
             if self._number_waiting:
-                _LOG.error("%d lines of the access log could not be written and are lost", self._number_waiting)
+                lost = plural(self._number_waiting, "line is", "lines are")
+                _LOG.error("%s lost: the access log could not be written", lost)
 
     @property
     def _number_waiting(self) -> int:

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
+from patient_flow.wording import NARROW_SPACE, is_one, localized
+
 LANGUAGES = ("en", "fr")
 
-_NARROW_SPACE = "\N{NARROW NO-BREAK SPACE}"
 _SPACE = "\N{NO-BREAK SPACE}"
 _DAYS = {
     "en": ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"),
@@ -46,14 +47,12 @@ class Locale:
         if value is None:
             return "–"
         text = f"{value:,.{digits}f}".replace("-", "\N{MINUS SIGN}")
-        if self.language == "fr":
-            text = text.replace(",", _NARROW_SPACE).replace(".", ",")
-        return text
+        return localized(text, self.language)
 
     def counted(self, value: int) -> Counted:
         """:meth:`number` of whole things, with which words agree."""
         shown = Counted(self.number(value))
-        shown.is_one = 0 <= value < 2 if self.language == "fr" else value == 1
+        shown.is_one = is_one(value, self.language)
         return shown
 
     def quantity(self, value: float | None, unit: str) -> str:
@@ -61,7 +60,7 @@ class Locale:
         if value is None or unit == "count":
             return self.number(value)
         if unit == "percent":
-            return self.number(value, 1) + (f"{_NARROW_SPACE}%" if self.language == "fr" else "%")
+            return self.number(value, 1) + (f"{NARROW_SPACE}%" if self.language == "fr" else "%")
         return self.number(value, 0 if unit == "minutes" else 1) + _SPACE + ("min" if unit == "minutes" else "h")
 
     def day(self, day: date) -> str:

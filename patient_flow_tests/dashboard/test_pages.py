@@ -23,8 +23,11 @@ from patient_flow.contracts.rules import RULES
 from patient_flow.dashboard import panels, queries
 from patient_flow.dashboard.access import SignIn
 from patient_flow.dashboard.formats import Locale, preferred_language
+from patient_flow.dashboard.panels import board, discharges, emergency_now
 from patient_flow.dashboard.server import Options as DashboardOptions
 from patient_flow.dashboard.texts import NAMES, TEXTS, Words
+from patient_flow.dashboard.trends import texts as trends
+from patient_flow.dashboard.what_if import texts as what_if
 from patient_flow.stores.warehouse.errors import WarehouseError
 from patient_flow.stores.warehouse.schema import LOAD_LOG
 from patient_flow.stores.warehouse.warehouse import Warehouse
@@ -240,6 +243,43 @@ def test_words_agree_with_their_number(number: int, english: str, french: str) -
     for language, expected in {"en": english, "fr": french}.items():
         counted = Locale(language, ZoneInfo("Europe/Paris")).counted(number)
         assert Words(language)("patients_count", count=counted, where="ICU") == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "one", "several", "un", "plusieurs"),
+    [
+        (board.NOTE, "1 department, 1 of", "2 departments, 2 of", "1 service, dont", "2 services, dont"),
+        (
+            what_if.TONIGHT_FREE,
+            "1 free bed with",
+            "2 free beds with",
+            "1 lit libre avec la",
+            "2 lits libres avec la",
+        ),
+        (
+            what_if.TONIGHT_OCCUPIED,
+            "1 occupied bed with",
+            "2 occupied beds with",
+            "1 lit occupé avec la",
+            "2 lits occupés avec la",
+        ),
+        (
+            trends.COUNTED,
+            "1 of 1 point is a special cause.",
+            "2 of 2 points are special causes.",
+            "1 point sur 1 est une cause spéciale.",
+            "2 points sur 2 sont des causes spéciales.",
+        ),
+        (discharges.NOTE, "1 expected", "2 expected", "1 prévue aujourd’hui, 1 retardée,", "2 prévues aujourd’hui, 2"),
+        (emergency_now.NOTE, "1 in the", "2 in the", "1 présent, 1", "2 présents, 2"),
+    ],
+)
+def test_texts_agree_with_their_numbers(text: Text, one: str, several: str, un: str, plusieurs: str) -> None:
+    for language, expected in {"en": (one, several), "fr": (un, plusieurs)}.items():
+        for number, said in enumerate(expected, start=1):
+            counted = Locale(language, ZoneInfo("Europe/Paris")).counted(number)
+            values = dict.fromkeys(re.findall(r"{(\w+)", text[language]), counted)
+            assert said in text[language].format(**values)
 
 
 def test_numbers_and_dates_follow_the_language_and_the_hospitals_clock() -> None:

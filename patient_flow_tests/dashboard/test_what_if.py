@@ -35,7 +35,7 @@ def answer(client: TestClient, query: str, **headers: str) -> str:
 
 def free(page: str) -> list[tuple[str, int, int]]:
     """Place, free beds with the measure and without it, of the sentences."""
-    found = re.findall(r"<p>([^,<]+), [^:]+:\d\d: (\S+) free beds with the measure .*? instead of (\S+)\.</p>", page)
+    found = re.findall(r"<p>([^,<]+), [^:]+:\d\d: (\S+) free beds? with the measure .*? instead of (\S+)\.</p>", page)
     return [(place, *(int(value.replace("\N{MINUS SIGN}", "-")) for value in values)) for place, *values in found]
 
 

@@ -17,11 +17,12 @@ from patient_flow.dashboard.parts import Cell, Column, Grid, Group, Legend, Pane
 
 TITLE = Text("Beds", "Lits")
 NOTE = Text(
-    "{departments} departments, {over} of them at {limit} % or more. Fullest first. Bold lines add up inpatient, "
-    "critical care and maternity departments. Expected until midnight: {sources}. Numbers of patients lead to lists.",
-    "{departments} services, dont {over} à {limit} % ou plus. Les plus pleins d’abord. Les lignes en gras "
-    "additionnent hospitalisation, soins critiques et maternité. Prévu d’ici minuit : {sources}. Les nombres de "
-    "patients mènent à leur liste.",
+    "{departments} {departments:department|departments}, {over} of them at {limit} % or more. Fullest first. Bold "
+    "lines add up inpatient, critical care and maternity departments. Expected until midnight: {sources}. Numbers of "
+    "patients lead to lists.",
+    "{departments} {departments:service|services}, dont {over} à {limit} % ou plus. Les plus pleins d’abord. Les "
+    "lignes en gras additionnent hospitalisation, soins critiques et maternité. Prévu d’ici minuit : {sources}. Les "
+    "nombres de patients mènent à leur liste.",
 )
 _FROM_FORECAST = Text(
     "by the forecast where marked ◆, transfers included", "selon la prévision là où figure ◆, mutations comprises"
@@ -105,7 +106,7 @@ def build(page: PanelContext) -> Panel:
     over = departments.filter(c("occupancy_pct") >= page.board.limits.high).height
     note = page.say(
         NOTE,
-        departments=page.locale.number(departments.height),
+        departments=page.locale.counted(departments.height),
         over=page.locale.number(over),
         limit=limit,
         sources=_sources(page, departments),

@@ -15,7 +15,8 @@ from patient_flow.dashboard.parts import Legend, Panel, Table
 TITLE = Text("Discharges", "Sorties")
 NOTE = Text(
     "{expected} expected today, {delayed} delayed by {hours} in all. Nights in ward beds so far: {long}.",
-    "{expected} prévues aujourd’hui, {delayed} retardées, de {hours} au total. Nuits en unité à ce jour : {long}.",
+    "{expected} {expected:prévue|prévues} aujourd’hui, {delayed} {delayed:retardée|retardées}, de {hours} au total. "
+    "Nuits en unité à ce jour : {long}.",
 )
 _LONG = Text("{count} with {nights}+", "{count} avec {nights} ou plus")
 _DELAYED, _NOT_YET_DUE = Text("Delayed", "Retardées"), Text("Expected later today", "Prévues plus tard aujourd’hui")
@@ -56,8 +57,8 @@ def build(page: PanelContext) -> Panel:
         title,
         page.say(
             NOTE,
-            expected=locale.number(total["expected_discharges"] or 0),
-            delayed=locale.number(total["delayed_discharges"] or 0),
+            expected=locale.counted(total["expected_discharges"] or 0),
+            delayed=locale.counted(total["delayed_discharges"] or 0),
             hours=locale.quantity(total["delay_hours_sum"] or 0, "hours"),
             long=", ".join(long),
         ),

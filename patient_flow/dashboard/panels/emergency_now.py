@@ -11,7 +11,8 @@ from patient_flow.dashboard.parts import Cell, Column, Grid, Group, Panel, Table
 TITLE = Text("Emergency departments", "Services d’urgences")
 NOTE = Text(
     "{present} in the departments, {waiting} waiting for a bed{longest}; {boarding} of them for over four hours.",
-    "{present} présents, {waiting} en attente d’un lit{longest} ; {boarding} d’entre eux depuis plus de quatre heures.",
+    "{present} {present:présent|présents}, {waiting} en attente d’un lit{longest} ; {boarding} d’entre eux depuis plus "
+    "de quatre heures.",
 )
 _LONGEST = Text(", the longest wait {wait}", ", la plus longue attente {wait}")
 _HEADINGS = {
@@ -56,7 +57,7 @@ def build(page: PanelContext) -> Panel | None:
         page.say(TITLE),
         page.say(
             NOTE,
-            present=locale.number(total["in_department"]),
+            present=locale.counted(total["in_department"]),
             waiting=locale.number(total["waiting"]),
             longest=wait,
             boarding=locale.number(total["boarding"]),

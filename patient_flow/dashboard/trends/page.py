@@ -230,8 +230,9 @@ class TrendsPage:
             said.append(self._say(texts.LAST_SPECIAL, value=value, step=step, cause=cause, meaning=meaning))
         else:
             said.append(self._say(texts.LAST_COMMON, value=value, step=step))
-        special = chart.points["special_cause"].is_not_null().sum()
-        said.append(self._say(texts.COUNTED, special=str(special), points=str(chart.points.height)))
+        special = int(chart.points["special_cause"].is_not_null().sum())
+        counted = self._locale.counted
+        said.append(self._say(texts.COUNTED, special=counted(special), points=counted(chart.points.height)))
         if last["is_provisional"]:
             said.append(self._say(texts.PROVISIONAL))
         said += [

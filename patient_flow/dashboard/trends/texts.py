@@ -124,7 +124,8 @@ LAST_SPECIAL = Text(
     "La dernière valeur, {value} ({step}), est une cause spéciale : {cause} ({meaning}).",
 )
 COUNTED = Text(
-    "{special} of {points} points are special causes.", "{special} points sur {points} sont des causes spéciales."
+    "{special} of {points} {points:point|points} {special:is a special cause|are special causes}.",
+    "{special} {special:point|points} sur {points} {special:est une cause spéciale|sont des causes spéciales}.",
 )
 PROVISIONAL = Text(
     f"Fewer than {MIN_POINTS} points: the limits are provisional.",

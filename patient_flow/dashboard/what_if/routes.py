@@ -222,7 +222,7 @@ def _result(page: Context, found: WhatIf, places: Sequence[Place]) -> Result:
 
 def _sentence(page: Context, place: Place, row: dict[str, Any]) -> str:
     """The first target of a place in words."""
-    number, staffed = page.locale.number, row["changed_staffed_beds"]
+    staffed = row["changed_staffed_beds"]
     if staffed is None:
         text, values = texts.TONIGHT_OCCUPIED, ("changed_expected", "changed_low", "changed_high", "expected")
         figures = [row[name] for name in values]
@@ -230,7 +230,7 @@ def _sentence(page: Context, place: Place, row: dict[str, Any]) -> str:
         text = texts.TONIGHT_FREE
         figures = [staffed - row[name] for name in ("changed_expected", "changed_high", "changed_low")]
         figures.append(row["staffed_beds"] - row["expected"])
-    after, low, high, before = (number(round(value) + 0.0) for value in figures)
+    after, low, high, before = (page.locale.counted(round(value)) for value in figures)
     name, moment = page.name(place), page.locale.moment(row["target_at"])
     return page.say(text, name=name, moment=moment, after=after, low=low, high=high, before=before)
 

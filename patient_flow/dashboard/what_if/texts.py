@@ -46,12 +46,15 @@ UNAVAILABLE = Text(
     "L’entrepôt de données ne répond pas pour l’instant. Réessayez dans un moment.",
 )
 TONIGHT_FREE = Text(
-    "{name}, {moment}: {after} free beds with the measure (likely {low} to {high}) instead of {before}.",
-    "{name}, {moment} : {after} lits libres avec la mesure (probablement {low} à {high}) au lieu de {before}.",
+    "{name}, {moment}: {after} free {after:bed|beds} with the measure (likely {low} to {high}) instead of {before}.",
+    "{name}, {moment} : {after} {after:lit libre|lits libres} avec la mesure (probablement {low} à {high}) au lieu de "
+    "{before}.",
 )
 TONIGHT_OCCUPIED = Text(
-    "{name}, {moment}: {after} occupied beds with the measure (likely {low} to {high}) instead of {before}.",
-    "{name}, {moment} : {after} lits occupés avec la mesure (probablement {low} à {high}) au lieu de {before}.",
+    "{name}, {moment}: {after} occupied {after:bed|beds} with the measure (likely {low} to {high}) instead of "
+    "{before}.",
+    "{name}, {moment} : {after} {after:lit occupé|lits occupés} avec la mesure (probablement {low} à {high}) au lieu "
+    "de {before}.",
 )
 WHOLE = Text("Whole hospital", "Tout l’hôpital")
 AT = Text("At", "À")
