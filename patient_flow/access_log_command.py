@@ -36,7 +36,7 @@ def verify_access_log() -> None:
         raise OperatorError(
             "the access log is not intact: keep the table as it is, see access_log_intact in the runbook"
         )
-    click.echo(f"{review.lines:,} lines in {len(review.heads)} chains are intact; fingerprint {review.fingerprint}")
+    click.echo(review.summary)
 
 
 @access_log.command("show", epilog=f"{_EXAMPLE}patient-flow access-log show --days 30 --viewer a.martin > views.csv")

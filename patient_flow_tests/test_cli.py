@@ -275,7 +275,7 @@ def test_an_auditor_sees_who_looked_and_whether_the_log_is_intact(tmp_path: Path
 
     shown = run("show", "--viewer", "=a. martin").stdout.splitlines()
     assert shown == ["at,viewer,kind,what,scope,request_id", f"{now.isoformat()},'=a. martin,page,page,hospitals *,r1"]
-    assert "3 lines in 1 chains are intact; fingerprint" in run("verify").stdout
+    assert "3 lines in 1 chain are intact; fingerprint" in run("verify").stdout
     with services.warehouse.writing() as connection:
         connection.exec_driver_sql("DELETE FROM AccessLog WHERE viewer = 'b. petit'")
         connection.exec_driver_sql("UPDATE AccessLog SET viewer = 'c. roux' WHERE viewer = '=a. martin'")

@@ -19,6 +19,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
+from patient_flow.wording import plural
+
 MAX_VIEWER, MAX_WHAT, MAX_SCOPE, MAX_NAME = 256, 1000, 1000, 64
 """Lengths of the columns, in characters; of kind, request, chain and hashes ``MAX_NAME``."""
 HEARTBEAT = timedelta(hours=1)
@@ -140,6 +142,13 @@ class Review:
         """One text for all heads: two reviews with the same one have read the same log."""
         heads = sorted(f"{head.chain}:{head.number}:{head.hash}" for head in self.heads)
         return hashlib.sha256(" ".join(heads).encode()).hexdigest()[:_DIGITS_IN_HEADS]
+
+    @property
+    def summary(self) -> str:
+        """What a log without findings holds: a sentence without a full stop."""
+        chains = plural(len(self.heads), "chain")
+        intact = plural(self.lines, f"line in {chains} is intact", f"lines in {chains} are intact")
+        return f"{intact}; fingerprint {self.fingerprint}"
 
 
 class LogReader:

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 from patient_flow.contracts.events import MAX_ID_LENGTH, UNKNOWN
 from patient_flow.errors import OperatorError
+from patient_flow.wording import plural
 
 _INSTANT = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d(:?\d\d)?))?")
 _LARGEST = 2**63 - 1
@@ -101,7 +102,9 @@ def read_csv(data: bytes) -> Table:
         if len(given) == len(columns):
             rows.append((reader.line_num, dict(zip(columns, given, strict=True))))
         else:
-            faults.append(Fault(reader.line_num, "", f"{len(given)} values for {len(columns)} columns"))
+            faults.append(
+                Fault(reader.line_num, "", f"{plural(len(given), 'value')} for {plural(len(columns), 'column')}")
+            )
     return Table(columns, rows, faults)
 
 
@@ -114,7 +117,7 @@ def describe(faults: Iterable[Fault]) -> str:
     """All ``faults`` by line; of more than :data:`MAX_FAULTS` the first ones and the number of the others."""
     ordered = sorted(faults, key=lambda fault: fault.line)
     named = "; ".join(map(str, ordered[:MAX_FAULTS]))
-    return named if len(ordered) <= MAX_FAULTS else f"{named}; and {len(ordered) - MAX_FAULTS} more faults"
+    return named if len(ordered) <= MAX_FAULTS else f"{named}; and {plural(len(ordered) - MAX_FAULTS, 'more fault')}"
 
 
 def parse(
@@ -160,7 +163,8 @@ def _parse_row(line: int, row: Mapping[str, Any]) -> tuple[dict[str, Any], list[
         elif name in _NOT_NEGATIVE and (values[name] or 0) < 0:
             faults.append(Fault(line, name, f"{name} is {given!r}, which is negative"))
         elif len(str(given or "")) > (limit := MAX_LENGTHS.get(name, _LARGEST)):
-            faults.append(Fault(line, name, f"{name} has {len(str(given))} characters, of {limit} at most"))
+            characters = plural(len(str(given)), "character")
+            faults.append(Fault(line, name, f"{name} has {characters}, of {limit} at most"))
     if values["valid_from"] and values["valid_to"] and values["valid_to"] <= values["valid_from"]:
         faults.append(Fault(line, "valid_to", "valid_to is not later than valid_from"))
     if (values["hospital_id"], values["department"]) == (UNKNOWN, UNKNOWN):

@@ -11,6 +11,8 @@ from datetime import datetime
 
 import msgspec
 
+from patient_flow.wording import plural
+
 
 class HubAdopted(msgspec.Struct, frozen=True, tag_field="kind", tag="hub_adopted"):
     """Bronze follows another hub from now on, because an operator asked for it."""
@@ -85,9 +87,11 @@ def describe(notice: Notice) -> str:
         case PartitionAdded(partition):
             return f"partition {partition} is new"
         case EventsExpired(partition, events, before_first_read):
-            when = "before the first read" if before_first_read else "before they could be read"
-            return f"partition {partition}: retention deleted {events} events {when}"
+            if before_first_read:
+                return f"partition {partition}: retention deleted {plural(events, 'event')} before the first read"
+            unread = plural(events, "event before it could be read", "events before they could be read")
+            return f"partition {partition}: retention deleted {unread}"
         case ReadInterrupted(reason):
             return reason
         case EventsRemaining(events):
-            return f"{events} events remain for the next micro-batch"
+            return f"{plural(events, 'event remains', 'events remain')} for the next micro-batch"

@@ -17,7 +17,7 @@ VIEWS = {
 def test_an_intact_log_shows_its_views_by_day_the_newest_first() -> None:
     finding = access_log_intact(Review([], 9, VIEWS, [Head("a", 9, "f")], ["a"]))
     assert finding.is_ok
-    assert finding.message.startswith("9 lines in 1 chains are intact; fingerprint ")
+    assert finding.message.startswith("9 lines in 1 chain are intact; fingerprint ")
     assert finding.figures == {"lines": 9, "chains": 1, "views": 10, "chains without an end": 1}
     assert list(finding.rows) == [
         {"date": "2026-11-20", "page": 2, "refresh": 0, "export": 1, "patients": 4},

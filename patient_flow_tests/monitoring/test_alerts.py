@@ -371,6 +371,29 @@ def test_delays_are_a_share_of_the_patients_in_beds(delayed: int, severity: str 
         assert found[0].since == due[delayed - 15]
 
 
+@pytest.mark.parametrize(
+    ("in_beds", "delayed", "english", "french"),
+    [
+        (
+            1,
+            1,
+            "1 of 1 patient in a bed (100 %) could have left, 1 hour of delay in all",
+            "1 patient hospitalisé sur 1 (100 %) aurait pu sortir, 1 heure de retard en tout",
+        ),
+        (
+            5,
+            2,
+            "2 of 5 patients in beds (40 %) could have left, 2 hours of delay in all",
+            "2 patients hospitalisés sur 5 (40 %) auraient pu sortir, 2 heures de retard en tout",
+        ),
+    ],
+)
+def test_delays_are_told_in_words_that_agree(in_beds: int, delayed: int, english: str, french: str) -> None:
+    hospital = occupancy.Delays("St Anna", in_beds, [NOON - timedelta(hours=1)] * delayed)
+    (alert,) = occupancy.delayed_hospitals([hospital], thresholds.DELAYED, NOON)
+    assert (alert.what.en, alert.what.fr) == (english, french)
+
+
 def test_a_department_whose_hours_ended_long_ago_is_no_alert() -> None:
     old = hours(120, department="Closed ward", until=NOON - timedelta(hours=30))
     assert occupancy.full_departments(pl.concat([old, hours(50)]), Limits(), ZoneInfo("UTC")) == []

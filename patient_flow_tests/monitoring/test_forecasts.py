@@ -83,3 +83,6 @@ def test_a_department_that_will_probably_be_full_is_named() -> None:
     found = beds_full_ahead([Chance("Saint-Aubin", "ICU", 0.8, 24), Chance("Saint-Aubin", "", 0.79, 24)])
     assert [alert.finding.subject for alert in found] == ["Saint-Aubin/ICU"]
     assert "80 %" in found[0].finding.message
+    (soon,) = beds_full_ahead([Chance("Saint-Aubin", "ICU", 0.8, 1)])
+    assert soon.what.en == "will be full within 1 hour with a probability of 80 %"
+    assert soon.what.fr == "sera plein d’ici 1 heure avec une probabilité de 80 %"

@@ -47,3 +47,5 @@ def test_every_notice_has_its_own_sentence() -> None:
     sentences = [describe(notice) for notice in NOTICES]
     assert len(set(sentences)) == len(NOTICES)
     assert sentences[3] == "partition 1: retention deleted 12 events before the first read"
+    assert describe(EventsExpired("1", 1, False)) == "partition 1: retention deleted 1 event before it could be read"
+    assert describe(EventsRemaining(1)) == "1 event remains for the next micro-batch"

@@ -103,7 +103,7 @@ def test_what_no_retention_explains_is_missing_beside_what_it_dropped() -> None:
     finding = new(coordinates(p0=[151, 153]), since=seen(p0=(50, 100)))
     assert (finding.figures["expired"], finding.figures["missing"]) == (100, 1)
     assert "deleted 100 events" in finding.message
-    assert "1 sequence numbers" in finding.message
+    assert "1 sequence number before the last one was not read." in finding.message
 
 
 def accounted_for(

@@ -109,7 +109,7 @@ def test_a_hospital_that_falls_silent_is_named() -> None:
 
 def test_a_hospital_whose_events_may_all_be_quarantined_is_not_reported_as_silent() -> None:
     finding = every_hospital_sends(SENT, LISTED, now=NOW, read_until=NOW)
-    assert finding.message == "1 hospitals have had no accepted event for more than 6 hours."
+    assert finding.message == "1 hospital has had no accepted event for more than 6 hours."
 
 
 def test_hospitals_are_judged_up_to_the_instant_to_which_the_hub_was_read() -> None:

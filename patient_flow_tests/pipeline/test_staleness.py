@@ -69,7 +69,7 @@ def test_the_check_names_the_command_for_each_kind_of_event(lake: Lake, departme
     found = events_follow_mapping(staleness(lake, after))
     assert not found.is_ok
     assert found.message == (
-        "read with a former source mapping: 1 accepted events (`patient-flow rebuild`) and 1 quarantined events "
+        "read with a former source mapping: 1 accepted event (`patient-flow rebuild`) and 1 quarantined event "
         "(`patient-flow replay-quarantine`)."
     )
     assert found.figures == {"accepted": 1, "quarantined": 1}

@@ -6,6 +6,7 @@ import polars as pl
 
 from patient_flow.monitoring.finding import Finding, Row, error, ok, warning
 from patient_flow.monitoring.inputs import BronzeEvents
+from patient_flow.wording import plural
 
 c = pl.col
 
@@ -24,9 +25,10 @@ def new_events_arrive_once(new: BronzeEvents) -> Finding:
         return found.duplicated()
     problems = []
     if found.expired:
-        problems.append(f"The hub's retention deleted {found.expired:,} events before they could be read.")
+        unread = plural(found.expired, "event before it could be read", "events before they could be read")
+        problems.append(f"The hub's retention deleted {unread}.")
     if found.missing:
-        problems.append(f"{found.missing:,} sequence numbers before the last one were not read.")
+        problems.append(found.unread_numbers)
     if problems:
         return warning(" ".join(problems), found.figures, found.rows)
     return ok("Every sequence number of the hub arrived once.", found.figures, found.rows)
@@ -44,8 +46,7 @@ def all_events_arrive_once(bronze: BronzeEvents) -> Finding:
     if found.duplicates:
         return found.duplicated()
     if found.missing:
-        message = f"{found.missing:,} sequence numbers before the last one were not read."
-        return warning(message, found.figures, found.rows)
+        return warning(found.unread_numbers, found.figures, found.rows)
     except_for = f", except for {found.expired:,} that retention deleted unread" if found.expired else ""
     return ok(f"Every sequence number of the hub arrived once{except_for}.", found.figures, found.rows)
 
@@ -74,8 +75,14 @@ class _Totals:
             "expired": self.expired,
         }
 
+    @property
+    def unread_numbers(self) -> str:
+        before = "before the last one"
+        numbers = plural(self.missing, f"sequence number {before} was", f"sequence numbers {before} were")
+        return f"{numbers} not read."
+
     def duplicated(self) -> Finding:
-        message = f"{self.duplicates:,} events of the hub are in bronze more than once."
+        message = f"{plural(self.duplicates, 'event of the hub is', 'events of the hub are')} in bronze more than once."
         return error(message, self.figures, self.rows)
 
 

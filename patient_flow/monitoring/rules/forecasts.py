@@ -21,6 +21,7 @@ from patient_flow.monitoring.thresholds import (
     FORECAST_LOST_DAYS,
     FORECAST_WEEK_DAYS,
 )
+from patient_flow.wording import plural
 
 c = pl.col
 
@@ -159,8 +160,9 @@ def forecast_holds(rows_shown: pl.DataFrame) -> Finding:
     if bad:
         covers, loses = sum(found.covers_too_little for found in bad), sum(found.loses for found in bad)
         return warning(
-            f"The dashboard shows a baseline in place of the forecast for {len(bad)} of {len(shown)} hospitals: "
-            f"intervals cover too little in {covers}, a baseline was better in {loses}.",
+            f"The dashboard shows a baseline in place of the forecast for {len(bad)} of "
+            f"{plural(len(shown), 'hospital')}: intervals cover too little in {covers}, a baseline was better in "
+            f"{loses}.",
             figures,
             rows,
         )
@@ -192,6 +194,6 @@ def beds_full_ahead(chances: Sequence[Chance]) -> list[BedAlert]:
 def _full_ahead(chance: Chance) -> Text:
     share = f"{100 * chance.probability:.0f} %"
     return Text(
-        f"will be full within {chance.hours} hours with a probability of {share}",
-        f"sera plein d’ici {chance.hours} heures avec une probabilité de {share}",
+        f"will be full within {plural(chance.hours, 'hour')} with a probability of {share}",
+        f"sera plein d’ici {plural(chance.hours, 'heure', language='fr')} avec une probabilité de {share}",
     )

@@ -11,6 +11,7 @@ import msgspec
 from patient_flow.monitoring.finding import Finding, Severity, error, ok, warning
 from patient_flow.monitoring.inputs import ReadProgress
 from patient_flow.monitoring.thresholds import Threshold
+from patient_flow.wording import plural
 
 
 class DataAge(Enum):
@@ -57,19 +58,19 @@ def data_fresh(progress: ReadProgress, newest: datetime | None, now: datetime, l
         figures["age_minutes"] = _minutes(now - newest)
     loaded = "no event has been loaded yet" if newest is None else f"the newest loaded event is from {_utc(newest)}"
     since = progress.read_until or newest
-    waiting = "Events" if progress.waiting is None else f"{progress.waiting:,} events"
+    waiting = "Events wait" if progress.waiting is None else plural(progress.waiting, "event waits", "events wait")
     match age:
         case DataAge.UNKNOWN:
             return warning(f"{progress.failure.rstrip('.')}; {loaded}.", figures)
         case DataAge.CAUGHT_UP:
             return ok(f"No events wait at the hub; {loaded}.", figures)
         case DataAge.NEVER_READ:
-            return error(f"{waiting} wait at the hub, and none was ever read.", figures)
+            return error(f"{waiting} at the hub, and none was ever read.", figures)
         case DataAge.RECENT:
             return ok(f"All events that the hub accepted before {_utc(since)} were read; {loaded}.", figures)
         case DataAge.LATE | DataAge.OUTDATED:
             worst = error if age is DataAge.OUTDATED else warning
-            return worst(f"{waiting} wait at the hub, the oldest since about {_utc(since)}; {loaded}.", figures)
+            return worst(f"{waiting} at the hub, the oldest since about {_utc(since)}; {loaded}.", figures)
 
 
 class Staleness(msgspec.Struct, frozen=True):
@@ -106,7 +107,7 @@ class Staleness(msgspec.Struct, frozen=True):
             return self, []
         where = "in the lake, but not in the warehouse" if is_read else "at the hub, but not in the lake"
         minutes = int(waited.total_seconds() // 60)
-        message = f"Events that the hub accepted {minutes} minutes ago are {where}."
+        message = f"Events that the hub accepted {plural(minutes, 'minute')} ago are {where}."
         return self, [Finding(Severity.ERROR, message)]
 
     @staticmethod
@@ -130,8 +131,8 @@ def no_events(newest: datetime | None, now: datetime, limit: timedelta) -> list[
     """No hospital has sent an event for ``limit``. A hub that never had an event gives no finding."""
     if newest is None or now - newest < limit:
         return []
-    hours = (now - newest).total_seconds() / 3600
-    return [Finding(Severity.WARNING, f"No hospital has sent an event for {hours:.0f} hours.")]
+    hours = round((now - newest).total_seconds() / 3600)
+    return [Finding(Severity.WARNING, f"No hospital has sent an event for {plural(hours, 'hour')}.")]
 
 
 def _minutes(span: timedelta) -> float:

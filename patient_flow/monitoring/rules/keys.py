@@ -9,6 +9,7 @@ import polars as pl
 from patient_flow.contracts.tables import DIM_DEPARTMENT, DIM_PATIENT
 from patient_flow.monitoring.finding import Finding, error, ok
 from patient_flow.monitoring.inputs import ForeignKeys, TableChanges
+from patient_flow.wording import plural
 
 c = pl.col
 
@@ -25,7 +26,7 @@ def keys_unique(changes: TableChanges, key: Sequence[str]) -> Finding:
     duplicates = max(among_changes, 0) + max(beside, 0)
     figures = {"rows_checked": changes.after.height, "duplicates": duplicates}
     if duplicates:
-        return error(f"{duplicates:,} rows have a key that exists already.", figures)
+        return error(f"{plural(duplicates, 'row has', 'rows have')} a key that exists already.", figures)
     return ok("Every key is unique.", figures)
 
 
@@ -37,7 +38,9 @@ def foreign_keys_exist(keys: ForeignKeys) -> Finding:
     }
     figures = {"rows_checked": keys.rows.height, **{f"missing {column}": count for column, count in missing.items()}}
     broken = [
-        f"{count:,} rows have a {column} missing from its dimension" for column, count in missing.items() if count
+        f"{plural(count, 'row has', 'rows have')} a {column} missing from its dimension"
+        for column, count in missing.items()
+        if count
     ]
     if broken:
         return error(f"{'; '.join(broken)}.", figures)
@@ -67,6 +70,8 @@ def scd2_intervals_valid(versions: pl.DataFrame, member: Sequence[str], *, may_p
     figures = {"members": members, "broken_members": broken, "invalid_versions": invalid.height}
     if invalid.height:
         return error(
-            f"{broken:,} members have versions with a gap, an overlap or not exactly one current version.", figures
+            f"{plural(broken, 'member has', 'members have')} versions with a gap, an overlap or not exactly one "
+            "current version.",
+            figures,
         )
     return ok("Versions have neither gaps nor overlaps.", figures)

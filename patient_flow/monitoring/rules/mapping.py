@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from patient_flow.monitoring.finding import Finding, ok, warning
 from patient_flow.monitoring.inputs import FormerRows
+from patient_flow.wording import plural
 
 
 def events_follow_mapping(former: FormerRows) -> Finding:
@@ -24,7 +25,7 @@ def describe(former: FormerRows) -> Iterator[str]:
     """What is stale, and which command repairs it, one line per cause."""
     for cause, (accepted, quarantined) in former.by_cause.items():
         repairs = [
-            f"{count:,} {outcome} events (`patient-flow {command}`)"
+            f"{plural(count, f'{outcome} event')} (`patient-flow {command}`)"
             for count, outcome, command in (
                 (accepted, "accepted", "rebuild"),
                 (quarantined, "quarantined", "replay-quarantine"),

@@ -15,6 +15,7 @@ from patient_flow.contracts.measure_types import Text
 from patient_flow.monitoring.bed_alerts import ASK_THE_WARDS, DELAYED, FULL, MAKE_ROOM, BedAlert, by_urgency
 from patient_flow.monitoring.finding import Finding, Severity, error, ok, warning
 from patient_flow.monitoring.thresholds import Threshold
+from patient_flow.wording import plural
 
 c = pl.col
 
@@ -52,10 +53,12 @@ def occupancy_plausible(
         .to_dicts()
     )
     if impossible:
-        return error(f"{impossible:,} hours count less than one patient in bed.", figures, rows)
+        hours = plural(impossible, "hour counts", "hours count")
+        return error(f"{hours} less than one patient in bed.", figures, rows)
     if above.height:
-        message = f"{above.height:,} departments have more than {limit.warning:g} % of their staffed beds occupied."
-        return warning(message, figures, rows)
+        more = f"more than {limit.warning:g} %"
+        message = plural(above.height, f"department has {more} of its", f"departments have {more} of their")
+        return warning(f"{message} staffed beds occupied.", figures, rows)
     return ok("No department is far above its staffed beds.", figures)
 
 
@@ -146,12 +149,15 @@ def delayed_hospitals(hospitals: Sequence[Delays], limit: Threshold, now: dateti
         if not delayed or share < limit.warning:
             continue
         enough = max(1, math.ceil(limit.warning * found.in_beds / 100))
-        hours = sum((now - due).total_seconds() for due in found.due_at) / 3600
-        of_all = f"{delayed} of {found.in_beds} patients in beds ({share:.0f} %)"
-        de_tous = f"{delayed} patients hospitalisés sur {found.in_beds} ({share:.0f} %)"
+        hours = round(sum((now - due).total_seconds() for due in found.due_at) / 3600)
+        in_beds = plural(found.in_beds, "patient in a bed", "patients in beds")
+        sur = f"sur {found.in_beds} ({share:.0f} %)"
+        auraient = plural(
+            delayed, f"patient hospitalisé {sur} aurait", f"patients hospitalisés {sur} auraient", language="fr"
+        )
         what = Text(
-            f"{of_all} could have left, {hours:,.0f} hours of delay in all",
-            f"{de_tous} auraient pu sortir, {hours:.0f} heures de retard en tout",
+            f"{delayed} of {in_beds} ({share:.0f} %) could have left, {plural(hours, 'hour')} of delay in all",
+            f"{auraient} pu sortir, {plural(hours, 'heure', language='fr')} de retard en tout",
         )
         severity = Severity.ERROR if limit.error is not None and share >= limit.error else Severity.WARNING
         since = sorted(found.due_at)[min(enough, delayed) - 1]

@@ -10,6 +10,7 @@ from patient_flow.contracts.rules import ALL
 from patient_flow.contracts.tables import EVENT_COORDINATES
 from patient_flow.monitoring.finding import Finding, error, ok, warning
 from patient_flow.monitoring.inputs import Recomputed, ReconciliationCounts, SchemaDifferences, WarehouseDifferences
+from patient_flow.wording import plural
 
 c = pl.col
 
@@ -50,7 +51,7 @@ def event_identities_unique(accepted: pl.DataFrame) -> Finding:
     duplicates = accepted.height - min(identities, coordinates)
     figures = {"events": accepted.height, "duplicates": duplicates}
     if duplicates:
-        return error(f"{duplicates:,} events were accepted more than once.", figures)
+        return error(f"{plural(duplicates, 'event was', 'events were')} accepted more than once.", figures)
     return ok("Every event was accepted once.", figures)
 
 
@@ -73,7 +74,7 @@ def row_counts_match(lake: int, warehouse: int) -> Finding:
     figures = {"lake": lake, "warehouse": warehouse}
     if lake == warehouse:
         return ok("Lake and warehouse have the same number of rows.", figures)
-    return error(f"The lake has {lake:,} rows, the warehouse {warehouse:,}.", figures)
+    return error(f"The lake has {plural(lake, 'row')}, the warehouse {warehouse:,}.", figures)
 
 
 def rows_match(both: Recomputed, key: Sequence[str], values: Sequence[str]) -> Finding:
@@ -97,7 +98,8 @@ def rows_match(both: Recomputed, key: Sequence[str], values: Sequence[str]) -> F
     }
     if missing or unexpected or different:
         return error(
-            f"Recomputed from source: {missing:,} missing, {unexpected:,} unexpected, {different:,} different rows.",
+            f"Recomputed from source: {missing:,} missing, {unexpected:,} unexpected, "
+            f"{plural(different, 'different row')}.",
             figures,
         )
     return ok("Recomputed from source, the table is the same.", figures)
@@ -110,7 +112,7 @@ def schemas_match(differences: SchemaDifferences) -> Finding:
     if differences.lake:
         return error("; ".join(differences.lake), figures)
     if pending:
-        return warning(f"The warehouse lacks {pending} changes of this version.", figures)
+        return warning(f"The warehouse lacks {plural(pending, 'change')} of this version.", figures)
     return ok("Lake and warehouse are as declared.", figures)
 
 

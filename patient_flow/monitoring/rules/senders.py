@@ -13,6 +13,7 @@ from patient_flow.contracts.rules import ALL
 from patient_flow.monitoring.finding import Finding, Row, Severity, ok, warning
 from patient_flow.monitoring.inputs import Volume
 from patient_flow.monitoring.thresholds import Threshold
+from patient_flow.wording import plural
 
 c = pl.col
 
@@ -45,7 +46,10 @@ def quarantine_spike(
     share = 100 * quarantined / max(1, total)
     if total < min_events or share < limit_pct:
         return []
-    message = f"{share:.0f} % of the {total:,} events of the last 15 minutes were quarantined (limit {limit_pct:g} %)."
+    message = (
+        f"{share:.0f} % of the {plural(total, 'event')} of the last 15 minutes were quarantined "
+        f"(limit {limit_pct:g} %)."
+    )
     most = f" Most frequent: {'; '.join(reasons)}." if reasons else ""
     return [Finding(Severity.WARNING, message + most)]
 
@@ -68,7 +72,7 @@ def event_volume_normal(volume: Volume, limit: Threshold, *, min_events: int, re
     if usual < min_events:
         return ok("This hour usually has too few events to compare.", figures)
     message = (
-        f"{events:,} events in the hour from {hour:%Y-%m-%d %H:%M} (local); "
+        f"{plural(events, 'event')} in the hour from {hour:%Y-%m-%d %H:%M} (local); "
         f"{usual:,.0f} are usual for this hour of the week."
     )
     is_normal = usual / limit.warning <= events <= usual * limit.warning
@@ -92,7 +96,8 @@ def every_hospital_sends(
         return ok("Every hospital that sent in the last days still sends.", figures)
     rows = silent.select(_public_hospital(listed), "silent_hours").sort("silent_hours", descending=True)
     return warning(
-        f"{silent.height:,} hospitals have had no accepted event for more than {limit.warning:g} hours.",
+        f"{plural(silent.height, 'hospital has', 'hospitals have')} had no accepted event for more than "
+        f"{plural(limit.warning, 'hour')}.",
         figures,
         rows.head(MAX_NAMES).to_dicts(),
     )
@@ -104,7 +109,8 @@ def no_new_fields(new: set[str]) -> Finding:
     figures = {"new_fields": len(new)}
     if not new:
         return ok("Senders send no new fields.", figures)
-    hidden = f" and {len(new) - len(public)} whose names look like data" if len(new) > len(public) else ""
+    like_data = plural(len(new) - len(public), "whose name looks like data", "whose names look like data")
+    hidden = f" and {like_data}" if len(new) > len(public) else ""
     names = ", ".join(public[:MAX_NAMES]) + (" …" if len(public) > MAX_NAMES else "")
     return warning(f"Senders started to send fields that the contract does not define: {names}{hidden}.", figures)
 
@@ -124,12 +130,18 @@ def department_list_current(
     days = (now - newest).days if isinstance(newest, datetime) else 0
     figures = {"inferred": inferred.height, "listed": listed.filter("is_current").height, "list_age_days": days}
     if inferred.height:
-        message = (
-            f"Events name {inferred.height:,} departments that are not in the list: they have no beds and no occupancy."
+        unlisted = plural(
+            inferred.height,
+            "department that is not in the list: it has",
+            "departments that are not in the list: they have",
         )
-        return warning(message, figures, _by_hospital(inferred, department_list["hospital_id"]))
+        return warning(
+            f"Events name {unlisted} no beds and no occupancy.",
+            figures,
+            _by_hospital(inferred, department_list["hospital_id"]),
+        )
     if days > limit.warning and not is_demo_list:
-        return warning(f"The newest row of the department list is {days:,} days old.", figures)
+        return warning(f"The newest row of the department list is {plural(days, 'day')} old.", figures)
     return ok("Every department that events name is in the list.", figures)
 
 

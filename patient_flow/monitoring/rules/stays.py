@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 import polars as pl
 
 from patient_flow.monitoring.finding import Finding, ok, warning
+from patient_flow.wording import plural
 
 c = pl.col
 
@@ -29,7 +30,8 @@ def stays_confirmed(
     figures: dict[str, int | float] = {name: int(rows[name].sum()) for name in found}
     if rows.is_empty():
         return ok("Events confirm every open stay and attendance.", figures)
-    message = f"No event confirms {figures['stays']:,} open stays and {figures['attendances']:,} attendances any more."
+    open_stays, open_attendances = plural(figures["stays"], "open stay"), plural(figures["attendances"], "attendance")
+    message = f"No event confirms {open_stays} and {open_attendances} any more."
     return warning(message, figures, rows.head(MAX_PLACES).to_dicts())
 
 
@@ -46,8 +48,8 @@ def visit_numbers_unambiguous(
     if rows.is_empty():
         return ok("Every visit number stands for one visit.", figures)
     message = (
-        f"{figures['stays']:,} stays and {figures['attendances']:,} attendances have a visit number that comes from "
-        "two hospitals, for two patients or under two scopes within 30 days."
+        f"{plural(figures['stays'], 'stay')} and {plural(figures['attendances'], 'attendance')} have a visit number "
+        "that comes from two hospitals, for two patients or under two scopes within 30 days."
     )
     return warning(message, figures, rows.head(MAX_PLACES).to_dicts())
 
@@ -58,7 +60,9 @@ def visits_recomputed(waiting: int) -> Finding:
     if not waiting:
         return ok("Every visit follows the present department list and settings.", figures)
     return warning(
-        f"{waiting:,} visits still follow a former department list, setting or version of the rules.", figures
+        f"{plural(waiting, 'visit still follows', 'visits still follow')} a former department list, setting or version "
+        "of the rules.",
+        figures,
     )
 
 

@@ -61,7 +61,7 @@ def access_log_intact(review: Review) -> Finding:
     if review.findings:
         return error(" ".join(review.findings[:3]), {**figures, "findings": len(review.findings)}, rows)
     return ok(
-        f"{review.lines:,} lines in {len(review.heads)} chains are intact; fingerprint {review.fingerprint}.",
+        f"{review.summary}.",
         figures,
         rows,
     )
