@@ -297,7 +297,7 @@ def test_an_erasure_reads_the_number_from_standard_input_and_leaves_a_receipt(tm
     def run(*words: str) -> Result:
         return CliRunner(env=environment).invoke(cli, ["erase", "--patient", *words], input="4711\n")
 
-    assert "1 events that are the person's" in run("4711", "--dry-run").stdout
+    assert "found in bronze, events that are the person's: 1\n" in run("4711", "--dry-run").stdout
     nowhere = run("4711", "--receipt", str(tmp_path / "missing" / "receipt.json"))
     assert "no receipt can be written to" in str(nowhere.exception)
     assert not lake.exists(ERASED)

@@ -32,6 +32,7 @@ from patient_flow.pipeline.graph import ALL_STEPS, Step, step_of
 from patient_flow.pipeline.steps import ATTEMPTS, StepContext
 from patient_flow.services import Services
 from patient_flow.stores.warehouse.warehouse import Warehouse
+from patient_flow.wording import plural
 
 SOURCES = [
     source_spec(
@@ -157,7 +158,7 @@ def _materialize(
     written = result.written
     context.log.info(
         f"{result.table.path} at version {result.version}: "
-        f"{written.inserted} rows inserted, {written.updated} updated, {written.deleted} deleted"
+        f"{plural(written.inserted, 'row')} inserted, {written.updated:,} updated, {written.deleted:,} deleted"
     )
     for notice in result.notices:
         context.log.warning(describe(notice))

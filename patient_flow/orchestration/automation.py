@@ -36,6 +36,7 @@ from patient_flow.settings import CADENCE_SECONDS, Settings
 from patient_flow.stores.lake.errors import LakeDamaged, LakeError
 from patient_flow.stores.lake.log import NO_CHECKPOINT
 from patient_flow.stores.warehouse.errors import WarehouseError
+from patient_flow.wording import plural
 
 FINISHED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
 
@@ -78,7 +79,12 @@ def maintain_lake(context: dg.OpExecutionContext, patient_flow: PatientFlow) -> 
     damage: LakeDamaged | None = None
     try:
         if cleared := operations.clear_returned(services):
-            context.log.info(f"{cleared} events of erased persons had come back: their bodies have left bronze")
+            back = plural(
+                cleared,
+                "event of erased persons had come back: its body has",
+                "events of erased persons had come back: their bodies have",
+            )
+            context.log.info(f"{back} left bronze")
     except (LakeError, WarehouseError) as error:
         context.log.warning(f"events of erased persons that came back have not been cleared: {error}")
         failed.append(BRONZE_EVENTS.path)
@@ -92,7 +98,9 @@ def maintain_lake(context: dg.OpExecutionContext, patient_flow: PatientFlow) -> 
             damage = damage or (error if isinstance(error, LakeDamaged) else None)
             continue
         note = f"; {done.skip_reason}" if done.skip_reason else ""
-        context.log.info(f"{table.path}: {done.files_joined} files compacted, {done.files_deleted} deleted{note}")
+        context.log.info(
+            f"{table.path}: {plural(done.files_joined, 'file')} compacted, {done.files_deleted} deleted{note}"
+        )
     for path in services.lake.remove_leftovers(datetime.now(UTC)):
         context.log.info(f"removed what a killed process or an old repair left: {path}")
     if damage is not None:
@@ -128,7 +136,7 @@ def backlog_sensor(cadence_seconds: int) -> dg.SensorDefinition:
         # The daemon evaluates sensors every five seconds: with the whole cadence, ticks were up to ten seconds late.
         minimum_interval_seconds=cadence_seconds * 5 // 6,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description=f"Compares the Event Hub with the lake every {cadence_seconds} seconds "
+        description=f"Compares the Event Hub with the lake every {plural(cadence_seconds, 'second')} "
         "(PATIENT_FLOW_CADENCE_SECONDS), and requests a micro-batch when events wait. The result of a tick that "
         "requested none gives the reason.",
     )

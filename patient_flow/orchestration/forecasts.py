@@ -17,6 +17,7 @@ from patient_flow.pipeline.forecast import pending
 from patient_flow.pipeline.graph import FORECASTS
 from patient_flow.stores.lake.errors import LakeError
 from patient_flow.stores.timeouts import CallTimedOut, call_with_timeout
+from patient_flow.wording import plural
 
 MAX_DAYS = 400
 LAKE_SECONDS = 20.0
@@ -104,7 +105,7 @@ def backtest_forecast(context: dg.OpExecutionContext, config: BacktestConfig, pa
         scored = []
         for number, (day, rows) in enumerate(forecast_report.backtest(steps, first, last), start=1):
             scored.append(rows)
-            context.log.info(f"{number} of {days}: {day}, {rows.height} forecasts compared")
+            context.log.info(f"{number} of {days}: {day}, {plural(rows.height, 'forecast')} compared")
     except OperatorError as error:
         raise dg.Failure(str(error), allow_retries=False) from error
     found = pl.concat(scored) if scored else pl.DataFrame()

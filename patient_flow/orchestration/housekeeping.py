@@ -19,6 +19,7 @@ from patient_flow import operations
 from patient_flow.orchestration.resources import PatientFlow
 from patient_flow.settings import CADENCE_SECONDS
 from patient_flow.stores.warehouse.errors import WarehouseUnavailable
+from patient_flow.wording import plural
 
 MIN_KEPT_RUNS = 50
 """Newest runs that are kept whatever their age, so that an idle hospital still shows its last runs."""
@@ -147,7 +148,8 @@ def prune_runs(context: dg.OpExecutionContext, patient_flow: PatientFlow) -> Non
     keep = timedelta(days=settings.keep_runs_days) * (settings.cadence_seconds / CADENCE_SECONDS)
     failed = timedelta(days=settings.keep_failed_runs_days)
     done = prune(context.instance, datetime.now(UTC), keep, failed)
-    context.log.info(f"{done.runs} runs deleted, {done.files} event files of {done.bytes / 2**20:.1f} MiB")
+    files = plural(done.files, "event file")
+    context.log.info(f"{plural(done.runs, 'run')} deleted, {files} of {done.bytes / 2**20:.1f} MiB")
 
 
 @dg.op(description="Deletes old lines of the access log and anchors the others (PATIENT_FLOW_ACCESS_LOG_DAYS).")
@@ -160,7 +162,7 @@ def prune_access_log(context: dg.OpExecutionContext, patient_flow: PatientFlow) 
     except WarehouseUnavailable as error:  # down, or not migrated yet: alerts and checks report it
         context.log.warning(f"the access log was not pruned: {error}")
         return
-    context.log.info(f"{deleted} lines of the access log deleted")
+    context.log.info(f"{plural(deleted, 'line')} of the access log deleted")
 
 
 @dg.op(description="Publishes closed days for aggregate readers (PATIENT_FLOW_SUPPRESS_BELOW), once each.")
@@ -171,7 +173,7 @@ def publish_closed_days(context: dg.OpExecutionContext, patient_flow: PatientFlo
         context.log.info("PATIENT_FLOW_SUPPRESS_BELOW is 0: nothing is published for aggregate readers")
         return
     days = operations.publish_aggregates(services, datetime.now(UTC))
-    context.log.info(f"{days} days of hospitals published")
+    context.log.info(f"{plural(days, 'day of hospitals', 'days of hospitals')} published")
 
 
 @dg.job(

@@ -15,6 +15,7 @@ from patient_flow.orchestration.reports import POOL
 from patient_flow.orchestration.resources import PatientFlow
 from patient_flow.orchestration.tags import MANUAL_TAGS
 from patient_flow.services import Services
+from patient_flow.wording import plural
 
 
 class ImportConfig(dg.Config):
@@ -47,7 +48,7 @@ def run_import(context: dg.OpExecutionContext, config: ImportConfig, patient_flo
 
     @contextmanager
     def watch(what: str, rows: int) -> Iterator[Callable[[int], None]]:
-        yield lambda done: context.log.info(f"{what}: {done:,} of {rows:,} rows")
+        yield lambda done: context.log.info(f"{what}: {done:,} of {plural(rows, 'row')}")
 
     try:
         lines = _lines(config, services, watch)

@@ -16,6 +16,7 @@ from patient_flow.monitoring.notices import Notice, describe, encode
 from patient_flow.orchestration import versions
 from patient_flow.pipeline.graph import Step
 from patient_flow.pipeline.steps import StepResult
+from patient_flow.wording import plural
 
 OWNERS = ["team:data-platform"]
 POOL = "patient_flow"
@@ -126,7 +127,7 @@ def _format_sources(sources: Sources) -> str:
     for table, column in sources:
         columns.setdefault(table, []).append(column)
     return "; ".join(
-        f"{table} ({', '.join(names) if len(names) <= MAX_NAMED_SOURCES else f'{len(names)} columns'})"
+        f"{table} ({', '.join(names) if len(names) <= MAX_NAMED_SOURCES else plural(len(names), 'column')})"
         for table, names in columns.items()
     )
 

@@ -23,6 +23,7 @@ from patient_flow.pipeline.steps import StepContext, while_writing
 from patient_flow.stores.capture import Captured, CaptureRefused, events, partition_of
 from patient_flow.stores.hub import HubState
 from patient_flow.stores.lake.table import LakeTable
+from patient_flow.wording import plural
 
 ROWS_AT_ONCE = 50_000
 BYTES_AT_ONCE = 64 * 1024 * 1024
@@ -225,8 +226,9 @@ def _require_same_bodies(rows: pl.DataFrame, held: pl.DataFrame) -> None:
     if both.height:
         partition, number = both.row(0)[:2]
         raise CaptureRefused(
-            f"bronze has another body than the files for {both.height:,} events (the first is number {number:,} of "
-            f"partition {partition}): the files are of another creation of the hub. Give its time with --hub-created-at"
+            f"bronze has another body than the files for {plural(both.height, 'event')} (the first is number "
+            f"{number:,} of partition {partition}): the files are of another creation of the hub. Give its time with "
+            "--hub-created-at"
         )
 
 
@@ -265,10 +267,10 @@ def _summary(
         gaps.append((last + 1, first_at_hub - 1))
     lost = sum(end - start + 1 for start, end in gaps)
     named = ", ".join(f"{start:,} to {end:,}" for start, end in gaps[:_MAX_NAMES])
-    line = f"partition {partition}: {restored.len():,} events restored"
+    line = f"partition {partition}: {plural(restored.len(), 'event')} restored"
     if numbers.len():
         line += f", bronze holds {numbers[0]:,} to {last:,}"
-    return line if not lost else f"{line}; LOST: {lost:,} events, in no file ({named})"
+    return line if not lost else f"{line}; LOST: {plural(lost, 'event')}, in no file ({named})"
 
 
 def _names(paths: list[Path]) -> str:

@@ -50,6 +50,7 @@ from patient_flow.transforms.erasure import Erasures
 from patient_flow.transforms.read import ParserConfig, pseudonymise
 from patient_flow.transforms.visits.fold import VISIT_COLUMNS
 from patient_flow.transforms.visits.merges import survivors
+from patient_flow.wording import plural
 
 GROUPS_PER_PART = 4
 """Groups of keys that workers fold, for each part that is taken in at once."""
@@ -105,8 +106,8 @@ def _silver(context: StepContext, cluster: Cluster, staging: Staging) -> Iterato
     staged = staging.open("validated")
     if staged.row_count() < bronze.row_count():  # before silver is replaced
         raise LakeDamaged(
-            f"the cluster read {staged.row_count()} of {bronze.row_count()} events of {BRONZE_EVENTS.path}. "
-            f"{REPAIR}, which names files that cannot be read"
+            f"the cluster read {staged.row_count():,} of {plural(bronze.row_count(), 'event')} of "
+            f"{BRONZE_EVENTS.path}. {REPAIR}, which names files that cannot be read"
         )
     accepted = _replace_silver(lake, staged, bronze, parser, run_id)
     yield accepted

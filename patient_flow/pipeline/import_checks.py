@@ -19,6 +19,7 @@ from patient_flow.transforms import scopes
 from patient_flow.transforms.accept import candidates, is_candidate, validate
 from patient_flow.transforms.keys import pseudonyms, short_hash
 from patient_flow.transforms.read import ParserConfig, read_events
+from patient_flow.wording import plural
 
 MAX_OVERLAP_PCT = 1.0
 """Share of a file's rows that may lie within a stay of the same patient and hospital under another visit number."""
@@ -50,23 +51,25 @@ class Comparison:
     def require_fit(self, name: str) -> None:
         """Raises :class:`ImportRefused` where the numbers of the file called ``name`` do not fit."""
         if self.visits and not self.same_visits:
+            visit_numbers = plural(self.visits, "of its visit numbers is", "of its visit numbers are")
             raise ImportRefused(
-                f"{name}: {self.visits:,} of its visit numbers are in the lake, all under another scope: set "
+                f"{name}: {visit_numbers} in the lake, all under another scope: set "
                 f"visit_scope in the source mapping (network, hospital, assigner or a text that both sources share), "
                 f"{_ACCEPT}"
             )
         policy, known = max(self.elsewhere.items(), key=lambda item: item[1], default=("", 0))
         if not self.same_patients and known and known >= self.patients / 100:
+            of_all = f"of its {plural(self.patients, 'patient number')}"
             raise ImportRefused(
-                f"{name}: {known:,} of its {self.patients:,} patient numbers are in the lake, but in the scope "
+                f"{name}: {plural(known, f'{of_all} is', f'{of_all} are')} in the lake, but in the scope "
                 f'{policy!r}: set patient_scope = "{policy}" in the source mapping, {_ACCEPT}'
             )
         share = 100 * self.overlapping / max(1, self.rows)
         if share > MAX_OVERLAP_PCT:
             raise ImportRefused(
-                f"{name}: {self.overlapping:,} of {self.rows:,} rows ({share:.1f} %) fall into a stay of the same "
-                "patient and hospital under another visit number: map the field with the visit number that the stream "
-                f"sends too (visit_id, visit_scope in the source mapping), {_ACCEPT}"
+                f"{name}: {self.overlapping:,} of {plural(self.rows, 'row')} ({share:.1f} %) would fall into a stay of "
+                "the same patient and hospital under another visit number: map the field with the visit number that "
+                f"the stream sends too (visit_id, visit_scope in the source mapping), {_ACCEPT}"
             )
 
 

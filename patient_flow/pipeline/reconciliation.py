@@ -44,6 +44,7 @@ from patient_flow.transforms.reconciliation import (
     rule_of,
 )
 from patient_flow.transforms.visits.fold import VISIT_COLUMNS, fold
+from patient_flow.wording import plural
 
 _ROWS_OF_A_DELETE = 1000
 _NUMBERS = ("visit_id", "patient_id", "hospital_id", "visit_scope", "patient_scope")
@@ -135,9 +136,9 @@ def _stated_time(source: Source, parser: ParserConfig, now: datetime) -> datetim
     problem = (
         "it does not state when it was taken"
         if not times
-        else f"its rows state {len(times):,} different event times"
+        else f"its rows state {plural(len(times), 'different event time')}"
         if len(times) > 1
-        else f"{rows:,} of its rows do not state when it was taken"
+        else f"{plural(rows, 'of its rows does', 'of its rows do')} not state when it was taken"
     )
     raise OperatorError(
         f"{source.path.name}: {problem}: name the time with --as-of 2026-11-29T06:00, or map the field that holds it "
@@ -270,8 +271,8 @@ def _within_limits(
         elif number > limit:
             why[hospital] = f"more than {rules[hospital].max_discharges_pct:g} % of the patients in bed are absent"
             notes.append(
-                f"hospital {hospital}: {number:,} of {in_bed[hospital]:,} patients in bed are not in the extract, "
-                f"which may be incomplete: none of them is discharged (max_discharges_pct = "
+                f"hospital {hospital}: {number:,} of {plural(in_bed[hospital], 'patient')} in bed are not in the "
+                f"extract, which may be incomplete: none of them is discharged (max_discharges_pct = "
                 f"{rules[hospital].max_discharges_pct:g} in the rules)"
             )
     if extract.refused and absent:

@@ -39,6 +39,7 @@ from patient_flow.stores.lake.durability import TableFolder, checksum, flush_fol
 from patient_flow.stores.lake.inspection import check, decode
 from patient_flow.stores.lake.leftovers import DAMAGED, REPLACED, REPLACEMENT, replacement_of
 from patient_flow.stores.lake.log import NO_CHECKPOINT, Checkpoints
+from patient_flow.wording import plural
 
 _ATTEMPTS = 4
 """Each removes the spare files that are damaged; what they hid is found by the next."""
@@ -78,7 +79,8 @@ def _repair(context: StepContext) -> Iterator[str]:
     else:
         steps = (step.run(context) for step in graph.STEPS[1:]) if damaged or is_replaced else iter(())
     for result in steps:
-        yield f"{result.table.path}: {result.written.inserted:,} rows inserted, {result.written.deleted:,} deleted"
+        inserted = plural(result.written.inserted, "row")
+        yield f"{result.table.path}: {inserted} inserted, {result.written.deleted:,} deleted"
     yield "every table is whole" if damaged or is_replaced else "no table had to be computed again"
 
 
@@ -119,17 +121,15 @@ def _repair_bronze(context: StepContext) -> Iterator[str]:
     rows, checkpoints = _readable_rows(folder), _readable_checkpoints(folder)
     state = hub_state(context)
     hub, created_at_ms = _followed(context, checkpoints, rows)
-    yield f"{BRONZE_EVENTS.path}: {rows.height:,} events are in readable files"
+    yield f"{BRONZE_EVENTS.path}: {plural(rows.height, 'event is', 'events are')} in readable files"
     for sha256, number in _withdrawn(rows, checkpoints):
-        yield (
-            f"{BRONZE_EVENTS.path}: {number:,} rows of a file that was withdrawn are back: run "
-            f"`patient-flow import --undo {sha256}` again"
-        )
+        back = plural(number, "row of a file that was withdrawn is back", "rows of a file that was withdrawn are back")
+        yield f"{BRONZE_EVENTS.path}: {back}: run `patient-flow import --undo {sha256}` again"
     for source, name in ((from_hub, "the hub"), (from_quarantine, "quarantine")):
         found = source(context, gaps_of(rows, checkpoints, hub, created_at_ms), state)
         new = found.join(rows, on=COORDINATES, how="anti").unique(COORDINATES)
         rows = pl.concat([rows, new])
-        yield f"{BRONZE_EVENTS.path}: {new.height:,} events were read again from {name}"
+        yield f"{BRONZE_EVENTS.path}: {plural(new.height, 'event was', 'events were')} read again from {name}"
     gaps = gaps_of(rows, checkpoints, hub, created_at_ms)
     for gap in gaps:
         yield f"lost for good from {BRONZE_EVENTS.path}: {gap}"

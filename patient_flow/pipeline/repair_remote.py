@@ -28,6 +28,7 @@ from patient_flow.pipeline.recovery import explained, from_hub, from_quarantine,
 from patient_flow.pipeline.steps import StepContext
 from patient_flow.stores.lake.inspection import check
 from patient_flow.stores.lake.table import LakeTable
+from patient_flow.wording import plural
 
 
 def repair(context: StepContext) -> Iterator[str]:
@@ -60,7 +61,8 @@ def _recompute(context: StepContext, damaged: list[Table]) -> Iterator[str]:
         reset(context.lake, table, empty=table in damaged and table in (IGNORED, QUARANTINE))
     for step in graph.STEPS[1:]:
         result = step.run(context)
-        yield f"{result.table.path}: {result.written.inserted:,} rows inserted, {result.written.deleted:,} deleted"
+        inserted = plural(result.written.inserted, "row")
+        yield f"{result.table.path}: {inserted} inserted, {result.written.deleted:,} deleted"
 
 
 def _recover_bronze(context: StepContext) -> Iterator[str]:
@@ -77,7 +79,7 @@ def _recover_bronze(context: StepContext) -> Iterator[str]:
         new = found.join(rows, on=COORDINATES, how="anti").unique(COORDINATES)
         bronze.append(new, {}, run_id=context.run_id)
         rows = pl.concat([rows, new.select(COORDINATES)])
-        yield f"{BRONZE_EVENTS.path}: {new.height:,} events were read again from {name}"
+        yield f"{BRONZE_EVENTS.path}: {plural(new.height, 'event was', 'events were')} read again from {name}"
     gaps = gaps_of(rows, checkpoints, hub, created_at_ms)
     bronze.record(explained(gaps, checkpoints))
     for gap in gaps:

@@ -36,6 +36,7 @@ from patient_flow.stores.lake.log import NO_CHECKPOINT, Checkpoints
 from patient_flow.stores.lake.table import LakeTable
 from patient_flow.transforms import accept
 from patient_flow.transforms.read import ParserConfig, read_events
+from patient_flow.wording import plural
 
 MOST_FREQUENT = "most_frequent_reason"
 """Figure of the step of quarantine: the most frequent reason of its new rows, with their number and sender."""
@@ -185,7 +186,7 @@ def _most_frequent(pairs: pl.DataFrame, departments: pl.DataFrame) -> dict[str, 
     reason, hospital, events = pairs.sort("len", "reasons", "hospital_id", descending=[True, False, False]).row(0)
     is_listed = hospital is not None and hospital in departments["hospital_id"]
     sender = f"hospital {hospital}" if is_listed else "a sender that is not in the department list"
-    return {MOST_FREQUENT: f"{reason} ({events:,} events of {sender})"}
+    return {MOST_FREQUENT: f"{reason} ({plural(events, 'event')} of {sender})"}
 
 
 def restate(

@@ -23,6 +23,7 @@ from patient_flow.stores.lake.errors import ChangeFeedExpired
 from patient_flow.stores.warehouse.warehouse import Warehouse
 from patient_flow.transforms import calendar
 from patient_flow.transforms.erasure import Erasures
+from patient_flow.wording import plural
 
 c = pl.col
 
@@ -102,7 +103,7 @@ class Erasure:
             nonlocal tenths
             if read * 10 // max(total, 1) > tenths:
                 tenths = read * 10 // max(total, 1)
-                self.log(f"read {read:,} of {total:,} events")
+                self.log(f"read {read:,} of {plural(total, 'event')}")
 
         return find_rows(self.lake, self.context.parser, person, erased_at, progress)
 

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 
+from patient_flow.wording import plural
+
 SHOWN = 20
 
 
@@ -64,20 +66,20 @@ class Receipt:
     def lines(self) -> Iterator[str]:
         """The receipt as lines of text."""
         done, verb = ("would be erased", "touched") if self.is_dry_run else ("is erased", "erased")
-        numbers = f"{self.numbers} number{'s' if self.numbers != 1 else ''}"
-        yield f"one person, {numbers}: everything before {self.erased_at:%Y-%m-%d %H:%M:%S} UTC {done}"
+        before = f"everything before {self.erased_at:%Y-%m-%d %H:%M:%S} UTC"
+        yield f"one person, {plural(self.numbers, 'number')}: {before} {done}"
         if self.other_scopes:
             yield f"the number is also known under {', '.join(self.other_scopes)}: nothing of that is {verb}"
         for name, rows in self.found.items():
-            yield f"found in bronze: {rows:,} {name}"
+            yield f"found in bronze, {name}: {rows:,}"
         if not self.found:
             yield "found in bronze: nothing"
         for table, rows in self.removed.items():
-            yield f"{table}: {rows:,} rows removed or changed"
+            yield f"{table}: {plural(rows, 'row')} removed or changed"
         for table, days in self.changed_days.items():
-            yield f"{table}: counts changed on {len(days)} days: {_some(days)}"
+            yield f"{table}: counts changed on {plural(len(days), 'day')}: {_some(days)}"
         for table, files in self.deleted_files.items():
-            yield f"{table}: {files:,} files of the history deleted"
+            yield f"{table}: {plural(files, 'file')} of the history deleted"
         for what, staying in (
             ("could be opened by nothing", self.unopened),
             ("name the number in another field", self.mentions),
