@@ -23,6 +23,7 @@ from patient_flow.errors import OperatorError, PatientFlowError
 from patient_flow.mllp.command import command as mllp
 from patient_flow.settings import Settings, load, unknown_variables
 from patient_flow.trial.commands import mapping
+from patient_flow.wording import plural
 
 _EXAMPLE = "\b\nExample:\n  "
 
@@ -167,7 +168,7 @@ def publish_aggregates(history: bool) -> None:
             "PATIENT_FLOW_SUPPRESS_BELOW is 0: set it to the smallest count that may be seen, for example 5"
         )
     days = operations.publish_aggregates(Services(settings), datetime.now(UTC), with_history=history)
-    click.echo(f"{days:,} days of hospitals published")
+    click.echo(f"{plural(days, 'day of hospitals', 'days of hospitals')} published")
 
 
 @cli.command(epilog=f"{_EXAMPLE}patient-flow status")
@@ -290,7 +291,7 @@ def powerbi(storage: str, folder: Path | None, only_aggregates: bool) -> None:
         written = project.write_aggregates(folder, storage=Storage(storage))
     else:
         written = project.write(folder, Services(load()).departments, storage=Storage(storage))
-    click.echo(f"{written} files written to {folder}")
+    click.echo(f"{plural(written, 'file')} written to {folder}")
 
 
 @cli.command(epilog=f"{_EXAMPLE}patient-flow migrate")

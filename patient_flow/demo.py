@@ -31,6 +31,7 @@ from patient_flow.settings import Settings, load, local_hub_connection
 from patient_flow.simulator import history
 from patient_flow.status import progress
 from patient_flow.stores.warehouse.errors import WarehouseError, WarehouseNotInitialised
+from patient_flow.wording import plural
 
 POLL_SECONDS, ASK_SECONDS = 0.25, 3.0
 """How often processes are looked at while one starts, and the warehouse is asked for a new load."""
@@ -136,7 +137,7 @@ class Demo:
         simulator = self.start(
             "Simulator", *flow, "simulate", "--days", str(days), "--speed", str(speed), *more, *folder
         )
-        simulator.address = f"{days:g} days of history written; live at {speed:g} × real time"
+        simulator.address = f"{plural(days, 'day')} of history written; live at {speed:g} × real time"
         newest = self._files[0]
         simulator.is_up = lambda: not days or newest.exists()
         home = prepare_home(self._root / "dagster")
@@ -326,8 +327,8 @@ def _feed(options: Options, journal: Path) -> Feed:
         demand, reserve, spares = float(began["demand"] or 1), float(began["reserve"] or 0), bool(began["spared"])
         if options.days not in (None, days):
             raise DemoError(
-                f"this demo began with {days:g} days of history, which do not change: leave out --days, or move the "
-                f"folder {journal.parent} away to begin again"
+                f"this demo began with {plural(days, 'day')} of history, which does not change: leave out --days, or "
+                f"move the folder {journal.parent} away to begin again"
             )
     days = days if options.days is None else options.days
     speed = speed if options.speed is None else options.speed

@@ -19,6 +19,7 @@ from pathlib import Path
 import click
 
 from patient_flow.errors import OperatorError
+from patient_flow.wording import plural
 
 NOTE_SECONDS = 30.0
 """How often a part that is still starting is named."""
@@ -80,7 +81,7 @@ class Part:
             click.echo(f"{self.name:<14}{self.address}  up after {seconds:.0f} s")
         elif time.monotonic() - self.noted > NOTE_SECONDS:
             self.noted = time.monotonic()
-            click.echo(f"{self.name} is still starting after {seconds:.0f} seconds; its log is {self.log}")
+            click.echo(f"{self.name} is still starting after {plural(round(seconds), 'second')}; its log is {self.log}")
 
     def _revive(self, code: int) -> None:
         """Starts it again some seconds after it ended."""

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from patient_flow.wording import plural
+
 
 @click.group()
 def departments() -> None:
@@ -21,7 +23,7 @@ def check(file: Path) -> None:
     """Name all faults of a CSV file, by line. Exit code 1 when there are any."""
     from patient_flow.stores.reference import read_department_file
 
-    click.echo(f"{read_department_file(file).height} rows, no fault")
+    click.echo(f"{plural(read_department_file(file).height, 'row')}, no fault")
 
 
 @departments.command(epilog="\b\nExample:\n  patient-flow departments write departments.csv")
@@ -40,4 +42,4 @@ def write(file: Path) -> None:
         )
     listed = read_department_file(file)
     write_departments(listed, place)
-    click.echo(f"{listed.height} rows written to {place}")
+    click.echo(f"{plural(listed.height, 'row')} written to {place}")

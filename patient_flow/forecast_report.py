@@ -27,6 +27,7 @@ from patient_flow.monitoring.rules.forecasts import Judgement, judgements
 from patient_flow.pipeline import forecast
 from patient_flow.pipeline.known import known_at
 from patient_flow.pipeline.steps import StepContext
+from patient_flow.wording import plural
 
 c = pl.col
 
@@ -105,8 +106,9 @@ def _reasons_against(context: StepContext, hospitals: Collection[str]) -> dict[s
     for hospital in hospitals:
         judgement = judged.get(hospital, Judgement(0))
         if not judgement.is_shown:
+            days = f"of {JUDGED_DAYS} days of hospital {hospital}"
             found[hospital] = (
-                f"{judgement.days} of {JUDGED_DAYS} days of hospital {hospital} have been compared with what happened: "
+                f"{plural(judgement.days, f'{days} has', f'{days} have')} been compared with what happened: "
                 "its forecast has not proved itself yet; --unjudged shows it all the same"
             )
         elif not judgement.holds:

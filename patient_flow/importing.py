@@ -28,6 +28,7 @@ from patient_flow.pipeline.steps import StepContext
 from patient_flow.services import Services
 from patient_flow.stores import blobs
 from patient_flow.stores.hub import HubUnavailable
+from patient_flow.wording import plural
 
 ROWS_BETWEEN_GOLD = 100_000
 """Rows after which gold and warehouse follow: what one step reads for them has to fit into memory."""
@@ -146,7 +147,7 @@ def restore_capture(
     context = step_context(services, run_id=f"capture-{uuid.uuid4()}", now=datetime.now(UTC))
     with tempfile.TemporaryDirectory(prefix="patient-flow-capture-") as folder:
         found = capture.survey(files_of(places, Path(folder), (".avro",)), partition)
-        yield f"{len(found.files):,} files with {found.rows.height:,} events"
+        yield f"{plural(len(found.files), 'file')} with {plural(found.rows.height, 'event')}"
         yield from found.notes()
         if found.rows.is_empty():
             return
@@ -173,7 +174,7 @@ def undo(services: Services, what: str, watch: Watch) -> Iterator[str]:
         rows, gone = 0, 0
         for done in imports.withdraw(services.lake, sha256, now=context.now, run_id=context.run_id, progress=progress):
             rows, gone = _follow(services, context, rows + done - gone), done
-    yield f"{gone:,} rows withdrawn"
+    yield f"{plural(gone, 'row')} withdrawn"
     yield from _finish(services, context)
 
 
@@ -214,16 +215,15 @@ def _finish(services: Services, context: StepContext) -> Iterator[str]:
     yield from load(services, context)
     published = publish_aggregates(services, context.now, with_history=True)
     if published:
-        yield f"{published:,} days of hospitals published for aggregate readers"
+        yield f"{plural(published, 'day of hospitals', 'days of hospitals')} published for aggregate readers"
 
 
 def _report(services: Services, source: Source) -> Iterator[str]:
     outcome = imports.outcome_of(services.lake, source.sha256)
     ignored = sum(outcome.ignored.values())
-    rows = f"{outcome.rows:,} row{'s' if outcome.rows != 1 else ''}"
     yield (
-        f"{source.path.name}: {rows} imported: {outcome.accepted:,} accepted, {ignored:,} ignored, "
-        f"{outcome.rejected_rows:,} quarantined"
+        f"{source.path.name}: {plural(outcome.rows, 'row')} imported: {outcome.accepted:,} accepted, "
+        f"{ignored:,} ignored, {outcome.rejected_rows:,} quarantined"
     )
     if outcome.erased:
         yield f"  erased: {outcome.erased:,} of persons who were erased"

@@ -11,6 +11,8 @@ import zlib
 from collections import Counter
 from collections.abc import Sequence
 
+from patient_flow.wording import plural
+
 MIN_CHARACTERS = 32
 MIN_BITS = 78
 """Of estimated entropy. 32 random hexadecimal digits have 81 to 120."""
@@ -21,7 +23,7 @@ NEW_KEY = "python -c 'import secrets; print(secrets.token_hex(32))'"
 def weakness(key: str) -> str | None:
     """Why ``key`` can be guessed, as the end of a sentence; None for a strong one. It never contains the key."""
     if len(key) < MIN_CHARACTERS:
-        return f"has {len(key)} characters; at least {MIN_CHARACTERS} are needed"
+        return f"has {plural(len(key), 'character')}; at least {MIN_CHARACTERS} are needed"
     if _bits(key) < MIN_BITS:
         return "repeats itself or has too few different characters"
     return None

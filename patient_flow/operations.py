@@ -36,6 +36,7 @@ from patient_flow.stores.lake.inspection import Damage, check
 from patient_flow.stores.warehouse import reconciliation
 from patient_flow.stores.warehouse.aggregates import Aggregates
 from patient_flow.stores.warehouse.errors import WarehouseConflict
+from patient_flow.wording import plural
 
 MAX_ATTEMPTS = 5
 """Attempts of a comparison or a load when micro-batches load at the same time."""
@@ -83,7 +84,8 @@ def replay_quarantine(services: Services, reason: str | None = None) -> Iterator
         _require_rule(reason)
     context = step_context(services, run_id=_run_id("replay"), now=datetime.now(UTC))
     replayed = replay(context, reason=reason)
-    yield f"{replayed.figures['judged_again']:,} events validated again, {replayed.figures['accepted']:,} accepted"
+    validated = plural(int(replayed.figures["judged_again"]), "event")
+    yield f"{validated} validated again, {replayed.figures['accepted']:,} accepted"
     for table in (tables.IGNORED, tables.QUARANTINE):
         yield _format_result(step_of(table).run(context))
     yield from map(_format_result, run_gold(context))
@@ -118,7 +120,7 @@ class Backfill:
         lake = services.lake
         if self.operation == "rebuild":
             received = lake.open(tables.BRONZE_EVENTS).row_count() if lake.exists(tables.BRONZE_EVENTS) else 0
-            yield f"{received:,} events of bronze would be read again to recompute silver, gold and warehouse"
+            yield f"{plural(received, 'event')} of bronze would be read again to recompute silver, gold and warehouse"
             return
         if self.operation == "reload":
             different = sorted({difference.table for difference in verify_warehouse(services)})
@@ -130,7 +132,7 @@ class Backfill:
         rejected = lake.open(tables.QUARANTINE).scan().select(pl.col("reasons"))
         if self.rule is not None:
             rejected = rejected.filter(pl.col("reasons").list.contains(self.rule))
-        yield f"{rejected.select(pl.len()).collect().item():,} quarantined events would be validated again"
+        yield f"{plural(rejected.select(pl.len()).collect().item(), 'quarantined event')} would be validated again"
 
     def run(self, services: Services) -> Iterator[str]:
         """Runs the backfill; yields one line per step."""
@@ -220,7 +222,7 @@ def _figure_changes(services: Services) -> Iterator[str]:
         yield str(refused)
     else:
         waiting = waiting_visits(lake, settings.timezone, settings.unconfirmed_days)
-        yield f"the next runs compute {waiting:,} visits again; `patient-flow status` says how many are left"
+        yield f"the next runs compute {plural(waiting, 'visit')} again; `patient-flow status` says how many are left"
     yield "run `patient-flow warehouse migrate`: the load that brings the new figures dates the change in LoadLog"
 
 
@@ -289,7 +291,7 @@ def load_all(
 def _format_result(result: StepResult, name: str | None = None) -> str:
     written = result.written
     return (
-        f"{name or result.table.path}: {written.inserted:,} rows inserted, "
+        f"{name or result.table.path}: {plural(written.inserted, 'row')} inserted, "
         f"{written.updated:,} updated, {written.deleted:,} deleted"
     )
 

@@ -24,6 +24,7 @@ from patient_flow.pipeline.reconciliation import Extract, Report
 from patient_flow.pipeline.steps import StepContext
 from patient_flow.services import Services
 from patient_flow.transforms.reconciliation import MEANINGS, Difference, Kind
+from patient_flow.wording import plural
 
 
 @dataclass
@@ -71,7 +72,7 @@ def reconcile(
                 if not options.dry_run:
                     written = corrections.write(context, report)
                     outcome.corrections += written
-                    yield f"  {written:,} corrections written" + _undo_hint(context, report, written)
+                    yield f"  {plural(written, 'correction')} written" + _undo_hint(context, report, written)
     if outcome.corrections:
         yield from importing.load(services, context)
 
@@ -87,7 +88,7 @@ def undo(services: Services, text: str) -> Iterator[str]:
         raise OperatorError(f"--undo takes a local day such as 2026-11-29; it is {text!r}") from None
     context = step_context(services, run_id=f"undo-{uuid.uuid4()}", now=datetime.now(UTC))
     importing.judge(context)
-    yield f"{corrections.withdraw(context, day):,} corrections withdrawn"
+    yield f"{plural(corrections.withdraw(context, day), 'correction')} withdrawn"
     yield from importing.load(services, context)
 
 
@@ -95,9 +96,11 @@ def _read(services: Services, context: StepContext, source: Source, options: imp
     """An extract whose numbers fit those of the lake, once that has what the hub accepted until it was taken."""
     extract = reconciliation.read_extract(source, services.parser, services.lake, context.now, options.as_of)
     if extract.rows.is_empty():
-        broken = ", ".join(f"{reason} {number:,}" for reason, number in extract.refused.items()) or "no event in them"
+        broken = (
+            ", ".join(f"{reason} {number:,}" for reason, number in extract.refused.items()) or "none holds an event"
+        )
         raise OperatorError(
-            f"{source.path.name}: none of its {source.rows:,} rows can be read ({broken}): "
+            f"{source.path.name} has {plural(source.rows, 'row')}, and none can be read ({broken}): "
             "`patient-flow mapping try` shows row by row what the source mapping makes of them"
         )
     reconciliation.require_silver_until(context, extract.taken_at)
@@ -134,8 +137,8 @@ def _undo_hint(context: StepContext, report: Report, written: int) -> str:
 def _lines(report: Report, *, names: bool) -> Iterator[str]:
     extract = report.extract
     yield (
-        f"{extract.name}: taken at {extract.taken_at:%Y-%m-%d %H:%M:%S} UTC, {extract.numbers.height:,} visits, "
-        f"hospitals {', '.join(extract.hospitals)}"
+        f"{extract.name}: taken at {extract.taken_at:%Y-%m-%d %H:%M:%S} UTC, "
+        f"{plural(extract.numbers.height, 'visit')}, hospitals {', '.join(extract.hospitals)}"
     )
     yield from (f"  {note}" for note in report.notes)
     counts = report.counts()
@@ -148,7 +151,7 @@ def _lines(report: Report, *, names: bool) -> Iterator[str]:
                 yield f"    {describe(difference, report, names=names)}"
     confirmed = sum(difference.kind is None and bool(difference.corrections) for difference in report.differences)
     if confirmed:
-        yield f"  {confirmed:,} stays confirmed"
+        yield f"  {plural(confirmed, 'stay')} confirmed"
 
 
 def describe(difference: Difference, report: Report, *, names: bool) -> str:

@@ -29,6 +29,7 @@ from patient_flow.stores.timeouts import CallTimedOut, call_with_timeout
 from patient_flow.stores.warehouse.errors import WarehouseError
 from patient_flow.stores.warehouse.schema import LOAD_LOG, TABLES
 from patient_flow.stores.warehouse.views import TABLES as VIEWS
+from patient_flow.wording import plural
 
 
 @dataclass(frozen=True)
@@ -55,9 +56,10 @@ class Progress:
         waiting = self.received - self.accepted - self.quarantined - self.ignored - self.erased
         unjudged = f" + {waiting:,} not judged yet" if waiting > 0 else ""
         age = "" if self.age is None else f"; newest event {_duration(self.age)} old"
+        in_beds = plural(self.in_beds, "patient in a bed", "patients in beds")
         return (
-            f"{self.received:,} events received = {self.accepted:,} accepted + {self.quarantined:,} quarantined"
-            f"{ignored}{erased}{unjudged}; {self.in_beds:,} patients in beds{occupancy}; {self._forecast}{age}"
+            f"{plural(self.received, 'event')} received = {self.accepted:,} accepted + {self.quarantined:,} quarantined"
+            f"{ignored}{erased}{unjudged}; {in_beds}{occupancy}; {self._forecast}{age}"
         )
 
     @property
@@ -147,7 +149,7 @@ def _hub_lines(services: Services) -> Iterator[str]:
     backlog = plan(state, bronze.checkpoint, services.settings.max_events_per_run)
     behind = {part.partition_id: part.available for part in backlog.partitions}
     for part in state.partitions:
-        yield f"partition {part.partition_id}: {behind.get(part.partition_id, 0):,} events behind"
+        yield f"partition {part.partition_id}: {plural(behind.get(part.partition_id, 0), 'event')} behind"
     for notice in backlog.notices:
         yield describe(notice)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from patient_flow.dialects.mapping_checks import Place, expect_text
+from patient_flow.wording import plural
 
 MAX_REPETITIONS = 3
 """Repetitions without an upper limit: each one may multiply the steps by the length of the text."""
@@ -27,8 +28,8 @@ def parse_pattern(
         raise place.error(f"{text!r} is no pattern: {error}") from None
     if groups is not None and pattern.groups != groups:
         raise place.error(
-            f"the pattern {text!r} has {pattern.groups} groups: put exactly one pair of parentheses around the part "
-            "that counts, and write (?:...) for others"
+            f"the pattern {text!r} has {plural(pattern.groups, 'group')}: put exactly one pair of parentheses around "
+            "the part that counts, and write (?:...) for others"
         )
     plain = _without_literals(text)
     if _repeats_a_choice(plain) or len(_UNBOUNDED.findall(plain)) > MAX_REPETITIONS or re.search(r"\\[1-9]", text):

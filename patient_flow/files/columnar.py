@@ -8,6 +8,7 @@ from dataclasses import replace
 import polars as pl
 
 from patient_flow.files.source import FileRefused, Source
+from patient_flow.wording import plural
 
 _ROWS = 20_000
 _READ_ERRORS = (pl.exceptions.PolarsError, OSError)
@@ -39,7 +40,7 @@ def bodies(source: Source, after: int) -> Iterator[tuple[int, bytes]]:
     except _READ_ERRORS as error:
         raise _refused(source, error) from None
     if number != source.rows:
-        raise FileRefused(source.path, f"{source.rows - number:,} rows cannot be decoded; fetch the file again")
+        raise FileRefused(source.path, f"{plural(source.rows - number, 'row')} cannot be decoded; fetch the file again")
 
 
 def _text(name: str, dtype: pl.DataType) -> pl.Expr:

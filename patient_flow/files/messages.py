@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from patient_flow.files.lines import lines
 from patient_flow.files.source import FileRefused, Source
+from patient_flow.wording import plural
 
 _ENVELOPE = (b"FHS", b"BHS", b"BTS", b"FTS")
 _FRAME = b"\x0b\x1c\r\n"
@@ -30,7 +31,7 @@ def examined(source: Source) -> Source:
     if stated > count:
         raise FileRefused(
             source.path,
-            f"its batches state {stated:,} messages and hold {count:,}: the file is cut off; fetch it again",
+            f"its batches state {plural(stated, 'message')} and hold {count:,}: the file is cut off; fetch it again",
         )
     if not count:
         raise FileRefused(source.path, "there is no message (MSH) in it")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from patient_flow.errors import OperatorError
+from patient_flow.wording import plural
 
 CSV, JSON_LINES, JSON, HL7, PARQUET = "CSV", "JSON lines", "JSON", "HL7 v2", "Parquet"
 MAX_FAULTS = 20
@@ -29,7 +30,9 @@ class FilesRefused(OperatorError):
         if len(faults) > MAX_FAULTS:
             named += f"; and {len(faults) - MAX_FAULTS} more"
         super().__init__(
-            named if files == 1 else f"{len(faults)} of {files} files cannot be read, and none is imported: {named}"
+            named
+            if files == 1
+            else f"{len(faults):,} of {plural(files, 'file')} cannot be read, and none is imported: {named}"
         )
 
 
@@ -80,7 +83,7 @@ class Source:
             parts.append(f"separator {SEPARATOR_NAMES.get(self.separator, self.separator)}")
         if self.format != PARQUET:
             parts.append(self.encoding)
-        return f"{self.path.name}: {', '.join(parts)}; {self.rows:,} row{'s' if self.rows != 1 else ''}"
+        return f"{self.path.name}: {', '.join(parts)}; {plural(self.rows, 'row')}"
 
 
 SEPARATOR_NAMES = {"\t": "tab", ",": "comma", ";": "semicolon", "|": "|"}

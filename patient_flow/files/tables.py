@@ -13,6 +13,7 @@ import msgspec
 
 from patient_flow.files.source import SEPARATOR_NAMES, FileRefused, Source
 from patient_flow.files.text import not_in_encoding, opened
+from patient_flow.wording import plural
 
 _SAMPLE_LINES = 50
 _LONGEST_FIELD = 1024 * 1024
@@ -48,10 +49,11 @@ def examined(source: Source, separator: str | None) -> Source:
     if odd == count:
         raise FileRefused(
             path,
-            f"the header has {len(header)} columns and no row has as many: the separator or the quotes are wrong",
+            f"the header has {plural(len(header), 'column')} and no row has as many: the separator or the quotes are "
+            "wrong",
         )
     if odd:
-        some = "1 row has" if odd == 1 else f"{odd:,} rows have"
+        some = plural(odd, "row has", "rows have")
         notes.append(f"{some} another number of columns than the header (first: row {first_odd:,}), to be quarantined")
     return replace(source, separator=separator, header=header, rows=count, notes=tuple(notes))
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from patient_flow.forecasting.distributions import Array, quantiles
+from patient_flow.wording import plural
 
 MIN_DAYS = 120
 """Days of history without which no forecast is made."""
@@ -28,7 +29,7 @@ def forecast(occupied: Array, weekday: int, ahead: int) -> tuple[Array, Array]:
     """
     days, places = occupied.shape
     if days < MIN_DAYS + ahead:
-        raise ValueError(f"{days} days of history are too few: {MIN_DAYS + ahead} are needed")
+        raise ValueError(f"{plural(days, 'day')} of history are too few: {MIN_DAYS + ahead} are needed")
     logs = np.log(occupied)
     begun = max(_MEANS)
     weekdays = (weekday - np.arange(days - 1, -1, -1)) % 7

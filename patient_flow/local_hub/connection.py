@@ -18,6 +18,7 @@ from patient_flow.local_hub.event_links import Broker
 from patient_flow.local_hub.links import Link, Replies
 from patient_flow.local_hub.protocol import AmqpError, Attach, Performative
 from patient_flow.local_hub.routing import open_link
+from patient_flow.wording import plural
 
 _WRITE_BUFFER = 1 << 20
 _UNSTORED_BYTES = 8 << 20
@@ -152,7 +153,9 @@ class Connection(asyncio.Protocol):
             self._idle_timer = self._loop.call_later(max(rest, 1.0), self._end_when_idle)
             return
         self.close(
-            AmqpError(protocol.CONNECTION_FORCED, f"The client sent nothing for {self._idle_seconds:g} seconds.")
+            AmqpError(
+                protocol.CONNECTION_FORCED, f"The client sent nothing for {plural(self._idle_seconds, 'second')}."
+            )
         )
         self._idle_timer = self._loop.call_later(_CLOSE_SECONDS, self.abort)  # the client may not read either
 

@@ -33,6 +33,7 @@ from patient_flow.local_hub.errors import (
 )
 from patient_flow.local_hub.log import Draft, PartitionLog
 from patient_flow.local_hub.segments import replace_file
+from patient_flow.wording import plural
 
 _HUB_FILE = "hub.json"
 _LOCK_FILE = "hub.lock"
@@ -175,7 +176,7 @@ class Namespace:
         stored, created_at = _read_hub_file(file) if file.exists() else (0, time.time_ns() // 1_000_000)
         if partitions < stored:
             raise PartitionCountError(
-                f"hub {name} has {stored} partitions, and partitions cannot be removed: "
+                f"hub {name} has {plural(stored, 'partition')}, and partitions cannot be removed: "
                 f"start it with --partitions {stored}, or choose another data folder"
             )
         for number in range(stored, partitions):

@@ -10,6 +10,7 @@ from typing import Protocol
 
 from patient_flow.local_hub import protocol
 from patient_flow.local_hub.protocol import AmqpError, Performative
+from patient_flow.wording import plural
 
 _CREDIT = 1000
 
@@ -127,7 +128,8 @@ class Inbound(Link, ABC):
     def _refuse(self, first: Performative, size: int, *, settled: bool) -> None:
         """Reject a delivery that is too large; a settled one has no outcome, so the link is detached."""
         limit = protocol.MAX_MESSAGE_SIZE
-        error = AmqpError(protocol.MESSAGE_TOO_LARGE, f"The message has {size} bytes; the limit is {limit} bytes.")
+        text = f"The message has {plural(size, 'byte')}; the limit is {plural(limit, 'byte')}."
+        error = AmqpError(protocol.MESSAGE_TOO_LARGE, text)
         if settled:
             raise error
         self.session.send(protocol.rejected(first.number(1), error))

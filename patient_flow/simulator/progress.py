@@ -12,6 +12,8 @@ from types import TracebackType
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
+from patient_flow.wording import plural
+
 from .events import instant
 from .feed import Message
 
@@ -66,7 +68,7 @@ class SendProgress:
         self.by_type.update(message.event_type for message in messages)
         self.by_corruption.update(message.corruption for message in messages if message.corruption)
         self._reached = max(self._reached, max(message.at for message in messages))
-        text = f"{self.sent:,} events, up to {instant(self._reached):%Y-%m-%d %H:%M} UTC"
+        text = f"{plural(self.sent, 'event')}, up to {instant(self._reached):%Y-%m-%d %H:%M} UTC"
         self._bar.update(self._task, description=text, completed=self._share())
         if not self._console.is_terminal and self._clock() >= self._next_line:
             self._next_line = self._clock() + LINE_INTERVAL

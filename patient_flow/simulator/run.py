@@ -19,6 +19,7 @@ from zoneinfo import ZoneInfo
 from rich.console import Console
 
 from patient_flow.contracts.departments import DepartmentListError
+from patient_flow.wording import plural
 
 from ..settings import Settings
 from . import departments, history
@@ -115,13 +116,12 @@ class Summary:
     def __str__(self) -> str:
         types = ", ".join(f"{name} {number:,}" for name, number in self.by_type.most_common())
         speed = self.sent / self.seconds if self.seconds else 0.0
-        lines = [f"sent {self.sent:,} events in {self.seconds:,.1f} s ({speed:,.1f} per second)"]
+        lines = [f"sent {plural(self.sent, 'event')} in {self.seconds:,.1f} s ({speed:,.1f} per second)"]
         if types:
             lines.append(f"by type: {types}")
         if self.by_corruption:
-            lines.append(
-                f"corrupted on purpose: {self.by_corruption.total():,} deliveries of {len(self.by_corruption)} kinds"
-            )
+            deliveries = plural(self.by_corruption.total(), "delivery", "deliveries")
+            lines.append(f"corrupted on purpose: {deliveries} of {plural(len(self.by_corruption), 'kind')}")
         return "\n".join(lines)
 
 
@@ -193,7 +193,7 @@ def simulate(
                 history.write(past, options.history_to, feed_plan.now)
                 if journal:
                     journal.count(len(past))
-                report(f"{len(past):,} events of history written to {options.history_to}")
+                report(f"{plural(len(past), 'event')} of history written to {options.history_to}")
                 del past
             feed = islice(unsent, options.events)
             pump(feed, sink, clock=clock, sleep=sleep, acknowledged=progress.add)

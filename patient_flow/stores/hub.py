@@ -25,6 +25,7 @@ import polars as pl
 from patient_flow.contracts.columns import INSTANT
 from patient_flow.errors import TransientError
 from patient_flow.stores import amqp
+from patient_flow.wording import plural
 
 if TYPE_CHECKING:
     from azure.eventhub import EventHubConsumerClient
@@ -304,12 +305,7 @@ def _drain_partition(client: EventHubConsumerClient, group: str, received: _Rece
     private: Any = client  # see the module's docstring
     wanted = min(PREFETCH, part.upto - part.after)
     consumer = private._create_consumer(
-        group,
-        part.partition_id,
-        part.offset or OLDEST,
-        received.add,
-        prefetch=wanted,
-        owner_level=_OWNER_LEVEL,
+        group, part.partition_id, part.offset or OLDEST, received.add, prefetch=wanted, owner_level=_OWNER_LEVEL
     )
     consumer._next_message_in_buffer = consumer._message_buffer.popleft  # instead of making EventData of it
     consumer._keep_alive = 0  # otherwise close() joins a thread that sleeps for a second
@@ -336,7 +332,7 @@ def _one_error(errors: list[HubUnavailable]) -> HubUnavailable | None:
     """The first error and the number of others, which repeat it when the whole hub is unavailable."""
     if len(errors) < 2:
         return errors[0] if errors else None
-    return HubUnavailable(f"{errors[0]} ({len(errors) - 1} more partitions cannot be read)")
+    return HubUnavailable(f"{errors[0]} ({plural(len(errors) - 1, 'more partition')} cannot be read)")
 
 
 def _body(message: Message) -> bytes:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from patient_flow.errors import OperatorError
+from patient_flow.wording import plural
 
 if TYPE_CHECKING:
     from patient_flow.dialects.mapping import SourceMappings
@@ -34,11 +35,12 @@ def check(file: Path) -> None:
 
     mappings = _read(file)
     names = ", ".join(repr(each.name) for each in mappings.mappings)
-    click.echo(f"{file}: {len(mappings.mappings)} mappings{f': {names}' if names else ''}")
+    click.echo(f"{file}: {plural(len(mappings.mappings), 'mapping')}{f': {names}' if names else ''}")
     for each in mappings.mappings:
         for name, lookup in each.lookup.items():
             click.echo(
-                f"  lookup {name!r} of {each.name!r}: {len(lookup.rows):,} rows; columns {', '.join(lookup.columns)}"
+                f"  lookup {name!r} of {each.name!r}: {plural(len(lookup.rows), 'row')}; "
+                f"columns {', '.join(lookup.columns)}"
             )
     for later, earlier in unreachable(mappings.mappings):
         click.echo(f"  warning: {later!r} matches nothing: {earlier!r} before it takes every event of the format")
@@ -83,7 +85,7 @@ def try_(
         click.echo(line)
     cut = [source.path.name for source in sources if source.rows > rows]
     if cut:
-        click.echo(f"only the first {rows:,} rows were tried of {', '.join(cut)} (--rows)")
+        click.echo(f"only the first {plural(rows, 'row was', 'rows were')} tried of {', '.join(cut)} (--rows)")
 
 
 @mapping.command(epilog=f"{_EXAMPLE}patient-flow mapping suggest exports/*.csv > hospital.toml")

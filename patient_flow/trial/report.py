@@ -8,6 +8,7 @@ from datetime import datetime
 
 from patient_flow.dialects.mapping_paths import paths_of
 from patient_flow.trial.trial import Event, Findings, Trial, counts
+from patient_flow.wording import plural
 
 EVENTS = 20
 _EXAMPLES = 8
@@ -27,7 +28,7 @@ def report(trial: Trial, *, events: int = EVENTS) -> Iterator[str]:
         yield from _event(event)
     hidden = len(trial.events) - len(shown)
     if hidden:
-        yield f"{hidden:,} more events are not shown (--events shows more)"
+        yield f"{plural(hidden, 'more event is', 'more events are')} not shown (--events shows more)"
     yield ""
     yield from _outcomes(trial)
     yield from _mappings(trial)
@@ -66,7 +67,7 @@ def _value(value: object) -> str:
 
 def _outcomes(trial: Trial) -> Iterator[str]:
     found = counts(trial)
-    yield f"{len(trial.events):,} events"
+    yield plural(len(trial.events), "event")
     for outcome in ("accepted", "ignored", "quarantined"):
         number = found.get("outcome", Counter())[outcome]
         if number or outcome == "accepted":
@@ -84,7 +85,7 @@ def _mappings(trial: Trial) -> Iterator[str]:
     without = counts(trial).get("mapping", Counter())["(none)"]
     for mapping in trial.mappings.mappings:
         found = trial.findings[mapping.name]
-        yield f"mapping {mapping.name!r}: {found.events:,} events"
+        yield f"mapping {mapping.name!r}: {plural(found.events, 'event')}"
         if not found.events:
             yield "  it matches no event: look at its match, and at the mappings before it"
             continue
@@ -93,9 +94,9 @@ def _mappings(trial: Trial) -> Iterator[str]:
             yield f"  paths never found: {', '.join(never)}"
         yield from _unlisted(found)
         for name, count in found.not_looked_up.most_common():
-            yield f"  lookup {name!r} has no row for {count:,} events"
+            yield f"  lookup {name!r} has no row for {plural(count, 'event')}"
     if without and trial.mappings.mappings:
-        yield f"without a mapping: {without:,} events"
+        yield f"without a mapping: {plural(without, 'event')}"
 
 
 def _unlisted(found: Findings) -> Iterator[str]:

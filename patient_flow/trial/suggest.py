@@ -15,6 +15,7 @@ from patient_flow.transforms import bodies
 from patient_flow.transforms.json_objects import json_object
 from patient_flow.trial.profile import Column, columns_of, spelled
 from patient_flow.trial.words import BIRTH_DATES, NAMES, PERSONAL, VALUES
+from patient_flow.wording import plural
 
 _VOCABULARIES = {
     "event_type": events.EVENT_TYPES,
@@ -74,7 +75,7 @@ def _of_kind(
     personal = [path for path in columns if spelled(path) in PERSONAL]
     clocks = _clocks(columns, times, named)
     yield "[[mapping]]"
-    yield f'name = "events of kind {number}"   # finish: a name for it; {count:,} events in the samples'
+    yield f'name = "events of kind {number}"   # finish: a name for it; {plural(count, "event")} in the samples'
     if birth is not None and "age" not in named:
         yield f"age_from = {_text(birth.path)}"
     if personal:
@@ -237,9 +238,9 @@ def _value_map(name: str, column: Column) -> Iterator[str]:
     for value, count in values:
         guess = _guess(name, value)
         if guess:
-            yield f"{_key(value)} = {_text(guess)}   # {count:,} events"
+            yield f"{_key(value)} = {_text(guess)}   # {plural(count, 'event')}"
         else:
-            yield f'# finish: {_key(value)} = "..."   ({count:,} events)'
+            yield f'# finish: {_key(value)} = "..."   ({plural(count, "event")})'
 
 
 def _guess(name: str, value: str) -> str | None:

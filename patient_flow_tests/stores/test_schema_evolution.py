@@ -40,7 +40,7 @@ def test_a_new_column_is_added_empty_and_progress_stays(old_lake: Lake) -> None:
 def test_a_wider_type_is_refused_with_the_command_to_run_and_migrated_by_it(old_lake: Lake) -> None:
     with pytest.raises(SchemaDrift, match=r"beds is short, not long.*patient-flow migrate"):
         old_lake.open(WIDER)
-    assert "1 rows rewritten" in (old_lake.migrate(WIDER) or "")
+    assert "1 row rewritten" in (old_lake.migrate(WIDER) or "")
     opened = old_lake.open(WIDER)
     assert opened.scan().collect().rows() == [(1, 20)]
     assert opened.checkpoint("source") == 5

@@ -24,6 +24,7 @@ from patient_flow.stores.lake.purge import Files
 from patient_flow.stores.lake.remote_exclusion import room_at
 from patient_flow.stores.lake.table import LakeTable
 from patient_flow.stores.staging import Staging
+from patient_flow.wording import plural
 
 EXPORTS = "_exports"
 """Folder beside gold's tables for files that a warehouse copies; ``infra/bicep/modules/lake.bicep`` expires them."""
@@ -111,7 +112,7 @@ class Lake:
             )
             handle.update_incremental()
             durability.settle(table.path, handle)
-        return f"{table.path}: {drifted}; {rows.height} rows rewritten"
+        return f"{table.path}: {drifted}; {plural(rows.height, 'row')} rewritten"
 
     def export(self, name: str, rows: pl.DataFrame) -> str:
         """Writes ``rows`` as one Parquet file beside gold, for a warehouse to copy; returns its https address.

@@ -30,6 +30,7 @@ from deltalake import DeltaTable
 from patient_flow.stores.lake.errors import REPAIR, CommitConflict, LakeDamaged
 from patient_flow.stores.lake.folders import folder_of
 from patient_flow.stores.lake.handles import Stamp, entry_path, stamp_of
+from patient_flow.wording import plural
 
 CHECKSUMS = "_checksums"
 BASE = "base.json"
@@ -162,7 +163,7 @@ class TableFolder:
         except FileNotFoundError:
             raise self.damaged(path, "is missing") from None
         if not data.strip(b"\0"):
-            raise self.damaged(path, f"is torn: it has {len(data)} bytes, and no commit in them")
+            raise self.damaged(path, f"is torn: it has {plural(len(data), 'byte')}, and no commit")
         try:
             actions = tuple(json.loads(line) for line in data.decode().split("\n") if line)
             stated = int(next((a["commitInfo"].get(CHECKPOINTS_STATED, 0) for a in actions if "commitInfo" in a), 0))
@@ -216,7 +217,7 @@ class TableFolder:
             try:
                 if path.stat().st_size == size:
                     continue
-                why = f"has {path.stat().st_size} bytes, not {size}"
+                why = f"has {plural(path.stat().st_size, 'byte')}, not {size:,}"
             except FileNotFoundError:
                 why = "is missing"
             entries, _ = self.log_versions()

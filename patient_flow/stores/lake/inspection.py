@@ -23,6 +23,7 @@ from patient_flow.stores.lake.errors import (
 )
 from patient_flow.stores.lake.leftovers import replacement_of
 from patient_flow.stores.lake.table import LakeTable
+from patient_flow.wording import plural
 
 CHANGE_DATA = "_change_data/"
 
@@ -95,7 +96,7 @@ def _fault(path: Path, size: int, recorded: str | None) -> str | None:
     if not path.exists():
         return "is missing"
     if path.stat().st_size != size:
-        return f"has {path.stat().st_size} bytes, not {size}"
+        return f"has {plural(path.stat().st_size, 'byte')}, not {size:,}"
     if recorded is not None:
         return None if checksum(path) == recorded else "is not what was written"
     return None if decode(path) is not None else "cannot be decoded"

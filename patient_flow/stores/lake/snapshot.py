@@ -32,6 +32,7 @@ from patient_flow.stores.lake.errors import (
 from patient_flow.stores.lake.folders import open_table
 from patient_flow.stores.lake.log import NO_CHECKPOINT, data_files, number_of
 from patient_flow.stores.lake.spans import spans_of, within_spans
+from patient_flow.wording import plural
 
 READ_ROWS = 5_000
 """Rows per batch when a whole table is read, before batches are joined: a row may have 10 kilobytes."""
@@ -128,7 +129,7 @@ class Snapshot:
                     height, weight = height + part.height, weight + added
                 if missing:  # Polars ends such a read without an error where a file cannot be decoded
                     raise LakeDamaged(
-                        f"{missing} rows of {self._name} cannot be decoded. {REPAIR}, which names the file"
+                        f"{plural(missing, 'row')} of {self._name} cannot be decoded. {REPAIR}, which names the file"
                     )
                 if gathered:
                     yield pl.concat(gathered)

@@ -15,6 +15,7 @@ from patient_flow.contracts.tables import Table
 from patient_flow.stores.warehouse.batch import Batch
 from patient_flow.stores.warehouse.errors import WarehouseMisconfigured
 from patient_flow.stores.warehouse.schema import IS_PRESENT, STORED_BY, TABLES
+from patient_flow.wording import plural
 
 c = pl.col
 
@@ -92,6 +93,6 @@ def _check_lengths(table: Table, rows: pl.DataFrame) -> None:
         found = longest[column.name].item()
         if found is not None and found > column.length:
             raise WarehouseMisconfigured(
-                f"{table.path}.{column.name} contains a text of {found} characters, its declared length is "
+                f"{table.path}.{column.name} contains a text of {plural(found, 'character')}, its declared length is "
                 f"{column.length}: shorten it at the source or raise the length in contracts.tables and migrate"
             )

@@ -34,6 +34,7 @@ from patient_flow.stores.warehouse.schema import ALL_TABLES, KEPT_TABLES, LOAD_L
 from patient_flow.stores.warehouse.targets.base import WRITES
 from patient_flow.stores.warehouse.targets.copyinto import Exporter
 from patient_flow.stores.warehouse.views import definitions, view_names
+from patient_flow.wording import plural
 
 _LOADING = "another load is running"
 
@@ -167,7 +168,7 @@ class Warehouse:
             raise _conflict(batch)
         if moved.rowcount > 1:
             raise WarehouseMisconfigured(
-                f"LoadLog has {moved.rowcount} rows for {batch.table.warehouse_name}: delete all but one"
+                f"LoadLog has {plural(moved.rowcount, 'row')} for {batch.table.warehouse_name}: delete all but one"
             )
 
     def _record(

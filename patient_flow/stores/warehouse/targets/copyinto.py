@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from patient_flow.stores.warehouse.errors import WarehouseMisconfigured
 from patient_flow.stores.warehouse.targets.tsql import TransactSQL
+from patient_flow.wording import plural
 
 Exporter = Callable[[str, pl.DataFrame], str]
 """``export(table_name, frame)``: writes Parquet where the warehouse can read it, returns its https URL."""
@@ -44,8 +45,8 @@ class CopyInto(TransactSQL):
             return
         if self._export is None:
             raise WarehouseMisconfigured(
-                f"{rows.height} rows for {stage.name} need COPY INTO, and this warehouse has no place to export files "
-                "to: set PATIENT_FLOW_LAKE_URI to a storage account that it can read"
+                f"{plural(rows.height, 'row')} for {stage.name} need COPY INTO, and this warehouse has no place to "
+                "export files to: set PATIENT_FLOW_LAKE_URI to a storage account that it can read"
             )
         connection.exec_driver_sql(self.copy_statement(stage, self._export(stage.name, rows)))
 
