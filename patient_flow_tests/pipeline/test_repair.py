@@ -215,7 +215,7 @@ def test_rows_of_a_withdrawn_file_that_a_repair_brings_back_are_named_and_can_be
 
     assert withdraw() == 1
     live_file(made, folder, BRONZE_EVENTS).unlink()
-    (line,) = [line for line in repair(made.context(folder)) if "withdrawn" in line]
+    (line,) = [line for line in repair(made.context(folder)) if "file that was withdrawn" in line]
     assert line.startswith(f"{BRONZE_EVENTS.path}: 1 row of a file that was withdrawn is back")
     assert f"`patient-flow import --undo {sha256}`" in line
     assert withdraw() == 1
