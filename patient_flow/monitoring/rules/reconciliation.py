@@ -102,6 +102,8 @@ def rows_match(both: Recomputed, key: Sequence[str], values: Sequence[str]) -> F
             f"{plural(different, 'different row')}.",
             figures,
         )
+    if both.stored.is_empty() and both.recomputed.is_empty():
+        return ok("Nothing was compared: the table is empty, or only parts of it were made of its sources.", figures)
     return ok("Recomputed from source, the table is the same.", figures)
 
 
@@ -112,7 +114,8 @@ def schemas_match(differences: SchemaDifferences) -> Finding:
     if differences.lake:
         return error("; ".join(differences.lake), figures)
     if pending:
-        return warning(f"The warehouse lacks {plural(pending, 'change')} of this version.", figures)
+        statements = plural(pending, "statement of `warehouse migrate` is", "statements of `warehouse migrate` are")
+        return warning(f"{statements} pending.", figures)
     return ok("Lake and warehouse are as declared.", figures)
 
 

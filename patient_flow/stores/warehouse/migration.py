@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
 import sqlalchemy as sa
 
@@ -50,7 +50,11 @@ def statements(target: Target, connection: sa.Connection) -> list[str]:
     absent = [table for table in ALL_TABLES if table.name not in existing]
     logged = set(connection.scalars(sa.select(LOAD_LOG.c.table_name)))
     dropped, created = _changed_views(target, connection)
+    reset = {table.name: target.literal(forget(table)) for table in loaded if table.name in missing}
     return [
+        # The log first, as loads do: a migration that waits for a load holds up no reader meanwhile. Repeated after the
+        # columns, for a load of an earlier version in between where each statement is a transaction.
+        *reset.values(),
         # Views before what locks their tables: a reader locks a view, then its tables. One that had locked the view and
         # waited for a table would hold up the migration, which had locked the table and waited for the view.
         *(dropped if missing else []),
@@ -58,8 +62,9 @@ def statements(target: Target, connection: sa.Connection) -> list[str]:
             statement
             for table in present
             if table.name in missing
-            for statement in _added_columns(target, table, missing[table.name])
+            for statement in target.column_statements(table, missing[table.name])
         ),
+        *reset.values(),
         *(statement for table in absent for statement in target.table_statements(table)),
         *(target.literal(seed(table)) for table in TABLES.values() if table.name not in logged),
         *(statement for table in loaded for statement in target.index_statements(connection, table)),
@@ -76,17 +81,6 @@ def _existing(target: Target, connection: sa.Connection) -> Mapping[str, set[str
     if LOAD_LOG.name not in existing:
         raise WarehouseNotInitialised(f"the warehouse has no table {LOAD_LOG.name}: run `patient-flow warehouse init`")
     return existing
-
-
-def _added_columns(target: Target, table: sa.Table, columns: Sequence[str]) -> list[str]:
-    """Adds ``columns``, and makes the next load replace the table, so that existing rows get their values."""
-    added = target.column_statements(table, columns)
-    if table.name not in {known.name for known in TABLES.values()}:
-        return added
-    reset = target.literal(forget(table))
-    # Before, for a migration that is killed in between where each statement is a transaction; after, for a load of an
-    # earlier version in between. The row of the log is locked before the table, as loads do.
-    return [reset, *added, reset]
 
 
 def _changed_views(target: Target, connection: sa.Connection) -> tuple[list[str], list[str]]:

@@ -193,7 +193,7 @@ def test_triggers_of_an_administrator_outlive_the_new_key_and_run_for_every_row(
     with scattered.writing() as connection:
         connection.exec_driver_sql(f'CREATE TABLE mirror AS SELECT {columns} FROM "FactPatientFlow"')
         connection.exec_driver_sql(
-            'CREATE TRIGGER added AFTER INSERT ON "FactPatientFlow" '
+            "CREATE TRIGGER added AFTER INSERT ON factpatientflow "
             "BEGIN INSERT INTO mirror VALUES (NEW.stay_key, NEW.wait_minutes); END"
         )
         connection.exec_driver_sql(

@@ -171,7 +171,7 @@ class SQLite(StagingInside):
         declared = {str(index.name) for index in table.indexes}
         existing = connection.exec_driver_sql(
             "SELECT type, name, sql FROM sqlite_master "
-            "WHERE type IN ('index', 'trigger') AND tbl_name = ? AND sql IS NOT NULL ORDER BY rowid",
+            "WHERE type IN ('index', 'trigger') AND tbl_name = ? COLLATE NOCASE AND sql IS NOT NULL ORDER BY rowid",
             (table.name,),
         ).all()
         indexes = {str(name): str(sql) for kind, name, sql in existing if kind == "index"}
