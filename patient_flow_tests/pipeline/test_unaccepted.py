@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import polars as pl
@@ -51,9 +52,8 @@ def parser(departments: pl.DataFrame) -> ParserConfig:
 
 
 def run(lake: Lake, parser: ParserConfig) -> None:
-    context = step_context(lake, parser)
     for step in (silver.accept_events, unaccepted.ignore_events, unaccepted.quarantine_events):
-        step(context)
+        step(step_context(lake, replace(parser)))  # each asset of a run has a parser of its own
 
 
 def names(lake: Lake) -> dict[str, int]:

@@ -121,6 +121,13 @@ def test_a_row_that_the_table_holds_twice_does_not_stop_its_replacement(stays: L
     assert content(stays) == [(1, "a", 11), (1, "a", 11), (2, "a", 20), (3, "b", 30)]
 
 
+def test_two_new_rows_of_one_key_are_refused_and_none_is_lost(stays: LakeTable) -> None:
+    before = stays.scan().collect()
+    with pytest.raises(LakeError):
+        stays.replace(before, rows((1, "a", 11), (1, "a", 12), (2, "a", 20), (3, "b", 30)), {"source": 2})
+    assert content(stays) == [(1, "a", 10), (2, "a", 20), (3, "b", 30)]
+
+
 def test_a_replacement_that_changes_nothing_records_its_progress(lake: Lake, stays: LakeTable) -> None:
     before = stays.scan().collect()
     assert stays.replace(before, before, {"source": 2}) == RowsWritten()

@@ -85,13 +85,13 @@ def _without_equal(before: pl.DataFrame, after: pl.DataFrame, key: Sequence[str]
 
 
 def differing(before: pl.DataFrame, after: pl.DataFrame, key: Sequence[str]) -> pl.DataFrame:
-    """Rows of ``after`` whose key is in ``before`` with other values, once each: ``before`` may hold a key twice."""
+    """Rows of ``after`` whose key is in ``before`` with other values, each once: ``before`` may hold a key twice."""
     values = [name for name in after.columns if name not in key]
-    paired = after.join(before, on=list(key), how="inner", suffix="_before")
+    paired = after.with_row_index("_row").join(before, on=list(key), how="inner", suffix="_before")
     if not values:
         return after.clear()
     differs = pl.any_horizontal(pl.col(name).ne_missing(pl.col(f"{name}_before")) for name in values)
-    return paired.filter(differs).select(after.columns).unique(key, maintain_order=True)
+    return paired.filter(differs).unique("_row", maintain_order=True).select(after.columns)
 
 
 def commit_sizes(weighed: str | None) -> Callable[[Iterable[ArrowStream]], pl.DataFrame]:
