@@ -16,8 +16,8 @@ def plural(number: float, one: str, several: str = "", *, language: str = "en") 
 
 
 def is_one(number: float, language: str) -> bool:
-    """Whether the singular follows: in English with 1, in French below 2."""
-    return 0 <= number < 2 if language == "fr" else number == 1
+    """Whether the singular follows: in English with 1, in French with less than 2, also below 0."""
+    return -2 < number < 2 if language == "fr" else number == 1
 
 
 def localized(digits: str, language: str) -> str:

@@ -21,7 +21,10 @@ PLURALS = (
 )
 BEFORE_THEM = "accepted|different|event|free|more|occupied|open|patient|quarantined|sequence|visit"
 AFTER_A_NUMBER = re.compile(rf" (?:of its )?(?:(?:{BEFORE_THEM}) )?(?:{PLURALS})\b")
-AFTER_A_PERCENT_SIGN = re.compile(rf"%[ds]{AFTER_A_NUMBER.pattern}")
+IN_A_TEMPLATE = re.compile(
+    rf"(?:%[ds]|{{(?!needed\b|days\b|years\b|points\b|band\b)[a-z]\w*}}){AFTER_A_NUMBER.pattern}"
+)
+"""Also in texts that are formatted later, but for five numbers that are always more than one."""
 NO_NUMBER_OR_CONSTANT = re.compile(r"plural\(|(?:\w+\.)?_?[A-Z][A-Z_]+\b(?!\()")
 EXCEPTIONS = {
     ("dashboard/access.py", "len(values)"): "two or more",
@@ -33,9 +36,9 @@ EXCEPTIONS = {
 
 
 def numbers_before_a_plural(module: Path) -> Iterator[str]:
-    """Placeholders of f-strings that a plural follows, but for constants and numbers in a column (``{rows:>12,}``)."""
+    """Placeholders that a plural follows, but for constants and numbers in a column (``{rows:>12,}``)."""
     for node in ast.walk(ast.parse(module.read_text())):
-        if isinstance(node, ast.Constant) and isinstance(node.value, str) and AFTER_A_PERCENT_SIGN.search(node.value):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and IN_A_TEMPLATE.search(node.value):
             yield node.value
         if not isinstance(node, ast.JoinedStr):
             continue

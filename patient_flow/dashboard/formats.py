@@ -49,10 +49,10 @@ class Locale:
         text = f"{value:,.{digits}f}".replace("-", "\N{MINUS SIGN}")
         return localized(text, self.language)
 
-    def counted(self, value: int) -> Counted:
-        """:meth:`number` of whole things, with which words agree."""
-        shown = Counted(self.number(value))
-        shown.is_one = is_one(value, self.language)
+    def counted(self, value: float, digits: int = 0) -> Counted:
+        """:meth:`number`, with which words agree."""
+        shown = Counted(self.number(value, digits))
+        shown.is_one = is_one(round(value, digits), self.language)
         return shown
 
     def quantity(self, value: float | None, unit: str) -> str:

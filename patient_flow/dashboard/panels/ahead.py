@@ -42,10 +42,10 @@ _MEANING = Text(
     "sur 10 plus bas. En pâle : 19 jours sur 20.",
 )
 _LATELY = Text(
-    "Lately ({days} {days:day|days}, one day ahead): off by {error} beds on average (supposing that nothing changes: "
-    "{persistence}); within “likely” on {likely} of the days.",
-    "Récemment ({days} {days:jour|jours}, un jour à l’avance) : {error} lits d’écart en moyenne (en supposant que rien "
-    "ne change : {persistence}) ; dans la plage « probable » {likely} des jours.",
+    "Lately ({days} {days:day|days}, one day ahead): off by {error} {error:bed|beds} on average (supposing that "
+    "nothing changes: {persistence}); within “likely” on {likely} of the days.",
+    "Récemment ({days} {days:jour|jours}, un jour à l’avance) : {error} {error:lit|lits} d’écart en moyenne (en "
+    "supposant que rien ne change : {persistence}) ; dans la plage « probable » {likely} des jours.",
 )
 _BASELINE = Text(
     "The forecast has done badly in the last week ({hospitals}). In its place: {baseline}.",
@@ -141,7 +141,7 @@ def _quality(page: PanelContext, ahead: Ahead) -> list[str]:
             page.say(
                 _LATELY,
                 days=page.locale.counted(lately.days),
-                error=number(lately.absolute_error, 1),
+                error=page.locale.counted(lately.absolute_error, 1),
                 persistence=number(lately.persistence_absolute_error, 1),
                 likely=page.locale.quantity(lately.within_likely_pct, "percent"),
             )

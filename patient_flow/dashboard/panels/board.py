@@ -162,7 +162,9 @@ def _sources(page: PanelContext, departments: pl.DataFrame) -> str:
         parts.append(page.say(_FROM_BASELINE))
     if page.board.usual is None:
         parts.append(page.say(_READING))
-    elif page.board.usual_weeks and set(departments["admissions_source"].drop_nulls()) != {FORECAST}:
+    elif departments["usual_admissions"].is_not_null().any() and (
+        set(departments["admissions_source"].drop_nulls()) != {FORECAST}
+    ):
         parts.append(page.say(_FROM_MEAN, weeks=page.locale.counted(page.board.usual_weeks)))
     if PLANS in tonight:
         parts.append(page.say(_FROM_PLANS))
