@@ -1,4 +1,4 @@
-"""How far back the discharges in the warehouse go, while an import of history is under way."""
+"""How far back the days go of which the warehouse has most discharges, while an import of history is under way."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class History:
             return None
         if self._read != load.versions:
             try:
-                self._since = queries.first_discharge(self._warehouse)
+                self._since = queries.first_full_day(self._warehouse)
             except WarehouseError:  # the page says so itself
                 return self._since
             self._read = load.versions

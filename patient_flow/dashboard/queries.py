@@ -197,9 +197,9 @@ def daily(warehouse: Warehouse, first: date, last: date) -> pl.DataFrame:
     return warehouse.query(_DAILY.select().where(_DAILY.c.date.between(first, last)))
 
 
-def first_discharge(warehouse: Warehouse) -> date | None:
-    """The first local day on which a patient was discharged."""
-    found = warehouse.query(senders.first_discharge())
+def first_full_day(warehouse: Warehouse) -> date | None:
+    """The first local day of which more than late events are known; None without a discharge."""
+    found = warehouse.query(senders.first_full_day())
     day = found["date"].item()
     return date.fromisoformat(day) if isinstance(day, str) else day
 

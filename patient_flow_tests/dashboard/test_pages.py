@@ -8,7 +8,7 @@ import io
 import pkgutil
 import re
 import time
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -20,6 +20,7 @@ from starlette.testclient import TestClient
 from patient_flow.contracts.measure_types import Text
 from patient_flow.contracts.measures import MEASURES
 from patient_flow.contracts.rules import RULES
+from patient_flow.contracts.tables import KPI_DEPARTMENT_DAY
 from patient_flow.dashboard import panels, queries
 from patient_flow.dashboard.access import SignIn
 from patient_flow.dashboard.formats import Locale, preferred_language
@@ -29,11 +30,12 @@ from patient_flow.dashboard.texts import NAMES, TEXTS, Words
 from patient_flow.dashboard.trends import texts as trends
 from patient_flow.dashboard.what_if import texts as what_if
 from patient_flow.stores.warehouse.errors import WarehouseError
-from patient_flow.stores.warehouse.schema import LOAD_LOG
+from patient_flow.stores.warehouse.schema import LOAD_LOG, TABLES
 from patient_flow.stores.warehouse.warehouse import Warehouse
 from patient_flow_tests.builders import ZONE
 from patient_flow_tests.dashboard.conftest import client_of
 from patient_flow_tests.dashboard.hospital import Hospital
+from patient_flow_tests.stacks import Stack
 
 FACES = ("board", "emergency_now", "hospitals")
 """Panels that are a table themselves."""
@@ -117,6 +119,22 @@ def test_the_page_says_how_far_the_history_is_until_all_of_it_is_there(group: Ho
             page = text(client, "/?lang=en")
         assert (f" of {days} days<" in page) is is_there
         assert ("history from" in page) is is_there
+
+
+def test_the_history_does_not_begin_on_a_day_of_which_only_late_events_are_known(stack: Stack) -> None:
+    """A visit of weeks ago may be reported again among the newest events."""
+    days = TABLES[KPI_DEPARTMENT_DAY.path]
+    counts = {date(2026, 10, 20): 0, date(2026, 10, 24): 2, date(2026, 11, 28): 496, date(2026, 11, 30): 1_055}
+    warehouse = Warehouse(stack.warehouse_url(), stack.warehouse_kind)
+    warehouse.init()
+    assert queries.first_full_day(warehouse) is None
+    with warehouse.writing() as connection:
+        for key, (day, discharges) in enumerate(counts.items()):
+            stated = {"date": day, "discharges": discharges, "department_key": key}
+            needed = {column.name: 0 for column in days.columns if not column.nullable}
+            connection.execute(days.insert().values(**needed | stated))
+    assert queries.first_full_day(warehouse) == date(2026, 11, 28)
+    warehouse.dispose()
 
 
 @pytest.mark.embedded_only("what the page makes of a request, on any database")

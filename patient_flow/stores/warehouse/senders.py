@@ -1,4 +1,4 @@
-"""Each hospital's last event of a stay, each department's first stay and departures, the first discharge.
+"""Each hospital's last event of a stay, each department's first stay and departures, the first full day.
 
 Not here: the threshold of silence.
 """
@@ -52,6 +52,12 @@ def departures(since: date) -> sa.Select[Any]:
     )
 
 
-def first_discharge() -> sa.Select[Any]:
-    """One row, date: the first local day on which a patient was discharged."""
-    return sa.select(sa.func.min(_DAYS.date).label("date")).where(_DAYS.discharges > 0)
+def first_full_day() -> sa.Select[Any]:
+    """One row, date: the first local day with a tenth of the discharges of the day that has most of them.
+
+    Days before have late events at most, of visits that were reported again.
+    """
+    days = sa.select(_DAYS.date, sa.func.sum(_DAYS.discharges).label("discharges")).group_by(_DAYS.date).subquery()
+    most = sa.select(sa.func.max(days.c.discharges)).scalar_subquery()
+    is_full = sa.and_(days.c.discharges > 0, days.c.discharges * 10 >= most)
+    return sa.select(sa.func.min(days.c.date).label("date")).where(is_full)
